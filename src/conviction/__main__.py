@@ -1,0 +1,5 @@
+"""``python -m conviction``."""
+
+from conviction.cli.main import main
+
+main()

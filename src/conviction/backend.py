@@ -1,0 +1,90 @@
+"""Keras, imported late, quietly and with what determinism needs."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sys
+import tempfile
+from collections.abc import Iterator
+from types import ModuleType
+from typing import Any
+
+from conviction.errors import RequestError
+
+
+def import_keras() -> ModuleType:
+    """Imports Keras on the backend that ``KERAS_BACKEND`` names (TensorFlow by default)."""
+    if "keras" not in sys.modules:
+        os.environ.setdefault("KERAS_BACKEND", "tensorflow")
+        os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+        with quiet_stderr():
+            import keras
+    import keras
+
+    return keras
+
+
+def prepare(threads: int) -> None:
+    """Fixes what decides the bits besides the seed: deterministic kernels and the number of threads.
+
+    Raises:
+        RequestError: TensorFlow already runs in this process with another number of threads, which cannot
+            be changed any more.
+    """
+    keras = import_keras()
+    if keras.backend.backend() != "tensorflow":
+        # JAX on the CPU is deterministic, and takes its number of threads from the process's affinity.
+        return
+    import tensorflow as tf
+
+    current = tf.config.threading.get_intra_op_parallelism_threads()
+    if current != threads:
+        try:
+            tf.config.threading.set_intra_op_parallelism_threads(threads)
+            tf.config.threading.set_inter_op_parallelism_threads(threads)
+        except RuntimeError:
+            raise RequestError(
+                f"training.threads={threads}: TensorFlow already runs in this process with "
+                f"{current or 'its own number of'} threads. Start a new process, or ask for that number."
+            ) from None
+    tf.config.experimental.enable_op_determinism()
+    with quiet_stderr():
+        tf.constant(0)  # starts the runtime, which reports on the processor once
+
+
+def usable_cores() -> int:
+    """The number of cores that this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def versions() -> dict[str, Any]:
+    """The backend's name and version; Keras must be imported already or will be."""
+    keras = import_keras()
+    name = keras.backend.backend()
+    backend = sys.modules[name]
+    return {"keras": keras.__version__, "backend": name, name: getattr(backend, "__version__", "unknown")}
+
+
+@contextlib.contextmanager
+def quiet_stderr() -> Iterator[None]:
+    """Keeps C++ libraries from writing to the terminal; if the block fails, what they said is shown."""
+    try:
+        saved = os.dup(2)
+    except OSError:  # no stderr at all, as under some services
+        yield
+        return
+    with tempfile.TemporaryFile() as sink:
+        sys.stderr.flush()
+        os.dup2(sink.fileno(), 2)
+        try:
+            yield
+        except BaseException:
+            sink.seek(0)
+            os.write(saved, sink.read())
+            raise
+        finally:
+            os.dup2(saved, 2)
+            os.close(saved)

@@ -1,0 +1,105 @@
+"""What ``runs`` and ``doctor`` show."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from conviction.errors import ConvictionError
+from conviction.runs import Run
+
+
+def runs_table(runs: Sequence[Run]) -> list[dict[str, Any]]:
+    """One row per run; a damaged run is a row that says so."""
+    return [_row(run) for run in runs]
+
+
+def _row(run: Run) -> dict[str, Any]:
+    row: dict[str, Any] = {"run": str(run.path), "status": run.status}
+    try:
+        row["data"] = run.data["name"]
+        row["recipe"] = run.config.recipe
+        row["epochs"] = len(run.history)
+        if run.status == "done":
+            row["test_accuracy"] = run.evaluation.accuracy
+            row["test_accuracy_ci95"] = run.evaluation.accuracy_ci95
+            row["validation_accuracy"] = run.evaluation.validation["accuracy"]
+    except (ConvictionError, KeyError, TypeError) as failure:
+        row["status"] = "damaged"
+        row["reason"] = str(failure)
+    return row
+
+
+def print_runs(rows: Sequence[dict[str, Any]]) -> None:
+    """A table on stdout."""
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
+    for column in ("run", "status", "data", "recipe", "epochs", "validation", "test", "95% interval"):
+        right = column in ("epochs", "validation", "test")
+        table.add_column(column, justify="right" if right else "left", overflow="fold")
+    for row in rows:
+        interval = row.get("test_accuracy_ci95")
+        test = "sealed" if row["status"] == "done" else ""
+        table.add_row(
+            row["run"],
+            row["status"],
+            row.get("data", row.get("reason", "")),
+            row.get("recipe", ""),
+            str(row.get("epochs", "")),
+            _percent(row.get("validation_accuracy")),
+            _percent(row.get("test_accuracy")) or test,
+            f"{interval[0]:.2%} to {interval[1]:.2%}" if interval else "",
+        )
+    Console(highlight=False, markup=False).print(table)
+
+
+def _percent(value: float | None) -> str:
+    return "" if value is None else f"{value:.2%}"
+
+
+def diagnose(data_dir: Path | None) -> dict[str, Any]:
+    """Versions, backend, devices, cores, whether bfloat16 is in hardware, where data sets are found."""
+    from conviction.backend import import_keras, quiet_stderr
+    from conviction.data.named import NAMED_SETS, data_folders, find_in
+    from conviction.evaluation.ledger import ledger_path
+    from conviction.runs.environment import describe_environment
+
+    keras = import_keras()
+    with quiet_stderr():
+        devices = list(keras.distribution.list_devices()) or ["cpu"]
+    folders = data_folders(data_dir)
+    cache = Path(os.environ.get("KERAS_HOME", Path.home() / ".keras")) / "datasets"
+    found: dict[str, str | None] = {"digits": "scikit-learn"}
+    for name in NAMED_SETS:
+        if name != "digits":
+            places = [find_in(f, name) for f in [*folders, cache]]
+            found[name] = next((str(p) for p in places if p), None)
+    return {
+        **describe_environment(),
+        "devices": devices,
+        "data_folders": [str(f) for f in folders],
+        "data_sets": found,
+        "ledger": str(ledger_path()),
+    }
+
+
+def print_diagnosis(found: dict[str, Any]) -> None:
+    """The same for people, on stdout."""
+    for name, version in found["versions"].items():
+        print(f"{name:<24}{version}")
+    print()
+    for name, value in found["hardware"].items():
+        if isinstance(value, bool) or value is None:
+            value = {True: "yes", False: "no", None: "unknown"}[value]
+        print(f"{name.replace('_', ' '):<24}{value}")
+    print(f"{'devices':<24}{', '.join(found['devices'])}")
+    print()
+    folders = ", ".join(found["data_folders"]) or "none (set CONVICTION_DATA_DIR or use --data-dir)"
+    print(f"{'data folders':<24}{folders}")
+    for name, place in found["data_sets"].items():
+        print(f"{name:<24}{place or 'not here; Keras downloads it when asked for'}")
+    print(f"{'ledger of openings':<24}{found['ledger']}")

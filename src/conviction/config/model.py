@@ -1,0 +1,192 @@
+"""The network as data: one typed entry per layer, and the shorthand keys that expand into them."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+
+Activation = Literal["relu", "elu", "gelu", "leaky_relu", "selu", "sigmoid", "silu", "tanh"]
+Padding = Literal["valid", "same"]
+
+
+def _pair(value: Any) -> Any:
+    """``3`` and ``[3, 3]`` both mean (3, 3): rows, then columns."""
+    if isinstance(value, int) and not isinstance(value, bool):
+        return (value, value)
+    return tuple(value) if isinstance(value, list) else value
+
+
+def _tuple(value: Any) -> Any:
+    """``32`` and ``[32]`` both mean (32,): YAML has lists, frozen models hold tuples."""
+    if isinstance(value, int) and not isinstance(value, bool):
+        return (value,)
+    return tuple(value) if isinstance(value, list) else value
+
+
+Size = Annotated[int, Field(ge=1, le=1024)]
+Pair = Annotated[tuple[Size, Size], BeforeValidator(_pair)]
+Units = Annotated[int, Field(ge=1, le=65536)]
+UnitList = Annotated[tuple[Units, ...], BeforeValidator(_tuple)]
+Rate = Annotated[float, Field(ge=0.0, lt=1.0)]
+
+
+class Strict(BaseModel):
+    """Frozen, keyword-only, no unknown keys, no silent conversions (``true`` is not 1)."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+
+
+class Conv2D(Strict):
+    """2-D convolution, (h, w, c) -> (h', w', filters)."""
+
+    type: Literal["Conv2D"] = "Conv2D"
+    filters: Units
+    kernel_size: Pair = (3, 3)
+    strides: Pair = (1, 1)
+    padding: Padding = "valid"
+    activation: Activation | None = None
+    use_bias: bool = True
+
+
+class BatchNormalization(Strict):
+    """Normalises each channel over the batch in training, by moving averages afterwards."""
+
+    type: Literal["BatchNormalization"] = "BatchNormalization"
+    momentum: Annotated[float, Field(gt=0.0, lt=1.0)] = 0.99
+
+
+class ActivationLayer(Strict):
+    """An activation that stands alone, for example after batch normalisation."""
+
+    type: Literal["Activation"] = "Activation"
+    activation: Activation = "relu"
+
+
+class MaxPooling2D(Strict):
+    """The largest value of each window; strides equal the window, as in Keras."""
+
+    type: Literal["MaxPooling2D"] = "MaxPooling2D"
+    pool_size: Pair = (2, 2)
+    padding: Padding = "valid"
+
+
+class AveragePooling2D(Strict):
+    """The mean of each window; strides equal the window, as in Keras."""
+
+    type: Literal["AveragePooling2D"] = "AveragePooling2D"
+    pool_size: Pair = (2, 2)
+    padding: Padding = "valid"
+
+
+class GlobalAveragePooling2D(Strict):
+    """The mean of each channel, (h, w, c) -> (c,)."""
+
+    type: Literal["GlobalAveragePooling2D"] = "GlobalAveragePooling2D"
+
+
+class Flatten(Strict):
+    """(h, w, c) -> (h*w*c,)."""
+
+    type: Literal["Flatten"] = "Flatten"
+
+
+class Dropout(Strict):
+    """Sets this share of the values to zero, in training only."""
+
+    type: Literal["Dropout"] = "Dropout"
+    rate: Rate
+
+
+class Dense(Strict):
+    """A fully connected layer, (features,) -> (units,)."""
+
+    type: Literal["Dense"] = "Dense"
+    units: Units
+    activation: Activation | None = None
+    use_bias: bool = True
+
+
+Layer = Annotated[
+    Conv2D
+    | BatchNormalization
+    | ActivationLayer
+    | MaxPooling2D
+    | AveragePooling2D
+    | GlobalAveragePooling2D
+    | Flatten
+    | Dropout
+    | Dense,
+    Field(discriminator="type"),
+]
+LayerList = Annotated[
+    tuple[Layer, ...],
+    BeforeValidator(lambda value: tuple(value) if isinstance(value, list) else value),
+    Field(min_length=1),
+]
+
+LAYER_TYPES: dict[str, type[Strict]] = {
+    "Conv2D": Conv2D,
+    "BatchNormalization": BatchNormalization,
+    "Activation": ActivationLayer,
+    "MaxPooling2D": MaxPooling2D,
+    "AveragePooling2D": AveragePooling2D,
+    "GlobalAveragePooling2D": GlobalAveragePooling2D,
+    "Flatten": Flatten,
+    "Dropout": Dropout,
+    "Dense": Dense,
+}
+
+
+class ModelSpec(Strict):
+    """The hidden layers, in order.
+
+    What comes before (the input and the division by 255) and after (one output unit per class, or a
+    single one for two classes) follows from the data and is added when the network is built.
+    """
+
+    layers: LayerList
+
+
+class Shorthand(Strict):
+    """The keys most networks are described by; ``expand`` turns them into ``model.layers``.
+
+    Defaults are the lab's network: two blocks of 32 and 64 filters, then a dense layer of 128.
+    """
+
+    filters: UnitList = (32, 64)
+    kernel_size: Pair = (3, 3)
+    padding: Padding = "valid"
+    activation: Activation = "relu"
+    pooling: Literal["max", "average"] = "max"
+    pool_size: Pair = (2, 2)
+    batch_norm: bool = False
+    dropout: Rate = 0.0
+    head: Literal["flatten", "global_average"] = "flatten"
+    dense: UnitList = (128,)
+
+
+def expand(short: Shorthand) -> ModelSpec:
+    """Writes the shorthand out as layers.
+
+    Each number in ``filters`` is a block: Conv2D, with batch normalisation between the convolution
+    and its activation if ``batch_norm``, then pooling, then dropout if its rate is above 0. After the
+    head (Flatten or global average pooling) each number in ``dense`` is a Dense layer, followed by
+    dropout in the same way.
+    """
+    pool_type = MaxPooling2D if short.pooling == "max" else AveragePooling2D
+    dropout = [Dropout(rate=short.dropout)] if short.dropout > 0 else []
+    layers: list[Layer] = []
+    for filters in short.filters:
+        conv = {"filters": filters, "kernel_size": short.kernel_size, "padding": short.padding}
+        if short.batch_norm:
+            # The normalisation subtracts the mean, so a bias before it could have no effect.
+            layers += [Conv2D(**conv, use_bias=False), BatchNormalization()]
+            layers += [ActivationLayer(activation=short.activation)]
+        else:
+            layers += [Conv2D(**conv, activation=short.activation)]
+        layers += [pool_type(pool_size=short.pool_size), *dropout]
+    layers += [Flatten() if short.head == "flatten" else GlobalAveragePooling2D()]
+    for units in short.dense:
+        layers += [Dense(units=units, activation=short.activation), *dropout]
+    return ModelSpec(layers=tuple(layers))

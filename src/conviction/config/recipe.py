@@ -1,0 +1,239 @@
+"""The one specification of a run, and how defaults, a recipe, a file and KEY=VALUE become it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Annotated, Any, Literal, TypeVar
+
+import yaml
+from pydantic import BaseModel, BeforeValidator, Field, ValidationError, model_validator
+
+from conviction.config.model import (
+    LAYER_TYPES,
+    ModelSpec,
+    Pair,
+    Shorthand,
+    Strict,
+    expand,
+)
+from conviction.errors import RequestError, did_you_mean
+
+Spec = TypeVar("Spec", bound=BaseModel)
+Fraction = Annotated[float, Field(gt=0.0, lt=1.0)]
+
+
+class DataSpec(Strict):
+    """How images are decoded and split.
+
+    ``image_size`` is (height, width) in pixels, or None to take it from the data. ``validation`` is
+    the share of the training images held back; ``test`` the share of all images set aside where the
+    source brings no test set of its own. ``range`` says which stored values mean black and white,
+    where the data type alone does not.
+    """
+
+    image_size: Annotated[
+        tuple[Annotated[int, Field(ge=4, le=2048)], Annotated[int, Field(ge=4, le=2048)]] | None,
+        BeforeValidator(lambda v: (v, v) if type(v) is int else tuple(v) if type(v) is list else v),
+    ] = None
+    color_mode: Literal["auto", "grayscale", "rgb"] = "auto"
+    validation: Fraction = 0.1
+    test: Fraction = 0.2
+    range: Annotated[
+        tuple[float, float] | None,
+        BeforeValidator(lambda v: tuple(v) if isinstance(v, list) else v),
+    ] = None
+
+    @model_validator(mode="after")
+    def _range_rises(self) -> DataSpec:
+        if self.range is not None and not self.range[0] < self.range[1]:
+            raise ValueError("range: expected [black, white] with black < white")
+        return self
+
+
+class TrainingSpec(Strict):
+    """How the network learns. ``threads`` None means every core that this process may use."""
+
+    epochs: Annotated[int, Field(ge=1, le=100_000)] = 12
+    batch_size: Annotated[int, Field(ge=1, le=1_000_000)] = 64
+    optimizer: Literal["adam", "adamw", "sgd", "rmsprop"] = "adam"
+    # 0.001 is Keras's own default for adam, adamw and rmsprop.
+    learning_rate: Annotated[float, Field(gt=0.0, le=100.0)] = 0.001
+    seed: Annotated[int, Field(ge=0, lt=2**31)] = 0
+    threads: Annotated[int, Field(ge=1, le=1024)] | None = None
+
+
+class EvaluationSpec(Strict):
+    """``test: false`` leaves the test set sealed."""
+
+    test: bool = True
+
+
+class Recipe(Strict):
+    """The whole specification of a run, as ``config.yaml`` holds it."""
+
+    # A plain string, so that a run of a recipe that a later version drops can still be read.
+    recipe: str = "lab"
+    data: DataSpec = DataSpec()
+    model: ModelSpec = expand(Shorthand())
+    training: TrainingSpec = TrainingSpec()
+    evaluation: EvaluationSpec = EvaluationSpec()
+
+    def to_yaml(self) -> str:
+        """YAML text that ``load_recipe`` reads back to an equal specification."""
+        return yaml.safe_dump(
+            self.model_dump(mode="json"), sort_keys=False, default_flow_style=None, width=110
+        )
+
+
+# Each recipe is what it changes of the defaults, which are the lab's.
+RECIPES: dict[str, dict[str, Any]] = {"lab": {}}
+
+_SECTIONS: dict[str, type[Strict]] = {
+    "data": DataSpec,
+    "training": TrainingSpec,
+    "evaluation": EvaluationSpec,
+}
+
+
+def keys() -> list[str]:
+    """Every dotted key that a user may set, shorthand and ``model.layers`` included."""
+    plain = [f"{name}.{key}" for name, spec in _SECTIONS.items() for key in spec.model_fields]
+    return ["recipe", *plain, *(f"model.{key}" for key in Shorthand.model_fields), "model.layers"]
+
+
+def load_recipe(
+    overrides: Sequence[str] | Mapping[str, Any] = (), config: Path | str | None = None
+) -> Recipe:
+    """Resolves defaults < recipe < ``config`` (a YAML file) < ``overrides`` into one specification.
+
+    Args:
+        overrides: ``["training.epochs=3"]``, or a mapping ``{"training.epochs": 3}``.
+        config: A YAML file with the sections of ``config.yaml``, for instance that of another run.
+
+    Raises:
+        RequestError: An unknown key (the nearest known one is named), a wrong type, a value out of
+            range, both ``model.layers`` and a shorthand key, or a file that cannot be read.
+    """
+    given = dict(_read_file(Path(config))) if config is not None else {}
+    # A key on the command line replaces the file's; layers and shorthand are two ways to say one
+    # thing, so the later one wins as a whole over the earlier one.
+    named = dict(_parse(overrides) if not isinstance(overrides, Mapping) else overrides)
+    if "model.layers" in given and any(k.startswith("model.") for k in named):
+        given = {k: v for k, v in given.items() if not k.startswith("model.")}
+    elif "model.layers" in named:
+        given = {k: v for k, v in given.items() if not k.startswith("model.")}
+    given.update(named)
+    for key in given:
+        if key not in keys():
+            raise RequestError(f"Unknown key '{key}'.{did_you_mean(key, keys())}")
+    name = given.pop("recipe", "lab")
+    if name not in RECIPES:
+        expected = ", ".join(RECIPES)
+        raise RequestError(f"recipe: expected one of {expected}; got {name!r}.")
+    return _validate(name, {**RECIPES[name], **given})
+
+
+def _validate(name: str, flat: dict[str, Any]) -> Recipe:
+    sections: dict[str, dict[str, Any]] = {"model": {}, **{s: {} for s in _SECTIONS}}
+    for key, value in flat.items():
+        section, _, field = key.partition(".")
+        sections[section][field] = value
+    layers, short = sections["model"].pop("layers", None), sections.pop("model")
+    if layers is not None and short:
+        raise RequestError(
+            f"model.layers and model.{next(iter(short))} both describe the network: give the list of "
+            "layers or the shorthand keys, not both."
+        )
+    built = {s: _check(s, spec, sections[s]) for s, spec in _SECTIONS.items()}
+    if layers is not None:
+        _check_layer_types(layers)
+        model = _check("model", ModelSpec, {"layers": layers})
+    else:
+        model = expand(_check("model", Shorthand, short))
+    return Recipe(recipe=name, model=model, **built)
+
+
+def _check(section: str, spec: type[Spec], values: dict[str, Any]) -> Spec:
+    try:
+        return spec.model_validate(values)
+    except ValidationError as failure:
+        first = failure.errors()[0]
+        where = ".".join([section, *(str(p) for p in first["loc"] if p not in LAYER_TYPES)])
+        if first["type"] == "extra_forbidden":
+            owner = LAYER_TYPES.get(str(first["loc"][-2])) if len(first["loc"]) > 1 else None
+            known = list((owner or spec).model_fields)
+            hint = did_you_mean(str(first["loc"][-1]), known)
+            raise RequestError(f"Unknown key '{where}'.{hint} Known: {', '.join(known)}.") from None
+        text = first["msg"].removeprefix("Value error, ").replace("Input should be", "expected")
+        raise RequestError(f"{where}: {text}; got {first['input']!r}.") from None
+
+
+def _check_layer_types(layers: Any) -> None:
+    """Names the layer that has no known type; pydantic's own message for unions is a paragraph."""
+    if not isinstance(layers, list | tuple):
+        raise RequestError(f"model.layers: expected a list of layers; got {layers!r}.")
+    for i, layer in enumerate(layers):
+        kind = layer.get("type") if isinstance(layer, Mapping) else getattr(layer, "type", layer)
+        if kind not in LAYER_TYPES:
+            raise RequestError(
+                f"model.layers.{i}: expected a mapping with a type out of {', '.join(LAYER_TYPES)}; "
+                f"got {kind!r}.{did_you_mean(str(kind), LAYER_TYPES)}"
+            )
+
+
+def _parse(pairs: Sequence[str]) -> Iterator[tuple[str, Any]]:
+    seen: set[str] = set()
+    for pair in pairs:
+        key, equals, text = pair.partition("=")
+        if not equals or not key:
+            raise RequestError(
+                f"Expected KEY=VALUE such as training.epochs=3; got '{pair}'.{did_you_mean(pair, keys())}"
+            )
+        if key in seen:
+            raise RequestError(f"'{key}' is given twice: give it once.")
+        seen.add(key)
+        yield key, _value(key, text)
+
+
+def _value(key: str, text: str) -> Any:
+    try:
+        return float(text) if _is_exponent(text) else yaml.safe_load(text)
+    except yaml.YAMLError:
+        raise RequestError(f"{key}: cannot read the value '{text}' (YAML is expected).") from None
+
+
+def _is_exponent(text: str) -> bool:
+    """``1e-3`` is a number to everyone but YAML 1.1, which wants ``1.0e-3``."""
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return "e" in text.lower() and not text.lstrip("+-").lower().startswith(("inf", "nan"))
+
+
+def _read_file(path: Path) -> Iterator[tuple[str, Any]]:
+    try:
+        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError) as failure:
+        reason = getattr(failure, "strerror", None) or "it is not a text file"
+        raise RequestError(f"--config {path}: cannot read it ({reason}).") from None
+    except yaml.YAMLError as failure:
+        raise RequestError(f"--config {path}: not valid YAML ({_one_line(failure)}).") from None
+    if not isinstance(content, dict):
+        raise RequestError(f"--config {path}: expected sections such as 'training:'; got {content!r}.")
+    for section, values in content.items():
+        if section == "recipe" or not isinstance(values, dict):
+            yield str(section), values
+            continue
+        for key, value in values.items():
+            yield f"{section}.{key}", _numbers(value)
+
+
+def _numbers(value: Any) -> Any:
+    """Reads ``1e-3`` as a number in files as well."""
+    return float(value) if isinstance(value, str) and _is_exponent(value) else value
+
+
+def _one_line(failure: Exception) -> str:
+    return " ".join(str(failure).split())

@@ -1,0 +1,18 @@
+"""Sources, decoding, splits, and the batches that training sees."""
+
+from conviction.data.decode import DecodingRule
+from conviction.data.encode import encode_labels
+from conviction.data.image_set import ImageSet
+from conviction.data.named import NAMED_SETS
+from conviction.data.source import load_source
+from conviction.data.split import Split, split_images
+
+__all__ = [
+    "NAMED_SETS",
+    "DecodingRule",
+    "ImageSet",
+    "Split",
+    "encode_labels",
+    "load_source",
+    "split_images",
+]

@@ -1,0 +1,181 @@
+"""From the bytes of a picture, or an array, to uint8 pixels: one versioned rule.
+
+The rule is saved with the model and used again wherever it predicts, so that a picture means the same
+thing in training, in evaluation and behind an export.
+"""
+
+from __future__ import annotations
+
+import io
+import warnings
+from dataclasses import dataclass
+from typing import Annotated, Literal
+
+import numpy as np
+from PIL import Image, ImageOps, UnidentifiedImageError
+from pydantic import Field
+
+from conviction.config.model import Strict
+
+FORMATS = ("JPEG", "PNG", "GIF", "BMP", "WEBP", "TIFF")
+SUFFIXES = (".jpg", ".jpeg", ".png", ".gif", ".bmp", ".webp", ".tif", ".tiff")
+
+# A decoded RGB picture of this size takes 600 MB. Declared sizes beyond it are refused unread.
+MAX_PIXELS = 200_000_000
+
+
+class UnreadableImageError(Exception):
+    """This picture cannot be decoded; the message says why. Caught where files are listed."""
+
+
+class DecodingRule(Strict):
+    """How any picture becomes (height, width, channels) uint8.
+
+    Version 1: the first frame; EXIF orientation applied; transparency laid over white; 16-bit gray
+    scaled by ``array_range`` if given, else by its full range 0-65535; converted to ``color_mode``
+    (grayscale by ITU-R 601 luma, as Pillow does); stretched to (height, width) by Pillow's
+    antialiased bilinear filter, if it has another size.
+
+    ``array_range`` is what black and white are in arrays handed over as numbers.
+    """
+
+    version: Literal[1] = 1
+    color_mode: Literal["grayscale", "rgb"]
+    height: Annotated[int, Field(ge=1)]
+    width: Annotated[int, Field(ge=1)]
+    filter: Literal["bilinear"] = "bilinear"
+    array_range: tuple[float, float] | None = Field(default=None, strict=False)
+
+    @property
+    def channels(self) -> int:
+        """1 for grayscale, 3 for RGB."""
+        return 1 if self.color_mode == "grayscale" else 3
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """(height, width, channels)."""
+        return (self.height, self.width, self.channels)
+
+
+@dataclass(frozen=True)
+class Probe:
+    """What the header of a picture says: upright size, whether it has colours, its Pillow mode."""
+
+    width: int
+    height: int
+    has_color: bool
+    mode: str
+
+
+_SIDEWAYS = (5, 6, 7, 8)  # the EXIF orientations that exchange width and height
+_ORIENTATION = 0x0112
+
+
+def _open(content: bytes) -> Image.Image:
+    if not content:
+        raise UnreadableImageError("the file is empty")
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", Image.DecompressionBombWarning)
+            picture = Image.open(io.BytesIO(content), formats=FORMATS)
+    except UnidentifiedImageError:
+        raise UnreadableImageError("its content is not a JPEG, PNG, GIF, BMP, WebP or TIFF picture") from None
+    except Image.DecompressionBombError:
+        raise UnreadableImageError("it declares more pixels than are accepted") from None
+    except Exception as failure:  # Pillow's format readers raise whatever a broken header leads to
+        raise UnreadableImageError(f"its header is broken ({_reason(failure)})") from None
+    if picture.width * picture.height > MAX_PIXELS:
+        raise UnreadableImageError(
+            f"it declares {picture.width}x{picture.height} pixels; at most {MAX_PIXELS:,} are accepted"
+        )
+    return picture
+
+
+def probe(content: bytes) -> Probe:
+    """Reads the header alone.
+
+    Raises:
+        UnreadableImageError: It is no picture of an accepted format, or a bomb by its declared size.
+    """
+    picture = _open(content)
+    try:
+        sideways = picture.getexif().get(_ORIENTATION) in _SIDEWAYS
+        has_color = _has_color(picture)
+    except Exception:  # broken EXIF or palette: whether the picture itself is good, decoding decides
+        sideways, has_color = False, True
+    width, height = picture.size
+    if sideways:
+        width, height = height, width
+    return Probe(width, height, has_color, picture.mode)
+
+
+def _has_color(picture: Image.Image) -> bool:
+    if picture.mode in ("1", "L", "LA", "La", "I", "F") or picture.mode.startswith("I;16"):
+        return False
+    if picture.mode == "P":
+        colors = np.asarray(picture.getpalette("RGB")).reshape(-1, 3)
+        return bool((colors != colors[:, :1]).any())
+    return True
+
+
+def decode(content: bytes, rule: DecodingRule) -> np.ndarray:
+    """Decodes the bytes of a picture file to (height, width, channels) uint8 by the rule.
+
+    Raises:
+        UnreadableImageError: The file is empty, truncated, of another kind, or declares too many pixels.
+    """
+    picture = _open(content)
+    try:
+        picture.seek(0)
+        try:
+            picture = ImageOps.exif_transpose(picture)
+        except (OSError, SyntaxError, ValueError, TypeError, KeyError, OverflowError):
+            picture.load()  # broken EXIF alone does not spoil a picture; broken pixels raise here again
+        return _finish(_to_8_bit(picture, rule.array_range), rule)
+    except UnreadableImageError:
+        raise
+    except MemoryError:
+        raise
+    except Exception as failure:  # as above: the decoders of six formats have no common error
+        raise UnreadableImageError(f"its pixels cannot be decoded ({_reason(failure)})") from None
+
+
+def decode_array(image: np.ndarray, rule: DecodingRule) -> np.ndarray:
+    """Brings one uint8 image (h, w, 1 or 3 or 4) to the rule's size and channels."""
+    squeezed = image[..., 0] if image.shape[-1] == 1 else image
+    return _finish(Image.fromarray(np.ascontiguousarray(squeezed)), rule)
+
+
+def _to_8_bit(picture: Image.Image, stored_range: tuple[float, float] | None) -> Image.Image:
+    if picture.mode == "F":
+        raise UnreadableImageError("it holds floating-point pixels; save it with 8 or 16 bits")
+    if picture.mode != "I" and not picture.mode.startswith("I;16"):
+        return picture
+    low, high = stored_range or (0.0, 65535.0)
+    values = np.asarray(picture).astype(np.float64)
+    if stored_range is None and (values.min() < 0 or values.max() > 65535):
+        raise UnreadableImageError("it holds 32-bit pixels; save it with 8 or 16 bits")
+    return Image.fromarray(scale_to_uint8(np.clip(values, low, high), low, high))
+
+
+def scale_to_uint8(values: np.ndarray, low: float, high: float) -> np.ndarray:
+    """Maps [low, high] linearly onto 0..255 and rounds to the nearest (ties to even)."""
+    return np.rint((values.astype(np.float64) - low) * (255.0 / (high - low))).astype(np.uint8)
+
+
+def _finish(picture: Image.Image, rule: DecodingRule) -> np.ndarray:
+    if picture.mode in ("LA", "La", "PA", "RGBa") or "transparency" in picture.info:
+        picture = picture.convert("RGBA")
+    if picture.mode == "RGBA":
+        picture = Image.alpha_composite(Image.new("RGBA", picture.size, "white"), picture)
+    wanted = "L" if rule.color_mode == "grayscale" else "RGB"
+    if picture.mode != wanted:
+        # Palettes and CMYK have no direct way to L in every Pillow version; RGB is on the way of all.
+        picture = picture.convert("RGB").convert(wanted)
+    if picture.size != (rule.width, rule.height):
+        picture = picture.resize((rule.width, rule.height), Image.Resampling.BILINEAR)
+    return np.asarray(picture).reshape(rule.shape)
+
+
+def _reason(failure: Exception) -> str:
+    return " ".join(str(failure).split()) or type(failure).__name__

@@ -1,0 +1,253 @@
+"""Image folders: class subfolders, with or without train/test/validation above; or flat with labels.csv."""
+
+from __future__ import annotations
+
+import csv
+import io
+from dataclasses import dataclass
+from pathlib import PurePosixPath
+
+import numpy as np
+
+from conviction.config import DataSpec
+from conviction.data.decode import SUFFIXES, DecodingRule, Probe, UnreadableImageError, decode, probe
+from conviction.data.image_set import HASH_BYTES, ImageSet, Unreadable, content_hash
+from conviction.data.size import auto_size, size_sentence
+from conviction.data.tree import Tree, UnreadableFileError
+from conviction.errors import SourceError
+
+LABELS_FILE = "labels.csv"
+_PART_NAMES = {
+    "train": "train",
+    "training": "train",
+    "test": "test",
+    "testing": "test",
+    "val": "validation",
+    "valid": "validation",
+    "validation": "validation",
+}
+_FILE_COLUMNS = ("file", "filename", "image", "path")
+_LABEL_COLUMNS = ("label", "class", "category")
+
+
+@dataclass(frozen=True)
+class _Entry:
+    path: str
+    label: str
+    part: str
+
+
+def load_folder(tree: Tree, spec: DataSpec) -> ImageSet:
+    """Decodes every readable picture of an image folder or an archive of one.
+
+    Broken pictures are listed in ``unreadable`` and left out.
+
+    Raises:
+        SourceError: No pictures, an unknown layout, a class without a readable picture, class folders
+            of test or validation that training does not have.
+    """
+    entries, skipped = _entries(tree)
+    if not entries:
+        raise SourceError(
+            f"{tree.location}: expected one subfolder of pictures per class, or a {LABELS_FILE}; found no "
+            f"{', '.join(SUFFIXES)} file in that place."
+        )
+    class_names = sorted({e.label for e in entries})
+    _check_parts(tree, entries)
+    good, probes, unreadable = _probe_all(tree, entries)
+    _check_classes_left(tree, class_names, good, unreadable)
+    rule = _rule(spec, probes)
+    kept, pixels, hashes, broken = _decode_all(tree, good, rule)
+    unreadable += broken
+    _check_classes_left(tree, class_names, kept, unreadable)
+    index = {name: i for i, name in enumerate(class_names)}
+    return ImageSet(
+        name=tree.location.name,
+        location=str(tree.location),
+        pixels=pixels,
+        labels=np.array([index[e.label] for e in kept], np.int64),
+        hashes=np.frombuffer(hashes, dtype=f"V{HASH_BYTES}"),
+        names=[e.path for e in kept],
+        parts=np.array([e.part for e in kept]),
+        class_names=class_names,
+        rule=rule,
+        stored=_stored(probes),
+        conversions=_conversions(spec, probes, rule, skipped),
+        unreadable=unreadable,
+    )
+
+
+def _entries(tree: Tree) -> tuple[list[_Entry], int]:
+    """The labelled pictures, and how many other files were passed over."""
+    visible = [p for p in tree.sizes if not _hidden(p)]
+    base = _common_folder(visible)
+    inside = {p: PurePosixPath(p).relative_to(base) for p in visible}
+    if (base / LABELS_FILE).as_posix() in inside:
+        return _from_csv(tree, base), 0
+    pictures = {p: r for p, r in inside.items() if r.suffix.lower() in SUFFIXES}
+    skipped = len(visible) - len(pictures)
+    tops = {r.parts[0].lower() for r in pictures.values() if len(r.parts) > 1}
+    if tops and tops <= set(_PART_NAMES):
+        return [
+            _Entry(p, r.parts[1], _PART_NAMES[r.parts[0].lower()])
+            for p, r in pictures.items()
+            if len(r.parts) > 2
+        ], skipped
+    return [_Entry(p, r.parts[0], "") for p, r in pictures.items() if len(r.parts) > 1], skipped
+
+
+def _hidden(path: str) -> bool:
+    """macOS and Windows put files of their own among pictures."""
+    parts = PurePosixPath(path).parts
+    return any(p.startswith(".") or p in ("__MACOSX", "Thumbs.db", "desktop.ini") for p in parts)
+
+
+def _common_folder(paths: list[str]) -> PurePosixPath:
+    """Archives often hold one folder that holds everything: steps into it while classes stay below."""
+    base = PurePosixPath()
+    while True:
+        relative = [PurePosixPath(p).relative_to(base).parts for p in paths]
+        tops = {parts[0] for parts in relative}
+        deeper = any(len(parts) > 2 or parts[-1] == LABELS_FILE for parts in relative)
+        only = next(iter(tops), "")
+        if len(tops) != 1 or not deeper or only.lower() in _PART_NAMES or only == LABELS_FILE:
+            return base
+        base = base / only
+
+
+def _from_csv(tree: Tree, base: PurePosixPath) -> list[_Entry]:
+    where = (base / LABELS_FILE).as_posix()
+    try:
+        rows = list(csv.DictReader(io.StringIO(tree.read_text(where), newline=""), strict=True))
+    except csv.Error as failure:
+        raise SourceError(f"{tree.location}: {where} is not valid CSV ({failure}).") from None
+    columns = list(rows[0]) if rows else []
+    file_column = next((c for c in columns if c and c.strip().lower() in _FILE_COLUMNS), None)
+    label_column = next((c for c in columns if c and c.strip().lower() in _LABEL_COLUMNS), None)
+    part_column = next((c for c in columns if c and c.strip().lower() == "split"), None)
+    if not file_column or not label_column:
+        raise SourceError(
+            f"{tree.location}: {where} needs a header with a column 'file' and a column 'label'; got "
+            f"{', '.join(map(str, columns)) or 'no rows'}."
+        )
+    entries = []
+    for number, row in enumerate(rows, start=2):
+        name, label = (row[file_column] or "").strip(), (row[label_column] or "").strip()
+        if not name or not label:
+            raise SourceError(f"{tree.location}: {where} line {number} lacks a file or a label.")
+        if PurePosixPath(name).is_absolute() or ".." in PurePosixPath(name).parts:
+            raise SourceError(f"{tree.location}: {where} line {number} leads out of the folder: '{name}'.")
+        part = (row[part_column] or "").strip().lower() if part_column else ""
+        if part and part not in _PART_NAMES:
+            raise SourceError(
+                f"{tree.location}: {where} line {number}: expected train, validation or test as split; "
+                f"got '{part}'."
+            )
+        entries.append(_Entry((base / name).as_posix(), label, _PART_NAMES.get(part, "")))
+    _check_once(tree, where, entries)
+    return entries
+
+
+def _check_once(tree: Tree, where: str, entries: list[_Entry]) -> None:
+    seen: dict[str, str] = {}
+    for entry in entries:
+        if seen.setdefault(entry.path, entry.label) != entry.label:
+            raise SourceError(
+                f"{tree.location}: {where} gives '{entry.path}' two labels, '{seen[entry.path]}' and "
+                f"'{entry.label}'. Keep one of the lines."
+            )
+
+
+def _check_parts(tree: Tree, entries: list[_Entry]) -> None:
+    """Classes are matched by name, never by position."""
+    train = {e.label for e in entries if e.part in ("", "train")}
+    for part in ("test", "validation"):
+        extra = sorted({e.label for e in entries if e.part == part} - train)
+        if extra:
+            raise SourceError(
+                f"{tree.location}: the {part} images have classes that training does not: "
+                f"{', '.join(extra)}. Training has: {', '.join(sorted(train)) or 'none'}. Rename the folders "
+                "so that the names match, or remove them."
+            )
+
+
+def _probe_all(tree: Tree, entries: list[_Entry]) -> tuple[list[_Entry], list[Probe], list[Unreadable]]:
+    good, probes, unreadable = [], [], []
+    for entry in entries:
+        try:
+            if entry.path not in tree.sizes:
+                raise UnreadableFileError(f"{LABELS_FILE} names it, but there is no such file")
+            probes.append(probe(tree.read(entry.path)))
+            good.append(entry)
+        except (UnreadableFileError, UnreadableImageError) as failure:
+            unreadable.append(Unreadable(name=entry.path, reason=str(failure)))
+    return good, probes, unreadable
+
+
+def _decode_all(
+    tree: Tree, entries: list[_Entry], rule: DecodingRule
+) -> tuple[list[_Entry], np.ndarray, bytes, list[Unreadable]]:
+    pixels = np.empty((len(entries), *rule.shape), np.uint8)
+    kept: list[_Entry] = []
+    hashes, unreadable = [], []
+    for entry in entries:
+        try:
+            content = tree.read(entry.path)
+            pixels[len(kept)] = decode(content, rule)
+        except (UnreadableFileError, UnreadableImageError) as failure:
+            unreadable.append(Unreadable(name=entry.path, reason=str(failure)))
+            continue
+        hashes.append(content_hash(content))
+        kept.append(entry)
+    return kept, pixels[: len(kept)], b"".join(hashes), unreadable
+
+
+def _check_classes_left(
+    tree: Tree, class_names: list[str], kept: list[_Entry], unreadable: list[Unreadable]
+) -> None:
+    empty = sorted(set(class_names) - {e.label for e in kept})
+    if empty:
+        first = unreadable[0]
+        raise SourceError(
+            f"{tree.location}: class '{empty[0]}' has no readable picture left ({len(unreadable)} files "
+            f"cannot be read, the first is {first.name}: {first.reason}). Mend the files or remove the class."
+        )
+
+
+def _rule(spec: DataSpec, probes: list[Probe]) -> DecodingRule:
+    height, width = spec.image_size or auto_size([(p.height, p.width) for p in probes])
+    mode = spec.color_mode
+    if mode == "auto":
+        mode = "rgb" if any(p.has_color for p in probes) else "grayscale"
+    return DecodingRule(color_mode=mode, height=height, width=width, array_range=spec.range)
+
+
+def _stored(probes: list[Probe]) -> str:
+    sizes = {(p.width, p.height) for p in probes}
+    modes = ", ".join(sorted({p.mode for p in probes}))
+    if len(sizes) == 1:
+        width, height = sizes.pop()
+        return f"{len(probes)} picture files of {width}x{height} pixels, mode {modes}"
+    widths, heights = zip(*sizes, strict=True)
+    return (
+        f"{len(probes)} picture files from {min(widths)}x{min(heights)} to {max(widths)}x{max(heights)} "
+        f"pixels (width x height), mode {modes}"
+    )
+
+
+def _conversions(spec: DataSpec, probes: list[Probe], rule: DecodingRule, skipped: int) -> list[str]:
+    said = []
+    if skipped:
+        said.append(f"{skipped} other files, not pictures by their name, were passed over.")
+    sizes = {(p.height, p.width) for p in probes}
+    said += size_sentence(sizes, rule, asked=spec.image_size is not None)
+    colors = sum(p.has_color for p in probes)
+    if rule.color_mode == "rgb" and colors < len(probes):
+        said.append(f"{len(probes) - colors} grayscale pictures became RGB with three equal channels.")
+    if rule.color_mode == "grayscale" and colors:
+        said.append(f"{colors} colour pictures became grayscale (data.color_mode=grayscale).")
+    deep = sum(p.mode == "I" or p.mode.startswith("I;16") for p in probes)
+    if deep:
+        low, high = rule.array_range or (0, 65535)
+        said.append(f"{deep} 16-bit pictures: values {low:g} to {high:g} became 0 to 255.")
+    return said

@@ -1,0 +1,96 @@
+"""IDX files, the format of MNIST and Fashion-MNIST, plain or gzipped.
+
+Format (LeCun, Cortes and Burges, the MNIST database): two zero bytes, a type code, the number of
+dimensions, each dimension as a big-endian 32-bit integer, then the values in C order.
+"""
+
+from __future__ import annotations
+
+import gzip
+import math
+import struct
+import zlib
+from pathlib import Path
+
+import numpy as np
+
+from conviction.data.arrays import Arrays
+from conviction.errors import SourceError
+
+_TYPES = {0x08: ">u1", 0x09: ">i1", 0x0B: ">i2", 0x0C: ">i4", 0x0D: ">f4", 0x0E: ">f8"}
+_PREFIXES = {
+    "train": "train",
+    "t10k": "test",
+    "test": "test",
+    "validation": "validation",
+    "val": "validation",
+}
+
+
+def find_idx(folder: Path) -> dict[str, tuple[Path, Path]]:
+    """The (images, labels) files of a folder by part: ``train-images-idx3-ubyte[.gz]`` and so on."""
+    found = {}
+    for prefix, part in _PREFIXES.items():
+        images = _first(folder, f"{prefix}-images")
+        labels = _first(folder, f"{prefix}-labels")
+        if images and labels:
+            found[part] = (images, labels)
+    return found
+
+
+def _first(folder: Path, start: str) -> Path | None:
+    # Some copies are named with a dot: train-images.idx3-ubyte.
+    names = sorted(p for p in folder.glob(f"{start}*") if "idx" in p.name and p.is_file())
+    return names[0] if names else None
+
+
+def read_idx_folder(folder: Path) -> Arrays:
+    """Reads the training and test files of a folder of IDX files.
+
+    Raises:
+        SourceError: No training pair, or a file that is damaged.
+    """
+    found = find_idx(folder)
+    if "train" not in found:
+        raise SourceError(
+            f"{folder}: expected train-images-idx3-ubyte and train-labels-idx1-ubyte (.gz or not)."
+        )
+    parts = {part: (read_idx(x), read_idx(y)) for part, (x, y) in found.items()}
+    return Arrays(folder.name, str(folder), parts)
+
+
+def read_idx(path: Path) -> np.ndarray:
+    """Reads one IDX file to an array of its declared shape and type (native byte order).
+
+    Raises:
+        SourceError: Wrong magic number, or fewer or more bytes than its header declares.
+    """
+    try:
+        with gzip.open(path) if path.suffix == ".gz" else path.open("rb") as file:
+            magic = file.read(4)
+            if len(magic) < 4 or magic[:2] != b"\0\0" or magic[2] not in _TYPES or magic[3] == 0:
+                raise SourceError(f"{path}: not an IDX file (it starts with {magic.hex() or 'nothing'}).")
+            header = file.read(4 * magic[3])
+            if len(header) < 4 * magic[3]:
+                raise SourceError(f"{path}: the IDX header is cut short.")
+            shape = struct.unpack(f">{magic[3]}I", header)
+            dtype = np.dtype(_TYPES[magic[2]])
+            expected = math.prod(shape) * dtype.itemsize
+            # Reading one byte more than declared shows a file that is longer than it says.
+            content = _read_at_most(file, expected + 1)
+    except (OSError, EOFError, zlib.error) as failure:
+        raise SourceError(f"{path}: cannot be read ({failure}).") from None
+    if len(content) != expected:
+        got = f"{len(content):,}" if len(content) < expected else "more"
+        raise SourceError(f"{path}: its header declares {shape}, {expected:,} bytes; got {got}.")
+    array = np.frombuffer(content, dtype).reshape(shape)
+    return array.astype(dtype.newbyteorder("="), copy=False)
+
+
+def _read_at_most(file, limit: int) -> bytes:  # type: ignore[no-untyped-def]
+    """Reads in pieces, so that an absurd declared size costs no more memory than the file has."""
+    pieces = []
+    while limit > 0 and (piece := file.read(min(limit, 2**24))):
+        pieces.append(piece)
+        limit -= len(piece)
+    return b"".join(pieces)

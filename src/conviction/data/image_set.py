@@ -1,0 +1,83 @@
+"""What every source becomes: labelled uint8 images in memory, and where they came from."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from conviction.data.decode import DecodingRule
+
+PARTS = ("train", "validation", "test")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Unreadable:
+    """A file that was left out, and why."""
+
+    name: str
+    reason: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class ImageSet:
+    """Labelled images, decoded.
+
+    Attributes:
+        name: What the data is called in reports.
+        location: Where it was found, for people and for ``data.json``.
+        pixels: (n, height, width, channels) uint8, 0 black to 255 white.
+        labels: (n,) int64 in [0, len(class_names)).
+        hashes: (n,) fixed-length bytes: the content of each image, whatever its name and place.
+        names: One per image: its path in the source, or ``train/17`` for the rows of an array.
+        parts: One per image: "train", "validation" or "test" where the source says so, "" where not.
+        class_names: In the order of the labels.
+        rule: How the images were decoded; the same rule is used again wherever the model predicts.
+        stored: How they came, e.g. ``(60000, 28, 28) uint8``.
+        conversions: One sentence for each thing that was changed on the way in.
+        unreadable: Files that were left out.
+    """
+
+    name: str
+    location: str
+    pixels: np.ndarray
+    labels: np.ndarray
+    hashes: np.ndarray
+    names: list[str]
+    parts: np.ndarray
+    class_names: list[str]
+    rule: DecodingRule
+    stored: str
+    conversions: list[str] = field(default_factory=list)
+    unreadable: list[Unreadable] = field(default_factory=list)
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def counts(self, indices: np.ndarray | None = None) -> list[int]:
+        """Images per class, of all images or of those at ``indices``."""
+        labels = self.labels if indices is None else self.labels[indices]
+        return np.bincount(labels, minlength=len(self.class_names)).tolist()
+
+
+HASH_BYTES = 16
+
+
+def content_hash(content: bytes, context: bytes = b"") -> bytes:
+    """BLAKE2b-128 of ``content``; ``context`` separates contents of different shape or kind."""
+    return hashlib.blake2b(content, digest_size=HASH_BYTES, key=context).digest()
+
+
+def array_hashes(images: np.ndarray) -> np.ndarray:
+    """One content hash for each image of an array (n, ...); (n,) of fixed-length bytes."""
+    # The shape is part of the content: 2x8 and 4x4 pixels can have the same bytes.
+    context = repr((images.shape[1:], images.dtype.str)).encode()
+    digests = b"".join(content_hash(np.ascontiguousarray(i).tobytes(), context) for i in images)
+    # A void type, because NumPy's S type drops trailing zero bytes.
+    return np.frombuffer(digests, dtype=f"V{HASH_BYTES}")
+
+
+def set_hash(hashes: np.ndarray) -> str:
+    """The identity of a set of images, whatever their order: hex of the hash of the sorted hashes."""
+    return hashlib.blake2b(b"".join(sorted(h.tobytes() for h in hashes)), digest_size=16).hexdigest()

@@ -1,0 +1,73 @@
+"""Every error that conviction raises on purpose.
+
+One base class; each subclass is also the builtin that it resembles, so that library users can catch
+either. The command line catches the base class alone and prints its message as one line.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+
+
+class ConvictionError(Exception):
+    """Base of all errors; ``exit_code`` is what the command line ends with."""
+
+    exit_code = 1
+
+
+class RequestError(ConvictionError, ValueError):
+    """The request was wrong: an unknown key, a value out of range, a network that does not fit."""
+
+    exit_code = 2
+
+
+class SourceError(RequestError):
+    """The images or labels of a source cannot be used as they are."""
+
+
+class SourceNotFoundError(SourceError, FileNotFoundError):
+    """There is no such source, or a named set cannot be had on this machine."""
+
+    # FileNotFoundError formats its arguments as an errno pair; one plain sentence is wanted.
+    def __str__(self) -> str:
+        return str(self.args[0])
+
+
+class RunError(RequestError):
+    """A run folder is missing, damaged, or not what the command needs."""
+
+
+class StorageError(ConvictionError, OSError):
+    """The machine could not store what was asked: no space left, a device that fails."""
+
+    def __str__(self) -> str:
+        return str(self.args[0])
+
+
+class OutputError(RequestError, OSError):
+    """The output place cannot be used: not empty, not a folder, no permission."""
+
+    def __str__(self) -> str:
+        return str(self.args[0])
+
+
+class TrainingError(ConvictionError, RuntimeError):
+    """Training itself failed, for example because the loss is no longer a number."""
+
+
+class Interrupted(ConvictionError):
+    """A signal ended the run; what there was has been kept.
+
+    ``exit_code`` is 128 + the signal's number, as shells report it (130 SIGINT, 143 SIGTERM).
+    """
+
+    def __init__(self, message: str, signal_number: int) -> None:
+        super().__init__(message)
+        self.exit_code = 128 + signal_number
+
+
+def did_you_mean(word: str, known: Iterable[str]) -> str:
+    """Returns ``" Did you mean 'x'?"`` for the nearest known word, or an empty string."""
+    near = difflib.get_close_matches(word, list(known), n=1, cutoff=0.5)
+    return f" Did you mean '{near[0]}'?" if near else ""

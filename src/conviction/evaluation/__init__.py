@@ -1,0 +1,20 @@
+"""What the number means: scores with intervals, the gap, the ledger of openings."""
+
+from conviction.evaluation.evaluate import Evaluation, evaluate
+from conviction.evaluation.gap import best_epoch
+from conviction.evaluation.ledger import count_openings, openings_sentence, record_opening
+from conviction.evaluation.metrics import ClassScore, Score, cross_entropy, score, wilson
+
+__all__ = [
+    "ClassScore",
+    "Evaluation",
+    "Score",
+    "best_epoch",
+    "count_openings",
+    "cross_entropy",
+    "evaluate",
+    "openings_sentence",
+    "record_opening",
+    "score",
+    "wilson",
+]

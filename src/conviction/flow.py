@@ -1,0 +1,314 @@
+"""The whole lab in order: load, reshape, normalise, encode, split, model, compile, train, evaluate, keep."""
+
+from __future__ import annotations
+
+import signal
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import Any, Protocol
+
+from conviction.backend import import_keras, prepare, usable_cores
+from conviction.config import Recipe, load_recipe
+from conviction.data import ImageSet, Split, encode_labels, load_source, split_images
+from conviction.errors import Interrupted, RequestError
+from conviction.evaluation import Evaluation, evaluate, record_opening
+from conviction.model import LayerRow, build, compile_model, walk
+from conviction.report import steps
+from conviction.report.page import render_page
+from conviction.report.steps import Step
+from conviction.report.terminal import Silent, Terminal
+from conviction.runs import Run, folder
+from conviction.runs.environment import describe_environment, peak_memory_bytes
+from conviction.training import (
+    EpochRow,
+    EpochTiming,
+    StopRequest,
+    Training,
+    Watcher,
+    stop_on_signals,
+    train,
+)
+
+Overrides = Sequence[str] | Mapping[str, Any]
+
+
+class Show(Watcher, Protocol):
+    """Whoever shows a run to a person: ``Terminal`` or ``Silent``."""
+
+    def step(self, step: Step) -> None:
+        """A step of the lab is done, or in the case of training begins."""
+
+    def training_starts(self, epochs: int) -> None:
+        """Training begins."""
+
+    def close(self) -> None:
+        """The run has ended, well or not."""
+
+
+@dataclass(frozen=True)
+class _Prepared:
+    recipe: Recipe
+    images: ImageSet
+    split: Split
+    rows: list[LayerRow]
+
+
+def fit(
+    source: str | Path,
+    overrides: Overrides = (),
+    *,
+    recipe: str | None = None,
+    config: str | Path | None = None,
+    out: str | Path | None = None,
+    data_dir: str | Path | None = None,
+    show: Show | None = None,
+) -> Run:
+    """Trains and tests a network on labelled images, and keeps everything in a run folder.
+
+    Args:
+        source: A named set (``digits``, ``fashion_mnist``, ``mnist``, ``cifar10``, ``cifar100``) or a path: an
+            image folder, a ``.zip`` or ``.tar`` of one, an ``.npz``, a folder of IDX files.
+        overrides: Keys of the specification, ``{"training.epochs": 3}`` or ``["training.epochs=3"]``.
+        recipe: Short for the override ``recipe``.
+        config: A YAML file with sections as in ``config.yaml``; overrides win over it.
+        out: The run folder, new or empty; default ``runs/<source>-<recipe>-<n>``.
+        data_dir: Where named sets are looked for first.
+        show: Who is told of progress; default the terminal (stderr).
+
+    Returns:
+        The finished run.
+
+    Raises:
+        RequestError: Something in the request or the data is wrong; nothing has been written.
+        TrainingError: Training diverged; the run folder keeps the history so far.
+        Interrupted: SIGINT or SIGTERM came while it trained; the model so far has been kept.
+        StorageError: No space is left, or the device fails.
+    """
+    started = time.time()
+    given = _given(overrides, recipe)
+    spec = load_recipe(given, config)
+    place = Path(out) if out is not None else None
+    folder.check_out(place if place is not None else Path("runs", "new"))
+    show = show or Terminal(sys.stderr)
+    try:
+        with stop_on_signals() as stop:
+            ready = _prepare(source, spec, data_dir, show)
+            _stop_here(stop, "before training; nothing has been written")
+            return _run(source, ready, place, show, stop, started)
+    finally:
+        show.close()
+
+
+def summary(
+    source: str | Path,
+    overrides: Overrides = (),
+    *,
+    recipe: str | None = None,
+    config: str | Path | None = None,
+    data_dir: str | Path | None = None,
+) -> list[LayerRow]:
+    """The network that ``fit`` would train on this source, layer by layer, without training it.
+
+    Returns:
+        One row per layer: output shape, parameters, multiply-adds, receptive field.
+    """
+    spec = load_recipe(_given(overrides, recipe), config)
+    return _prepare(source, spec, data_dir, Silent()).rows
+
+
+def _given(overrides: Overrides, recipe: str | None) -> Overrides:
+    if recipe is None:
+        return overrides
+    if isinstance(overrides, Mapping):
+        return {**overrides, "recipe": recipe}
+    return [*overrides, f"recipe={recipe}"]
+
+
+def _stop_here(stop: StopRequest, where: str) -> None:
+    if stop.signal_number is not None:
+        name = signal.Signals(stop.signal_number).name
+        raise Interrupted(f"Stopped by {name} {where}.", stop.signal_number)
+
+
+def _prepare(source: str | Path, recipe: Recipe, data_dir: str | Path | None, show: Show) -> _Prepared:
+    """Everything that can be wrong with a request is found here, before anything is written."""
+    images = load_source(source, recipe.data, data_dir)
+    recipe = _resolve(recipe, images)
+    show.step(steps.load_step(images))
+    show.step(steps.reshape_step(images))
+    show.step(steps.normalise_step(images))
+    show.step(steps.encode_step(images))
+    split = split_images(images, recipe.data, recipe.training.seed)
+    show.step(steps.split_step(images, split))
+    classes = len(images.class_names)
+    rows = walk(recipe.model, images.rule.shape, classes)
+    show.step(steps.model_step(rows))
+    show.step(steps.compile_step(recipe.training, classes))
+    if recipe.training.batch_size > len(split.train):
+        raise RequestError(
+            f"training.batch_size: expected at most the number of training images, {len(split.train)}; got "
+            f"{recipe.training.batch_size}."
+        )
+    return _Prepared(recipe, images, split, rows)
+
+
+def _resolve(recipe: Recipe, images: ImageSet) -> Recipe:
+    """Writes what the data and the machine decided into the specification that is saved."""
+    size = {"image_size": (images.rule.height, images.rule.width)}
+    data = recipe.data.model_copy(update={**size, "color_mode": images.rule.color_mode})
+    threads = recipe.training.threads or usable_cores()
+    training = recipe.training.model_copy(update={"threads": threads})
+    return recipe.model_copy(update={"data": data, "training": training})
+
+
+def _run(
+    source: str | Path,
+    ready: _Prepared,
+    out: Path | None,
+    show: Show,
+    stop: StopRequest,
+    started: float,
+) -> Run:
+    recipe, images, split = ready.recipe, ready.images, ready.split
+    classes = len(images.class_names)
+    assert recipe.training.threads is not None
+    prepare(recipe.training.threads)
+    model = build(recipe.model, images.rule.shape, classes, recipe.training.seed)
+    compile_model(model, recipe.training, classes)
+    stem = f"{Path(str(source)).name.split('.')[0]}-{recipe.recipe}"
+    path = folder.create(out, Path("runs"), stem)
+    folder.write_text(path / folder.CONFIG, recipe.to_yaml())
+    folder.write_json(path / folder.DATA, _data_json(source, images, split))
+    done = [*_steps_so_far(ready), steps.train_step(recipe, len(split.train))]
+    show.step(done[-1])
+    show.training_starts(recipe.training.epochs)
+    keeper = _Keeper(path, show)
+    training = train(
+        model,
+        images.pixels,
+        encode_labels(images.labels, classes),
+        split.train,
+        split.validation,
+        recipe.training,
+        keeper,
+        stop,
+    )
+    folder.write_model(path / folder.MODEL, model, images.class_names, images.rule)
+    evaluation = None
+    if not stop:
+        evaluation = _evaluate(path, recipe, images, split, training)
+        done.append(steps.evaluate_step(evaluation))
+        show.step(done[-1])
+    page = render_page(
+        name=path.name,
+        recipe=recipe,
+        images=images,
+        split=split,
+        steps=done,
+        history=training.history,
+        evaluation=evaluation,
+        stopped=_stopped_sentence(stop, training, recipe),
+    )
+    folder.write_text(path / folder.REPORT, page)
+    folder.write_json(path / folder.ENVIRONMENT, _environment(started, recipe, training))
+    if evaluation is None:
+        names = f"{len(training.history)} of {recipe.training.epochs} epochs; the model so far is in {path}"
+        _stop_here(stop, f"after {names}. The test set stays sealed")
+    # Last, because this file says that the run is done.
+    if evaluation is not None:
+        folder.write_json(path / folder.EVALUATION, evaluation.to_json())
+    show.step(steps.folder_step(path, sorted(p.name for p in path.iterdir())))
+    return Run(path)
+
+
+def _steps_so_far(ready: _Prepared) -> list[Step]:
+    """The steps before training, as they were shown."""
+    classes = len(ready.images.class_names)
+    return [
+        steps.load_step(ready.images),
+        steps.reshape_step(ready.images),
+        steps.normalise_step(ready.images),
+        steps.encode_step(ready.images),
+        steps.split_step(ready.images, ready.split),
+        steps.model_step(ready.rows),
+        steps.compile_step(ready.recipe.training, classes),
+    ]
+
+
+class _Keeper:
+    """Writes history and timing after every epoch, then tells whoever watches."""
+
+    def __init__(self, path: Path, show: Show) -> None:
+        self._path = path
+        self._show = show
+        self._history: list[EpochRow] = []
+        self._timing: list[EpochTiming] = []
+        self.progress = show.progress
+
+    def epoch_done(self, row: EpochRow, timing: EpochTiming) -> None:
+        self._history.append(row)
+        self._timing.append(timing)
+        columns = [f.name for f in fields(EpochRow)]
+        folder.write_rows(self._path / folder.HISTORY, self._history, columns)
+        columns = [f.name for f in fields(EpochTiming)]
+        folder.write_rows(self._path / folder.TIMING, self._timing, columns)
+        self._show.epoch_done(row, timing)
+
+
+def _evaluate(path: Path, recipe: Recipe, images: ImageSet, split: Split, training: Training) -> Evaluation:
+    """Scores the very file that was saved, not the model in memory."""
+    saved = Run(path).model
+
+    def open_test() -> int:
+        return record_opening(split.test_hash, path, "fit")
+
+    opening = open_test if recipe.evaluation.test else None
+    return evaluate(saved, images, split, training.history, opening)
+
+
+def _stopped_sentence(stop: StopRequest, training: Training, recipe: Recipe) -> str:
+    if stop.signal_number is None:
+        return ""
+    name = signal.Signals(stop.signal_number).name
+    return f"{name} stopped training after {len(training.history)} of {recipe.training.epochs} epochs."
+
+
+def _data_json(source: str | Path, images: ImageSet, split: Split) -> dict[str, Any]:
+    parts = ("train", "validation", "test")
+    return {
+        "source": str(source),
+        "name": images.name,
+        "location": images.location,
+        "stored": images.stored,
+        "conversions": images.conversions,
+        "decoding": images.rule.model_dump(),
+        "class_names": images.class_names,
+        "counts": {part: images.counts(split.of(part)) for part in parts},
+        "audit": {"unreadable": {u.name: u.reason for u in images.unreadable}},
+        "split": {
+            "test_origin": split.test_origin,
+            "validation_origin": split.validation_origin,
+            "test_hash": split.test_hash,
+            **{
+                part: {images.names[i]: images.hashes[i].tobytes().hex() for i in split.of(part)}
+                for part in parts
+            },
+        },
+    }
+
+
+def _environment(started: float, recipe: Recipe, training: Training) -> dict[str, Any]:
+    import_keras()
+    return {
+        **describe_environment(),
+        "started": datetime.fromtimestamp(started, timezone.utc).isoformat(timespec="seconds"),
+        "seconds": {"training": training.seconds, "total": time.time() - started},
+        "peak_memory_bytes": peak_memory_bytes(),
+        "precision": "float32",
+        "seed": recipe.training.seed,
+        "threads": recipe.training.threads,
+    }

@@ -1,0 +1,6 @@
+"""Specification to ``keras.Sequential``: the shape walk that precedes it, building, compiling."""
+
+from conviction.model.build import build, compile_model, loss_name
+from conviction.model.shapes import LayerRow, walk
+
+__all__ = ["LayerRow", "build", "compile_model", "loss_name", "walk"]

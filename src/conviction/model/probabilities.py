@@ -1,0 +1,37 @@
+"""Pixels to probabilities, one column per class, whatever the network's last layer looks like."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+if TYPE_CHECKING:
+    import keras
+
+BATCH = 500
+
+
+def predict_probabilities(
+    model: keras.Sequential, pixels: np.ndarray, indices: np.ndarray | None = None
+) -> np.ndarray:
+    """Runs the network in inference mode.
+
+    Args:
+        model: From ``build``, or loaded from ``model.keras``.
+        pixels: (n, h, w, c) uint8.
+        indices: Which of them, default all; only a batch at a time is copied.
+
+    Returns:
+        (len(indices), classes) float32, rows summing to 1. A single sigmoid unit p becomes (1 - p, p).
+    """
+    chosen = np.arange(len(pixels)) if indices is None else indices
+    parts = [
+        np.asarray(model.predict_on_batch(pixels[chosen[i : i + BATCH]]))
+        for i in range(0, len(chosen), BATCH)
+    ]
+    width = model.output_shape[-1]
+    out = np.concatenate(parts) if parts else np.empty((0, width), np.float32)
+    if width == 1:
+        out = np.concatenate([1.0 - out, out], axis=1)  # (n, 1) -> (n, 2)
+    return out

@@ -1,0 +1,77 @@
+"""Drawing only: curves as SVG that follows the page's colours, pixels as PNG data addresses."""
+
+from __future__ import annotations
+
+import base64
+import io
+import re
+from collections.abc import Sequence
+
+import numpy as np
+from PIL import Image
+
+from conviction.evaluation import best_epoch
+from conviction.training import EpochRow
+
+# Drawn in these and replaced afterwards, so that text and lines follow light and dark pages.
+_INK, _TRAIN, _VALIDATION = "#010203", "#040506", "#070809"
+_VARIABLES = {_INK: "currentColor", _TRAIN: "var(--training)", _VALIDATION: "var(--validation)"}
+
+
+def curves_svg(history: Sequence[EpochRow]) -> str:
+    """Loss and accuracy over the epochs, training and validation, the best epoch marked."""
+    from matplotlib import rc_context, ticker
+    from matplotlib.figure import Figure  # without pyplot, which would keep global state
+
+    style = {
+        "svg.fonttype": "none",
+        "svg.hashsalt": "conviction",  # the same history gives the same bytes
+        "font.size": 11,
+        **{k: _INK for k in ("text.color", "axes.edgecolor", "axes.labelcolor")},
+        **{k: _INK for k in ("xtick.color", "ytick.color")},
+        "axes.spines.top": False,
+        "axes.spines.right": False,
+    }
+    with rc_context(style):
+        figure = Figure(figsize=(9.6, 3.6), layout="constrained")
+        best = best_epoch(history)
+        epochs = [row.epoch for row in history]
+        for axes, name in zip(figure.subplots(1, 2), ("loss", "accuracy"), strict=True):
+            for prefix, label, color in (("", "training", _TRAIN), ("val_", "validation", _VALIDATION)):
+                values = [getattr(row, prefix + name) for row in history]
+                axes.plot(epochs, values, color=color, label=label, marker="o", markersize=3.5)
+            axes.axvline(best.epoch, color=_INK, linewidth=0.8, linestyle=":")
+            axes.set(xlabel="epoch", title=name)
+            axes.xaxis.set_major_locator(ticker.MaxNLocator(integer=True))
+            axes.legend(frameon=False)
+        figure.axes[0].annotate(
+            f"best: {best.epoch}",
+            (best.epoch, best.val_loss),
+            xytext=(4, 14),
+            textcoords="offset points",
+        )
+        out = io.StringIO()
+        figure.savefig(out, format="svg", transparent=True, metadata={"Date": None})
+    svg = out.getvalue()
+    svg = svg[svg.index("<svg") :]
+    for placeholder, variable in _VARIABLES.items():
+        svg = svg.replace(placeholder, variable)
+    # Text carries its colour only in some matplotlib versions; the page's own is right for all.
+    return re.sub(r"<svg ", '<svg role="img" aria-label="Loss and accuracy per epoch" ', svg, count=1)
+
+
+def png_address(pixels: np.ndarray) -> str:
+    """(h, w, 1 or 3) uint8 as a ``data:`` address."""
+    squeezed = pixels[..., 0] if pixels.shape[-1] == 1 else pixels
+    out = io.BytesIO()
+    Image.fromarray(np.ascontiguousarray(squeezed)).save(out, format="PNG", optimize=True)
+    return "data:image/png;base64," + base64.b64encode(out.getvalue()).decode()
+
+
+def strip(pixels: np.ndarray, gap: int = 1) -> np.ndarray:
+    """Images side by side on white: (k, h, w, c) -> (h, k*(w+gap) - gap, c)."""
+    k, height, width, channels = pixels.shape
+    out = np.full((height, k * (width + gap) - gap, channels), 255, np.uint8)
+    for i, image in enumerate(pixels):
+        out[:, i * (width + gap) : i * (width + gap) + width] = image
+    return out

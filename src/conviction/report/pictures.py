@@ -1,0 +1,72 @@
+"""Which pictures the report shows, and what stands beside them, as plain data."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from conviction.data import ImageSet, Split
+from conviction.evaluation import Evaluation
+
+SAMPLES_PER_CLASS = 10
+MOST_CLASSES = 100
+CORRECT_SHOWN = 12
+WRONG_SHOWN = 24
+
+
+@dataclass(frozen=True)
+class Sample:
+    """A class, how many training images it has, and a few of them: (k, h, w, c) uint8."""
+
+    class_name: str
+    count: int
+    pixels: np.ndarray
+
+
+@dataclass(frozen=True)
+class Guess:
+    """A picture with its true class and the likeliest ones, (name, probability), highest first."""
+
+    name: str
+    pixels: np.ndarray
+    truth: str
+    likeliest: tuple[tuple[str, float], ...]
+
+
+def samples(images: ImageSet, split: Split) -> list[Sample]:
+    """The first few training images of every class, in canonical order, which is as good as random."""
+    counts = images.counts(split.train)
+    labels = images.labels[split.train]
+    return [
+        Sample(
+            name,
+            counts[i],
+            images.pixels[split.train[labels == i][:SAMPLES_PER_CLASS]],
+        )
+        for i, name in enumerate(images.class_names[:MOST_CLASSES])
+    ]
+
+
+def guesses(images: ImageSet, split: Split, evaluation: Evaluation) -> tuple[list[Guess], list[Guess]]:
+    """(wrong, correct) predictions: the most confident mistakes, and correct ones as they come."""
+    indices = split.of(evaluation.shown_part)
+    predicted = evaluation.shown.argmax(axis=1)
+    confidence = evaluation.shown.max(axis=1)
+    right = predicted == images.labels[indices]
+    wrong_rows = np.flatnonzero(~right)
+    # Ties in confidence (several at 1.0) are settled by position, so that reports are reproducible.
+    wrong_rows = wrong_rows[np.argsort(-confidence[wrong_rows], kind="stable")][:WRONG_SHOWN]
+    correct_rows = np.flatnonzero(right)[:CORRECT_SHOWN]
+
+    def make(row: int) -> Guess:
+        index = indices[row]
+        top = np.argsort(-evaluation.shown[row], kind="stable")[:3]
+        return Guess(
+            images.names[index],
+            images.pixels[index],
+            images.class_names[images.labels[index]],
+            tuple((images.class_names[k], float(evaluation.shown[row, k])) for k in top),
+        )
+
+    return [make(r) for r in wrong_rows], [make(r) for r in correct_rows]

@@ -1,0 +1,267 @@
+"""The steps of the lab as plain data: what the terminal prints and the report shows."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from conviction.config import Recipe, TrainingSpec
+from conviction.data import ImageSet, Split, encode_labels
+from conviction.evaluation import Evaluation, Score, openings_sentence
+from conviction.model import LayerRow, loss_name
+
+# More rows than a terminal shows without scrolling say less, not more.
+MOST_ROWS = 20
+
+
+@dataclass(frozen=True)
+class Table:
+    """Column heads and rows of text; columns at ``right`` hold numbers."""
+
+    columns: tuple[str, ...]
+    rows: tuple[tuple[str, ...], ...]
+    right: tuple[int, ...] = ()
+
+
+@dataclass(frozen=True)
+class Step:
+    """One step of the lab: what was done, in sentences, and a table where there is one."""
+
+    title: str
+    sentences: tuple[str, ...]
+    table: Table | None = None
+
+
+def load_step(images: ImageSet) -> Step:
+    """Load: what was found, what was left out."""
+    sentences = [
+        f"{images.name}: {len(images):,} images of {len(images.class_names)} classes from {images.location}, "
+        f"stored as {images.stored}."
+    ]
+    if images.unreadable:
+        first = images.unreadable[0]
+        count = len(images.unreadable)
+        more = f", and {count - 1} more (all in data.json)" if count > 1 else ""
+        files = "file" if count == 1 else "files"
+        sentences.append(
+            f"Left out {count} unreadable {files}: {_printable(first.name)} ({first.reason}){more}."
+        )
+    return Step("Load", tuple(sentences))
+
+
+def reshape_step(images: ImageSet) -> Step:
+    """Reshape: the shape the network gets, and each conversion on the way."""
+    n, height, width, channels = images.pixels.shape
+    colors = "one grayscale channel" if channels == 1 else "three channels: red, green, blue"
+    return Step(
+        "Reshape",
+        (
+            f"Now an array of shape ({n}, {height}, {width}, {channels}): images, height, width and {colors}, "
+            "uint8 from 0 to 255.",
+            *images.conversions,
+        ),
+    )
+
+
+def normalise_step(images: ImageSet) -> Step:
+    """Normalise: real values before and after."""
+    row = images.pixels[0, images.pixels.shape[1] // 2, :, 0]
+    # A few neighbours around the largest jump show more than a margin of zeros.
+    at = int(np.abs(np.diff(row.astype(int))).argmax()) if len(row) > 1 else 0
+    few = row[max(0, at - 1) : at + 3]
+    before = ", ".join(str(int(v)) for v in few)
+    after = ", ".join(f"{v / 255:.3f}" for v in few)
+    return Step(
+        "Normalise",
+        (
+            "Pixels are divided by 255, to lie in [0, 1]. That is the first layer of the network, so the saved "
+            "model takes raw pixels and no one can forget it.",
+            f"Middle row of the first image: {before} become {after}.",
+        ),
+    )
+
+
+def encode_step(images: ImageSet) -> Step:
+    """Encode: label to vector, for a few classes."""
+    classes = len(images.class_names)
+    labels = np.arange(min(classes, 3))
+    vectors = encode_labels(labels, classes)
+    rows = tuple((images.class_names[i], str(i), _vector(v)) for i, v in zip(labels, vectors, strict=True))
+    if classes == 2:
+        text = "Two classes need one number, 0 or 1: the target of one sigmoid unit."
+    else:
+        text = (
+            f"Each label becomes a one-hot vector of {classes} numbers, 1 at its class and 0 elsewhere: the "
+            "probabilities that the softmax should give."
+        )
+    return Step("Encode", (text,), Table(("class", "label", "target"), rows, (1,)))
+
+
+def _vector(values: np.ndarray) -> str:
+    numbers = [f"{v:.0f}" for v in values]
+    if len(numbers) > 12:
+        numbers = [*numbers[:10], "...", numbers[-1]]
+    return f"[{' '.join(numbers)}]"
+
+
+def split_step(images: ImageSet, split: Split) -> Step:
+    """Split: how many images of each class are in which part, and who decided."""
+    drawn = "drawn here, shuffled, equally from each class"
+    brought = "brought by the source"
+    origin = {
+        "test": brought if split.test_origin == "source" else drawn,
+        "validation": brought if split.validation_origin == "source" else drawn,
+    }
+    sentences = (
+        f"{len(split.train):,} images to learn from, {len(split.validation):,} to watch it by "
+        f"({origin['validation']}), {len(split.test):,} sealed for the end ({origin['test']}).",
+        "Who goes where follows from each image's content: the same images split the same way in another "
+        "folder, order or machine.",
+    )
+    counts = [images.counts(split.of(p)) for p in ("train", "validation", "test")]
+    rows = tuple(
+        (_printable(name), *(f"{c[i]:,}" for c in counts)) for i, name in enumerate(images.class_names)
+    )
+    return Step("Split", sentences, Table(("class", "training", "validation", "test"), rows, (1, 2, 3)))
+
+
+def model_step(rows: Sequence[LayerRow]) -> Step:
+    """Model: every layer, and in a sentence how the maps shrink and where the parameters are."""
+    total = sum(r.params for r in rows)
+    trainable = sum(r.trainable for r in rows)
+    macs = sum(r.multiply_adds for r in rows)
+    body = tuple(
+        (
+            r.name,
+            f"{r.kind} {r.setting}".strip(),
+            "x".join(map(str, r.output)),
+            f"{r.params:,}",
+            f"{r.multiply_adds:,}" if r.multiply_adds else "",
+            f"{r.receptive_field[0]}x{r.receptive_field[1]}" if r.receptive_field else "",
+        )
+        for r in rows
+    )
+    frozen = f" ({trainable:,} trainable)" if trainable != total else ""
+    return Step(
+        "Model",
+        (
+            f"{total:,} parameters{frozen}, {macs:,} multiply-adds for one image.",
+            *_shrinking(rows),
+            _heaviest(rows, total),
+        ),
+        Table(
+            ("layer", "what it is", "output", "parameters", "multiply-adds", "sees"),
+            body,
+            (2, 3, 4, 5),
+        ),
+    )
+
+
+def _shrinking(rows: Sequence[LayerRow]) -> list[str]:
+    pools = [
+        (before.output, after.output)
+        for before, after in zip(rows, rows[1:], strict=False)
+        if after.kind in ("MaxPooling2D", "AveragePooling2D")
+    ]
+    if not pools:
+        return []
+    steps = " and ".join(f"{a[0]}x{a[1]} to {b[0]}x{b[1]}" for a, b in pools)
+    return [f"Pooling shrinks the maps from {steps}; each value then stands for more of the image."]
+
+
+def _heaviest(rows: Sequence[LayerRow], total: int) -> str:
+    heaviest = max(rows, key=lambda r: r.params)
+    share = heaviest.params / total
+    return f"Most parameters are in {heaviest.name}: {heaviest.params:,}, {share:.0%} of all."
+
+
+def compile_step(spec: TrainingSpec, classes: int) -> Step:
+    """Compile: optimizer, loss, metrics, and why this loss."""
+    why = (
+        "labels are 0 or 1 and the output is one probability"
+        if classes == 2
+        else f"labels are one-hot over {classes} classes and the output is a probability for each"
+    )
+    return Step(
+        "Compile",
+        (
+            f"Optimizer {spec.optimizer} at a learning rate of {spec.learning_rate:g}; loss {loss_name(classes)}, "
+            f"because {why}; metric accuracy.",
+        ),
+    )
+
+
+def train_step(recipe: Recipe, train_images: int) -> Step:
+    """Train: how much work is ahead."""
+    spec = recipe.training
+    steps = -(-train_images // spec.batch_size)
+    return Step(
+        "Train",
+        (
+            f"{spec.epochs} epochs of {train_images:,} images in batches of {spec.batch_size}: {steps:,} steps each, "
+            f"seed {spec.seed}, {spec.threads} thread{'s' if spec.threads != 1 else ''}.",
+        ),
+    )
+
+
+def evaluate_step(evaluation: Evaluation) -> Step:
+    """Evaluate: the three parts side by side, per class, and what the gap says."""
+    scored = [("training", evaluation.train), ("validation", evaluation.validation)]
+    sentences = []
+    if evaluation.test is None:
+        sentences.append("The test set stays sealed (evaluation.test=false).")
+    else:
+        scored.append(("test", evaluation.test))
+        low, high = evaluation.test.accuracy_ci95
+        sentences.append(
+            f"Test accuracy {evaluation.test.accuracy:.2%}, 95% interval {low:.2%} to {high:.2%}; test loss "
+            f"{evaluation.test.loss:.4f}; {evaluation.test.n:,} images."
+        )
+        sentences.append(openings_sentence(evaluation.openings))
+    sentences.append(evaluation.overfitting["sentence"])
+    rows = tuple(_score_row(name, s) for name, s in scored)
+    head = ("part", "images", "loss", "accuracy", "95% interval")
+    return Step("Evaluate", tuple(sentences), Table(head, rows, (1, 2, 3, 4)))
+
+
+def _score_row(name: str, score: Score) -> tuple[str, ...]:
+    low, high = score.accuracy_ci95
+    return (
+        name,
+        f"{score.n:,}",
+        f"{score.loss:.4f}",
+        f"{score.accuracy:.2%}",
+        f"{low:.2%} to {high:.2%}",
+    )
+
+
+def class_table(score: Score) -> Table:
+    """Precision and recall of every class; undefined ones are a dash."""
+    rows = tuple(
+        (_printable(c.name), f"{c.support:,}", _percent(c.precision), _percent(c.recall))
+        for c in score.per_class
+    )
+    return Table(("class", "images", "precision", "recall"), rows, (1, 2, 3))
+
+
+def folder_step(path: Path, names: Sequence[str]) -> Step:
+    """The run folder and what to do next."""
+    return Step(
+        "Keep",
+        (
+            f"Everything is in {path}: {', '.join(names)}.",
+            f"Open {path / 'report.html'} in a browser; classify a picture with: conviction predict {path} IMAGE",
+        ),
+    )
+
+
+def _percent(value: float | None) -> str:
+    return "-" if value is None else f"{value:.1%}"
+
+
+def _printable(name: str) -> str:
+    """File and class names can hold line breaks and lone surrogates; a terminal and JSON cannot."""
+    return "".join(c if c.isprintable() else "?" for c in name)

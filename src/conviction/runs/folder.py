@@ -1,0 +1,171 @@
+"""The run folder: made once, written atomically, file by file."""
+
+from __future__ import annotations
+
+import contextlib
+import csv
+import errno
+import io
+import json
+import os
+import re
+import tempfile
+import zipfile
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from conviction.data import DecodingRule
+from conviction.errors import OutputError, StorageError
+
+if TYPE_CHECKING:
+    import keras
+
+CONFIG = "config.yaml"
+DATA = "data.json"
+HISTORY = "history.csv"
+TIMING = "timing.csv"
+MODEL = "model.keras"
+EVALUATION = "evaluation.json"
+REPORT = "report.html"
+ENVIRONMENT = "environment.json"
+
+# A member that Keras passes over, so that the file alone says what its outputs mean.
+MODEL_CARD = "conviction.json"
+
+
+def check_out(out: Path) -> None:
+    """Refuses early what ``create`` would refuse after the data has been loaded.
+
+    Raises:
+        OutputError: It exists and is a file, or is not empty, or cannot be made there.
+    """
+    if out.exists() and not out.is_dir():
+        raise OutputError(f"{out}: expected a new or empty folder; this is a file.")
+    if out.is_dir() and any(out.iterdir()):
+        raise OutputError(f"{out}: the folder exists and is not empty. Name another one with --out.")
+    place = out
+    while not place.exists():
+        place = place.parent
+    if not os.access(place, os.W_OK | os.X_OK):
+        raise OutputError(f"{out}: no permission to write in {place}. Name another folder with --out.")
+
+
+def create(out: Path | None, root: Path, stem: str) -> Path:
+    """Makes ``out``, or the next free ``root/stem-N``.
+
+    Raises:
+        OutputError: As for ``check_out``.
+    """
+    if out is not None:
+        check_out(out)
+        with storing(out):
+            out.mkdir(parents=True, exist_ok=True)
+        return out
+    stem = re.sub(r"[^A-Za-z0-9._-]+", "-", stem).strip("-.") or "run"
+    check_out(root / stem / "new")
+    with storing(root):
+        root.mkdir(parents=True, exist_ok=True)
+        number = 1
+        while True:
+            # mkdir fails if another process took the name in the meantime.
+            with contextlib.suppress(FileExistsError):
+                (root / f"{stem}-{number}").mkdir()
+                return root / f"{stem}-{number}"
+            number += 1
+
+
+@contextlib.contextmanager
+def storing(path: Path) -> Iterator[None]:
+    """Turns the system's errors of writing into ours.
+
+    Raises:
+        StorageError: No space, a quota, a device that fails: exit code 1.
+        OutputError: No permission, a read-only place: exit code 2.
+    """
+    try:
+        yield
+    except (OutputError, StorageError):
+        raise
+    except OSError as failure:
+        if failure.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
+            raise OutputError(f"{path}: cannot be written ({failure.strerror}).") from None
+        reason = failure.strerror or str(failure)
+        raise StorageError(
+            f"{path}: could not be written ({reason}). Nothing is half-written; free some space and try again."
+        ) from None
+
+
+@contextlib.contextmanager
+def replacing(path: Path) -> Iterator[Path]:
+    """Yields a name beside ``path`` to write to; renames it onto ``path`` if the block succeeds.
+
+    The content is on disk before the name is, so that after a crash the file is the old or the new one.
+    """
+    with storing(path):
+        handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.stem}-", suffix=path.suffix)
+        os.close(handle)
+        beside = Path(name)
+        try:
+            yield beside
+            with beside.open("rb") as file:
+                os.fsync(file.fileno())
+            beside.chmod(0o666 & ~_umask())
+            beside.replace(path)
+        except BaseException:
+            beside.unlink(missing_ok=True)
+            raise
+
+
+def _umask() -> int:
+    mask = os.umask(0o022)
+    os.umask(mask)
+    return mask
+
+
+def write_text(path: Path, text: str) -> None:
+    """Writes UTF-8 text atomically."""
+    with replacing(path) as beside:
+        beside.write_text(text, encoding="utf-8")
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Writes JSON atomically; NaN and infinity are errors, because JSON has neither."""
+    write_text(path, json.dumps(value, indent=1, allow_nan=False) + "\n")
+
+
+def write_rows(path: Path, rows: Sequence[Any], columns: Sequence[str]) -> None:
+    """Writes dataclass rows as CSV; floats in Python's shortest form that reads back to the same bits."""
+    text = io.StringIO()
+    writer = csv.DictWriter(text, columns, lineterminator="\n")
+    writer.writeheader()
+    writer.writerows({k: asdict(row)[k] for k in columns} for row in rows)
+    write_text(path, text.getvalue())
+
+
+def write_model(path: Path, model: keras.Sequential, class_names: Sequence[str], rule: DecodingRule) -> None:
+    """Saves the model with its class names and decoding rule in one file, atomically.
+
+    ``keras.models.load_model`` reads it as any other; ``read_model_card`` reads the rest.
+    """
+    with replacing(path) as beside:
+        try:
+            model.save(beside)
+        except OSError:
+            raise
+        except Exception as failure:  # h5py and zipfile wrap a full disk in errors of their own
+            raise OSError(errno.EIO, " ".join(str(failure).split())[:200]) from failure
+        card = {"version": 1, "class_names": list(class_names), "decoding": rule.model_dump()}
+        with zipfile.ZipFile(beside, "a") as archive:
+            archive.writestr(MODEL_CARD, json.dumps(card, indent=1))
+
+
+def read_model_card(path: Path) -> Mapping[str, Any]:
+    """The class names and decoding rule inside a ``model.keras``.
+
+    Raises:
+        KeyError, ValueError, OSError, zipfile.BadZipFile: It is damaged or not one of ours.
+    """
+    with zipfile.ZipFile(path) as archive:
+        return json.loads(archive.read(MODEL_CARD))

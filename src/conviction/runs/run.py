@@ -1,0 +1,236 @@
+"""A run, read back from its folder."""
+
+from __future__ import annotations
+
+import csv
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from html import escape
+from pathlib import Path
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import numpy as np
+from pydantic import ValidationError
+
+from conviction.backend import import_keras, quiet_stderr
+from conviction.config import Recipe, load_recipe
+from conviction.data.decode import DecodingRule, decode_array
+from conviction.data.pixels import to_uint8, with_channels
+from conviction.errors import ConvictionError, RequestError, RunError
+from conviction.model.probabilities import predict_probabilities
+from conviction.runs import folder
+from conviction.training import EpochRow
+
+if TYPE_CHECKING:
+    import keras
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Predictions:
+    """Classes and probabilities for n images.
+
+    Attributes:
+        labels: n class names, those of the highest probability.
+        probabilities: (n, classes) float32, rows summing to 1.
+        class_names: One per column.
+    """
+
+    labels: list[str]
+    probabilities: np.ndarray
+    class_names: list[str]
+
+
+@dataclass(frozen=True)
+class Run:
+    """A run folder. Every part is read when it is asked for, and a damaged part is an error then."""
+
+    path: Path
+
+    @cached_property
+    def config(self) -> Recipe:
+        """The resolved specification."""
+
+        def read(path: Path) -> Recipe:
+            return load_recipe(config=path)
+
+        return self._read(folder.CONFIG, read)
+
+    @cached_property
+    def data(self) -> dict[str, Any]:
+        """``data.json``: where the images came from, classes, counts, the split."""
+        return self._read(folder.DATA, _json)
+
+    @cached_property
+    def history(self) -> list[EpochRow]:
+        """One row per finished epoch; empty if none has finished."""
+        return self._read(folder.HISTORY, _history) if self._has(folder.HISTORY) else []
+
+    @cached_property
+    def environment(self) -> dict[str, Any]:
+        """``environment.json``: versions, hardware, duration, peak memory."""
+        return self._read(folder.ENVIRONMENT, _json)
+
+    @cached_property
+    def evaluation(self) -> SimpleNamespace:
+        """``evaluation.json`` with attributes; ``accuracy``, ``accuracy_ci95`` and ``loss`` are the test's.
+
+        They are None if the test set is still sealed.
+
+        Raises:
+            RunError: The run did not come so far, or the file is damaged.
+        """
+        if not self._has(folder.EVALUATION):
+            raise RunError(f"{self.path}: has no evaluation; the run ended before it ({self.status}).")
+        content = self._read(folder.EVALUATION, _json)
+        test = content.get("test") or {}
+        return SimpleNamespace(**content, **{k: test.get(k) for k in ("accuracy", "accuracy_ci95", "loss")})
+
+    @property
+    def status(self) -> str:
+        """``done``, ``interrupted`` (the model so far is kept) or ``unfinished``."""
+        if self._has(folder.EVALUATION):
+            return "done"
+        return "interrupted" if self._has(folder.MODEL) else "unfinished"
+
+    @cached_property
+    def model(self) -> keras.Sequential:
+        """The trained ``keras.Sequential``: raw uint8 pixels in, probabilities out.
+
+        For two classes its output is (n, 1), the probability of the second; ``predict`` gives (n, 2).
+        """
+
+        def load(path: Path) -> Any:
+            keras = import_keras()
+            with quiet_stderr():
+                return keras.models.load_model(path, safe_mode=True)
+
+        return self._read(folder.MODEL, load)
+
+    @cached_property
+    def class_names(self) -> list[str]:
+        """The classes, in the order of the probabilities."""
+        return list(self._card["class_names"])
+
+    @cached_property
+    def rule(self) -> DecodingRule:
+        """How pictures are decoded for this model."""
+        return DecodingRule.model_validate(self._card["decoding"])
+
+    @cached_property
+    def _card(self) -> dict[str, Any]:
+        def read(path: Path) -> dict[str, Any]:
+            card = dict(folder.read_model_card(path))
+            DecodingRule.model_validate(card["decoding"])
+            return card
+
+        return self._read(folder.MODEL, read)
+
+    def predict(self, images: np.ndarray | Sequence[np.ndarray]) -> Predictions:
+        """Classifies images given as numbers on the scale of the training data.
+
+        Args:
+            images: (n, h, w) or (n, h, w, channels), or a sequence of single images of any sizes; uint8
+                0-255, or the scale of the arrays that the model was trained on.
+
+        Raises:
+            RequestError: Values outside that scale, or a shape that is no image.
+        """
+        batch = list(images) if not isinstance(images, np.ndarray) else images
+        if isinstance(batch, np.ndarray) and batch.ndim == 2:
+            raise RequestError(
+                "predict: expected images (n, height, width[, channels]); got one of shape "
+                f"{batch.shape}. Wrap it in a list."
+            )
+        return self.predict_pixels(self._prepare(batch))
+
+    def predict_pixels(self, pixels: np.ndarray) -> Predictions:
+        """Classifies images decoded by ``rule``, (n, height, width, channels) uint8."""
+        probabilities = predict_probabilities(self.model, pixels)
+        labels = [self.class_names[i] for i in probabilities.argmax(axis=1)]
+        return Predictions(labels, probabilities, self.class_names)
+
+    def _prepare(self, images: np.ndarray | list[np.ndarray]) -> np.ndarray:
+        pixels = np.empty((len(images), *self.rule.shape), np.uint8)
+        for i, image in enumerate(images):
+            one = with_channels(np.asarray(image)[np.newaxis], f"predict: image {i}")
+            pixels[i] = decode_array(to_uint8(one, self._scale(one, i))[0], self.rule)
+        return pixels
+
+    def _scale(self, image: np.ndarray, number: int) -> tuple[float, float]:
+        scale = self.rule.array_range or (0.0, 255.0)
+        if image.dtype == np.uint8 and scale == (0.0, 1.0):
+            scale = (0.0, 255.0)  # trained on fractions; uint8 can only mean 0-255
+        low, high = float(image.min()), float(image.max())
+        fractions = image.dtype.kind == "f" and scale == (0.0, 255.0) and 0.0 < high <= 1.0
+        if not scale[0] <= low <= high <= scale[1] or fractions:
+            raise RequestError(
+                f"predict: image {number}: expected pixel values from {scale[0]:g} (black) to {scale[1]:g} "
+                f"(white), as in training; got {image.dtype} from {low:g} to {high:g}."
+            )
+        return scale
+
+    def _has(self, name: str) -> bool:
+        return (self.path / name).is_file()
+
+    def _read(self, name: str, reader: Callable[[Path], T]) -> T:
+        path = self.path / name
+        if not path.is_file():
+            raise RunError(f"{self.path}: the run folder has no {name} ({self.status}).")
+        try:
+            return reader(path)
+        except (ConvictionError, ValidationError) as failure:
+            reason = str(failure)
+        # Keras, h5py and zipfile raise whatever a damaged file leads to.
+        except Exception as failure:
+            reason = str(failure) or type(failure).__name__
+        raise RunError(f"{path}: the file is damaged ({' '.join(reason.split())[:200]}).")
+
+    def _repr_html_(self) -> str:
+        """In a notebook, a run shows its report."""
+        report = self.path / folder.REPORT
+        if not report.is_file():
+            return f"<p>{escape(repr(self))}</p>"
+        page = escape(report.read_text(encoding="utf-8"), quote=True)
+        return f'<iframe srcdoc="{page}" style="width:100%;height:42em;border:0"></iframe>'
+
+
+def load_run(path: str | Path) -> Run:
+    """Opens a run folder.
+
+    Raises:
+        RunError: There is no such folder, or it is no run folder.
+    """
+    path = Path(path)
+    if not path.is_dir():
+        raise RunError(f"{path}: there is no such run folder. 'conviction runs' lists those in ./runs.")
+    if not (path / folder.CONFIG).is_file():
+        raise RunError(f"{path}: not a run folder; it has no {folder.CONFIG}.")
+    return Run(path)
+
+
+def list_runs(root: Path) -> list[Run]:
+    """The run folders directly below ``root``, oldest first."""
+    if not root.is_dir():
+        return []
+    configs = sorted(root.glob(f"*/{folder.CONFIG}"), key=lambda p: (p.stat().st_mtime_ns, p))
+    return [Run(p.parent) for p in configs]
+
+
+def _json(path: Path) -> dict[str, Any]:
+    content = json.loads(path.read_text(encoding="utf-8"))
+    if not isinstance(content, dict):
+        raise ValueError("expected a JSON object")
+    return content
+
+
+def _history(path: Path) -> list[EpochRow]:
+    with path.open(encoding="utf-8", newline="") as file:
+        return [
+            EpochRow(int(row.pop("epoch")), **{k: float(v) for k, v in row.items()})
+            for row in csv.DictReader(file)
+        ]

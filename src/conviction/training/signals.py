@@ -1,0 +1,48 @@
+"""SIGINT and SIGTERM as a request that training looks at between two steps."""
+
+from __future__ import annotations
+
+import contextlib
+import signal
+import threading
+from collections.abc import Iterator
+from types import FrameType
+
+
+class StopRequest:
+    """``signal_number`` is None until SIGINT or SIGTERM came."""
+
+    def __init__(self) -> None:
+        self.signal_number: int | None = None
+
+    def __bool__(self) -> bool:
+        return self.signal_number is not None
+
+
+@contextlib.contextmanager
+def stop_on_signals() -> Iterator[StopRequest]:
+    """Turns the first SIGINT or SIGTERM into a request; a second one acts as it would have before.
+
+    In a thread other than the main one, where Python allows no handlers, the request never comes.
+    """
+    request = StopRequest()
+    if threading.current_thread() is not threading.main_thread():
+        yield request
+        return
+    numbers = (signal.SIGINT, signal.SIGTERM)
+    before = {number: signal.getsignal(number) for number in numbers}
+
+    def restore() -> None:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+    def handle(number: int, frame: FrameType | None) -> None:
+        request.signal_number = number
+        restore()
+
+    for number in numbers:
+        signal.signal(number, handle)
+    try:
+        yield request
+    finally:
+        restore()
