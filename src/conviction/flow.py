@@ -7,14 +7,14 @@ import sys
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Protocol
 
 from conviction.backend import import_keras, prepare, usable_cores
 from conviction.config import Recipe, load_recipe
 from conviction.data import ImageSet, Split, encode_labels, load_source, split_images
-from conviction.errors import Interrupted, RequestError
+from conviction.errors import Interrupted
 from conviction.evaluation import Evaluation, evaluate, record_opening
 from conviction.model import LayerRow, build, compile_model, walk
 from conviction.report import steps
@@ -26,9 +26,9 @@ from conviction.runs.environment import describe_environment, peak_memory_bytes
 from conviction.training import (
     EpochRow,
     EpochTiming,
-    StopRequest,
     Training,
     Watcher,
+    check_batch_size,
     stop_on_signals,
     train,
 )
@@ -51,10 +51,13 @@ class Show(Watcher, Protocol):
 
 @dataclass(frozen=True)
 class _Prepared:
+    """Everything before training, and the steps that told of it."""
+
     recipe: Recipe
     images: ImageSet
     split: Split
     rows: list[LayerRow]
+    told: list[Step]
 
 
 def fit(
@@ -95,10 +98,8 @@ def fit(
     folder.check_out(place if place is not None else Path("runs", "new"))
     show = show or Terminal(sys.stderr)
     try:
-        with stop_on_signals() as stop:
-            ready = _prepare(source, spec, data_dir, show)
-            _stop_here(stop, "before training; nothing has been written")
-            return _run(source, ready, place, show, stop, started)
+        ready = _prepare(source, spec, data_dir, show)
+        return _run(source, ready, place, show, started)
     finally:
         show.close()
 
@@ -128,32 +129,28 @@ def _given(overrides: Overrides, recipe: str | None) -> Overrides:
     return [*overrides, f"recipe={recipe}"]
 
 
-def _stop_here(stop: StopRequest, where: str) -> None:
-    if stop.signal_number is not None:
-        name = signal.Signals(stop.signal_number).name
-        raise Interrupted(f"Stopped by {name} {where}.", stop.signal_number)
-
-
 def _prepare(source: str | Path, recipe: Recipe, data_dir: str | Path | None, show: Show) -> _Prepared:
     """Everything that can be wrong with a request is found here, before anything is written."""
+    told: list[Step] = []
+
+    def tell(step: Step) -> None:
+        told.append(step)
+        show.step(step)
+
     images = load_source(source, recipe.data, data_dir)
     recipe = _resolve(recipe, images)
-    show.step(steps.load_step(images))
-    show.step(steps.reshape_step(images))
-    show.step(steps.normalise_step(images))
-    show.step(steps.encode_step(images))
+    tell(steps.load_step(images))
+    tell(steps.reshape_step(images))
+    tell(steps.normalise_step(images))
+    tell(steps.encode_step(images))
     split = split_images(images, recipe.data, recipe.training.seed)
-    show.step(steps.split_step(images, split))
+    tell(steps.split_step(images, split))
     classes = len(images.class_names)
     rows = walk(recipe.model, images.rule.shape, classes)
-    show.step(steps.model_step(rows))
-    show.step(steps.compile_step(recipe.training, classes))
-    if recipe.training.batch_size > len(split.train):
-        raise RequestError(
-            f"training.batch_size: expected at most the number of training images, {len(split.train)}; got "
-            f"{recipe.training.batch_size}."
-        )
-    return _Prepared(recipe, images, split, rows)
+    tell(steps.model_step(rows))
+    tell(steps.compile_step(recipe.training, classes))
+    check_batch_size(recipe.training, len(split.train))
+    return _Prepared(recipe, images, split, rows, told)
 
 
 def _resolve(recipe: Recipe, images: ImageSet) -> Recipe:
@@ -165,78 +162,65 @@ def _resolve(recipe: Recipe, images: ImageSet) -> Recipe:
     return recipe.model_copy(update={"data": data, "training": training})
 
 
-def _run(
-    source: str | Path,
-    ready: _Prepared,
-    out: Path | None,
-    show: Show,
-    stop: StopRequest,
-    started: float,
-) -> Run:
+def _run(source: str | Path, ready: _Prepared, out: Path | None, show: Show, started: float) -> Run:
     recipe, images, split = ready.recipe, ready.images, ready.split
-    classes = len(images.class_names)
-    assert recipe.training.threads is not None
-    prepare(recipe.training.threads)
-    model = build(recipe.model, images.rule.shape, classes, recipe.training.seed)
-    compile_model(model, recipe.training, classes)
     stem = f"{Path(str(source)).name.split('.')[0]}-{recipe.recipe}"
     path = folder.create(out, Path("runs"), stem)
     folder.write_text(path / folder.CONFIG, recipe.to_yaml())
     folder.write_json(path / folder.DATA, _data_json(source, images, split))
-    done = [*_steps_so_far(ready), steps.train_step(recipe, len(split.train))]
-    show.step(done[-1])
-    show.training_starts(recipe.training.epochs)
-    keeper = _Keeper(path, show)
-    training = train(
-        model,
-        images.pixels,
-        encode_labels(images.labels, classes),
-        split.train,
-        split.validation,
-        recipe.training,
-        keeper,
-        stop,
-    )
-    folder.write_model(path / folder.MODEL, model, images.class_names, images.rule)
+    told = [*ready.told, steps.train_step(recipe, len(split.train))]
+    show.step(told[-1])
+    training, stopped_by = _train(path, ready, show)
     evaluation = None
-    if not stop:
-        evaluation = _evaluate(path, recipe, images, split, training)
-        done.append(steps.evaluate_step(evaluation))
-        show.step(done[-1])
+    if stopped_by is None:
+        evaluation = _evaluate(path, ready, training)
+        told.append(steps.evaluate_step(evaluation))
+        show.step(told[-1])
+    stopped = _stopped_sentence(stopped_by, training, recipe)
     page = render_page(
         name=path.name,
         recipe=recipe,
         images=images,
         split=split,
-        steps=done,
+        steps=told,
         history=training.history,
         evaluation=evaluation,
-        stopped=_stopped_sentence(stop, training, recipe),
+        stopped=stopped,
     )
     folder.write_text(path / folder.REPORT, page)
     folder.write_json(path / folder.ENVIRONMENT, _environment(started, recipe, training))
-    if evaluation is None:
-        names = f"{len(training.history)} of {recipe.training.epochs} epochs; the model so far is in {path}"
-        _stop_here(stop, f"after {names}. The test set stays sealed")
-    # Last, because this file says that the run is done.
+    if stopped_by is not None:
+        raise Interrupted(f"{stopped} The model so far is in {path}; the test set stays sealed.", stopped_by)
     if evaluation is not None:
+        # Last, because this file says that the run is done.
         folder.write_json(path / folder.EVALUATION, evaluation.to_json())
     show.step(steps.folder_step(path, sorted(p.name for p in path.iterdir())))
     return Run(path)
 
 
-def _steps_so_far(ready: _Prepared) -> list[Step]:
-    """The steps before training, as they were shown."""
-    classes = len(ready.images.class_names)
-    return [
-        steps.load_step(ready.images),
-        steps.reshape_step(ready.images),
-        steps.normalise_step(ready.images),
-        steps.encode_step(ready.images),
-        steps.split_step(ready.images, ready.split),
-        steps.model_step(ready.rows),
-        steps.compile_step(ready.recipe.training, classes),
-    ]
+def _train(path: Path, ready: _Prepared, show: Show) -> tuple[Training, int | None]:
+    """Trains and saves the model; the second value is the signal that stopped it, if one did."""
+    recipe, images = ready.recipe, ready.images
+    classes = len(images.class_names)
+    # From here on a signal is a request: what has been learned is kept.
+    with stop_on_signals() as stop:
+        assert recipe.training.threads is not None  # _resolve has settled it
+        prepare(recipe.training.threads)
+        model = build(recipe.model, images.rule.shape, classes, recipe.training.seed)
+        compile_model(model, recipe.training, classes)
+        show.training_starts(recipe.training.epochs)
+        training = train(
+            model,
+            pixels=images.pixels,
+            targets=encode_labels(images.labels, classes),
+            train_indices=ready.split.train,
+            validation_indices=ready.split.validation,
+            spec=recipe.training,
+            watcher=_Keeper(path, show),
+            stop=stop,
+        )
+        folder.write_model(path / folder.MODEL, model, images.class_names, images.rule)
+    return training, stop.signal_number
 
 
 class _Keeper:
@@ -259,21 +243,21 @@ class _Keeper:
         self._show.epoch_done(row, timing)
 
 
-def _evaluate(path: Path, recipe: Recipe, images: ImageSet, split: Split, training: Training) -> Evaluation:
+def _evaluate(path: Path, ready: _Prepared, training: Training) -> Evaluation:
     """Scores the very file that was saved, not the model in memory."""
     saved = Run(path).model
 
     def open_test() -> int:
-        return record_opening(split.test_hash, path, "fit")
+        return record_opening(ready.split.test_hash, path, "fit")
 
-    opening = open_test if recipe.evaluation.test else None
-    return evaluate(saved, images, split, training.history, opening)
+    opening = open_test if ready.recipe.evaluation.test else None
+    return evaluate(saved, ready.images, ready.split, training.history, opening)
 
 
-def _stopped_sentence(stop: StopRequest, training: Training, recipe: Recipe) -> str:
-    if stop.signal_number is None:
+def _stopped_sentence(stopped_by: int | None, training: Training, recipe: Recipe) -> str:
+    if stopped_by is None:
         return ""
-    name = signal.Signals(stop.signal_number).name
+    name = signal.Signals(stopped_by).name
     return f"{name} stopped training after {len(training.history)} of {recipe.training.epochs} epochs."
 
 
@@ -305,7 +289,7 @@ def _environment(started: float, recipe: Recipe, training: Training) -> dict[str
     import_keras()
     return {
         **describe_environment(),
-        "started": datetime.fromtimestamp(started, timezone.utc).isoformat(timespec="seconds"),
+        "started": datetime.fromtimestamp(started, UTC).isoformat(timespec="seconds"),
         "seconds": {"training": training.seconds, "total": time.time() - started},
         "peak_memory_bytes": peak_memory_bytes(),
         "precision": "float32",

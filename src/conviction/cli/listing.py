@@ -93,9 +93,8 @@ def print_diagnosis(found: dict[str, Any]) -> None:
         print(f"{name:<24}{version}")
     print()
     for name, value in found["hardware"].items():
-        if isinstance(value, bool) or value is None:
-            value = {True: "yes", False: "no", None: "unknown"}[value]
-        print(f"{name.replace('_', ' '):<24}{value}")
+        text = {True: "yes", False: "no", None: "unknown"}[value] if value in (True, False, None) else value
+        print(f"{name.replace('_', ' '):<24}{text}")
     print(f"{'devices':<24}{', '.join(found['devices'])}")
     print()
     folders = ", ".join(found["data_folders"]) or "none (set CONVICTION_DATA_DIR or use --data-dir)"

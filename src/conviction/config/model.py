@@ -178,13 +178,13 @@ def expand(short: Shorthand) -> ModelSpec:
     dropout = [Dropout(rate=short.dropout)] if short.dropout > 0 else []
     layers: list[Layer] = []
     for filters in short.filters:
-        conv = {"filters": filters, "kernel_size": short.kernel_size, "padding": short.padding}
+        conv = Conv2D(filters=filters, kernel_size=short.kernel_size, padding=short.padding)
         if short.batch_norm:
             # The normalisation subtracts the mean, so a bias before it could have no effect.
-            layers += [Conv2D(**conv, use_bias=False), BatchNormalization()]
+            layers += [conv.model_copy(update={"use_bias": False}), BatchNormalization()]
             layers += [ActivationLayer(activation=short.activation)]
         else:
-            layers += [Conv2D(**conv, activation=short.activation)]
+            layers += [conv.model_copy(update={"activation": short.activation})]
         layers += [pool_type(pool_size=short.pool_size), *dropout]
     layers += [Flatten() if short.head == "flatten" else GlobalAveragePooling2D()]
     for units in short.dense:

@@ -12,7 +12,6 @@ from pydantic import BaseModel, BeforeValidator, Field, ValidationError, model_v
 from conviction.config.model import (
     LAYER_TYPES,
     ModelSpec,
-    Pair,
     Shorthand,
     Strict,
     expand,
@@ -119,9 +118,7 @@ def load_recipe(
     # A key on the command line replaces the file's; layers and shorthand are two ways to say one
     # thing, so the later one wins as a whole over the earlier one.
     named = dict(_parse(overrides) if not isinstance(overrides, Mapping) else overrides)
-    if "model.layers" in given and any(k.startswith("model.") for k in named):
-        given = {k: v for k, v in given.items() if not k.startswith("model.")}
-    elif "model.layers" in named:
+    if ("model.layers" in given and any(k.startswith("model.") for k in named)) or "model.layers" in named:
         given = {k: v for k, v in given.items() if not k.startswith("model.")}
     given.update(named)
     for key in given:
@@ -145,13 +142,18 @@ def _validate(name: str, flat: dict[str, Any]) -> Recipe:
             f"model.layers and model.{next(iter(short))} both describe the network: give the list of "
             "layers or the shorthand keys, not both."
         )
-    built = {s: _check(s, spec, sections[s]) for s, spec in _SECTIONS.items()}
     if layers is not None:
         _check_layer_types(layers)
         model = _check("model", ModelSpec, {"layers": layers})
     else:
         model = expand(_check("model", Shorthand, short))
-    return Recipe(recipe=name, model=model, **built)
+    return Recipe(
+        recipe=name,
+        data=_check("data", DataSpec, sections["data"]),
+        model=model,
+        training=_check("training", TrainingSpec, sections["training"]),
+        evaluation=_check("evaluation", EvaluationSpec, sections["evaluation"]),
+    )
 
 
 def _check(section: str, spec: type[Spec], values: dict[str, Any]) -> Spec:

@@ -97,7 +97,7 @@ def _entries(tree: Tree) -> tuple[list[_Entry], int]:
 
 
 def _hidden(path: str) -> bool:
-    """macOS and Windows put files of their own among pictures."""
+    """MacOS and Windows put files of their own among pictures."""
     parts = PurePosixPath(path).parts
     return any(p.startswith(".") or p in ("__MACOSX", "Thumbs.db", "desktop.ini") for p in parts)
 

@@ -17,7 +17,7 @@ from conviction.data.folder import load_folder
 from conviction.data.idx import find_idx, read_idx_folder
 from conviction.data.image_set import ImageSet
 from conviction.data.npz import read_npz
-from conviction.data.tree import is_archive, open_tree
+from conviction.data.tree import open_tree
 from conviction.errors import SourceError, SourceNotFoundError
 
 DATA_DIR_VARIABLE = "CONVICTION_DATA_DIR"

@@ -3,7 +3,7 @@
 from conviction.evaluation.evaluate import Evaluation, evaluate
 from conviction.evaluation.gap import best_epoch
 from conviction.evaluation.ledger import count_openings, openings_sentence, record_opening
-from conviction.evaluation.metrics import ClassScore, Score, cross_entropy, score, wilson
+from conviction.evaluation.metrics import ClassScore, Score, cross_entropies, score, wilson
 
 __all__ = [
     "ClassScore",
@@ -11,7 +11,7 @@ __all__ = [
     "Score",
     "best_epoch",
     "count_openings",
-    "cross_entropy",
+    "cross_entropies",
     "evaluate",
     "openings_sentence",
     "record_opening",

@@ -37,7 +37,7 @@ def describe_gap(
         "last_epoch": last.epoch,
         "val_loss_best": best.val_loss,
         "val_loss_last": last.val_loss,
-        "sentence": f"{_gap_sentence(train, unseen, name)} {_turn_sentence(best, last, history)}",
+        "sentence": f"{_gap_sentence(train, unseen, name)} {_turn_sentence(history, validation)}",
     }
 
 
@@ -54,18 +54,24 @@ def _gap_sentence(train: Score, unseen: Score, name: str) -> str:
     return f"{text}: a gap of {points:.1f} points. Some gap is normal."
 
 
-def _turn_sentence(best: EpochRow, last: EpochRow, history: Sequence[EpochRow]) -> str:
+def _turn_sentence(history: Sequence[EpochRow], validation: Score) -> str:
+    best, last = best_epoch(history), history[-1]
     if best.epoch == last.epoch:
         return (
-            f"Validation loss was lowest in the last epoch ({last.epoch}), so nothing yet speaks of overfitting, "
-            "and more epochs may still help."
+            f"Validation loss was lowest in the last epoch ({last.epoch}), so nothing yet speaks of "
+            "overfitting, and more epochs may still help."
         )
-    at_best = next(row for row in history if row.epoch == best.epoch)
-    falling = last.loss < at_best.loss
-    rise = f"Validation loss was lowest in epoch {best.epoch} ({best.val_loss:.3f}) and ended at {last.val_loss:.3f}"
-    if falling and last.val_loss > 1.05 * best.val_loss:
-        return (
-            f"{rise} while training loss went on falling: that is what overfitting looks like. "
-            f"Stopping at epoch {best.epoch}, dropout, or more images are remedies."
-        )
-    return f"{rise}: flat within a few percent, so no sign of overfitting to speak of."
+    rise = (
+        f"Validation loss was lowest in epoch {best.epoch} ({best.val_loss:.3f}) and ended at "
+        f"{last.val_loss:.3f}"
+    )
+    # Both losses are means over the same images, so two standard errors of one is a cautious bound.
+    noise = 2.0 * validation.loss_se
+    if last.val_loss - best.val_loss <= noise:
+        return f"{rise}: no more than chance can do with {validation.n} validation images."
+    if last.loss >= best.loss:
+        return f"{rise}, and training loss rose too: the learning rate may be too high."
+    return (
+        f"{rise} while training loss went on falling: that is what overfitting looks like. Fewer epochs "
+        f"(training.epochs={best.epoch}), dropout, or more images are remedies."
+    )

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import os
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 from pathlib import Path
 
 from platformdirs import user_data_path
@@ -34,7 +34,7 @@ def record_opening(test_hash: str, run: Path, command: str) -> int:
     path = ledger_path()
     line = {
         "test_set": test_hash,
-        "time": datetime.now(timezone.utc).isoformat(timespec="seconds"),
+        "time": datetime.now(UTC).isoformat(timespec="seconds"),
         "run": str(run.resolve()),
         "command": command,
     }

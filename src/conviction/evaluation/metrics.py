@@ -30,12 +30,14 @@ class ClassScore:
 class Score:
     """One part of the data, scored.
 
-    ``loss`` is the mean cross-entropy in nats. ``accuracy_ci95`` is Wilson's interval. In ``confusion``
+    ``loss`` is the mean cross-entropy in nats, ``loss_se`` its standard error.
+    ``accuracy_ci95`` is Wilson's interval. In ``confusion``
     rows are true classes, columns predicted ones.
     """
 
     n: int
     loss: float
+    loss_se: float
     accuracy: float
     accuracy_ci95: tuple[float, float]
     per_class: tuple[ClassScore, ...] = ()
@@ -59,15 +61,15 @@ def wilson(successes: int, n: int) -> tuple[float, float]:
     return float(interval.low), float(interval.high)
 
 
-def cross_entropy(probabilities: np.ndarray, labels: np.ndarray) -> float:
-    """Mean of -log p(true class), p clipped to [1e-7, 1 - 1e-7] as Keras does.
+def cross_entropies(probabilities: np.ndarray, labels: np.ndarray) -> np.ndarray:
+    """-log p(true class) of each image, p clipped to [1e-7, 1 - 1e-7] as Keras does; (n,) float64.
 
     Args:
         probabilities: (n, classes).
         labels: (n,) integers.
     """
     true = probabilities[np.arange(len(labels)), labels].astype(np.float64)
-    return float(-np.log(np.clip(true, EPSILON, 1.0 - EPSILON)).mean())
+    return -np.log(np.clip(true, EPSILON, 1.0 - EPSILON))
 
 
 def score(probabilities: np.ndarray, labels: np.ndarray, class_names: list[str]) -> Score:
@@ -86,10 +88,12 @@ def score(probabilities: np.ndarray, labels: np.ndarray, class_names: list[str])
     precision, recall, _, support = precision_recall_fscore_support(
         labels, predicted, labels=list(every), zero_division=np.nan
     )
+    losses = cross_entropies(probabilities, labels)
     matrix = confusion_matrix(labels, predicted, labels=list(every))
     return Score(
         n=len(labels),
-        loss=cross_entropy(probabilities, labels),
+        loss=float(losses.mean()),
+        loss_se=float(losses.std() / math.sqrt(len(labels))),
         accuracy=correct / len(labels),
         accuracy_ci95=wilson(correct, len(labels)),
         per_class=tuple(

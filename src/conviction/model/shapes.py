@@ -7,6 +7,7 @@ deep learning"): it grows by (k - 1) times the product of all strides before it.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -51,11 +52,13 @@ class LayerRow:
 
 
 class _DoesNotFit(Exception):
-    """The input of a layer is smaller than its window, or of the wrong rank."""
+    """A layer cannot take its input; ``_walk`` adds where that is and how it came about."""
 
-    def __init__(self, index: int, layer: Layer, chain: list[str], reason: str) -> None:
+    def __init__(self, reason: str, remedy: str = "") -> None:
         super().__init__(reason)
-        self.index, self.layer, self.chain, self.reason = index, layer, chain, reason
+        self.reason, self.remedy = reason, remedy
+        self.index = 0
+        self.chain: list[str] = []
 
 
 def walk(spec: ModelSpec, input_shape: Shape, classes: int) -> list[LayerRow]:
@@ -75,10 +78,10 @@ def walk(spec: ModelSpec, input_shape: Shape, classes: int) -> list[LayerRow]:
     try:
         return _walk(spec.layers, input_shape, classes)
     except _DoesNotFit as misfit:
-        chain = " -> ".join(misfit.chain)
+        remedy = misfit.remedy or _advice(spec, input_shape, classes, misfit.index)
         raise RequestError(
-            f"model.layers.{misfit.index} ({misfit.layer.type}): {misfit.reason}. Shapes: {chain}. "
-            f"{_advice(spec, input_shape, classes, misfit)}"
+            f"model.layers.{misfit.index} ({spec.layers[misfit.index].type}): {misfit.reason}. "
+            f"Shapes: {' -> '.join(misfit.chain)}. {remedy}"
         ) from None
 
 
@@ -90,7 +93,11 @@ def _walk(layers: Sequence[Layer], input_shape: Shape, classes: int) -> list[Lay
     for index, layer in enumerate(layers):
         window, strides = _window(layer)
         before = shape
-        shape = _output(index, layer, shape, window, strides, chain)
+        try:
+            shape = _output(layer, shape)
+        except _DoesNotFit as misfit:
+            misfit.index, misfit.chain = index, chain
+            raise
         if window is not None:
             field = (field[0] + (window[0] - 1) * jump[0], field[1] + (window[1] - 1) * jump[1])
             jump = (jump[0] * strides[0], jump[1] * strides[1])
@@ -100,9 +107,9 @@ def _walk(layers: Sequence[Layer], input_shape: Shape, classes: int) -> list[Lay
         name = _name(layer, names)
         rows.append(LayerRow(name, layer.type, _setting(layer), shape, params, trainable, macs, visible))
     if len(shape) != 1:
-        raise _DoesNotFit(
-            len(layers) - 1, layers[-1], chain, "the last hidden layer must give one vector per image"
-        )
+        unfinished = _DoesNotFit("the last hidden layer must give one vector per image", _ADD_FLATTEN)
+        unfinished.index, unfinished.chain = len(layers) - 1, chain
+        raise unfinished
     units = 1 if classes == 2 else classes
     params = shape[0] * units + units
     setting = f"{units} unit{'s' if units > 1 else ''}, {'sigmoid' if units == 1 else 'softmax'}"
@@ -118,35 +125,30 @@ def _window(layer: Layer) -> tuple[tuple[int, int] | None, tuple[int, int]]:
     return None, (1, 1)
 
 
-def _output(
-    index: int,
-    layer: Layer,
-    shape: Shape,
-    window: tuple[int, int] | None,
-    strides: tuple[int, int],
-    chain: list[str],
-) -> Shape:
+_NEEDS_FLATTEN = "Put a Flatten or GlobalAveragePooling2D layer before it."
+_ADD_FLATTEN = "Put a Flatten or GlobalAveragePooling2D layer after it."
+
+
+def _output(layer: Layer, shape: Shape) -> Shape:
     spatial = isinstance(layer, Conv2D | MaxPooling2D | AveragePooling2D | GlobalAveragePooling2D)
     if spatial and len(shape) != 3:
-        reason = f"it needs maps (height, width, channels) but gets a vector of {shape[0]} values"
-        raise _DoesNotFit(index, layer, chain, reason)
+        raise _DoesNotFit(
+            f"it needs maps (height, width, channels) but gets a vector of {shape[0]} values",
+            "Move it before the Flatten or GlobalAveragePooling2D layer.",
+        )
     if isinstance(layer, Dense) and len(shape) != 1:
-        reason = f"it needs a vector but gets maps of {_text(shape)}"
-        raise _DoesNotFit(index, layer, chain, reason)
+        raise _DoesNotFit(f"it needs a vector but gets maps of {_text(shape)}", _NEEDS_FLATTEN)
     if isinstance(layer, Flatten):
-        size = 1
-        for n in shape:
-            size *= n
-        return (size,)
+        return (math.prod(shape),)
     if isinstance(layer, GlobalAveragePooling2D):
         return (shape[2],)
     if isinstance(layer, Dense):
         return (layer.units,)
-    if not isinstance(layer, Conv2D | MaxPooling2D | AveragePooling2D) or window is None:
+    window, strides = _window(layer)
+    if window is None or not isinstance(layer, Conv2D | MaxPooling2D | AveragePooling2D):
         return shape
     if layer.padding == "valid" and (shape[0] < window[0] or shape[1] < window[1]):
-        reason = f"its window of {window[0]}x{window[1]} is larger than its input of {_text(shape)}"
-        raise _DoesNotFit(index, layer, chain, reason)
+        raise _DoesNotFit(f"its window of {window[0]}x{window[1]} is larger than its input of {_text(shape)}")
     height, width = (
         -(-n // s) if layer.padding == "same" else (n - k) // s + 1
         for n, k, s in zip(shape[:2], window, strides, strict=True)
@@ -221,12 +223,8 @@ def _fits(spec: ModelSpec, input_shape: Shape, classes: int) -> bool:
     return True
 
 
-def _advice(spec: ModelSpec, input_shape: Shape, classes: int, misfit: _DoesNotFit) -> str:
-    """The smallest changes that were checked to fit."""
-    if misfit.reason.startswith("it needs a vector") or "must give one vector" in misfit.reason:
-        return "Put a Flatten or GlobalAveragePooling2D layer before it."
-    if misfit.reason.startswith("it needs maps"):
-        return "Move it before the Flatten or GlobalAveragePooling2D layer."
+def _advice(spec: ModelSpec, input_shape: Shape, classes: int, misfit: int) -> str:
+    """The smallest changes that were checked to fit, for a window larger than its input."""
     options = []
     height, width, channels = input_shape
     for grow in range(1, 512):
@@ -237,7 +235,7 @@ def _advice(spec: ModelSpec, input_shape: Shape, classes: int, misfit: _DoesNotF
     same = ModelSpec(layers=tuple(_same(layer) for layer in spec.layers))
     if _fits(same, input_shape, classes):
         options.append("model.padding=same")
-    fewer = ModelSpec(layers=tuple(x for i, x in enumerate(spec.layers) if i != misfit.index))
+    fewer = ModelSpec(layers=tuple(x for i, x in enumerate(spec.layers) if i != misfit))
     if _fits(fewer, input_shape, classes):
         options.append("leaving that layer out")
     return f"Fits with {' or '.join(options)}." if options else "Use fewer or smaller layers."

@@ -6,6 +6,7 @@ import base64
 import io
 import re
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 from PIL import Image
@@ -23,12 +24,12 @@ def curves_svg(history: Sequence[EpochRow]) -> str:
     from matplotlib import rc_context, ticker
     from matplotlib.figure import Figure  # without pyplot, which would keep global state
 
-    style = {
+    style: dict[Any, Any] = {
         "svg.fonttype": "none",
         "svg.hashsalt": "conviction",  # the same history gives the same bytes
         "font.size": 11,
-        **{k: _INK for k in ("text.color", "axes.edgecolor", "axes.labelcolor")},
-        **{k: _INK for k in ("xtick.color", "ytick.color")},
+        **dict.fromkeys(("text.color", "axes.edgecolor", "axes.labelcolor"), _INK),
+        **dict.fromkeys(("xtick.color", "ytick.color"), _INK),
         "axes.spines.top": False,
         "axes.spines.right": False,
     }

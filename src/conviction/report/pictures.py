@@ -59,7 +59,7 @@ def guesses(images: ImageSet, split: Split, evaluation: Evaluation) -> tuple[lis
     wrong_rows = wrong_rows[np.argsort(-confidence[wrong_rows], kind="stable")][:WRONG_SHOWN]
     correct_rows = np.flatnonzero(right)[:CORRECT_SHOWN]
 
-    def make(row: int) -> Guess:
+    def make(row: np.intp) -> Guess:
         index = indices[row]
         top = np.argsort(-evaluation.shown[row], kind="stable")[:3]
         return Guess(

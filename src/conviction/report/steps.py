@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -163,7 +164,7 @@ def model_step(rows: Sequence[LayerRow]) -> Step:
 def _shrinking(rows: Sequence[LayerRow]) -> list[str]:
     pools = [
         (before.output, after.output)
-        for before, after in zip(rows, rows[1:], strict=False)
+        for before, after in pairwise(rows)
         if after.kind in ("MaxPooling2D", "AveragePooling2D")
     ]
     if not pools:

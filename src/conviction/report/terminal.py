@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import IO
+from typing import IO, Any
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
@@ -86,7 +86,7 @@ class Terminal:
             self._bar = None
 
 
-def _fields(state: State, epochs: int) -> dict[str, object]:
+def _fields(state: State, epochs: int) -> dict[str, Any]:
     return {
         "epoch": f"{state.epoch}/{epochs}",
         "loss": state.loss,

@@ -2,7 +2,15 @@
 
 from conviction.training.batches import epoch_order, make_batches
 from conviction.training.signals import StopRequest, stop_on_signals
-from conviction.training.train import EpochRow, EpochTiming, Progress, Training, Watcher, train
+from conviction.training.train import (
+    EpochRow,
+    EpochTiming,
+    Progress,
+    Training,
+    Watcher,
+    check_batch_size,
+    train,
+)
 
 __all__ = [
     "EpochRow",
@@ -11,6 +19,7 @@ __all__ = [
     "StopRequest",
     "Training",
     "Watcher",
+    "check_batch_size",
     "epoch_order",
     "make_batches",
     "stop_on_signals",

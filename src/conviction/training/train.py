@@ -83,6 +83,7 @@ class Training:
 
 def train(
     model: keras.Sequential,
+    *,
     pixels: np.ndarray,
     targets: np.ndarray,
     train_indices: np.ndarray,
@@ -108,11 +109,7 @@ def train(
         RequestError: The batch is larger than the training data.
         TrainingError: The loss is no longer a number.
     """
-    if spec.batch_size > len(train_indices):
-        raise RequestError(
-            f"training.batch_size: expected at most the number of training images, {len(train_indices)}; "
-            f"got {spec.batch_size}."
-        )
+    check_batch_size(spec, len(train_indices))
     batches = make_batches(pixels, targets, train_indices, spec.batch_size, shuffle_seed=spec.seed)
     validation = make_batches(pixels, targets, validation_indices, VALIDATION_BATCH)
     result = Training()
@@ -128,6 +125,19 @@ def train(
     )
     result.seconds = time.perf_counter() - start
     return result
+
+
+def check_batch_size(spec: TrainingSpec, images: int) -> None:
+    """Refuses a batch that no epoch can fill.
+
+    Raises:
+        RequestError: The batch is larger than the number of training images.
+    """
+    if spec.batch_size > images:
+        raise RequestError(
+            f"training.batch_size: expected at most the number of training images, {images}; got "
+            f"{spec.batch_size}."
+        )
 
 
 def _recorder(result: Training, total: int, batch_size: int, watcher: Watcher, stop: StopRequest) -> Any:
@@ -163,9 +173,10 @@ def _recorder(result: Training, total: int, batch_size: int, watcher: Watcher, s
                 return
             now = time.perf_counter()
             rate = float(self.model.optimizer.learning_rate)
-            values = [float(logs[k]) for k in ("loss", "accuracy", "val_loss", "val_accuracy")]
-            _check_finite(values[2], self.epoch, total, self.model)
-            row = EpochRow(self.epoch, *values, rate)
+            names = ("loss", "accuracy", "val_loss", "val_accuracy")
+            values = {name: float(logs[name]) for name in names}
+            _check_finite(values["val_loss"], self.epoch, total, self.model)
+            row = EpochRow(epoch=self.epoch, **values, learning_rate=rate)
             validated = now - self.started - self.trained
             timing = EpochTiming(self.epoch, self.trained, validated, total / self.trained)
             result.history.append(row)
@@ -180,6 +191,6 @@ def _check_finite(loss: float, epoch: int, images: int, model: keras.Sequential)
         return
     rate = float(model.optimizer.learning_rate)
     raise TrainingError(
-        f"The loss is {loss} in epoch {epoch} after {images} images: training has diverged. The learning rate "
-        f"of {rate:g} is probably too high; try training.learning_rate={rate / 10:g}."
+        f"The loss is {loss} in epoch {epoch} after {images} images: training has diverged. The learning "
+        f"rate of {rate:g} is probably too high; try training.learning_rate={rate / 10:g}."
     )
