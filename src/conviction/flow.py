@@ -39,6 +39,9 @@ Overrides = Sequence[str] | Mapping[str, Any]
 class Show(Watcher, Protocol):
     """Whoever shows a run to a person: ``Terminal`` or ``Silent``."""
 
+    def loading(self, source: str) -> None:
+        """The source is being read, which can take a while."""
+
     def step(self, step: Step) -> None:
         """A step of the lab is done, or in the case of training begins."""
 
@@ -130,26 +133,25 @@ def _given(overrides: Overrides, recipe: str | None) -> Overrides:
 
 
 def _prepare(source: str | Path, recipe: Recipe, data_dir: str | Path | None, show: Show) -> _Prepared:
-    """Everything that can be wrong with a request is found here, before anything is written."""
-    told: list[Step] = []
-
-    def tell(step: Step) -> None:
-        told.append(step)
-        show.step(step)
-
+    """Everything that can be wrong with a request is found here, before anything is told or written."""
+    show.loading(str(source))
     images = load_source(source, recipe.data, data_dir)
     recipe = _resolve(recipe, images)
-    tell(steps.load_step(images))
-    tell(steps.reshape_step(images))
-    tell(steps.normalise_step(images))
-    tell(steps.encode_step(images))
     split = split_images(images, recipe.data, recipe.training.seed)
-    tell(steps.split_step(images, split))
     classes = len(images.class_names)
     rows = walk(recipe.model, images.rule.shape, classes)
-    tell(steps.model_step(rows))
-    tell(steps.compile_step(recipe.training, classes))
     check_batch_size(recipe.training, len(split.train))
+    told = [
+        steps.load_step(images),
+        steps.reshape_step(images),
+        steps.normalise_step(images),
+        steps.encode_step(images),
+        steps.split_step(images, split),
+        steps.model_step(rows),
+        steps.compile_step(recipe.training, classes),
+    ]
+    for step in told:
+        show.step(step)
     return _Prepared(recipe, images, split, rows, told)
 
 

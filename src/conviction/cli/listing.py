@@ -8,6 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from conviction.errors import ConvictionError
+from conviction.report.steps import Table
+from conviction.report.terminal import print_table
 from conviction.runs import Run
 
 
@@ -19,7 +21,7 @@ def runs_table(runs: Sequence[Run]) -> list[dict[str, Any]]:
 def _row(run: Run) -> dict[str, Any]:
     row: dict[str, Any] = {"run": str(run.path), "status": run.status}
     try:
-        row["data"] = run.data["name"]
+        row["source"] = run.data["source"]
         row["recipe"] = run.config.recipe
         row["epochs"] = len(run.history)
         if run.status == "done":
@@ -34,31 +36,27 @@ def _row(run: Run) -> dict[str, Any]:
 
 def print_runs(rows: Sequence[dict[str, Any]]) -> None:
     """A table on stdout."""
-    from rich.console import Console
-    from rich.table import Table
-
-    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
-    for column in ("run", "status", "data", "recipe", "epochs", "validation", "test", "95% interval"):
-        right = column in ("epochs", "validation", "test")
-        table.add_column(column, justify="right" if right else "left", overflow="fold")
+    cells = []
     for row in rows:
         interval = row.get("test_accuracy_ci95")
-        test = "sealed" if row["status"] == "done" else ""
-        table.add_row(
-            row["run"],
-            row["status"],
-            row.get("data", row.get("reason", "")),
-            row.get("recipe", ""),
-            str(row.get("epochs", "")),
-            _percent(row.get("validation_accuracy")),
-            _percent(row.get("test_accuracy")) or test,
-            f"{interval[0]:.2%} to {interval[1]:.2%}" if interval else "",
+        test = "sealed" if row["status"] == "done" else row.get("reason", "")
+        if interval:
+            low, high = interval
+            test = f"{row['test_accuracy']:.2%} [{100 * low:.2f}, {100 * high:.2f}]"
+        validation = row.get("validation_accuracy")
+        cells.append(
+            (
+                row["run"],
+                row["status"],
+                row.get("source", ""),
+                row.get("recipe", ""),
+                str(row.get("epochs", "")),
+                "" if validation is None else f"{validation:.2%}",
+                test,
+            )
         )
-    Console(highlight=False, markup=False).print(table)
-
-
-def _percent(value: float | None) -> str:
-    return "" if value is None else f"{value:.2%}"
+    head = ("run", "status", "source", "recipe", "epochs", "validation", "test [95% interval]")
+    print_table(Table(head, tuple(cells), right=(4, 5)))
 
 
 def diagnose(data_dir: Path | None) -> dict[str, Any]:

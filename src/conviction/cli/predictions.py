@@ -11,6 +11,8 @@ from dataclasses import asdict
 from conviction.data.image_set import Unreadable
 from conviction.deploy import Prediction
 from conviction.errors import RequestError
+from conviction.report.steps import Table, printable
+from conviction.report.terminal import print_table
 
 ABSTAINED = "(unsure)"
 
@@ -44,7 +46,7 @@ def print_predictions(
     else:
         _print_table(predictions)
     for u in unreadable:
-        print(f"left out {u.name}: {u.reason}", file=sys.stderr)
+        print(f"left out {printable(u.name)}: {u.reason}", file=sys.stderr)
 
 
 def _print_csv(class_names: Sequence[str], predictions: Sequence[Prediction]) -> None:
@@ -55,14 +57,9 @@ def _print_csv(class_names: Sequence[str], predictions: Sequence[Prediction]) ->
 
 
 def _print_table(predictions: Sequence[Prediction]) -> None:
-    from rich.console import Console
-    from rich.table import Table
-
-    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
-    for column in ("file", "class", "probability", "next"):
-        table.add_column(column, justify="right" if column == "probability" else "left", overflow="fold")
+    rows = []
     for p in predictions:
         others = sorted(p.probabilities.items(), key=lambda item: -item[1])[1:3]
         following = ", ".join(f"{name} {q:.1%}" for name, q in others)
-        table.add_row(p.file, p.label or ABSTAINED, f"{p.probability:.1%}", following)
-    Console(highlight=False, markup=False).print(table)
+        rows.append((printable(p.file), p.label or ABSTAINED, f"{p.probability:.1%}", following))
+    print_table(Table(("file", "class", "probability", "next"), tuple(rows), right=(2,)))

@@ -154,7 +154,7 @@ class Shorthand(Strict):
     Defaults are the lab's network: two blocks of 32 and 64 filters, then a dense layer of 128.
     """
 
-    filters: UnitList = (32, 64)
+    filters: Annotated[UnitList, Field(min_length=1)] = (32, 64)
     kernel_size: Pair = (3, 3)
     padding: Padding = "valid"
     activation: Activation = "relu"

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
 
 import yaml
-from pydantic import BaseModel, BeforeValidator, Field, ValidationError, model_validator
+from pydantic import AfterValidator, BaseModel, BeforeValidator, Field, ValidationError
 
 from conviction.config.model import (
     LAYER_TYPES,
@@ -20,6 +21,12 @@ from conviction.errors import RequestError, did_you_mean
 
 Spec = TypeVar("Spec", bound=BaseModel)
 Fraction = Annotated[float, Field(gt=0.0, lt=1.0)]
+
+
+def _rising(value: tuple[float, float] | None) -> tuple[float, float] | None:
+    if value is not None and not -math.inf < value[0] < value[1] < math.inf:
+        raise ValueError("expected [black, white], finite numbers with black < white")
+    return value
 
 
 class DataSpec(Strict):
@@ -41,13 +48,8 @@ class DataSpec(Strict):
     range: Annotated[
         tuple[float, float] | None,
         BeforeValidator(lambda v: tuple(v) if isinstance(v, list) else v),
+        AfterValidator(_rising),
     ] = None
-
-    @model_validator(mode="after")
-    def _range_rises(self) -> DataSpec:
-        if self.range is not None and not self.range[0] < self.range[1]:
-            raise ValueError("range: expected [black, white] with black < white")
-        return self
 
 
 class TrainingSpec(Strict):
@@ -167,7 +169,13 @@ def _check(section: str, spec: type[Spec], values: dict[str, Any]) -> Spec:
             known = list((owner or spec).model_fields)
             hint = did_you_mean(str(first["loc"][-1]), known)
             raise RequestError(f"Unknown key '{where}'.{hint} Known: {', '.join(known)}.") from None
-        text = first["msg"].removeprefix("Value error, ").replace("Input should be", "expected")
+        text = (
+            first["msg"]
+            .removeprefix("Value error, ")
+            .replace("Input should be", "expected")
+            .replace("a valid ", "a ")
+            .replace("a integer", "an integer")
+        )
         raise RequestError(f"{where}: {text}; got {first['input']!r}.") from None
 
 

@@ -48,7 +48,7 @@ def load_step(images: ImageSet) -> Step:
         more = f", and {count - 1} more (all in data.json)" if count > 1 else ""
         files = "file" if count == 1 else "files"
         sentences.append(
-            f"Left out {count} unreadable {files}: {_printable(first.name)} ({first.reason}){more}."
+            f"Left out {count} unreadable {files}: {printable(first.name)} ({first.reason}){more}."
         )
     return Step("Load", tuple(sentences))
 
@@ -124,7 +124,7 @@ def split_step(images: ImageSet, split: Split) -> Step:
     )
     counts = [images.counts(split.of(p)) for p in ("train", "validation", "test")]
     rows = tuple(
-        (_printable(name), *(f"{c[i]:,}" for c in counts)) for i, name in enumerate(images.class_names)
+        (printable(name), *(f"{c[i]:,}" for c in counts)) for i, name in enumerate(images.class_names)
     )
     return Step("Split", sentences, Table(("class", "training", "validation", "test"), rows, (1, 2, 3)))
 
@@ -242,7 +242,7 @@ def _score_row(name: str, score: Score) -> tuple[str, ...]:
 def class_table(score: Score) -> Table:
     """Precision and recall of every class; undefined ones are a dash."""
     rows = tuple(
-        (_printable(c.name), f"{c.support:,}", _percent(c.precision), _percent(c.recall))
+        (printable(c.name), f"{c.support:,}", _percent(c.precision), _percent(c.recall))
         for c in score.per_class
     )
     return Table(("class", "images", "precision", "recall"), rows, (1, 2, 3))
@@ -263,6 +263,6 @@ def _percent(value: float | None) -> str:
     return "-" if value is None else f"{value:.1%}"
 
 
-def _printable(name: str) -> str:
+def printable(name: str) -> str:
     """File and class names can hold line breaks and lone surrogates; a terminal and JSON cannot."""
     return "".join(c if c.isprintable() else "?" for c in name)

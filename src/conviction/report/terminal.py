@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import sys
 from typing import IO, Any
 
 from rich.console import Console
+from rich.markup import escape
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
+from rich.status import Status
 from rich.table import Table as RichTable
 
 from conviction.report.steps import MOST_ROWS, Step, Table
@@ -14,27 +17,31 @@ from conviction.training import Progress as State
 
 
 class Terminal:
-    """Shows a run to a person. Everything goes to ``file``, normally stderr."""
+    """Shows a run to a person, on ``file``."""
 
-    def __init__(self, file: IO[str] | None = None, epochs: int = 0) -> None:
-        # Without a terminal rich would cut tables at 80 columns; a log file has no such limit.
-        self.console = Console(file=file, stderr=file is None, highlight=False)
-        if not self.console.is_terminal:
-            self.console.width = 110
-        self._epochs = epochs
+    def __init__(self, file: IO[str]) -> None:
+        self.console = console(file)
+        self._epochs = 0
         self._steps = 0
+        self._status: Status | None = None
         self._bar: Progress | None = None
         self._task = TaskID(0)
 
+    def loading(self, source: str) -> None:
+        """Shows that something happens while images are read and decoded."""
+        if self.console.is_terminal:
+            self._status = self.console.status(f"reading {escape(source)} ...")
+            self._status.start()
+
     def step(self, step: Step) -> None:
         """Prints one step of the lab."""
-        self._end_bar()
+        self.close()
         self._steps += 1
         self.console.print(f"\n[bold cyan]{self._steps:>2}  {step.title}[/]")
         for sentence in step.sentences:
             self.console.print(f"    {sentence}", markup=False, soft_wrap=not self.console.is_terminal)
         if step.table is not None:
-            self.console.print(_rich(step.table))
+            self.console.print(_rich(step.table, indent="   "))
 
     def training_starts(self, epochs: int) -> None:
         """How many epochs are ahead, for the time left."""
@@ -77,13 +84,11 @@ class Terminal:
         )
 
     def close(self) -> None:
-        """Takes the bar away; call it whatever happened."""
-        self._end_bar()
-
-    def _end_bar(self) -> None:
-        if self._bar is not None:
-            self._bar.stop()
-            self._bar = None
+        """Takes away whatever moves; call it whatever happened."""
+        for live in (self._status, self._bar):
+            if live is not None:
+                live.stop()
+        self._status = self._bar = None
 
 
 def _fields(state: State, epochs: int) -> dict[str, Any]:
@@ -95,20 +100,38 @@ def _fields(state: State, epochs: int) -> dict[str, Any]:
     }
 
 
-def _rich(table: Table) -> RichTable:
+def print_table(table: Table) -> None:
+    """Prints a whole table on stdout."""
+    console(sys.stdout).print(_rich(table, len(table.rows)))
+
+
+def console(file: IO[str]) -> Console:
+    """A console on ``file``. What is no terminal has no width to respect, so nothing is cut or folded."""
+    out = Console(file=file, highlight=False)
+    if not out.is_terminal:
+        out.width = 120
+    return out
+
+
+def _rich(table: Table, most: int = MOST_ROWS, indent: str = "") -> RichTable:
     out = RichTable(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="dim")
-    out.add_column("   ")  # indents the table under its step
-    for i, column in enumerate(table.columns):
-        out.add_column(column, justify="right" if i in table.right else "left", overflow="fold")
-    for row in table.rows[:MOST_ROWS]:
-        out.add_row("", *row)
-    if len(table.rows) > MOST_ROWS:
-        out.add_row("", f"... {len(table.rows) - MOST_ROWS} more", *[""] * (len(table.columns) - 1))
+    first = [indent] if indent else []
+    for i, column in enumerate([*first, *table.columns]):
+        right = i - len(first) in table.right
+        out.add_column(column, justify="right" if right else "left", overflow="fold")
+    for row in table.rows[:most]:
+        # Cells are data: a class called [red] is not markup.
+        out.add_row(*first, *map(escape, row))
+    if len(table.rows) > most:
+        out.add_row(*first, f"... {len(table.rows) - most} more")
     return out
 
 
 class Silent:
     """Shows nothing, for programs that want the result alone."""
+
+    def loading(self, source: str) -> None:
+        """Nothing."""
 
     def step(self, step: Step) -> None:
         """Nothing."""

@@ -1,0 +1,66 @@
+"""The lab as a fair tutorial would write it, in plain Keras and float32: the peer that is measured against.
+
+    python plain_keras.py DATA_DIR EPOCHS BATCH SEED
+
+reads Fashion-MNIST's IDX files and prints one JSON object: seconds of training (validation included),
+accuracies of the last epoch, the best validation accuracy, test accuracy, peak memory.
+"""
+
+import gzip
+import json
+import os
+import resource
+import sys
+import time
+from pathlib import Path
+
+os.environ.setdefault("KERAS_BACKEND", "tensorflow")
+os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
+import keras
+import numpy as np
+from keras.layers import Conv2D, Dense, Flatten, Input, MaxPooling2D
+from keras.models import Sequential
+
+folder = Path(sys.argv[1])
+epochs, batch, seed = map(int, sys.argv[2:5])
+
+
+def read(name: str, header: int) -> np.ndarray:
+    return np.frombuffer(gzip.open(folder / f"{name}.gz").read(), np.uint8, offset=header)
+
+
+x = read("train-images-idx3-ubyte", 16).reshape(-1, 28, 28, 1)
+y = read("train-labels-idx1-ubyte", 8)
+x_test = read("t10k-images-idx3-ubyte", 16).reshape(-1, 28, 28, 1)
+y_test = read("t10k-labels-idx1-ubyte", 8)
+
+keras.utils.set_random_seed(seed)
+x, x_test = x.astype("float32") / 255.0, x_test.astype("float32") / 255.0
+y, y_test = keras.utils.to_categorical(y, 10), keras.utils.to_categorical(y_test, 10)
+model = Sequential(
+    [
+        Input(x.shape[1:]),
+        Conv2D(32, (3, 3), activation="relu"),
+        MaxPooling2D((2, 2)),
+        Conv2D(64, (3, 3), activation="relu"),
+        MaxPooling2D((2, 2)),
+        Flatten(),
+        Dense(128, activation="relu"),
+        Dense(10, activation="softmax"),
+    ]
+)
+model.compile("adam", "categorical_crossentropy", metrics=["accuracy"])
+start = time.perf_counter()
+history = model.fit(x, y, epochs=epochs, batch_size=batch, validation_split=0.1, verbose=0).history
+seconds = time.perf_counter() - start
+test_accuracy = model.evaluate(x_test, y_test, verbose=0, batch_size=1000)[1]
+print(
+    json.dumps(
+        {
+            "training_seconds": seconds,
+            "best_val_accuracy": max(history["val_accuracy"]),
+            "test_accuracy": test_accuracy,
+            "peak_memory_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
+        }
+    )
+)

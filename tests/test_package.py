@@ -1,0 +1,120 @@
+"""The shape of the package: import directions, late imports, names, errors."""
+
+from __future__ import annotations
+
+import ast
+import importlib
+import json
+import pkgutil
+import subprocess
+import sys
+from pathlib import Path
+
+import conviction
+from conviction import errors
+
+PACKAGE = Path(conviction.__file__).parent
+
+# An image follows these rooms from left to right; a room may import from those before it.
+ORDER = [
+    "errors",
+    "config",
+    "backend",
+    "data",
+    "model",
+    "training",
+    "evaluation",
+    "runs",
+    "report",
+    "deploy",
+    "flow",
+    "cli",
+]
+
+
+def room(module: str) -> str:
+    return module.split(".")[1] if "." in module else module
+
+
+def imports_of(path: Path) -> set[str]:
+    found = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.ImportFrom) and node.module and node.module.startswith("conviction."):
+            found.add(node.module)
+        elif isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names if alias.name.startswith("conviction.")}
+    return found
+
+
+def test_imports_point_one_way() -> None:
+    wrong = []
+    for path in PACKAGE.rglob("*.py"):
+        here = path.relative_to(PACKAGE).with_suffix("").parts[0]
+        if here.startswith("__"):
+            continue
+        assert here in ORDER, f"{here} has no place in the order of rooms"
+        wrong += [
+            f"{path.name} imports {target}"
+            for target in imports_of(path)
+            if ORDER.index(room(target)) > ORDER.index(here)
+        ]
+    assert not wrong
+
+
+def test_every_module_names_only_what_it_has() -> None:
+    for found in pkgutil.walk_packages([str(PACKAGE)], "conviction."):
+        if found.name.endswith("__main__"):
+            continue
+        module = importlib.import_module(found.name)
+        for name in getattr(module, "__all__", ()):
+            assert hasattr(module, name), f"{found.name}.__all__ names {name}"
+    assert all(getattr(conviction, name) is not None for name in conviction.__all__)
+
+
+def test_help_waits_for_no_heavy_import() -> None:
+    script = (
+        "import sys, json\n"
+        "sys.argv = ['conviction', '--help']\n"
+        "from conviction.cli.main import app\n"
+        "try: app(standalone_mode=False)\n"
+        "except SystemExit: pass\n"
+        "heavy = {'keras', 'tensorflow', 'numpy', 'sklearn', 'scipy', 'pydantic', 'PIL', 'matplotlib'}\n"
+        "print(json.dumps(sorted(heavy & set(sys.modules))))\n"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert json.loads(done.stdout.splitlines()[-1]) == []
+
+
+def test_errors_are_also_the_builtins_they_resemble() -> None:
+    expected = {
+        errors.RequestError: (ValueError, 2),
+        errors.SourceError: (ValueError, 2),
+        errors.SourceNotFoundError: (FileNotFoundError, 2),
+        errors.RunError: (ValueError, 2),
+        errors.OutputError: (OSError, 2),
+        errors.StorageError: (OSError, 1),
+        errors.TrainingError: (RuntimeError, 1),
+    }
+    for kind, (builtin, code) in expected.items():
+        failure = kind("what went wrong")
+        assert isinstance(failure, builtin)
+        assert isinstance(failure, errors.ConvictionError)
+        assert failure.exit_code == code
+        assert str(failure) == "what went wrong"
+    assert errors.Interrupted("stopped", 15).exit_code == 143
+
+
+def test_files_and_functions_stay_small() -> None:
+    long_files, long_functions = [], []
+    for path in PACKAGE.rglob("*.py"):
+        text = path.read_text()
+        if text.count("\n") > 400:
+            long_files.append(path.name)
+        for node in ast.walk(ast.parse(text)):
+            if isinstance(node, ast.FunctionDef):
+                documented = ast.get_docstring(node) is not None
+                start = node.body[1].lineno if documented and len(node.body) > 1 else node.lineno
+                if (node.end_lineno or 0) - start > 50:
+                    long_functions.append(f"{path.name}: {node.name}")
+    assert not long_files
+    assert not long_functions
