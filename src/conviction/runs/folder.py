@@ -150,12 +150,7 @@ def write_model(path: Path, model: keras.Sequential, class_names: Sequence[str],
     ``keras.models.load_model`` reads it as any other; ``read_model_card`` reads the rest.
     """
     with replacing(path) as beside:
-        try:
-            model.save(beside)
-        except OSError:
-            raise
-        except Exception as failure:  # h5py and zipfile wrap a full disk in errors of their own
-            raise OSError(errno.EIO, " ".join(str(failure).split())[:200]) from failure
+        model.save(beside)
         card = {"version": 1, "class_names": list(class_names), "decoding": rule.model_dump()}
         with zipfile.ZipFile(beside, "a") as archive:
             archive.writestr(MODEL_CARD, json.dumps(card, indent=1))

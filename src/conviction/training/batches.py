@@ -32,20 +32,21 @@ def make_batches(
         targets: (n, k) float32 of the whole set.
         indices: Which images, in the order to use without shuffling.
         batch_size: The last batch of an epoch has what is left.
-        shuffle_seed: A new order every epoch by ``epoch_order``; None keeps the order.
+        shuffle_seed: A new order every epoch by ``epoch_order``, once ``start_epoch(epoch)`` has said which
+            epoch (from 0) it is; None keeps the order.
     """
     keras = import_keras()
 
     class Batches(keras.utils.PyDataset):  # type: ignore[misc, name-defined]
         def __init__(self) -> None:
             super().__init__(workers=1)
-            self._epoch = 0
-            self._order = self._draw()
+            self.start_epoch(0)
 
-        def _draw(self) -> np.ndarray:
-            if shuffle_seed is None:
-                return indices
-            return indices[epoch_order(len(indices), shuffle_seed, self._epoch)]
+        def start_epoch(self, epoch: int) -> None:
+            # Told, not counted: Keras 3.15 calls on_epoch_end more often than once an epoch.
+            self._order = indices
+            if shuffle_seed is not None:
+                self._order = indices[epoch_order(len(indices), shuffle_seed, epoch)]
 
         def __len__(self) -> int:
             return math.ceil(len(indices) / batch_size)
@@ -53,9 +54,5 @@ def make_batches(
         def __getitem__(self, number: int) -> tuple[np.ndarray, np.ndarray]:
             chosen = self._order[number * batch_size : (number + 1) * batch_size]
             return pixels[chosen], targets[chosen]
-
-        def on_epoch_end(self) -> None:
-            self._epoch += 1
-            self._order = self._draw()
 
     return Batches()

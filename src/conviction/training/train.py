@@ -113,7 +113,14 @@ def train(
     batches = make_batches(pixels, targets, train_indices, spec.batch_size, shuffle_seed=spec.seed)
     validation = make_batches(pixels, targets, validation_indices, VALIDATION_BATCH)
     result = Training()
-    recorder = _recorder(result, len(train_indices), spec.batch_size, watcher, stop)
+    recorder = _recorder(
+        result,
+        batches=batches,
+        total=len(train_indices),
+        batch_size=spec.batch_size,
+        watcher=watcher,
+        stop=stop,
+    )
     start = time.perf_counter()
     model.fit(
         batches,
@@ -140,12 +147,15 @@ def check_batch_size(spec: TrainingSpec, images: int) -> None:
         )
 
 
-def _recorder(result: Training, total: int, batch_size: int, watcher: Watcher, stop: StopRequest) -> Any:
+def _recorder(
+    result: Training, *, batches: Any, total: int, batch_size: int, watcher: Watcher, stop: StopRequest
+) -> Any:
     keras = import_keras()
 
     class Recorder(keras.callbacks.Callback):  # type: ignore[misc, name-defined]
         def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
             self.epoch = epoch + 1
+            batches.start_epoch(epoch)
             self.started = self.last_update = time.perf_counter()
             self.trained = 0.0
 
