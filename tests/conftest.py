@@ -38,12 +38,10 @@ def environment(home: Path, extra: Mapping[str, str] | None = None) -> dict[str,
     data = os.environ.get("CONVICTION_DATA_DIR")
     if data:
         clean["CONVICTION_DATA_DIR"] = data
-    return {**clean, "CONVICTION_HOME": str(home), "PYTHONWARNINGS": "default", **(extra or {})}
+    return {**clean, "CONVICTION_HOME": str(home), **(extra or {})}
 
 
-def run_cli(
-    *arguments: str | Path, cwd: Path, home: Path, env: Mapping[str, str] | None = None
-) -> Result:
+def run_cli(*arguments: str | Path, cwd: Path, home: Path, env: Mapping[str, str] | None = None) -> Result:
     """The command as a user's shell would start it."""
     done = subprocess.run(
         [sys.executable, "-m", "conviction", *map(str, arguments)],

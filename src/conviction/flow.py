@@ -138,9 +138,9 @@ def _prepare(source: str | Path, recipe: Recipe, data_dir: str | Path | None, sh
     images = load_source(source, recipe.data, data_dir)
     recipe = _resolve(recipe, images)
     split = split_images(images, recipe.data, recipe.training.seed)
+    recipe = _fit_batch(recipe, len(split.train))
     classes = len(images.class_names)
     rows = walk(recipe.model, images.rule.shape, classes)
-    check_batch_size(recipe.training, len(split.train))
     told = [
         steps.load_step(images),
         steps.reshape_step(images),
@@ -162,6 +162,17 @@ def _resolve(recipe: Recipe, images: ImageSet) -> Recipe:
     threads = recipe.training.threads or usable_cores()
     training = recipe.training.model_copy(update={"threads": threads})
     return recipe.model_copy(update={"data": data, "training": training})
+
+
+def _fit_batch(recipe: Recipe, images: int) -> Recipe:
+    """A default batch gives way to a small set; one that was asked for is refused if no epoch can fill it."""
+    if "batch_size" in recipe.training.model_fields_set:
+        check_batch_size(recipe.training, images)
+        return recipe
+    size = recipe.training.batch_size
+    while size > images:
+        size //= 2
+    return recipe.model_copy(update={"training": recipe.training.model_copy(update={"batch_size": size})})
 
 
 def _run(source: str | Path, ready: _Prepared, out: Path | None, show: Show, started: float) -> Run:

@@ -72,9 +72,7 @@ def test_shapes_and_parameters_are_those_of_keras(
 
 @settings(max_examples=60, deadline=None)
 @given(spec=networks(), size=st.integers(4, 12))
-def test_what_does_not_fit_keras_is_refused_before_keras_and_advice_holds(
-    spec: ModelSpec, size: int
-) -> None:
+def test_what_does_not_fit_keras_is_refused_before_keras_and_advice_holds(spec: ModelSpec, size: int) -> None:
     try:
         walk(spec, (size, size, 1), 3)
     except RequestError as failure:

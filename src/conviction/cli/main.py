@@ -33,7 +33,7 @@ Source = Annotated[
 Keys = Annotated[
     list[str] | None,
     typer.Argument(
-        metavar="[KEY=VALUE]...",
+        metavar="KEY=VALUE",
         help="Keys of the specification, such as recipe=lab training.epochs=3 model.filters=[16,32].",
     ),
 ]
@@ -105,9 +105,7 @@ def summary(
 @app.command()
 def predict(
     run: Annotated[Path, typer.Argument(metavar="RUN", help="A run folder.")],
-    images: Annotated[
-        list[Path], typer.Argument(metavar="IMAGE...", help="Picture files, or folders of them.")
-    ],
+    images: Annotated[list[Path], typer.Argument(metavar="IMAGE", help="Picture files, or folders of them.")],
     threshold: Annotated[float, typer.Option("--threshold", help="Abstain below this probability.")] = 0.0,
     as_json: Json = False,
     as_csv: Annotated[bool, typer.Option("--csv", help="CSV on stdout.")] = False,
@@ -126,9 +124,7 @@ def predict(
 
 @app.command()
 def runs(
-    root: Annotated[Path, typer.Argument(metavar="[FOLDER]", help="Where the run folders are.")] = Path(
-        "runs"
-    ),
+    root: Annotated[Path, typer.Argument(metavar="FOLDER", help="Where the run folders are.")] = Path("runs"),
     as_json: Json = False,
 ) -> None:
     """List the runs in a folder, oldest first."""
@@ -163,7 +159,7 @@ def main() -> None:
     """Runs the command line and ends the process with its exit code."""
     wants_json = "--json" in sys.argv
     try:
-        sys.exit(app(standalone_mode=False) or 0)
+        sys.exit(app(prog_name="conviction", standalone_mode=False) or 0)
     except ConvictionError as failure:
         _fail(str(failure), failure.exit_code, wants_json)
     except KeyboardInterrupt:

@@ -199,11 +199,17 @@ def train_step(recipe: Recipe, train_images: int) -> Step:
     """Train: how much work is ahead."""
     spec = recipe.training
     steps = -(-train_images // spec.batch_size)
+    default = TrainingSpec().batch_size
+    small = (
+        f" (the default of {default} is more than there are)"
+        if spec.batch_size < default > train_images
+        else ""
+    )
     return Step(
         "Train",
         (
-            f"{spec.epochs} epochs of {train_images:,} images in batches of {spec.batch_size}: {steps:,} steps each, "
-            f"seed {spec.seed}, {spec.threads} thread{'s' if spec.threads != 1 else ''}.",
+            f"{spec.epochs} epochs of {train_images:,} images in batches of {spec.batch_size}{small}: {steps:,} "
+            f"steps each, seed {spec.seed}, {spec.threads} thread{'s' if spec.threads != 1 else ''}.",
         ),
     )
 

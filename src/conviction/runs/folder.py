@@ -16,6 +16,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from conviction.backend import quiet_stderr
 from conviction.data import DecodingRule
 from conviction.errors import OutputError, StorageError
 
@@ -150,7 +151,8 @@ def write_model(path: Path, model: keras.Sequential, class_names: Sequence[str],
     ``keras.models.load_model`` reads it as any other; ``read_model_card`` reads the rest.
     """
     with replacing(path) as beside:
-        model.save(beside)
+        with quiet_stderr():  # on JAX, saving imports TensorFlow, which has much to say
+            model.save(beside)
         card = {"version": 1, "class_names": list(class_names), "decoding": rule.model_dump()}
         with zipfile.ZipFile(beside, "a") as archive:
             archive.writestr(MODEL_CARD, json.dumps(card, indent=1))

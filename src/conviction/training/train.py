@@ -143,7 +143,7 @@ def check_batch_size(spec: TrainingSpec, images: int) -> None:
     if spec.batch_size > images:
         raise RequestError(
             f"training.batch_size: expected at most the number of training images, {images}; got "
-            f"{spec.batch_size}."
+            f"{spec.batch_size}. Try training.batch_size={min(32, images)}."
         )
 
 

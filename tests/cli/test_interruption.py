@@ -1,0 +1,119 @@
+"""Signals, a full disk, a reader that goes away: what there is stays, and a line says what happened."""
+
+from __future__ import annotations
+
+import os
+import resource
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import conviction
+from tests.conftest import Cli, environment
+
+
+def start(tmp_path: Path, *arguments: str) -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        [sys.executable, "-u", "-m", "conviction", *arguments],
+        cwd=tmp_path,
+        env=environment(tmp_path / "home"),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+def wait_for_epoch(process: subprocess.Popen[str], epoch: int) -> None:
+    assert process.stdout is not None
+    for line in process.stdout:
+        if line.split()[:1] == [str(epoch)] and "%" in line:
+            return
+    pytest.fail("training ended before the epoch")
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_a_signal_keeps_what_there_is(tmp_path: Path, number: int, code: int) -> None:
+    process = start(tmp_path, "fit", "digits", "training.epochs=500", "model.filters=[4]", "--out", "run")
+    wait_for_epoch(process, 2)
+    process.send_signal(number)
+    _, err = process.communicate(timeout=60)
+    assert process.returncode == code, err
+    assert err.startswith(f"conviction: {signal.Signals(number).name} stopped training after ")
+    assert len(err.strip().splitlines()) == 1
+    run = conviction.load_run(tmp_path / "run")
+    assert run.status == "interrupted"
+    assert len(run.history) >= 2
+    assert run.model.count_params() > 0
+    assert "Stopped early" in (tmp_path / "run" / "report.html").read_text()
+    assert not (tmp_path / "home" / "openings.jsonl").exists()
+
+
+def test_a_kill_leaves_only_whole_files(tmp_path: Path) -> None:
+    process = start(tmp_path, "fit", "digits", "training.epochs=500", "model.filters=[4]", "--out", "run")
+    wait_for_epoch(process, 3)
+    process.kill()
+    process.communicate(timeout=60)
+    run = conviction.load_run(tmp_path / "run")
+    assert run.status == "unfinished"
+    assert len(run.history) >= 3
+    assert run.data["source"] == "digits"
+
+
+def test_a_file_system_without_room_is_a_line_and_nothing_half_written(tmp_path: Path) -> None:
+    # A limit on the size of any file fails large writes as a full disk does, and needs no root.
+    def small_files() -> None:
+        signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (200_000, 200_000))
+
+    done = subprocess.run(
+        [sys.executable, "-m", "conviction", "fit", "digits", "training.epochs=1", "--out", "run"],
+        cwd=tmp_path,
+        env=environment(tmp_path / "home"),
+        capture_output=True,
+        text=True,
+        timeout=120,
+        preexec_fn=small_files,
+        check=False,
+    )
+    assert done.returncode == 1, done.stderr
+    assert done.stderr.startswith("conviction: run/model.keras: could not be written (File too large)")
+    assert len(done.stderr.strip().splitlines()) == 1, done.stderr
+    assert sorted(p.name for p in (tmp_path / "run").iterdir()) == [
+        "config.yaml",
+        "data.json",
+        "history.csv",
+        "timing.csv",
+    ]
+
+
+@pytest.mark.full
+@pytest.mark.skipif(os.geteuid() != 0, reason="mounting a small disk needs root")
+def test_a_disk_that_is_really_full(tmp_path: Path, cli: Cli) -> None:
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", str(disk)], check=False)
+    if mounted.returncode:
+        pytest.skip("this machine allows no mounts")
+    try:
+        result = cli("fit", "digits", "training.epochs=1", "--out", disk / "run")
+        assert result.code == 1
+        assert "No space left on device" in result.err
+        assert len(result.err.strip().splitlines()) == 1, result.err
+        assert "model.keras" not in [p.name for p in (disk / "run").iterdir()]
+        assert not [p for p in (disk / "run").iterdir() if p.name.startswith(".")]
+    finally:
+        subprocess.run(["umount", str(disk)], check=True)
+
+
+def test_a_reader_that_goes_away_is_no_traceback(tmp_path: Path) -> None:
+    process = start(tmp_path, "summary", "digits")
+    assert process.stdout is not None
+    process.stdout.close()
+    assert process.stderr is not None
+    with process.stderr:
+        err = process.stderr.read()
+    process.wait(timeout=60)
+    assert err == ""

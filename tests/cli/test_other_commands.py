@@ -1,0 +1,129 @@
+"""predict, runs, summary, doctor, --version: tables, JSON and CSV."""
+
+from __future__ import annotations
+
+import csv
+import io
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+from sklearn.datasets import load_digits
+
+import conviction
+from tests.conftest import Cli
+
+
+@pytest.fixture
+def scans(tmp_path: Path) -> Path:
+    """Twenty real digits as pictures of many sizes, modes and formats, and two files that are none."""
+    digits = load_digits()
+    folder = tmp_path / "scans"
+    (folder / "deep").mkdir(parents=True)
+    modes = ["L", "RGB", "RGBA", "P", "CMYK"]
+    for i in range(20):
+        pixels = np.rint(digits.images[i] * 255 / 16).astype(np.uint8)
+        size = (16 + 8 * (i % 4),) * 2
+        scan = Image.fromarray(pixels).resize(size, Image.Resampling.BILINEAR).convert(modes[i % 5])
+        suffix = "tif" if i % 5 == 4 else "png"
+        scan.save(folder / ("deep" if i % 2 else "") / f"{digits.target[i]}-{i}.{suffix}")
+    (folder / "broken.png").write_text("no picture")
+    (folder / "notes.txt").write_text("not even by name")
+    return folder
+
+
+def test_predict_reads_folders_of_any_size_and_mode(cli: Cli, trained: Path, scans: Path) -> None:
+    result = cli("predict", trained, scans, "--json")
+    assert result.code == 0, result.err
+    predictions = result.json["predictions"]
+    assert len(predictions) == 20
+    right = [Path(p["file"]).name[0] == p["label"] for p in predictions]
+    assert np.mean(right) >= 0.9
+    assert [u["name"] for u in result.json["unreadable"]] == [str(scans / "broken.png")]
+    assert "left out" in result.err
+
+
+def test_predict_as_a_table_and_as_csv(cli: Cli, trained: Path, scans: Path) -> None:
+    table = cli("predict", trained, scans)
+    assert table.code == 0
+    assert len(table.out.splitlines()) == 21
+    assert str(scans / "0-0.png") in table.out
+    rows = list(csv.DictReader(io.StringIO(cli("predict", trained, scans, "--csv").out)))
+    assert len(rows) == 20
+    assert list(rows[0])[:3] == ["file", "label", "probability"]
+    for row in rows:
+        assert float(row["probability"]) == max(float(row[str(c)]) for c in range(10))
+
+
+def test_predict_abstains_below_the_threshold(cli: Cli, trained: Path, scans: Path) -> None:
+    every = cli("predict", trained, scans, "--json").json["predictions"]
+    level = sorted(p["probability"] for p in every)[5]
+    labels = {p["file"]: p["probability"] for p in every}
+    some = cli("predict", trained, scans, "--json", "--threshold", str(level)).json["predictions"]
+    for p in some:
+        assert (p["label"] is None) == (labels[p["file"]] < level)
+    assert sum(p["label"] is None for p in some) == 5
+    refused = cli("predict", trained, scans, "--threshold", "2")
+    assert (refused.code, "from 0 to 1" in refused.err) == (2, True)
+
+
+def test_predict_says_what_is_wrong_with_paths(cli: Cli, trained: Path, tmp_path: Path) -> None:
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "text.png").write_text("x")
+    for path, part in (("none.png", "no such file"), ("empty", "no picture"), ("text.png", "could be read")):
+        result = cli("predict", trained, path)
+        assert result.code == 2
+        assert part in result.err.splitlines()[-1]
+
+
+def test_predict_in_python_refuses_another_scale(trained: Path) -> None:
+    run = conviction.load_run(trained)
+    with pytest.raises(conviction.ConvictionError, match=r"from 0 \(black\) to 16 \(white\)"):
+        run.predict(np.full((1, 8, 8), 255, np.uint8))
+    with pytest.raises(conviction.ConvictionError, match="Wrap it in a list"):
+        run.predict(np.zeros((8, 8)))
+    one = run.predict([np.zeros((8, 8)), np.ones((12, 9))])
+    assert one.probabilities.shape == (2, 10)
+
+
+def test_runs_lists_every_run_with_its_interval(cli: Cli, trained: Path) -> None:
+    listed = cli("runs", trained.parent)
+    assert listed.code == 0
+    assert "done" in listed.out
+    assert "digits" in listed.out
+    row = cli("runs", trained.parent, "--json").json["runs"][0]
+    assert row["test_accuracy"] == conviction.load_run(trained).evaluation.accuracy
+    assert row["epochs"] == 12
+    none = cli("runs", "nowhere")
+    assert (none.code, none.out) == (0, "")
+    assert "conviction fit digits" in none.err
+
+
+def test_summary_shows_the_network_without_training(cli: Cli, tmp_path: Path) -> None:
+    shown = cli("summary", "digits", "model.filters=[16,32]", "data.image_size=28")
+    assert shown.code == 0
+    for part in ("conv_2", "13x13 to", "28x28x1", "Most parameters are in dense_1", "multiply-adds", "10x10"):
+        assert part in shown.out or part == "13x13 to"
+    layers = cli("summary", "digits", "--json").json["layers"]
+    assert layers[1]["output"] == [30, 30, 32]
+    assert not (tmp_path / "runs").exists()
+
+
+def test_doctor_knows_this_machine(cli: Cli) -> None:
+    found = cli("doctor", "--json").json
+    assert found["versions"]["backend"] == "tensorflow"
+    assert found["hardware"]["usable_cores"] >= 1
+    assert found["data_sets"]["digits"] == "scikit-learn"
+    shown = cli("doctor")
+    assert shown.code == 0
+    assert "bfloat16" in shown.out
+    assert shown.err == ""
+
+
+def test_version_and_help(cli: Cli) -> None:
+    assert cli("--version").out.strip() == f"conviction {conviction.__version__}"
+    for command in ("fit", "summary", "predict", "runs", "doctor"):
+        result = cli(command, "--help")
+        assert result.code == 0
+        assert "Usage: conviction" in result.out

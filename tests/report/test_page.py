@@ -1,0 +1,127 @@
+"""The report: true to its data, self-contained, and without errors in a real browser."""
+
+from __future__ import annotations
+
+import base64
+import io
+import os
+import re
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+import conviction
+from conviction.report.drawing import curves_svg, png_address, strip
+from conviction.training import EpochRow
+
+
+def test_the_page_is_self_contained(trained: Path) -> None:
+    page = (trained / "report.html").read_text()
+    assert not re.findall(r"(?:src|href)=[\"'](?!data:|#)[^\"']*", page)
+    assert "@import" not in page
+    assert "<script" not in page
+    assert not re.search(r"url\((?!#)", page)
+    assert len(page) < 2_000_000
+
+
+def test_the_page_says_what_the_run_says(trained: Path) -> None:
+    page = (trained / "report.html").read_text()
+    run = conviction.load_run(trained)
+    test = run.evaluation.test
+    assert f"{100 * test['accuracy']:.2f}%" in page
+    assert f"{100 * test['accuracy_ci95'][0]:.2f}% to" in page
+    cells = re.findall(r'title="(\d+) images of (\S+) were called (\S+)"', page)
+    matrix = [[0] * 10 for _ in range(10)]
+    for n, truth, said in cells:
+        matrix[int(truth)][int(said)] = int(n)
+    assert matrix == test["confusion"]
+    wrong = page.index("Where it is wrong")
+    right = page.index("Where it is right")
+    mistakes = test["n"] - sum(matrix[i][i] for i in range(10))
+    assert page[wrong:right].count('<figure class="guess"') == min(mistakes, 24)
+    assert page[right:].count('<figure class="guess"') == 12
+
+
+def test_pictures_are_the_images_themselves() -> None:
+    pixels = np.random.default_rng(0).integers(0, 256, (5, 7, 3), dtype=np.uint8)
+    address = png_address(pixels)
+    decoded = Image.open(io.BytesIO(base64.b64decode(address.split(",")[1])))
+    assert np.array_equal(np.asarray(decoded), pixels)
+    side = strip(np.stack([pixels, pixels]))
+    assert side.shape == (5, 15, 3)
+    assert np.array_equal(side[:, 8:], pixels)
+
+
+def test_curves_are_reproducible_and_mark_the_best_epoch() -> None:
+    history = [EpochRow(i, 1 / i, 0.5, v, 0.6, 0.001) for i, v in enumerate([0.9, 0.4, 0.6], start=1)]
+    svg = curves_svg(history)
+    assert svg == curves_svg(history)
+    assert "best: 2" in svg
+    assert "currentColor" in svg
+    assert curves_svg(history[:1])  # a single epoch has curves too
+
+
+def test_a_notebook_shows_the_report(trained: Path) -> None:
+    shown = conviction.load_run(trained)._repr_html_()
+    assert shown.startswith("<iframe srcdoc=")
+    assert "unseen test images" in shown
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Any]:
+    path = shutil.which("chromium") or shutil.which("google-chrome")
+    if path is None:
+        if os.environ.get("CI"):
+            pytest.fail("CI needs Chromium for the browser tests: apt-get install chromium")
+        pytest.skip("no Chromium on this machine (Debian: apt-get install chromium)")
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as playwright:
+        chromium = playwright.chromium.launch(executable_path=path, args=["--no-sandbox"])
+        yield chromium
+        chromium.close()
+
+
+@pytest.mark.browser
+@pytest.mark.parametrize("width", [1200, 390])
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_a_real_browser_opens_it_without_errors(browser: Any, trained: Path, width: int, scheme: str) -> None:
+    page = browser.new_page(viewport={"width": width, "height": 900}, color_scheme=scheme)
+    troubles: list[str] = []
+    page.on("console", lambda message: troubles.append(message.text))
+    page.on("pageerror", lambda error: troubles.append(str(error)))
+    page.on(
+        "request", lambda request: request.url.startswith(("file:", "data:")) or troubles.append(request.url)
+    )
+    page.goto((trained / "report.html").as_uri())
+    assert troubles == []
+    assert "%" in page.locator("h1").inner_text()
+    # Nothing sticks out sideways: wide tables scroll inside their own boxes.
+    assert page.evaluate("document.documentElement.scrollWidth <= window.innerWidth")
+    broken = page.evaluate("[...document.images].filter(i => !i.complete || !i.naturalWidth).length")
+    assert broken == 0
+    assert page.evaluate("[...document.images].filter(i => !i.alt).length") == 0
+    ink, paper = page.evaluate(
+        "[getComputedStyle(document.body).color, getComputedStyle(document.body).backgroundColor]"
+    )
+    assert contrast(ink, paper) >= 7
+    curve_text = page.locator(".curves svg text").first
+    assert curve_text.evaluate("e => getComputedStyle(e).fill") == ink
+    page.close()
+
+
+def contrast(one: str, other: str) -> float:
+    """WCAG 2 contrast ratio of two ``rgb(r, g, b)`` colours."""
+
+    def luminance(color: str) -> float:
+        channels = [int(c) / 255 for c in re.findall(r"\d+", color)[:3]]
+        linear = [c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in channels]
+        return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
+
+    light, dark = sorted((luminance(one), luminance(other)), reverse=True)
+    return (light + 0.05) / (dark + 0.05)
