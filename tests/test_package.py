@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import ast
+import doctest
 import importlib
 import json
 import pkgutil
 import subprocess
 import sys
 from pathlib import Path
+
+import pytest
 
 import conviction
 from conviction import errors
@@ -102,6 +105,20 @@ def test_errors_are_also_the_builtins_they_resemble() -> None:
         assert failure.exit_code == code
         assert str(failure) == "what went wrong"
     assert errors.Interrupted("stopped", 15).exit_code == 143
+
+
+def test_docstring_examples_are_true(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CONVICTION_HOME", str(tmp_path / "home"))
+    tried = 0
+    for found in pkgutil.walk_packages([str(PACKAGE)], "conviction."):
+        if not found.name.endswith("__main__"):
+            module = importlib.import_module(found.name)
+            result = doctest.testmod(module, extraglobs={"tmp": tmp_path})
+            assert result.failed == 0, found.name
+            tried += result.attempted
+    result = doctest.testmod(conviction, extraglobs={"tmp": tmp_path})
+    assert result.failed == 0
+    assert tried + result.attempted >= 5
 
 
 def test_files_and_functions_stay_small() -> None:

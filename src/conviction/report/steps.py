@@ -154,7 +154,7 @@ def model_step(rows: Sequence[LayerRow]) -> Step:
             _heaviest(rows, total),
         ),
         Table(
-            ("layer", "what it is", "output", "parameters", "multiply-adds", "sees"),
+            ("layer", "what it is", "output", "parameters", "multiply-adds", "receptive field"),
             body,
             (2, 3, 4, 5),
         ),
