@@ -17,12 +17,15 @@ import tempfile
 from pathlib import Path
 
 HERE = Path(__file__).parent
+PEER, UNSEEDED, OURS = "plain Keras, seeded", "plain Keras, no seed", "conviction"
 
 
 def measured(command: list[str], home: Path) -> tuple[str, float]:
     """(stdout, peak memory in MB of the whole command)."""
     environment = {**os.environ, "CONVICTION_HOME": str(home)}
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, env=environment) as process:
+    with subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, env=environment
+    ) as process:
         assert process.stdout is not None
         text = process.stdout.read().decode()
         _, status, usage = os.wait4(process.pid, 0)
@@ -32,7 +35,7 @@ def measured(command: list[str], home: Path) -> tuple[str, float]:
     return text, usage.ru_maxrss / (1024 if sys.platform != "darwin" else 2**20)
 
 
-def plain(folder: Path, epochs: int, seed: int, home: Path) -> dict[str, float]:
+def plain(folder: Path, epochs: int, seed: int | str, home: Path) -> dict[str, float]:
     """One run of the peer."""
     command = [sys.executable, str(HERE / "plain_keras.py"), str(folder), str(epochs), "64", str(seed)]
     text, memory = measured(command, home)
@@ -66,13 +69,14 @@ def main() -> None:
     folder = Path(data or "") / "fashion-mnist"
     if not folder.is_dir():
         raise SystemExit("bench-lab needs fashion-mnist/*.gz in CONVICTION_DATA_DIR.")
-    rows: dict[str, list[dict[str, float]]] = {"plain Keras": [], "conviction": []}
+    rows: dict[str, list[dict[str, float]]] = {PEER: [], UNSEEDED: [], OURS: []}
     with tempfile.TemporaryDirectory() as scratch:
         for seed in range(options.seeds):
-            rows["plain Keras"].append(plain(folder, options.epochs, seed, Path(scratch)))
-            rows["conviction"].append(ours(options.epochs, seed, Path(scratch)))
+            rows[PEER].append(plain(folder, options.epochs, seed, Path(scratch)))
+            rows[OURS].append(ours(options.epochs, seed, Path(scratch)))
+            rows[UNSEEDED].append(plain(folder, options.epochs, "none", Path(scratch)))
             for name, runs in rows.items():
-                print(f"{name:<12} seed {seed}  {_row(runs[-1])}", flush=True)
+                print(f"{name:<22} seed {seed}  {_row(runs[-1])}", flush=True)
     summarise(rows)
 
 
@@ -81,13 +85,17 @@ def summarise(rows: dict[str, list[dict[str, float]]]) -> None:
     for name, runs in rows.items():
         mean = {k: statistics.mean(r[k] for r in runs) for k in runs[0]}
         spread = {k: statistics.stdev(r[k] for r in runs) if len(runs) > 1 else 0.0 for k in runs[0]}
-        print(f"{name:<12} mean    {_row(mean)}\n{name:<12} sd      {_row(spread)}")
-    pairs = list(zip(rows["conviction"], rows["plain Keras"], strict=True))
-    for key in ("test_accuracy", "best_val_accuracy"):
-        print(f"{key}: mean difference {statistics.mean(a[key] - b[key] for a, b in pairs):+.4f}")
-    for key in ("training_seconds", "peak_memory_mb"):
-        ratios = [a[key] / b[key] for a, b in pairs]
-        print(f"{key}: ratios {', '.join(f'{r:.3f}' for r in ratios)}; median {statistics.median(ratios):.3f}")
+        print(f"{name:<22} mean    {_row(mean)}\n{name:<22} sd      {_row(spread)}")
+    for peer in (PEER, UNSEEDED):
+        pairs = list(zip(rows[OURS], rows[peer], strict=True))
+        for key in ("test_accuracy", "best_val_accuracy"):
+            print(
+                f"against {peer}: {key} {statistics.mean(a[key] - b[key] for a, b in pairs):+.4f} on average"
+            )
+        for key in ("training_seconds", "peak_memory_mb"):
+            ratios = [a[key] / b[key] for a, b in pairs]
+            each = ", ".join(f"{r:.3f}" for r in ratios)
+            print(f"against {peer}: {key} ratios {each}; median {statistics.median(ratios):.3f}")
 
 
 def _row(values: dict[str, float]) -> str:

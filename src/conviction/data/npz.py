@@ -22,12 +22,17 @@ def read_npz(path: Path) -> Arrays:
         SourceError: Not an npz file, damaged, pickled, or without the expected arrays.
     """
     try:
-        with np.load(path, allow_pickle=False) as archive:
+        # Opened here, because np.load leaves a damaged file open.
+        with path.open("rb") as file:
+            archive = np.load(file, allow_pickle=False)
             if not isinstance(archive, np.lib.npyio.NpzFile):
                 raise SourceError(f"{path}: expected an npz archive; this is a single .npy array.")
-            names = set(archive.files)
-            class_names = [str(c) for c in archive[CLASS_NAMES]] if CLASS_NAMES in names else None
-            parts = {p: (archive[x], archive[y]) for p, x, y in _pairs(path, names)}
+            with archive:
+                names = set(archive.files)
+                class_names = [str(c) for c in archive[CLASS_NAMES]] if CLASS_NAMES in names else None
+                parts = {p: (archive[x], archive[y]) for p, x, y in _pairs(path, names)}
+    except SourceError:
+        raise
     except ValueError as failure:
         if "pickle" in str(failure).lower() or "object" in str(failure).lower():
             raise SourceError(

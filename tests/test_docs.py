@@ -1,0 +1,125 @@
+"""Every example of the README and the guide is run; keys, commands, targets and links are true."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from conviction.config import Recipe, keys, load_recipe
+from tests.conftest import environment, picture
+
+ROOT = Path(__file__).parent.parent
+PAGES = ["README.md", "docs/guide.md"]
+ALL_PAGES = [
+    *PAGES,
+    "CONTRIBUTING.md",
+    "CHANGELOG.md",
+    *(f"docs/{p.name}" for p in (ROOT / "docs").glob("*.md")),
+]
+COMMANDS = {"fit", "summary", "predict", "runs", "doctor"}
+
+
+def blocks(page: str) -> Iterator[tuple[str, str]]:
+    """(language, content) of each fenced block, in order."""
+    yield from re.findall(r"^```(\w+)\n(.*?)^```", (ROOT / page).read_text(), flags=re.MULTILINE | re.DOTALL)
+
+
+@pytest.fixture
+def desk(tmp_path: Path) -> Path:
+    """What the examples take for granted: a reader's own pictures."""
+    for label, name in enumerate(["rose", "tulip"]):
+        (tmp_path / "flowers" / name).mkdir(parents=True)
+        for i in range(30):
+            Image.fromarray(picture(i, label)).save(tmp_path / "flowers" / name / f"{i}.jpg")
+    (tmp_path / "scans").mkdir()
+    Image.fromarray(np.eye(8, dtype=np.uint8) * 255).save(tmp_path / "scans" / "3.png")
+    return tmp_path
+
+
+def shell(desk: Path, line: str) -> None:
+    assert line.startswith("conviction "), f"{line!r} is neither run nor known not to be"
+    done = subprocess.run(
+        [sys.executable, "-m", *line.split()],
+        cwd=desk,
+        env=environment(desk / "home"),
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
+    )
+    assert done.returncode == 0, f"{line}\n{done.stderr}"
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_every_example_runs(page: str, desk: Path) -> None:
+    for language, content in blocks(page):
+        if language == "sh":
+            for line in content.splitlines():
+                if not line.startswith(("make ", "pip ")):
+                    shell(desk, line)
+        elif language == "yaml":
+            (desk / "my.yaml").write_text(content)
+            assert isinstance(load_recipe([], desk / "my.yaml"), Recipe)
+        elif language == "python":
+            subprocess.run(
+                [sys.executable, "-c", content],
+                cwd=desk,
+                env=environment(desk / "home"),
+                check=True,
+                capture_output=True,
+                timeout=300,
+            )
+        else:
+            assert language == "text"
+
+
+def test_the_first_commands_are_make_demo_and_make_test() -> None:
+    first = next(content for language, content in blocks("README.md") if language == "sh")
+    assert first.split("\n")[:2] == ["make demo", "make test"]
+
+
+def test_make_targets_that_are_named_exist() -> None:
+    targets = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), flags=re.MULTILINE))
+    for page in ALL_PAGES:
+        for name in re.findall(r"`?\bmake ([a-z-]+)`", (ROOT / page).read_text()):
+            assert name in targets, f"{page} names make {name}"
+
+
+def test_the_table_of_keys_is_the_specification() -> None:
+    text = (ROOT / "docs/guide.md").read_text()
+    table = text[text.index("## Every key") :]
+    rows = re.findall(r"^\| `([a-z_.]+)` \| (.*?) \|", table, flags=re.MULTILINE)
+    assert sorted(name for name, _ in rows) == sorted(keys())
+    for name, default in rows:
+        quoted = re.fullmatch(r"`(.*)`", default)
+        if quoted and name != "recipe":
+            assert load_recipe([f"{name}={quoted[1]}"]) == load_recipe(), name
+
+
+def test_links_lead_somewhere() -> None:
+    for page in ALL_PAGES:
+        text = (ROOT / page).read_text()
+        for target in re.findall(r"\]\(([^)\s]+)\)", text):
+            if target.startswith("http"):
+                continue
+            path, _, anchor = target.partition("#")
+            file = (ROOT / page).parent / path if path else ROOT / page
+            assert file.exists(), f"{page} links to {target}"
+            if anchor:
+                heads = re.findall(r"^#+ (.*)$", file.read_text(), flags=re.MULTILINE)
+                slugs = {re.sub(r"[^a-z0-9 -]", "", h.lower()).replace(" ", "-") for h in heads}
+                assert anchor in slugs, f"{page} links to {target}"
+
+
+def test_commands_that_are_named_exist() -> None:
+    for page in ALL_PAGES:
+        text = (ROOT / page).read_text()
+        for name in re.findall(r"(?:^|`)conviction ([a-z]+)\b", text, flags=re.MULTILINE):
+            assert name in COMMANDS, f"{page} names conviction {name}"
