@@ -11,6 +11,7 @@ accuracies of the last epoch, the best validation accuracy, test accuracy, peak 
 """
 
 import gzip
+import itertools
 import json
 import os
 import resource
@@ -56,14 +57,18 @@ model = Sequential(
     ]
 )
 model.compile("adam", "categorical_crossentropy", metrics=["accuracy"])
-start = time.perf_counter()
-history = model.fit(x, y, epochs=epochs, batch_size=batch, validation_split=0.1, verbose=0).history
-seconds = time.perf_counter() - start
+ends = [time.perf_counter()]
+clock = keras.callbacks.LambdaCallback(on_epoch_end=lambda epoch, logs: ends.append(time.perf_counter()))
+history = model.fit(
+    x, y, epochs=epochs, batch_size=batch, validation_split=0.1, verbose=0, callbacks=[clock]
+).history
+seconds = time.perf_counter() - ends[0]
 test_accuracy = model.evaluate(x_test, y_test, verbose=0, batch_size=1000)[1]
 print(
     json.dumps(
         {
             "training_seconds": seconds,
+            "fastest_epoch_seconds": min(b - a for a, b in itertools.pairwise(ends)),
             "best_val_accuracy": max(history["val_accuracy"]),
             "test_accuracy": test_accuracy,
             "peak_memory_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
