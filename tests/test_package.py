@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import ast
-import doctest
 import importlib
 import json
+import os
 import pkgutil
 import subprocess
 import sys
 from pathlib import Path
-
-import pytest
 
 import conviction
 from conviction import errors
@@ -107,18 +105,39 @@ def test_errors_are_also_the_builtins_they_resemble() -> None:
     assert errors.Interrupted("stopped", 15).exit_code == 143
 
 
-def test_docstring_examples_are_true(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("CONVICTION_HOME", str(tmp_path / "home"))
-    tried = 0
-    for found in pkgutil.walk_packages([str(PACKAGE)], "conviction."):
-        if not found.name.endswith("__main__"):
-            module = importlib.import_module(found.name)
-            result = doctest.testmod(module, extraglobs={"tmp": tmp_path})
-            assert result.failed == 0, found.name
-            tried += result.attempted
-    result = doctest.testmod(conviction, extraglobs={"tmp": tmp_path})
-    assert result.failed == 0
-    assert tried + result.attempted >= 5
+def in_a_process_of_its_own(script: str, home: Path) -> str:
+    """What a script prints where nothing has started a backend before it."""
+    environment = {**os.environ, "CONVICTION_HOME": str(home)}
+    done = subprocess.run(
+        [sys.executable, "-c", script], env=environment, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
+def test_docstring_examples_are_true(tmp_path: Path) -> None:
+    script = (
+        "import conviction, doctest, importlib, pathlib, pkgutil\n"
+        "names = [m.name for m in pkgutil.walk_packages(conviction.__path__, 'conviction.')]\n"
+        "modules = [importlib.import_module(n) for n in names if not n.endswith('__main__')]\n"
+        f"extra = {{'tmp': pathlib.Path({str(tmp_path)!r})}}\n"
+        "results = [doctest.testmod(m, extraglobs=extra) for m in [conviction, *modules]]\n"
+        "assert sum(r.failed for r in results) == 0\n"
+        "print(sum(r.attempted for r in results))\n"
+    )
+    assert int(in_a_process_of_its_own(script, tmp_path / "home").split()[-1]) >= 5
+
+
+def test_a_notebook_that_already_used_tensorflow_can_still_train(tmp_path: Path) -> None:
+    script = (
+        "import tensorflow as tf; tf.constant(1)\n"
+        "from conviction import errors\n"
+        "from conviction.backend import prepare, usable_cores\n"
+        "prepare(usable_cores())\n"
+        "try: prepare(usable_cores() + 1)\n"
+        "except errors.RequestError as error: print(error)\n"
+    )
+    assert "Start a new process, or ask for that number." in in_a_process_of_its_own(script, tmp_path)
 
 
 def test_files_and_functions_stay_small() -> None:

@@ -38,7 +38,8 @@ def prepare(threads: int) -> None:
         return
     import tensorflow as tf
 
-    current = tf.config.threading.get_intra_op_parallelism_threads()
+    # 0 is TensorFlow's own choice, as many as there are cores: after `import keras` in a notebook, say.
+    current = tf.config.threading.get_intra_op_parallelism_threads() or usable_cores()
     if current != threads:
         try:
             tf.config.threading.set_intra_op_parallelism_threads(threads)
@@ -46,7 +47,7 @@ def prepare(threads: int) -> None:
         except RuntimeError:
             raise RequestError(
                 f"training.threads={threads}: TensorFlow already runs in this process with "
-                f"{current or 'its own number of'} threads. Start a new process, or ask for that number."
+                f"{current} threads. Start a new process, or ask for that number."
             ) from None
     tf.config.experimental.enable_op_determinism()
     with quiet_stderr():
