@@ -115,3 +115,14 @@ def test_a_second_signal_acts_as_it_would_have_before() -> None:
         while not stop:  # handlers run between bytecodes
             pass
         assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+
+
+def test_an_ignored_signal_stays_ignored() -> None:
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    with stop_on_signals() as stop:
+        os.kill(os.getpid(), signal.SIGINT)
+        os.kill(os.getpid(), signal.SIGTERM)
+        while not stop:
+            pass
+    signal.signal(signal.SIGINT, before)
+    assert stop.signal_number == signal.SIGTERM

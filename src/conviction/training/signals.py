@@ -23,6 +23,8 @@ class StopRequest:
 def stop_on_signals() -> Iterator[StopRequest]:
     """Turns the first SIGINT or SIGTERM into a request; a second one acts as it would have before.
 
+    A signal that the process was told to ignore, as a shell tells what it starts in the background, stays ignored.
+
     In a thread other than the main one, where Python allows no handlers, the request never comes.
     """
     request = StopRequest()
@@ -31,6 +33,7 @@ def stop_on_signals() -> Iterator[StopRequest]:
         return
     numbers = (signal.SIGINT, signal.SIGTERM)
     before = {number: signal.getsignal(number) for number in numbers}
+    before = {number: handler for number, handler in before.items() if handler != signal.SIG_IGN}
 
     def restore() -> None:
         for number, handler in before.items():
@@ -40,7 +43,7 @@ def stop_on_signals() -> Iterator[StopRequest]:
         request.signal_number = number
         restore()
 
-    for number in numbers:
+    for number in before:
         signal.signal(number, handle)
     try:
         yield request
