@@ -7,7 +7,7 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,6 +19,14 @@ from PIL import Image
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 # A shell starts what runs in the background with SIGINT ignored, and children inherit that; tests interrupt both.
 signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _cache_of_the_tests(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """No test reads or fills the cache of whoever runs the tests."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("CONVICTION_CACHE", str(tmp_path_factory.mktemp("cache")))
+        yield
 
 
 @dataclass(frozen=True)
@@ -41,7 +49,12 @@ def environment(home: Path, extra: Mapping[str, str] | None = None) -> dict[str,
     data = os.environ.get("CONVICTION_DATA_DIR")
     if data:
         clean["CONVICTION_DATA_DIR"] = data
-    return {**clean, "CONVICTION_HOME": str(home), **(extra or {})}
+    return {
+        **clean,
+        "CONVICTION_HOME": str(home),
+        "CONVICTION_CACHE": os.environ["CONVICTION_CACHE"],
+        **(extra or {}),
+    }
 
 
 def run_cli(*arguments: str | Path, cwd: Path, home: Path, env: Mapping[str, str] | None = None) -> Result:

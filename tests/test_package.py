@@ -27,6 +27,7 @@ ORDER = [
     "evaluation",
     "runs",
     "report",
+    "inspection",
     "deploy",
     "flow",
     "cli",

@@ -14,15 +14,17 @@ if TYPE_CHECKING:
     from conviction.data import load_source
     from conviction.errors import ConvictionError
     from conviction.flow import fit, summary
+    from conviction.inspection import inspect
     from conviction.runs import Run, load_run
 
 __version__ = "0.1.0"
-__all__ = ["ConvictionError", "Run", "__version__", "fit", "load_run", "load_source", "summary"]
+__all__ = ["ConvictionError", "Run", "__version__", "fit", "inspect", "load_run", "load_source", "summary"]
 
 _PLACES = {
     "ConvictionError": "conviction.errors",
     "Run": "conviction.runs",
     "fit": "conviction.flow",
+    "inspect": "conviction.inspection",
     "load_run": "conviction.runs",
     "load_source": "conviction.data",
     "summary": "conviction.flow",

@@ -13,14 +13,14 @@ from typing import Any, Protocol
 
 from conviction.backend import import_keras, prepare, usable_cores
 from conviction.config import Recipe, load_recipe
-from conviction.data import ImageSet, Split, encode_labels, load_source, split_images
+from conviction.data import Audit, ImageSet, Split, audit_images, encode_labels, load_source, split_images
 from conviction.errors import Interrupted
 from conviction.evaluation import Evaluation, evaluate, record_opening
 from conviction.model import LayerRow, build, compile_model, walk
 from conviction.report import steps
 from conviction.report.page import render_page
 from conviction.report.steps import Step
-from conviction.report.terminal import Silent, Terminal
+from conviction.report.terminal import Terminal
 from conviction.runs import Run, folder
 from conviction.runs.environment import describe_environment, peak_memory_bytes
 from conviction.training import (
@@ -58,6 +58,7 @@ class _Prepared:
 
     recipe: Recipe
     images: ImageSet
+    audit: Audit
     split: Split
     rows: list[LayerRow]
     told: list[Step]
@@ -121,7 +122,8 @@ def summary(
         One row per layer: output shape, parameters, multiply-adds, receptive field.
     """
     spec = load_recipe(_given(overrides, recipe), config)
-    return _prepare(source, spec, data_dir, Silent()).rows
+    images = load_source(source, spec.data, data_dir)
+    return walk(spec.model, images.rule.shape, len(images.class_names))
 
 
 def _given(overrides: Overrides, recipe: str | None) -> Overrides:
@@ -137,7 +139,9 @@ def _prepare(source: str | Path, recipe: Recipe, data_dir: str | Path | None, sh
     show.loading(str(source))
     images = load_source(source, recipe.data, data_dir)
     recipe = _resolve(recipe, images)
-    split = split_images(images, recipe.data, recipe.training.seed)
+    show.loading("the audit of all images")
+    audit = audit_images(images, recipe.data)
+    split = split_images(images, recipe.data, recipe.training.seed, audit.groups, audit.excluded)
     recipe = _fit_batch(recipe, len(split.train))
     classes = len(images.class_names)
     rows = walk(recipe.model, images.rule.shape, classes)
@@ -146,13 +150,14 @@ def _prepare(source: str | Path, recipe: Recipe, data_dir: str | Path | None, sh
         steps.reshape_step(images),
         steps.normalise_step(images),
         steps.encode_step(images),
-        steps.split_step(images, split),
+        steps.audit_step(audit.findings),
+        steps.split_step(images, split, recipe.data),
         steps.model_step(rows),
         steps.compile_step(recipe.training, classes),
     ]
     for step in told:
         show.step(step)
-    return _Prepared(recipe, images, split, rows, told)
+    return _Prepared(recipe, images, audit, split, rows, told)
 
 
 def _resolve(recipe: Recipe, images: ImageSet) -> Recipe:
@@ -180,20 +185,21 @@ def _run(source: str | Path, ready: _Prepared, out: Path | None, show: Show, sta
     stem = f"{Path(str(source)).name.split('.')[0]}-{recipe.recipe}"
     path = folder.create(out, Path("runs"), stem)
     folder.write_text(path / folder.CONFIG, recipe.to_yaml())
-    folder.write_json(path / folder.DATA, _data_json(source, images, split))
+    folder.write_json(path / folder.DATA, _data_json(source, ready))
     told = [*ready.told, steps.train_step(recipe, len(split.train))]
     show.step(told[-1])
     training, stopped_by = _train(path, ready, show)
     evaluation = None
     if stopped_by is None:
         evaluation = _evaluate(path, ready, training)
-        told.append(steps.evaluate_step(evaluation))
+        told.append(steps.evaluate_step(evaluation, _doubts(ready)))
         show.step(told[-1])
     stopped = _stopped_sentence(stopped_by, training, recipe)
     page = render_page(
         name=path.name,
         recipe=recipe,
         images=images,
+        findings=ready.audit.findings,
         split=split,
         steps=told,
         history=training.history,
@@ -220,7 +226,8 @@ def _train(path: Path, ready: _Prepared, show: Show) -> tuple[Training, int | No
         assert recipe.training.threads is not None  # _resolve has settled it
         prepare(recipe.training.threads)
         model = build(recipe.model, images.rule.shape, classes, recipe.training.seed)
-        compile_model(model, recipe.training, classes)
+        mixed = recipe.augmentation.mixup > 0
+        compile_model(model, recipe.training, classes, mixed_targets=mixed)
         show.training_starts(recipe.training.epochs)
         training = train(
             model,
@@ -229,9 +236,12 @@ def _train(path: Path, ready: _Prepared, show: Show) -> tuple[Training, int | No
             train_indices=ready.split.train,
             validation_indices=ready.split.validation,
             spec=recipe.training,
+            augmentation=recipe.augmentation,
             watcher=_Keeper(path, show),
             stop=stop,
         )
+        if mixed:
+            compile_model(model, recipe.training, classes)
         folder.write_model(path / folder.MODEL, model, images.class_names, images.rule)
     return training, stop.signal_number
 
@@ -267,6 +277,15 @@ def _evaluate(path: Path, ready: _Prepared, training: Training) -> Evaluation:
     return evaluate(saved, ready.images, ready.split, training.history, opening)
 
 
+def _doubts(ready: _Prepared) -> list[str]:
+    """What the audit found that makes the accuracy doubtful; leaks that were left out do not."""
+    return [
+        finding.sentence
+        for finding in ready.audit.findings
+        if finding.severity == "serious" and not (finding.kind == "leak" and "leak" in ready.split.left_out)
+    ]
+
+
 def _stopped_sentence(stopped_by: int | None, training: Training, recipe: Recipe) -> str:
     if stopped_by is None:
         return ""
@@ -274,7 +293,8 @@ def _stopped_sentence(stopped_by: int | None, training: Training, recipe: Recipe
     return f"{name} stopped training after {len(training.history)} of {recipe.training.epochs} epochs."
 
 
-def _data_json(source: str | Path, images: ImageSet, split: Split) -> dict[str, Any]:
+def _data_json(source: str | Path, ready: _Prepared) -> dict[str, Any]:
+    images, split = ready.images, ready.split
     parts = ("train", "validation", "test")
     return {
         "source": str(source),
@@ -285,11 +305,15 @@ def _data_json(source: str | Path, images: ImageSet, split: Split) -> dict[str, 
         "decoding": images.rule.model_dump(),
         "class_names": images.class_names,
         "counts": {part: images.counts(split.of(part)) for part in parts},
-        "audit": {"unreadable": {u.name: u.reason for u in images.unreadable}},
+        "audit": {
+            "unreadable": {u.name: u.reason for u in images.unreadable},
+            "findings": [f.to_json(images) for f in ready.audit.findings],
+        },
         "split": {
             "test_origin": split.test_origin,
             "validation_origin": split.validation_origin,
             "test_hash": split.test_hash,
+            "left_out": {why: [images.names[i] for i in which] for why, which in split.left_out.items()},
             **{
                 part: {images.names[i]: images.hashes[i].tobytes().hex() for i in split.of(part)}
                 for part in parts

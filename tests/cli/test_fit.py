@@ -44,6 +44,7 @@ def test_every_step_of_the_lab_is_visible_and_nothing_else_is(trained: Path) -> 
         "Reshape",
         "Normalise",
         "Encode",
+        "Audit",
         "Split",
         "Model",
         "Compile",

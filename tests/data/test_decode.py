@@ -234,4 +234,4 @@ def test_the_rule_reads_back() -> None:
     rule = DecodingRule(color_mode="rgb", height=3, width=4, array_range=(0.0, 1.0))
     assert DecodingRule.model_validate(rule.model_dump(mode="json")) == rule
     with pytest.raises(ValueError, match="version"):
-        DecodingRule.model_validate({**rule.model_dump(), "version": 2})
+        DecodingRule.model_validate({**rule.model_dump(), "version": 3})

@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from conviction.config import DataSpec
-from conviction.data import load_source
+from conviction.data import load_source, split_images
 from conviction.errors import SourceError, SourceNotFoundError
 from tests.data import builders
 
@@ -47,7 +47,7 @@ def test_classes_of_the_test_set_are_matched_by_name(tmp_path: Path) -> None:
     assert test == ["bee", "cow"]
     tree["test/Ant/7.png"] = tree["train/ant/1.png"]
     with pytest.raises(SourceError, match="test images have classes that training does not: Ant"):
-        load_source(builders.write_tree(tmp_path / "e", tree))
+        split_images(load_source(builders.write_tree(tmp_path / "e", tree)), DataSpec(), 0)
 
 
 def test_files_that_are_no_pictures_by_name_and_hidden_ones_are_passed_over(tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from conviction.config import DataSpec
-from conviction.data import DecodingRule, ImageSet, split_images
+from conviction.data import DecodingRule, ImageSet, Split, split_images
 from conviction.data.image_set import content_hash
 from conviction.errors import SourceError
 
@@ -33,6 +33,8 @@ def image_set(contents: list[int], labels: list[int], parts: list[str] | None = 
         class_names=[f"c{i}" for i in range(max(labels) + 1)],
         rule=RULE,
         stored="numbers",
+        thumbs=np.zeros((n, 32, 32, 1), np.uint8),
+        pixel_hashes=hashes,
     )
 
 
@@ -144,3 +146,107 @@ def test_a_class_of_nothing_but_copies_is_refused() -> None:
     images = image_set([1] * 10 + list(range(2, 12)), [0] * 10 + [1] * 10)
     with pytest.raises(SourceError, match=r"'c0' has no \w+ images"):
         split_images(images, DataSpec(), 0)
+
+
+@st.composite
+def grouped(draw: st.DrawFn) -> tuple[ImageSet, np.ndarray]:
+    """Images in groups of 1 to 5, each of one class."""
+    sizes = draw(st.lists(st.lists(st.integers(1, 5), min_size=5, max_size=15), min_size=2, max_size=4))
+    labels = [label for label, groups in enumerate(sizes) for size in groups for _ in range(size)]
+    groups = [g for g, size in enumerate(s for groups in sizes for s in groups) for _ in range(size)]
+    return image_set(list(range(len(labels))), labels), np.array(groups)
+
+
+def straddling(split: Split, groups: np.ndarray) -> set[int]:
+    homes: dict[int, set[str]] = {}
+    for part in PARTS:
+        for i in split.of(part):
+            homes.setdefault(int(groups[i]), set()).add(part)
+    return {g for g, parts in homes.items() if len(parts) > 1}
+
+
+@settings(deadline=None)
+@given(made=grouped(), seed=st.integers(0, 100), share=st.floats(0.1, 0.4))
+def test_groups_never_straddle_and_proportions_hold_to_within_the_largest(
+    made: tuple[ImageSet, np.ndarray], seed: int, share: float
+) -> None:
+    images, groups = made
+    split = split_images(images, DataSpec(validation=share, test=share), seed, groups)
+    assert sorted(np.concatenate([split.of(p) for p in PARTS])) == list(range(len(images)))
+    assert not straddling(split, groups)
+    largest = np.bincount(groups).max()
+    for label, n in enumerate(images.counts()):
+        in_test = images.counts(split.test)[label]
+        assert abs(in_test - share * n) <= largest + 0.5
+        assert abs(images.counts(split.validation)[label] - share * (n - in_test)) <= largest + 0.5
+
+
+@settings(deadline=None)
+@given(
+    labels=st.lists(st.integers(0, 1), min_size=60, max_size=120),
+    seed=st.integers(0, 100),
+    shuffle=st.randoms(use_true_random=False),
+)
+def test_groups_across_classes_stay_whole_in_any_order(labels: list[int], seed: int, shuffle) -> None:  # type: ignore[no-untyped-def]
+    labels = [0, 1] * 10 + labels
+    images = image_set(list(range(len(labels))), labels)
+    groups = np.arange(len(labels)) // 3
+    split = split_images(images, DataSpec(), seed, groups)
+    assert not straddling(split, groups)
+    order = list(range(len(labels)))
+    shuffle.shuffle(order)
+    moved = dataclasses.replace(images, labels=images.labels[order], hashes=images.hashes[order])
+    again = split_images(moved, DataSpec(), seed, groups[order])
+    for part in PARTS:
+        assert images.hashes[split.of(part)].tolist() == moved.hashes[again.of(part)].tolist()
+
+
+@settings(deadline=None)
+@given(made=grouped(), seed=st.integers(0, 20), folds=st.integers(2, 3))
+def test_folds_are_disjoint_and_cover_everything_but_the_test_set(
+    made: tuple[ImageSet, np.ndarray], seed: int, folds: int
+) -> None:
+    images, groups = made
+    whole = split_images(images, DataSpec(), seed, groups)
+    pool = sorted([*whole.train, *whole.validation])
+    seen: list[int] = []
+    for fold in range(1, folds + 1):
+        split = split_images(images, DataSpec(folds=folds, fold=fold), seed, groups)
+        assert split.test.tolist() == whole.test.tolist()
+        assert split.validation_origin == "fold"
+        assert sorted([*split.train, *split.validation]) == pool
+        assert not straddling(split, groups)
+        seen += split.validation.tolist()
+    assert sorted(seen) == pool
+
+
+def leaking() -> tuple[ImageSet, np.ndarray]:
+    """Images 0 and 1 to train on and 20 of the test set are of one group."""
+    images = image_set(list(range(30)), [i % 2 for i in range(30)], ["train"] * 20 + ["test"] * 10)
+    groups = np.arange(30)
+    groups[[0, 1, 20]] = 0
+    return images, groups
+
+
+def test_leaks_are_dropped_kept_or_refused() -> None:
+    images, groups = leaking()
+    dropped = split_images(images, DataSpec(on_leak="drop"), 0, groups)
+    assert dropped.left_out["leak"].tolist() == dropped.leaks.tolist() == [0, 1]
+    assert not {0, 1} & {*dropped.train, *dropped.validation}
+    assert sorted(dropped.test) == list(range(20, 30))
+    kept = split_images(images, DataSpec(on_leak="keep"), 0, groups)
+    assert {0, 1} <= {*kept.train, *kept.validation}
+    assert kept.left_out == {}
+    assert kept.leaks.tolist() == [0, 1]
+    assert kept.test_hash == dropped.test_hash
+    with pytest.raises(SourceError, match=r"2 training or validation images are also, .* first is '0'"):
+        split_images(images, DataSpec(on_leak="fail"), 0, groups)
+
+
+def test_excluded_images_are_in_no_part() -> None:
+    images, groups = leaking()
+    out = np.isin(np.arange(30), [0, 1, 25])
+    split = split_images(images, DataSpec(), 0, groups, out)
+    assert split.left_out["excluded"].tolist() == [0, 1, 25]
+    assert len(split.leaks) == 0
+    assert sorted(np.concatenate([split.of(p) for p in PARTS])) == np.flatnonzero(~out).tolist()

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 from conviction.errors import ConvictionError
-from conviction.report.steps import Table
+from conviction.report.steps import Table, printable
 from conviction.report.terminal import print_table
 from conviction.runs import Run
 
@@ -57,6 +58,41 @@ def print_runs(rows: Sequence[dict[str, Any]]) -> None:
         )
     head = ("run", "status", "source", "recipe", "epochs", "validation", "test [95% interval]")
     print_table(Table(head, tuple(cells), right=(4, 5)))
+
+
+def cache_contents() -> dict[str, Any]:
+    """Where the cache is, how large it may become, and what is in it."""
+    from dataclasses import asdict
+
+    from conviction.data.cache import cache_root, entries, limit_bytes
+
+    return {
+        "cache": str(cache_root()),
+        "limit_bytes": limit_bytes(),
+        "entries": [asdict(entry) for entry in entries()],
+    }
+
+
+def print_cache(contents: dict[str, Any], freed: int | None) -> None:
+    """The same for people, on stdout."""
+    if freed is not None:
+        print(f"Removed {freed / 1e6:,.1f} MB from {contents['cache']}.")
+        return
+    total = sum(entry["bytes"] for entry in contents["entries"])
+    print(f"{contents['cache']}: {total / 1e6:,.1f} MB of at most {contents['limit_bytes'] / 1e9:,.1f} GB.")
+    rows = tuple(
+        (
+            printable(entry["name"]),
+            "x".join(map(str, entry["shape"])),
+            f"{entry['bytes'] / 1e6:,.1f}",
+            datetime.fromtimestamp(entry["last_used"]).astimezone().strftime("%Y-%m-%d %H:%M"),
+        )
+        for entry in contents["entries"]
+    )
+    if rows:
+        print_table(
+            Table(("source", "images x height x width x channels", "MB", "last used"), rows, right=(2,))
+        )
 
 
 def diagnose(data_dir: Path | None) -> dict[str, Any]:

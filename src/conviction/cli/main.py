@@ -66,6 +66,12 @@ def fit(
     out: Annotated[
         Path | None, typer.Option("--out", help="The run folder; default runs/<source>-<recipe>-<n>.")
     ] = None,
+    exclude: Annotated[
+        Path | None,
+        typer.Option(
+            "--exclude", help="A CSV with a column 'file': these images are left out, as by data.exclude."
+        ),
+    ] = None,
     data_dir: DataDir = None,
     as_json: Json = False,
 ) -> None:
@@ -74,10 +80,58 @@ def fit(
     from conviction.report.terminal import Terminal
 
     show = Terminal(sys.stderr if as_json else sys.stdout)
-    run = fit(source, keys or [], config=config, out=out, data_dir=data_dir, show=show)
+    given = [*(keys or []), *([f"data.exclude={json.dumps(str(exclude))}"] if exclude else [])]
+    run = fit(source, given, config=config, out=out, data_dir=data_dir, show=show)
     if as_json:
         evaluation = json.loads((run.path / "evaluation.json").read_text(encoding="utf-8"))
         _print_json({"run": str(run.path), "status": run.status, "evaluation": evaluation})
+
+
+@app.command()
+def inspect(
+    source: Source,
+    keys: Keys = None,
+    config: Config = None,
+    out: Annotated[
+        Path | None,
+        typer.Option("--out", help="Write a manifest: a CSV of images to leave out, for fit --exclude."),
+    ] = None,
+    html: Annotated[Path | None, typer.Option("--html", help="Write a page that shows the pictures.")] = None,
+    data_dir: DataDir = None,
+    as_json: Json = False,
+) -> None:
+    """Audit images and labels without training: copies, leaks, contradictions, broken files, balance."""
+    from conviction.inspection import inspect
+    from conviction.report.steps import audit_step, load_step
+    from conviction.report.terminal import Terminal
+
+    found = inspect(source, keys or [], config=config, data_dir=data_dir, out=out, html=html)
+    if as_json:
+        _print_json(found.to_json())
+        return
+    show = Terminal(sys.stdout)
+    show.step(load_step(found.images))
+    show.step(audit_step(found.audit.findings))
+    for path, what in ((out, "The manifest"), (html, "The page")):
+        if path:
+            print(f"\n{what} is {path}.")
+
+
+@app.command()
+def cache(
+    clear: Annotated[bool, typer.Option("--clear", help="Remove everything in it.")] = False,
+    as_json: Json = False,
+) -> None:
+    """See or clear the cache of decoded pictures."""
+    from conviction.cli.listing import cache_contents, print_cache
+    from conviction.data.cache import clear as clear_cache
+
+    freed = clear_cache() if clear else None
+    contents = cache_contents()
+    if as_json:
+        _print_json(contents if freed is None else {**contents, "freed_bytes": freed})
+    else:
+        print_cache(contents, freed)
 
 
 @app.command()

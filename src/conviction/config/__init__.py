@@ -3,6 +3,7 @@
 from conviction.config.model import ModelSpec, Shorthand, expand
 from conviction.config.recipe import (
     RECIPES,
+    AugmentationSpec,
     DataSpec,
     EvaluationSpec,
     Recipe,
@@ -13,6 +14,7 @@ from conviction.config.recipe import (
 
 __all__ = [
     "RECIPES",
+    "AugmentationSpec",
     "DataSpec",
     "EvaluationSpec",
     "ModelSpec",

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
 
 import yaml
-from pydantic import AfterValidator, BaseModel, BeforeValidator, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, BeforeValidator, Field, ValidationError, model_validator
 
 from conviction.config.model import (
     LAYER_TYPES,
@@ -29,6 +29,12 @@ def _rising(value: tuple[float, float] | None) -> tuple[float, float] | None:
     return value
 
 
+def _not_one(folds: int) -> int:
+    if folds == 1:
+        raise ValueError("expected 0 (none) or at least 2")
+    return folds
+
+
 class DataSpec(Strict):
     """How images are decoded and split.
 
@@ -36,6 +42,13 @@ class DataSpec(Strict):
     the share of the training images held back; ``test`` the share of all images set aside where the
     source brings no test set of its own. ``range`` says which stored values mean black and white,
     where the data type alone does not.
+
+    ``group`` says which pictures belong together and must not be torn apart by a split: the path of a
+    CSV with the columns file and group, or a regular expression whose first group is searched in each
+    file's path. ``exclude`` is a file that lists pictures to leave out. ``on_leak`` says what happens to
+    training and validation images that are also, or nearly, in a test set that the source brings.
+    ``folds`` cuts everything but the test set into that many parts, of which number ``fold`` (from 1) is
+    the validation set; 0 means no folds.
     """
 
     image_size: Annotated[
@@ -50,6 +63,39 @@ class DataSpec(Strict):
         BeforeValidator(lambda v: tuple(v) if isinstance(v, list) else v),
         AfterValidator(_rising),
     ] = None
+    group: str | None = None
+    exclude: str | None = None
+    on_leak: Literal["drop", "keep", "fail"] = "drop"
+    folds: Annotated[int, Field(ge=0, le=1000), AfterValidator(_not_one)] = 0
+    fold: Annotated[int, Field(ge=1, le=1000)] = 1
+
+    @model_validator(mode="after")
+    def _fold_exists(self) -> DataSpec:
+        if self.folds and self.fold > self.folds:
+            raise ValueError(f"data.fold={self.fold}: expected a fold from 1 to data.folds={self.folds}")
+        if not self.folds and "fold" in self.model_fields_set and self.fold != 1:
+            raise ValueError(f"data.fold={self.fold} needs data.folds=N, the number of folds")
+        return self
+
+
+class AugmentationSpec(Strict):
+    """How training images are varied, anew in every epoch; nothing but training sees it.
+
+    ``flip`` mirrors every second image. ``shift`` moves by up to this share of the sides, ``rotate`` by up
+    to this many degrees, ``zoom`` by a factor of up to 1 ± this. ``brightness`` adds up to ± this share of
+    white, ``contrast`` multiplies the distance from the image's mean by up to 1 ± this. ``cutout`` erases a
+    square of this share of the shorter side (DeVries and Taylor, 2017). ``mixup`` is the parameter of the
+    Beta distribution by which two images and their targets are mixed (Zhang et al., 2018). 0 is none.
+    """
+
+    flip: Literal["none", "horizontal", "vertical", "both"] = "none"
+    shift: Annotated[float, Field(ge=0.0, le=0.5)] = 0.0
+    rotate: Annotated[float, Field(ge=0.0, le=180.0)] = 0.0
+    zoom: Annotated[float, Field(ge=0.0, le=0.9)] = 0.0
+    brightness: Annotated[float, Field(ge=0.0, le=1.0)] = 0.0
+    contrast: Annotated[float, Field(ge=0.0, le=1.0)] = 0.0
+    cutout: Annotated[float, Field(ge=0.0, le=1.0)] = 0.0
+    mixup: Annotated[float, Field(ge=0.0, le=10.0)] = 0.0
 
 
 class TrainingSpec(Strict):
@@ -77,6 +123,7 @@ class Recipe(Strict):
     recipe: str = "lab"
     data: DataSpec = DataSpec()
     model: ModelSpec = expand(Shorthand())
+    augmentation: AugmentationSpec = AugmentationSpec()
     training: TrainingSpec = TrainingSpec()
     evaluation: EvaluationSpec = EvaluationSpec()
 
@@ -88,10 +135,11 @@ class Recipe(Strict):
 
 
 # Each recipe is what it changes of the defaults, which are the lab's.
-RECIPES: dict[str, dict[str, Any]] = {"lab": {}}
+RECIPES: dict[str, dict[str, Any]] = {"lab": {"data.on_leak": "keep"}}
 
 _SECTIONS: dict[str, type[Strict]] = {
     "data": DataSpec,
+    "augmentation": AugmentationSpec,
     "training": TrainingSpec,
     "evaluation": EvaluationSpec,
 }
@@ -153,6 +201,7 @@ def _validate(name: str, flat: dict[str, Any]) -> Recipe:
         recipe=name,
         data=_check("data", DataSpec, sections["data"]),
         model=model,
+        augmentation=_check("augmentation", AugmentationSpec, sections["augmentation"]),
         training=_check("training", TrainingSpec, sections["training"]),
         evaluation=_check("evaluation", EvaluationSpec, sections["evaluation"]),
     )
@@ -163,6 +212,8 @@ def _check(section: str, spec: type[Spec], values: dict[str, Any]) -> Spec:
         return spec.model_validate(values)
     except ValidationError as failure:
         first = failure.errors()[0]
+        if not first["loc"]:  # a rule over several keys, whose message names them
+            raise RequestError(f"{first['msg'].removeprefix('Value error, ')}.") from None
         where = ".".join([section, *(str(p) for p in first["loc"] if p not in LAYER_TYPES)])
         if first["type"] == "extra_forbidden":
             owner = LAYER_TYPES.get(str(first["loc"][-2])) if len(first["loc"]) > 1 else None

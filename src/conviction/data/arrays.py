@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 
 from conviction.config import DataSpec
 from conviction.data.decode import DecodingRule, decode_array
 from conviction.data.image_set import ImageSet, array_hashes
+from conviction.data.pictures import THUMB
 from conviction.data.pixels import to_uint8, value_range, with_channels
 from conviction.data.size import auto_size, size_sentence
 from conviction.errors import SourceError
@@ -55,10 +57,13 @@ def load_arrays(source: Arrays, spec: DataSpec) -> ImageSet:
     full = {part: to_uint8(x, stored) for part, x in images.items()}
     first = next(iter(source.parts.values()))[0]
     count = sum(len(x) for x in images.values())
+    pixels = _finish(list(full.values()), rule)
     return ImageSet(
         name=source.name,
         location=where,
-        pixels=_finish(list(full.values()), rule),
+        pixels=pixels,
+        thumbs=_thumbs(list(full.values())),
+        pixel_hashes=array_hashes(pixels),
         labels=np.concatenate([labels[p] for p in full]),
         hashes=np.concatenate([array_hashes(x) for x in full.values()]),
         names=[f"{p or 'image'}/{i}" for p, x in full.items() for i in range(len(x))],
@@ -100,6 +105,12 @@ def _finish(arrays: list[np.ndarray], rule: DecodingRule) -> np.ndarray:
             pixels[row] = decode_array(image, rule)
             row += 1
     return pixels
+
+
+def _thumbs(arrays: list[np.ndarray]) -> np.ndarray:
+    """(n, 32, 32, 1 or 3) uint8: small copies made from the images as they are stored."""
+    mode: Literal["grayscale", "rgb"] = "grayscale" if arrays[0].shape[-1] == 1 else "rgb"
+    return _finish(arrays, DecodingRule(color_mode=mode, height=THUMB, width=THUMB))
 
 
 def _labels(source: Arrays) -> tuple[dict[str, np.ndarray], list[str]]:

@@ -10,10 +10,11 @@ from pathlib import PurePosixPath
 import numpy as np
 
 from conviction.config import DataSpec
-from conviction.data.decode import SUFFIXES, DecodingRule, Probe, UnreadableImageError, decode, probe
-from conviction.data.image_set import HASH_BYTES, ImageSet, Unreadable, content_hash
+from conviction.data.decode import SUFFIXES, DecodingRule, Probe
+from conviction.data.decoded import load_decoded
+from conviction.data.image_set import ImageSet, Unreadable, sorted_order
 from conviction.data.size import auto_size, size_sentence
-from conviction.data.tree import Tree, UnreadableFileError
+from conviction.data.tree import Tree
 from conviction.errors import SourceError
 
 LABELS_FILE = "labels.csv"
@@ -43,8 +44,8 @@ def load_folder(tree: Tree, spec: DataSpec) -> ImageSet:
     Broken pictures are listed in ``unreadable`` and left out.
 
     Raises:
-        SourceError: No pictures, an unknown layout, a class without a readable picture, class folders
-            of test or validation that training does not have.
+        SourceError: No pictures, an unknown layout, a class without a readable picture.
+        StorageError: The pixels are too many for memory, and the cache cannot be written.
     """
     entries, skipped = _entries(tree)
     if not entries:
@@ -53,66 +54,73 @@ def load_folder(tree: Tree, spec: DataSpec) -> ImageSet:
             f"{', '.join(SUFFIXES)} file in that place."
         )
     class_names = sorted({e.label for e in entries})
-    _check_parts(tree, entries)
-    good, probes, unreadable = _probe_all(tree, entries)
-    _check_classes_left(tree, class_names, good, unreadable)
-    rule = _rule(spec, probes)
-    kept, pixels, hashes, broken = _decode_all(tree, good, rule)
-    unreadable += broken
-    _check_classes_left(tree, class_names, kept, unreadable)
+    survey, rule, decoded, said = load_decoded(
+        tree, [e.path for e in entries], lambda found: _rule(spec, found)
+    )
+    good = [i for i in range(len(entries)) if i not in survey.problems]
+    unreadable = [Unreadable(name=entries[i].path, reason=why) for i, why in sorted(survey.problems.items())]
+    _check_classes_left(tree, class_names, [entries[i] for i in good], unreadable)
+    # The cache has rows of its own order; equal content is equal pixels, so any pairing of equals will do.
+    rows = np.empty(len(good), np.int64)
+    rows[sorted_order(decoded.hashes)] = np.array(good)[sorted_order(survey.hashes[good])]
+    kept = [entries[i] for i in rows]
+    headers = [p for p in (survey.probes[i] for i in rows) if p]
     index = {name: i for i, name in enumerate(class_names)}
     return ImageSet(
         name=tree.location.name,
         location=str(tree.location),
-        pixels=pixels,
+        pixels=decoded.pixels,
+        thumbs=decoded.thumbs,
+        pixel_hashes=decoded.pixel_hashes,
+        headers=headers,
         labels=np.array([index[e.label] for e in kept], np.int64),
-        hashes=np.frombuffer(hashes, dtype=f"V{HASH_BYTES}"),
+        hashes=decoded.hashes,
         names=[e.path for e in kept],
         parts=np.array([e.part for e in kept]),
         class_names=class_names,
         rule=rule,
-        stored=_stored(probes),
-        conversions=_conversions(spec, probes, rule, skipped),
+        stored=_stored(headers),
+        conversions=[*_conversions(spec, headers, rule, skipped), *([said] if said else [])],
         unreadable=unreadable,
     )
 
 
 def _entries(tree: Tree) -> tuple[list[_Entry], int]:
     """The labelled pictures, and how many other files were passed over."""
-    visible = [p for p in tree.sizes if not _hidden(p)]
-    base = _common_folder(visible)
-    inside = {p: PurePosixPath(p).relative_to(base) for p in visible}
-    if (base / LABELS_FILE).as_posix() in inside:
+    # Plain text and not PurePosixPath, which costs 10 microseconds a name, of which there can be a million.
+    visible = {p: p.split("/") for p in tree.sizes}
+    visible = {p: parts for p, parts in visible.items() if not _hidden(parts)}
+    depth = _common_depth(list(visible.values()))
+    base = PurePosixPath(*next(iter(visible.values()), [])[:depth])
+    if (base / LABELS_FILE).as_posix() in visible:
         return _from_csv(tree, base), 0
-    pictures = {p: r for p, r in inside.items() if r.suffix.lower() in SUFFIXES}
+    pictures = {p: parts[depth:] for p, parts in visible.items() if p.lower().endswith(SUFFIXES)}
     skipped = len(visible) - len(pictures)
-    tops = {r.parts[0].lower() for r in pictures.values() if len(r.parts) > 1}
+    tops = {parts[0].lower() for parts in pictures.values() if len(parts) > 1}
     if tops and tops <= set(_PART_NAMES):
         return [
-            _Entry(p, r.parts[1], _PART_NAMES[r.parts[0].lower()])
-            for p, r in pictures.items()
-            if len(r.parts) > 2
+            _Entry(p, parts[1], _PART_NAMES[parts[0].lower()])
+            for p, parts in pictures.items()
+            if len(parts) > 2
         ], skipped
-    return [_Entry(p, r.parts[0], "") for p, r in pictures.items() if len(r.parts) > 1], skipped
+    return [_Entry(p, parts[0], "") for p, parts in pictures.items() if len(parts) > 1], skipped
 
 
-def _hidden(path: str) -> bool:
+def _hidden(parts: list[str]) -> bool:
     """MacOS and Windows put files of their own among pictures."""
-    parts = PurePosixPath(path).parts
     return any(p.startswith(".") or p in ("__MACOSX", "Thumbs.db", "desktop.ini") for p in parts)
 
 
-def _common_folder(paths: list[str]) -> PurePosixPath:
-    """Archives often hold one folder that holds everything: steps into it while classes stay below."""
-    base = PurePosixPath()
+def _common_depth(paths: list[list[str]]) -> int:
+    """Archives often hold one folder that holds everything: how many such to step into, while classes stay below."""
+    depth = 0
     while True:
-        relative = [PurePosixPath(p).relative_to(base).parts for p in paths]
-        tops = {parts[0] for parts in relative}
-        deeper = any(len(parts) > 2 or parts[-1] == LABELS_FILE for parts in relative)
+        tops = {parts[depth] for parts in paths}
+        deeper = any(len(parts) - depth > 2 or parts[-1] == LABELS_FILE for parts in paths)
         only = next(iter(tops), "")
         if len(tops) != 1 or not deeper or only.lower() in _PART_NAMES or only == LABELS_FILE:
-            return base
-        base = base / only
+            return depth
+        depth += 1
 
 
 def _from_csv(tree: Tree, base: PurePosixPath) -> list[_Entry]:
@@ -156,50 +164,6 @@ def _check_once(tree: Tree, where: str, entries: list[_Entry]) -> None:
                 f"{tree.location}: {where} gives '{entry.path}' two labels, '{seen[entry.path]}' and "
                 f"'{entry.label}'. Keep one of the lines."
             )
-
-
-def _check_parts(tree: Tree, entries: list[_Entry]) -> None:
-    """Classes are matched by name, never by position."""
-    train = {e.label for e in entries if e.part in ("", "train")}
-    for part in ("test", "validation"):
-        extra = sorted({e.label for e in entries if e.part == part} - train)
-        if extra:
-            raise SourceError(
-                f"{tree.location}: the {part} images have classes that training does not: "
-                f"{', '.join(extra)}. Training has: {', '.join(sorted(train)) or 'none'}. Rename the folders "
-                "so that the names match, or remove them."
-            )
-
-
-def _probe_all(tree: Tree, entries: list[_Entry]) -> tuple[list[_Entry], list[Probe], list[Unreadable]]:
-    good, probes, unreadable = [], [], []
-    for entry in entries:
-        try:
-            if entry.path not in tree.sizes:
-                raise UnreadableFileError(f"{LABELS_FILE} names it, but there is no such file")
-            probes.append(probe(tree.read(entry.path)))
-            good.append(entry)
-        except (UnreadableFileError, UnreadableImageError) as failure:
-            unreadable.append(Unreadable(name=entry.path, reason=str(failure)))
-    return good, probes, unreadable
-
-
-def _decode_all(
-    tree: Tree, entries: list[_Entry], rule: DecodingRule
-) -> tuple[list[_Entry], np.ndarray, bytes, list[Unreadable]]:
-    pixels = np.empty((len(entries), *rule.shape), np.uint8)
-    kept: list[_Entry] = []
-    hashes, unreadable = [], []
-    for entry in entries:
-        try:
-            content = tree.read(entry.path)
-            pixels[len(kept)] = decode(content, rule)
-        except (UnreadableFileError, UnreadableImageError) as failure:
-            unreadable.append(Unreadable(name=entry.path, reason=str(failure)))
-            continue
-        hashes.append(content_hash(content))
-        kept.append(entry)
-    return kept, pixels[: len(kept)], b"".join(hashes), unreadable
 
 
 def _check_classes_left(

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from conviction.data.decode import DecodingRule
+from conviction.data.decode import DecodingRule, Probe
 
 PARTS = ("train", "validation", "test")
 
@@ -37,6 +37,9 @@ class ImageSet:
         stored: How they came, e.g. ``(60000, 28, 28) uint8``.
         conversions: One sentence for each thing that was changed on the way in.
         unreadable: Files that were left out.
+        thumbs: (n, 32, 32, 1 or 3) uint8, a small copy of each image whatever ``rule`` says, for the audit.
+        pixel_hashes: (n,) of 16 bytes: each row of ``pixels``. Equal ones look equal to the network.
+        headers: What the file of each image declares; empty where images were not files.
     """
 
     name: str
@@ -51,6 +54,9 @@ class ImageSet:
     stored: str
     conversions: list[str] = field(default_factory=list)
     unreadable: list[Unreadable] = field(default_factory=list)
+    thumbs: np.ndarray
+    pixel_hashes: np.ndarray
+    headers: list[Probe] = field(default_factory=list)
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -76,6 +82,22 @@ def array_hashes(images: np.ndarray) -> np.ndarray:
     digests = b"".join(content_hash(np.ascontiguousarray(i).tobytes(), context) for i in images)
     # A void type, because NumPy's S type drops trailing zero bytes.
     return np.frombuffer(digests, dtype=f"V{HASH_BYTES}")
+
+
+def sorted_order(hashes: np.ndarray) -> np.ndarray:
+    """The indices that sort (n,) hashes bytewise; equal ones stay in their order."""
+    words = np.ascontiguousarray(hashes).view(">u8").reshape(-1, 2)  # (n,) of 16 bytes -> (n, 2)
+    return np.lexsort((words[:, 1], words[:, 0]))
+
+
+def number_equals(hashes: np.ndarray) -> np.ndarray:
+    """(n,) int64: the same number for equal hashes, numbered by the hashes' own order from 0."""
+    order = sorted_order(hashes)
+    words = np.ascontiguousarray(hashes[order]).view(">u8").reshape(-1, 2)
+    numbers = np.empty(len(hashes), np.int64)
+    changes = (words[1:] != words[:-1]).any(axis=1)
+    numbers[order] = np.concatenate([[0], np.cumsum(changes)]) if len(hashes) else 0
+    return numbers
 
 
 def set_hash(hashes: np.ndarray) -> str:

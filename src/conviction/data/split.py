@@ -1,28 +1,32 @@
 """Training, validation and test: who belongs where, decided by what an image is, not by where it lies.
 
-Every draw ranks the images of a class by a keyed hash of their content. So the same images are split in
-the same way in another folder, order or machine, and adding an image moves no other by more than the
-changed quota asks.
+Every draw ranks groups of images by a keyed hash of their content. So the same images are split in the same way in
+another folder, order or machine. A group (equal and nearly equal images, the pictures of one patient) is never torn
+apart.
 """
 
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
 from conviction.config import DataSpec
-from conviction.data.image_set import ImageSet, set_hash
+from conviction.data.image_set import ImageSet, number_equals, set_hash
 from conviction.errors import SourceError
+
+PARTS = ("train", "validation", "test")
 
 
 @dataclass(frozen=True)
 class Split:
     """Indices into an ``ImageSet``, each part in a canonical order (by content, not by place).
 
-    ``test_origin`` and ``validation_origin`` are "source" where the source brought that part itself, and
-    "drawn" where it was drawn here. ``test_hash`` names the test set, whatever its order.
+    ``test_origin`` and ``validation_origin`` are "source" where the source brought that part itself,
+    "drawn" where it was drawn here, and "fold" for a fold. ``test_hash`` names the test set, whatever its order.
+    ``left_out`` are images in no part, by the reason: "excluded" (``data.exclude``) or "leak"
+    (``data.on_leak=drop``). ``leaks`` are those that share a group with a part that ranks higher, left out or not.
     """
 
     train: np.ndarray
@@ -31,67 +35,189 @@ class Split:
     test_origin: str
     validation_origin: str
     test_hash: str
+    left_out: dict[str, np.ndarray] = field(default_factory=dict)
+    leaks: np.ndarray = field(default_factory=lambda: np.empty(0, np.int64))
 
     def of(self, part: str) -> np.ndarray:
         """The indices of "train", "validation" or "test"."""
         return {"train": self.train, "validation": self.validation, "test": self.test}[part]
 
 
-def split_images(images: ImageSet, spec: DataSpec, seed: int) -> Split:
-    """Splits stratified by class, shuffled, by content.
+def split_images(
+    images: ImageSet,
+    spec: DataSpec,
+    seed: int,
+    groups: np.ndarray | None = None,
+    excluded: np.ndarray | None = None,
+) -> Split:
+    """Splits by group, stratified by class, shuffled, by content.
 
     The test set is drawn with a key that does not depend on ``seed``: runs of other seeds never train on
-    its images, and its openings can be counted. The validation images are drawn with ``seed``. The quota
-    of a class is its share rounded, at least 1; equal images (same hash, same class) stay together.
+    its images, and its openings can be counted. The validation images are drawn with ``seed``; with
+    ``spec.folds`` they are one of that many folds of everything else. The quota of a class is its share
+    rounded, at least 1, and is met to within the largest group (groups that hold several classes are
+    taken while they bring the sum over the classes nearer to its quota).
+
+    Args:
+        images: All images.
+        spec: Shares, folds, and what to do about leaks.
+        seed: Decides the validation images.
+        groups: (n,) int64, equal numbers stay together; default: images of equal content.
+        excluded: (n,) bool, images that are in no part.
 
     Raises:
-        SourceError: A class has too few images to be in every part, or misses in a part of the source.
+        SourceError: A class has too few images or groups to be in every part, or misses in a part of the
+            source; test images of a class that training does not have; a leak with ``on_leak=fail``.
     """
+    if groups is None:
+        groups = number_equals(images.hashes)
+    out = np.zeros(len(images), bool) if excluded is None else excluded
     canonical = _canonical_order(images)
+    canonical = canonical[~out[canonical]]
+    _check_class_names(images, canonical)
+    leaks = _leaks(images, canonical, groups)
+    if len(leaks) and spec.on_leak == "fail":
+        raise SourceError(_leak_message(images, leaks))
+    left_out = {"excluded": np.flatnonzero(out)} if out.any() else {}
+    if len(leaks) and spec.on_leak == "drop":
+        left_out["leak"] = leaks
+        canonical = canonical[~np.isin(canonical, leaks)]
     parts = images.parts[canonical]
     test = canonical[parts == "test"]
     validation = canonical[parts == "validation"]
     rest = canonical[(parts == "train") | (parts == "")]
-    test_origin = "source" if len(test) else "drawn"
-    validation_origin = "source" if len(validation) else "drawn"
-    draws = (test_origin == "drawn") + (validation_origin == "drawn")
+    test_origin = "source" if (images.parts == "test").any() else "drawn"
+    validation_origin = "source" if (images.parts == "validation").any() else "drawn"
+    if spec.folds:
+        # Folds are of everything that is not test: with them, the source's own validation images are as any other.
+        rest = canonical[parts != "test"]
+        validation_origin = "fold"
+    draws = (test_origin == "drawn") + (validation_origin != "source")
     _check_enough(images, rest, draws)
     if test_origin == "drawn":
-        rest, test = _draw(images, rest, spec.test, b"test")
-    if validation_origin == "drawn":
-        rest, validation = _draw(images, rest, spec.validation, f"validation {seed}".encode())
-    split = Split(rest, validation, test, test_origin, validation_origin, set_hash(images.hashes[test]))
-    for part in ("train", "validation", "test"):
+        rest, test = _draw(images, rest, groups, spec.test, b"test")
+    if validation_origin == "fold":
+        rest, validation = _fold(images, rest, groups, spec, f"folds {seed}".encode())
+    elif validation_origin == "drawn":
+        rest, validation = _draw(images, rest, groups, spec.validation, f"validation {seed}".encode())
+    hashed = set_hash(images.hashes[test])
+    split = Split(rest, validation, test, test_origin, validation_origin, hashed, left_out, leaks)
+    for part in PARTS:
         _check_part(images, split.of(part), part)
     return split
 
 
 def _canonical_order(images: ImageSet) -> np.ndarray:
     """All indices sorted by (content, class): independent of names and order."""
-    keys = [(h.tobytes(), int(label)) for h, label in zip(images.hashes, images.labels, strict=True)]
-    return np.array(sorted(range(len(keys)), key=keys.__getitem__), dtype=np.int64)
+    words = np.ascontiguousarray(images.hashes).view(">u8").reshape(-1, 2)  # (n,) of 16 bytes -> (n, 2)
+    return np.lexsort((images.labels, words[:, 1], words[:, 0])).astype(np.int64)
 
 
-def _draw(images: ImageSet, pool: np.ndarray, share: float, key: bytes) -> tuple[np.ndarray, np.ndarray]:
+def _leaks(images: ImageSet, pool: np.ndarray, groups: np.ndarray) -> np.ndarray:
+    """Images of the source's training or validation part that share a group with a part ranking higher.
+
+    Test ranks highest, because it is sealed; then validation. Images that the source put nowhere cannot leak:
+    the draw keeps their groups together.
+    """
+    rank = np.select([images.parts[pool] == "test", images.parts[pool] == "validation"], [2, 1], 0)
+    highest = np.zeros(int(groups.max(initial=-1)) + 1, np.int64)
+    np.maximum.at(highest, groups[pool], rank)
+    return np.sort(pool[rank < highest[groups[pool]]])
+
+
+def _leak_message(images: ImageSet, leaks: np.ndarray) -> str:
+    count = f"{len(leaks)} training or validation image{'s' if len(leaks) > 1 else ''}"
+    return (
+        f"{images.location}: {count} are also, or nearly, among the test or validation images; the first is "
+        f"'{images.names[leaks[0]]}' (data.on_leak=fail). See them with: conviction inspect SOURCE --html page.html. "
+        "data.on_leak=drop leaves them out."
+    )
+
+
+@dataclass(frozen=True)
+class _Groups:
+    """The groups of a pool in their drawn order: members, and (groups, classes) how many of each class."""
+
+    members: list[np.ndarray]
+    counts: np.ndarray
+
+
+def _ranked(images: ImageSet, pool: np.ndarray, groups: np.ndarray, key: bytes) -> _Groups:
+    """Groups ranked by a keyed hash of their first member's content (the pool is sorted by content)."""
+    order = np.argsort(groups[pool], kind="stable")
+    starts = np.flatnonzero(np.diff(groups[pool][order], prepend=-1))
+    members = np.split(pool[order], starts[1:])
+    ranks = [
+        hashlib.blake2b(images.hashes[m[0]].tobytes(), digest_size=16, key=key).digest() for m in members
+    ]
+    members = [members[i] for i in sorted(range(len(members)), key=lambda i: (ranks[i], members[i][0]))]
+    counts = np.zeros((len(members), len(images.class_names)), np.int64)
+    sizes = np.array([len(m) for m in members])
+    np.add.at(counts, (np.repeat(np.arange(len(members)), sizes), images.labels[np.concatenate(members)]), 1)
+    return _Groups(members, counts)
+
+
+def _draw(
+    images: ImageSet, pool: np.ndarray, groups: np.ndarray, share: float, key: bytes
+) -> tuple[np.ndarray, np.ndarray]:
     """(what remains, what is drawn), both in the order of ``pool``."""
+    ranked = _ranked(images, pool, groups, key)
+    totals = ranked.counts.sum(axis=0)
+    quota = np.where(totals > 0, np.maximum(1, np.rint(share * totals).astype(np.int64)), 0)
+    missing = quota.copy()
+    chosen = np.zeros(len(ranked.members), bool)
+    for i, counts in enumerate(ranked.counts):
+        # A group that would overshoot by more than it fills is passed over.
+        if np.abs(missing - counts).sum() < np.abs(missing).sum():
+            chosen[i] = True
+            missing -= counts
+    for label in np.flatnonzero((missing == quota) & (quota > 0)).tolist():
+        _draw_one(ranked, chosen, label)
     drawn = np.zeros(len(images), bool)
-    for label in range(len(images.class_names)):
-        members = pool[images.labels[pool] == label]
-        quota = max(1, round(share * len(members)))
-        groups: dict[bytes, list[int]] = {}
-        for index in members:
-            groups.setdefault(images.hashes[index].tobytes(), []).append(int(index))
-        ranked = sorted(groups, key=lambda h: hashlib.blake2b(h, digest_size=16, key=key).digest())
-        taken = 0
-        for content in ranked:
-            # A group of equal images too large for what is left of the quota is passed over.
-            if taken and taken + len(groups[content]) > quota:
-                continue
-            if taken >= quota:
-                break
-            drawn[groups[content]] = True
-            taken += len(groups[content])
+    for members, is_chosen in zip(ranked.members, chosen, strict=True):
+        drawn[members] |= is_chosen
     return pool[~drawn[pool]], pool[drawn[pool]]
+
+
+def _draw_one(ranked: _Groups, chosen: np.ndarray, label: int) -> None:
+    """Takes the smallest group of a class of which all are larger than its quota, unless it is the only one."""
+    having = np.flatnonzero(ranked.counts[:, label] > 0)
+    if len(having) > 1 and not chosen[having].any():
+        chosen[having[ranked.counts[having].sum(axis=1).argmin()]] = True
+
+
+def _fold(
+    images: ImageSet, pool: np.ndarray, groups: np.ndarray, spec: DataSpec, key: bytes
+) -> tuple[np.ndarray, np.ndarray]:
+    """(the other folds, fold ``spec.fold``): every group goes where its classes are fewest, large ones first."""
+    ranked = _ranked(images, pool, groups, key)
+    sizes = ranked.counts.sum(axis=1)
+    totals = np.maximum(1, ranked.counts.sum(axis=0))
+    filled = np.zeros((spec.folds, len(totals)))
+    in_fold = np.zeros(len(images), bool)
+    for i in np.argsort(-sizes, kind="stable"):
+        share = ranked.counts[i] / totals
+        # The sum of squares over folds grows least where this group's classes are fewest.
+        fold = int(((2 * filled + share) * share).sum(axis=1).argmin())
+        filled[fold] += share
+        if fold == spec.fold - 1:
+            in_fold[ranked.members[i]] = True
+    return pool[~in_fold[pool]], pool[in_fold[pool]]
+
+
+def _check_class_names(images: ImageSet, pool: np.ndarray) -> None:
+    """Classes are matched by name, never by position."""
+    parts, labels = images.parts[pool], images.labels[pool]
+    train = set(labels[(parts == "") | (parts == "train")].tolist())
+    for part in ("test", "validation"):
+        extra = sorted(set(labels[parts == part].tolist()) - train)
+        if extra:
+            names = ", ".join(images.class_names[i] for i in extra)
+            known = ", ".join(images.class_names[i] for i in sorted(train)) or "none"
+            raise SourceError(
+                f"{images.location}: the {part} images have classes that training does not: {names}. Training has: "
+                f"{known}. Rename the folders so that the names match, or remove them."
+            )
 
 
 def _check_enough(images: ImageSet, pool: np.ndarray, draws: int) -> None:
@@ -111,5 +237,6 @@ def _check_part(images: ImageSet, indices: np.ndarray, part: str) -> None:
     if missing:
         raise SourceError(
             f"{images.location}: class '{missing[0]}' has no {part} images. Every class needs some in training, "
-            "validation and test: add different images, or remove the class."
+            "validation and test, and images that belong together (copies, groups) stay together: add different "
+            "images, or remove the class."
         )

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import lzma
 import os
 import stat
+import struct
 import tarfile
 import zipfile
 import zlib
@@ -25,12 +27,42 @@ class UnreadableFileError(Exception):
 
 
 @dataclass(frozen=True)
+class Slice:
+    """Where the bytes of a zip member lie: ``packed`` bytes after the local header at ``offset``."""
+
+    archive: str
+    offset: int
+    packed: int
+    size: int
+    deflated: bool
+    crc: int
+
+
+# Where content is: a file, a slice of an archive, the content itself, or why it cannot be had. Plain values, so
+# that another process can fetch it.
+Place = str | Slice | bytes | UnreadableFileError
+
+
+@dataclass(frozen=True)
 class Tree:
-    """Files by their relative POSIX path, in an order in which reading them all is one forward pass."""
+    """Files by their relative POSIX path, in an order in which reading them all is one forward pass.
+
+    ``place`` says where the content of a path is. ``stamps`` change when the content of a path may have
+    changed; an archive has one for all.
+    """
 
     location: Path
     sizes: dict[str, int]
-    read: Callable[[str], bytes]
+    stamps: dict[str, str]
+    place: Callable[[str], Place]
+
+    def read(self, path: str) -> bytes:
+        """The content of a file.
+
+        Raises:
+            UnreadableFileError: It cannot be had.
+        """
+        return fetch(self.place(path))
 
     def read_text(self, path: str) -> str:
         """The text of a small file.
@@ -42,6 +74,69 @@ class Tree:
             return self.read(path).decode("utf-8-sig")
         except (UnreadableFileError, UnicodeDecodeError) as failure:
             raise SourceError(f"{self.location}: cannot read {path} as UTF-8 text ({failure}).") from None
+
+
+def fetch(place: Place) -> bytes:
+    """The bytes at a place.
+
+    Raises:
+        UnreadableFileError: They cannot be had; says why.
+    """
+    if isinstance(place, bytes):
+        return place
+    if isinstance(place, UnreadableFileError):
+        raise place
+    try:
+        return _unpack(place) if isinstance(place, Slice) else _read_file(place)
+    except OSError as failure:
+        raise UnreadableFileError(failure.strerror or str(failure)) from None
+
+
+def _read_file(path: str) -> bytes:
+    with open(path, "rb", buffering=0) as file:
+        # In growing pieces, because a read reserves what it is asked for; and no further than the limit, because a
+        # file may have grown, or become a device without end, since it was listed.
+        content = file.read(_FIRST_READ)
+        if len(content) < _FIRST_READ:
+            return content
+        pieces = [content]
+        while sum(map(len, pieces)) <= MAX_FILE_BYTES and (piece := file.read(2**22)):
+            pieces.append(piece)
+    content = b"".join(pieces)
+    _checked(len(content))
+    return content
+
+
+_FIRST_READ = 2**16
+_LOCAL_HEADER = struct.Struct("<4s22xHH")
+
+
+def _unpack(part: Slice) -> bytes:
+    """A stored or deflated zip member, by its place alone: ``zipfile`` needs ten times as long for small files."""
+    with open(part.archive, "rb", buffering=0) as file:
+        # A name and an extra field of usual length come with the first read.
+        file.seek(part.offset)
+        head = file.read(_LOCAL_HEADER.size + 256 + part.packed)
+        if len(head) < _LOCAL_HEADER.size or not head.startswith(b"PK\3\4"):
+            raise UnreadableFileError("damaged in the archive: its local header is missing")
+        _, name, extra = _LOCAL_HEADER.unpack_from(head)
+        start = _LOCAL_HEADER.size + name + extra
+        if start + part.packed > len(head):
+            file.seek(part.offset + start)
+            head, start = file.read(part.packed), 0
+    content = head[start : start + part.packed]
+    if len(content) < part.packed:
+        raise UnreadableFileError("damaged in the archive: it is cut short")
+    if part.deflated:
+        inflate = zlib.decompressobj(-zlib.MAX_WBITS)
+        try:
+            # No more than was declared: a bomb that lies about its size ends in an error here.
+            content = inflate.decompress(content, part.size + 1)
+        except zlib.error as failure:
+            raise UnreadableFileError(f"damaged in the archive: {failure}") from None
+    if len(content) != part.size or zlib.crc32(content) != part.crc:
+        raise UnreadableFileError("damaged in the archive: its size or CRC-32 is not what it declares")
+    return content
 
 
 def is_archive(path: Path) -> bool:
@@ -68,7 +163,7 @@ def open_tree(path: Path) -> Iterator[Tree]:
         try:
             with tarfile.open(path) as archive:
                 yield _tar(path, archive)
-        except (tarfile.TarError, EOFError, zlib.error) as failure:
+        except (tarfile.TarError, EOFError, zlib.error, lzma.LZMAError) as failure:
             raise SourceError(f"{path}: not a readable tar archive ({failure}).") from None
 
 
@@ -81,6 +176,8 @@ def _checked(size: int) -> None:
 
 def _folder(root: Path) -> Tree:
     sizes: dict[str, int] = {}
+    stamps: dict[str, str] = {}
+    base = str(root)
 
     def unreadable(failure: OSError) -> None:
         raise SourceError(f"{failure.filename}: cannot read this folder ({failure.strerror}).")
@@ -88,24 +185,30 @@ def _folder(root: Path) -> Tree:
     # os.walk does not follow links to folders, so a loop of links ends; links to files are followed.
     for folder, subfolders, files in os.walk(root, onerror=unreadable):
         subfolders.sort()
+        inside = Path(folder).relative_to(root).as_posix()
         for file in sorted(files):
-            full = Path(folder, file)
+            name = file if inside == "." else f"{inside}/{file}"
             try:
-                status = full.stat()
+                status = os.stat(os.path.join(folder, file))
             except OSError:
-                sizes[full.relative_to(root).as_posix()] = -1  # reading it will say why
+                sizes[name], stamps[name] = -1, ""  # reading it will say why
                 continue
             if stat.S_ISREG(status.st_mode):  # a FIFO would block for ever
-                sizes[full.relative_to(root).as_posix()] = status.st_size
+                sizes[name], stamps[name] = status.st_size, _stamp(status)
 
-    def read(name: str) -> bytes:
-        _checked(sizes[name])
+    def place(name: str) -> Place:
         try:
-            return (root / name).read_bytes()
-        except OSError as failure:
-            raise UnreadableFileError(failure.strerror or str(failure)) from None
+            _checked(sizes[name])
+        except UnreadableFileError as failure:
+            return failure
+        return os.path.join(base, name)
 
-    return Tree(root, sizes, read)
+    return Tree(root, sizes, stamps, place)
+
+
+def _stamp(status: os.stat_result) -> str:
+    # The change time cannot be set back, so content that was replaced under an old date shows.
+    return f"{status.st_size} {status.st_mtime_ns} {status.st_ctime_ns} {status.st_ino}"
 
 
 def _refuse_escape(location: Path, name: str) -> None:
@@ -124,19 +227,34 @@ def _zip(location: Path, archive: zipfile.ZipFile) -> Tree:
         if not info.is_dir():
             members[PurePosixPath(info.filename).as_posix()] = info
 
-    def read(name: str) -> bytes:
+    def place(name: str) -> Place:
         info = members[name]
-        _checked(info.file_size)
+        try:
+            _checked(info.file_size)
+        except UnreadableFileError as failure:
+            return failure
         if info.flag_bits & 0x1:
-            raise UnreadableFileError("it is encrypted in the archive")
+            return UnreadableFileError("it is encrypted in the archive")
+        if info.compress_type in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
+            deflated = info.compress_type == zipfile.ZIP_DEFLATED
+            return Slice(
+                str(location), info.header_offset, info.compress_size, info.file_size, deflated, info.CRC
+            )
         try:
             with archive.open(info) as file:
-                # No more than was declared: a bomb that lies about its size ends in an error here.
                 return file.read(info.file_size + 1)
-        except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, OSError) as failure:
-            raise UnreadableFileError(f"damaged in the archive: {failure}") from None
+        except (
+            zipfile.BadZipFile,
+            zlib.error,
+            EOFError,
+            NotImplementedError,
+            OSError,
+            lzma.LZMAError,
+        ) as failure:
+            return UnreadableFileError(f"damaged in the archive: {failure}")
 
-    return Tree(location, {name: info.file_size for name, info in members.items()}, read)
+    sizes = {name: info.file_size for name, info in members.items()}
+    return Tree(location, sizes, dict.fromkeys(sizes, _stamp(location.stat())), place)
 
 
 def _tar(location: Path, archive: tarfile.TarFile) -> Tree:
@@ -146,12 +264,16 @@ def _tar(location: Path, archive: tarfile.TarFile) -> Tree:
         if info.isfile():  # links and devices are not followed
             members[PurePosixPath(info.name).as_posix()] = info
 
-    def read(name: str) -> bytes:
-        _checked(members[name].size)
+    def place(name: str) -> Place:
+        # Compressed archives cannot be entered in the middle, so this process reads them, from front to back.
         try:
+            _checked(members[name].size)
             file = archive.extractfile(members[name])
             return file.read() if file else b""
-        except (tarfile.TarError, zlib.error, EOFError, OSError) as failure:
-            raise UnreadableFileError(f"damaged in the archive: {failure}") from None
+        except UnreadableFileError as failure:
+            return failure
+        except (tarfile.TarError, zlib.error, EOFError, OSError, lzma.LZMAError) as failure:
+            return UnreadableFileError(f"damaged in the archive: {failure}")
 
-    return Tree(location, {name: info.size for name, info in members.items()}, read)
+    sizes = {name: info.size for name, info in members.items()}
+    return Tree(location, sizes, dict.fromkeys(sizes, _stamp(location.stat())), place)

@@ -62,10 +62,22 @@ def loss_name(classes: int) -> str:
     return "binary_crossentropy" if classes == 2 else "categorical_crossentropy"
 
 
-def compile_model(model: keras.Sequential, spec: TrainingSpec, classes: int) -> None:
-    """Compiles with the optimizer, its rate, the loss that goes with the labels, and accuracy."""
+def compile_model(
+    model: keras.Sequential, spec: TrainingSpec, classes: int, *, mixed_targets: bool = False
+) -> None:
+    """Compiles with the optimizer, its rate, the loss that goes with the labels, and accuracy.
+
+    ``mixed_targets`` (mixup) makes the accuracy of two classes count the likelier class of a target such as 0.7:
+    Keras compares with 0.7 itself, to which no answer is equal. Such a metric is not saved with the model, so
+    compile again without it before saving.
+    """
     keras = import_keras()
+    accuracy: Any = "accuracy"
+    if mixed_targets and classes == 2:
+        accuracy = keras.metrics.MeanMetricWrapper(
+            lambda y, p: keras.ops.cast(keras.ops.equal(y > 0.5, p > 0.5), "float32"), name="accuracy"
+        )
     optimizer = keras.optimizers.get(
         {"class_name": spec.optimizer, "config": {"learning_rate": spec.learning_rate}}
     )
-    model.compile(optimizer=optimizer, loss=loss_name(classes), metrics=["accuracy"])
+    model.compile(optimizer=optimizer, loss=loss_name(classes), metrics=[accuracy])

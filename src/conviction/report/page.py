@@ -4,18 +4,25 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from importlib import resources
+from typing import TYPE_CHECKING
 
 from conviction import __version__
 from conviction.config import Recipe
-from conviction.data import ImageSet, Split
+from conviction.data import Finding, ImageSet, Split, encode_labels
 from conviction.evaluation import Evaluation
+from conviction.report.augmentation import augmentation_rows
 from conviction.report.drawing import curves_svg, png_address, strip
-from conviction.report.pictures import guesses, samples
+from conviction.report.pictures import exhibits, guesses, samples
 from conviction.report.steps import Step, class_table
 from conviction.training import EpochRow
 
+if TYPE_CHECKING:
+    import jinja2
+
 # Beyond this many classes a confusion matrix has more cells than a page can show.
 MOST_MATRIX_CLASSES = 30
+# How many training images augmentation may show its work on.
+AUGMENTED_FROM = 64
 
 
 def render_page(
@@ -23,6 +30,7 @@ def render_page(
     name: str,
     recipe: Recipe,
     images: ImageSet,
+    findings: Sequence[Finding],
     split: Split,
     steps: Sequence[Step],
     history: Sequence[EpochRow],
@@ -35,12 +43,69 @@ def render_page(
         name: Of the run.
         recipe: The resolved specification.
         images: The data.
+        findings: Of the audit.
         split: Which image is where.
         steps: What was done, in order.
         history: May be empty if training stopped in its first epoch.
         evaluation: None if the run was stopped before it.
         stopped: Why the run ended early, if it did.
     """
+    wrong, correct = guesses(images, split, evaluation) if evaluation else ([], [])
+    shown = None
+    if evaluation:
+        shown = evaluation.test or evaluation.validation
+    page = (
+        _environment()
+        .get_template("page.html.j2")
+        .render(
+            name=name,
+            version=__version__,
+            config=recipe.to_yaml(),
+            images=images,
+            steps=steps,
+            samples=samples(images, split),
+            exhibits=exhibits(images, findings),
+            augmented=augmentation_rows(
+                images.pixels[split.train[:AUGMENTED_FROM]],
+                encode_labels(images.labels[split.train[:AUGMENTED_FROM]], len(images.class_names)),
+                recipe.augmentation,
+                recipe.training.seed,
+            ),
+            pixelated=max(images.rule.height, images.rule.width) <= 96,
+            curves=curves_svg(history) if history else "",
+            evaluation=evaluation,
+            shown=shown,
+            class_table=class_table(shown) if shown else None,
+            matrix=shown is not None and len(images.class_names) <= MOST_MATRIX_CLASSES,
+            wrong=wrong,
+            correct=correct,
+            stopped=stopped,
+            style=_resource("style.css"),
+        )
+    )
+    return _valid(page)
+
+
+def render_inspection(images: ImageSet, findings: Sequence[Finding]) -> str:
+    """Renders what ``conviction inspect`` found, as a page of its own."""
+    counts = images.counts()
+    page = (
+        _environment()
+        .get_template("inspection.html.j2")
+        .render(
+            version=__version__,
+            images=images,
+            counts=counts,
+            exhibits=exhibits(images, findings),
+            serious=sum(f.severity == "serious" for f in findings),
+            pixelated=max(images.rule.height, images.rule.width) <= 96,
+            style=_resource("style.css"),
+        )
+    )
+    return _valid(page)
+
+
+def _environment() -> jinja2.Environment:
     import jinja2
 
     environment = jinja2.Environment(
@@ -52,29 +117,11 @@ def render_page(
     )
     environment.filters["png"] = png_address
     environment.filters["strip"] = strip
-    wrong, correct = guesses(images, split, evaluation) if evaluation else ([], [])
-    shown = None
-    if evaluation:
-        shown = evaluation.test or evaluation.validation
-    page = environment.get_template("page.html.j2").render(
-        name=name,
-        version=__version__,
-        config=recipe.to_yaml(),
-        images=images,
-        steps=steps,
-        samples=samples(images, split),
-        pixelated=max(images.rule.height, images.rule.width) <= 96,
-        curves=curves_svg(history) if history else "",
-        evaluation=evaluation,
-        shown=shown,
-        class_table=class_table(shown) if shown else None,
-        matrix=shown is not None and len(images.class_names) <= MOST_MATRIX_CLASSES,
-        wrong=wrong,
-        correct=correct,
-        stopped=stopped,
-        style=_resource("style.css"),
-    )
-    # File names need not be valid Unicode; a page must be.
+    return environment
+
+
+def _valid(page: str) -> str:
+    """File names need not be valid Unicode; a page must be."""
     return page.encode("utf-8", "replace").decode("utf-8")
 
 

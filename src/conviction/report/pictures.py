@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
-from conviction.data import ImageSet, Split
+from conviction.data import Finding, ImageSet, Split
 from conviction.evaluation import Evaluation
 
 SAMPLES_PER_CLASS = 10
 MOST_CLASSES = 100
 CORRECT_SHOWN = 12
 WRONG_SHOWN = 24
+GROUPS_SHOWN = 12
+GROUP_SHOWN = 4
 
 
 @dataclass(frozen=True)
@@ -32,6 +35,27 @@ class Guess:
     pixels: np.ndarray
     truth: str
     likeliest: tuple[tuple[str, float], ...]
+
+
+@dataclass(frozen=True)
+class Exhibit:
+    """A finding and pictures that show it: groups of (name, class, part, pixels)."""
+
+    finding: Finding
+    groups: tuple[tuple[tuple[str, str, str, np.ndarray], ...], ...]
+
+
+def exhibits(images: ImageSet, findings: Sequence[Finding]) -> list[Exhibit]:
+    """Every finding with its first few groups, and the first few pictures of each."""
+
+    def shown(i: int) -> tuple[str, str, str, np.ndarray]:
+        name = images.class_names[images.labels[i]]
+        return images.names[i], name, str(images.parts[i]), images.pixels[i]
+
+    return [
+        Exhibit(f, tuple(tuple(shown(i) for i in g[:GROUP_SHOWN]) for g in f.groups[:GROUPS_SHOWN]))
+        for f in findings
+    ]
 
 
 def samples(images: ImageSet, split: Split) -> list[Sample]:

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import numpy as np
 
-from conviction.config import Recipe, TrainingSpec
-from conviction.data import ImageSet, Split, encode_labels
+from conviction.config import DataSpec, Recipe, TrainingSpec
+from conviction.data import Finding, ImageSet, Split, encode_labels
 from conviction.evaluation import Evaluation, Score, openings_sentence
 from conviction.model import LayerRow, loss_name
 
@@ -108,25 +108,62 @@ def _vector(values: np.ndarray) -> str:
     return f"[{' '.join(numbers)}]"
 
 
-def split_step(images: ImageSet, split: Split) -> Step:
+def audit_step(findings: Sequence[Finding]) -> Step:
+    """Audit: what was found, the most severe first, and what to do."""
+    if not findings:
+        return Step(
+            "Audit",
+            (
+                "Nothing found: no copies, contradictory labels, leaks, blank or unreadable pictures, and classes of "
+                "similar size.",
+            ),
+        )
+    said = [f"{f.severity.capitalize()}: {printable(f.sentence)} {printable(f.advice)}" for f in findings]
+    return Step("Audit", tuple(said))
+
+
+def split_step(images: ImageSet, split: Split, spec: DataSpec) -> Step:
     """Split: how many images of each class are in which part, and who decided."""
     drawn = "drawn here, shuffled, equally from each class"
     brought = "brought by the source"
     origin = {
         "test": brought if split.test_origin == "source" else drawn,
-        "validation": brought if split.validation_origin == "source" else drawn,
+        "validation": {"source": brought, "fold": f"fold {spec.fold} of {spec.folds}"}.get(
+            split.validation_origin, drawn
+        ),
     }
     sentences = (
         f"{len(split.train):,} images to learn from, {len(split.validation):,} to watch it by "
         f"({origin['validation']}), {len(split.test):,} sealed for the end ({origin['test']}).",
         "Who goes where follows from each image's content: the same images split the same way in another "
-        "folder, order or machine.",
+        "folder, order or machine. Copies and near-copies stay together"
+        + (", and so do the groups of data.group." if spec.group else "."),
+        *_left_out(split),
     )
     counts = [images.counts(split.of(p)) for p in ("train", "validation", "test")]
     rows = tuple(
         (printable(name), *(f"{c[i]:,}" for c in counts)) for i, name in enumerate(images.class_names)
     )
     return Step("Split", sentences, Table(("class", "training", "validation", "test"), rows, (1, 2, 3)))
+
+
+def _left_out(split: Split) -> list[str]:
+    said = []
+    if "excluded" in split.left_out:
+        said.append(
+            f"{len(split.left_out['excluded']):,} images are left out, as the list asks (data.exclude)."
+        )
+    if "leak" in split.left_out:
+        said.append(
+            f"{len(split.left_out['leak']):,} images that are also, or nearly, in a part that must be unseen were "
+            "dropped from training (data.on_leak=drop)."
+        )
+    elif len(split.leaks):
+        said.append(
+            f"{len(split.leaks):,} images to learn from are also, or nearly, in a part that should be unseen, and were "
+            "kept (data.on_leak=keep)."
+        )
+    return said
 
 
 def model_step(rows: Sequence[LayerRow]) -> Step:
@@ -214,8 +251,8 @@ def train_step(recipe: Recipe, train_images: int) -> Step:
     )
 
 
-def evaluate_step(evaluation: Evaluation) -> Step:
-    """Evaluate: the three parts side by side, per class, and what the gap says."""
+def evaluate_step(evaluation: Evaluation, doubts: Sequence[str] = ()) -> Step:
+    """Evaluate: the three parts side by side, what the gap says, and what makes the figures doubtful."""
     scored = [("training", evaluation.train), ("validation", evaluation.validation)]
     sentences = []
     if evaluation.test is None:
@@ -228,6 +265,7 @@ def evaluate_step(evaluation: Evaluation) -> Step:
             f"{evaluation.test.loss:.4f}; {evaluation.test.n:,} images."
         )
         sentences.append(openings_sentence(evaluation.openings))
+    sentences += [f"This makes the figures doubtful: {printable(doubt)}" for doubt in doubts]
     sentences.append(evaluation.overfitting["sentence"])
     rows = tuple(_score_row(name, s) for name, s in scored)
     head = ("part", "images", "loss", "accuracy", "95% interval")

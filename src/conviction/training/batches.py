@@ -8,6 +8,8 @@ from typing import Any
 import numpy as np
 
 from conviction.backend import import_keras
+from conviction.config import AugmentationSpec
+from conviction.training.augment import augment
 
 
 def epoch_order(n: int, seed: int, epoch: int) -> np.ndarray:
@@ -23,7 +25,9 @@ def make_batches(
     targets: np.ndarray,
     indices: np.ndarray,
     batch_size: int,
+    *,
     shuffle_seed: int | None = None,
+    augmentation: AugmentationSpec | None = None,
 ) -> Any:
     """A ``keras.utils.PyDataset`` over the images at ``indices``.
 
@@ -34,6 +38,7 @@ def make_batches(
         batch_size: The last batch of an epoch has what is left.
         shuffle_seed: A new order every epoch by ``epoch_order``, once ``start_epoch(epoch)`` has said which
             epoch (from 0) it is; None keeps the order.
+        augmentation: How the images of a shuffled epoch are varied; those in a kept order never are.
     """
     keras = import_keras()
 
@@ -44,6 +49,7 @@ def make_batches(
 
         def start_epoch(self, epoch: int) -> None:
             # Told, not counted: Keras 3.15 calls on_epoch_end more often than once an epoch.
+            self._epoch = epoch
             self._order = indices
             if shuffle_seed is not None:
                 self._order = indices[epoch_order(len(indices), shuffle_seed, epoch)]
@@ -53,6 +59,9 @@ def make_batches(
 
         def __getitem__(self, number: int) -> tuple[np.ndarray, np.ndarray]:
             chosen = self._order[number * batch_size : (number + 1) * batch_size]
-            return pixels[chosen], targets[chosen]
+            x, y = pixels[chosen], targets[chosen]
+            if shuffle_seed is None or augmentation is None:
+                return x, y
+            return augment(x, y, augmentation, seed=shuffle_seed, epoch=self._epoch, step=number)
 
     return Batches()

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy as np
 
 from conviction.backend import import_keras
-from conviction.config import TrainingSpec
+from conviction.config import AugmentationSpec, TrainingSpec
 from conviction.errors import RequestError, TrainingError
 from conviction.training.batches import make_batches
 from conviction.training.signals import StopRequest
@@ -89,6 +89,7 @@ def train(
     train_indices: np.ndarray,
     validation_indices: np.ndarray,
     spec: TrainingSpec,
+    augmentation: AugmentationSpec | None = None,
     watcher: Watcher,
     stop: StopRequest,
 ) -> Training:
@@ -101,6 +102,7 @@ def train(
         train_indices: Indices of the training images, in canonical order.
         validation_indices: Those of the validation images.
         spec: Epochs, batch size, seed.
+        augmentation: How training images are varied; loss and accuracy of training are those of varied images.
         watcher: Is told of progress.
         stop: Looked at after every batch; if set, training ends there, and the epoch that was running is
             not in the history.
@@ -110,7 +112,9 @@ def train(
         TrainingError: The loss is no longer a number.
     """
     check_batch_size(spec, len(train_indices))
-    batches = make_batches(pixels, targets, train_indices, spec.batch_size, shuffle_seed=spec.seed)
+    batches = make_batches(
+        pixels, targets, train_indices, spec.batch_size, shuffle_seed=spec.seed, augmentation=augmentation
+    )
     validation = make_batches(pixels, targets, validation_indices, VALIDATION_BATCH)
     result = Training()
     recorder = _recorder(

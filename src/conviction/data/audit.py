@@ -1,0 +1,195 @@
+"""The audit: what is wrong with images and labels, found before anything is trained on them.
+
+It looks at pixels, names and headers of all parts, the test set included; it scores nothing, so the seal holds.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from conviction.config import DataSpec
+from conviction.data import cache
+from conviction.data.duplicates import METHOD, NearPairs, find_near_duplicates
+from conviction.data.findings import (
+    Finding,
+    balance,
+    blank_pictures,
+    class_folders,
+    is_blank,
+    misnamed,
+    plural,
+    shapes,
+    unreadable,
+)
+from conviction.data.group import excluded, join, user_groups
+from conviction.data.image_set import ImageSet, number_equals
+
+
+@dataclass(frozen=True)
+class Audit:
+    """Findings, the most severe first; ``groups`` (n,) int64 number the images that must stay together."""
+
+    findings: tuple[Finding, ...]
+    groups: np.ndarray
+    excluded: np.ndarray
+
+
+def audit_images(images: ImageSet, spec: DataSpec) -> Audit:
+    """Audits all images that ``spec.exclude`` does not leave out.
+
+    Raises:
+        RequestError: ``spec.group`` or ``spec.exclude`` cannot be used.
+    """
+    out = excluded(images, spec.exclude)
+    own = user_groups(images, spec.group)
+    near = near_duplicates(images)
+    keep = ~(out[near.first] | out[near.second])
+    pairs = np.stack([near.first, near.second], axis=1)[keep]
+    blank = is_blank(images) & ~out
+    # Pictures that show nothing are all alike; that they are of one group would say nothing.
+    equal = number_equals(images.pixel_hashes)
+    equal[out] = -1
+    looks = join(len(images), np.where(blank, -1, equal), pairs)
+    groups = join(len(images), looks, own, number_equals(images.hashes))
+    found = [
+        *class_folders(images, ~out),
+        *_leak(images, looks, own, out),
+        *_conflicts(images, equal, looks, blank),
+        *_duplicates(images, equal, looks, blank),
+        *unreadable(images),
+        *blank_pictures(images, blank),
+        *misnamed(images, ~out),
+        *balance(images, ~out),
+        *shapes(images),
+    ]
+    rank = {"serious": 0, "warning": 1, "note": 2}
+    return Audit(tuple(sorted(found, key=lambda f: rank[f.severity])), groups, out)
+
+
+def near_duplicates(images: ImageSet) -> NearPairs:
+    """The confirmed near-duplicates of all images, from the cache if these images were searched before."""
+    key = cache.key_of("pairs", METHOD, images.hashes.tobytes().hex(), images.thumbs.shape)
+    found = cache.load_note("pairs", key)
+    if found is not None:
+        return NearPairs(**found)
+    pairs = find_near_duplicates(images.thumbs)
+    cache.save_note(
+        "pairs",
+        key,
+        first=pairs.first,
+        second=pairs.second,
+        similarity=pairs.similarity,
+        mirrored=pairs.mirrored,
+    )
+    return pairs
+
+
+def _members(numbers: np.ndarray, wanted: np.ndarray) -> list[tuple[int, ...]]:
+    """The groups with at least two members, of those at ``wanted``; larger ones first."""
+    order = np.flatnonzero(wanted & (numbers >= 0))
+    order = order[np.argsort(numbers[order], kind="stable")]
+    starts = np.flatnonzero(np.diff(numbers[order])) + 1
+    found = [tuple(g.tolist()) for g in np.split(order, starts) if len(g) > 1]
+    return sorted(found, key=lambda g: (-len(g), g))
+
+
+def _several(images: ImageSet, values: np.ndarray, groups: list[tuple[int, ...]]) -> list[tuple[int, ...]]:
+    return [g for g in groups if len({values[i] for i in g}) > 1]
+
+
+def _leak(images: ImageSet, looks: np.ndarray, own: np.ndarray, out: np.ndarray) -> list[Finding]:
+    found = []
+    for higher, lower in (("test", ("train", "validation")), ("validation", ("train",))):
+        inside = np.isin(images.parts, (higher, *lower)) & ~out
+        for numbers, how in (
+            (looks, "the same, or nearly the same, as"),
+            (own, "of the same group (data.group) as"),
+        ):
+            groups = _several(images, images.parts == higher, _members(numbers, inside))
+            leaked = tuple(sorted(i for g in groups for i in g if images.parts[i] in lower))
+            held = sum(images.parts[i] == higher for g in groups for i in g)
+            if not leaked:
+                continue
+            found.append(
+                Finding(
+                    "leak",
+                    "serious",
+                    f"{plural(len(leaked), 'image')} to learn from {'is' if len(leaked) == 1 else 'are'} {how} "
+                    f"{plural(held, higher + ' image')}: {held / (images.parts == higher).sum():.1%} of that part is "
+                    "not unseen, and accuracy on it is too good.",
+                    "data.on_leak=drop leaves these images out of training; the manifest lists them.",
+                    len(leaked),
+                    tuple(groups),
+                    leave_out=leaked,
+                )
+            )
+    return found
+
+
+def _conflicts(images: ImageSet, equal: np.ndarray, looks: np.ndarray, blank: np.ndarray) -> list[Finding]:
+    every = np.ones(len(images), bool)
+    exact = _several(images, images.labels, _members(equal, every & ~blank))
+    inside = {i for g in exact for i in g}
+    near = [g for g in _several(images, images.labels, _members(looks, every)) if not inside & set(g)]
+    found = []
+    if exact:
+        n = sum(map(len, exact))
+        found.append(
+            Finding(
+                "label_conflict",
+                "serious",
+                f"{plural(len(exact), 'picture')} {'has' if len(exact) == 1 else 'have'} more than one class: the "
+                f"same pixels lie under different labels ({n:,} images). At most one of each can be right.",
+                "Look at them, keep the right one and leave out the others; the manifest lists all.",
+                n,
+                tuple(exact),
+                leave_out=tuple(sorted(inside)),
+            )
+        )
+    if near:
+        n = sum(map(len, near))
+        found.append(
+            Finding(
+                "near_label_conflict",
+                "warning",
+                f"{plural(len(near), 'group')} of nearly equal pictures {'has' if len(near) == 1 else 'have'} more "
+                f"than one class ({n:,} images).",
+                "Look at them: either a label is wrong, or the classes differ in something very small.",
+                n,
+                tuple(near),
+            )
+        )
+    return found
+
+
+def _duplicates(images: ImageSet, equal: np.ndarray, looks: np.ndarray, blank: np.ndarray) -> list[Finding]:
+    """Copies of one class, within one part: they weigh more than they should, and narrow every interval."""
+    found = []
+    alike = images.labels.astype(np.int64) * 4 + np.unique(images.parts, return_inverse=True)[1]
+    numbers = {}
+    for kind, source in (("duplicates", np.where(blank, -1, equal)), ("near_duplicates", looks)):
+        numbers[kind] = np.where(source >= 0, source * (alike.max() + 1) + alike, -1)
+    every = np.ones(len(images), bool)
+    exact = _members(numbers["duplicates"], every)
+    same = {i for g in exact for i in g}
+    near = [g for g in _members(numbers["near_duplicates"], every) if not set(g) <= same]
+    for kind, groups, word in (("duplicates", exact, "exact"), ("near_duplicates", near, "near")):
+        surplus = tuple(sorted(i for g in groups for i in g[1:]))
+        if groups:
+            found.append(
+                Finding(
+                    kind,
+                    "warning" if kind == "duplicates" else "note",
+                    f"{plural(len(surplus), 'image')} {'is a' if len(surplus) == 1 else 'are'} "
+                    f"{word} {'copy' if len(surplus) == 1 else 'copies'} of another one of the same class and part "
+                    f"({plural(len(groups), 'group')}, the largest of {len(groups[0])}).",
+                    "Splits keep copies together, so they do no harm to the test; they only weigh more. The manifest "
+                    "lists all but one of each.",
+                    sum(map(len, groups)),
+                    tuple(groups),
+                    leave_out=surplus,
+                )
+            )
+    return found

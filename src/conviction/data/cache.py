@@ -1,0 +1,252 @@
+"""Decoded pixels on disk, so that a picture is decoded once, and mapped, so that it needs no memory.
+
+An entry is a folder that is made under another name and renamed when it is whole. So a reader sees whole entries
+only, whoever else writes or was killed. Its rows are checked against their hashes, a sample each time it is opened.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import os
+import shutil
+import tempfile
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, Any
+
+import numpy as np
+from platformdirs import user_cache_path
+
+from conviction.data.image_set import content_hash
+from conviction.errors import RequestError
+
+CACHE_VARIABLE = "CONVICTION_CACHE"
+LIMIT_VARIABLE = "CONVICTION_CACHE_GB"
+DEFAULT_LIMIT_GB = 20.0
+# What is written changes its meaning with this number; older entries are then never read again.
+VERSION = "1"
+# Rows whose hash is checked when an entry is opened. Damage after a power failure comes in whole blocks of a
+# disk, so a sample that is spread evenly meets it.
+CHECKED_ROWS = 64
+# A folder that nobody has finished within this time belongs to a process that was killed.
+ABANDONED_SECONDS = 24 * 3600.0
+_PIXELS, _THUMBS, _INDEX, _ABOUT = "pixels.bin", "thumbs.bin", "index.npz", "about.json"
+
+
+@dataclass(frozen=True)
+class Decoded:
+    """Decoded rows: pixels (n, h, w, c), thumbs (n, 32, 32, 1 or 3), both uint8 and perhaps mapped.
+
+    ``hashes`` and ``pixel_hashes`` are (n,) of 16 bytes: the content of the file, and of its row of pixels.
+    """
+
+    pixels: np.ndarray
+    thumbs: np.ndarray
+    hashes: np.ndarray
+    pixel_hashes: np.ndarray
+
+
+@dataclass(frozen=True)
+class Entry:
+    """An entry as ``conviction cache`` lists it."""
+
+    key: str
+    name: str
+    shape: tuple[int, ...]
+    bytes: int
+    last_used: float
+
+
+def cache_root() -> Path:
+    """``CONVICTION_CACHE``, by default the platform's folder for caches of users."""
+    chosen = os.environ.get(CACHE_VARIABLE)
+    return Path(chosen) if chosen else user_cache_path("conviction")
+
+
+def limit_bytes() -> int:
+    """How large the cache may become (``CONVICTION_CACHE_GB``, default 20).
+
+    Raises:
+        RequestError: The variable holds no number above 0.
+    """
+    text = os.environ.get(LIMIT_VARIABLE, "") or str(DEFAULT_LIMIT_GB)
+    try:
+        limit = float(text)
+    except ValueError:
+        limit = -1.0
+    if not 0.0 < limit < 1e9:
+        raise RequestError(f"{LIMIT_VARIABLE}: expected gigabytes, a number above 0; got '{text}'.")
+    return int(limit * 1e9)
+
+
+def key_of(*parts: Any) -> str:
+    """The name of an entry: a hash of everything that decides its content."""
+    text = "\0".join([VERSION, *map(str, parts)])
+    return hashlib.blake2b(text.encode("utf-8", "surrogateescape"), digest_size=16).hexdigest()
+
+
+class Writer:
+    """A new entry: rows are appended, then ``finish`` makes it visible under its key."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self._files: list[IO[bytes]] = [
+            (folder / name).open("wb", buffering=0) for name in (_PIXELS, _THUMBS)
+        ]
+        self._shapes: list[tuple[int, ...]] = [(), ()]
+
+    def append(self, pixels: np.ndarray, thumbs: np.ndarray) -> None:
+        """Adds rows."""
+        for i, rows in enumerate((pixels, thumbs)):
+            self._shapes[i] = rows.shape[1:]
+            view = memoryview(np.ascontiguousarray(rows).tobytes())
+            while view:  # an unbuffered write may be a part of what was asked
+                view = view[self._files[i].write(view) :]
+
+    def finish(self, key: str, name: str, hashes: np.ndarray, pixel_hashes: np.ndarray) -> None:
+        """Makes the entry visible, and older ones give way if the cache has become too large."""
+        self.close()
+        np.savez(self.folder / _INDEX, hashes=hashes, pixel_hashes=pixel_hashes)
+        about = {
+            "name": name,
+            "pixels": [len(hashes), *self._shapes[0]],
+            "thumbs": [len(hashes), *self._shapes[1]],
+        }
+        (self.folder / _ABOUT).write_text(json.dumps(about), encoding="utf-8")
+        place = cache_root() / "pixels" / key
+        with contextlib.suppress(OSError):
+            shutil.rmtree(place)  # an entry under this key that was found damaged
+        try:
+            self.folder.rename(place)
+        except OSError:
+            if not place.is_dir():  # else another process was first, with the same rows
+                raise
+            shutil.rmtree(self.folder, ignore_errors=True)
+        _evict(keep=place)
+
+    def close(self) -> None:
+        """Closes the files."""
+        for file in self._files:
+            file.close()
+
+
+@contextlib.contextmanager
+def writing() -> Iterator[Writer]:
+    """A writer whose folder disappears unless ``finish`` was called.
+
+    Raises:
+        OSError: The cache cannot be written.
+    """
+    root = cache_root() / "pixels"
+    root.mkdir(parents=True, exist_ok=True)
+    _sweep(root)
+    folder = Path(tempfile.mkdtemp(prefix=".new-", dir=root))
+    writer = Writer(folder)
+    try:
+        yield writer
+    finally:
+        writer.close()
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _sweep(root: Path) -> None:
+    """Removes what killed processes have left. A folder that is being written has a young file in it."""
+    for folder in root.glob(".new-*"):
+        with contextlib.suppress(OSError):
+            newest = max(p.stat().st_mtime for p in [folder, *folder.iterdir()])
+            if time.time() - newest > ABANDONED_SECONDS:
+                shutil.rmtree(folder, ignore_errors=True)
+
+
+def open_entry(key: str) -> Decoded | None:
+    """The rows under a key, mapped; None if there are none, or if they are damaged."""
+    place = cache_root() / "pixels" / key
+    try:
+        about = json.loads((place / _ABOUT).read_text(encoding="utf-8"))
+        with np.load(place / _INDEX, allow_pickle=False) as index:
+            hashes, pixel_hashes = index["hashes"], index["pixel_hashes"]
+        pixels = _mapped(place / _PIXELS, about["pixels"])
+        thumbs = _mapped(place / _THUMBS, about["thumbs"])
+        if not len(hashes) == len(pixel_hashes) == len(pixels) == len(thumbs):
+            return None
+    # A torn file is as good as none: zipfile, NumPy and json each say it in their own way.
+    except Exception:
+        return None
+    for row in np.unique(np.linspace(0, len(pixels) - 1, CHECKED_ROWS).astype(int)):
+        if content_hash(pixels[row].tobytes()) != pixel_hashes[row].tobytes():
+            return None
+    with contextlib.suppress(OSError):
+        os.utime(place)
+    return Decoded(pixels, thumbs, hashes, pixel_hashes)
+
+
+def _mapped(path: Path, shape: list[int]) -> np.ndarray:
+    rows = np.memmap(path, np.uint8, "r")
+    return np.asarray(rows).reshape(shape)  # as a plain array, so that gathered rows are plain too
+
+
+def save_note(kind: str, key: str, **arrays: np.ndarray) -> None:
+    """Keeps small arrays under a key, if the cache can be written; a loss costs time, nothing else."""
+    folder = cache_root() / kind
+    with contextlib.suppress(OSError):
+        folder.mkdir(parents=True, exist_ok=True)
+        handle, name = tempfile.mkstemp(dir=folder, prefix=".new-", suffix=".npz")
+        try:
+            with os.fdopen(handle, "wb") as file:
+                np.savez(file, allow_pickle=False, **arrays)
+            os.replace(name, folder / f"{key}.npz")
+        except OSError:
+            Path(name).unlink(missing_ok=True)
+
+
+def load_note(kind: str, key: str) -> dict[str, np.ndarray] | None:
+    """What ``save_note`` kept, None if there is nothing or it is damaged."""
+    try:
+        with np.load(cache_root() / kind / f"{key}.npz", allow_pickle=False) as found:
+            return {name: found[name] for name in found.files}
+    except Exception:  # as in open_entry
+        return None
+
+
+def entries() -> list[Entry]:
+    """Every entry, the one used last first."""
+    found = []
+    for place in (cache_root() / "pixels").glob("[!.]*"):
+        try:
+            about = json.loads((place / _ABOUT).read_text(encoding="utf-8"))
+            size = sum(p.stat().st_size for p in place.iterdir())
+            found.append(
+                Entry(place.name, about["name"], tuple(about["pixels"]), size, place.stat().st_mtime)
+            )
+        except (OSError, ValueError, KeyError):
+            continue  # gone in the meantime, or damaged, and then written anew when it is wanted
+    return sorted(found, key=lambda e: -e.last_used)
+
+
+def clear() -> int:
+    """Removes everything; returns how many bytes that were.
+
+    Raises:
+        OSError: A part cannot be removed.
+    """
+    freed = 0
+    for kind in ("pixels", "listings", "pairs"):
+        folder = cache_root() / kind
+        if folder.is_dir():
+            freed += sum(p.stat().st_size for p in folder.rglob("*") if p.is_file())
+            shutil.rmtree(folder)
+    return freed
+
+
+def _evict(keep: Path) -> None:
+    """The entries used longest ago give way. Whoever has one mapped keeps it until it is done."""
+    total = 0
+    limit = limit_bytes()
+    for entry in sorted(entries(), key=lambda e: e.key != keep.name):  # the new one first, then by last use
+        total += entry.bytes
+        if total > limit and entry.key != keep.name:
+            shutil.rmtree(cache_root() / "pixels" / entry.key, ignore_errors=True)

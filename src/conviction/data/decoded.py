@@ -1,0 +1,160 @@
+"""The files of a source as decoded rows: from the cache, or read now and put there."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Sequence
+
+import numpy as np
+
+from conviction.data import cache
+from conviction.data.cache import Decoded
+from conviction.data.decode import DecodingRule, Probe, UnreadableImageError, probe
+from conviction.data.image_set import HASH_BYTES
+from conviction.data.pictures import Survey, collect, place_of, read_pictures, thumb_rule
+from conviction.data.tree import Tree, UnreadableFileError, fetch
+from conviction.errors import StorageError
+
+RuleOf = Callable[[list[Probe]], DecodingRule]
+# How many headers are looked at to guess the rule, before every file is read once and decoded by that guess.
+GUESSED_FROM = 64
+# Without a cache, this much is held in memory rather than nothing.
+LARGEST_IN_MEMORY = 2 * 10**9
+
+
+def load_decoded(
+    tree: Tree, names: Sequence[str], rule_of: RuleOf
+) -> tuple[Survey, DecodingRule, Decoded, str]:
+    """Surveys and decodes files; what an earlier call has decoded comes from the cache.
+
+    Args:
+        tree: Where they are.
+        names: Paths in it, in its order.
+        rule_of: Decides the rule from the headers of all readable files.
+
+    Returns:
+        (survey of ``names``, the rule, the decoded rows in an order of their own, a sentence if the cache could
+        not be written).
+
+    Raises:
+        StorageError: The cache cannot be written, and the pixels are too many for memory.
+    """
+    listing = cache.key_of("listing", tree.location.resolve(), [(n, tree.stamps.get(n)) for n in names])
+    survey = _saved_survey(listing)
+    if survey is not None:
+        rule = rule_of([p for p in survey.probes if p])
+        found = cache.open_entry(_entry_key(survey, rule))
+        if found is not None:
+            return survey, rule, found, ""
+    else:
+        rule = rule_of(_some_probes(tree, names))
+    while True:
+        survey, decoded, said = _read(tree, names, rule)
+        wanted = rule_of([p for p in survey.probes if p]) if any(survey.probes) else rule
+        _save_survey(listing, survey)
+        if wanted == rule:
+            return survey, rule, decoded, said
+        # The guess from a few headers was wrong: once more, by the rule that all headers give.
+        rule = wanted
+        found = cache.open_entry(_entry_key(survey, rule))
+        if found is not None:
+            return survey, rule, found, ""
+
+
+def _some_probes(tree: Tree, names: Sequence[str]) -> list[Probe]:
+    spread = np.unique(np.linspace(0, len(names) - 1, min(GUESSED_FROM, len(names))).astype(int))
+    found = []
+    for i in spread:
+        try:
+            found.append(probe(fetch(place_of(tree, names[i]))))
+        except (UnreadableFileError, UnreadableImageError):
+            continue
+    return found or [Probe(64, 64, True, "RGB", "")]
+
+
+def _entry_key(survey: Survey, rule: DecodingRule) -> str:
+    content = b"".join(sorted(h.tobytes() for h in survey.hashes))
+    return cache.key_of(content.hex(), rule.model_dump_json())
+
+
+def _read(tree: Tree, names: Sequence[str], rule: DecodingRule) -> tuple[Survey, Decoded, str]:
+    thumbs = thumb_rule(rule)
+    chunks = read_pictures(tree, names, rule, thumbs)
+    try:
+        with cache.writing() as writer:
+            survey, rows, pixel_hashes = collect(chunks, writer.append)
+            key = _entry_key(survey, rule)
+            writer.finish(
+                key,
+                tree.location.name,
+                survey.hashes[rows],
+                np.frombuffer(pixel_hashes, f"V{HASH_BYTES}"),
+            )
+        found = cache.open_entry(key) if rows else None
+        if found is not None:
+            return survey, found, ""
+        reason = "what was written could not be read back"
+        if not rows:
+            return survey, _nothing(rule), ""
+    except OSError as failure:
+        reason = failure.strerror or str(failure)
+    return _in_memory(tree, names, rule, reason)
+
+
+def _nothing(rule: DecodingRule) -> Decoded:
+    thumbs = thumb_rule(rule)
+    no_hash = np.empty(0, f"V{HASH_BYTES}")
+    return Decoded(
+        np.empty((0, *rule.shape), np.uint8), np.empty((0, *thumbs.shape), np.uint8), no_hash, no_hash
+    )
+
+
+def _in_memory(
+    tree: Tree, names: Sequence[str], rule: DecodingRule, reason: str
+) -> tuple[Survey, Decoded, str]:
+    size = len(names) * int(np.prod(rule.shape))
+    where = f"{cache.cache_root()} (set {cache.CACHE_VARIABLE} to name another folder)"
+    if size > LARGEST_IN_MEMORY:
+        raise StorageError(
+            f"The decoded pixels need {size / 1e9:.1f} GB in the cache {where}, which cannot be written: {reason}. "
+            "Free some space, name another folder, or make data.image_size smaller."
+        )
+    thumbs = thumb_rule(rule)
+    parts: list[tuple[np.ndarray, np.ndarray]] = []
+    survey, rows, pixel_hashes = collect(
+        read_pictures(tree, names, rule, thumbs), lambda pixels, small: parts.append((pixels, small))
+    )
+    decoded = Decoded(
+        np.concatenate([p for p, _ in parts]),
+        np.concatenate([t for _, t in parts]),
+        survey.hashes[rows],
+        np.frombuffer(pixel_hashes, f"V{HASH_BYTES}"),
+    )
+    said = f"The cache {where} cannot be written ({reason}): the pixels are held in memory and decoded anew next time."
+    return survey, decoded, said
+
+
+def _save_survey(key: str, survey: Survey) -> None:
+    # JSON text as bytes: names of modes and reasons are text, and pickled arrays are never read.
+    text = json.dumps([p and (p.width, p.height, p.has_color, p.mode, p.format) for p in survey.probes])
+    problems = json.dumps({str(k): v for k, v in survey.problems.items()})
+    cache.save_note(
+        "listings",
+        key,
+        hashes=survey.hashes,
+        probes=np.frombuffer(text.encode(), np.uint8),
+        problems=np.frombuffer(problems.encode(), np.uint8),
+    )
+
+
+def _saved_survey(key: str) -> Survey | None:
+    found = cache.load_note("listings", key)
+    if found is None:
+        return None
+    probes = json.loads(found["probes"].tobytes())
+    problems = json.loads(found["problems"].tobytes())
+    return Survey(
+        found["hashes"],
+        [None if p is None else Probe(*p) for p in probes],
+        {int(k): v for k, v in problems.items()},
+    )

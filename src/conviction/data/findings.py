@@ -1,0 +1,270 @@
+"""What a finding is, and the checks that look at one image, class or header at a time."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import PurePosixPath
+from typing import Any, Literal
+
+import numpy as np
+
+from conviction.data.image_set import ImageSet
+
+Severity = Literal["serious", "warning", "note"]
+
+# A picture whose values all lie within so few of 256 levels shows nothing.
+BLANK_RANGE = 8
+# Below this, validation and test hold a handful of images a class, and a network that starts from nothing
+# learns little.
+FEW_PER_CLASS = 50
+# From here on a network gains by favouring the larger class; from ten times, accuracy alone misleads.
+IMBALANCE_NOTE, IMBALANCE_WARNING = 3.0, 10.0
+# Stretching a picture by more than this changes shapes visibly.
+STRETCH = 1.25
+# data.json lists no more groups of one finding than this; the manifest lists all.
+LISTED_GROUPS = 100
+_NAMED_BY = {
+    "JPEG": (".jpg", ".jpeg"),
+    "MPO": (".jpg", ".jpeg"),
+    "PNG": (".png",),
+    "GIF": (".gif",),
+    "BMP": (".bmp",),
+    "WEBP": (".webp",),
+    "TIFF": (".tif", ".tiff"),
+}
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One thing that the audit found.
+
+    Attributes:
+        kind: A stable name, such as ``leak``.
+        severity: "serious" makes a test accuracy doubtful; "warning" costs accuracy; "note" is good to know.
+        sentence: What was found, with numbers.
+        advice: What to do.
+        count: How many images are concerned.
+        groups: Indices of images that show it; images of one group belong together.
+        names: Of files that have no pixels.
+        leave_out: Indices of the images that a manifest suggests to leave out.
+    """
+
+    kind: str
+    severity: Severity
+    sentence: str
+    advice: str
+    count: int
+    groups: tuple[tuple[int, ...], ...] = ()
+    names: tuple[str, ...] = ()
+    leave_out: tuple[int, ...] = ()
+
+    def to_json(self, images: ImageSet) -> dict[str, Any]:
+        """Plain values for ``data.json`` and ``inspect --json``."""
+        return {
+            "kind": self.kind,
+            "severity": self.severity,
+            "sentence": self.sentence,
+            "advice": self.advice,
+            "count": self.count,
+            "groups": [[images.names[i] for i in g] for g in self.groups[:LISTED_GROUPS]],
+            "names": list(self.names[:LISTED_GROUPS]),
+        }
+
+
+def plural(n: int, word: str) -> str:
+    """``2 images``, ``1 image``."""
+    return f"{n:,} {word}{'' if n == 1 else 's'}"
+
+
+def unreadable(images: ImageSet) -> list[Finding]:
+    """Files that cannot be read."""
+    if not images.unreadable:
+        return []
+    first = images.unreadable[0]
+    return [
+        Finding(
+            "unreadable",
+            "warning",
+            f"{plural(len(images.unreadable), 'file')} cannot be read, the first because {first.reason}. "
+            f"{'It is' if len(images.unreadable) == 1 else 'They are'} left out.",
+            "Mend or remove them.",
+            len(images.unreadable),
+            names=tuple(u.name for u in images.unreadable),
+        )
+    ]
+
+
+def is_blank(images: ImageSet) -> np.ndarray:
+    """(n,) bool: pictures whose values all lie within ``BLANK_RANGE`` levels, in each channel."""
+    blank = np.empty(len(images), bool)
+    for start in range(0, len(images), 4096):  # in pieces, because the pixels may be larger than memory
+        flat = images.pixels[start : start + 4096].reshape(-1, int(np.prod(images.rule.shape)))
+        # Each channel by itself: a picture of one strong colour is blank too.
+        by_channel = flat.reshape(len(flat), -1, images.rule.channels)  # (n, h*w*c) -> (n, h*w, c)
+        spread = by_channel.max(axis=1).astype(int) - by_channel.min(axis=1)
+        blank[start : start + 4096] = spread.max(axis=1) <= BLANK_RANGE
+    return blank
+
+
+def blank_pictures(images: ImageSet, blank: np.ndarray) -> list[Finding]:
+    """Pictures that show nothing."""
+    which = np.flatnonzero(blank).tolist()
+    if not which:
+        return []
+    return [
+        Finding(
+            "blank",
+            "warning",
+            f"{plural(len(which), 'picture')} {'is' if len(which) == 1 else 'are'} blank: all values lie within "
+            f"{BLANK_RANGE} of 256 levels.",
+            "Nothing can be learned from a picture that shows nothing: leave them out.",
+            len(which),
+            tuple((i,) for i in which),
+            leave_out=tuple(which),
+        )
+    ]
+
+
+def misnamed(images: ImageSet, kept: np.ndarray) -> list[Finding]:
+    """Files whose content is not what their name says."""
+    wrong = [
+        i
+        for i, header in enumerate(images.headers)
+        if kept[i]
+        and PurePosixPath(images.names[i]).suffix.lower() not in _NAMED_BY.get(header.format, ())
+        and header.format
+    ]
+    if not wrong:
+        return []
+    first = wrong[0]
+    return [
+        Finding(
+            "misnamed",
+            "note",
+            f"{plural(len(wrong), 'file')} {'is' if len(wrong) == 1 else 'are'} of another kind than the name says: "
+            f"{images.names[first]} is {images.headers[first].format}.",
+            "They are read by their content and do no harm here; other programs may refuse them.",
+            len(wrong),
+            tuple((i,) for i in wrong),
+        )
+    ]
+
+
+def balance(images: ImageSet, kept: np.ndarray) -> list[Finding]:
+    """Classes of very different size, and classes of few images."""
+    found = []
+    learn = kept & (images.parts != "test")
+    counts = np.bincount(images.labels[learn], minlength=len(images.class_names))
+    present = np.flatnonzero(counts)
+    if not len(present):
+        return []
+    few, most = present[counts[present].argmin()], counts.argmax()
+    ratio = counts[most] / counts[few]
+    if ratio >= IMBALANCE_NOTE:
+        found.append(
+            Finding(
+                "imbalance",
+                "warning" if ratio >= IMBALANCE_WARNING else "note",
+                f"Class '{images.class_names[most]}' has {ratio:.1f} times as many images as "
+                f"'{images.class_names[few]}' ({counts[most]:,} and {counts[few]:,}). Always saying the largest class "
+                f"would be right for {counts[most] / counts.sum():.1%} of them.",
+                "Judge by the recall of every class and not by accuracy alone; more images of the small classes help "
+                "most.",
+                int(counts.sum()),
+            )
+        )
+    small = [i for i in present if counts[i] < FEW_PER_CLASS]
+    if small:
+        found.append(
+            Finding(
+                "few_images",
+                "warning",
+                f"{plural(len(small), 'class') if len(small) == 1 else f'{len(small)} classes'} "
+                f"{'has' if len(small) == 1 else 'have'} fewer than {FEW_PER_CLASS} images to learn from, "
+                f"'{images.class_names[few]}' has {counts[few]}.",
+                "Expect wide intervals, and a network that learns little: it starts from nothing. More images help "
+                "more than any key; augmentation helps some.",
+                int(counts[small].sum()),
+            )
+        )
+    return found
+
+
+def class_folders(images: ImageSet, kept: np.ndarray) -> list[Finding]:
+    """Parts of a source whose classes differ, matched by name."""
+    found = []
+    known = {
+        p: set(images.labels[kept & (images.parts == p)].tolist()) for p in ("train", "validation", "test")
+    }
+    for part in ("test", "validation"):
+        if not known[part] or not known["train"]:
+            continue
+        extra, missing = sorted(known[part] - known["train"]), sorted(known["train"] - known[part])
+        if not extra and not missing:
+            continue
+        said = [
+            f"{where} only: {', '.join(images.class_names[i] for i in which)}"
+            for where, which in ((part, extra), ("train", missing))
+            if which
+        ]
+        found.append(
+            Finding(
+                "class_folders",
+                "serious",
+                f"train and {part} have different classes ({'; '.join(said)}). They are matched by name.",
+                "Rename the folders so that the names match, or add what is missing; fit refuses this source.",
+                len(extra) + len(missing),
+            )
+        )
+    return found
+
+
+def shapes(images: ImageSet) -> list[Finding]:
+    """Sizes, modes and aspect ratios that differ."""
+    headers = images.headers
+    if not headers:
+        return []
+    found = []
+    sizes = {(h.width, h.height) for h in headers}
+    if len(sizes) > 1:
+        areas = sorted(sizes, key=lambda s: s[0] * s[1])
+        found.append(
+            Finding(
+                "sizes",
+                "note",
+                f"Pictures have {len(sizes):,} sizes, from {areas[0][0]}x{areas[0][1]} to "
+                f"{areas[-1][0]}x{areas[-1][1]} pixels; all become "
+                f"{images.rule.width}x{images.rule.height} (width x height).",
+                "If the size goes with the class, the network can learn the size: look at both.",
+                len(headers),
+            )
+        )
+    target = images.rule.width / images.rule.height
+    stretched = [
+        i for i, h in enumerate(headers) if not 1 / STRETCH <= h.width / h.height / target <= STRETCH
+    ]
+    if stretched:
+        found.append(
+            Finding(
+                "aspect_ratios",
+                "note",
+                f"{plural(len(stretched), 'picture')} {'is' if len(stretched) == 1 else 'are'} stretched by more than "
+                f"{STRETCH:g} to fit {images.rule.width}x{images.rule.height}.",
+                "Choose data.image_size=[height,width] nearer to the pictures, or crop them first.",
+                len(stretched),
+                tuple((i,) for i in stretched[:LISTED_GROUPS]),
+            )
+        )
+    modes = {h.mode for h in headers}
+    if len(modes) > 1:
+        counts = ", ".join(f"{sum(h.mode == m for h in headers):,} {m}" for m in sorted(modes))
+        found.append(
+            Finding(
+                "modes",
+                "note",
+                f"Pictures have {len(modes)} modes ({counts}); all become {images.rule.color_mode}.",
+                "If the mode goes with the class, the network can learn the mode.",
+                len(headers),
+            )
+        )
+    return found

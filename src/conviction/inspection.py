@@ -1,0 +1,84 @@
+"""``conviction inspect``: the audit alone, its manifest and its page."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from conviction.config import load_recipe
+from conviction.data import Audit, ImageSet, audit_images, load_source
+from conviction.errors import OutputError
+from conviction.report.page import render_inspection
+from conviction.runs import folder
+
+
+@dataclass(frozen=True)
+class Inspection:
+    """Images and what the audit found."""
+
+    images: ImageSet
+    audit: Audit
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain values for ``--json``."""
+        return {
+            "name": self.images.name,
+            "location": self.images.location,
+            "images": len(self.images),
+            "classes": dict(zip(self.images.class_names, self.images.counts(), strict=True)),
+            "unreadable": {u.name: u.reason for u in self.images.unreadable},
+            "findings": [f.to_json(self.images) for f in self.audit.findings],
+        }
+
+    def manifest(self) -> bytes:
+        """CSV of the images that are better left out: file, reason, class, part; a line for each reason."""
+        text = io.StringIO()
+        writer = csv.writer(text, lineterminator="\n")
+        writer.writerow(["file", "reason", "class", "part"])
+        for finding in self.audit.findings:
+            for i in finding.leave_out:
+                name = self.images.class_names[self.images.labels[i]]
+                writer.writerow([self.images.names[i], finding.kind, name, self.images.parts[i]])
+        # Names of files need not be valid Unicode, and must come back as they are.
+        return text.getvalue().encode("utf-8", "surrogateescape")
+
+
+def inspect(
+    source: str | Path,
+    overrides: Sequence[str] | Mapping[str, Any] = (),
+    *,
+    config: str | Path | None = None,
+    data_dir: str | Path | None = None,
+    out: str | Path | None = None,
+    html: str | Path | None = None,
+) -> Inspection:
+    """Audits a source without training: copies, leaks, contradictory labels, broken and blank pictures, balance.
+
+    Args:
+        source: As for ``fit``.
+        overrides: Keys of the specification, for example ``data.group``.
+        config: A YAML specification.
+        data_dir: Where named sets are looked for first.
+        out: Where to write the manifest, a CSV that ``fit --exclude`` takes.
+        html: Where to write the page with pictures.
+
+    Raises:
+        RequestError: The source or a key cannot be used, or an output exists and is a folder.
+        StorageError: An output cannot be written.
+    """
+    for path in (out, html):
+        if path is not None and (Path(path).is_dir() or not Path(path).parent.is_dir()):
+            raise OutputError(f"{path}: expected the name of a file in a folder that exists.")
+    spec = load_recipe(overrides, config)
+    images = load_source(source, spec.data, data_dir)
+    found = Inspection(images, audit_images(images, spec.data))
+    if out is not None:
+        with folder.replacing(Path(out)) as beside:
+            beside.write_bytes(found.manifest())
+    if html is not None:
+        folder.write_text(Path(html), render_inspection(images, found.audit.findings))
+    return found
