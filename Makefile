@@ -4,7 +4,7 @@
 VENV ?= .venv
 BIN = $(VENV)/bin
 
-.PHONY: help demo test test-full check lint types constraints bench bench-lab clean
+.PHONY: help demo test test-full check lint types constraints bench bench-lab bench-data bench-fuzz clean
 
 help:
 	@sed -n 's/^# //p' Makefile
@@ -35,10 +35,16 @@ types: $(VENV)/.installed-dev
 
 check: lint types test-full
 
-bench: bench-lab
+bench: bench-lab bench-data
 
 bench-lab: $(VENV)/.installed-dev
 	$(BIN)/python benchmarks/lab.py
+
+bench-data: $(VENV)/.installed-dev
+	$(BIN)/python benchmarks/data.py
+
+bench-fuzz: $(VENV)/.installed-dev
+	$(BIN)/python benchmarks/fuzz.py
 
 # The newest versions that fit together, for every supported Python and platform.
 constraints: $(VENV)/.installed-dev

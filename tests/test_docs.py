@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shlex
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -23,7 +24,7 @@ ALL_PAGES = [
     "CHANGELOG.md",
     *(f"docs/{p.name}" for p in (ROOT / "docs").glob("*.md")),
 ]
-COMMANDS = {"fit", "summary", "predict", "runs", "doctor"}
+COMMANDS = {"fit", "inspect", "cache", "summary", "predict", "runs", "doctor"}
 
 
 def blocks(page: str) -> Iterator[tuple[str, str]]:
@@ -46,7 +47,7 @@ def desk(tmp_path: Path) -> Path:
 def shell(desk: Path, line: str) -> None:
     assert line.startswith("conviction "), f"{line!r} is neither run nor known not to be"
     done = subprocess.run(
-        [sys.executable, "-m", *line.split()],
+        [sys.executable, "-m", *shlex.split(line)],
         cwd=desk,
         env=environment(desk / "home"),
         capture_output=True,
