@@ -226,8 +226,7 @@ def _train(path: Path, ready: _Prepared, show: Show) -> tuple[Training, int | No
         assert recipe.training.threads is not None  # _resolve has settled it
         prepare(recipe.training.threads)
         model = build(recipe.model, images.rule.shape, classes, recipe.training.seed)
-        mixed = recipe.augmentation.mixup > 0
-        compile_model(model, recipe.training, classes, mixed_targets=mixed)
+        compile_model(model, recipe.training, classes, mixed_targets=recipe.augmentation.mixup > 0)
         show.training_starts(recipe.training.epochs)
         training = train(
             model,
@@ -240,8 +239,6 @@ def _train(path: Path, ready: _Prepared, show: Show) -> tuple[Training, int | No
             watcher=_Keeper(path, show),
             stop=stop,
         )
-        if mixed:
-            compile_model(model, recipe.training, classes)
         folder.write_model(path / folder.MODEL, model, images.class_names, images.rule)
     return training, stop.signal_number
 

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import ndimage
 
+from conviction.backend import import_keras
 from conviction.config import AugmentationSpec, TrainingSpec, load_recipe
 from conviction.data import encode_labels
 from conviction.model import build, compile_model
@@ -209,6 +212,19 @@ def test_accuracy_of_two_classes_under_mixup_counts_the_likelier_class() -> None
     history, _ = trained(2, AugmentationSpec(mixup=0.2))
     assert history[-1].accuracy > 0.8
     assert history[-1].val_accuracy > 0.8
+
+
+def test_a_model_trained_with_mixup_is_saved_whole_and_needs_keras_alone(tmp_path: Path) -> None:
+    keras = import_keras()
+    spec = TrainingSpec(batch_size=10)
+    model = build(load_recipe(["model.filters=[4]", "model.dense=[8]"]).model, (12, 12, 1), 2, 0)
+    compile_model(model, spec, 2, mixed_targets=True)
+    targets = np.full((10, 1), 0.7, np.float32)
+    said = model.train_on_batch(np.zeros((10, 12, 12, 1), np.uint8), targets, return_dict=True)
+    assert said["accuracy"] in (0.0, 1.0)
+    model.save(tmp_path / "m.keras")
+    again = keras.models.load_model(tmp_path / "m.keras", safe_mode=True)
+    assert int(again.optimizer.iterations) == 1
 
 
 def test_the_report_shows_each_operation_and_all_together() -> None:

@@ -121,11 +121,18 @@ def _leak(images: ImageSet, looks: np.ndarray, own: np.ndarray, out: np.ndarray)
                     "not unseen, and accuracy on it is too good.",
                     "data.on_leak=drop leaves these images out of training; the manifest lists them.",
                     len(leaked),
-                    tuple(groups),
+                    tuple(_in_turn(g, images.parts == higher) for g in groups),
                     leave_out=leaked,
                 )
             )
     return found
+
+
+def _in_turn(group: tuple[int, ...], held: np.ndarray) -> tuple[int, ...]:
+    """One of the part that must be unseen, one to learn from, and so on, so that the first few show both."""
+    first, second = [i for i in group if held[i]], [i for i in group if not held[i]]
+    turns = sorted([(k, 0, i) for k, i in enumerate(first)] + [(k, 1, i) for k, i in enumerate(second)])
+    return tuple(i for _, _, i in turns)
 
 
 def _conflicts(images: ImageSet, equal: np.ndarray, looks: np.ndarray, blank: np.ndarray) -> list[Finding]:

@@ -68,15 +68,19 @@ def compile_model(
     """Compiles with the optimizer, its rate, the loss that goes with the labels, and accuracy.
 
     ``mixed_targets`` (mixup) makes the accuracy of two classes count the likelier class of a target such as 0.7:
-    Keras compares with 0.7 itself, to which no answer is equal. Such a metric is not saved with the model, so
-    compile again without it before saving.
+    Keras compares with 0.7 itself, to which no answer is equal.
     """
     keras = import_keras()
     accuracy: Any = "accuracy"
     if mixed_targets and classes == 2:
-        accuracy = keras.metrics.MeanMetricWrapper(
-            lambda y, p: keras.ops.cast(keras.ops.equal(y > 0.5, p > 0.5), "float32"), name="accuracy"
-        )
+        # Keras's own metric with rounded targets, so that the saved model needs nothing of this package.
+        accuracy = keras.metrics.BinaryAccuracy(name="accuracy")
+        update = accuracy.update_state
+
+        def update_state(y: Any, p: Any, sample_weight: Any = None) -> Any:
+            return update(keras.ops.cast(y > 0.5, "float32"), p, sample_weight=sample_weight)
+
+        accuracy.update_state = update_state
     optimizer = keras.optimizers.get(
         {"class_name": spec.optimizer, "config": {"learning_rate": spec.learning_rate}}
     )

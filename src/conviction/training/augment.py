@@ -19,6 +19,8 @@ OPERATIONS = ("flip", "shift", "rotate", "zoom", "brightness", "contrast", "cuto
 # Float copies are made of about this many values at a time: they stay in the cache, and no batch of large
 # images exists as floats as a whole.
 _GROUP = 2**16
+# Resampling holds eight such copies at once.
+_RESAMPLED_GROUP = 2**14
 # Johnk's method divides by the parameter; below this every draw is 0 or 1 anyway.
 _LEAST_BETA = 1e-6
 
@@ -204,7 +206,7 @@ def resample(pixels: np.ndarray, matrices: np.ndarray, offsets: np.ndarray) -> n
     _, height, width, channels = pixels.shape
     out = np.empty_like(pixels)
     stride = width + 1  # of a plane with one more row and column, so that every pixel has all neighbours
-    for group in _groups(len(pixels), height * width):
+    for group in _groups(len(pixels), height * width, _RESAMPLED_GROUP):
         y, x = _places(matrices[group], offsets[group], height, width)
         top, left = y.astype(np.intp), x.astype(np.intp)
         y -= top  # from here on the weights of the lower and of the right neighbours
@@ -314,8 +316,8 @@ def _to_uint8(values: np.ndarray) -> np.ndarray:
     return np.clip(values, 0, 255, out=values).astype(np.uint8)
 
 
-def _groups(n: int, values: int) -> Iterator[slice]:
+def _groups(n: int, values: int, most: int = _GROUP) -> Iterator[slice]:
     """Cuts n images of so many values each into runs that fit the cache."""
-    size = max(1, _GROUP // values)
+    size = max(1, most // values)
     for start in range(0, n, size):
         yield slice(start, start + size)
