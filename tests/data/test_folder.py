@@ -104,7 +104,7 @@ def test_broken_files_are_left_out_with_their_reasons(tmp_path: Path) -> None:
     assert "truncated" in reasons["bee/half.png"]
     # And what is left does not depend on what was left out.
     clean = load_source(builders.write_tree(tmp_path / "clean", builders.files()))
-    assert images.hashes.tolist() == clean.hashes.tolist()
+    assert sorted(images.hashes.tolist()) == sorted(clean.hashes.tolist())
 
 
 def test_a_class_without_a_readable_picture_is_refused(tmp_path: Path) -> None:

@@ -81,11 +81,12 @@ class DataSpec(Strict):
 class AugmentationSpec(Strict):
     """How training images are varied, anew in every epoch; nothing but training sees it.
 
-    ``flip`` mirrors along each of its axes with probability 1/2. ``shift`` moves by up to this share of the sides, ``rotate`` by up
-    to this many degrees, ``zoom`` by a factor of up to 1 ± this. ``brightness`` adds up to ± this share of
-    white, ``contrast`` multiplies the distance from the image's mean by up to 1 ± this. ``cutout`` erases a
-    square of this share of the shorter side (DeVries and Taylor, 2017). ``mixup`` is the parameter of the
-    Beta distribution by which two images and their targets are mixed (Zhang et al., 2018). 0 is none.
+    ``flip`` mirrors along each of its axes with probability 1/2. ``shift`` moves by up to this share of the
+    sides, ``rotate`` by up to this many degrees, ``zoom`` by a factor of up to 1 ± this. ``brightness`` adds
+    up to ± this share of white, ``contrast`` multiplies the distance from the image's mean by up to 1 ± this.
+    ``cutout`` fills a square of this share of the shorter side with the mean colour (DeVries and Taylor,
+    2017). ``mixup`` is the parameter of the Beta distribution by which two images and their targets are mixed
+    (Zhang et al., 2018). 0 is none.
     """
 
     flip: Literal["none", "horizontal", "vertical", "both"] = "none"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
@@ -14,7 +15,23 @@ from conviction.data.image_set import ImageSet, array_hashes
 from conviction.data.pictures import THUMB
 from conviction.data.pixels import to_uint8, value_range, with_channels
 from conviction.data.size import auto_size, size_sentence
-from conviction.errors import SourceError
+from conviction.errors import SourceError, StorageError
+
+
+def require_memory(size: int, where: str) -> None:
+    """Refuses what is declared larger than the memory of this machine, before any of it is read.
+
+    Raises:
+        StorageError: It cannot fit.
+    """
+    try:
+        available = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    except (AttributeError, ValueError, OSError):  # Windows, and systems that do not say
+        return
+    if size > available:
+        raise StorageError(
+            f"{where}: its arrays take {size / 1e9:,.1f} GB, more than this machine has memory."
+        )
 
 
 @dataclass(frozen=True)
@@ -37,6 +54,11 @@ def load_arrays(source: Arrays, spec: DataSpec) -> ImageSet:
             labels that are not whole numbers from 0, or classes that training does not have.
     """
     where = source.location
+    for part, (x, y) in source.parts.items():
+        if x.ndim and 0 in x.shape[1:]:
+            raise SourceError(f"{where}: {_x(part)} holds images without pixels; its shape is {x.shape}.")
+        if y.ndim == 0:
+            raise SourceError(f"{where}: expected one label per image in {_y(part)}; got a single value.")
     images = {p: with_channels(x, f"{where}: {_x(p)}") for p, (x, _) in source.parts.items()}
     shapes = {x.shape[1:] for x in images.values()}
     if len(shapes) > 1:
@@ -149,7 +171,7 @@ def _flat(y: np.ndarray, where: str) -> np.ndarray:
     if y.dtype.kind == "U":
         return y
     if y.dtype.kind == "f" and np.isfinite(y).all() and (y == np.rint(y)).all():
-        y = y.astype(np.int64)
+        y = y.astype(np.int64) if np.abs(y).max(initial=0) < 2**62 else y
     if y.dtype.kind not in "iu":
         raise SourceError(f"{where}: expected whole numbers or text as labels; got {y.dtype} values.")
     if y.min() < 0:

@@ -13,6 +13,7 @@ import os
 import shutil
 import tempfile
 import time
+import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -98,9 +99,11 @@ class Writer:
             (folder / name).open("wb", buffering=0) for name in (_PIXELS, _THUMBS)
         ]
         self._shapes: list[tuple[int, ...]] = [(), ()]
+        self._thumb_sums: list[int] = []
 
     def append(self, pixels: np.ndarray, thumbs: np.ndarray) -> None:
         """Adds rows."""
+        self._thumb_sums += [zlib.crc32(row.tobytes()) for row in thumbs]
         for i, rows in enumerate((pixels, thumbs)):
             self._shapes[i] = rows.shape[1:]
             view = memoryview(np.ascontiguousarray(rows).tobytes())
@@ -110,7 +113,12 @@ class Writer:
     def finish(self, key: str, name: str, hashes: np.ndarray, pixel_hashes: np.ndarray) -> None:
         """Makes the entry visible, and older ones give way if the cache has become too large."""
         self.close()
-        np.savez(self.folder / _INDEX, hashes=hashes, pixel_hashes=pixel_hashes)
+        np.savez(
+            self.folder / _INDEX,
+            hashes=hashes,
+            pixel_hashes=pixel_hashes,
+            thumb_sums=np.array(self._thumb_sums, np.uint32),
+        )
         about = {
             "name": name,
             "pixels": [len(hashes), *self._shapes[0]],
@@ -118,14 +126,15 @@ class Writer:
         }
         (self.folder / _ABOUT).write_text(json.dumps(about), encoding="utf-8")
         place = cache_root() / "pixels" / key
-        with contextlib.suppress(OSError):
-            shutil.rmtree(place)  # an entry under this key that was found damaged
-        try:
-            self.folder.rename(place)
-        except OSError:
-            if not place.is_dir():  # else another process was first, with the same rows
-                raise
-            shutil.rmtree(self.folder, ignore_errors=True)
+        # Another process may have been first, with the same rows, and be about to open them: they stay.
+        if open_entry(key) is None:
+            with contextlib.suppress(OSError):
+                shutil.rmtree(place)  # damaged
+            try:
+                self.folder.rename(place)
+            except OSError:
+                if not place.is_dir():  # else another was first after all
+                    raise
         _evict(keep=place)
 
     def close(self) -> None:
@@ -167,17 +176,22 @@ def open_entry(key: str) -> Decoded | None:
     place = cache_root() / "pixels" / key
     try:
         about = json.loads((place / _ABOUT).read_text(encoding="utf-8"))
-        with np.load(place / _INDEX, allow_pickle=False) as index:
-            hashes, pixel_hashes = index["hashes"], index["pixel_hashes"]
+        # Opened here, because NumPy leaves a file open that is no whole zip.
+        with (place / _INDEX).open("rb") as file, np.load(file, allow_pickle=False) as index:
+            hashes, pixel_hashes, thumb_sums = (
+                index[name] for name in ("hashes", "pixel_hashes", "thumb_sums")
+            )
         pixels = _mapped(place / _PIXELS, about["pixels"])
         thumbs = _mapped(place / _THUMBS, about["thumbs"])
-        if not len(hashes) == len(pixel_hashes) == len(pixels) == len(thumbs):
+        if not len(hashes) == len(pixel_hashes) == len(thumb_sums) == len(pixels) == len(thumbs):
             return None
     # A torn file is as good as none: zipfile, NumPy and json each say it in their own way.
     except Exception:
         return None
     for row in np.unique(np.linspace(0, len(pixels) - 1, CHECKED_ROWS).astype(int)):
         if content_hash(pixels[row].tobytes()) != pixel_hashes[row].tobytes():
+            return None
+        if zlib.crc32(thumbs[row].tobytes()) != thumb_sums[row]:
             return None
     with contextlib.suppress(OSError):
         os.utime(place)
@@ -206,7 +220,8 @@ def save_note(kind: str, key: str, **arrays: np.ndarray) -> None:
 def load_note(kind: str, key: str) -> dict[str, np.ndarray] | None:
     """What ``save_note`` kept, None if there is nothing or it is damaged."""
     try:
-        with np.load(cache_root() / kind / f"{key}.npz", allow_pickle=False) as found:
+        path = cache_root() / kind / f"{key}.npz"
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as found:
             return {name: found[name] for name in found.files}
     except Exception:  # as in open_entry
         return None
@@ -222,7 +237,7 @@ def entries() -> list[Entry]:
             found.append(
                 Entry(place.name, about["name"], tuple(about["pixels"]), size, place.stat().st_mtime)
             )
-        except (OSError, ValueError, KeyError):
+        except (OSError, ValueError, KeyError, TypeError):
             continue  # gone in the meantime, or damaged, and then written anew when it is wanted
     return sorted(found, key=lambda e: -e.last_used)
 

@@ -7,8 +7,10 @@ thing in training, in evaluation and behind an export.
 from __future__ import annotations
 
 import io
+import logging
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Annotated, Literal
 
@@ -19,8 +21,14 @@ from pydantic import Field
 
 from conviction.config.model import Strict
 
+# Pillow logs what it then raises; without a handler that would go to standard error.
+logging.getLogger("PIL").addHandler(logging.NullHandler())
+
 FORMATS = ("JPEG", "PNG", "GIF", "BMP", "WEBP", "TIFF")
 SUFFIXES = (".jpg", ".jpeg", ".png", ".gif", ".bmp", ".webp", ".tif", ".tiff")
+
+# Each scan of a JPEG goes over all pixels, and a file of some kilobytes can hold thousands. 20 scans are usual at most.
+MAX_SCANNED_PIXELS = 4_000_000_000
 
 # A decoded RGB picture of this size takes 600 MB. Declared sizes beyond it are refused unread.
 MAX_PIXELS = 200_000_000
@@ -98,9 +106,7 @@ def _open(content: bytes) -> Image.Image:
     if not content:
         raise UnreadableImageError("the file is empty")
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", Image.DecompressionBombWarning)
-            picture = Image.open(io.BytesIO(content), formats=FORMATS)
+        picture = Image.open(io.BytesIO(content), formats=FORMATS)
     except UnidentifiedImageError:
         raise UnreadableImageError("its content is not a JPEG, PNG, GIF, BMP, WebP or TIFF picture") from None
     except Image.DecompressionBombError:
@@ -111,7 +117,21 @@ def _open(content: bytes) -> Image.Image:
         raise UnreadableImageError(
             f"it declares {picture.width}x{picture.height} pixels; at most {MAX_PIXELS:,} are accepted"
         )
+    if picture.format == "JPEG" and _scanned(content, picture.width * picture.height) > MAX_SCANNED_PIXELS:
+        raise UnreadableImageError("it has more scans than are accepted for its size")
     return picture
+
+
+def _scanned(content: bytes, pixels: int) -> int:
+    return content.count(b"\xff\xda") * pixels
+
+
+@contextmanager
+def _no_warnings() -> Iterator[None]:
+    """Pillow warns of broken EXIF and the like; what cannot be read is listed, and what can be is good."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        yield
 
 
 def probe(content: bytes) -> Probe:
@@ -124,6 +144,11 @@ def probe(content: bytes) -> Probe:
     if header is not None:
         height, width, gray = header
         return Probe(width, height, not gray, "L" if gray else "RGB", "JPEG")
+    with _no_warnings():
+        return _probe(content)
+
+
+def _probe(content: bytes) -> Probe:
     picture = _open(content)
     try:
         sideways = picture.getexif().get(_ORIENTATION) in _SIDEWAYS
@@ -166,6 +191,11 @@ def decode_each(content: bytes, rules: Sequence[DecodingRule]) -> list[np.ndarra
             return _decode_plain_jpeg(content, header, rules)
         except (ValueError, RuntimeError):
             pass  # Pillow decides what can be read
+    with _no_warnings():
+        return _decode_by_pillow(content, rules)
+
+
+def _decode_by_pillow(content: bytes, rules: Sequence[DecodingRule]) -> list[np.ndarray]:
     loaded: dict[int, Image.Image] = {}
     out = []
     for rule in rules:
@@ -197,6 +227,8 @@ def _plain_jpeg(content: bytes) -> tuple[int, int, bool] | None:
     except (ValueError, RuntimeError):
         return None
     if space not in ("Gray", "YCbCr", "RGB") or not 0 < height * width <= MAX_PIXELS:
+        return None
+    if _scanned(content, height * width) > MAX_SCANNED_PIXELS:
         return None
     return height, width, space == "Gray"
 
@@ -262,10 +294,15 @@ def _to_8_bit(picture: Image.Image, stored_range: tuple[float, float] | None) ->
     if picture.mode != "I" and not picture.mode.startswith("I;16"):
         return picture
     low, high = stored_range or (0.0, 65535.0)
-    values = np.asarray(picture).astype(np.float64)
+    values = np.asarray(picture)
     if stored_range is None and (values.min() < 0 or values.max() > 65535):
         raise UnreadableImageError("it holds 32-bit pixels; save it with 8 or 16 bits")
-    return Image.fromarray(scale_to_uint8(np.clip(values, low, high), low, high))
+    out = np.empty(values.shape, np.uint8)
+    for at in range(0, len(values), 256):  # in bands: as floats, the largest would take gigabytes
+        out[at : at + 256] = scale_to_uint8(
+            np.clip(values[at : at + 256].astype(np.float64), low, high), low, high
+        )
+    return Image.fromarray(out)
 
 
 def scale_to_uint8(values: np.ndarray, low: float, high: float) -> np.ndarray:

@@ -37,8 +37,10 @@ def load_decoded(
         not be written).
 
     Raises:
+        RequestError: ``CONVICTION_CACHE_GB`` is no number above 0.
         StorageError: The cache cannot be written, and the pixels are too many for memory.
     """
+    cache.limit_bytes()  # refused before any work, and whether or not the cache will have to grow
     listing = cache.key_of("listing", tree.location.resolve(), [(n, tree.stamps.get(n)) for n in names])
     survey = _saved_survey(listing)
     if survey is not None:

@@ -118,6 +118,9 @@ def _common_depth(paths: list[list[str]]) -> int:
         tops = {parts[depth] for parts in paths}
         deeper = any(len(parts) - depth > 2 or parts[-1] == LABELS_FILE for parts in paths)
         only = next(iter(tops), "")
+        # An archive may hold a file and a folder of one name.
+        if any(len(parts) == depth + 1 for parts in paths):
+            return depth
         if len(tops) != 1 or not deeper or only.lower() in _PART_NAMES or only == LABELS_FILE:
             return depth
         depth += 1

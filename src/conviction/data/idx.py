@@ -14,7 +14,7 @@ from pathlib import Path
 
 import numpy as np
 
-from conviction.data.arrays import Arrays
+from conviction.data.arrays import Arrays, require_memory
 from conviction.errors import SourceError
 
 _TYPES = {0x08: ">u1", 0x09: ">i1", 0x0B: ">i2", 0x0C: ">i4", 0x0D: ">f4", 0x0E: ">f8"}
@@ -76,6 +76,8 @@ def read_idx(path: Path) -> np.ndarray:
             shape = struct.unpack(f">{magic[3]}I", header)
             dtype = np.dtype(_TYPES[magic[2]])
             expected = math.prod(shape) * dtype.itemsize
+            if path.suffix == ".gz" or expected <= path.stat().st_size:
+                require_memory(expected, str(path))
             # Reading one byte more than declared shows a file that is longer than it says.
             content = _read_at_most(file, expected + 1)
     except (OSError, EOFError, zlib.error) as failure:
@@ -83,7 +85,10 @@ def read_idx(path: Path) -> np.ndarray:
     if len(content) != expected:
         got = f"{len(content):,}" if len(content) < expected else "more"
         raise SourceError(f"{path}: its header declares {shape}, {expected:,} bytes; got {got}.")
-    array = np.frombuffer(content, dtype).reshape(shape)
+    try:
+        array = np.frombuffer(content, dtype).reshape(shape)
+    except ValueError as failure:  # more dimensions than NumPy has
+        raise SourceError(f"{path}: its header declares {len(shape)} dimensions ({failure}).") from None
     return array.astype(dtype.newbyteorder("="), copy=False)
 
 

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import zipfile
-import zlib
 from pathlib import Path
+from zipfile import ZIP_DEFLATED, ZIP_STORED
 
 import numpy as np
 
-from conviction.data.arrays import Arrays
+from conviction.data.arrays import Arrays, require_memory
 from conviction.errors import SourceError, StorageError
 
 _PARTS = {"train": "train", "validation": "validation", "val": "validation", "test": "test"}
@@ -29,9 +28,13 @@ def read_npz(path: Path) -> Arrays:
                 raise SourceError(f"{path}: expected an npz archive; this is a single .npy array.")
             with archive:
                 names = set(archive.files)
-                class_names = [str(c) for c in archive[CLASS_NAMES]] if CLASS_NAMES in names else None
-                parts = {p: (archive[x], archive[y]) for p, x, y in _pairs(path, names)}
-    except SourceError:
+                pairs = _pairs(path, names)
+                _check_members(archive, path)
+                class_names = None
+                if CLASS_NAMES in names:
+                    class_names = [str(c) for c in np.atleast_1d(_array(archive, CLASS_NAMES))]
+                parts = {p: (_array(archive, x), _array(archive, y)) for p, x, y in pairs}
+    except (SourceError, StorageError, PermissionError):
         raise
     except ValueError as failure:
         if "pickle" in str(failure).lower() or "object" in str(failure).lower():
@@ -42,9 +45,24 @@ def read_npz(path: Path) -> Arrays:
         raise SourceError(f"{path}: not a readable npz file ({failure}).") from None
     except MemoryError:
         raise StorageError(f"{path}: its arrays do not fit into memory.") from None
-    except (OSError, EOFError, KeyError, zipfile.BadZipFile, zlib.error) as failure:
-        raise SourceError(f"{path}: not a readable npz file ({failure}).") from None
+    except Exception as failure:  # zipfile and numpy raise whatever a broken header leads to
+        raise SourceError(f"{path}: not a readable npz file ({' '.join(str(failure).split())}).") from None
     return Arrays(path.stem, str(path), parts, class_names)
+
+
+def _check_members(archive: np.lib.npyio.NpzFile, path: Path) -> None:
+    members = archive.zip.infolist() if archive.zip else []
+    # ``zipfile`` bounds what it unpacks for these methods alone, and NumPy writes no other.
+    if any(i.compress_type not in (ZIP_STORED, ZIP_DEFLATED) for i in members):
+        raise SourceError(f"{path}: it is compressed by a method that NumPy does not use.")
+    require_memory(sum(i.file_size for i in members), str(path))
+
+
+def _array(archive: np.lib.npyio.NpzFile, name: str) -> np.ndarray:
+    found = archive[name]
+    if not isinstance(found, np.ndarray):  # a member that is no array comes as bytes
+        raise ValueError(f"{name} is no array")
+    return found
 
 
 def _pairs(path: Path, names: set[str]) -> list[tuple[str, str, str]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import bz2
 import lzma
 import os
 import stat
@@ -10,14 +11,17 @@ import tarfile
 import zipfile
 import zlib
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
+from typing import Self
 
 from conviction.errors import SourceError
 
 # The largest picture file that is read; a 16-bit RGB TIFF of 40 megapixels has 240 MB.
 MAX_FILE_BYTES = 256 * 2**20
+# An extended header of a tar holds a name and some attributes.
+MAX_HEADER_BYTES = 2**20
 ZIP_SUFFIXES = (".zip",)
 TAR_SUFFIXES = (".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tbz2", ".tar.xz", ".txz")
 
@@ -28,13 +32,16 @@ class UnreadableFileError(Exception):
 
 @dataclass(frozen=True)
 class Slice:
-    """Where the bytes of a zip member lie: ``packed`` bytes after the local header at ``offset``."""
+    """Where the bytes of a zip member lie and how they are compressed.
+
+    ``packed`` bytes after the local header at ``offset``; ``method`` as ``zipfile`` numbers them.
+    """
 
     archive: str
     offset: int
     packed: int
     size: int
-    deflated: bool
+    method: int
     crc: int
 
 
@@ -90,6 +97,8 @@ def fetch(place: Place) -> bytes:
         return _unpack(place) if isinstance(place, Slice) else _read_file(place)
     except OSError as failure:
         raise UnreadableFileError(failure.strerror or str(failure)) from None
+    except (ValueError, OverflowError) as failure:  # an offset that no file has
+        raise UnreadableFileError(f"damaged in the archive: {failure}") from None
 
 
 def _read_file(path: str) -> bytes:
@@ -112,7 +121,7 @@ _LOCAL_HEADER = struct.Struct("<4s22xHH")
 
 
 def _unpack(part: Slice) -> bytes:
-    """A stored or deflated zip member, by its place alone: ``zipfile`` needs ten times as long for small files."""
+    """A zip member by its place alone: ``zipfile`` needs ten times as long for small files."""
     with open(part.archive, "rb", buffering=0) as file:
         # A name and an extra field of usual length come with the first read.
         file.seek(part.offset)
@@ -127,16 +136,35 @@ def _unpack(part: Slice) -> bytes:
     content = head[start : start + part.packed]
     if len(content) < part.packed:
         raise UnreadableFileError("damaged in the archive: it is cut short")
-    if part.deflated:
-        inflate = zlib.decompressobj(-zlib.MAX_WBITS)
-        try:
-            # No more than was declared: a bomb that lies about its size ends in an error here.
-            content = inflate.decompress(content, part.size + 1)
-        except zlib.error as failure:
-            raise UnreadableFileError(f"damaged in the archive: {failure}") from None
+    content = _inflate(content, part)
     if len(content) != part.size or zlib.crc32(content) != part.crc:
         raise UnreadableFileError("damaged in the archive: its size or CRC-32 is not what it declares")
     return content
+
+
+def _inflate(content: bytes, part: Slice) -> bytes:
+    """No more than was declared: a bomb that lies about its size ends in an error after this."""
+    try:
+        if part.method == zipfile.ZIP_STORED:
+            return content
+        if part.method == zipfile.ZIP_DEFLATED:
+            return zlib.decompressobj(-zlib.MAX_WBITS).decompress(content, part.size + 1)
+        if part.method == zipfile.ZIP_BZIP2:
+            return _all(bz2.BZ2Decompressor(), content, part.size + 1)
+        if part.method == zipfile.ZIP_LZMA:
+            # A zip has two bytes of version and two of length before the five of properties, and no size.
+            unpack = lzma.LZMADecompressor(lzma.FORMAT_ALONE, memlimit=MAX_FILE_BYTES)
+            return _all(unpack, content[4:9] + b"\xff" * 8 + content[9:], part.size + 1)
+    except (zlib.error, lzma.LZMAError, OSError, ValueError, EOFError) as failure:
+        raise UnreadableFileError(f"damaged in the archive: {failure}") from None
+    raise UnreadableFileError(f"it is compressed in the archive by a method that is not read ({part.method})")
+
+
+def _all(unpack: bz2.BZ2Decompressor | lzma.LZMADecompressor, content: bytes, limit: int) -> bytes:
+    out = unpack.decompress(content, limit)
+    while len(out) < limit and not unpack.eof and (more := unpack.decompress(b"", limit - len(out))):
+        out += more
+    return out
 
 
 def is_archive(path: Path) -> bool:
@@ -151,20 +179,41 @@ def open_tree(path: Path) -> Iterator[Tree]:
     Raises:
         SourceError: It is not a readable archive, or one of its names leads out of it.
     """
-    if path.is_dir():
-        yield _folder(path)
-    elif path.name.lower().endswith(ZIP_SUFFIXES):
-        try:
-            with zipfile.ZipFile(path) as archive:
-                yield _zip(path, archive)
-        except zipfile.BadZipFile as failure:
-            raise SourceError(f"{path}: not a readable zip archive ({failure}).") from None
-    else:
-        try:
-            with tarfile.open(path) as archive:
-                yield _tar(path, archive)
-        except (tarfile.TarError, EOFError, zlib.error, lzma.LZMAError) as failure:
-            raise SourceError(f"{path}: not a readable tar archive ({failure}).") from None
+    with ExitStack() as stack:
+        yield _folder(path) if path.is_dir() else _archive(path, stack)
+
+
+_EXTENDED = (
+    tarfile.XHDTYPE,
+    tarfile.XGLTYPE,
+    tarfile.SOLARIS_XHDTYPE,
+    tarfile.GNUTYPE_LONGNAME,
+    tarfile.GNUTYPE_LONGLINK,
+)
+
+
+class _Member(tarfile.TarInfo):
+    """Refuses what ``tarfile`` would read into memory whole, however long it is: the extended headers."""
+
+    @classmethod
+    def frombuf(cls, buf: bytes | bytearray, encoding: str, errors: str) -> Self:
+        found = super().frombuf(buf, encoding, errors)
+        if found.size < 0 or (found.type in _EXTENDED and found.size > MAX_HEADER_BYTES):
+            raise tarfile.ReadError(f"a header of {found.size:,} bytes")
+        return found
+
+
+def _archive(path: Path, stack: ExitStack) -> Tree:
+    kind = "zip" if path.name.lower().endswith(ZIP_SUFFIXES) else "tar"
+    try:
+        if kind == "zip":
+            return _zip(path, stack.enter_context(zipfile.ZipFile(path)))
+        return _tar(path, stack.enter_context(tarfile.open(path, tarinfo=_Member)))
+    except (SourceError, PermissionError):
+        raise
+    except Exception as failure:  # both modules raise whatever a broken header leads to
+        reason = " ".join(str(failure).split()) or type(failure).__name__
+        raise SourceError(f"{path}: not a readable {kind} archive ({reason}).") from None
 
 
 def _checked(size: int) -> None:
@@ -215,43 +264,42 @@ def _refuse_escape(location: Path, name: str) -> None:
     path = PurePosixPath(name.replace("\\", "/"))
     if path.is_absolute() or ".." in path.parts or (path.parts and path.parts[0].endswith(":")):
         raise SourceError(
-            f"{location}: the name '{name}' in it leads out of the archive. Such an archive is refused as "
+            f"{location}: the name {name!r} in it leads out of the archive. Such an archive is refused as "
             "a whole: make it anew from the folder that holds the images."
         )
 
 
 def _zip(location: Path, archive: zipfile.ZipFile) -> Tree:
     members: dict[str, zipfile.ZipInfo] = {}
-    for info in sorted(archive.infolist(), key=lambda i: i.header_offset):
+    infos = sorted(archive.infolist(), key=lambda i: i.header_offset)
+    overlapping = set()
+    for info, following in zip(infos, [*infos[1:], None], strict=True):
         _refuse_escape(location, info.filename)
-        if not info.is_dir():
+        if info.filename and not info.is_dir():
             members[PurePosixPath(info.filename).as_posix()] = info
+        end = info.header_offset + _LOCAL_HEADER.size + info.compress_size
+        if following is not None and end > following.header_offset:
+            overlapping.add(info)
 
     def place(name: str) -> Place:
         info = members[name]
         try:
             _checked(info.file_size)
+            _checked(info.compress_size)
         except UnreadableFileError as failure:
             return failure
         if info.flag_bits & 0x1:
             return UnreadableFileError("it is encrypted in the archive")
-        if info.compress_type in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
-            deflated = info.compress_type == zipfile.ZIP_DEFLATED
-            return Slice(
-                str(location), info.header_offset, info.compress_size, info.file_size, deflated, info.CRC
-            )
-        try:
-            with archive.open(info) as file:
-                return file.read(info.file_size + 1)
-        except (
-            zipfile.BadZipFile,
-            zlib.error,
-            EOFError,
-            NotImplementedError,
-            OSError,
-            lzma.LZMAError,
-        ) as failure:
-            return UnreadableFileError(f"damaged in the archive: {failure}")
+        if info in overlapping:  # as in bombs, in which thousands of members share the same bytes
+            return UnreadableFileError("damaged in the archive: it overlaps the next file in it")
+        return Slice(
+            str(location),
+            info.header_offset,
+            info.compress_size,
+            info.file_size,
+            info.compress_type,
+            info.CRC,
+        )
 
     sizes = {name: info.file_size for name, info in members.items()}
     return Tree(location, sizes, dict.fromkeys(sizes, _stamp(location.stat())), place)
@@ -272,7 +320,7 @@ def _tar(location: Path, archive: tarfile.TarFile) -> Tree:
             return file.read() if file else b""
         except UnreadableFileError as failure:
             return failure
-        except (tarfile.TarError, zlib.error, EOFError, OSError, lzma.LZMAError) as failure:
+        except Exception as failure:  # as in _archive
             return UnreadableFileError(f"damaged in the archive: {failure}")
 
     sizes = {name: info.size for name, info in members.items()}
