@@ -23,15 +23,16 @@ import numpy as np
 from platformdirs import user_cache_path
 
 from conviction.data.image_set import content_hash
-from conviction.errors import RequestError
+from conviction.errors import RequestError, StorageError
 
 CACHE_VARIABLE = "CONVICTION_CACHE"
 LIMIT_VARIABLE = "CONVICTION_CACHE_GB"
 DEFAULT_LIMIT_GB = 20.0
 # What is written changes its meaning with this number; older entries are then never read again.
 VERSION = "1"
-# Rows whose hash is checked when an entry is opened. Damage after a power failure comes in whole blocks of a
-# disk, so a sample that is spread evenly meets it.
+# Rows whose hash is checked when an entry is opened, spread evenly. Data lost in a power failure is usually a long
+# stretch, which such a sample meets if it is longer than 1/64 of the rows; a single damaged block of a large set it
+# does not.
 CHECKED_ROWS = 64
 # A folder that nobody has finished within this time belongs to a process that was killed.
 ABANDONED_SECONDS = 24 * 3600.0
@@ -246,14 +247,20 @@ def clear() -> int:
     """Removes everything; returns how many bytes that were.
 
     Raises:
-        OSError: A part cannot be removed.
+        StorageError: A part cannot be removed.
     """
     freed = 0
     for kind in ("pixels", "listings", "pairs"):
         folder = cache_root() / kind
         if folder.is_dir():
             freed += sum(p.stat().st_size for p in folder.rglob("*") if p.is_file())
-            shutil.rmtree(folder)
+            try:
+                shutil.rmtree(folder)
+            except OSError as failure:
+                raise StorageError(
+                    f"{folder}: cannot be removed ({failure.strerror}). If another run is writing to it, try again "
+                    "when it has ended."
+                ) from None
     return freed
 
 
