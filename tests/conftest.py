@@ -65,7 +65,7 @@ def run_cli(*arguments: str | Path, cwd: Path, home: Path, env: Mapping[str, str
         env=environment(home, env),
         capture_output=True,
         text=True,
-        timeout=300,
+        timeout=900,  # whole data sets on a busy machine
         check=False,
     )
     return Result(done.returncode, done.stdout, done.stderr)
