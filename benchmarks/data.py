@@ -148,6 +148,7 @@ def data_dir() -> Path:
 
 def compare(folder: Path, sources: dict[str, Path], size: int, turns: int) -> None:
     """First passes and later epochs of Keras and of ours, in turn."""
+    os.sync()  # writing the files to disk is not a part of reading them
     keras_first, keras_later = [], []
     first: dict[str, list[float]] = {name: [] for name in sources}
     later: dict[str, list[float]] = {name: [] for name in sources}
@@ -183,19 +184,19 @@ def cifar(work: Path, turns: int) -> None:
     compare(folder, {"ours, folder": folder, "ours, zip": work / "train.zip"}, 32, turns)
 
 
-def photos(work: Path, turns: int, count: int = 1000) -> None:
+def photos(work: Path, turns: int, grain: float, count: int = 1000) -> None:
     """Photographs of 12 megapixels: twenty different ones, each many times with a comment that differs."""
     from PIL import Image
     from sklearn.datasets import load_sample_images
 
-    print(f"\n{count} photographs of 4000x3000 to 64x64")
+    print(f"\n{count} photographs of 4000x3000 to 64x64, grain with standard deviation {grain} of 255")
     bases = []
     for i in range(20):
         image = Image.fromarray(load_sample_images().images[i % 2])
         grown = image.crop((4 * i, 3 * i, 560 + 2 * i, 420)).resize((4000, 3000), Image.Resampling.BICUBIC)
-        grain = np.random.default_rng(i).normal(0, 6, (3000, 4000, 1))
+        noise = np.random.default_rng(i).normal(0, grain, (3000, 4000, 1))
         out = io.BytesIO()
-        Image.fromarray(np.clip(np.asarray(grown) + grain, 0, 255).astype(np.uint8)).save(
+        Image.fromarray(np.clip(np.asarray(grown) + noise, 0, 255).astype(np.uint8)).save(
             out, "JPEG", quality=88
         )
         bases.append(out.getvalue())
@@ -301,7 +302,8 @@ def main() -> None:
             if part == "cifar":
                 cifar(Path(work), chosen.turns)
             elif part == "photos":
-                photos(Path(work), 1)
+                for grain in (6.0, 0.0):
+                    photos(Path(work) / str(grain), 1, grain)
             else:
                 {"audit": audit, "input": input_share, "memory": memory}[part](Path(work))
             sys.stdout.flush()

@@ -36,6 +36,7 @@ from conviction.config import DataSpec
 from conviction.data import load_source
 from conviction.data.decode import DecodingRule, UnreadableImageError, decode, probe
 from conviction.errors import ConvictionError
+from conviction.runs.environment import peak_memory_bytes
 from tests.data import builders
 from tests.data.malformed import corpus, good, valid
 
@@ -208,11 +209,11 @@ def work(seed: int, start: int, step: int, pipe: Connection, log: str) -> None:
             except Exception:
                 result, failure = f"{kind}: WRONG EXCEPTION", traceback.format_exc()
             pipe.send((number, (result, failure)))
-            peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+            peak = peak_memory_bytes()
             if number % (step * 500) < step:
                 os.ftruncate(2, 0)
-            if peak * 1024 > MEMORY // 2:
-                pipe.send((number, (f"{kind}: OVER MEMORY", f"{peak // 1024} MiB")))
+            if peak > MEMORY // 2:
+                pipe.send((number, (f"{kind}: OVER MEMORY", f"{peak // 2**20} MiB")))
                 return
 
 

@@ -19,7 +19,9 @@ import subprocess
 import sys
 import time
 import zipfile
+import zlib
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -302,9 +304,11 @@ def test_of_many_rows_a_damaged_stretch_is_noticed(where: float) -> None:
     n = 2000
     pixels = np.random.default_rng(0).integers(0, 256, (n, 8, 8, 1), dtype=np.uint8)
     hashes = np.frombuffer(b"".join(content_hash(p.tobytes()) for p in pixels), "V16")
-    with cache.writing() as writer:
-        writer.append(pixels, pixels)
-        writer.finish("key", "many", hashes, hashes)
+    sums = np.array([zlib.crc32(p.tobytes()) for p in pixels])
+    with cache.writing() as rows:
+        rows.write(0, pixels, pixels)
+        shape = pixels.shape[1:]
+        cache.finish(rows, "key", [(0, n)], cache.Index("many", (shape, shape), hashes, hashes, sums))
     assert cache.open_entry("key") is not None
     with (only_entry() / "pixels.bin").open("r+b") as file:
         file.seek(int(where * n) * 64)
@@ -349,14 +353,14 @@ STUCK_WRITER = """
 import signal, sys
 from conviction.data import cache, load_source, pictures
 pictures.CHUNK_FILES = 5
-append, calls = cache.Writer.append, []
-def stop_at_the_second(self, pixels, thumbs):
-    append(self, pixels, thumbs)
+write, calls = cache.Rows.write, []
+def stop_at_the_second(self, start, pixels, thumbs):
+    write(self, start, pixels, thumbs)
     calls.append(1)
     if len(calls) == 2:
         print("in the middle", flush=True)
         signal.pause()
-cache.Writer.append = stop_at_the_second
+cache.Rows.write = stop_at_the_second
 load_source(sys.argv[1])
 """
 
@@ -408,18 +412,18 @@ def test_two_at_once_both_succeed_and_leave_one_entry(tmp_path: Path) -> None:
 
 def test_whoever_finishes_second_leaves_the_first_one_its_entry(tmp_path: Path) -> None:
     source = builders.folder(tmp_path)
-    real = cache.Writer.finish
+    real = cache.finish
     entered = []
 
-    def let_another_be_first(self: cache.Writer, *arguments: object) -> None:
+    def let_another_be_first(*arguments: object) -> None:
         if not entered:
             entered.append(1)
             load_source(source)
             entered.append(only_entry().stat().st_ino)
-        real(self, *arguments)  # type: ignore[arg-type]
+        real(*arguments)  # type: ignore[arg-type]
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(cache.Writer, "finish", let_another_be_first)
+        patch.setattr(cache, "finish", let_another_be_first)
         images = load_source(source)
     assert len(images) == 24
     assert said_about_the_cache(images) == []
@@ -556,7 +560,7 @@ def full_disk(monkeypatch: pytest.MonkeyPatch) -> None:
     def no_room(*_: object) -> None:
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
-    monkeypatch.setattr(cache.Writer, "append", no_room)
+    monkeypatch.setattr(cache.Rows, "write", no_room)
 
 
 @pytest.mark.usefixtures("full_disk")
@@ -606,29 +610,56 @@ def test_several_processes_give_what_one_gives(
     monkeypatch.setattr(pictures, "FEW_BYTES", 1)
     monkeypatch.setattr(pictures, "CHUNK_FILES", 7)
     monkeypatch.setattr(pictures, "usable_cores", lambda: 2)
-    monkeypatch.setattr(pictures, "read_chunk", InAnotherProcess(pictures.read_chunk))
+    readers = tmp_path / "readers"
+    monkeypatch.setattr(pictures, "read_chunk", Recorded(pictures.read_chunk, readers))
     together = load_source(source)
+    assert len(set(readers.read_text().split())) == 2
     assert len(alone.unreadable) == 4
     assert_same(together, alone)
     assert together.names == alone.names
     assert np.array_equal(together.pixels, alone.pixels)
+    (entry,) = cache.entries()
+    assert entry.shape[0] == len(alone)  # without gaps where files could not be read
 
 
-class InAnotherProcess:
-    """``read_chunk`` that fails where the test runs, and that another process gets as it is."""
+@dataclass(frozen=True)
+class Recorded:
+    """``read_chunk`` that writes down which process has read."""
 
-    def __init__(self, real: Callable[..., object]) -> None:
-        self.real = real
+    real: Callable[..., object]
+    readers: Path
 
-    def __call__(self, *_: object) -> object:
-        pytest.fail("this process has read files itself")
+    def __call__(self, *task: object) -> object:
+        with self.readers.open("a") as file:
+            file.write(f"{os.getpid()}\n")
+        return self.real(*task)
 
-    def __reduce__(self) -> tuple[Callable[..., object], tuple[object]]:
-        return _itself, (self.real,)
+
+def test_what_fails_in_another_process_fails_here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    source = builders.folder(tmp_path)
+    want = load_source(source)
+    monkeypatch.setenv(cache.CACHE_VARIABLE, str(tmp_path / "another cache"))
+    monkeypatch.setattr(pictures, "FEW_FILES", 1)
+    monkeypatch.setattr(pictures, "CHUNK_FILES", 7)
+    monkeypatch.setattr(pictures, "usable_cores", lambda: 2)
+    monkeypatch.setattr(pictures, "read_chunk", NoRoomElsewhere(pictures.read_chunk, os.getpid()))
+    images = load_source(source)
+    assert_same(images, want)
+    (said,) = said_about_the_cache(images)
+    assert os.strerror(errno.ENOSPC) in said
 
 
-def _itself(real: object) -> object:
-    return real
+@dataclass(frozen=True)
+class NoRoomElsewhere:
+    """``read_chunk`` that cannot write in any process but one."""
+
+    real: Callable[..., object]
+    here: int
+
+    def __call__(self, start: int, places: object, rule: object, rows: object) -> object:
+        if rows is not None and os.getpid() != self.here:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        return self.real(start, places, rule, rows)
 
 
 def test_a_wrong_guess_from_a_few_headers_gives_what_all_headers_give(
@@ -729,13 +760,32 @@ def test_the_short_way_for_jpeg_gives_the_pixels_of_pillow(
     ]
     contents = [KINDS[kind](scene(*size)) for size in sizes]
     assert all(decode._plain_jpeg(c) for c in contents)
-    short = [decode.decode_each(c, rules) for c in contents]
+    short = [decode.probe_and_decode(c, rules) for c in contents]
     probes = [decode.probe(c) for c in contents]
     monkeypatch.setattr(decode, "_plain_jpeg", lambda content: None)
-    for content, header, size, got in zip(contents, probes, sizes, short, strict=True):
-        assert decode.probe(content) == header
+    for content, header, size, (found, got) in zip(contents, probes, sizes, short, strict=True):
+        assert decode.probe(content) == header == found
         for rule, pixels in zip(rules, got, strict=True):
             assert np.array_equal(pixels, decode.decode(content, rule)), (size, rule)
+
+
+def test_what_is_cheap_to_ask_of_a_large_jpeg_is_what_is_true() -> None:
+    """EXIF anywhere before the pixels, and the number of scans, with look-alikes inside other segments."""
+
+    def segment(marker: int, body: bytes) -> bytes:
+        return bytes([0xFF, marker]) + (2 + len(body)).to_bytes(2, "big") + body
+
+    plain = KINDS["4:2:0"](scene(520, 300))
+    large = plain + bytes(2**16)
+    lookalike = segment(0xE2, b"\xff\xda Exif\0 \xff\xe1" + bytes(50_000))
+    exif = segment(0xE1, b"Exif\0\0" + bytes(20))
+    for between, has in ((b"", False), (lookalike, False), (exif, True), (lookalike + exif, True)):
+        assert decode._may_have_exif(large[:2] + between + large[2:]) is has
+    assert decode._may_have_exif(b"\xff\xd8\xff" + bytes(2**16))  # not understood: Pillow is asked
+    assert decode._may_have_exif(large[:2] + segment(0xE2, bytes(2**15))[:-3])  # ends inside a segment
+    progressive = KINDS["progressive"](scene(520, 300))
+    assert decode._scanned(progressive, 10**9) == progressive.count(b"\xff\xda") * 10**9
+    assert decode._scanned(progressive, 1) >= progressive.count(b"\xff\xda")
 
 
 Turn = Callable[[np.ndarray], np.ndarray]

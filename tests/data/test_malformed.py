@@ -54,6 +54,7 @@ resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
 from conviction.config import DataSpec
 from conviction.data import load_source
 from conviction.errors import ConvictionError
+from conviction.runs.environment import peak_memory_bytes
 try:
     images = load_source(sys.argv[1], DataSpec(image_size=(32, 32), color_mode="rgb"))
     found = {
@@ -63,7 +64,7 @@ try:
     }
 except ConvictionError as failure:
     found = {"error": str(failure), "kind": type(failure).__name__}
-found["peak"] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
+found["peak"] = peak_memory_bytes() // 2**20
 print(json.dumps(found))
 """
 

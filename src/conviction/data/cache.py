@@ -9,15 +9,16 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import json
+import math
 import os
 import shutil
 import tempfile
 import time
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 import numpy as np
 from platformdirs import user_cache_path
@@ -91,62 +92,105 @@ def key_of(*parts: Any) -> str:
     return hashlib.blake2b(text.encode("utf-8", "surrogateescape"), digest_size=16).hexdigest()
 
 
-class Writer:
-    """A new entry: rows are appended, then ``finish`` makes it visible under its key."""
+@dataclass(frozen=True)
+class Rows:
+    """The files of a new entry, in which any process can write any rows.
 
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
-        self._files: list[IO[bytes]] = [
-            (folder / name).open("wb", buffering=0) for name in (_PIXELS, _THUMBS)
-        ]
-        self._shapes: list[tuple[int, ...]] = [(), ()]
-        self._thumb_sums: list[int] = []
+    Thumbs that are the same array as the pixels are not written: the entry then has one file for both.
+    """
 
-    def append(self, pixels: np.ndarray, thumbs: np.ndarray) -> None:
-        """Adds rows."""
-        self._thumb_sums += [zlib.crc32(row.tobytes()) for row in thumbs]
-        for i, rows in enumerate((pixels, thumbs)):
-            self._shapes[i] = rows.shape[1:]
-            view = memoryview(np.ascontiguousarray(rows).tobytes())
-            while view:  # an unbuffered write may be a part of what was asked
-                view = view[self._files[i].write(view) :]
+    folder: Path
 
-    def finish(self, key: str, name: str, hashes: np.ndarray, pixel_hashes: np.ndarray) -> None:
-        """Makes the entry visible, and older ones give way if the cache has become too large."""
-        self.close()
-        np.savez(
-            self.folder / _INDEX,
-            hashes=hashes,
-            pixel_hashes=pixel_hashes,
-            thumb_sums=np.array(self._thumb_sums, np.uint32),
-        )
-        about = {
-            "name": name,
-            "pixels": [len(hashes), *self._shapes[0]],
-            "thumbs": [len(hashes), *self._shapes[1]],
-        }
-        (self.folder / _ABOUT).write_text(json.dumps(about), encoding="utf-8")
-        place = cache_root() / "pixels" / key
-        # Another process may have been first, with the same rows, and be about to open them: they stay.
-        if open_entry(key) is None:
-            with contextlib.suppress(OSError):
-                shutil.rmtree(place)  # damaged
-            try:
-                self.folder.rename(place)
-            except OSError:
-                if not place.is_dir():  # else another was first after all
-                    raise
-        _evict(keep=place)
+    def write(self, start: int, pixels: np.ndarray, thumbs: np.ndarray) -> None:
+        """Writes both from row ``start`` on.
 
-    def close(self) -> None:
-        """Closes the files."""
-        for file in self._files:
-            file.close()
+        Raises:
+            OSError: There is no room, or no such folder any more.
+        """
+        self._write(_PIXELS, start, pixels)
+        if thumbs is not pixels:
+            self._write(_THUMBS, start, thumbs)
+
+    def _write(self, name: str, start: int, rows: np.ndarray) -> None:
+        # Not appended to and not cut short: other processes write other rows at the same time.
+        file = os.open(self.folder / name, os.O_WRONLY | os.O_CREAT | getattr(os, "O_BINARY", 0), 0o666)
+        try:
+            os.lseek(file, start * math.prod(rows.shape[1:]), os.SEEK_SET)
+            view = np.ascontiguousarray(rows).reshape(-1).data
+            while view:  # a write may be a part of what was asked
+                view = view[os.write(file, view) :]
+        finally:
+            os.close(file)
+
+    def close_gaps(self, kept: Sequence[tuple[int, int]], name: str, row_bytes: int) -> None:
+        """Moves rows to the front, so that only those of the (start, count) in ``kept`` are left, in that order."""
+        at = 0
+        with (self.folder / name).open("r+b") as file:
+            for start, count in kept:
+                if start != at:
+                    file.seek(start * row_bytes)
+                    block = file.read(count * row_bytes)
+                    file.seek(at * row_bytes)
+                    file.write(block)
+                at += count
+            file.truncate(at * row_bytes)
+
+
+@dataclass(frozen=True)
+class Index:
+    """What an entry holds besides its pixels, one row a picture.
+
+    ``shapes`` are those of one row of pixels and of one thumb; ``thumb_sums`` are CRC-32.
+    """
+
+    name: str
+    shapes: tuple[tuple[int, ...], tuple[int, ...]]
+    hashes: np.ndarray
+    pixel_hashes: np.ndarray
+    thumb_sums: np.ndarray
+
+
+def finish(rows: Rows, key: str, kept: Sequence[tuple[int, int]], index: Index) -> None:
+    """Makes an entry visible under its key, and older ones give way if the cache has become too large.
+
+    Args:
+        rows: Where its rows were written.
+        key: By which it is found.
+        kept: (start, count) of the rows that are part of it, ascending.
+        index: What else is known of those.
+
+    Raises:
+        OSError: It cannot be written.
+    """
+    about: dict[str, Any] = {"name": index.name}
+    for field, name, shape in zip(("pixels", "thumbs"), (_PIXELS, _THUMBS), index.shapes, strict=True):
+        about[field] = None
+        if (rows.folder / name).exists():
+            about[field] = [len(index.hashes), *shape]
+            rows.close_gaps(kept, name, math.prod(shape))
+    np.savez(
+        rows.folder / _INDEX,
+        hashes=index.hashes,
+        pixel_hashes=index.pixel_hashes,
+        thumb_sums=index.thumb_sums.astype(np.uint32),
+    )
+    (rows.folder / _ABOUT).write_text(json.dumps(about), encoding="utf-8")
+    place = cache_root() / "pixels" / key
+    # Another process may have been first, with the same rows, and be about to open them: they stay.
+    if open_entry(key) is None:
+        with contextlib.suppress(OSError):
+            shutil.rmtree(place)  # damaged
+        try:
+            rows.folder.rename(place)
+        except OSError:
+            if not place.is_dir():  # else another was first after all
+                raise
+    _evict(keep=place)
 
 
 @contextlib.contextmanager
-def writing() -> Iterator[Writer]:
-    """A writer whose folder disappears unless ``finish`` was called.
+def writing() -> Iterator[Rows]:
+    """A place for the rows of a new entry, which disappears unless ``finish`` was called.
 
     Raises:
         OSError: The cache cannot be written.
@@ -155,11 +199,9 @@ def writing() -> Iterator[Writer]:
     root.mkdir(parents=True, exist_ok=True)
     _sweep(root)
     folder = Path(tempfile.mkdtemp(prefix=".new-", dir=root))
-    writer = Writer(folder)
     try:
-        yield writer
+        yield Rows(folder)
     finally:
-        writer.close()
         shutil.rmtree(folder, ignore_errors=True)
 
 
@@ -183,7 +225,7 @@ def open_entry(key: str) -> Decoded | None:
                 index[name] for name in ("hashes", "pixel_hashes", "thumb_sums")
             )
         pixels = _mapped(place / _PIXELS, about["pixels"])
-        thumbs = _mapped(place / _THUMBS, about["thumbs"])
+        thumbs = _mapped(place / _THUMBS, about["thumbs"]) if about["thumbs"] else pixels
         if not len(hashes) == len(pixel_hashes) == len(thumb_sums) == len(pixels) == len(thumbs):
             return None
     # A torn file is as good as none: zipfile, NumPy and json each say it in their own way.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Callable, Sequence
 
 import numpy as np
@@ -11,8 +12,8 @@ from conviction.data import cache
 from conviction.data.cache import Decoded
 from conviction.data.decode import DecodingRule, Probe, UnreadableImageError, probe
 from conviction.data.image_set import HASH_BYTES
-from conviction.data.pictures import Survey, collect, place_of, read_pictures, thumb_rule
-from conviction.data.tree import Tree, UnreadableFileError, fetch
+from conviction.data.pictures import Chunk, Survey, place_of, read_pictures, survey_of, thumb_rule
+from conviction.data.tree import Tree, UnreadableFileError, peek
 from conviction.errors import StorageError
 
 RuleOf = Callable[[list[Probe]], DecodingRule]
@@ -68,7 +69,7 @@ def _some_probes(tree: Tree, names: Sequence[str]) -> list[Probe]:
     found = []
     for i in spread:
         try:
-            found.append(probe(fetch(place_of(tree, names[i]))))
+            found.append(probe(peek(place_of(tree, names[i]))))
         except (UnreadableFileError, UnreadableImageError):
             continue
     return found or [Probe(64, 64, True, "RGB", "")]
@@ -80,60 +81,52 @@ def _entry_key(survey: Survey, rule: DecodingRule) -> str:
 
 
 def _read(tree: Tree, names: Sequence[str], rule: DecodingRule) -> tuple[Survey, Decoded, str]:
-    thumbs = thumb_rule(rule)
-    chunks = read_pictures(tree, names, rule, thumbs)
+    reason = "what was written could not be read back"
     try:
-        with cache.writing() as writer:
-            survey, rows, pixel_hashes = collect(chunks, writer.append)
+        with cache.writing() as rows:
+            chunks = read_pictures(tree, names, rule, rows)
+            survey = survey_of(chunks)
             key = _entry_key(survey, rule)
-            writer.finish(
-                key,
-                tree.location.name,
-                survey.hashes[rows],
-                np.frombuffer(pixel_hashes, f"V{HASH_BYTES}"),
-            )
-        found = cache.open_entry(key) if rows else None
+            if len(survey.problems) < len(names):
+                kept = [(c.start, len(c.thumb_sums)) for c in chunks]
+                cache.finish(rows, key, kept, _index(tree.location.name, rule, chunks, survey))
+        found = cache.open_entry(key)
         if found is not None:
             return survey, found, ""
-        reason = "what was written could not be read back"
-        if not rows:
-            return survey, _nothing(rule), ""
+        if len(survey.problems) == len(names):
+            return survey, _in_memory(rule, []), ""
     except OSError as failure:
         reason = failure.strerror or str(failure)
-    return _in_memory(tree, names, rule, reason)
-
-
-def _nothing(rule: DecodingRule) -> Decoded:
-    thumbs = thumb_rule(rule)
-    no_hash = np.empty(0, f"V{HASH_BYTES}")
-    return Decoded(
-        np.empty((0, *rule.shape), np.uint8), np.empty((0, *thumbs.shape), np.uint8), no_hash, no_hash
-    )
-
-
-def _in_memory(
-    tree: Tree, names: Sequence[str], rule: DecodingRule, reason: str
-) -> tuple[Survey, Decoded, str]:
-    size = len(names) * int(np.prod(rule.shape))
     where = f"{cache.cache_root()} (set {cache.CACHE_VARIABLE} to name another folder)"
+    size = len(names) * math.prod(rule.shape)
     if size > LARGEST_IN_MEMORY:
         raise StorageError(
             f"The decoded pixels need {size / 1e9:.1f} GB in the cache {where}, which cannot be written: {reason}. "
             "Free some space, name another folder, or make data.image_size smaller."
         )
-    thumbs = thumb_rule(rule)
-    parts: list[tuple[np.ndarray, np.ndarray]] = []
-    survey, rows, pixel_hashes = collect(
-        read_pictures(tree, names, rule, thumbs), lambda pixels, small: parts.append((pixels, small))
-    )
-    decoded = Decoded(
-        np.concatenate([p for p, _ in parts]),
-        np.concatenate([t for _, t in parts]),
-        survey.hashes[rows],
-        np.frombuffer(pixel_hashes, f"V{HASH_BYTES}"),
-    )
     said = f"The cache {where} cannot be written ({reason}): the pixels are held in memory and decoded anew next time."
-    return survey, decoded, said
+    chunks = read_pictures(tree, names, rule, None)
+    return survey_of(chunks), _in_memory(rule, chunks), said
+
+
+def _index(name: str, rule: DecodingRule, chunks: Sequence[Chunk], survey: Survey) -> cache.Index:
+    good = np.ones(len(survey.hashes), bool)
+    good[list(survey.problems)] = False
+    return cache.Index(
+        name,
+        (rule.shape, thumb_rule(rule).shape),
+        survey.hashes[good],
+        np.frombuffer(b"".join(c.pixel_hashes for c in chunks), f"V{HASH_BYTES}"),
+        np.array([s for c in chunks for s in c.thumb_sums]),
+    )
+
+
+def _in_memory(rule: DecodingRule, chunks: Sequence[Chunk]) -> Decoded:
+    survey = survey_of(chunks)
+    index = _index("", rule, chunks, survey)
+    pixels = [np.empty((0, *index.shapes[0]), np.uint8), *(c.pixels for c in chunks if c.pixels is not None)]
+    thumbs = [np.empty((0, *index.shapes[1]), np.uint8), *(c.thumbs for c in chunks if c.thumbs is not None)]
+    return Decoded(np.concatenate(pixels), np.concatenate(thumbs), index.hashes, index.pixel_hashes)
 
 
 def _save_survey(key: str, survey: Survey) -> None:

@@ -1,27 +1,33 @@
-"""From files to decoded pixels in one pass: read, hash, look at the header, decode; on every core.
+"""From files to decoded pixels in one pass: read, hash, look at the header, decode, write; on every core.
 
-Processes, not threads: small pictures spend most of their time in Python, which runs one thread at a time.
+Processes, not threads: small pictures spend most of their time in Python, which runs one thread at a time. Each
+process writes the rows that it has decoded, because handing them over would take as long as decoding them.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+import math
+import zlib
+from collections.abc import Iterator, Sequence
+from concurrent.futures import Future
 from dataclasses import dataclass, field
 
 import numpy as np
 
 from conviction.backend import usable_cores
-from conviction.data.decode import DecodingRule, Probe, UnreadableImageError, decode_each, probe
+from conviction.data.cache import Rows
+from conviction.data.decode import DecodingRule, Probe, UnreadableImageError, probe_and_decode
 from conviction.data.image_set import HASH_BYTES, content_hash
 from conviction.data.tree import Place, Tree, UnreadableFileError, fetch
 
 # Files for one task: enough that handing it over costs little, few enough that progress is even.
 CHUNK_FILES = 256
-CHUNK_BYTES = 32 * 2**20
+CHUNK_BYTES = 8 * 2**20
+CHUNK_PIXELS = 64 * 2**20
 # Starting processes takes half a second, in which one process decodes about this much.
 FEW_FILES = 2000
 FEW_BYTES = 64 * 2**20
-# How far reading may run ahead of writing, in tasks a process.
+# Tasks that wait for each process besides this one.
 AHEAD = 2
 # The side of the small copies in which near-duplicates are looked for.
 THUMB = 32
@@ -44,15 +50,27 @@ class Survey:
 
 @dataclass
 class Chunk:
-    """What one task gives: rows of files in order, and the pixels of those that could be decoded."""
+    """What one task gives: files in order, from row ``start`` on, and what became of those that were decoded.
 
+    Attributes:
+        start: The row of the first file.
+        hashes: 16 bytes for each file, its content.
+        probes: The header of each file, None where there is a problem.
+        problems: Why, or "", for each file.
+        pixels: (kept, h, w, c), the decoded ones without gaps; None if they were written.
+        thumbs: (kept, 32, 32, 3), None if they were written.
+        pixel_hashes: 16 bytes for each decoded one.
+        thumb_sums: The CRC-32 of each thumb.
+    """
+
+    start: int
     hashes: bytes = b""
     probes: list[Probe | None] = field(default_factory=list)
     problems: list[str] = field(default_factory=list)
-    decoded: list[bool] = field(default_factory=list)
     pixels: np.ndarray | None = None
     thumbs: np.ndarray | None = None
     pixel_hashes: bytes = b""
+    thumb_sums: list[int] = field(default_factory=list)
 
 
 def thumb_rule(rule: DecodingRule) -> DecodingRule:
@@ -61,68 +79,93 @@ def thumb_rule(rule: DecodingRule) -> DecodingRule:
     return rule.model_copy(update={"height": THUMB, "width": THUMB, "color_mode": "rgb", "version": 2})
 
 
-def read_chunk(places: Sequence[Place], rule: DecodingRule, thumbs: DecodingRule) -> Chunk:
-    """Reads, hashes, probes and decodes some files, in this process."""
-    out = Chunk()
-    pixels = np.empty((len(places), *rule.shape), np.uint8)
-    small = np.empty((len(places), *thumbs.shape), np.uint8)
-    hashes, pixel_hashes = [], []
-    kept = 0
+def read_chunk(start: int, places: Sequence[Place], rule: DecodingRule, rows: Rows | None) -> Chunk:
+    """Reads, hashes, probes and decodes some files, and writes their pixels to ``rows`` if given.
+
+    Raises:
+        OSError: They cannot be written.
+    """
+    out = Chunk(start)
+    rules = [rule] if rule == thumb_rule(rule) else [rule, thumb_rule(rule)]
+    arrays = [np.empty((len(places), *r.shape), np.uint8) for r in rules]
+    hashes: list[bytes] = []
+    pixel_hashes: list[bytes] = []
+    same: dict[Probe, Probe] = {}  # equal ones are handed over once
     for place in places:
-        found, problem, decoded = None, "", False
-        identity = bytes(HASH_BYTES)
+        found, problem, identity = None, "", bytes(HASH_BYTES)
         try:
             content = fetch(place)
             identity = content_hash(content)
-            found = probe(content)
-            pixels[kept], small[kept] = decode_each(content, (rule, thumbs))
-            pixel_hashes.append(content_hash(pixels[kept].tobytes()))
-            kept += 1
-            decoded = True
+            found, decoded = probe_and_decode(content, rules)
+            for array, row in zip(arrays, decoded, strict=True):
+                array[len(pixel_hashes)] = row
+            pixel_hashes.append(content_hash(decoded[0].tobytes()))
+            out.thumb_sums.append(zlib.crc32(decoded[-1].tobytes()))
         except (UnreadableFileError, UnreadableImageError) as failure:
             problem = str(failure)
         hashes.append(identity)
-        out.probes.append(found)
+        out.probes.append(found and same.setdefault(found, found))
         out.problems.append(problem)
-        out.decoded.append(decoded)
     out.hashes, out.pixel_hashes = b"".join(hashes), b"".join(pixel_hashes)
-    out.pixels, out.thumbs = pixels[:kept], small[:kept]
+    pixels, thumbs = (array[: len(pixel_hashes)] for array in (arrays[0], arrays[-1]))
+    if rows is None:
+        out.pixels, out.thumbs = pixels, thumbs
+    else:
+        rows.write(start, pixels, thumbs)
     return out
 
 
-def read_pictures(
-    tree: Tree, names: Sequence[str], rule: DecodingRule, thumbs: DecodingRule
-) -> Iterator[Chunk]:
-    """The chunks of all files, in order; only a few are in memory at a time."""
-    places = _tasks(tree, names)
+def read_pictures(tree: Tree, names: Sequence[str], rule: DecodingRule, rows: Rows | None) -> list[Chunk]:
+    """The chunks of all files, in order. Their pixels are in memory only if there are no ``rows`` to write to.
+
+    Raises:
+        OSError: They cannot be written.
+    """
+    tasks = ((start, places, rule, rows) for start, places in _tasks(tree, names, math.prod(rule.shape)))
     total = sum(max(0, tree.sizes.get(n, 0)) for n in names)
     cores = usable_cores()
     if cores == 1 or (len(names) < FEW_FILES and total < FEW_BYTES):
-        for task in places:
-            yield read_chunk(task, rule, thumbs)
-        return
-    from joblib import Parallel, delayed
+        return [read_chunk(*task) for task in tasks]
+    return sorted(_on_all_cores(tasks, cores), key=lambda chunk: chunk.start)
+
+
+_Task = tuple[int, list[Place], DecodingRule, Rows | None]
+
+
+def _on_all_cores(tasks: Iterator[_Task], cores: int) -> Iterator[Chunk]:
+    """This process reads too: while the others start, and whenever they have enough to do."""
     from joblib.externals.loky import get_reusable_executor
 
-    work = Parallel(n_jobs=cores, return_as="generator", batch_size=1, pre_dispatch=AHEAD * cores)
+    others = get_reusable_executor(max_workers=cores - 1)
+    waiting: list[Future[Chunk]] = []
     try:
-        yield from work(delayed(read_chunk)(task, rule, thumbs) for task in places)
+        for task in tasks:
+            done = [w for w in waiting if w.done()]
+            waiting = [w for w in waiting if w not in done]
+            yield from (w.result() for w in done)
+            if len(waiting) < AHEAD * (cores - 1):
+                waiting.append(others.submit(read_chunk, *task))
+            else:
+                yield read_chunk(*task)
+        yield from (w.result() for w in waiting)
     finally:
-        # The processes would wait for more work for minutes, with their memory.
-        get_reusable_executor().shutdown(wait=True)
+        # They would wait for more work for minutes, with their memory.
+        others.shutdown(wait=True, kill_workers=True)
 
 
-def _tasks(tree: Tree, names: Sequence[str]) -> Iterator[list[Place]]:
+def _tasks(tree: Tree, names: Sequence[str], row_bytes: int) -> Iterator[tuple[int, list[Place]]]:
     task: list[Place] = []
-    size = 0
+    most = min(CHUNK_FILES, max(1, CHUNK_PIXELS // row_bytes))
+    size = start = 0
     for name in names:
         size += max(0, tree.sizes.get(name, 0))
         task.append(place_of(tree, name))
-        if len(task) == CHUNK_FILES or size >= CHUNK_BYTES:
-            yield task
+        if len(task) == most or size >= CHUNK_BYTES:
+            yield start, task
+            start += len(task)
             task, size = [], 0
     if task:
-        yield task
+        yield start, task
 
 
 def place_of(tree: Tree, name: str) -> Place:
@@ -132,27 +175,10 @@ def place_of(tree: Tree, name: str) -> Place:
     return tree.place(name)
 
 
-def collect(
-    chunks: Iterator[Chunk], sink: Callable[[np.ndarray, np.ndarray], None]
-) -> tuple[Survey, list[int], bytes]:
-    """Hands pixels and thumbs to ``sink`` as they come; returns the rest of all chunks together.
-
-    Returns:
-        (the survey, the rows that were decoded, their pixel hashes).
-    """
-    hashes, pixel_hashes = [], []
-    probes: list[Probe | None] = []
-    problems: dict[int, str] = {}
-    rows: list[int] = []
-    for chunk in chunks:
-        start = len(probes)
-        hashes.append(chunk.hashes)
-        pixel_hashes.append(chunk.pixel_hashes)
-        probes += chunk.probes
-        problems.update({start + i: p for i, p in enumerate(chunk.problems) if p})
-        rows += [start + i for i, good in enumerate(chunk.decoded) if good]
-        assert chunk.pixels is not None
-        assert chunk.thumbs is not None
-        sink(chunk.pixels, chunk.thumbs)
-    survey = Survey(np.frombuffer(b"".join(hashes), f"V{HASH_BYTES}"), probes, problems)
-    return survey, rows, b"".join(pixel_hashes)
+def survey_of(chunks: Sequence[Chunk]) -> Survey:
+    """What is known of all files together."""
+    return Survey(
+        np.frombuffer(b"".join(c.hashes for c in chunks), f"V{HASH_BYTES}"),
+        [p for c in chunks for p in c.probes],
+        {c.start + i: problem for c in chunks for i, problem in enumerate(c.problems) if problem},
+    )

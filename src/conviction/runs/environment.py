@@ -47,6 +47,10 @@ def peak_memory_bytes() -> int:
     """The largest resident size of this process so far, in bytes; 0 where the system does not say."""
     if os.name == "nt":
         return 0
+    # On Linux, getrusage also counts what the process that started this one held at that moment.
+    own = _proc("/proc/self/status", "VmHWM")
+    if own:
+        return int(own.split()[0]) * 1024
     import resource
 
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
@@ -54,8 +58,12 @@ def peak_memory_bytes() -> int:
 
 
 def _cpuinfo(key: str) -> str | None:
+    return _proc("/proc/cpuinfo", key)
+
+
+def _proc(path: str, key: str) -> str | None:
     try:
-        with open("/proc/cpuinfo", encoding="utf-8") as file:
+        with open(path, encoding="utf-8") as file:
             for line in file:
                 name, _, value = line.partition(":")
                 if name.strip() == key:
