@@ -4,7 +4,7 @@
 VENV ?= .venv
 BIN = $(VENV)/bin
 
-.PHONY: help demo test test-full check lint types constraints bench bench-lab bench-data bench-fuzz clean
+.PHONY: help demo test test-full check lint types constraints bench bench-lab bench-data bench-duplicates bench-fuzz clean
 
 help:
 	@sed -n 's/^# //p' Makefile
@@ -35,13 +35,16 @@ types: $(VENV)/.installed-dev
 
 check: lint types test-full
 
-bench: bench-lab bench-data
+bench: bench-lab bench-data bench-duplicates
 
 bench-lab: $(VENV)/.installed-dev
 	$(BIN)/python benchmarks/lab.py
 
 bench-data: $(VENV)/.installed-dev
 	$(BIN)/python benchmarks/data.py
+
+bench-duplicates: $(VENV)/.installed-dev
+	$(BIN)/python benchmarks/duplicates.py
 
 bench-fuzz: $(VENV)/.installed-dev
 	$(BIN)/python benchmarks/fuzz.py

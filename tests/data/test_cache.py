@@ -328,6 +328,21 @@ def test_a_damaged_list_of_files_is_made_anew(how: Callable[[Path, str], None], 
     assert cache.load_note("listings", note.stem) is not None
 
 
+def test_lists_of_files_are_bounded_and_the_one_used_longest_ago_goes(
+    root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(cache, "MOST_NOTES", 3)
+    for age, key in enumerate(("used", "old", "new")):
+        cache.save_note("listings", key, value=np.array(age))
+        os.utime(root / "listings" / f"{key}.npz", (1000 + age, 1000 + age))
+    (root / "listings" / ".new-killed.npz").write_bytes(b"half")
+    os.utime(root / "listings" / ".new-killed.npz", (999, 999))
+    assert cache.load_note("listings", "used") is not None
+    cache.save_note("listings", "newest", value=np.array(9))
+    left = {p.name for p in (root / "listings").iterdir()}
+    assert left == {"used.npz", "new.npz", "newest.npz"}
+
+
 def test_a_file_where_the_entry_should_be_is_no_reason_to_fail(tmp_path: Path) -> None:
     source = builders.folder(tmp_path)
     want = seen_by_name(load_source(source))

@@ -37,6 +37,8 @@ VERSION = "1"
 CHECKED_ROWS = 64
 # A folder that nobody has finished within this time belongs to a process that was killed.
 ABANDONED_SECONDS = 24 * 3600.0
+# Small files about sets of pictures; the ones used longest ago give way.
+MOST_NOTES = 200
 _PIXELS, _THUMBS, _INDEX, _ABOUT = "pixels.bin", "thumbs.bin", "index.npz", "about.json"
 
 
@@ -258,6 +260,9 @@ def save_note(kind: str, key: str, **arrays: np.ndarray) -> None:
             os.replace(name, folder / f"{key}.npz")
         except OSError:
             Path(name).unlink(missing_ok=True)
+        by_use = sorted(folder.iterdir(), key=lambda p: -p.stat().st_mtime)
+        for old in by_use[MOST_NOTES:]:  # what a killed process has left is among them at last
+            old.unlink()
 
 
 def load_note(kind: str, key: str) -> dict[str, np.ndarray] | None:
@@ -265,7 +270,10 @@ def load_note(kind: str, key: str) -> dict[str, np.ndarray] | None:
     try:
         path = cache_root() / kind / f"{key}.npz"
         with path.open("rb") as file, np.load(file, allow_pickle=False) as found:
-            return {name: found[name] for name in found.files}
+            arrays = {name: found[name] for name in found.files}
+        with contextlib.suppress(OSError):
+            os.utime(path)
+        return arrays
     except Exception:  # as in open_entry
         return None
 

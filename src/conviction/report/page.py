@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from importlib import resources
 from typing import TYPE_CHECKING
+
+import numpy as np
 
 from conviction import __version__
 from conviction.config import Recipe
@@ -51,6 +54,7 @@ def render_page(
         stopped: Why the run ended early, if it did.
     """
     wrong, correct = guesses(images, split, evaluation) if evaluation else ([], [])
+    few = _of_different_classes(images.labels, split.train[:AUGMENTED_FROM])
     shown = None
     if evaluation:
         shown = evaluation.test or evaluation.validation
@@ -66,8 +70,8 @@ def render_page(
             samples=samples(images, split),
             exhibits=exhibits(images, findings),
             augmented=augmentation_rows(
-                images.pixels[split.train[:AUGMENTED_FROM]],
-                encode_labels(images.labels[split.train[:AUGMENTED_FROM]], len(images.class_names)),
+                images.pixels[few],
+                encode_labels(images.labels[few], len(images.class_names)),
                 recipe.augmentation,
                 recipe.training.seed,
             ),
@@ -103,6 +107,16 @@ def render_inspection(images: ImageSet, findings: Sequence[Finding]) -> str:
         )
     )
     return _valid(page)
+
+
+def _of_different_classes(labels: np.ndarray, index: np.ndarray) -> np.ndarray:
+    """The same rows, the first of each class before the second of any."""
+    seen: Counter[int] = Counter()
+    turn = []
+    for label in labels[index].tolist():
+        turn.append(seen[label])
+        seen[label] += 1
+    return index[np.argsort(turn, kind="stable")]
 
 
 def _environment() -> jinja2.Environment:
