@@ -8,6 +8,7 @@ import os
 import re
 import shutil
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from PIL import Image
 import conviction
 from conviction.report.drawing import curves_svg, png_address, strip
 from conviction.training import EpochRow
+from tests.data import builders
 
 
 def test_the_page_is_self_contained(trained: Path) -> None:
@@ -87,10 +89,9 @@ def browser() -> Iterator[Any]:
         chromium.close()
 
 
-@pytest.mark.browser
-@pytest.mark.parametrize("width", [1200, 390])
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_a_real_browser_opens_it_without_errors(browser: Any, trained: Path, width: int, scheme: str) -> None:
+@contextmanager
+def opened(browser: Any, file: Path, width: int, scheme: str) -> Iterator[Any]:
+    """The page, which must load without an error and without asking for anything from elsewhere."""
     page = browser.new_page(viewport={"width": width, "height": 900}, color_scheme=scheme)
     troubles: list[str] = []
     page.on("console", lambda message: troubles.append(message.text))
@@ -98,21 +99,53 @@ def test_a_real_browser_opens_it_without_errors(browser: Any, trained: Path, wid
     page.on(
         "request", lambda request: request.url.startswith(("file:", "data:")) or troubles.append(request.url)
     )
-    page.goto((trained / "report.html").as_uri())
+    page.goto(file.as_uri())
     assert troubles == []
-    assert "%" in page.locator("h1").inner_text()
     # Nothing sticks out sideways: wide tables scroll inside their own boxes.
     assert page.evaluate("document.documentElement.scrollWidth <= window.innerWidth")
-    broken = page.evaluate("[...document.images].filter(i => !i.complete || !i.naturalWidth).length")
-    assert broken == 0
+    assert page.evaluate("[...document.images].filter(i => !i.complete || !i.naturalWidth).length") == 0
     assert page.evaluate("[...document.images].filter(i => !i.alt).length") == 0
     ink, paper = page.evaluate(
         "[getComputedStyle(document.body).color, getComputedStyle(document.body).backgroundColor]"
     )
     assert contrast(ink, paper) >= 7
-    curve_text = page.locator(".curves svg text").first
-    assert curve_text.evaluate("e => getComputedStyle(e).fill") == ink
+    yield page
     page.close()
+
+
+@pytest.mark.browser
+@pytest.mark.parametrize("width", [1200, 390])
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_a_real_browser_opens_it_without_errors(browser: Any, trained: Path, width: int, scheme: str) -> None:
+    with opened(browser, trained / "report.html", width, scheme) as page:
+        assert "%" in page.locator("h1").inner_text()
+        curve_text = page.locator(".curves svg text").first
+        ink = page.evaluate("getComputedStyle(document.body).color")
+        assert curve_text.evaluate("e => getComputedStyle(e).fill") == ink
+
+
+@pytest.mark.browser
+@pytest.mark.parametrize(("width", "scheme"), [(1200, "light"), (390, "dark")])
+def test_a_real_browser_shows_what_inspect_has_found(
+    browser: Any, tmp_path: Path, width: int, scheme: str
+) -> None:
+    tree = {f"train/{name}": content for name, content in builders.files().items()}
+    learned = next(iter(tree))
+    tree |= {learned.replace("train/", "test/"): tree[learned]}
+    for i, name in enumerate(builders.CLASSES):
+        tree[f"test/{name}/new.png"] = builders.png(builders.image(i, 100 + i))
+    long_name = "train/" + builders.CLASSES[0] + "/" + "a-very-long-name-" * 10 + ".png"
+    tree[long_name] = b"not a picture"
+    source = builders.write_tree(tmp_path / "animals", tree)
+    found = conviction.inspect(str(source), html=tmp_path / "page.html")
+    with opened(browser, tmp_path / "page.html", width, scheme) as page:
+        assert page.locator("h1").inner_text().split()[0] == str(len(found.audit.findings))
+        shown = page.locator(".finding")
+        assert shown.count() == len(found.audit.findings)
+        leak = shown.filter(has_text="leak").first
+        assert leak.locator("img").count() == 2
+        assert learned in leak.inner_text()
+        assert long_name in page.locator("main").inner_text()
 
 
 def contrast(one: str, other: str) -> float:
