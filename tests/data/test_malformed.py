@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import io
 import json
+import multiprocessing
 import os
 import struct
 import subprocess
@@ -24,6 +25,7 @@ import pytest
 
 from conviction.config import DataSpec
 from conviction.data import load_source
+from conviction.data import pictures as pictures_module
 from conviction.data.decode import DecodingRule, UnreadableImageError, decode, probe
 from conviction.data.tree import UnreadableFileError, open_tree
 from conviction.errors import SourceError, StorageError
@@ -579,6 +581,7 @@ BAD_IDX = {
     "short": GOOD[:-1],
     "long": GOOD + b"\0",
     "huge": b"\0\0\x08\3" + struct.pack(">III", *[2**32 - 1] * 3) + bytes(100),
+    "beyond any number": b"\0\0\x08\xff" + b"\xff" * 4 * 255,
     "empty and huge": b"\0\0\x08\4" + struct.pack(">IIII", 0, *[2**32 - 1] * 3),
     "no images": b"\0\0\x08\3" + struct.pack(">III", 0, 8, 8),
     "no pixels": b"\0\0\x08\3" + struct.pack(">III", 12, 0, 8),
@@ -600,6 +603,35 @@ def test_a_bad_idx_file_is_refused(kind: str, packed: bool, tmp_path: Path) -> N
     with pytest.raises((SourceError, StorageError)) as caught:
         load_source(tmp_path)
     assert "\n" not in str(caught.value)
+
+
+def test_names_in_an_npz_are_told_in_one_line(tmp_path: Path) -> None:
+    with zipfile.ZipFile(tmp_path / "a.npz", "w") as archive:
+        archive.writestr("\n\x1b[31m.npy", b"")
+    with pytest.raises(SourceError, match="expected the arrays") as caught:
+        load_source(tmp_path / "a.npz")
+    assert "\n" not in str(caught.value)
+    assert "\x1b" not in str(caught.value)
+
+
+def test_a_picture_with_an_absurd_side_is_refused_unread() -> None:
+    header = struct.pack(
+        "<2sIHHIIiiHHIIiiII", b"BM", 158, 0, 0, 54, 40, 134_217_752, 1, 1, 24, 0, 0, 0, 0, 0, 0
+    )
+    for read in (probe, lambda content: decode(content, RULES["rgb"])):
+        with pytest.raises(UnreadableImageError, match="134217752x1 pixels"):
+            read(header + bytes(100))
+
+
+def test_a_process_that_may_not_start_others_reads_by_itself(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pictures_module, "FEW_FILES", 1)
+    monkeypatch.setattr(pictures_module, "FEW_BYTES", 1)
+    monkeypatch.setattr(pictures_module, "usable_cores", lambda: 2)
+    monkeypatch.setattr(multiprocessing.current_process(), "_config", {"daemon": True})
+    builders.write_tree(tmp_path / "a", PICTURES)
+    assert len(load_source(tmp_path / "a")) == len(PICTURES)
 
 
 @pytest.mark.full

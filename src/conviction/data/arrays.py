@@ -30,7 +30,7 @@ def require_memory(size: int, where: str) -> None:
         return
     if size > available:
         raise StorageError(
-            f"{where}: its arrays take {size / 1e9:,.1f} GB, more than this machine has memory."
+            f"{where}: its arrays take {size // 10**9:,} GB, more than this machine has memory."
         )
 
 

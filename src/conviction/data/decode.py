@@ -33,6 +33,8 @@ MAX_SCANNED_PIXELS = 4_000_000_000
 # Decoding a picture of this size takes up to 4 GB (8 or 16 bytes a pixel with the copies that Pillow makes).
 # Declared sizes beyond it are refused unread.
 MAX_PIXELS = 200_000_000
+# Decoders keep lines of pixels. A JPEG has at most 65,535 a side, and nothing to look at has more than this.
+MAX_SIDE = 200_000
 
 
 class UnreadableImageError(Exception):
@@ -114,9 +116,10 @@ def _open(content: bytes) -> Image.Image:
         raise UnreadableImageError("it declares more pixels than are accepted") from None
     except Exception as failure:  # Pillow's format readers raise whatever a broken header leads to
         raise UnreadableImageError(f"its header is broken ({_reason(failure)})") from None
-    if picture.width * picture.height > MAX_PIXELS:
+    if picture.width * picture.height > MAX_PIXELS or max(picture.size) > MAX_SIDE:
         raise UnreadableImageError(
-            f"it declares {picture.width}x{picture.height} pixels; at most {MAX_PIXELS:,} are accepted"
+            f"it declares {picture.width}x{picture.height} pixels; at most {MAX_PIXELS:,} are accepted, and "
+            f"{MAX_SIDE:,} a side"
         )
     if picture.format == "JPEG" and _scanned(content, picture.width * picture.height) > MAX_SCANNED_PIXELS:
         raise UnreadableImageError("it has more scans than are accepted for its size")

@@ -76,6 +76,6 @@ def _pairs(path: Path, names: set[str]) -> list[tuple[str, str, str]]:
     if not any(part == "train" for part, _, _ in pairs):
         raise SourceError(
             f"{path}: expected the arrays x_train and y_train (with x_test and y_test if there are), or x "
-            f"and y; got {', '.join(sorted(names)) or 'none'}."
+            f"and y; got {', '.join(map(repr, sorted(names)[:10])) or 'none'}."
         )
     return pairs

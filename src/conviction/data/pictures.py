@@ -7,6 +7,7 @@ process writes the rows that it has decoded, because handing them over would tak
 from __future__ import annotations
 
 import math
+import multiprocessing
 import zlib
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future
@@ -18,7 +19,7 @@ from conviction.backend import usable_cores
 from conviction.data.cache import Rows
 from conviction.data.decode import DecodingRule, Probe, UnreadableImageError, probe_and_decode
 from conviction.data.image_set import HASH_BYTES, content_hash
-from conviction.data.tree import Place, Tree, UnreadableFileError, fetch
+from conviction.data.tree import MAX_FILE_BYTES, Place, Tree, UnreadableFileError, fetch
 
 # Files for one task: enough that handing it over costs little, few enough that progress is even.
 CHUNK_FILES = 256
@@ -122,9 +123,11 @@ def read_pictures(tree: Tree, names: Sequence[str], rule: DecodingRule, rows: Ro
         OSError: They cannot be written.
     """
     tasks = ((start, places, rule, rows) for start, places in _tasks(tree, names, math.prod(rule.shape)))
-    total = sum(max(0, tree.sizes.get(n, 0)) for n in names)
+    # What a member of an archive declares can be anything; what is too large is never read.
+    total = sum(s for n in names if 0 < (s := tree.sizes.get(n, 0)) <= MAX_FILE_BYTES)
     cores = usable_cores()
-    if cores == 1 or (len(names) < FEW_FILES and total < FEW_BYTES):
+    few = len(names) < FEW_FILES and total < FEW_BYTES
+    if cores == 1 or few or multiprocessing.current_process().daemon:  # which may not start others
         return [read_chunk(*task) for task in tasks]
     return sorted(_on_all_cores(tasks, cores), key=lambda chunk: chunk.start)
 
