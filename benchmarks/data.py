@@ -87,10 +87,10 @@ prepare(usable_cores())
 keras = import_keras()
 images = load_source(sys.argv[1])
 batch, n = int(sys.argv[2]), 20480
-recipe = load_recipe()
+recipe = load_recipe(['recipe=lab'])
 targets = encode_labels(images.labels, len(images.class_names))
 model = build(recipe.model, images.rule.shape, len(images.class_names), 0)
-compile_model(model, recipe.training, len(images.class_names))
+compile_model(model, recipe.training, len(images.class_names), steps=1)
 index = np.random.default_rng(0).permutation(len(images))[:n]
 real = make_batches(images.pixels, targets, index, batch, shuffle_seed=0)
 

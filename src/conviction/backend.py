@@ -61,6 +61,37 @@ def usable_cores() -> int:
     return os.cpu_count() or 1
 
 
+def bfloat16_in_hardware() -> bool | None:
+    """Whether this processor multiplies bfloat16 itself (AVX512-BF16 or AMX); None where unknown."""
+    flags = proc_value("/proc/cpuinfo", "flags")
+    if flags is None:
+        return None
+    return bool({"avx512_bf16", "amx_bf16"} & set(flags.split()))
+
+
+def has_gpu() -> bool:
+    """Whether the backend computes on a GPU; imports it."""
+    name = import_keras().backend.backend()
+    if name == "tensorflow":
+        import tensorflow as tf
+
+        return bool(tf.config.list_physical_devices("GPU"))
+    return name == "jax" and sys.modules["jax"].default_backend() == "gpu"
+
+
+def proc_value(path: str, key: str) -> str | None:
+    """What Linux says after ``key:`` in a file below /proc; None elsewhere."""
+    try:
+        with open(path, encoding="utf-8") as file:
+            for line in file:
+                name, _, value = line.partition(":")
+                if name.strip() == key:
+                    return value.strip()
+    except OSError:
+        pass
+    return None
+
+
 def versions() -> dict[str, Any]:
     """The backend's name and version; Keras must be imported already or will be."""
     keras = import_keras()

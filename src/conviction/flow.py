@@ -5,14 +5,14 @@ from __future__ import annotations
 import signal
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from conviction.backend import import_keras, prepare, usable_cores
-from conviction.config import Recipe, load_recipe
+from conviction.config import Facts, Recipe, load_recipe
 from conviction.data import Audit, ImageSet, Split, audit_images, encode_labels, load_source, split_images
 from conviction.errors import Interrupted
 from conviction.evaluation import Evaluation, evaluate, record_opening
@@ -29,9 +29,15 @@ from conviction.training import (
     Training,
     Watcher,
     check_batch_size,
+    choose_precision,
+    steps_per_call,
+    steps_per_epoch,
     stop_on_signals,
     train,
 )
+
+if TYPE_CHECKING:
+    import keras
 
 Overrides = Sequence[str] | Mapping[str, Any]
 
@@ -102,7 +108,7 @@ def fit(
     folder.check_out(place if place is not None else Path("runs", "new"))
     show = show or Terminal(sys.stderr)
     try:
-        ready = _prepare(source, spec, data_dir, show)
+        ready = _prepare(source, spec, data_dir, show, lambda facts: load_recipe(given, config, facts))
         return _run(source, ready, place, show, started)
     finally:
         show.close()
@@ -121,8 +127,10 @@ def summary(
     Returns:
         One row per layer: output shape, parameters, multiply-adds, receptive field.
     """
-    spec = load_recipe(_given(overrides, recipe), config)
+    given = _given(overrides, recipe)
+    spec = load_recipe(given, config)
     images = load_source(source, spec.data, data_dir)
+    spec = load_recipe(given, config, Facts(images.rule.height, images.rule.width, len(images)))
     return walk(spec.model, images.rule.shape, len(images.class_names))
 
 
@@ -134,17 +142,24 @@ def _given(overrides: Overrides, recipe: str | None) -> Overrides:
     return [*overrides, f"recipe={recipe}"]
 
 
-def _prepare(source: str | Path, recipe: Recipe, data_dir: str | Path | None, show: Show) -> _Prepared:
+def _prepare(
+    source: str | Path,
+    asked: Recipe,
+    data_dir: str | Path | None,
+    show: Show,
+    adapt: Callable[[Facts], Recipe],
+) -> _Prepared:
     """Everything that can be wrong with a request is found here, before anything is told or written."""
     show.loading(str(source))
-    images = load_source(source, recipe.data, data_dir)
-    recipe = _resolve(recipe, images)
+    images = load_source(source, asked.data, data_dir)
     show.loading("the audit of all images")
-    audit = audit_images(images, recipe.data)
-    split = split_images(images, recipe.data, recipe.training.seed, audit.groups, audit.excluded)
-    recipe = _fit_batch(recipe, len(split.train))
+    audit = audit_images(images, asked.data)
+    split = split_images(images, asked.data, asked.training.seed, audit.groups, audit.excluded)
+    recipe = adapt(Facts(images.rule.height, images.rule.width, len(split.train)))
+    check_batch_size(recipe.training, len(split.train))
     classes = len(images.class_names)
     rows = walk(recipe.model, images.rule.shape, classes)
+    recipe = _resolve(recipe, images, rows)
     told = [
         steps.load_step(images),
         steps.reshape_step(images),
@@ -153,31 +168,22 @@ def _prepare(source: str | Path, recipe: Recipe, data_dir: str | Path | None, sh
         steps.audit_step(audit.findings),
         steps.split_step(images, split, recipe.data),
         steps.model_step(rows),
-        steps.compile_step(recipe.training, classes),
+        steps.compile_step(recipe.training, classes, _all_steps(recipe, split)),
     ]
     for step in told:
         show.step(step)
     return _Prepared(recipe, images, audit, split, rows, told)
 
 
-def _resolve(recipe: Recipe, images: ImageSet) -> Recipe:
+def _resolve(recipe: Recipe, images: ImageSet, rows: Sequence[LayerRow]) -> Recipe:
     """Writes what the data and the machine decided into the specification that is saved."""
     size = {"image_size": (images.rule.height, images.rule.width)}
     data = recipe.data.model_copy(update={**size, "color_mode": images.rule.color_mode})
-    threads = recipe.training.threads or usable_cores()
-    training = recipe.training.model_copy(update={"threads": threads})
-    return recipe.model_copy(update={"data": data, "training": training})
-
-
-def _fit_batch(recipe: Recipe, images: int) -> Recipe:
-    """A default batch gives way to a small set; one that was asked for is refused if no epoch can fill it."""
-    if "batch_size" in recipe.training.model_fields_set:
-        check_batch_size(recipe.training, images)
-        return recipe
-    size = recipe.training.batch_size
-    while size > images:
-        size //= 2
-    return recipe.model_copy(update={"training": recipe.training.model_copy(update={"batch_size": size})})
+    settled = {
+        "threads": recipe.training.threads or usable_cores(),
+        "precision": choose_precision(recipe.training, sum(r.multiply_adds for r in rows)),
+    }
+    return recipe.model_copy(update={"data": data, "training": recipe.training.model_copy(update=settled)})
 
 
 def _run(source: str | Path, ready: _Prepared, out: Path | None, show: Show, started: float) -> Run:
@@ -225,8 +231,7 @@ def _train(path: Path, ready: _Prepared, show: Show) -> tuple[Training, int | No
     with stop_on_signals() as stop:
         assert recipe.training.threads is not None  # _resolve has settled it
         prepare(recipe.training.threads)
-        model = build(recipe.model, images.rule.shape, classes, recipe.training.seed)
-        compile_model(model, recipe.training, classes, mixed_targets=recipe.augmentation.mixup > 0)
+        model = _network(ready, recipe.training.precision)
         show.training_starts(recipe.training.epochs)
         training = train(
             model,
@@ -239,8 +244,31 @@ def _train(path: Path, ready: _Prepared, show: Show) -> tuple[Training, int | No
             watcher=_Keeper(path, show),
             stop=stop,
         )
+        if recipe.training.precision != "float32":
+            learned, model = model, _network(ready, "float32")
+            model.set_weights(learned.get_weights())
         folder.write_model(path / folder.MODEL, model, images.class_names, images.rule)
     return training, stop.signal_number
+
+
+def _all_steps(recipe: Recipe, split: Split) -> int:
+    return recipe.training.epochs * steps_per_epoch(recipe.training, len(split.train))
+
+
+def _network(ready: _Prepared, precision: str) -> keras.Sequential:
+    """The network of the specification, compiled for so many steps as will be made."""
+    recipe, spec = ready.recipe, ready.recipe.training
+    classes = len(ready.images.class_names)
+    model = build(recipe.model, ready.images.rule.shape, classes, spec.seed, precision)
+    compile_model(
+        model,
+        spec,
+        classes,
+        steps=_all_steps(recipe, ready.split),
+        steps_per_call=steps_per_call(spec, sum(r.multiply_adds for r in ready.rows)),
+        mixed_targets=recipe.augmentation.mixup > 0,
+    )
+    return model
 
 
 class _Keeper:
@@ -326,7 +354,7 @@ def _environment(started: float, recipe: Recipe, training: Training) -> dict[str
         "started": datetime.fromtimestamp(started, UTC).isoformat(timespec="seconds"),
         "seconds": {"training": training.seconds, "total": time.time() - started},
         "peak_memory_bytes": peak_memory_bytes(),
-        "precision": "float32",
+        "precision": recipe.training.precision,
         "seed": recipe.training.seed,
         "threads": recipe.training.threads,
     }

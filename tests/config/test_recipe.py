@@ -32,7 +32,7 @@ def test_the_lab_to_the_letter() -> None:
 def test_a_key_on_the_line_wins_over_the_file(tmp_path: Path) -> None:
     file = tmp_path / "c.yaml"
     file.write_text("training: {epochs: 3, learning_rate: 1e-2}\nmodel: {filters: [8]}\n")
-    recipe = load_recipe(["training.epochs=5"], file)
+    recipe = load_recipe(["recipe=lab", "training.epochs=5"], file)
     assert recipe.training.epochs == 5
     assert recipe.training.learning_rate == 0.01
     assert recipe.model == expand(Shorthand(filters=(8,)))
@@ -41,13 +41,19 @@ def test_a_key_on_the_line_wins_over_the_file(tmp_path: Path) -> None:
 def test_layers_in_the_file_and_a_shorthand_on_the_line_is_the_line(tmp_path: Path) -> None:
     file = tmp_path / "c.yaml"
     file.write_text("model: {layers: [{type: Flatten}, {type: Dense, units: 4}]}\n")
-    assert load_recipe(["model.dense=[16]"], file).model == expand(Shorthand(dense=(16,)))
+    assert load_recipe(["recipe=lab", "model.dense=[16]"], file).model == expand(Shorthand(dense=(16,)))
     assert len(load_recipe([], file).model.layers) == 2
 
 
 def test_values_are_read_as_people_write_them() -> None:
     recipe = load_recipe(
-        ["training.learning_rate=1e-3", "model.kernel_size=5", "model.filters=16", "data.image_size=[24,32]"]
+        [
+            "recipe=lab",
+            "training.learning_rate=1e-3",
+            "model.kernel_size=5",
+            "model.filters=16",
+            "data.image_size=[24,32]",
+        ]
     )
     assert recipe.training.learning_rate == 0.001
     assert recipe.model == expand(Shorthand(filters=(16,), kernel_size=(5, 5)))
@@ -55,7 +61,9 @@ def test_values_are_read_as_people_write_them() -> None:
 
 
 def test_batch_norm_and_dropout_say_where_they_stand() -> None:
-    model = load_recipe(["model.filters=[8]", "model.batch_norm=true", "model.dropout=0.25"]).model
+    model = load_recipe(
+        ["recipe=lab", "model.filters=[8]", "model.batch_norm=true", "model.dropout=0.25"]
+    ).model
     kinds = [layer.type for layer in model.layers]
     assert kinds == [
         "Conv2D",

@@ -64,7 +64,7 @@ def test_probabilities_have_a_column_per_class_and_sum_to_one(classes: int) -> N
 def test_keras_and_our_metrics_agree_on_loss_and_accuracy(classes: int) -> None:
     labels = np.array([0, 1, 1, 0, 1, 0, 0]) if classes == 2 else np.array([0, 1, 2, 0, 1, 2, 2])
     model = build(SPEC, (12, 12, 1), classes, seed=3)
-    compile_model(model, TrainingSpec(), classes)
+    compile_model(model, TrainingSpec(), classes, steps=1)
     loss, accuracy = model.evaluate(PIXELS, encode_labels(labels, classes), verbose=0)
     p = predict_probabilities(model, PIXELS)
     assert loss == pytest.approx(cross_entropies(p, labels).mean(), rel=1e-5)
@@ -74,6 +74,6 @@ def test_keras_and_our_metrics_agree_on_loss_and_accuracy(classes: int) -> None:
 @pytest.mark.parametrize("name", ["adam", "adamw", "sgd", "rmsprop"])
 def test_every_optimizer_gets_its_rate(name: str) -> None:
     model = build(SPEC, (12, 12, 1), 3, seed=0)
-    compile_model(model, TrainingSpec(optimizer=name, learning_rate=0.02), 3)  # type: ignore[arg-type]
+    compile_model(model, TrainingSpec(optimizer=name, learning_rate=0.02), 3, steps=1)  # type: ignore[arg-type]
     assert type(model.optimizer).__name__.lower() == name
     assert float(model.optimizer.learning_rate) == pytest.approx(0.02)

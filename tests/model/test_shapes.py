@@ -89,7 +89,7 @@ def test_what_does_not_fit_keras_is_refused_before_keras_and_advice_holds(spec: 
 
 
 def test_an_underflow_names_chain_layer_and_the_smallest_change() -> None:
-    spec = load_recipe(["model.filters=[8,8,8]"]).model
+    spec = load_recipe(["recipe=lab", "model.filters=[8,8,8]"]).model
     with pytest.raises(RequestError) as caught:
         walk(spec, (16, 16, 1), 10)
     message = str(caught.value)
@@ -113,7 +113,7 @@ def test_layers_in_the_wrong_order_are_refused(layers: tuple, part: str) -> None
 
 
 def test_multiply_adds_of_the_lab_by_hand() -> None:
-    rows = {r.name: r for r in walk(load_recipe().model, (28, 28, 1), 10)}
+    rows = {r.name: r for r in walk(load_recipe(["recipe=lab"]).model, (28, 28, 1), 10)}
     assert rows["conv_1"].multiply_adds == 26 * 26 * 32 * 9
     assert rows["conv_2"].multiply_adds == 11 * 11 * 64 * 9 * 32
     assert rows["dense_1"].multiply_adds == 5 * 5 * 64 * 128

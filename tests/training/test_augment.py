@@ -178,7 +178,9 @@ def trained(classes: int, augmentation: AugmentationSpec | None):  # type: ignor
         pixels[labels == label, *(place if isinstance(place, tuple) else (place,))] += 150
     spec = TrainingSpec(epochs=8, batch_size=10, learning_rate=0.01)
     model = build(load_recipe(["model.filters=[4]", "model.dense=[8]"]).model, (12, 12, 1), classes, 0)
-    compile_model(model, spec, classes, mixed_targets=augmentation is not None and augmentation.mixup > 0)
+    compile_model(
+        model, spec, classes, steps=1, mixed_targets=augmentation is not None and augmentation.mixup > 0
+    )
     keys = {} if augmentation is None else {"augmentation": augmentation}
     result = train(
         model,
@@ -218,7 +220,7 @@ def test_a_model_trained_with_mixup_is_saved_whole_and_needs_keras_alone(tmp_pat
     keras = import_keras()
     spec = TrainingSpec(batch_size=10)
     model = build(load_recipe(["model.filters=[4]", "model.dense=[8]"]).model, (12, 12, 1), 2, 0)
-    compile_model(model, spec, 2, mixed_targets=True)
+    compile_model(model, spec, 2, steps=1, mixed_targets=True)
     targets = np.full((10, 1), 0.7, np.float32)
     said = model.train_on_batch(np.zeros((10, 12, 12, 1), np.uint8), targets, return_dict=True)
     assert said["accuracy"] in (0.0, 1.0)

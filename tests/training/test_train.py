@@ -13,7 +13,14 @@ from conviction.data import encode_labels
 from conviction.errors import RequestError, TrainingError
 from conviction.model import build, compile_model
 from conviction.report.terminal import Silent
-from conviction.training import EpochRow, EpochTiming, StopRequest, epoch_order, stop_on_signals, train
+from conviction.training import (
+    EpochRow,
+    EpochTiming,
+    StopRequest,
+    epoch_order,
+    stop_on_signals,
+    train,
+)
 
 N = 50
 LABELS = np.arange(N) % 3
@@ -27,7 +34,7 @@ MODEL = load_recipe(["model.filters=[4]", "model.dense=[8]"]).model
 
 def new_model(spec: TrainingSpec):  # type: ignore[no-untyped-def]
     model = build(MODEL, (10, 10, 1), 3, spec.seed)
-    compile_model(model, spec, 3)
+    compile_model(model, spec, 3, steps=1)
     return model
 
 

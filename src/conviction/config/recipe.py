@@ -17,6 +17,8 @@ from conviction.config.model import (
     Strict,
     expand,
 )
+from conviction.config.recipes import DEFAULT_RECIPE, RECIPES, Facts
+from conviction.config.training import AugmentationSpec, TrainingSpec
 from conviction.errors import RequestError, did_you_mean
 
 Spec = TypeVar("Spec", bound=BaseModel)
@@ -78,39 +80,6 @@ class DataSpec(Strict):
         return self
 
 
-class AugmentationSpec(Strict):
-    """How training images are varied, anew in every epoch; nothing but training sees it.
-
-    ``flip`` mirrors along each of its axes with probability 1/2. ``shift`` moves by up to this share of the
-    sides, ``rotate`` by up to this many degrees, ``zoom`` by a factor of up to 1 ± this. ``brightness`` adds
-    up to ± this share of white, ``contrast`` multiplies the distance from the image's mean by up to 1 ± this.
-    ``cutout`` fills a square of this share of the shorter side with the mean colour (DeVries and Taylor,
-    2017). ``mixup`` is the parameter of the Beta distribution by which two images and their targets are mixed
-    (Zhang et al., 2018). 0 is none.
-    """
-
-    flip: Literal["none", "horizontal", "vertical", "both"] = "none"
-    shift: Annotated[float, Field(ge=0.0, le=0.5)] = 0.0
-    rotate: Annotated[float, Field(ge=0.0, le=180.0)] = 0.0
-    zoom: Annotated[float, Field(ge=0.0, le=0.9)] = 0.0
-    brightness: Annotated[float, Field(ge=0.0, le=1.0)] = 0.0
-    contrast: Annotated[float, Field(ge=0.0, le=1.0)] = 0.0
-    cutout: Annotated[float, Field(ge=0.0, le=1.0)] = 0.0
-    mixup: Annotated[float, Field(ge=0.0, le=10.0)] = 0.0
-
-
-class TrainingSpec(Strict):
-    """How the network learns. ``threads`` None means every core that this process may use."""
-
-    epochs: Annotated[int, Field(ge=1, le=100_000)] = 12
-    batch_size: Annotated[int, Field(ge=1, le=1_000_000)] = 64
-    optimizer: Literal["adam", "adamw", "sgd", "rmsprop"] = "adam"
-    # 0.001 is Keras's own default for adam, adamw and rmsprop.
-    learning_rate: Annotated[float, Field(gt=0.0, le=100.0)] = 0.001
-    seed: Annotated[int, Field(ge=0, lt=2**31)] = 0
-    threads: Annotated[int, Field(ge=1, le=1024)] | None = None
-
-
 class EvaluationSpec(Strict):
     """``test: false`` leaves the test set sealed."""
 
@@ -121,7 +90,7 @@ class Recipe(Strict):
     """The whole specification of a run, as ``config.yaml`` holds it."""
 
     # A plain string, so that a run of a recipe that a later version drops can still be read.
-    recipe: str = "lab"
+    recipe: str = DEFAULT_RECIPE
     data: DataSpec = DataSpec()
     model: ModelSpec = expand(Shorthand())
     augmentation: AugmentationSpec = AugmentationSpec()
@@ -134,9 +103,6 @@ class Recipe(Strict):
             self.model_dump(mode="json"), sort_keys=False, default_flow_style=None, width=110
         )
 
-
-# Each recipe is what it changes of the defaults, which are the lab's.
-RECIPES: dict[str, dict[str, Any]] = {"lab": {"data.on_leak": "keep"}}
 
 _SECTIONS: dict[str, type[Strict]] = {
     "data": DataSpec,
@@ -153,13 +119,17 @@ def keys() -> list[str]:
 
 
 def load_recipe(
-    overrides: Sequence[str] | Mapping[str, Any] = (), config: Path | str | None = None
+    overrides: Sequence[str] | Mapping[str, Any] = (),
+    config: Path | str | None = None,
+    facts: Facts | None = None,
 ) -> Recipe:
     """Resolves defaults < recipe < ``config`` (a YAML file) < ``overrides`` into one specification.
 
     Args:
         overrides: ``["training.epochs=3"]``, or a mapping ``{"training.epochs": 3}``.
         config: A YAML file with the sections of ``config.yaml``, for instance that of another run.
+        facts: What the recipe may adapt to; without them, as for Fashion-MNIST. The section ``data`` and the
+            seed never depend on them, so that the data can be loaded by what this returns without.
 
     Raises:
         RequestError: An unknown key (the nearest known one is named), a wrong type, a value out of
@@ -175,11 +145,14 @@ def load_recipe(
     for key in given:
         if key not in keys():
             raise RequestError(f"Unknown key '{key}'.{did_you_mean(key, keys())}")
-    name = given.pop("recipe", "lab")
+    name = given.pop("recipe", DEFAULT_RECIPE)
     if name not in RECIPES:
         expected = ", ".join(RECIPES)
         raise RequestError(f"recipe: expected one of {expected}; got {name!r}.")
-    return _validate(name, {**RECIPES[name], **given})
+    base = RECIPES[name](facts or Facts())
+    if "model.layers" in given:  # says the whole network
+        base = {k: v for k, v in base.items() if not k.startswith("model.")}
+    return _validate(name, {**base, **given})
 
 
 def _validate(name: str, flat: dict[str, Any]) -> Recipe:

@@ -1,6 +1,7 @@
 """Specification to ``keras.Sequential``: the shape walk that precedes it, building, compiling."""
 
-from conviction.model.build import build, compile_model, loss_name
+from conviction.model.build import build
+from conviction.model.compile import compile_model, loss_name, warmup_steps
 from conviction.model.shapes import LayerRow, walk
 
-__all__ = ["LayerRow", "build", "compile_model", "loss_name", "walk"]
+__all__ = ["LayerRow", "build", "compile_model", "loss_name", "walk", "warmup_steps"]

@@ -5,14 +5,20 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from conviction.backend import import_keras
-from conviction.config import ModelSpec, TrainingSpec
+from conviction.config import ModelSpec
 from conviction.model.shapes import walk
 
 if TYPE_CHECKING:
     import keras
 
 
-def build(spec: ModelSpec, input_shape: tuple[int, int, int], classes: int, seed: int) -> keras.Sequential:
+def build(
+    spec: ModelSpec,
+    input_shape: tuple[int, int, int],
+    classes: int,
+    seed: int,
+    precision: str = "float32",
+) -> keras.Sequential:
     """Builds the network for raw pixels.
 
     Args:
@@ -21,6 +27,8 @@ def build(spec: ModelSpec, input_shape: tuple[int, int, int], classes: int, seed
         classes: At least 2.
         seed: Decides the initial weights and the dropout masks, layer by layer; Keras's global random
             state is neither used nor changed.
+        precision: "float32" or "bfloat16", in which the hidden layers compute. Weights and the output are always
+            float32, so that ``set_weights`` carries them from one to the other.
 
     Returns:
         A model from (n, height, width, channels) uint8 to probabilities: (n, classes) from a softmax, or
@@ -31,19 +39,24 @@ def build(spec: ModelSpec, input_shape: tuple[int, int, int], classes: int, seed
     """
     rows = walk(spec, input_shape, classes)
     keras = import_keras()
+    policy = "mixed_bfloat16" if precision == "bfloat16" else "float32"
     model = keras.Sequential(name="cnn")
     model.add(keras.Input(input_shape, dtype="uint8", name="pixels"))
-    model.add(keras.layers.Rescaling(1.0 / 255.0, name=rows[0].name))
+    model.add(keras.layers.Rescaling(1.0 / 255.0, name=rows[0].name, dtype=policy))
     for index, (layer, row) in enumerate(zip(spec.layers, rows[1:-1], strict=True)):
         options: dict[str, Any] = {k: v for k, v in layer.model_dump().items() if k != "type"}
         if layer.type in ("Conv2D", "Dense"):
             options["kernel_initializer"] = _glorot(seed, index)
         if layer.type == "Dropout":
             options["seed"] = layer_seed(seed, index)
-        model.add(getattr(keras.layers, layer.type)(**options, name=row.name))
+        model.add(getattr(keras.layers, layer.type)(**options, name=row.name, dtype=policy))
     units, activation = (1, "sigmoid") if classes == 2 else (classes, "softmax")
     initial = _glorot(seed, len(spec.layers))
-    model.add(keras.layers.Dense(units, activation=activation, kernel_initializer=initial, name="output"))
+    model.add(
+        keras.layers.Dense(
+            units, activation=activation, kernel_initializer=initial, name="output", dtype="float32"
+        )
+    )
     return model
 
 
@@ -55,33 +68,3 @@ def layer_seed(seed: int, index: int) -> int:
 def _glorot(seed: int, index: int) -> Any:
     # Keras's default initializer, with a seed.
     return import_keras().initializers.GlorotUniform(seed=layer_seed(seed, index))
-
-
-def loss_name(classes: int) -> str:
-    """The loss that goes with ``encode_labels`` for this many classes."""
-    return "binary_crossentropy" if classes == 2 else "categorical_crossentropy"
-
-
-def compile_model(
-    model: keras.Sequential, spec: TrainingSpec, classes: int, *, mixed_targets: bool = False
-) -> None:
-    """Compiles with the optimizer, its rate, the loss that goes with the labels, and accuracy.
-
-    ``mixed_targets`` (mixup) makes the accuracy of two classes count the likelier class of a target such as 0.7:
-    Keras compares with 0.7 itself, to which no answer is equal.
-    """
-    keras = import_keras()
-    accuracy: Any = "accuracy"
-    if mixed_targets and classes == 2:
-        # Keras's own metric with rounded targets, so that the saved model needs nothing of this package.
-        accuracy = keras.metrics.BinaryAccuracy(name="accuracy")
-        update = accuracy.update_state
-
-        def update_state(y: Any, p: Any, sample_weight: Any = None) -> Any:
-            return update(keras.ops.cast(y > 0.5, "float32"), p, sample_weight=sample_weight)
-
-        accuracy.update_state = update_state
-    optimizer = keras.optimizers.get(
-        {"class_name": spec.optimizer, "config": {"learning_rate": spec.learning_rate}}
-    )
-    model.compile(optimizer=optimizer, loss=loss_name(classes), metrics=[accuracy])

@@ -12,7 +12,8 @@ import numpy as np
 from conviction.config import DataSpec, Recipe, TrainingSpec
 from conviction.data import Finding, ImageSet, Split, encode_labels
 from conviction.evaluation import Evaluation, Score, openings_sentence
-from conviction.model import LayerRow, loss_name
+from conviction.model import LayerRow, loss_name, warmup_steps
+from conviction.model.compile import RISE_FROM
 
 # More rows than a terminal shows without scrolling say less, not more.
 MOST_ROWS = 20
@@ -216,8 +217,8 @@ def _heaviest(rows: Sequence[LayerRow], total: int) -> str:
     return f"Most parameters are in {heaviest.name}: {heaviest.params:,}, {share:.0%} of all."
 
 
-def compile_step(spec: TrainingSpec, classes: int) -> Step:
-    """Compile: optimizer, loss, metrics, and why this loss."""
+def compile_step(spec: TrainingSpec, classes: int, steps: int) -> Step:
+    """Compile: optimizer, its rate over all ``steps``, loss, metrics, and why this loss."""
     why = (
         "labels are 0 or 1 and the output is one probability"
         if classes == 2
@@ -228,25 +229,46 @@ def compile_step(spec: TrainingSpec, classes: int) -> Step:
         (
             f"Optimizer {spec.optimizer} at a learning rate of {spec.learning_rate:g}; loss {loss_name(classes)}, "
             f"because {why}; metric accuracy.",
+            *_schedule(spec, steps),
+            *_refinements(spec),
         ),
     )
+
+
+def _schedule(spec: TrainingSpec, steps: int) -> list[str]:
+    if spec.schedule == "constant":
+        return []
+    rise = warmup_steps(spec, steps)
+    start = (
+        f"rises from {spec.learning_rate * RISE_FROM:g} over the first {rise:,} of {steps:,} steps"
+        if rise
+        else "starts there"
+    )
+    return [f"That rate is the highest: it {start} and falls to 0 by step {steps:,} ({spec.schedule})."]
+
+
+def _refinements(spec: TrainingSpec) -> list[str]:
+    said = [
+        (spec.label_smoothing, f"targets smoothed by {spec.label_smoothing:g}"),
+        (spec.weight_decay, f"weight decay {spec.weight_decay:g}"),
+        (spec.clip_norm, f"gradients clipped to a norm of {spec.clip_norm:g}"),
+        (spec.ema, f"a moving average of the weights with momentum {spec.ema:g}, which is what is kept"),
+        (spec.class_weights == "balanced", "the loss of rare classes weighs more"),
+        (spec.precision == "bfloat16", "products in bfloat16, weights and loss in float32"),
+    ]
+    chosen = [words for on, words in said if on]
+    return [f"{chosen[0][0].upper()}{'; '.join(chosen)[1:]}."] if chosen else []
 
 
 def train_step(recipe: Recipe, train_images: int) -> Step:
     """Train: how much work is ahead."""
     spec = recipe.training
     steps = -(-train_images // spec.batch_size)
-    default = TrainingSpec().batch_size
-    small = (
-        f" (the default of {default} is more than there are)"
-        if spec.batch_size < default > train_images
-        else ""
-    )
     return Step(
         "Train",
         (
-            f"{spec.epochs} epochs of {train_images:,} images in batches of {spec.batch_size}{small}: {steps:,} "
-            f"steps each, seed {spec.seed}, {spec.threads} thread{'s' if spec.threads != 1 else ''}.",
+            f"{spec.epochs} epochs of {train_images:,} images in batches of {spec.batch_size}: {steps:,} steps each, "
+            f"seed {spec.seed}, {spec.threads} thread{'s' if spec.threads != 1 else ''}.",
         ),
     )
 

@@ -1,6 +1,7 @@
 """Fitting the network: batches, the loop around Keras's ``fit``, signals."""
 
 from conviction.training.batches import epoch_order, make_batches
+from conviction.training.precision import choose_precision
 from conviction.training.signals import StopRequest, stop_on_signals
 from conviction.training.train import (
     EpochRow,
@@ -9,6 +10,8 @@ from conviction.training.train import (
     Training,
     Watcher,
     check_batch_size,
+    steps_per_call,
+    steps_per_epoch,
     train,
 )
 
@@ -20,8 +23,11 @@ __all__ = [
     "Training",
     "Watcher",
     "check_batch_size",
+    "choose_precision",
     "epoch_order",
     "make_batches",
+    "steps_per_call",
+    "steps_per_epoch",
     "stop_on_signals",
     "train",
 ]

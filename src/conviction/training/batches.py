@@ -20,6 +20,22 @@ def epoch_order(n: int, seed: int, epoch: int) -> np.ndarray:
     return np.random.Generator(np.random.Philox(key=[seed, epoch])).permutation(n)
 
 
+def balanced_weights(targets: np.ndarray) -> np.ndarray:
+    """The weight of each class, n / (classes * images of it), (k,) float32; 0 for a class without images.
+
+    Args:
+        targets: (n, k) one-hot, or (n, 1) for two classes.
+    """
+    counts = _shares(targets).sum(axis=0)
+    weights = np.zeros(len(counts), np.float32)
+    return np.divide(len(targets) / len(counts), counts, out=weights, where=counts > 0)
+
+
+def _shares(targets: np.ndarray) -> np.ndarray:
+    """What of each image belongs to each class: (n, k) as it is, (n, 1) -> (n, 2)."""
+    return targets if targets.shape[1] > 1 else np.concatenate([1 - targets, targets], axis=1)
+
+
 def make_batches(
     pixels: np.ndarray,
     targets: np.ndarray,
@@ -28,6 +44,7 @@ def make_batches(
     *,
     shuffle_seed: int | None = None,
     augmentation: AugmentationSpec | None = None,
+    class_weights: np.ndarray | None = None,
 ) -> Any:
     """A ``keras.utils.PyDataset`` over the images at ``indices``.
 
@@ -39,6 +56,8 @@ def make_batches(
         shuffle_seed: A new order every epoch by ``epoch_order``, once ``start_epoch(epoch)`` has said which
             epoch (from 0) it is; None keeps the order.
         augmentation: How the images of a shuffled epoch are varied; those in a kept order never are.
+        class_weights: (k,) float32, what the loss of an image of each class counts; batches then have a third part,
+            that of each image. A mixed image counts what its parts count.
     """
     keras = import_keras()
 
@@ -57,11 +76,13 @@ def make_batches(
         def __len__(self) -> int:
             return math.ceil(len(indices) / batch_size)
 
-        def __getitem__(self, number: int) -> tuple[np.ndarray, np.ndarray]:
+        def __getitem__(self, number: int) -> tuple[np.ndarray, ...]:
             chosen = self._order[number * batch_size : (number + 1) * batch_size]
             x, y = pixels[chosen], targets[chosen]
-            if shuffle_seed is None or augmentation is None:
+            if shuffle_seed is not None and augmentation is not None:
+                x, y = augment(x, y, augmentation, seed=shuffle_seed, epoch=self._epoch, step=number)
+            if class_weights is None:
                 return x, y
-            return augment(x, y, augmentation, seed=shuffle_seed, epoch=self._epoch, step=number)
+            return x, y, _shares(y) @ class_weights
 
     return Batches()

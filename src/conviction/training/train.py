@@ -12,7 +12,7 @@ import numpy as np
 from conviction.backend import import_keras
 from conviction.config import AugmentationSpec, TrainingSpec
 from conviction.errors import RequestError, TrainingError
-from conviction.training.batches import make_batches
+from conviction.training.batches import balanced_weights, make_batches
 from conviction.training.signals import StopRequest
 
 if TYPE_CHECKING:
@@ -20,6 +20,10 @@ if TYPE_CHECKING:
 
 # Often enough for a bar that moves, rarely enough to cost nothing.
 SECONDS_BETWEEN_UPDATES = 0.1
+# Keras's own work between steps, and Python's, costs as much as a small step. So many steps are made in one call as
+# have about this many multiply-adds, which take some tenths of a second; a signal is heard after each call.
+MULTIPLY_ADDS_PER_CALL = 5e9
+MOST_STEPS_PER_CALL = 16
 # Validation learns nothing, so its batch decides the speed alone. Larger ones gain no more on a CPU.
 VALIDATION_BATCH = 500
 
@@ -113,7 +117,13 @@ def train(
     """
     check_batch_size(spec, len(train_indices))
     batches = make_batches(
-        pixels, targets, train_indices, spec.batch_size, shuffle_seed=spec.seed, augmentation=augmentation
+        pixels,
+        targets,
+        train_indices,
+        spec.batch_size,
+        shuffle_seed=spec.seed,
+        augmentation=augmentation,
+        class_weights=balanced_weights(targets[train_indices]) if spec.class_weights == "balanced" else None,
     )
     validation = make_batches(pixels, targets, validation_indices, VALIDATION_BATCH)
     result = Training()
@@ -121,10 +131,14 @@ def train(
         result,
         batches=batches,
         total=len(train_indices),
-        batch_size=spec.batch_size,
+        spec=spec,
         watcher=watcher,
         stop=stop,
     )
+    callbacks = [recorder]
+    if spec.ema:
+        # The average is what is validated, and what is left when fit has ended.
+        callbacks.insert(0, import_keras().callbacks.SwapEMAWeights())
     start = time.perf_counter()
     model.fit(
         batches,
@@ -132,7 +146,7 @@ def train(
         validation_data=validation,
         shuffle=False,  # Batches draws its own order
         verbose=0,
-        callbacks=[recorder],
+        callbacks=callbacks,
     )
     result.seconds = time.perf_counter() - start
     return result
@@ -151,8 +165,19 @@ def check_batch_size(spec: TrainingSpec, images: int) -> None:
         )
 
 
+def steps_per_epoch(spec: TrainingSpec, images: int) -> int:
+    """The last batch of an epoch has what is left."""
+    return -(-images // spec.batch_size)
+
+
+def steps_per_call(spec: TrainingSpec, multiply_adds: int) -> int:
+    """How many steps to make without Python in between, for a network of so many multiply-adds an image."""
+    wanted = MULTIPLY_ADDS_PER_CALL / (spec.batch_size * max(1, multiply_adds))
+    return int(min(MOST_STEPS_PER_CALL, max(1.0, wanted)))
+
+
 def _recorder(
-    result: Training, *, batches: Any, total: int, batch_size: int, watcher: Watcher, stop: StopRequest
+    result: Training, *, batches: Any, total: int, spec: TrainingSpec, watcher: Watcher, stop: StopRequest
 ) -> Any:
     keras = import_keras()
 
@@ -165,7 +190,7 @@ def _recorder(
 
         def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
             now = time.perf_counter()
-            images = min(total, (batch + 1) * batch_size)
+            images = min(total, (batch + 1) * spec.batch_size)
             if stop:
                 self.model.stop_training = True
             if images == total:
@@ -174,7 +199,7 @@ def _recorder(
                 return
             self.last_update = now
             loss, accuracy = float(logs["loss"]), float(logs["accuracy"])
-            _check_finite(loss, self.epoch, images, self.model)
+            _check_finite(loss, self.epoch, images, spec)
             rate = images / (now - self.started)
             watcher.progress(Progress(self.epoch, images, total, loss, accuracy, rate))
 
@@ -189,7 +214,7 @@ def _recorder(
             rate = float(self.model.optimizer.learning_rate)
             names = ("loss", "accuracy", "val_loss", "val_accuracy")
             values = {name: float(logs[name]) for name in names}
-            _check_finite(values["val_loss"], self.epoch, total, self.model)
+            _check_finite(values["val_loss"], self.epoch, total, spec)
             row = EpochRow(epoch=self.epoch, **values, learning_rate=rate)
             validated = now - self.started - self.trained
             timing = EpochTiming(self.epoch, self.trained, validated, total / self.trained)
@@ -200,10 +225,10 @@ def _recorder(
     return Recorder()
 
 
-def _check_finite(loss: float, epoch: int, images: int, model: keras.Sequential) -> None:
+def _check_finite(loss: float, epoch: int, images: int, spec: TrainingSpec) -> None:
     if math.isfinite(loss):
         return
-    rate = float(model.optimizer.learning_rate)
+    rate = spec.learning_rate
     raise TrainingError(
         f"The loss is {loss} in epoch {epoch} after {images} images: training has diverged. The learning "
         f"rate of {rate:g} is probably too high; try training.learning_rate={rate / 10:g}."

@@ -1,0 +1,87 @@
+"""The recipes: what each changes of the defaults, which are the lab's, for the images at hand."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+
+@dataclass(frozen=True)
+class Facts:
+    """What a recipe adapts to: the size of the decoded images in pixels, and how many there are to train on."""
+
+    height: int = 28
+    width: int = 28
+    images: int = 54_000
+
+
+def lab(facts: Facts) -> dict[str, Any]:
+    """The lab to the letter: its network, its optimizer, no change to the data."""
+    return {
+        "data.on_leak": "keep",
+        "training.precision": "float32",
+        "training.batch_size": _batch(facts, 64),
+    }
+
+
+def fast(facts: Facts) -> dict[str, Any]:
+    """The lab's accuracy and more in a fraction of its time: the same family of network, normalised, in one cycle.
+
+    Half the lab's first filters, because the first maps are the largest; pooling before normalisation; batches of 128
+    where they leave enough steps.
+    """
+    batch = _batch(facts, next((size for size in (128, 64) if facts.images >= 100 * size), 32))
+    return {
+        "model.filters": (16, 48, *(96 * 2**i for i in range(_halvings(facts, to=8) - 2))),
+        "model.batch_norm": True,
+        "model.pool_first": True,
+        "training.batch_size": batch,
+        "training.epochs": _epochs(facts, batch, seen=30_000, least=2, most=8),
+        "training.learning_rate": 0.008,
+        "training.schedule": "one_cycle",
+    }
+
+
+def best(facts: Facts) -> dict[str, Any]:
+    """The highest accuracy in minutes on a CPU: deeper, normalised, global pooling, flips and shifts."""
+    batch = _batch(facts, 128 if facts.images >= 12_800 else 32)
+    return {
+        "model.filters": tuple(32 * 2**i for i in range(max(3, _halvings(facts, to=4)))),
+        "model.convs": 2,
+        "model.padding": "same",
+        "model.batch_norm": True,
+        "model.pool_first": True,
+        "model.head": "global_average",
+        "model.dense": (),
+        "augmentation.flip": "horizontal",
+        "augmentation.shift": 0.06,
+        "training.batch_size": batch,
+        "training.epochs": _epochs(facts, batch, seen=400_000, least=20, most=60),
+        "training.learning_rate": 0.008,
+        "training.schedule": "one_cycle",
+        "training.label_smoothing": 0.05,
+    }
+
+
+DEFAULT_RECIPE = "fast"
+RECIPES: dict[str, Callable[[Facts], dict[str, Any]]] = {"fast": fast, "best": best, "lab": lab}
+
+
+def _batch(facts: Facts, size: int) -> int:
+    """Half of it, and so on, where there are fewer images than that."""
+    while size > max(1, facts.images):
+        size //= 2
+    return size
+
+
+def _halvings(facts: Facts, *, to: int) -> int:
+    """How often the shorter side is halved until it is at most ``to`` pixels, within 2 to 5."""
+    return min(5, max(2, math.ceil(math.log2(max(1.0, min(facts.height, facts.width) / to)))))
+
+
+def _epochs(facts: Facts, batch: int, *, seen: int, least: int, most: int) -> int:
+    """So many that ``seen`` images are seen in all, within bounds; but never fewer than 120 steps."""
+    images = max(1, facts.images)
+    return max(math.ceil(120 * batch / images), min(most, max(least, math.ceil(seen / images))))

@@ -1,0 +1,69 @@
+"""How a network learns: the sections ``training`` and ``augmentation``."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from conviction.config.model import Strict
+
+
+class AugmentationSpec(Strict):
+    """How training images are varied, anew in every epoch; nothing but training sees it.
+
+    ``flip`` mirrors along each of its axes with probability 1/2. ``shift`` moves by up to this share of the
+    sides, ``rotate`` by up to this many degrees, ``zoom`` by a factor of up to 1 ± this. ``brightness`` adds
+    up to ± this share of white, ``contrast`` multiplies the distance from the image's mean by up to 1 ± this.
+    ``cutout`` fills a square of this share of the shorter side with the mean colour (DeVries and Taylor,
+    2017). ``mixup`` is the parameter of the Beta distribution by which two images and their targets are mixed
+    (Zhang et al., 2018). 0 is none.
+    """
+
+    flip: Literal["none", "horizontal", "vertical", "both"] = "none"
+    shift: Annotated[float, Field(ge=0.0, le=0.5)] = 0.0
+    rotate: Annotated[float, Field(ge=0.0, le=180.0)] = 0.0
+    zoom: Annotated[float, Field(ge=0.0, le=0.9)] = 0.0
+    brightness: Annotated[float, Field(ge=0.0, le=1.0)] = 0.0
+    contrast: Annotated[float, Field(ge=0.0, le=1.0)] = 0.0
+    cutout: Annotated[float, Field(ge=0.0, le=1.0)] = 0.0
+    mixup: Annotated[float, Field(ge=0.0, le=10.0)] = 0.0
+
+
+class TrainingSpec(Strict):
+    """How the network learns.
+
+    ``learning_rate`` is the highest rate of the ``schedule``, which is computed anew before every step:
+
+    - ``constant``: the same in every step.
+    - ``one_cycle``: rises in a straight line from 1/25 of it over the share ``warmup`` of all steps, then falls along
+      half a cosine to 0 (Smith and Topin, 2018, "Super-Convergence"; the shape is that of fastai).
+    - ``cosine``: the same with a short rise (Loshchilov and Hutter, 2017, "SGDR", without restarts).
+
+    ``warmup`` None is 0.3 for ``one_cycle`` and 0.05 for ``cosine``. ``label_smoothing`` s makes of a one-hot target
+    (1 - s) of it plus s over the number of classes (Szegedy et al., 2016). ``weight_decay`` takes this share, times
+    the rate, of every weight of a kernel in every step (Loshchilov and Hutter, 2019). ``clip_norm`` scales a gradient
+    down whose norm, over all weights together, is larger. ``ema`` is the momentum of a moving average of the weights,
+    which is what is validated and kept. Each of these is off at 0. ``class_weights=balanced`` weighs the loss of an
+    image by n / (classes * images of its class) (King and Zeng, 2001).
+
+    ``precision`` is that of products; weights, output and loss are always float32. ``auto`` is bfloat16 where the
+    processor or a GPU multiplies it itself and the network is large enough to gain. ``threads`` None means every core
+    that this process may use.
+    """
+
+    epochs: Annotated[int, Field(ge=1, le=100_000)] = 12
+    batch_size: Annotated[int, Field(ge=1, le=1_000_000)] = 64
+    optimizer: Literal["adam", "adamw", "sgd", "rmsprop"] = "adam"
+    # 0.001 is Keras's own default for adam, adamw and rmsprop.
+    learning_rate: Annotated[float, Field(gt=0.0, le=100.0)] = 0.001
+    schedule: Literal["constant", "one_cycle", "cosine"] = "constant"
+    warmup: Annotated[float, Field(ge=0.0, lt=1.0)] | None = None
+    label_smoothing: Annotated[float, Field(ge=0.0, lt=1.0)] = 0.0
+    weight_decay: Annotated[float, Field(ge=0.0, le=1.0)] = 0.0
+    clip_norm: Annotated[float, Field(ge=0.0, le=1e6)] = 0.0
+    ema: Annotated[float, Field(ge=0.0, lt=1.0)] = 0.0
+    class_weights: Literal["none", "balanced"] = "none"
+    precision: Literal["auto", "float32", "bfloat16"] = "auto"
+    seed: Annotated[int, Field(ge=0, lt=2**31)] = 0
+    threads: Annotated[int, Field(ge=1, le=1024)] | None = None

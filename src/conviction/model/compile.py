@@ -1,0 +1,108 @@
+"""How a network will learn: optimizer, schedule, loss and metric, as Keras's own objects.
+
+Everything here is Keras's own, so that the saved model loads where this package is not installed.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from conviction.backend import import_keras
+from conviction.config import TrainingSpec
+
+if TYPE_CHECKING:
+    import keras
+
+# The rate that a rise starts from is this share of the highest, as in fastai.
+RISE_FROM = 1.0 / 25.0
+WARMUP = {"one_cycle": 0.3, "cosine": 0.05}
+
+
+def loss_name(classes: int) -> str:
+    """The loss that goes with ``encode_labels`` for this many classes."""
+    return "binary_crossentropy" if classes == 2 else "categorical_crossentropy"
+
+
+def warmup_steps(spec: TrainingSpec, steps: int) -> int:
+    """In how many of all ``steps`` the rate rises."""
+    if spec.schedule == "constant":
+        return 0
+    share = WARMUP[spec.schedule] if spec.warmup is None else spec.warmup
+    return round(share * steps)
+
+
+def compile_model(
+    model: keras.Sequential,
+    spec: TrainingSpec,
+    classes: int,
+    *,
+    steps: int,
+    steps_per_call: int = 1,
+    mixed_targets: bool = False,
+) -> None:
+    """Compiles with the optimizer, its schedule, the loss that goes with the labels, and accuracy.
+
+    Args:
+        model: From ``build``.
+        spec: All that is said about learning.
+        classes: At least 2.
+        steps: Of the whole training, over which a schedule is spread.
+        steps_per_call: How many steps the backend makes without Python in between.
+        mixed_targets: As mixup makes them: the accuracy of two classes then counts the likelier class of a target such
+            as 0.7. Keras compares with 0.7 itself, to which no answer is equal.
+    """
+    keras = import_keras()
+    accuracy: Any = "accuracy"
+    if mixed_targets and classes == 2:
+        # Keras's own metric with rounded targets, so that the saved model needs nothing of this package.
+        accuracy = keras.metrics.BinaryAccuracy(name="accuracy")
+        update = accuracy.update_state
+
+        def update_state(y: Any, p: Any, sample_weight: Any = None) -> Any:
+            return update(keras.ops.cast(y > 0.5, "float32"), p, sample_weight=sample_weight)
+
+        accuracy.update_state = update_state
+    model.compile(
+        optimizer=_optimizer(spec, steps),
+        loss=_loss(spec, classes),
+        metrics=[accuracy],
+        steps_per_execution=steps_per_call,
+    )
+
+
+def _optimizer(spec: TrainingSpec, steps: int) -> Any:
+    keras = import_keras()
+    options: dict[str, Any] = {"learning_rate": _rate(spec, steps)}
+    # What is off is left to Keras, whose default for adamw is a decay of its own.
+    if spec.weight_decay:
+        options["weight_decay"] = spec.weight_decay
+    if spec.clip_norm:
+        options["global_clipnorm"] = spec.clip_norm
+    if spec.ema:
+        options |= {"use_ema": True, "ema_momentum": spec.ema}
+    optimizer = keras.optimizers.get({"class_name": spec.optimizer, "config": options})
+    if optimizer.weight_decay:
+        # Scales and shifts have no reason to be small.
+        optimizer.exclude_from_weight_decay(var_names=["bias", "gamma", "beta"])
+    return optimizer
+
+
+def _rate(spec: TrainingSpec, steps: int) -> Any:
+    """A number, or a schedule of Keras in which step i of all ``steps`` (from 0) has the rate of the specification."""
+    if spec.schedule == "constant":
+        return spec.learning_rate
+    rise = warmup_steps(spec, steps)
+    return import_keras().optimizers.schedules.CosineDecay(
+        initial_learning_rate=spec.learning_rate * RISE_FROM if rise else spec.learning_rate,
+        decay_steps=max(1, steps - rise),
+        warmup_target=spec.learning_rate if rise else None,
+        warmup_steps=rise,
+    )
+
+
+def _loss(spec: TrainingSpec, classes: int) -> Any:
+    if not spec.label_smoothing:
+        return loss_name(classes)
+    losses = import_keras().losses
+    kind = losses.BinaryCrossentropy if classes == 2 else losses.CategoricalCrossentropy
+    return kind(label_smoothing=spec.label_smoothing, name=loss_name(classes))

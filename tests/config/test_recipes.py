@@ -1,0 +1,54 @@
+"""The recipes adapt to the images at hand, and every one of them is a network that fits."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from conviction.config import RECIPES, Facts, load_recipe
+from conviction.model import walk
+
+
+@given(
+    name=st.sampled_from(sorted(RECIPES)),
+    height=st.integers(28, 300),
+    width=st.integers(28, 300),
+    images=st.integers(2, 10**7),
+)
+def test_every_recipe_fits_any_images(name: str, height: int, width: int, images: int) -> None:
+    recipe = load_recipe([f"recipe={name}"], facts=Facts(height, width, images))
+    rows = walk(recipe.model, (height, width, 3), 5)
+    assert rows[-1].output == (5,)
+    assert 1 <= recipe.training.batch_size <= images
+    if name != "lab":
+        assert recipe.training.epochs * -(-images // recipe.training.batch_size) >= 120
+
+
+@pytest.mark.parametrize("name", sorted(RECIPES))
+def test_what_decides_the_data_does_not_depend_on_the_data(name: str) -> None:
+    blind = load_recipe([f"recipe={name}"])
+    for facts in (Facts(28, 28, 5), Facts(200, 300, 10**6)):
+        seen = load_recipe([f"recipe={name}"], facts=facts)
+        assert seen.data == blind.data
+        assert seen.training.seed == blind.training.seed
+
+
+def test_an_asked_for_key_wins_over_every_recipe() -> None:
+    for name in RECIPES:
+        recipe = load_recipe(
+            [f"recipe={name}", "training.epochs=3", "model.filters=[5]"], facts=Facts(images=30)
+        )
+        assert recipe.training.epochs == 3
+        assert [x.filters for x in recipe.model.layers if x.type == "Conv2D"][-1] == 5
+
+
+def test_layers_replace_the_network_of_a_recipe() -> None:
+    layers = [{"type": "Flatten"}, {"type": "Dense", "units": 4}]
+    recipe = load_recipe({"recipe": "best", "model.layers": layers})
+    assert [x.type for x in recipe.model.layers] == ["Flatten", "Dense"]
+    assert recipe.augmentation.flip == "horizontal"
+
+
+def test_the_first_recipe_that_people_meet_is_fast() -> None:
+    assert load_recipe().recipe == "fast"
