@@ -4,7 +4,7 @@
 VENV ?= .venv
 BIN = $(VENV)/bin
 
-.PHONY: help demo test test-full check lint types constraints bench bench-lab bench-data bench-duplicates bench-fuzz clean
+.PHONY: help demo test test-full check lint types constraints bench bench-lab bench-speed bench-data bench-duplicates bench-fuzz clean
 
 help:
 	@sed -n 's/^# //p' Makefile
@@ -35,10 +35,13 @@ types: $(VENV)/.installed-dev
 
 check: lint types test-full
 
-bench: bench-lab bench-data bench-duplicates
+bench: bench-lab bench-speed bench-data bench-duplicates
 
 bench-lab: $(VENV)/.installed-dev
 	$(BIN)/python benchmarks/lab.py
+
+bench-speed: $(VENV)/.installed-dev
+	$(BIN)/python benchmarks/speed.py
 
 bench-data: $(VENV)/.installed-dev
 	$(BIN)/python benchmarks/data.py

@@ -1,17 +1,17 @@
 """The lab as a fair tutorial would write it, in plain Keras and float32: the peer that is measured against.
 
-    python plain_keras.py DATA_DIR EPOCHS BATCH SEED
+    python plain_keras.py DATA EPOCHS BATCH SEED
 
 SEED is a number, or "none" for a program that sets no seed. That is more than a detail: with
 keras.utils.set_random_seed, Keras 3.15 on TensorFlow goes through the images in the same order in every epoch,
 because each epoch starts the shuffling anew from the same seed; without it every epoch has an order of its own.
 
-Reads Fashion-MNIST's IDX files and prints one JSON object: seconds of training (validation included),
-accuracies of the last epoch, the best validation accuracy, test accuracy, peak memory.
+DATA is a folder with Fashion-MNIST's IDX files, or an npz with x_train, y_train, x_test and y_test. Prints one JSON
+object: seconds of training (validation included, scoring the test set after each epoch not), the best validation
+accuracy, the test accuracy after the last epoch and after its best one, with the seconds until then, peak memory.
 """
 
 import gzip
-import itertools
 import json
 import os
 import resource
@@ -26,19 +26,23 @@ import numpy as np
 from keras.layers import Conv2D, Dense, Flatten, Input, MaxPooling2D
 from keras.models import Sequential
 
-folder = Path(sys.argv[1])
+source = Path(sys.argv[1])
 epochs, batch = map(int, sys.argv[2:4])
 
 
 def read(name: str, header: int) -> np.ndarray:
     """One IDX file after its header, as bytes in a row."""
-    return np.frombuffer(gzip.open(folder / f"{name}.gz").read(), np.uint8, offset=header)
+    return np.frombuffer(gzip.open(source / f"{name}.gz").read(), np.uint8, offset=header)
 
 
-x = read("train-images-idx3-ubyte", 16).reshape(-1, 28, 28, 1)
-y = read("train-labels-idx1-ubyte", 8)
-x_test = read("t10k-images-idx3-ubyte", 16).reshape(-1, 28, 28, 1)
-y_test = read("t10k-labels-idx1-ubyte", 8)
+if source.is_dir():
+    x = read("train-images-idx3-ubyte", 16).reshape(-1, 28, 28, 1)
+    y = read("train-labels-idx1-ubyte", 8)
+    x_test = read("t10k-images-idx3-ubyte", 16).reshape(-1, 28, 28, 1)
+    y_test = read("t10k-labels-idx1-ubyte", 8)
+else:
+    with np.load(source) as arrays:
+        x, y, x_test, y_test = (arrays[name] for name in ("x_train", "y_train", "x_test", "y_test"))
 
 if sys.argv[4] != "none":
     keras.utils.set_random_seed(int(sys.argv[4]))
@@ -57,20 +61,35 @@ model = Sequential(
     ]
 )
 model.compile("adam", "categorical_crossentropy", metrics=["accuracy"])
-ends = [time.perf_counter()]
-clock = keras.callbacks.LambdaCallback(on_epoch_end=lambda epoch, logs: ends.append(time.perf_counter()))
+
+
+class Clock(keras.callbacks.Callback):
+    """Seconds and test accuracy of each epoch; the clock stops while the test set is scored."""
+
+    def on_train_begin(self, logs=None):  # noqa: D102
+        self.seconds, self.tests = [], []
+        self.start = time.perf_counter()
+
+    def on_epoch_end(self, epoch, logs=None):  # noqa: D102
+        self.seconds.append(time.perf_counter() - self.start)
+        self.tests.append(self.model.evaluate(x_test, y_test, verbose=0, batch_size=1000)[1])
+        self.start = time.perf_counter()
+
+
+clock = Clock()
 history = model.fit(
     x, y, epochs=epochs, batch_size=batch, validation_split=0.1, verbose=0, callbacks=[clock]
 ).history
-seconds = time.perf_counter() - ends[0]
-test_accuracy = model.evaluate(x_test, y_test, verbose=0, batch_size=1000)[1]
+best = int(np.argmax(clock.tests))
 print(
     json.dumps(
         {
-            "training_seconds": seconds,
-            "fastest_epoch_seconds": min(b - a for a, b in itertools.pairwise(ends)),
+            "training_seconds": sum(clock.seconds),
+            "fastest_epoch_seconds": min(clock.seconds),
             "best_val_accuracy": max(history["val_accuracy"]),
-            "test_accuracy": test_accuracy,
+            "test_accuracy": clock.tests[-1],
+            "best_test_accuracy": clock.tests[best],
+            "seconds_to_best": sum(clock.seconds[: best + 1]),
             "peak_memory_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
         }
     )

@@ -100,4 +100,4 @@ def test_make_demo_from_a_fresh_clone(tmp_path: Path) -> None:
     )
     assert done.returncode == 0, done.stderr
     assert "Test accuracy 9" in done.stdout
-    assert (tmp_path / "clone" / "runs" / "digits-lab-1" / "report.html").is_file()
+    assert (tmp_path / "clone" / "runs" / "digits-fast-1" / "report.html").is_file()

@@ -16,7 +16,7 @@ from conviction.config import Facts, Recipe, load_recipe
 from conviction.data import Audit, ImageSet, Split, audit_images, encode_labels, load_source, split_images
 from conviction.errors import Interrupted
 from conviction.evaluation import Evaluation, evaluate, record_opening
-from conviction.model import LayerRow, build, compile_model, walk
+from conviction.model import LayerRow, build, check_memory, compile_model, walk
 from conviction.report import steps
 from conviction.report.page import render_page
 from conviction.report.steps import Step
@@ -160,6 +160,7 @@ def _prepare(
     classes = len(images.class_names)
     rows = walk(recipe.model, images.rule.shape, classes)
     recipe = _resolve(recipe, images, rows)
+    check_memory(rows, recipe.training)
     told = [
         steps.load_step(images),
         steps.reshape_step(images),

@@ -32,8 +32,14 @@ def test_nothing_is_written_by_a_wrong_request(cli: Cli, tmp_path: Path) -> None
     assert_refused(cli("fit", "digits", "training.epoch=1"), "Did you mean 'training.epochs'?")
     assert_refused(cli("fit", "digits", "training.batch_size=2000"), "1295", "2000")
     assert_refused(
-        cli("fit", "digits", "model.filters=[8,8,8,8]"), "model.layers.6", "Shapes:", "data.image_size="
+        cli("fit", "digits", "recipe=lab", "model.filters=[8,8,8,8]"),
+        "model.layers.6",
+        "Shapes:",
+        "data.image_size=",
     )
+    # Found before it is built: 1,024 maps of 2000x2000 for each image.
+    huge = ["data.image_size=2000", "model.filters=[1024]", "model.padding=same", "training.batch_size=1000"]
+    assert_refused(cli("fit", "digits", "recipe=lab", *huge), "GB of memory", "GB are free")
     assert sorted(tmp_path.rglob("*")) == before
 
 

@@ -60,7 +60,7 @@ def test_every_step_of_the_lab_is_visible_and_nothing_else_is(trained: Path) -> 
         "Pooling shrinks",
     ):
         assert words in out
-    assert len(re.findall(r"^ +\d+  \d\.\d{4} +\d+\.\d\d%", out, flags=re.MULTILINE)) == 12
+    assert len(re.findall(r"^ +\d+  \d\.\d{4} +\d+\.\d\d%", out, flags=re.MULTILINE)) == 8
     assert (trained.parent / "stderr.txt").read_text() == ""
 
 
@@ -143,7 +143,7 @@ def test_two_classes_train_one_sigmoid_unit_and_predict_the_right_names(
     )
     assert result.code == 0, result.err
     assert "binary_crossentropy" in result.out
-    assert "batches of 32 (the default of 64 is more than there are)" in result.out
+    assert "images in batches of 32: 2 steps each" in result.out
     run = conviction.load_run(tmp_path / "run")
     assert run.model.output_shape == (None, 1)
     assert run.class_names == ["apple", "zebra"]
@@ -158,7 +158,7 @@ def test_two_classes_train_one_sigmoid_unit_and_predict_the_right_names(
 def test_json_is_one_object_on_stdout_and_people_read_stderr(cli: Cli) -> None:
     result = cli("fit", "digits", "training.epochs=1", "model.filters=[4]", "--json")
     assert result.code == 0
-    assert result.json["run"] == "runs/digits-lab-1"
+    assert result.json["run"] == "runs/digits-fast-1"
     assert result.json["evaluation"]["test"]["n"] == 359
     assert "Evaluate" in result.err
 
@@ -167,7 +167,7 @@ def test_a_sealed_test_set_stays_sealed(cli: Cli, tmp_path: Path) -> None:
     result = cli("fit", "digits", "training.epochs=1", "model.filters=[4]", "evaluation.test=false")
     assert result.code == 0
     assert "stays sealed" in result.out
-    run = conviction.load_run(tmp_path / "runs" / "digits-lab-1")
+    run = conviction.load_run(tmp_path / "runs" / "digits-fast-1")
     assert run.evaluation.test is None
     assert run.evaluation.accuracy is None
     assert not (tmp_path / "home" / "openings.jsonl").exists()

@@ -158,6 +158,11 @@ def test_weight_decay_takes_its_share_of_kernels_alone() -> None:
     assert {p.rsplit("/", 1)[-1] for p in left} == {"kernel", "bias", "gamma", "beta"}
 
 
+def test_weight_decay_is_what_was_asked_for_or_what_keras_takes() -> None:
+    assert new_model(TrainingSpec(optimizer="adamw")).optimizer.weight_decay == 0.004
+    assert not new_model(TrainingSpec(optimizer="adamw", weight_decay=0.0)).optimizer.weight_decay
+
+
 def test_without_a_key_keras_decides() -> None:
     for name in ("adam", "sgd", "rmsprop"):
         model = new_model(TrainingSpec(optimizer=name))  # type: ignore[arg-type]

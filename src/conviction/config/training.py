@@ -44,7 +44,8 @@ class TrainingSpec(Strict):
     (1 - s) of it plus s over the number of classes (Szegedy et al., 2016). ``weight_decay`` takes this share, times
     the rate, of every weight of a kernel in every step (Loshchilov and Hutter, 2019). ``clip_norm`` scales a gradient
     down whose norm, over all weights together, is larger. ``ema`` is the momentum of a moving average of the weights,
-    which is what is validated and kept. Each of these is off at 0. ``class_weights=balanced`` weighs the loss of an
+    which is what is validated and kept. Each of these is off at 0; ``weight_decay`` None is Keras's own, 0.004 for
+    adamw. ``class_weights=balanced`` weighs the loss of an
     image by n / (classes * images of its class) (King and Zeng, 2001).
 
     ``precision`` is that of products; weights, output and loss are always float32. ``auto`` is bfloat16 where the
@@ -60,7 +61,7 @@ class TrainingSpec(Strict):
     schedule: Literal["constant", "one_cycle", "cosine"] = "constant"
     warmup: Annotated[float, Field(ge=0.0, lt=1.0)] | None = None
     label_smoothing: Annotated[float, Field(ge=0.0, lt=1.0)] = 0.0
-    weight_decay: Annotated[float, Field(ge=0.0, le=1.0)] = 0.0
+    weight_decay: Annotated[float, Field(ge=0.0, le=1.0)] | None = None
     clip_norm: Annotated[float, Field(ge=0.0, le=1e6)] = 0.0
     ema: Annotated[float, Field(ge=0.0, lt=1.0)] = 0.0
     class_weights: Literal["none", "balanced"] = "none"

@@ -2,6 +2,7 @@
 
 from conviction.model.build import build
 from conviction.model.compile import compile_model, loss_name, warmup_steps
+from conviction.model.memory import check_memory
 from conviction.model.shapes import LayerRow, walk
 
-__all__ = ["LayerRow", "build", "compile_model", "loss_name", "walk", "warmup_steps"]
+__all__ = ["LayerRow", "build", "check_memory", "compile_model", "loss_name", "walk", "warmup_steps"]

@@ -73,8 +73,7 @@ def compile_model(
 def _optimizer(spec: TrainingSpec, steps: int) -> Any:
     keras = import_keras()
     options: dict[str, Any] = {"learning_rate": _rate(spec, steps)}
-    # What is off is left to Keras, whose default for adamw is a decay of its own.
-    if spec.weight_decay:
+    if spec.weight_decay is not None:
         options["weight_decay"] = spec.weight_decay
     if spec.clip_norm:
         options["global_clipnorm"] = spec.clip_norm

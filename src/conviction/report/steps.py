@@ -250,7 +250,7 @@ def _schedule(spec: TrainingSpec, steps: int) -> list[str]:
 def _refinements(spec: TrainingSpec) -> list[str]:
     said = [
         (spec.label_smoothing, f"targets smoothed by {spec.label_smoothing:g}"),
-        (spec.weight_decay, f"weight decay {spec.weight_decay:g}"),
+        (spec.weight_decay, f"weight decay {spec.weight_decay}"),
         (spec.clip_norm, f"gradients clipped to a norm of {spec.clip_norm:g}"),
         (spec.ema, f"a moving average of the weights with momentum {spec.ema:g}, which is what is kept"),
         (spec.class_weights == "balanced", "the loss of rare classes weighs more"),
