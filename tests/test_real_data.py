@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import importlib.util
 import os
+import subprocess
+import sys
 import zipfile
 from pathlib import Path
 
@@ -55,10 +57,39 @@ def test_an_archive_and_its_folder_give_the_same_bits(cli: Cli, tmp_path: Path) 
 
 
 @pytest.mark.full
+def test_what_holds_on_tensorflow_holds_on_jax() -> None:
+    """The tests of networks, options and training once more, in a process of their own."""
+    if importlib.util.find_spec("jax") is None:
+        pytest.skip("JAX is an extra: pip install 'conviction[jax]'")
+    done = subprocess.run(
+        [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "tests/model", "tests/training"],
+        cwd=Path(__file__).parent.parent,
+        env={**os.environ, "KERAS_BACKEND": "jax"},
+        capture_output=True,
+        text=True,
+        timeout=1200,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout[-5000:]
+
+
+@pytest.mark.full
+@pytest.mark.parametrize("recipe", ["fast", "best"])
+def test_recipes_learn_on_jax(cli: Cli, recipe: str, tmp_path: Path) -> None:
+    if importlib.util.find_spec("jax") is None:
+        pytest.skip("JAX is an extra: pip install 'conviction[jax]'")
+    keys = [f"recipe={recipe}", "training.epochs=4"]
+    result = cli("fit", "digits", *keys, "--out", "run", env={"KERAS_BACKEND": "jax"})
+    assert result.code == 0, result.err
+    assert result.err == ""
+    assert conviction.load_run(tmp_path / "run").evaluation.accuracy > 0.9
+
+
+@pytest.mark.full
 def test_the_lab_runs_on_jax(cli: Cli, tmp_path: Path) -> None:
     if importlib.util.find_spec("jax") is None:
         pytest.skip("JAX is an extra: pip install 'conviction[jax]'")
-    keys = ["training.epochs=8", "model.dropout=0.1"]
+    keys = ["recipe=lab", "training.epochs=8", "model.dropout=0.1"]
     for name in ("one", "two"):
         result = cli("fit", "digits", *keys, "--out", name, env={"KERAS_BACKEND": "jax"})
         assert result.code == 0, result.err

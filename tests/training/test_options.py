@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import importlib
 import math
+import os
 from itertools import pairwise
 from typing import Any
 
@@ -13,9 +15,18 @@ from conviction.config import TrainingSpec, load_recipe
 from conviction.data import encode_labels
 from conviction.model import build, compile_model, warmup_steps
 from conviction.report.terminal import Silent
-from conviction.training import StopRequest, choose_precision, epoch_order, precision, steps_per_call, train
+from conviction.training import (
+    StopRequest,
+    choose_precision,
+    epoch_order,
+    precision,
+    resident,
+    steps_per_call,
+    train,
+)
 from conviction.training.batches import balanced_weights
 
+loop = importlib.import_module("conviction.training.train")  # the package has a function of that name
 N = 60
 LABELS = np.array([0] * 40 + [1] * 15 + [2] * 5)
 PIXELS = np.random.default_rng(1).integers(0, 100, (N, 10, 10, 1), dtype=np.uint8)
@@ -111,6 +122,30 @@ def test_steps_without_python_in_between_are_the_same_steps(calls: int) -> None:
     assert int(model.optimizer.iterations) == STEPS
     assert len(result.history) == 3
     assert result.history[-1].learning_rate == pytest.approx(0, abs=1e-6)
+
+
+@pytest.mark.parametrize("weights", ["none", "balanced"])
+def test_batches_of_the_graph_are_those_of_python(weights: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Bit for bit: whether a set fits into memory is no part of what decides a run."""
+    if os.environ.get("KERAS_BACKEND", "tensorflow") != "tensorflow":
+        pytest.skip("only TensorFlow gathers by itself")
+    keys: dict[str, Any] = {"class_weights": weights, "schedule": "one_cycle", "learning_rate": 0.01}
+    inside, first = trained(4, **keys)
+    asked = []
+    monkeypatch.setattr(loop, "can_be_resident", lambda *_: asked.append(1))
+    outside, second = trained(4, **keys)
+    assert asked == [1]
+    assert first.history == second.history
+    pairs = zip(inside.get_weights(), outside.get_weights(), strict=True)
+    assert all(np.array_equal(a, b) for a, b in pairs)
+
+
+def test_a_set_beyond_the_budget_stays_mapped(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(resident, "BUDGET_BYTES", PIXELS.nbytes - 1)
+    assert not resident.can_be_resident(PIXELS, N)
+    monkeypatch.setattr(resident, "BUDGET_BYTES", PIXELS.nbytes)
+    on_tensorflow = os.environ.get("KERAS_BACKEND", "tensorflow") == "tensorflow"
+    assert resident.can_be_resident(PIXELS, N) == on_tensorflow
 
 
 def test_steps_per_call_follow_the_work_of_a_step() -> None:

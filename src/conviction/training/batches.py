@@ -31,6 +31,11 @@ def balanced_weights(targets: np.ndarray) -> np.ndarray:
     return np.divide(len(targets) / len(counts), counts, out=weights, where=counts > 0)
 
 
+def image_weights(targets: np.ndarray, class_weights: np.ndarray) -> np.ndarray:
+    """What the loss of each image counts, (n,) float32."""
+    return _shares(targets) @ class_weights
+
+
 def _shares(targets: np.ndarray) -> np.ndarray:
     """What of each image belongs to each class: (n, k) as it is, (n, 1) -> (n, 2)."""
     return targets if targets.shape[1] > 1 else np.concatenate([1 - targets, targets], axis=1)
@@ -83,6 +88,6 @@ def make_batches(
                 x, y = augment(x, y, augmentation, seed=shuffle_seed, epoch=self._epoch, step=number)
             if class_weights is None:
                 return x, y
-            return x, y, _shares(y) @ class_weights
+            return x, y, image_weights(y, class_weights)
 
     return Batches()

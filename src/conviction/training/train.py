@@ -12,7 +12,9 @@ import numpy as np
 from conviction.backend import import_keras
 from conviction.config import AugmentationSpec, TrainingSpec
 from conviction.errors import RequestError, TrainingError
+from conviction.training.augment import active_operations
 from conviction.training.batches import balanced_weights, make_batches
+from conviction.training.resident import ResidentBatches, can_be_resident
 from conviction.training.signals import StopRequest
 
 if TYPE_CHECKING:
@@ -116,15 +118,7 @@ def train(
         TrainingError: The loss is no longer a number.
     """
     check_batch_size(spec, len(train_indices))
-    batches = make_batches(
-        pixels,
-        targets,
-        train_indices,
-        spec.batch_size,
-        shuffle_seed=spec.seed,
-        augmentation=augmentation,
-        class_weights=balanced_weights(targets[train_indices]) if spec.class_weights == "balanced" else None,
-    )
+    batches = _batches(pixels, targets, train_indices, spec, augmentation)
     validation = make_batches(pixels, targets, validation_indices, VALIDATION_BATCH)
     result = Training()
     recorder = _recorder(
@@ -141,7 +135,7 @@ def train(
         callbacks.insert(0, import_keras().callbacks.SwapEMAWeights())
     start = time.perf_counter()
     model.fit(
-        batches,
+        batches.dataset if isinstance(batches, ResidentBatches) else batches,
         epochs=spec.epochs,
         validation_data=validation,
         shuffle=False,  # Batches draws its own order
@@ -150,6 +144,30 @@ def train(
     )
     result.seconds = time.perf_counter() - start
     return result
+
+
+def _batches(
+    pixels: np.ndarray,
+    targets: np.ndarray,
+    indices: np.ndarray,
+    spec: TrainingSpec,
+    augmentation: AugmentationSpec | None,
+) -> Any:
+    weights = balanced_weights(targets[indices]) if spec.class_weights == "balanced" else None
+    varied = augmentation is not None and active_operations(augmentation)
+    if not varied and can_be_resident(pixels, len(indices)):
+        return ResidentBatches(
+            pixels, targets, indices, spec.batch_size, shuffle_seed=spec.seed, class_weights=weights
+        )
+    return make_batches(
+        pixels,
+        targets,
+        indices,
+        spec.batch_size,
+        shuffle_seed=spec.seed,
+        augmentation=augmentation if varied else None,
+        class_weights=weights,
+    )
 
 
 def check_batch_size(spec: TrainingSpec, images: int) -> None:

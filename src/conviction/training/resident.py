@@ -1,0 +1,72 @@
+"""Batches that TensorFlow gathers by itself, from images that fit into memory: no Python between steps.
+
+The same batches in the same order as those of ``make_batches``; at a step of 10 ms, handing over what Python has
+gathered takes another fifth.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from conviction.backend import import_keras
+from conviction.training.batches import epoch_order, image_weights
+
+# More stays mapped, and Python gathers it batch by batch.
+BUDGET_BYTES = 512 * 2**20
+
+
+def can_be_resident(pixels: np.ndarray, images: int) -> bool:
+    """Whether so many of these images may be copied into memory, on this backend."""
+    size = images * pixels[:1].nbytes
+    return size <= BUDGET_BYTES and import_keras().backend.backend() == "tensorflow"
+
+
+class ResidentBatches:
+    """Batches of an epoch as a ``tf.data.Dataset``.
+
+    Args:
+        pixels: (n, h, w, c) uint8 of the whole set.
+        targets: (n, k) float32 of the whole set.
+        indices: Which images; they are copied.
+        batch_size: The last batch of an epoch has what is left.
+        shuffle_seed: As for ``make_batches``.
+        class_weights: As for ``make_batches``.
+    """
+
+    def __init__(
+        self,
+        pixels: np.ndarray,
+        targets: np.ndarray,
+        indices: np.ndarray,
+        batch_size: int,
+        *,
+        shuffle_seed: int,
+        class_weights: np.ndarray | None = None,
+    ) -> None:
+        import tensorflow as tf
+
+        y = targets[indices]
+        parts = [pixels[indices], y]
+        if class_weights is not None:
+            parts.append(image_weights(y, class_weights))
+        kept = [tf.constant(part) for part in parts]
+        self._seed, self._images = shuffle_seed, len(indices)
+        self._order = tf.Variable(np.arange(len(indices), dtype=np.int32), trainable=False)
+        order = self._order
+
+        def gather(number: Any) -> tuple[Any, ...]:
+            chosen = order[number * batch_size : (number + 1) * batch_size]
+            return tuple(tf.gather(part, chosen) for part in kept)
+
+        options = tf.data.Options()
+        options.autotune.enabled = False
+        # One thread beside those that compute; more only take their time.
+        options.threading.private_threadpool_size = 1
+        steps = -(-len(indices) // batch_size)
+        self.dataset = tf.data.Dataset.range(steps).map(gather).prefetch(2).with_options(options)
+
+    def start_epoch(self, epoch: int) -> None:
+        """From now on, the order of this epoch (from 0)."""
+        self._order.assign(epoch_order(self._images, self._seed, epoch).astype(np.int32))
