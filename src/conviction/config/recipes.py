@@ -34,7 +34,7 @@ def fast(facts: Facts) -> dict[str, Any]:
     """
     batch = _batch(facts, next((size for size in (128, 64) if facts.images >= 100 * size), 32))
     return {
-        "model.filters": (16, 48, *(96 * 2**i for i in range(_halvings(facts, to=8) - 2))),
+        "model.filters": (16, 64, *(128 * 2**i for i in range(_halvings(facts, to=8) - 2))),
         "model.batch_norm": True,
         "model.pool_first": True,
         "training.batch_size": batch,
