@@ -62,20 +62,16 @@ def sources(work: Path) -> dict[str, tuple[object, Path]]:
     place = os.environ.get("CONVICTION_DATA_DIR")
     if not place:
         sys.exit("Set CONVICTION_DATA_DIR to a folder with fashion-mnist/ and cifar10-jpeg75.zip.")
-    given: dict[str, object] = {
-        "Fashion-MNIST": "fashion_mnist",
-        "CIFAR-10": Path(place) / "cifar10-jpeg75.zip",
+    images = load_source(str(Path(place) / "cifar10-jpeg75.zip"), DataSpec())
+    # The peer holds back the last tenth, so classes must not come one after the other as in a folder.
+    order = np.random.default_rng(0).permutation(len(images))
+    test = images.parts[order] == "test"
+    x, y = images.pixels[order], images.labels[order]
+    np.savez(work / "cifar.npz", x_train=x[~test], y_train=y[~test], x_test=x[test], y_test=y[test])
+    return {
+        "Fashion-MNIST": ("fashion_mnist", Path(place) / "fashion-mnist"),
+        "CIFAR-10": (Path(place) / "cifar10-jpeg75.zip", work / "cifar.npz"),
     }
-    out = {}
-    for name, source in given.items():
-        images = load_source(str(source), DataSpec())
-        # The peer holds back the last tenth, so classes must not come in order.
-        order = np.random.default_rng(0).permutation(len(images))
-        test = images.parts[order] == "test"
-        x, y = images.pixels[order], images.labels[order]
-        np.savez(work / f"{name}.npz", x_train=x[~test], y_train=y[~test], x_test=x[test], y_test=y[test])
-        out[name] = (source, work / f"{name}.npz")
-    return out
 
 
 def rates(work: Path, seeds: int) -> None:

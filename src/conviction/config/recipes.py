@@ -29,12 +29,13 @@ def lab(facts: Facts) -> dict[str, Any]:
 def fast(facts: Facts) -> dict[str, Any]:
     """The lab's accuracy and more in a fraction of its time: the same family of network, normalised, in one cycle.
 
-    Half the lab's first filters, because the first maps are the largest; pooling before normalisation; batches of 128
-    where they leave enough steps.
+    Half the lab's first filters, because the first maps are the largest; pooling before normalisation; silu, which
+    brought 0.2 points on Fashion-MNIST in the same time; batches of 128 where they leave enough steps.
     """
     batch = _batch(facts, next((size for size in (128, 64) if facts.images >= 100 * size), 32))
     return {
         "model.filters": (16, 64, *(128 * 2**i for i in range(_halvings(facts, to=8) - 2))),
+        "model.activation": "silu",
         "model.batch_norm": True,
         "model.pool_first": True,
         "training.batch_size": batch,
