@@ -16,7 +16,7 @@ from conviction.config import Facts, Recipe, load_recipe
 from conviction.data import Audit, ImageSet, Split, audit_images, encode_labels, load_source, split_images
 from conviction.errors import Interrupted
 from conviction.evaluation import Evaluation, evaluate, record_opening
-from conviction.model import LayerRow, build, check_memory, compile_model, walk
+from conviction.model import LayerRow, build, carry_over, check_memory, compile_model, walk
 from conviction.report import steps
 from conviction.report.page import render_page
 from conviction.report.steps import Step
@@ -247,7 +247,7 @@ def _train(path: Path, ready: _Prepared, show: Show) -> tuple[Training, int | No
         )
         if recipe.training.precision != "float32":
             learned, model = model, _network(ready, "float32")
-            model.set_weights(learned.get_weights())
+            carry_over(learned, model)
         folder.write_model(path / folder.MODEL, model, images.class_names, images.rule)
     return training, stop.signal_number
 

@@ -6,6 +6,7 @@ import importlib
 import math
 import os
 from itertools import pairwise
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -13,7 +14,7 @@ import pytest
 
 from conviction.config import TrainingSpec, load_recipe
 from conviction.data import encode_labels
-from conviction.model import build, compile_model, warmup_steps
+from conviction.model import build, carry_over, compile_model, warmup_steps
 from conviction.report.terminal import Silent
 from conviction.training import (
     StopRequest,
@@ -261,6 +262,23 @@ def test_bfloat16_learns_much_the_same_and_its_weights_are_float32() -> None:
     plain.set_weights(model.get_weights())
     far = np.abs(np.asarray(plain.predict(PIXELS, verbose=0)) - np.asarray(model.predict(PIXELS, verbose=0)))
     assert far.max() < 0.03
+
+
+def test_what_bfloat16_learned_goes_on_in_float32(tmp_path: Path) -> None:
+    """The saved model is float32, with the state of its optimizer, and loads without a word."""
+    keras = importlib.import_module("keras")
+    learned, _ = trained(dtype="bfloat16", ema=0.9, learning_rate=0.01)
+    spec = TrainingSpec(epochs=3, batch_size=16, seed=4, ema=0.9, learning_rate=0.01)
+    model = new_model(spec)
+    carry_over(learned, model)
+    model.save(tmp_path / "m.keras")
+    loaded = keras.models.load_model(tmp_path / "m.keras")  # a warning would fail this test
+    assert {layer.compute_dtype for layer in loaded.layers} == {"float32"}
+    for a, b in zip(loaded.get_weights(), learned.get_weights(), strict=True):
+        assert np.array_equal(a, b)
+    assert int(loaded.optimizer.iterations) == STEPS
+    pairs = zip(loaded.optimizer.variables, learned.optimizer.variables, strict=True)
+    assert all(np.array_equal(np.asarray(a), np.asarray(b)) for a, b in pairs)
 
 
 @pytest.mark.parametrize(

@@ -1,8 +1,17 @@
 """Specification to ``keras.Sequential``: the shape walk that precedes it, building, compiling."""
 
 from conviction.model.build import build
-from conviction.model.compile import compile_model, loss_name, warmup_steps
+from conviction.model.compile import carry_over, compile_model, loss_name, warmup_steps
 from conviction.model.memory import check_memory
 from conviction.model.shapes import LayerRow, walk
 
-__all__ = ["LayerRow", "build", "check_memory", "compile_model", "loss_name", "walk", "warmup_steps"]
+__all__ = [
+    "LayerRow",
+    "build",
+    "carry_over",
+    "check_memory",
+    "compile_model",
+    "loss_name",
+    "walk",
+    "warmup_steps",
+]

@@ -70,6 +70,14 @@ def compile_model(
     )
 
 
+def carry_over(learned: keras.Sequential, model: keras.Sequential) -> None:
+    """Gives a compiled network what another of the same specification has learned, weights and optimizer."""
+    model.set_weights(learned.get_weights())
+    model.optimizer.build(model.trainable_variables)
+    for to, of in zip(model.optimizer.variables, learned.optimizer.variables, strict=True):
+        to.assign(of)
+
+
 def _optimizer(spec: TrainingSpec, steps: int) -> Any:
     keras = import_keras()
     options: dict[str, Any] = {"learning_rate": _rate(spec, steps)}
