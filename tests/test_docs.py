@@ -101,7 +101,7 @@ def test_the_table_of_keys_is_the_specification() -> None:
     for name, default in rows:
         quoted = re.fullmatch(r"`(.*)`", default)
         if quoted and name != "recipe":
-            assert load_recipe([f"{name}={quoted[1]}"]) == load_recipe(), name
+            assert load_recipe(["recipe=lab", f"{name}={quoted[1]}"]) == load_recipe(["recipe=lab"]), name
 
 
 def test_links_lead_somewhere() -> None:

@@ -186,8 +186,8 @@ def test_weight_decay_takes_its_share_of_kernels_alone() -> None:
     compile_model(model, spec, 3, steps=1)
     variables = model.trainable_variables
     for v in variables:
-        v.assign(keras.ops.ones_like(v))
-    model.optimizer.apply([keras.ops.zeros_like(v) for v in variables], variables)
+        v.assign(np.ones(v.shape))
+    model.optimizer.apply([keras.ops.zeros(v.shape) for v in variables], variables)
     left = {v.path: float(np.asarray(v).flat[0]) for v in variables}
     for path, value in left.items():
         assert value == pytest.approx(0.95 if "kernel" in path else 1.0), path
@@ -299,4 +299,6 @@ def test_precision_is_chosen_by_the_machine_and_the_network(
     hardware, gpu = machine
     monkeypatch.setattr(precision, "bfloat16_in_hardware", lambda: hardware)
     monkeypatch.setattr(precision, "has_gpu", lambda: gpu)
+    if not gpu and os.environ.get("KERAS_BACKEND", "tensorflow") != "tensorflow" and asked == "auto":
+        want = "float32"  # the rule about processors is TensorFlow's
     assert choose_precision(TrainingSpec(precision=asked), work) == want
