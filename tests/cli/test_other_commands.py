@@ -94,7 +94,7 @@ def test_runs_lists_every_run_with_its_interval(cli: Cli, trained: Path) -> None
     assert "digits" in listed.out
     row = cli("runs", trained.parent, "--json").json["runs"][0]
     assert row["test_accuracy"] == conviction.load_run(trained).evaluation.accuracy
-    assert row["epochs"] == 12
+    assert row["epochs"] == 8
     none = cli("runs", "nowhere")
     assert (none.code, none.out) == (0, "")
     assert "conviction fit digits" in none.err
@@ -105,8 +105,9 @@ def test_summary_shows_the_network_without_training(cli: Cli, tmp_path: Path) ->
     assert shown.code == 0
     for part in ("conv_2", "13x13 to", "28x28x1", "Most parameters are in dense_1", "multiply-adds", "10x10"):
         assert part in shown.out or part == "13x13 to"
-    layers = cli("summary", "digits", "--json").json["layers"]
-    assert layers[1]["output"] == [30, 30, 32]
+    for recipe, filters in (("fast", 16), ("lab", 32)):
+        layers = cli("summary", "digits", f"recipe={recipe}", "--json").json["layers"]
+        assert layers[1]["output"] == [30, 30, filters]
     assert not (tmp_path / "runs").exists()
 
 

@@ -260,12 +260,12 @@ def test_inspect_writes_a_manifest_that_fit_takes(cli: Cli, planted: Planted, tm
 
 def test_serious_findings_stand_beside_the_accuracy(cli: Cli, planted: Planted, tmp_path: Path) -> None:
     keys = ["training.epochs=1", "model.filters=[4]", "data.image_size=32"]
-    kept = cli("fit", planted.root, *keys, "--out", "lab")
+    kept = cli("fit", planted.root, "recipe=lab", *keys, "--out", "lab")
     assert kept.code == 0, kept.err
     end = kept.out[kept.out.index("Test accuracy") :]
     assert end.count("This makes the figures doubtful") == 2
     assert "were kept (data.on_leak=keep)" in kept.out
-    dropped = cli("fit", planted.root, *keys, "data.on_leak=drop", "--out", "dropped")
+    dropped = cli("fit", planted.root, *keys, "--out", "dropped")
     assert dropped.code == 0, dropped.err
     assert "11 images that are also, or nearly," in dropped.out
     assert dropped.out[dropped.out.index("Test accuracy") :].count("This makes the figures doubtful") == 1
