@@ -87,7 +87,7 @@ def test_batch_norm_and_dropout_say_where_they_stand() -> None:
         ("training.epochs=true", ["training.epochs", "True"]),
         ("training.epochs=0", ["training.epochs", "greater than or equal to 1", "0"]),
         ("training.epochs=2.5", ["training.epochs", "2.5"]),
-        ("training.learning_rate=-1", ["training.learning_rate", "greater than 0", "-1"]),
+        ("training.learning_rate=-1", ["training.learning_rate", "above 0", "-1"]),
         ("training.learning_rate=.nan", ["training.learning_rate", "nan"]),
         ("training.optimizer=adma", ["training.optimizer", "'adam'", "'adma'"]),
         ("model.dropout=1", ["model.dropout", "less than 1"]),

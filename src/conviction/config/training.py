@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+import math
+from typing import Annotated, Any, Literal
 
-from pydantic import Field
+from pydantic import Field, PlainValidator
 
 from conviction.config.model import Strict
 
@@ -30,10 +31,20 @@ class AugmentationSpec(Strict):
     mixup: Annotated[float, Field(ge=0.0, le=10.0)] = 0.0
 
 
+def _rate(value: Any) -> float | Literal["auto"]:
+    if value == "auto":
+        return "auto"
+    number = isinstance(value, int | float) and not isinstance(value, bool)
+    if not number or not 0.0 < value <= 100.0 or math.isnan(value):
+        raise ValueError("expected auto, or a number above 0 and at most 100")
+    return float(value)
+
+
 class TrainingSpec(Strict):
     """How the network learns.
 
-    ``learning_rate`` is the highest rate of the ``schedule``, which is computed anew before every step:
+    ``learning_rate`` is the highest rate of the ``schedule``, which is computed anew before every step; ``auto`` is
+    replaced by a number that a range test finds before training begins:
 
     - ``constant``: the same in every step.
     - ``one_cycle``: rises in a straight line from 1/25 of it over the share ``warmup`` of all steps, then falls along
@@ -50,14 +61,14 @@ class TrainingSpec(Strict):
 
     ``precision`` is that of products; weights, output and loss are always float32. ``auto`` is bfloat16 where the
     processor or a GPU multiplies it itself and the network is large enough to gain. ``threads`` None means every core
-    that this process may use.
+    that this process may use. ``devices=all`` spreads every batch over all GPUs (JAX only).
     """
 
     epochs: Annotated[int, Field(ge=1, le=100_000)] = 12
     batch_size: Annotated[int, Field(ge=1, le=1_000_000)] = 64
     optimizer: Literal["adam", "adamw", "sgd", "rmsprop"] = "adam"
     # 0.001 is Keras's own default for adam, adamw and rmsprop.
-    learning_rate: Annotated[float, Field(gt=0.0, le=100.0)] = 0.001
+    learning_rate: Annotated[float | Literal["auto"], PlainValidator(_rate)] = 0.001
     schedule: Literal["constant", "one_cycle", "cosine"] = "constant"
     warmup: Annotated[float, Field(ge=0.0, lt=1.0)] | None = None
     label_smoothing: Annotated[float, Field(ge=0.0, lt=1.0)] = 0.0
@@ -68,3 +79,10 @@ class TrainingSpec(Strict):
     precision: Literal["auto", "float32", "bfloat16"] = "auto"
     seed: Annotated[int, Field(ge=0, lt=2**31)] = 0
     threads: Annotated[int, Field(ge=1, le=1024)] | None = None
+    devices: Literal["one", "all"] = "one"
+
+    @property
+    def rate(self) -> float:
+        """``learning_rate``, once it is a number."""
+        assert not isinstance(self.learning_rate, str)  # flow has settled it
+        return self.learning_rate

@@ -97,12 +97,12 @@ def _optimizer(spec: TrainingSpec, steps: int) -> Any:
 def _rate(spec: TrainingSpec, steps: int) -> Any:
     """A number, or a schedule of Keras in which step i of all ``steps`` (from 0) has the rate of the specification."""
     if spec.schedule == "constant":
-        return spec.learning_rate
+        return spec.rate
     rise = warmup_steps(spec, steps)
     return import_keras().optimizers.schedules.CosineDecay(
-        initial_learning_rate=spec.learning_rate * RISE_FROM if rise else spec.learning_rate,
+        initial_learning_rate=spec.rate * RISE_FROM if rise else spec.rate,
         decay_steps=max(1, steps - rise),
-        warmup_target=spec.learning_rate if rise else None,
+        warmup_target=spec.rate if rise else None,
         warmup_steps=rise,
     )
 

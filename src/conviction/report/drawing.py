@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 import base64
+import contextlib
 import io
 import re
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from PIL import Image
 
 from conviction.evaluation import best_epoch
-from conviction.training import EpochRow
+from conviction.training import EpochRow, RateSearch
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 # Drawn in these and replaced afterwards, so that text and lines follow light and dark pages.
 _INK, _TRAIN, _VALIDATION = "#010203", "#040506", "#070809"
@@ -21,7 +26,59 @@ _VARIABLES = {_INK: "currentColor", _TRAIN: "var(--training)", _VALIDATION: "var
 
 def curves_svg(history: Sequence[EpochRow]) -> str:
     """Loss and accuracy over the epochs, training and validation, the best epoch marked."""
-    from matplotlib import rc_context, ticker
+    with _figure((9.6, 3.6), "Loss and accuracy per epoch") as drawn:
+        best = best_epoch(history)
+        epochs = [row.epoch for row in history]
+        for axes, name in zip(drawn.figure.subplots(1, 2), ("loss", "accuracy"), strict=True):
+            for prefix, label, color in (("", "training", _TRAIN), ("val_", "validation", _VALIDATION)):
+                values = [getattr(row, prefix + name) for row in history]
+                axes.plot(epochs, values, color=color, label=label, marker="o", markersize=3.5)
+            axes.axvline(best.epoch, color=_INK, linewidth=0.8, linestyle=":")
+            axes.set(xlabel="epoch", title=name)
+            axes.xaxis.set_major_locator(drawn.whole_numbers())
+            axes.legend(frameon=False)
+        drawn.figure.axes[0].annotate(
+            f"best: {best.epoch}",
+            (best.epoch, best.val_loss),
+            xytext=(4, 14),
+            textcoords="offset points",
+        )
+    return drawn.svg
+
+
+def rates_svg(search: RateSearch) -> str:
+    """The loss at every learning rate of each range test, the chosen rate marked."""
+    with _figure((9.6, 3.6), "Loss at each learning rate") as drawn:
+        axes = drawn.figure.subplots()
+        for sweep in search.sweeps:
+            axes.plot(sweep.rates, sweep.losses, color=_TRAIN, linewidth=1.2)
+        axes.axvline(search.chosen, color=_VALIDATION, linestyle=":", label=f"chosen: {search.chosen:g}")
+        start = max(sweep.losses[0] for sweep in search.sweeps)
+        # Where it diverges the loss has no bounds; what matters lies below where it began.
+        axes.set(xscale="log", xlabel="learning rate", ylabel="loss, smoothed", ylim=(0, 1.5 * start))
+        axes.legend(frameon=False)
+    return drawn.svg
+
+
+@dataclass
+class _Drawn:
+    """A figure to draw on, and once drawn, its SVG."""
+
+    figure: Figure
+    svg: str = ""
+
+    @staticmethod
+    def whole_numbers() -> Any:
+        """Where ticks stand that count something."""
+        from matplotlib.ticker import MaxNLocator
+
+        return MaxNLocator(integer=True)
+
+
+@contextlib.contextmanager
+def _figure(size: tuple[float, float], label: str) -> Iterator[_Drawn]:
+    """A figure of ``size`` inches in the page's style, whose ``svg`` is there after the block."""
+    from matplotlib import rc_context
     from matplotlib.figure import Figure  # without pyplot, which would keep global state
 
     style: dict[Any, Any] = {
@@ -34,31 +91,16 @@ def curves_svg(history: Sequence[EpochRow]) -> str:
         "axes.spines.right": False,
     }
     with rc_context(style):
-        figure = Figure(figsize=(9.6, 3.6), layout="constrained")
-        best = best_epoch(history)
-        epochs = [row.epoch for row in history]
-        for axes, name in zip(figure.subplots(1, 2), ("loss", "accuracy"), strict=True):
-            for prefix, label, color in (("", "training", _TRAIN), ("val_", "validation", _VALIDATION)):
-                values = [getattr(row, prefix + name) for row in history]
-                axes.plot(epochs, values, color=color, label=label, marker="o", markersize=3.5)
-            axes.axvline(best.epoch, color=_INK, linewidth=0.8, linestyle=":")
-            axes.set(xlabel="epoch", title=name)
-            axes.xaxis.set_major_locator(ticker.MaxNLocator(integer=True))
-            axes.legend(frameon=False)
-        figure.axes[0].annotate(
-            f"best: {best.epoch}",
-            (best.epoch, best.val_loss),
-            xytext=(4, 14),
-            textcoords="offset points",
-        )
+        drawn = _Drawn(Figure(figsize=size, layout="constrained"))
+        yield drawn
         out = io.StringIO()
-        figure.savefig(out, format="svg", transparent=True, metadata={"Date": None})
+        drawn.figure.savefig(out, format="svg", transparent=True, metadata={"Date": None})
     svg = out.getvalue()
     svg = svg[svg.index("<svg") :]
     for placeholder, variable in _VARIABLES.items():
         svg = svg.replace(placeholder, variable)
     # Text carries its colour only in some matplotlib versions; the page's own is right for all.
-    return re.sub(r"<svg ", '<svg role="img" aria-label="Loss and accuracy per epoch" ', svg, count=1)
+    drawn.svg = re.sub(r"<svg ", f'<svg role="img" aria-label="{label}" ', svg, count=1)
 
 
 def png_address(pixels: np.ndarray) -> str:

@@ -14,10 +14,10 @@ from conviction.config import Recipe
 from conviction.data import Finding, ImageSet, Split, encode_labels
 from conviction.evaluation import Evaluation
 from conviction.report.augmentation import augmentation_rows
-from conviction.report.drawing import curves_svg, png_address, strip
+from conviction.report.drawing import curves_svg, png_address, rates_svg, strip
 from conviction.report.pictures import exhibits, guesses, samples
 from conviction.report.steps import Step, class_table
-from conviction.training import EpochRow
+from conviction.training import EpochRow, RateSearch
 
 if TYPE_CHECKING:
     import jinja2
@@ -37,6 +37,7 @@ def render_page(
     split: Split,
     steps: Sequence[Step],
     history: Sequence[EpochRow],
+    search: RateSearch | None = None,
     evaluation: Evaluation | None,
     stopped: str = "",
 ) -> str:
@@ -50,6 +51,7 @@ def render_page(
         split: Which image is where.
         steps: What was done, in order.
         history: May be empty if training stopped in its first epoch.
+        search: What was tried to find the learning rate, if it was.
         evaluation: None if the run was stopped before it.
         stopped: Why the run ended early, if it did.
     """
@@ -77,6 +79,9 @@ def render_page(
             ),
             pixelated=max(images.rule.height, images.rule.width) <= 96,
             curves=curves_svg(history) if history else "",
+            rates=rates_svg(search) if search else "",
+            search=search,
+            constant=recipe.training.schedule == "constant",
             evaluation=evaluation,
             shown=shown,
             class_table=class_table(shown) if shown else None,

@@ -14,6 +14,7 @@ from conviction.data import Finding, ImageSet, Split, encode_labels
 from conviction.evaluation import Evaluation, Score, openings_sentence
 from conviction.model import LayerRow, loss_name, warmup_steps
 from conviction.model.compile import RISE_FROM
+from conviction.training import RateSearch
 
 # More rows than a terminal shows without scrolling say less, not more.
 MOST_ROWS = 20
@@ -217,7 +218,7 @@ def _heaviest(rows: Sequence[LayerRow], total: int) -> str:
     return f"Most parameters are in {heaviest.name}: {heaviest.params:,}, {share:.0%} of all."
 
 
-def compile_step(spec: TrainingSpec, classes: int, steps: int) -> Step:
+def compile_step(spec: TrainingSpec, classes: int, steps: int, search: RateSearch | None = None) -> Step:
     """Compile: optimizer, its rate over all ``steps``, loss, metrics, and why this loss."""
     why = (
         "labels are 0 or 1 and the output is one probability"
@@ -227,12 +228,23 @@ def compile_step(spec: TrainingSpec, classes: int, steps: int) -> Step:
     return Step(
         "Compile",
         (
-            f"Optimizer {spec.optimizer} at a learning rate of {spec.learning_rate:g}; loss {loss_name(classes)}, "
+            f"Optimizer {spec.optimizer} at a learning rate of {spec.rate:g}; loss {loss_name(classes)}, "
             f"because {why}; metric accuracy.",
+            *_found(search),
             *_schedule(spec, steps),
             *_refinements(spec),
         ),
     )
+
+
+def _found(search: RateSearch | None) -> list[str]:
+    if search is None:
+        return []
+    low, high = search.sweeps[0].rates[0], max(s.rates[-1] for s in search.sweeps)
+    return [
+        f"That rate was found by {len(search.sweeps)} range tests, each from other first weights, with a step at every "
+        f"rate from {low:g} to {high:.2g} (training.learning_rate=auto)."
+    ]
 
 
 def _schedule(spec: TrainingSpec, steps: int) -> list[str]:
@@ -240,7 +252,7 @@ def _schedule(spec: TrainingSpec, steps: int) -> list[str]:
         return []
     rise = warmup_steps(spec, steps)
     start = (
-        f"rises from {spec.learning_rate * RISE_FROM:g} over the first {rise:,} of {steps:,} steps"
+        f"rises from {spec.rate * RISE_FROM:g} over the first {rise:,} of {steps:,} steps"
         if rise
         else "starts there"
     )

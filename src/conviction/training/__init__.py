@@ -1,6 +1,8 @@
 """Fitting the network: batches, the loop around Keras's ``fit``, signals."""
 
 from conviction.training.batches import epoch_order, make_batches
+from conviction.training.devices import Devices, check_devices
+from conviction.training.finder import RateSearch, Sweep, find_rate
 from conviction.training.precision import choose_precision
 from conviction.training.signals import StopRequest, stop_on_signals
 from conviction.training.train import (
@@ -16,15 +18,20 @@ from conviction.training.train import (
 )
 
 __all__ = [
+    "Devices",
     "EpochRow",
     "EpochTiming",
     "Progress",
+    "RateSearch",
     "StopRequest",
+    "Sweep",
     "Training",
     "Watcher",
     "check_batch_size",
+    "check_devices",
     "choose_precision",
     "epoch_order",
+    "find_rate",
     "make_batches",
     "steps_per_call",
     "steps_per_epoch",

@@ -10,6 +10,7 @@ import numpy as np
 from conviction.backend import import_keras
 from conviction.config import AugmentationSpec
 from conviction.training.augment import augment
+from conviction.training.devices import Devices
 
 
 def epoch_order(n: int, seed: int, epoch: int) -> np.ndarray:
@@ -50,6 +51,7 @@ def make_batches(
     shuffle_seed: int | None = None,
     augmentation: AugmentationSpec | None = None,
     class_weights: np.ndarray | None = None,
+    devices: Devices | None = None,
 ) -> Any:
     """A ``keras.utils.PyDataset`` over the images at ``indices``.
 
@@ -63,6 +65,7 @@ def make_batches(
         augmentation: How the images of a shuffled epoch are varied; those in a kept order never are.
         class_weights: (k,) float32, what the loss of an image of each class counts; batches then have a third part,
             that of each image. A mixed image counts what its parts count.
+        devices: Over which a batch is spread; None leaves its arrays to the backend.
     """
     keras = import_keras()
 
@@ -86,8 +89,7 @@ def make_batches(
             x, y = pixels[chosen], targets[chosen]
             if shuffle_seed is not None and augmentation is not None:
                 x, y = augment(x, y, augmentation, seed=shuffle_seed, epoch=self._epoch, step=number)
-            if class_weights is None:
-                return x, y
-            return x, y, image_weights(y, class_weights)
+            batch = (x, y) if class_weights is None else (x, y, image_weights(y, class_weights))
+            return devices.spread(batch) if devices else batch
 
     return Batches()

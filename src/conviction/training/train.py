@@ -14,6 +14,7 @@ from conviction.config import AugmentationSpec, TrainingSpec
 from conviction.errors import RequestError, TrainingError
 from conviction.training.augment import active_operations
 from conviction.training.batches import balanced_weights, make_batches
+from conviction.training.devices import Devices
 from conviction.training.resident import ResidentBatches, can_be_resident
 from conviction.training.signals import StopRequest
 
@@ -118,8 +119,9 @@ def train(
         TrainingError: The loss is no longer a number.
     """
     check_batch_size(spec, len(train_indices))
-    batches = _batches(pixels, targets, train_indices, spec, augmentation)
-    validation = make_batches(pixels, targets, validation_indices, VALIDATION_BATCH)
+    devices = Devices(spec)
+    batches = _batches(pixels, targets, train_indices, spec, augmentation=augmentation, devices=devices)
+    validation = make_batches(pixels, targets, validation_indices, VALIDATION_BATCH, devices=devices)
     result = Training()
     recorder = _recorder(
         result,
@@ -151,7 +153,9 @@ def _batches(
     targets: np.ndarray,
     indices: np.ndarray,
     spec: TrainingSpec,
+    *,
     augmentation: AugmentationSpec | None,
+    devices: Devices,
 ) -> Any:
     weights = balanced_weights(targets[indices]) if spec.class_weights == "balanced" else None
     varied = augmentation is not None and active_operations(augmentation)
@@ -167,6 +171,7 @@ def _batches(
         shuffle_seed=spec.seed,
         augmentation=augmentation if varied else None,
         class_weights=weights,
+        devices=devices,
     )
 
 
@@ -246,7 +251,7 @@ def _recorder(
 def _check_finite(loss: float, epoch: int, images: int, spec: TrainingSpec) -> None:
     if math.isfinite(loss):
         return
-    rate = spec.learning_rate
+    rate = spec.rate
     raise TrainingError(
         f"The loss is {loss} in epoch {epoch} after {images} images: training has diverged. The learning "
         f"rate of {rate:g} is probably too high; try training.learning_rate={rate / 10:g}."

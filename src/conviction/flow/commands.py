@@ -1,0 +1,91 @@
+"""What the commands ``fit`` and ``summary`` call: the whole lab in order."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from conviction.config import Facts, load_recipe
+from conviction.data import load_source
+from conviction.flow.prepare import Show, prepare_run
+from conviction.flow.run import run
+from conviction.model import LayerRow, walk
+from conviction.report.terminal import Terminal
+from conviction.runs import Run, folder
+
+Overrides = Sequence[str] | Mapping[str, Any]
+
+
+def fit(
+    source: str | Path,
+    overrides: Overrides = (),
+    *,
+    recipe: str | None = None,
+    config: str | Path | None = None,
+    out: str | Path | None = None,
+    data_dir: str | Path | None = None,
+    show: Show | None = None,
+) -> Run:
+    """Trains and tests a network on labelled images, and keeps everything in a run folder.
+
+    Args:
+        source: A named set (``digits``, ``fashion_mnist``, ``mnist``, ``cifar10``, ``cifar100``) or a path: an
+            image folder, a ``.zip`` or ``.tar`` of one, an ``.npz``, a folder of IDX files.
+        overrides: Keys of the specification, ``{"training.epochs": 3}`` or ``["training.epochs=3"]``.
+        recipe: Short for the override ``recipe``.
+        config: A YAML file with sections as in ``config.yaml``; overrides win over it.
+        out: The run folder, new or empty; default ``runs/<source>-<recipe>-<n>``.
+        data_dir: Where named sets are looked for first.
+        show: Who is told of progress; default the terminal (stderr).
+
+    Returns:
+        The finished run.
+
+    Raises:
+        RequestError: Something in the request or the data is wrong; nothing has been written.
+        TrainingError: Training diverged; the run folder keeps the history so far.
+        Interrupted: SIGINT or SIGTERM came while it trained; the model so far has been kept.
+        StorageError: No space is left, or the device fails.
+    """
+    started = time.time()
+    given = _given(overrides, recipe)
+    spec = load_recipe(given, config)
+    place = Path(out) if out is not None else None
+    folder.check_out(place if place is not None else Path("runs", "new"))
+    show = show or Terminal(sys.stderr)
+    try:
+        ready = prepare_run(source, spec, data_dir, show, lambda facts: load_recipe(given, config, facts))
+        return run(source, ready, place, show, started)
+    finally:
+        show.close()
+
+
+def summary(
+    source: str | Path,
+    overrides: Overrides = (),
+    *,
+    recipe: str | None = None,
+    config: str | Path | None = None,
+    data_dir: str | Path | None = None,
+) -> list[LayerRow]:
+    """The network that ``fit`` would train on this source, layer by layer, without training it.
+
+    Returns:
+        One row per layer: output shape, parameters, multiply-adds, receptive field.
+    """
+    given = _given(overrides, recipe)
+    spec = load_recipe(given, config)
+    images = load_source(source, spec.data, data_dir)
+    spec = load_recipe(given, config, Facts(images.rule.height, images.rule.width, len(images)))
+    return walk(spec.model, images.rule.shape, len(images.class_names))
+
+
+def _given(overrides: Overrides, recipe: str | None) -> Overrides:
+    if recipe is None:
+        return overrides
+    if isinstance(overrides, Mapping):
+        return {**overrides, "recipe": recipe}
+    return [*overrides, f"recipe={recipe}"]

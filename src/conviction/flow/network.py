@@ -1,0 +1,70 @@
+"""The network of a specification, compiled for the data at hand; and the rate that suits it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from conviction.backend import prepare
+from conviction.config import Recipe
+from conviction.data import ImageSet, Split, encode_labels
+from conviction.model import LayerRow, build, compile_model
+from conviction.training import Devices, RateSearch, find_rate, make_batches, steps_per_call, steps_per_epoch
+
+if TYPE_CHECKING:
+    import keras
+
+
+def all_steps(recipe: Recipe, split: Split) -> int:
+    """How many steps the whole training has."""
+    return recipe.training.epochs * steps_per_epoch(recipe.training, len(split.train))
+
+
+def compiled(
+    recipe: Recipe, images: ImageSet, split: Split, rows: Sequence[LayerRow], precision: str
+) -> keras.Sequential:
+    """The network with its first weights, compiled for so many steps as will be made."""
+    spec = recipe.training
+    classes = len(images.class_names)
+    with Devices(spec).scope():
+        model = build(recipe.model, images.rule.shape, classes, spec.seed, precision)
+        compile_model(
+            model,
+            spec,
+            classes,
+            steps=all_steps(recipe, split),
+            steps_per_call=steps_per_call(spec, sum(r.multiply_adds for r in rows)),
+            mixed_targets=recipe.augmentation.mixup > 0,
+        )
+        model.optimizer.build(model.trainable_variables)
+    return model
+
+
+def search_rate(recipe: Recipe, images: ImageSet, split: Split, rows: Sequence[LayerRow]) -> RateSearch:
+    """A range test of the learning rate on training images.
+
+    Raises:
+        RequestError: See ``find_rate``.
+    """
+    spec = recipe.training
+    assert spec.threads is not None  # settled before
+    prepare(spec.threads)
+    # A rate that can be set at every step, and the weights themselves instead of their average.
+    trial = spec.model_copy(update={"schedule": "constant", "learning_rate": 0.001, "ema": 0.0})
+    model = compiled(recipe.model_copy(update={"training": trial}), images, split, rows, spec.precision)
+    batches = make_batches(
+        images.pixels,
+        encode_labels(images.labels, len(images.class_names)),
+        split.train,
+        spec.batch_size,
+        shuffle_seed=spec.seed,
+        augmentation=recipe.augmentation,
+    )
+
+    def initial_weights(sweep: int) -> list[np.ndarray]:
+        fresh = build(recipe.model, images.rule.shape, len(images.class_names), spec.seed + sweep)
+        return fresh.get_weights()
+
+    return find_rate(model, initial_weights, batches, spec)

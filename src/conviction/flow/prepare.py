@@ -1,0 +1,98 @@
+"""Everything before training: load, audit, split, model, compile."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+from conviction.backend import usable_cores
+from conviction.config import Facts, Recipe
+from conviction.data import Audit, ImageSet, Split, audit_images, load_source, split_images
+from conviction.flow.network import all_steps, search_rate
+from conviction.model import LayerRow, check_memory, walk
+from conviction.report import steps
+from conviction.report.steps import Step
+from conviction.training import RateSearch, Watcher, check_batch_size, check_devices, choose_precision
+
+
+class Show(Watcher, Protocol):
+    """Whoever shows a run to a person: ``Terminal`` or ``Silent``."""
+
+    def loading(self, source: str) -> None:
+        """The source is being read, which can take a while."""
+
+    def step(self, step: Step) -> None:
+        """A step of the lab is done, or in the case of training begins."""
+
+    def training_starts(self, epochs: int) -> None:
+        """Training begins."""
+
+    def close(self) -> None:
+        """The run has ended, well or not."""
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """Everything before training, and the steps that told of it."""
+
+    recipe: Recipe
+    images: ImageSet
+    audit: Audit
+    split: Split
+    rows: list[LayerRow]
+    search: RateSearch | None
+    told: list[Step]
+
+
+def prepare_run(
+    source: str | Path,
+    asked: Recipe,
+    data_dir: str | Path | None,
+    show: Show,
+    adapt: Callable[[Facts], Recipe],
+) -> Prepared:
+    """Everything that can be wrong with a request is found here, before anything is told or written."""
+    show.loading(str(source))
+    images = load_source(source, asked.data, data_dir)
+    show.loading("the audit of all images")
+    audit = audit_images(images, asked.data)
+    split = split_images(images, asked.data, asked.training.seed, audit.groups, audit.excluded)
+    recipe = adapt(Facts(images.rule.height, images.rule.width, len(split.train)))
+    check_batch_size(recipe.training, len(split.train))
+    classes = len(images.class_names)
+    rows = walk(recipe.model, images.rule.shape, classes)
+    recipe = _settle(recipe, images, rows)
+    check_memory(rows, recipe.training)
+    check_devices(recipe.training)
+    search = None
+    if recipe.training.learning_rate == "auto":
+        show.loading("how the loss answers to the learning rate")
+        search = search_rate(recipe, images, split, rows)
+        settled = recipe.training.model_copy(update={"learning_rate": search.chosen})
+        recipe = recipe.model_copy(update={"training": settled})
+    told = [
+        steps.load_step(images),
+        steps.reshape_step(images),
+        steps.normalise_step(images),
+        steps.encode_step(images),
+        steps.audit_step(audit.findings),
+        steps.split_step(images, split, recipe.data),
+        steps.model_step(rows),
+        steps.compile_step(recipe.training, classes, all_steps(recipe, split), search),
+    ]
+    for step in told:
+        show.step(step)
+    return Prepared(recipe, images, audit, split, rows, search, told)
+
+
+def _settle(recipe: Recipe, images: ImageSet, rows: Sequence[LayerRow]) -> Recipe:
+    """Writes what the data and the machine decided into the specification that is saved."""
+    size = {"image_size": (images.rule.height, images.rule.width)}
+    data = recipe.data.model_copy(update={**size, "color_mode": images.rule.color_mode})
+    settled = {
+        "threads": recipe.training.threads or usable_cores(),
+        "precision": choose_precision(recipe.training, sum(r.multiply_adds for r in rows)),
+    }
+    return recipe.model_copy(update={"data": data, "training": recipe.training.model_copy(update=settled)})

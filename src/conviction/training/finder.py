@@ -1,0 +1,126 @@
+"""The learning-rate range test: how the loss answers to ever higher rates, before training begins.
+
+Smith (2017), "Cyclical Learning Rates for Training Neural Networks", section 3.3. A constant rate is taken from the
+middle of the longest descent, where the loss falls steadily: "valley" in fastai's ``lr_find``. The highest rate of a
+schedule is reached slowly and left again, so it may be nearer to where the loss turns: a third of the rate at the
+lowest loss.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from conviction.config import TrainingSpec
+from conviction.errors import RequestError
+
+if TYPE_CHECKING:
+    import keras
+
+LOWEST, HIGHEST = 1e-6, 10.0
+STEPS = 100
+# From different first weights; one sweep alone chooses rates that differ by a factor of two or more.
+SWEEPS = 3
+# Of a moving average of the losses, whose bias towards 0 at the start is corrected as in Adam.
+SMOOTHING = 0.9
+# A loss this many times the lowest so far has diverged.
+DIVERGED = 4.0
+# The rise of the loss by which chance alone could explain a fall.
+LEAST_FALL = 0.01
+
+
+@dataclass(frozen=True)
+class Sweep:
+    """One range test: ``rates`` (n,) and smoothed ``losses`` (n,) float64, in the order of the steps."""
+
+    rates: np.ndarray
+    losses: np.ndarray
+
+
+@dataclass(frozen=True)
+class RateSearch:
+    """What was tried, and the rate that was chosen."""
+
+    sweeps: tuple[Sweep, ...]
+    chosen: float
+
+
+def find_rate(
+    model: keras.Sequential,
+    initial_weights: Callable[[int], list[np.ndarray]],
+    batches: Any,
+    spec: TrainingSpec,
+) -> RateSearch:
+    """Sweeps the rate from ``LOWEST`` to ``HIGHEST``, a step each, and reads a rate off the losses.
+
+    Which rate comes out depends on the seed, the data and the specification alone.
+
+    Args:
+        model: Compiled with a rate that can be set; it is left with weights of no use.
+        initial_weights: For the number of a sweep, weights to begin with.
+        batches: From ``make_batches``, with the order of an epoch.
+        spec: Its ``schedule`` says how the curve is read.
+
+    Raises:
+        RequestError: The loss fell at no rate.
+    """
+    sweeps = tuple(_sweep(model, initial_weights(i), batches, first=i * STEPS) for i in range(SWEEPS))
+    read = valley if spec.schedule == "constant" else a_third_of_the_lowest
+    found = [math.log(read(s)) for s in sweeps if _falls(s)]
+    if not found:
+        raise RequestError(
+            f"training.learning_rate=auto: the loss fell at no rate from {LOWEST:g} to {HIGHEST:g} within {STEPS} "
+            "steps. Give a rate, such as training.learning_rate=0.001, or another optimizer (training.optimizer=adam)."
+        )
+    # Two digits are more than the method knows, and fewer would look like a choice by hand.
+    return RateSearch(sweeps, float(f"{math.exp(sum(found) / len(found)):.2g}"))
+
+
+def valley(sweep: Sweep) -> float:
+    """The rate in the middle of the longest descending subsequence of the losses."""
+    length, last = [1] * len(sweep.losses), 0
+    for i, loss in enumerate(sweep.losses):
+        length[i] += max((length[j] for j in range(i) if sweep.losses[j] > loss), default=0)
+        if length[i] > length[last]:
+            last = i
+    return float(sweep.rates[max(0, last - length[last] // 2)])
+
+
+def a_third_of_the_lowest(sweep: Sweep) -> float:
+    """A third of the rate at the lowest loss."""
+    return float(sweep.rates[int(sweep.losses.argmin())]) / 3.0
+
+
+def smoothed(losses: np.ndarray) -> np.ndarray:
+    """The exponential moving average of (n,) losses, corrected for its start at 0 (Kingma and Ba, 2015)."""
+    average, out = 0.0, np.empty(len(losses))
+    for i, loss in enumerate(losses):
+        average = SMOOTHING * average + (1.0 - SMOOTHING) * loss
+        out[i] = average / (1.0 - SMOOTHING ** (i + 1))
+    return out
+
+
+def _falls(sweep: Sweep) -> bool:
+    return len(sweep.losses) > 1 and sweep.losses.min() < (1.0 - LEAST_FALL) * sweep.losses[0]
+
+
+def _sweep(model: keras.Sequential, weights: list[np.ndarray], batches: Any, first: int) -> Sweep:
+    model.set_weights(weights)
+    for variable in model.optimizer.variables:
+        variable.assign(np.zeros(variable.shape, variable.dtype))
+    rates, losses = np.geomspace(LOWEST, HIGHEST, STEPS), []
+    for number, rate in enumerate(rates, start=first):
+        epoch, batch = divmod(number, len(batches))
+        batches.start_epoch(epoch)
+        model.optimizer.learning_rate = float(rate)
+        model.reset_metrics()
+        losses.append(float(model.train_on_batch(*batches[batch])[0]))
+        if not losses[-1] <= DIVERGED * min(losses):  # NaN included
+            break
+    # The loss that diverged would pull the average up, and has said what it had to.
+    kept = [loss for loss in losses if math.isfinite(loss)]
+    return Sweep(rates[: len(kept)], smoothed(np.array(kept)))
