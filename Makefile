@@ -4,7 +4,7 @@
 VENV ?= .venv
 BIN = $(VENV)/bin
 
-.PHONY: help demo test test-full check lint types constraints bench bench-lab bench-speed bench-data bench-duplicates bench-fuzz clean
+.PHONY: help demo test test-full check lint types constraints bench bench-lab bench-speed bench-data bench-duplicates bench-fuzz bench-kill clean
 
 help:
 	@sed -n 's/^# //p' Makefile
@@ -48,6 +48,9 @@ bench-data: $(VENV)/.installed-dev
 
 bench-duplicates: $(VENV)/.installed-dev
 	$(BIN)/python benchmarks/duplicates.py
+
+bench-kill: $(VENV)/.installed-dev
+	$(BIN)/python benchmarks/kill.py
 
 bench-fuzz: $(VENV)/.installed-dev
 	$(BIN)/python benchmarks/fuzz.py

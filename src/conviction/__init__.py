@@ -13,12 +13,22 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from conviction.data import load_source
     from conviction.errors import ConvictionError
-    from conviction.flow import fit, summary
+    from conviction.flow import fit, resume, summary
     from conviction.inspection import inspect
     from conviction.runs import Run, load_run
 
 __version__ = "0.1.0"
-__all__ = ["ConvictionError", "Run", "__version__", "fit", "inspect", "load_run", "load_source", "summary"]
+__all__ = [
+    "ConvictionError",
+    "Run",
+    "__version__",
+    "fit",
+    "inspect",
+    "load_run",
+    "load_source",
+    "resume",
+    "summary",
+]
 
 _PLACES = {
     "ConvictionError": "conviction.errors",
@@ -27,6 +37,7 @@ _PLACES = {
     "inspect": "conviction.inspection",
     "load_run": "conviction.runs",
     "load_source": "conviction.data",
+    "resume": "conviction.flow",
     "summary": "conviction.flow",
 }
 

@@ -79,14 +79,16 @@ def test_a_file_system_without_room_is_a_line_and_nothing_half_written(tmp_path:
         check=False,
     )
     assert done.returncode == 1, done.stderr
-    assert done.stderr.startswith("conviction: run/model.keras: could not be written (File too large)")
+    assert done.stderr.startswith(
+        "conviction: run/checkpoints/000001-000000000.ckpt: could not be written (File too large)"
+    )
     assert len(done.stderr.strip().splitlines()) == 1, done.stderr
     assert sorted(p.name for p in (tmp_path / "run").iterdir()) == [
+        "checkpoints",
         "config.yaml",
         "data.json",
-        "history.csv",
-        "timing.csv",
     ]
+    assert not list((tmp_path / "run" / "checkpoints").iterdir())
 
 
 @pytest.mark.full

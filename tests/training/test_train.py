@@ -88,7 +88,7 @@ def test_a_loss_that_is_no_number_is_an_error_with_a_rate_to_try() -> None:
     spec = TrainingSpec(epochs=5, batch_size=16, learning_rate=0.5)
     model = new_model(spec)
     model.layers[-1].set_weights([np.full_like(w, np.nan) for w in model.layers[-1].get_weights()])
-    with pytest.raises(TrainingError, match=r"The loss is nan in epoch 1 .* training\.learning_rate=0\.05"):
+    with pytest.raises(TrainingError, match=r"nan by step 1 of 3 in epoch 1.* training\.learning_rate=0\.05"):
         run(spec, model=model)
 
 

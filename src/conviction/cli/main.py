@@ -6,12 +6,15 @@ import json
 import os
 import sys
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from conviction import __version__
 from conviction.errors import ConvictionError, RequestError
+
+if TYPE_CHECKING:
+    from conviction.runs import Run
 
 app = typer.Typer(
     help="From labelled images to a tested convolutional network, with evidence for every number.",
@@ -83,8 +86,26 @@ def fit(
     given = [*(keys or []), *([f"data.exclude={json.dumps(str(exclude))}"] if exclude else [])]
     run = fit(source, given, config=config, out=out, data_dir=data_dir, show=show)
     if as_json:
-        evaluation = json.loads((run.path / "evaluation.json").read_text(encoding="utf-8"))
-        _print_json({"run": str(run.path), "status": run.status, "evaluation": evaluation})
+        _print_run(run)
+
+
+@app.command()
+def resume(
+    run: Annotated[Path, typer.Argument(metavar="RUN", help="A run folder.")],
+    keys: Annotated[
+        list[str] | None, typer.Argument(metavar="training.epochs=N", help="Go on to more epochs.")
+    ] = None,
+    data_dir: DataDir = None,
+    as_json: Json = False,
+) -> None:
+    """Go on with a run that was stopped or killed, to the same bits; or to more epochs."""
+    from conviction.flow import resume
+    from conviction.report.terminal import Terminal
+
+    show = Terminal(sys.stderr if as_json else sys.stdout)
+    done = resume(run, keys or [], data_dir=data_dir, show=show)
+    if as_json:
+        _print_run(done)
 
 
 @app.command()
@@ -240,6 +261,11 @@ def _fail(message: str, code: int, wants_json: bool) -> None:
     if wants_json:
         _print_json({"error": {"message": line, "exit_code": code}})
     sys.exit(code)
+
+
+def _print_run(run: Run) -> None:
+    evaluation = json.loads((run.path / "evaluation.json").read_text(encoding="utf-8"))
+    _print_json({"run": str(run.path), "status": run.status, "evaluation": evaluation})
 
 
 def _print_json(value: Any) -> None:

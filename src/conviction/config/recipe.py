@@ -138,7 +138,7 @@ def load_recipe(
     given = dict(_read_file(Path(config))) if config is not None else {}
     # A key on the command line replaces the file's; layers and shorthand are two ways to say one
     # thing, so the later one wins as a whole over the earlier one.
-    named = dict(_parse(overrides) if not isinstance(overrides, Mapping) else overrides)
+    named = dict(parse_overrides(overrides) if not isinstance(overrides, Mapping) else overrides)
     if ("model.layers" in given and any(k.startswith("model.") for k in named)) or "model.layers" in named:
         given = {k: v for k, v in given.items() if not k.startswith("model.")}
     given.update(named)
@@ -217,7 +217,12 @@ def _check_layer_types(layers: Any) -> None:
             )
 
 
-def _parse(pairs: Sequence[str]) -> Iterator[tuple[str, Any]]:
+def parse_overrides(pairs: Sequence[str]) -> Iterator[tuple[str, Any]]:
+    """``["training.epochs=3"]`` as keys and values.
+
+    Raises:
+        RequestError: One is no KEY=VALUE, or is given twice.
+    """
     seen: set[str] = set()
     for pair in pairs:
         key, equals, text = pair.partition("=")

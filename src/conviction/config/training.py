@@ -59,6 +59,10 @@ class TrainingSpec(Strict):
     adamw. ``class_weights=balanced`` weighs the loss of an
     image by n / (classes * images of its class) (King and Zeng, 2001).
 
+    ``early_stopping`` ends training after so many epochs without a better ``monitor`` and goes back to the weights of
+    the best one. A checkpoint is kept after every epoch, and within one after ``checkpoint_minutes`` or
+    ``checkpoint_steps``. Each of these is off at 0.
+
     ``precision`` is that of products; weights, output and loss are always float32. ``auto`` is bfloat16 where the
     processor or a GPU multiplies it itself and the network is large enough to gain. ``threads`` None means every core
     that this process may use. ``devices=all`` spreads every batch over all GPUs (JAX only).
@@ -76,10 +80,14 @@ class TrainingSpec(Strict):
     clip_norm: Annotated[float, Field(ge=0.0, le=1e6)] = 0.0
     ema: Annotated[float, Field(ge=0.0, lt=1.0)] = 0.0
     class_weights: Literal["none", "balanced"] = "none"
+    early_stopping: Annotated[int, Field(ge=0, le=100_000)] = 0
+    monitor: Literal["val_loss", "val_accuracy"] = "val_loss"
     precision: Literal["auto", "float32", "bfloat16"] = "auto"
     seed: Annotated[int, Field(ge=0, lt=2**31)] = 0
     threads: Annotated[int, Field(ge=1, le=1024)] | None = None
     devices: Literal["one", "all"] = "one"
+    checkpoint_minutes: Annotated[float, Field(ge=0.0, le=1e6)] = 5.0
+    checkpoint_steps: Annotated[int, Field(ge=0, le=1_000_000_000)] = 0
 
     @property
     def rate(self) -> float:

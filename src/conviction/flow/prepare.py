@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Protocol
 
@@ -44,6 +44,12 @@ class Prepared:
     rows: list[LayerRow]
     search: RateSearch | None
     told: list[Step]
+
+    def with_search(self, search: RateSearch) -> Prepared:
+        """The same with a search that was made earlier, and told of where the network is compiled."""
+        recipe, classes = self.recipe, len(self.images.class_names)
+        step = steps.compile_step(recipe.training, classes, all_steps(recipe, self.split), search)
+        return replace(self, search=search, told=[*self.told[:-1], step])
 
 
 def prepare_run(

@@ -1,27 +1,35 @@
-"""Everything from the run folder on: train, evaluate, keep."""
+"""Everything from the run folder on: train, evaluate, keep; from the start, or from a checkpoint."""
 
 from __future__ import annotations
 
+import shlex
 import signal
-import time
+from collections.abc import Sequence
 from dataclasses import fields
-from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
 
-from conviction.backend import import_keras, prepare
-from conviction.config import Recipe
+from conviction.backend import prepare
 from conviction.data import encode_labels
-from conviction.errors import Interrupted
+from conviction.errors import Interrupted, TrainingError
 from conviction.evaluation import Evaluation, evaluate, record_opening
 from conviction.flow.network import compiled
 from conviction.flow.prepare import Prepared, Show
+from conviction.flow.records import about, data_json, environment_json
 from conviction.model import carry_over
 from conviction.report import steps
 from conviction.report.page import render_page
 from conviction.runs import Run, folder
-from conviction.runs.environment import describe_environment, peak_memory_bytes
-from conviction.training import EpochRow, EpochTiming, Training, stop_on_signals, train
+from conviction.runs.checkpoints import read_checkpoint, write_checkpoint
+from conviction.training import (
+    EpochRow,
+    EpochTiming,
+    StopRequest,
+    Training,
+    TrainingState,
+    steps_per_epoch,
+    stop_on_signals,
+    train,
+)
 
 
 def run(source: str | Path, ready: Prepared, out: Path | None, show: Show, started: float) -> Run:
@@ -34,89 +42,133 @@ def run(source: str | Path, ready: Prepared, out: Path | None, show: Show, start
         show: Who is told.
         started: When the command began, in seconds since the epoch.
     """
-    recipe, images, split = ready.recipe, ready.images, ready.split
-    stem = f"{Path(str(source)).name.split('.')[0]}-{recipe.recipe}"
+    stem = f"{Path(str(source)).name.split('.')[0]}-{ready.recipe.recipe}"
     path = folder.create(out, Path("runs"), stem)
-    folder.write_text(path / folder.CONFIG, recipe.to_yaml())
-    folder.write_json(path / folder.DATA, _data_json(source, ready))
-    told = [*ready.told, steps.train_step(recipe, len(split.train))]
+    with folder.claimed(path):
+        folder.write_text(path / folder.CONFIG, ready.recipe.to_yaml())
+        folder.write_json(path / folder.DATA, data_json(source, ready))
+        if ready.search:
+            folder.write_json(path / folder.RATES, ready.search.to_json())
+        return complete(path, ready, None, show, started)
+
+
+def complete(
+    path: Path,
+    ready: Prepared,
+    start: TrainingState | None,
+    show: Show,
+    started: float,
+    *,
+    news: Sequence[str] = (),
+) -> Run:
+    """The rest of a run, whose folder the caller has claimed.
+
+    Args:
+        path: The run folder, with its specification and data written.
+        ready: From ``prepare_run``.
+        start: Where training goes on; None for the beginning.
+        show: Who is told.
+        started: When the command began, in seconds since the epoch.
+        news: What whoever resumes should know, in sentences.
+    """
+    told = [*ready.told, steps.train_step(ready.recipe, len(ready.split.train), start, news)]
     show.step(told[-1])
-    training, stopped_by = _train(path, ready, show)
-    evaluation = None
-    if stopped_by is None:
-        evaluation = _evaluate(path, ready, training)
-        told.append(steps.evaluate_step(evaluation, _doubts(ready)))
-        show.step(told[-1])
-    stopped = _stopped_sentence(stopped_by, training, recipe)
-    page = render_page(
-        name=path.name,
-        recipe=recipe,
-        images=images,
-        findings=ready.audit.findings,
-        split=split,
-        steps=told,
-        history=training.history,
-        search=ready.search,
-        evaluation=evaluation,
-        stopped=stopped,
-    )
-    folder.write_text(path / folder.REPORT, page)
-    folder.write_json(path / folder.ENVIRONMENT, _environment(started, recipe, training))
-    if stopped_by is not None:
-        raise Interrupted(f"{stopped} The model so far is in {path}; the test set stays sealed.", stopped_by)
-    if evaluation is not None:
-        # Last, because this file says that the run is done.
-        folder.write_json(path / folder.EVALUATION, evaluation.to_json())
+    with stop_on_signals() as stop:
+        stop.patient = False  # until there is a step to lose
+        try:
+            training = _train(path, ready, start, show, stop)
+            stopped = _stopped_sentence(stop, training, ready)
+            evaluation = None
+            if not stop:
+                if training.kept_epoch:
+                    told.append(steps.early_stopping_step(training, ready.recipe.training))
+                    show.step(told[-1])
+                evaluation = _evaluate(path, ready, training)
+                told.append(steps.evaluate_step(evaluation, _doubts(ready)))
+                show.step(told[-1])
+            _write_report(path, ready, training, told=told, evaluation=evaluation, stopped=stopped)
+            folder.write_json(path / folder.ENVIRONMENT, environment_json(started, ready.recipe, training))
+            if evaluation is not None:
+                # Last, because this file says that the run is done.
+                folder.write_json(path / folder.EVALUATION, evaluation.to_json())
+        except KeyboardInterrupt:
+            stopped = f"{_signal_name(stop)} stopped the run."
+        if stop:
+            number = stop.signal_number or signal.SIGINT
+            raise Interrupted(f"{stopped} {how_to_go_on(path)}", number)
     show.step(steps.folder_step(path, sorted(p.name for p in path.iterdir())))
     return Run(path)
 
 
-def _train(path: Path, ready: Prepared, show: Show) -> tuple[Training, int | None]:
-    """Trains and saves the model; the second value is the signal that stopped it, if one did."""
+def how_to_go_on(path: Path) -> str:
+    """The command that resumes a run, in a sentence."""
+    return f"Nothing is lost; go on with: conviction resume {shlex.quote(str(path))}"
+
+
+def _train(
+    path: Path, ready: Prepared, start: TrainingState | None, show: Show, stop: StopRequest
+) -> Training:
+    """Trains and saves the model."""
     recipe, images = ready.recipe, ready.images
-    classes = len(images.class_names)
-    # From here on a signal is a request: what has been learned is kept.
-    with stop_on_signals() as stop:
-        assert recipe.training.threads is not None  # settled before
-        prepare(recipe.training.threads)
-        model = compiled(recipe, images, ready.split, ready.rows, recipe.training.precision)
-        show.training_starts(recipe.training.epochs)
+    assert recipe.training.threads is not None  # settled before
+    prepare(recipe.training.threads)
+    model = compiled(recipe, images, ready.split, ready.rows, recipe.training.precision)
+    show.training_starts(recipe.training.epochs)
+    belongs_to = about(ready)
+    try:
         training = train(
             model,
             pixels=images.pixels,
-            targets=encode_labels(images.labels, classes),
+            targets=encode_labels(images.labels, len(images.class_names)),
             train_indices=ready.split.train,
             validation_indices=ready.split.validation,
             spec=recipe.training,
             augmentation=recipe.augmentation,
-            watcher=_Keeper(path, show),
+            watcher=_Keeper(path, show, start),
             stop=stop,
+            start=start,
+            keep=lambda state: write_checkpoint(path, state, belongs_to),
         )
-        if recipe.training.precision != "float32":
-            learned, model = model, compiled(recipe, images, ready.split, ready.rows, "float32")
-            carry_over(learned, model)
-        folder.write_model(path / folder.MODEL, model, images.class_names, images.rule)
-    return training, stop.signal_number
+    except TrainingError as failure:
+        raise TrainingError(f"{failure} {_last_good(path)}") from None
+    stop.patient = True  # so that the model is written as a whole
+    if recipe.training.precision != "float32":
+        learned, model = model, compiled(recipe, images, ready.split, ready.rows, "float32")
+        carry_over(learned, model)
+    folder.write_model(path / folder.MODEL, model, images.class_names, images.rule)
+    stop.patient = bool(stop)  # after a signal the report is still to come
+    return training
+
+
+def _last_good(path: Path) -> str:
+    found = read_checkpoint(path)
+    if found is None:
+        return "No epoch had been finished."
+    state = found[0]
+    return f"The last good state, after epoch {state.epoch}, stays in {path / 'checkpoints'}."
 
 
 class _Keeper:
     """Writes history and timing after every epoch, then tells whoever watches."""
 
-    def __init__(self, path: Path, show: Show) -> None:
+    def __init__(self, path: Path, show: Show, start: TrainingState | None) -> None:
         self._path = path
         self._show = show
-        self._history: list[EpochRow] = []
-        self._timing: list[EpochTiming] = []
+        self._history: list[EpochRow] = list(start.history) if start else []
+        self._timing: list[EpochTiming] = list(start.timing) if start else []
         self.progress = show.progress
+        if start:
+            self._write()  # a kill may have come between the checkpoint and the row
 
     def epoch_done(self, row: EpochRow, timing: EpochTiming) -> None:
         self._history.append(row)
         self._timing.append(timing)
-        columns = [f.name for f in fields(EpochRow)]
-        folder.write_rows(self._path / folder.HISTORY, self._history, columns)
-        columns = [f.name for f in fields(EpochTiming)]
-        folder.write_rows(self._path / folder.TIMING, self._timing, columns)
+        self._write()
         self._show.epoch_done(row, timing)
+
+    def _write(self) -> None:
+        folder.write_rows(self._path / folder.HISTORY, self._history, [f.name for f in fields(EpochRow)])
+        folder.write_rows(self._path / folder.TIMING, self._timing, [f.name for f in fields(EpochTiming)])
 
 
 def _evaluate(path: Path, ready: Prepared, training: Training) -> Evaluation:
@@ -139,50 +191,41 @@ def _doubts(ready: Prepared) -> list[str]:
     ]
 
 
-def _stopped_sentence(stopped_by: int | None, training: Training, recipe: Recipe) -> str:
-    if stopped_by is None:
+def _write_report(
+    path: Path,
+    ready: Prepared,
+    training: Training,
+    *,
+    told: Sequence[steps.Step],
+    evaluation: Evaluation | None,
+    stopped: str,
+) -> None:
+    page = render_page(
+        name=path.name,
+        recipe=ready.recipe,
+        images=ready.images,
+        findings=ready.audit.findings,
+        split=ready.split,
+        steps=told,
+        history=training.history,
+        search=ready.search,
+        evaluation=evaluation,
+        stopped=stopped,
+    )
+    folder.write_text(path / folder.REPORT, page)
+
+
+def _signal_name(stop: StopRequest) -> str:
+    return signal.Signals(stop.signal_number or signal.SIGINT).name
+
+
+def _stopped_sentence(stop: StopRequest, training: Training, ready: Prepared) -> str:
+    if not stop:
         return ""
-    name = signal.Signals(stopped_by).name
-    return f"{name} stopped training after {len(training.history)} of {recipe.training.epochs} epochs."
-
-
-def _data_json(source: str | Path, ready: Prepared) -> dict[str, Any]:
-    images, split = ready.images, ready.split
-    parts = ("train", "validation", "test")
-    return {
-        "source": str(source),
-        "name": images.name,
-        "location": images.location,
-        "stored": images.stored,
-        "conversions": images.conversions,
-        "decoding": images.rule.model_dump(),
-        "class_names": images.class_names,
-        "counts": {part: images.counts(split.of(part)) for part in parts},
-        "audit": {
-            "unreadable": {u.name: u.reason for u in images.unreadable},
-            "findings": [f.to_json(images) for f in ready.audit.findings],
-        },
-        "split": {
-            "test_origin": split.test_origin,
-            "validation_origin": split.validation_origin,
-            "test_hash": split.test_hash,
-            "left_out": {why: [images.names[i] for i in which] for why, which in split.left_out.items()},
-            **{
-                part: {images.names[i]: images.hashes[i].tobytes().hex() for i in split.of(part)}
-                for part in parts
-            },
-        },
-    }
-
-
-def _environment(started: float, recipe: Recipe, training: Training) -> dict[str, Any]:
-    import_keras()
-    return {
-        **describe_environment(),
-        "started": datetime.fromtimestamp(started, UTC).isoformat(timespec="seconds"),
-        "seconds": {"training": training.seconds, "total": time.time() - started},
-        "peak_memory_bytes": peak_memory_bytes(),
-        "precision": recipe.training.precision,
-        "seed": recipe.training.seed,
-        "threads": recipe.training.threads,
-    }
+    spec = ready.recipe.training
+    within = ""
+    if training.steps:
+        of = steps_per_epoch(spec, len(ready.split.train))
+        within = f" and {training.steps:,} of {of:,} steps of the next"
+    done = len(training.history)
+    return f"{_signal_name(stop)} stopped training after {done} of {spec.epochs} epochs{within}."

@@ -14,7 +14,7 @@ from conviction.data import Finding, ImageSet, Split, encode_labels
 from conviction.evaluation import Evaluation, Score, openings_sentence
 from conviction.model import LayerRow, loss_name, warmup_steps
 from conviction.model.compile import RISE_FROM
-from conviction.training import RateSearch
+from conviction.training import RateSearch, Training, TrainingState
 
 # More rows than a terminal shows without scrolling say less, not more.
 MOST_ROWS = 20
@@ -272,16 +272,37 @@ def _refinements(spec: TrainingSpec) -> list[str]:
     return [f"{chosen[0][0].upper()}{'; '.join(chosen)[1:]}."] if chosen else []
 
 
-def train_step(recipe: Recipe, train_images: int) -> Step:
-    """Train: how much work is ahead."""
+def train_step(
+    recipe: Recipe, train_images: int, start: TrainingState | None = None, news: Sequence[str] = ()
+) -> Step:
+    """Train: how much work is ahead, and how much of it is done."""
     spec = recipe.training
     steps = -(-train_images // spec.batch_size)
+    said = [
+        f"{spec.epochs} epochs of {train_images:,} images in batches of {spec.batch_size}: {steps:,} steps each, "
+        f"seed {spec.seed}, {spec.threads} thread{'s' if spec.threads != 1 else ''}."
+    ]
+    if start is not None:
+        within = f" and {start.step:,} steps of the next" if start.step else ""
+        done = f"{start.epoch} epoch{'s' if start.epoch != 1 else ''}"
+        said.append(f"Goes on from a checkpoint: {done}{within} are done.")
+    return Step("Train", (*said, *news))
+
+
+def early_stopping_step(training: Training, spec: TrainingSpec) -> Step:
+    """Early stopping: when training ended, and whose weights are kept."""
+    last = training.history[-1].epoch
+    kept = next(row for row in training.history if row.epoch == training.kept_epoch)
+    end = (
+        f"Training ended after epoch {last} of {spec.epochs}, because {spec.monitor} had not been better for "
+        f"{spec.early_stopping} epochs."
+        if last < spec.epochs
+        else f"All {last} epochs were made."
+    )
+    value = getattr(kept, spec.monitor)
     return Step(
-        "Train",
-        (
-            f"{spec.epochs} epochs of {train_images:,} images in batches of {spec.batch_size}: {steps:,} steps each, "
-            f"seed {spec.seed}, {spec.threads} thread{'s' if spec.threads != 1 else ''}.",
-        ),
+        "Early stopping",
+        (f"{end} The model has the weights of epoch {kept.epoch} ({spec.monitor} {value:.4f}).",),
     )
 
 

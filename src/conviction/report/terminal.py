@@ -22,6 +22,7 @@ class Terminal:
     def __init__(self, file: IO[str]) -> None:
         self.console = console(file)
         self._epochs = 0
+        self._heads = False
         self._steps = 0
         self._status: Status | None = None
         self._bar: Progress | None = None
@@ -46,6 +47,7 @@ class Terminal:
     def training_starts(self, epochs: int) -> None:
         """How many epochs are ahead, for the time left."""
         self._epochs = epochs
+        self._heads = False
 
     def progress(self, state: State) -> None:
         """Moves the bar; on something that is no terminal, bars are noise and nothing is shown."""
@@ -72,7 +74,8 @@ class Terminal:
 
     def epoch_done(self, row: EpochRow, timing: EpochTiming) -> None:
         """Prints the line of an epoch."""
-        if row.epoch == 1:
+        if not self._heads:
+            self._heads = True
             self.console.print(
                 "    epoch    loss  accuracy  val_loss  val_accuracy  images/s  seconds",
                 style="dim",

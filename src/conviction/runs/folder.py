@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 from conviction.backend import quiet_stderr
 from conviction.data import DecodingRule
-from conviction.errors import OutputError, StorageError
+from conviction.errors import OutputError, RunError, StorageError
 
 if TYPE_CHECKING:
     import keras
@@ -31,6 +31,7 @@ MODEL = "model.keras"
 EVALUATION = "evaluation.json"
 REPORT = "report.html"
 ENVIRONMENT = "environment.json"
+RATES = "learning_rate.json"
 
 # A member that Keras passes over, so that the file alone says what its outputs mean.
 MODEL_CARD = "conviction.json"
@@ -96,6 +97,34 @@ def storing(path: Path) -> Iterator[None]:
         raise StorageError(
             f"{path}: could not be written ({reason}). Nothing is half-written; free some space and try again."
         ) from None
+
+
+@contextlib.contextmanager
+def claimed(path: Path) -> Iterator[None]:
+    """Keeps other processes from training the same run; the system gives it up when this process ends, however it does.
+
+    Raises:
+        RunError: Another process has it.
+    """
+    try:
+        import fcntl
+    except ImportError:  # Windows: nothing of the kind works on folders
+        yield
+        return
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        os.close(handle)
+        raise RunError(
+            f"{path}: another process is training this run. Wait until it is done, or stop it."
+        ) from None
+    except OSError:
+        pass  # a file system without locks
+    try:
+        yield
+    finally:
+        os.close(handle)
 
 
 @contextlib.contextmanager

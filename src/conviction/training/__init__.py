@@ -4,18 +4,11 @@ from conviction.training.batches import epoch_order, make_batches
 from conviction.training.devices import Devices, check_devices
 from conviction.training.finder import RateSearch, Sweep, find_rate
 from conviction.training.precision import choose_precision
+from conviction.training.record import EpochRow, EpochTiming, Progress, Training, Watcher
+from conviction.training.recorder import best_row, has_stopped
 from conviction.training.signals import StopRequest, stop_on_signals
-from conviction.training.train import (
-    EpochRow,
-    EpochTiming,
-    Progress,
-    Training,
-    Watcher,
-    check_batch_size,
-    steps_per_call,
-    steps_per_epoch,
-    train,
-)
+from conviction.training.state import TrainingState
+from conviction.training.train import check_batch_size, steps_per_call, steps_per_epoch, train
 
 __all__ = [
     "Devices",
@@ -26,12 +19,15 @@ __all__ = [
     "StopRequest",
     "Sweep",
     "Training",
+    "TrainingState",
     "Watcher",
+    "best_row",
     "check_batch_size",
     "check_devices",
     "choose_precision",
     "epoch_order",
     "find_rate",
+    "has_stopped",
     "make_batches",
     "steps_per_call",
     "steps_per_epoch",

@@ -53,7 +53,9 @@ def make_batches(
     class_weights: np.ndarray | None = None,
     devices: Devices | None = None,
 ) -> Any:
-    """A ``keras.utils.PyDataset`` over the images at ``indices``.
+    """A ``keras.utils.PyDataset`` over the images at ``indices``, which is also its own ``data``.
+
+    ``starting_at(n)`` gives the same batches of every epoch without the first n.
 
     Args:
         pixels: (n, h, w, c) uint8 of the whole set; batches are gathered from it, never copied as a whole.
@@ -70,9 +72,17 @@ def make_batches(
     keras = import_keras()
 
     class Batches(keras.utils.PyDataset):  # type: ignore[misc, name-defined]
-        def __init__(self) -> None:
+        def __init__(self, first: int = 0) -> None:
             super().__init__(workers=1)
+            self._first = first
             self.start_epoch(0)
+
+        @property
+        def data(self) -> Any:
+            return self
+
+        def starting_at(self, first: int) -> Any:
+            return Batches(first)
 
         def start_epoch(self, epoch: int) -> None:
             # Told, not counted: Keras 3.15 calls on_epoch_end more often than once an epoch.
@@ -82,9 +92,10 @@ def make_batches(
                 self._order = indices[epoch_order(len(indices), shuffle_seed, epoch)]
 
         def __len__(self) -> int:
-            return math.ceil(len(indices) / batch_size)
+            return math.ceil(len(indices) / batch_size) - self._first
 
         def __getitem__(self, number: int) -> tuple[np.ndarray, ...]:
+            number += self._first
             chosen = self._order[number * batch_size : (number + 1) * batch_size]
             x, y = pixels[chosen], targets[chosen]
             if shuffle_seed is not None and augmentation is not None:

@@ -48,6 +48,11 @@ class RateSearch:
     sweeps: tuple[Sweep, ...]
     chosen: float
 
+    def to_json(self) -> dict[str, Any]:
+        """``learning_rate.json``."""
+        sweeps = [{"rates": s.rates.tolist(), "losses": s.losses.tolist()} for s in self.sweeps]
+        return {"chosen": self.chosen, "sweeps": sweeps}
+
 
 def find_rate(
     model: keras.Sequential,

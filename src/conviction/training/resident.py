@@ -6,6 +6,7 @@ gathered takes another fifth.
 
 from __future__ import annotations
 
+import copy
 from typing import Any
 
 import numpy as np
@@ -24,7 +25,7 @@ def can_be_resident(pixels: np.ndarray, images: int) -> bool:
 
 
 class ResidentBatches:
-    """Batches of an epoch as a ``tf.data.Dataset``.
+    """Batches of an epoch; ``data`` is a ``tf.data.Dataset``.
 
     Args:
         pixels: (n, h, w, c) uint8 of the whole set.
@@ -64,8 +65,20 @@ class ResidentBatches:
         options.autotune.enabled = False
         # One thread beside those that compute; more only take their time.
         options.threading.private_threadpool_size = 1
-        steps = -(-len(indices) // batch_size)
-        self.dataset = tf.data.Dataset.range(steps).map(gather).prefetch(2).with_options(options)
+        self._steps = -(-len(indices) // batch_size)
+
+        def batches_from(first: int) -> Any:
+            steps = tf.data.Dataset.range(first, self._steps)
+            return steps.map(gather).prefetch(2).with_options(options)
+
+        self._batches_from = batches_from
+        self.data = batches_from(0)
+
+    def starting_at(self, first: int) -> ResidentBatches:
+        """The same batches of every epoch without its first ones."""
+        rest = copy.copy(self)
+        rest.data = self._batches_from(first)
+        return rest
 
     def start_epoch(self, epoch: int) -> None:
         """From now on, the order of this epoch (from 0)."""

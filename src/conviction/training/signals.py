@@ -10,10 +10,14 @@ from types import FrameType
 
 
 class StopRequest:
-    """``signal_number`` is None until SIGINT or SIGTERM came."""
+    """``signal_number`` is None until SIGINT or SIGTERM came.
+
+    While ``patient`` is False nobody looks at it between steps, and a signal raises ``KeyboardInterrupt`` at once.
+    """
 
     def __init__(self) -> None:
         self.signal_number: int | None = None
+        self.patient = True
 
     def __bool__(self) -> bool:
         return self.signal_number is not None
@@ -42,6 +46,8 @@ def stop_on_signals() -> Iterator[StopRequest]:
     def handle(number: int, frame: FrameType | None) -> None:
         request.signal_number = number
         restore()
+        if not request.patient:
+            raise KeyboardInterrupt
 
     for number in before:
         signal.signal(number, handle)

@@ -2,90 +2,32 @@
 
 from __future__ import annotations
 
-import math
-import time
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Protocol
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from conviction.backend import import_keras
 from conviction.config import AugmentationSpec, TrainingSpec
-from conviction.errors import RequestError, TrainingError
+from conviction.errors import RequestError
 from conviction.training.augment import active_operations
 from conviction.training.batches import balanced_weights, make_batches
 from conviction.training.devices import Devices
+from conviction.training.record import Training, Watcher
+from conviction.training.recorder import Recording, best_row, has_stopped, make_recorder
 from conviction.training.resident import ResidentBatches, can_be_resident
 from conviction.training.signals import StopRequest
+from conviction.training.state import TrainingState, write_variables
 
 if TYPE_CHECKING:
     import keras
 
-# Often enough for a bar that moves, rarely enough to cost nothing.
-SECONDS_BETWEEN_UPDATES = 0.1
 # Keras's own work between steps, and Python's, costs as much as a small step. So many steps are made in one call as
 # have about this many multiply-adds, which take some tenths of a second; a signal is heard after each call.
 MULTIPLY_ADDS_PER_CALL = 5e9
 MOST_STEPS_PER_CALL = 16
 # Validation learns nothing, so its batch decides the speed alone. Larger ones gain no more on a CPU.
 VALIDATION_BATCH = 500
-
-
-@dataclass(frozen=True)
-class EpochRow:
-    """A line of ``history.csv``: means over the epoch; validation after it. Deterministic."""
-
-    epoch: int
-    loss: float
-    accuracy: float
-    val_loss: float
-    val_accuracy: float
-    learning_rate: float
-
-
-@dataclass(frozen=True)
-class EpochTiming:
-    """A line of ``timing.csv``; ``images_per_second`` counts training alone."""
-
-    epoch: int
-    train_seconds: float
-    validation_seconds: float
-    images_per_second: float
-
-
-@dataclass(frozen=True)
-class Progress:
-    """Where an epoch stands; ``loss`` and ``accuracy`` are running means."""
-
-    epoch: int
-    images: int
-    total: int
-    loss: float
-    accuracy: float
-    images_per_second: float
-
-
-class Watcher(Protocol):
-    """Whoever shows training to a person."""
-
-    def progress(self, state: Progress) -> None:
-        """Called a few times a second."""
-
-    def epoch_done(self, row: EpochRow, timing: EpochTiming) -> None:
-        """Called after each epoch's validation."""
-
-
-@dataclass
-class Training:
-    """What training leaves besides the model's weights.
-
-    ``seconds`` counts from the start of the first step to the end of the last epoch, tracing and
-    validation included.
-    """
-
-    history: list[EpochRow] = field(default_factory=list)
-    timing: list[EpochTiming] = field(default_factory=list)
-    seconds: float = 0.0
 
 
 def train(
@@ -99,6 +41,8 @@ def train(
     augmentation: AugmentationSpec | None = None,
     watcher: Watcher,
     stop: StopRequest,
+    start: TrainingState | None = None,
+    keep: Callable[[TrainingState], None] = lambda state: None,
 ) -> Training:
     """Trains a compiled model in place.
 
@@ -111,8 +55,11 @@ def train(
         spec: Epochs, batch size, seed.
         augmentation: How training images are varied; loss and accuracy of training are those of varied images.
         watcher: Is told of progress.
-        stop: Looked at after every batch; if set, training ends there, and the epoch that was running is
+        stop: Looked at after every call of the backend; if set, training ends there, and the epoch that was running is
             not in the history.
+        start: Where an earlier training of the same specification and data stood; this one ends with the same bits as
+            if that had not been interrupted.
+        keep: Is given the state after every epoch, as often within one as ``spec`` says, and when ``stop`` is set.
 
     Raises:
         RequestError: The batch is larger than the training data.
@@ -123,29 +70,95 @@ def train(
     batches = _batches(pixels, targets, train_indices, spec, augmentation=augmentation, devices=devices)
     validation = make_batches(pixels, targets, validation_indices, VALIDATION_BATCH, devices=devices)
     result = Training()
-    recorder = _recorder(
-        result,
-        batches=batches,
-        total=len(train_indices),
-        spec=spec,
-        watcher=watcher,
-        stop=stop,
+    recording = Recording(
+        spec, len(train_indices), steps_per_epoch(spec, len(train_indices)), watcher, stop, keep, result
     )
-    callbacks = [recorder]
-    if spec.ema:
-        # The average is what is validated, and what is left when fit has ended.
-        callbacks.insert(0, import_keras().callbacks.SwapEMAWeights())
-    start = time.perf_counter()
-    model.fit(
-        batches.dataset if isinstance(batches, ResidentBatches) else batches,
-        epochs=spec.epochs,
-        validation_data=validation,
-        shuffle=False,  # Batches draws its own order
-        verbose=0,
-        callbacks=callbacks,
-    )
-    result.seconds = time.perf_counter() - start
+    if start is not None:
+        _go_on_from(start, model, recording)
+    epoch = start.epoch if start else 0
+    if start is not None and start.step:
+        _finish_epoch(model, start, batches, validation, recording)
+        epoch += 1
+    if epoch < spec.epochs and not stop and not has_stopped(result.history, spec):
+        _fit(model, batches, validation, recording, range(epoch, spec.epochs))
+    if not stop:
+        _settle(model, recording)
     return result
+
+
+def _go_on_from(start: TrainingState, model: keras.Sequential, recording: Recording) -> None:
+    write_variables(model, start.variables)
+    result = recording.result
+    result.history, result.timing, result.seconds = list(start.history), list(start.timing), start.seconds
+    recording.best = list(start.best)
+
+
+def _finish_epoch(
+    model: keras.Sequential, start: TrainingState, batches: Any, validation: Any, recording: Recording
+) -> None:
+    """Makes the steps that an interrupted epoch lacks, and validates.
+
+    Its own call of ``fit``, which reads the number of batches once. At the end of a call Keras puts averaged weights in
+    place of the weights, so what they were at the end of the epoch is put back.
+    """
+    ended: list[TrainingState] = []
+    keep = recording.keep
+
+    def listen(state: TrainingState) -> None:
+        keep(state)
+        ended.append(state)
+
+    recording.keep, recording.resumed = listen, start
+    if start.step < recording.steps:
+        _fit(
+            model, batches.starting_at(start.step), validation, recording, range(start.epoch, start.epoch + 1)
+        )
+    else:
+        _validate(model, validation, recording, start.epoch)
+    recording.keep = keep
+    if ended:
+        write_variables(model, ended[-1].variables)
+
+
+def _fit(model: keras.Sequential, batches: Any, validation: Any, recording: Recording, epochs: range) -> None:
+    model.fit(
+        batches.data,
+        initial_epoch=epochs.start,
+        epochs=epochs.stop,
+        validation_data=validation.data,
+        shuffle=False,  # the batches have their own order
+        verbose=0,
+        callbacks=_callbacks(recording, batches),
+    )
+
+
+def _validate(model: keras.Sequential, validation: Any, recording: Recording, epoch: int) -> None:
+    """The end of an epoch whose steps have all been made."""
+    callbacks = _callbacks(recording, validation)
+    recorder = callbacks[0]
+    recorder.set_model(model)
+    recorder.on_train_begin()
+    recorder.on_epoch_begin(epoch)
+    training = recorder.running
+    found = model.evaluate(validation.data, callbacks=callbacks, return_dict=True, verbose=0)
+    recorder.on_epoch_end(epoch, training | {f"val_{name}": value for name, value in found.items()})
+    recorder.on_train_end()
+
+
+def _callbacks(recording: Recording, batches: Any) -> list[Any]:
+    callbacks = [make_recorder(recording, batches.start_epoch)]
+    if recording.spec.ema:
+        # The average is what is validated. After the recorder, which wants to see it at the end of validation.
+        callbacks.append(import_keras().callbacks.SwapEMAWeights())
+    return callbacks
+
+
+def _settle(model: keras.Sequential, recording: Recording) -> None:
+    """Leaves the model with the weights that are to be kept."""
+    model.optimizer.finalize_variable_values(model.trainable_weights)
+    if recording.best:
+        model.set_weights(recording.best)
+        recording.result.kept_epoch = best_row(recording.result.history, recording.spec).epoch
 
 
 def _batches(
@@ -197,62 +210,3 @@ def steps_per_call(spec: TrainingSpec, multiply_adds: int) -> int:
     """How many steps to make without Python in between, for a network of so many multiply-adds an image."""
     wanted = MULTIPLY_ADDS_PER_CALL / (spec.batch_size * max(1, multiply_adds))
     return int(min(MOST_STEPS_PER_CALL, max(1.0, wanted)))
-
-
-def _recorder(
-    result: Training, *, batches: Any, total: int, spec: TrainingSpec, watcher: Watcher, stop: StopRequest
-) -> Any:
-    keras = import_keras()
-
-    class Recorder(keras.callbacks.Callback):  # type: ignore[misc, name-defined]
-        def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
-            self.epoch = epoch + 1
-            batches.start_epoch(epoch)
-            self.started = self.last_update = time.perf_counter()
-            self.trained = 0.0
-
-        def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
-            now = time.perf_counter()
-            images = min(total, (batch + 1) * spec.batch_size)
-            if stop:
-                self.model.stop_training = True
-            if images == total:
-                self.trained = now - self.started
-            if now - self.last_update < SECONDS_BETWEEN_UPDATES and images < total:
-                return
-            self.last_update = now
-            loss, accuracy = float(logs["loss"]), float(logs["accuracy"])
-            _check_finite(loss, self.epoch, images, spec)
-            rate = images / (now - self.started)
-            watcher.progress(Progress(self.epoch, images, total, loss, accuracy, rate))
-
-        def on_test_batch_end(self, batch: int, logs: Any = None) -> None:
-            if stop:
-                self.model.stop_training = self.model.stop_evaluating = True
-
-        def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
-            if stop:
-                return
-            now = time.perf_counter()
-            rate = float(self.model.optimizer.learning_rate)
-            names = ("loss", "accuracy", "val_loss", "val_accuracy")
-            values = {name: float(logs[name]) for name in names}
-            _check_finite(values["val_loss"], self.epoch, total, spec)
-            row = EpochRow(epoch=self.epoch, **values, learning_rate=rate)
-            validated = now - self.started - self.trained
-            timing = EpochTiming(self.epoch, self.trained, validated, total / self.trained)
-            result.history.append(row)
-            result.timing.append(timing)
-            watcher.epoch_done(row, timing)
-
-    return Recorder()
-
-
-def _check_finite(loss: float, epoch: int, images: int, spec: TrainingSpec) -> None:
-    if math.isfinite(loss):
-        return
-    rate = spec.rate
-    raise TrainingError(
-        f"The loss is {loss} in epoch {epoch} after {images} images: training has diverged. The learning "
-        f"rate of {rate:g} is probably too high; try training.learning_rate={rate / 10:g}."
-    )

@@ -1,0 +1,69 @@
+"""What a run writes down of itself besides its figures."""
+
+from __future__ import annotations
+
+import time
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from conviction.backend import import_keras
+from conviction.config import Recipe
+from conviction.data.named import NAMED_SETS
+from conviction.flow.prepare import Prepared
+from conviction.runs.environment import describe_environment, peak_memory_bytes
+from conviction.training import Training
+
+
+def about(ready: Prepared) -> dict[str, Any]:
+    """What a checkpoint belongs to: the specification, and what else decides the bits."""
+    found = describe_environment()
+    return {
+        "specification": ready.recipe.model_dump(mode="json"),
+        "versions": found["versions"],
+        "processor": found["hardware"]["processor"],
+    }
+
+
+def data_json(source: str | Path, ready: Prepared) -> dict[str, Any]:
+    """``data.json``: where the images came from, the audit, and the split, a hash per image."""
+    images, split = ready.images, ready.split
+    parts = ("train", "validation", "test")
+    return {
+        "source": str(source) if str(source) in NAMED_SETS else str(Path(source).expanduser().resolve()),
+        "name": images.name,
+        "location": images.location,
+        "stored": images.stored,
+        "conversions": images.conversions,
+        "decoding": images.rule.model_dump(),
+        "class_names": images.class_names,
+        "counts": {part: images.counts(split.of(part)) for part in parts},
+        "audit": {
+            "unreadable": {u.name: u.reason for u in images.unreadable},
+            "findings": [f.to_json(images) for f in ready.audit.findings],
+        },
+        "split": {
+            "test_origin": split.test_origin,
+            "validation_origin": split.validation_origin,
+            "test_hash": split.test_hash,
+            "left_out": {why: [images.names[i] for i in which] for why, which in split.left_out.items()},
+            **{
+                part: {images.names[i]: images.hashes[i].tobytes().hex() for i in split.of(part)}
+                for part in parts
+            },
+        },
+    }
+
+
+def environment_json(started: float, recipe: Recipe, training: Training) -> dict[str, Any]:
+    """``environment.json``: what it ran on, how long it took, what decides the bits."""
+    import_keras()
+    return {
+        **describe_environment(),
+        "started": datetime.fromtimestamp(started, UTC).isoformat(timespec="seconds"),
+        "seconds": {"training": training.seconds, "total": time.time() - started},
+        "peak_memory_bytes": peak_memory_bytes(),
+        "precision": recipe.training.precision,
+        "seed": recipe.training.seed,
+        "threads": recipe.training.threads,
+    }

@@ -1,0 +1,199 @@
+"""``conviction resume``: the same run goes on, after what it is made of has been compared with what it was made of."""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from conviction.config import Recipe, load_recipe
+from conviction.config.recipe import parse_overrides
+from conviction.errors import RequestError, RunError
+from conviction.flow.prepare import Prepared, Show, prepare_run
+from conviction.flow.records import about
+from conviction.flow.run import complete
+from conviction.report.terminal import Terminal
+from conviction.runs import Run, folder, load_run
+from conviction.runs.checkpoints import clear_leftovers, read_checkpoint
+from conviction.training import RateSearch, Sweep, TrainingState, has_stopped
+
+EPOCHS = "training.epochs"
+# Enough to see what has happened to the data.
+MOST_NAMED = 3
+
+
+def resume(
+    path: str | Path,
+    overrides: Sequence[str] | Mapping[str, Any] = (),
+    *,
+    data_dir: str | Path | None = None,
+    show: Show | None = None,
+) -> Run:
+    """Goes on with a run that was stopped or killed, to the same bits as if it had not been; or to more epochs.
+
+    Args:
+        path: The run folder.
+        overrides: ``["training.epochs=20"]`` or ``{"training.epochs": 20}``; no other key may change.
+        data_dir: Where named sets are looked for first.
+        show: Who is told of progress; default the terminal (stderr).
+
+    Returns:
+        The finished run.
+
+    Raises:
+        RunError: No run folder; a run that is done; another process trains it.
+        RequestError: Data or specification have changed.
+        TrainingError, Interrupted, StorageError: As ``fit`` does.
+    """
+    started = time.time()
+    run = load_run(path)
+    asked = dict(overrides) if isinstance(overrides, Mapping) else dict(parse_overrides(overrides))
+    show = show or Terminal(sys.stderr)
+    with folder.claimed(run.path):
+        clear_leftovers(run.path)
+        recipe = _recipe(run, asked)
+        found = read_checkpoint(run.path)
+        start = found[0] if found else None
+        _check_epochs(run, recipe, start, asked)
+        if found:
+            _check_specification(run, recipe, found[1]["specification"])
+        try:
+            ready = _prepare(run, recipe, data_dir, show)
+            _reopen(run, recipe)
+            return complete(run.path, ready, start, show, started, news=_news(ready, found))
+        finally:
+            show.close()
+
+
+def _recipe(run: Run, asked: Mapping[str, Any]) -> Recipe:
+    other = [key for key in asked if key != EPOCHS]
+    if other:
+        raise RequestError(
+            f"resume: only {EPOCHS} may change, because a run is one training; got {other[0]}. Begin a new run with: "
+            f"conviction fit {run.data['source']} --config {run.path / folder.CONFIG} {other[0]}={asked[other[0]]}"
+        )
+    return load_recipe(asked, run.path / folder.CONFIG)
+
+
+def _check_epochs(run: Run, recipe: Recipe, start: TrainingState | None, asked: Mapping[str, Any]) -> None:
+    spec = recipe.training
+    done = start.epoch if start else 0
+    if spec.epochs < done:
+        raise RequestError(
+            f"{EPOCHS}={spec.epochs}: expected more than the {done} epochs that {run.path} has made. An earlier epoch "
+            "cannot be gone back to."
+        )
+    if start and EPOCHS in asked and has_stopped(list(start.history), spec):
+        raise RequestError(
+            f"{run.path}: early stopping ended it after epoch {done}, so more epochs would change nothing. Begin a new "
+            f"run with a larger training.early_stopping than {spec.early_stopping}."
+        )
+    if run.status != "done" or spec.epochs > done:
+        return
+    raise RunError(
+        f"{run.path}: the run is done, after {done} epochs. Go on to more with: "
+        f"conviction resume {run.path} {EPOCHS}={2 * done}"
+    )
+
+
+def _check_specification(run: Run, recipe: Recipe, before: Mapping[str, Any]) -> None:
+    """Compares with what the checkpoint was made with; the number of epochs may differ."""
+    was, now = dict(_flat(before)), dict(_flat(json.loads(recipe.model_dump_json())))
+    changed = [key for key in {**was, **now} if was.get(key) != now.get(key) and key != EPOCHS]
+    if changed:
+        listed = "; ".join(
+            f"{key}: {was.get(key)} before, {now.get(key)} now" for key in changed[:MOST_NAMED]
+        )
+        raise RequestError(
+            f"{run.path / folder.CONFIG}: the specification has changed since the run began ({listed}). Put it back, "
+            "or begin a new run with: conviction fit."
+        )
+
+
+def _flat(value: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    for key, part in value.items():
+        if isinstance(part, Mapping):
+            yield from _flat(part, f"{prefix}{key}.")
+        else:
+            yield f"{prefix}{key}", part
+
+
+def _prepare(run: Run, recipe: Recipe, data_dir: str | Path | None, show: Show) -> Prepared:
+    ready = prepare_run(run.data["source"], recipe, data_dir, show, lambda facts: recipe)
+    _check_data(run, ready)
+    rates = run.path / folder.RATES
+    if not rates.is_file():
+        return ready
+    kept = json.loads(rates.read_text(encoding="utf-8"))
+    sweeps = tuple(Sweep(np.array(s["rates"]), np.array(s["losses"])) for s in kept["sweeps"])
+    return ready.with_search(RateSearch(sweeps, kept["chosen"]))
+
+
+def _check_data(run: Run, ready: Prepared) -> None:
+    """Refuses images, classes or a decoding rule that are not those of the run."""
+    images, split = ready.images, ready.split
+    for key, now in (("class_names", images.class_names), ("decoding", images.rule.model_dump(mode="json"))):
+        if json.loads(json.dumps(run.data[key])) != json.loads(json.dumps(now)):
+            raise RequestError(
+                f"{run.path}: the data has other {key} than when the run began: {run.data[key]}, now {now}."
+            )
+    said = []
+    for part in ("train", "validation", "test"):
+        before: dict[str, str] = run.data["split"][part]
+        now = {images.names[i]: images.hashes[i].tobytes().hex() for i in split.of(part)}
+        # By content: a picture that was only renamed is the same picture.
+        if Counter(before.values()) == Counter(now.values()):
+            continue
+        gone, come = set(before.values()) - set(now.values()), set(now.values()) - set(before.values())
+        names = sorted({n for n, h in before.items() if h in gone} | {n for n, h in now.items() if h in come})
+        said.append(f"{part}: {len(gone)} images are gone or changed and {len(come)} are new ({_few(names)})")
+    if said:
+        raise RequestError(
+            f"{images.location}: the data has changed since the run began; {'; '.join(said)}. Put it back, or begin a "
+            f"new run with: conviction fit {run.data['source']} --config {run.path / folder.CONFIG}"
+        )
+
+
+def _few(names: Sequence[str]) -> str:
+    more = f" and {len(names) - MOST_NAMED} more" if len(names) > MOST_NAMED else ""
+    return ", ".join(names[:MOST_NAMED]) + more
+
+
+def _news(ready: Prepared, found: tuple[TrainingState, dict[str, Any], list[Path]] | None) -> list[str]:
+    """What whoever resumes should know."""
+    if found is None:
+        return ["No checkpoint had been written, so training begins anew."]
+    _, before, damaged = found
+    said = [f"{path.name} is damaged, and the checkpoint before it is used." for path in damaged]
+    now = about(ready)
+    other = [
+        f"{name} {before['versions'].get(name)} before, {version} now"
+        for name, version in now["versions"].items()
+        if before["versions"].get(name) != version
+    ]
+    if before["processor"] != now["processor"]:
+        other.append(f"a {before['processor']} before, a {now['processor']} now")
+    if other:
+        said.append(f"The bits may differ from those of an uninterrupted run: {'; '.join(other)}.")
+    was, spec = before["specification"]["training"], ready.recipe.training
+    if spec.schedule != "constant" and was["epochs"] != spec.epochs:
+        said.append(
+            f"The schedule {spec.schedule} is spread over {spec.epochs} epochs from here on; until now it was over "
+            f"{was['epochs']}, so this run is not the same as one of {spec.epochs} epochs from its beginning."
+        )
+    return said
+
+
+def _reopen(run: Run, recipe: Recipe) -> None:
+    """Makes a run that was done an unfinished one; what it had found is kept under another name."""
+    evaluated = run.path / folder.EVALUATION
+    if evaluated.is_file():
+        with folder.storing(evaluated):
+            evaluated.replace(run.path / f"evaluation-after-{len(run.history)}-epochs.json")
+    folder.write_text(run.path / folder.CONFIG, recipe.to_yaml())

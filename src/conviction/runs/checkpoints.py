@@ -1,0 +1,121 @@
+"""Checkpoints: the last two states of a training, each in a file of its own that is whole or found out.
+
+A file is a line that names the format, a line with the SHA-256 of the rest, and the rest: an ``.npz`` archive with
+every variable as an array, and one JSON text for what is no array. Nothing in it is pickled.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from conviction.runs.folder import replacing, storing
+from conviction.training import EpochRow, EpochTiming, TrainingState
+
+FOLDER = "checkpoints"
+_FORMAT = b"conviction checkpoint 1\n"
+_NAME = re.compile(r"(\d{6})-(\d{9})\.ckpt")
+# The one before is used where the last is damaged.
+_KEPT = 2
+
+
+def write_checkpoint(run: Path, state: TrainingState, about: Mapping[str, Any]) -> None:
+    """Adds a checkpoint to the run folder, and removes all but the last two.
+
+    Args:
+        run: The run folder.
+        state: What to keep.
+        about: What the state belongs to (specification, versions), in JSON.
+
+    Raises:
+        StorageError, OutputError: It cannot be written; the ones before are untouched.
+    """
+    place = run / FOLDER
+    with storing(place):
+        place.mkdir(exist_ok=True)
+    path = place / f"{state.epoch:06d}-{state.step:09d}.ckpt"
+    payload = _pack(state, about)
+    with replacing(path) as beside:
+        beside.write_bytes(_FORMAT + hashlib.sha256(payload).hexdigest().encode() + b"\n" + payload)
+    for old in _names(run)[_KEPT:]:
+        old.unlink(missing_ok=True)
+
+
+def read_checkpoint(run: Path) -> tuple[TrainingState, dict[str, Any], list[Path]] | None:
+    """The last whole checkpoint, what it belongs to, and the damaged ones after it; None if there is no whole one."""
+    damaged: list[Path] = []
+    for path in _names(run):
+        found = _unpack(path)
+        if found is not None:
+            return (*found, damaged)
+        damaged.append(path)
+    return None
+
+
+def clear_leftovers(run: Path) -> None:
+    """Removes what a killed process had begun to write beside a file, in the run folder and its checkpoints."""
+    for place in (run, run / FOLDER):
+        for leftover in place.glob(".*-*"):
+            if leftover.is_file():
+                leftover.unlink(missing_ok=True)
+
+
+def _names(run: Path) -> list[Path]:
+    """The checkpoints, newest first."""
+    place = run / FOLDER
+    found = [p for p in place.iterdir() if _NAME.fullmatch(p.name)] if place.is_dir() else []
+    return sorted(found, reverse=True)
+
+
+def _pack(state: TrainingState, about: Mapping[str, Any]) -> bytes:
+    arrays: dict[str, Any] = {
+        f"{kind}/{i:05d}": value for kind, values in state.variables.items() for i, value in enumerate(values)
+    }
+    arrays |= {f"best/{i:05d}": value for i, value in enumerate(state.best)}
+    text = {
+        "epoch": state.epoch,
+        "step": state.step,
+        "running": dict(state.running),
+        "history": [asdict(row) for row in state.history],
+        "timing": [asdict(row) for row in state.timing],
+        "seconds": state.seconds,
+        "kinds": list(state.variables),
+        "about": about,
+    }
+    out = io.BytesIO()
+    np.savez(out, **arrays, text=np.frombuffer(json.dumps(text).encode(), np.uint8))
+    return out.getvalue()
+
+
+def _unpack(path: Path) -> tuple[TrainingState, dict[str, Any]] | None:
+    content = path.read_bytes()
+    digest, newline, payload = content[len(_FORMAT) :].partition(b"\n")
+    whole = content.startswith(_FORMAT) and newline and hashlib.sha256(payload).hexdigest().encode() == digest
+    if not whole:
+        return None
+    with np.load(io.BytesIO(payload), allow_pickle=False) as archive:
+        arrays = {name: archive[name] for name in archive.files}
+    text = json.loads(arrays.pop("text").tobytes())
+
+    def group(kind: str) -> list[np.ndarray]:
+        return [arrays[name] for name in sorted(arrays) if name.startswith(f"{kind}/")]
+
+    state = TrainingState(
+        epoch=text["epoch"],
+        step=text["step"],
+        variables={kind: group(kind) for kind in text["kinds"]},
+        running=text["running"],
+        history=tuple(EpochRow(**row) for row in text["history"]),
+        timing=tuple(EpochTiming(**row) for row in text["timing"]),
+        seconds=text["seconds"],
+        best=tuple(group("best")),
+    )
+    return state, text["about"]

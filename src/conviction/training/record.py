@@ -1,0 +1,70 @@
+"""What training says of itself: a row an epoch, how long it took, where it stands."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Protocol
+
+
+@dataclass(frozen=True)
+class EpochRow:
+    """A line of ``history.csv``: means over the epoch; validation after it. Deterministic."""
+
+    epoch: int
+    loss: float
+    accuracy: float
+    val_loss: float
+    val_accuracy: float
+    learning_rate: float
+
+
+@dataclass(frozen=True)
+class EpochTiming:
+    """A line of ``timing.csv``; ``images_per_second`` counts training alone."""
+
+    epoch: int
+    train_seconds: float
+    validation_seconds: float
+    images_per_second: float
+
+
+@dataclass(frozen=True)
+class Progress:
+    """Where an epoch stands; ``loss`` and ``accuracy`` are running means."""
+
+    epoch: int
+    images: int
+    total: int
+    loss: float
+    accuracy: float
+    images_per_second: float
+
+
+class Watcher(Protocol):
+    """Whoever shows training to a person."""
+
+    def progress(self, state: Progress) -> None:
+        """Called a few times a second."""
+
+    def epoch_done(self, row: EpochRow, timing: EpochTiming) -> None:
+        """Called after each epoch's validation."""
+
+
+@dataclass
+class Training:
+    """What training leaves besides the model's weights.
+
+    Attributes:
+        history: A row for each finished epoch.
+        timing: A row for each of them.
+        seconds: From the start of the first step to the end of the last epoch, tracing and validation included; of a
+            training that was interrupted, without the time between.
+        steps: Of the epoch that was interrupted, how many had been made; 0 if none was.
+        kept_epoch: The epoch whose weights the model has, where early stopping chose it; else None.
+    """
+
+    history: list[EpochRow] = field(default_factory=list)
+    timing: list[EpochTiming] = field(default_factory=list)
+    seconds: float = 0.0
+    steps: int = 0
+    kept_epoch: int | None = None
