@@ -17,6 +17,7 @@ from conviction.data import load_source, split_images
 from tests.conftest import Cli
 
 FILES = [
+    "checkpoints",
     "config.yaml",
     "data.json",
     "environment.json",
