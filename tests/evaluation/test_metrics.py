@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from conviction.evaluation import Score, cross_entropies, score, wilson
 from conviction.evaluation.gap import best_epoch, describe_gap
-from conviction.training import EpochRow
+from conviction.training import EpochRow, Verdict
 
 
 @given(n=st.integers(1, 20_000), share=st.floats(0, 1))
@@ -88,21 +88,15 @@ def test_the_best_epoch_is_the_earliest_of_the_lowest() -> None:
     assert best_epoch(history((1, 0.5), (0.5, 0.4), (0.4, 0.4))).epoch == 2
 
 
-@pytest.mark.parametrize(
-    ("rows", "loss_se", "words"),
-    [
-        (history((1, 0.9), (0.5, 0.5), (0.2, 0.4)), 0.01, "lowest in the last epoch"),
-        (history((1, 0.9), (0.5, 0.40), (0.2, 0.60)), 0.01, "that is what overfitting looks like"),
-        (history((1, 0.9), (0.5, 0.40), (0.2, 0.60)), 0.20, "no more than chance"),
-        (history((1, 0.9), (0.5, 0.40), (0.9, 0.90)), 0.01, "learning rate may be too high"),
-    ],
-)
-def test_overfitting_is_said_only_when_validation_loss_turned_beyond_noise(
-    rows: list[EpochRow], loss_se: float, words: str
-) -> None:
-    said = describe_gap(rows, part(0.95), part(0.94, loss_se=loss_se), part(0.94))
-    assert words in said["sentence"]
-    assert said["sentence"].count("overfitting looks like") == ("overfitting looks" in words)
+VERDICT = Verdict("overfitting", 2, "It turned.", {"rise": 0.2, "noise": math.inf}, ("training.epochs=2",))
+
+
+def test_the_verdict_stands_beside_the_gap() -> None:
+    rows = history((1, 0.9), (0.5, 0.40), (0.2, 0.60))
+    said = describe_gap(rows, part(0.95), part(0.94), part(0.94), VERDICT)
+    assert said["curves"] == "Verdict: overfitting since epoch 2. It turned."
+    assert (said["verdict"], said["since"], said["evidence"]) == ("overfitting", 2, {"rise": 0.2})
+    assert (said["best_epoch"], said["last_epoch"]) == (2, 3)
 
 
 @pytest.mark.parametrize(
@@ -114,11 +108,11 @@ def test_overfitting_is_said_only_when_validation_loss_turned_beyond_noise(
     ],
 )
 def test_the_gap_is_said_in_points_and_against_the_interval(train: float, unseen: float, words: str) -> None:
-    said = describe_gap(history((1, 0.5)), part(train), part(0.9), part(unseen))
+    said = describe_gap(history((1, 0.5)), part(train), part(0.9), part(unseen), VERDICT)
     assert words in said["sentence"]
     assert said["gap"] == pytest.approx(train - unseen)
 
 
 def test_a_sealed_test_set_compares_with_validation() -> None:
-    said = describe_gap(history((1, 0.5)), part(0.99), part(0.9), None)
+    said = describe_gap(history((1, 0.5)), part(0.99), part(0.9), None, VERDICT)
     assert said["unseen"] == "validation"

@@ -75,6 +75,13 @@ def fit(
             "--exclude", help="A CSV with a column 'file': these images are left out, as by data.exclude."
         ),
     ] = None,
+    tensorboard: Annotated[
+        bool, typer.Option("--tensorboard", help="Log for TensorBoard as well, in the run folder.")
+    ] = False,
+    mlflow: Annotated[
+        str | None,
+        typer.Option("--mlflow", metavar="URI", help="Log to this MLflow server or database as well."),
+    ] = None,
     data_dir: DataDir = None,
     as_json: Json = False,
 ) -> None:
@@ -84,7 +91,16 @@ def fit(
 
     show = Terminal(sys.stderr if as_json else sys.stdout)
     given = [*(keys or []), *([f"data.exclude={json.dumps(str(exclude))}"] if exclude else [])]
-    run = fit(source, given, config=config, out=out, data_dir=data_dir, show=show)
+    run = fit(
+        source,
+        given,
+        config=config,
+        out=out,
+        data_dir=data_dir,
+        show=show,
+        tensorboard=tensorboard,
+        mlflow=mlflow,
+    )
     if as_json:
         _print_run(run)
 

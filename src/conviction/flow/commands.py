@@ -15,6 +15,7 @@ from conviction.flow.run import run
 from conviction.model import LayerRow, walk
 from conviction.report.terminal import Terminal
 from conviction.runs import Run, folder
+from conviction.runs.logs import check_logs
 
 Overrides = Sequence[str] | Mapping[str, Any]
 
@@ -28,6 +29,8 @@ def fit(
     out: str | Path | None = None,
     data_dir: str | Path | None = None,
     show: Show | None = None,
+    tensorboard: bool = False,
+    mlflow: str | None = None,
 ) -> Run:
     """Trains and tests a network on labelled images, and keeps everything in a run folder.
 
@@ -40,6 +43,8 @@ def fit(
         out: The run folder, new or empty; default ``runs/<source>-<recipe>-<n>``.
         data_dir: Where named sets are looked for first.
         show: Who is told of progress; default the terminal (stderr).
+        tensorboard: Log to ``tensorboard`` in the run folder as well.
+        mlflow: The URI of an MLflow tracking server or database to log to as well.
 
     Returns:
         The finished run.
@@ -55,10 +60,11 @@ def fit(
     spec = load_recipe(given, config)
     place = Path(out) if out is not None else None
     folder.check_out(place if place is not None else Path("runs", "new"))
+    check_logs(tensorboard=tensorboard, mlflow=mlflow)
     show = show or Terminal(sys.stderr)
     try:
         ready = prepare_run(source, spec, data_dir, show, lambda facts: load_recipe(given, config, facts))
-        return run(source, ready, place, show, started)
+        return run(source, ready, place, show=show, started=started, tensorboard=tensorboard, mlflow=mlflow)
     finally:
         show.close()
 

@@ -29,6 +29,9 @@ class Show(Watcher, Protocol):
     def training_starts(self, epochs: int) -> None:
         """Training begins."""
 
+    def noticed(self, sentence: str) -> None:
+        """The curves show something that should be known while training goes on."""
+
     def close(self) -> None:
         """The run has ended, well or not."""
 

@@ -20,19 +20,31 @@ from conviction.report import steps
 from conviction.report.page import render_page
 from conviction.runs import Run, folder
 from conviction.runs.checkpoints import read_checkpoint, write_checkpoint
+from conviction.runs.logs import Log, open_logs, request_logs
 from conviction.training import (
     EpochRow,
     EpochTiming,
     StopRequest,
     Training,
     TrainingState,
+    Verdict,
+    read_curves,
     steps_per_epoch,
     stop_on_signals,
     train,
 )
 
 
-def run(source: str | Path, ready: Prepared, out: Path | None, show: Show, started: float) -> Run:
+def run(
+    source: str | Path,
+    ready: Prepared,
+    out: Path | None,
+    *,
+    show: Show,
+    started: float,
+    tensorboard: bool = False,
+    mlflow: str | None = None,
+) -> Run:
     """Trains, evaluates and keeps what was prepared; see ``fit`` for what is raised.
 
     Args:
@@ -41,6 +53,8 @@ def run(source: str | Path, ready: Prepared, out: Path | None, show: Show, start
         out: The run folder; None for the next free one below ``runs``.
         show: Who is told.
         started: When the command began, in seconds since the epoch.
+        tensorboard: As for ``request_logs``.
+        mlflow: As for ``request_logs``.
     """
     stem = f"{Path(str(source)).name.split('.')[0]}-{ready.recipe.recipe}"
     path = folder.create(out, Path("runs"), stem)
@@ -49,6 +63,7 @@ def run(source: str | Path, ready: Prepared, out: Path | None, show: Show, start
         folder.write_json(path / folder.DATA, data_json(source, ready))
         if ready.search:
             folder.write_json(path / folder.RATES, ready.search.to_json())
+        request_logs(path, tensorboard=tensorboard, mlflow=mlflow)
         return complete(path, ready, None, show, started)
 
 
@@ -76,7 +91,10 @@ def complete(
     with stop_on_signals() as stop:
         stop.patient = False  # until there is a step to lose
         try:
-            training = _train(path, ready, start, show, stop)
+            logs = open_logs(path)
+            for log in logs:
+                log.begin(ready.recipe)
+            training = _train(path, ready, start, _Keeper(path, ready, show, start, logs), stop)
             stopped = _stopped_sentence(stop, training, ready)
             evaluation = None
             if not stop:
@@ -91,6 +109,8 @@ def complete(
             if evaluation is not None:
                 # Last, because this file says that the run is done.
                 folder.write_json(path / folder.EVALUATION, evaluation.to_json())
+            for log in logs:
+                log.end(path, evaluation.figures() if evaluation else None)
         except KeyboardInterrupt:
             stopped = f"{_signal_name(stop)} stopped the run."
         if stop:
@@ -106,14 +126,14 @@ def how_to_go_on(path: Path) -> str:
 
 
 def _train(
-    path: Path, ready: Prepared, start: TrainingState | None, show: Show, stop: StopRequest
+    path: Path, ready: Prepared, start: TrainingState | None, keeper: _Keeper, stop: StopRequest
 ) -> Training:
     """Trains and saves the model."""
     recipe, images = ready.recipe, ready.images
     assert recipe.training.threads is not None  # settled before
     prepare(recipe.training.threads)
     model = compiled(recipe, images, ready.split, ready.rows, recipe.training.precision)
-    show.training_starts(recipe.training.epochs)
+    keeper.training_starts(recipe.training.epochs)
     belongs_to = about(ready)
     try:
         training = train(
@@ -124,7 +144,7 @@ def _train(
             validation_indices=ready.split.validation,
             spec=recipe.training,
             augmentation=recipe.augmentation,
-            watcher=_Keeper(path, show, start),
+            watcher=keeper,
             stop=stop,
             start=start,
             keep=lambda state: write_checkpoint(path, state, belongs_to),
@@ -151,12 +171,18 @@ def _last_good(path: Path) -> str:
 class _Keeper:
     """Writes history and timing after every epoch, then tells whoever watches."""
 
-    def __init__(self, path: Path, show: Show, start: TrainingState | None) -> None:
+    def __init__(
+        self, path: Path, ready: Prepared, show: Show, start: TrainingState | None, logs: Sequence[Log]
+    ) -> None:
         self._path = path
         self._show = show
+        self._classes, self._images = len(ready.images.class_names), len(ready.split.validation)
+        self._said = ""
         self._history: list[EpochRow] = list(start.history) if start else []
         self._timing: list[EpochTiming] = list(start.timing) if start else []
+        self._logs = logs
         self.progress = show.progress
+        self.training_starts = show.training_starts
         if start:
             self._write()  # a kill may have come between the checkpoint and the row
 
@@ -165,6 +191,12 @@ class _Keeper:
         self._timing.append(timing)
         self._write()
         self._show.epoch_done(row, timing)
+        for log in self._logs:
+            log.epoch_done(row)
+        found = read_curves(self._history, classes=self._classes, validation_images=self._images)
+        if found.kind in ("overfitting", "unstable") and found.name != self._said:
+            self._said = found.name
+            self._show.noticed(f"{found.name.capitalize()}: {found.sentence}")
 
     def _write(self) -> None:
         folder.write_rows(self._path / folder.HISTORY, self._history, [f.name for f in fields(EpochRow)])
@@ -179,7 +211,25 @@ def _evaluate(path: Path, ready: Prepared, training: Training) -> Evaluation:
         return record_opening(ready.split.test_hash, path, "fit")
 
     opening = open_test if ready.recipe.evaluation.test else None
-    return evaluate(saved, ready.images, ready.split, training.history, opening)
+    return evaluate(
+        saved,
+        ready.images,
+        ready.split,
+        training.history,
+        open_test=opening,
+        remedy=lambda found: remedy_command(found, Run(path)),
+    )
+
+
+def remedy_command(verdict: Verdict, run: Run) -> str:
+    """What a verdict advises, as a command to type."""
+    path, keys = shlex.quote(str(run.path)), " ".join(verdict.remedy)
+    if verdict.resumes:
+        return f"conviction resume {path} {keys}"
+    source = shlex.quote(run.data["source"])
+    if any(key.startswith("recipe=") for key in verdict.remedy):
+        return f"conviction fit {source} {keys}"
+    return f"conviction fit {source} --config {path}/{folder.CONFIG} {keys}"
 
 
 def _doubts(ready: Prepared) -> list[str]:

@@ -321,7 +321,9 @@ def evaluate_step(evaluation: Evaluation, doubts: Sequence[str] = ()) -> Step:
         )
         sentences.append(openings_sentence(evaluation.openings))
     sentences += [f"This makes the figures doubtful: {printable(doubt)}" for doubt in doubts]
-    sentences.append(evaluation.overfitting["sentence"])
+    sentences += [evaluation.overfitting["sentence"], evaluation.overfitting["curves"]]
+    if evaluation.overfitting["remedy"]:
+        sentences.append(f"To try: {evaluation.overfitting['remedy']}")
     rows = tuple(_score_row(name, s) for name, s in scored)
     head = ("part", "images", "loss", "accuracy", "95% interval")
     return Step("Evaluate", tuple(sentences), Table(head, rows, (1, 2, 3, 4)))

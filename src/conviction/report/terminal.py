@@ -86,6 +86,10 @@ class Terminal:
             f"{row.val_accuracy:>12.2%}  {timing.images_per_second:>8,.0f}  {seconds:>7.1f}"
         )
 
+    def noticed(self, sentence: str) -> None:
+        """Prints what the curves show, below the epoch that showed it."""
+        self.console.print(f"    [yellow]{escape(sentence)}[/]", soft_wrap=not self.console.is_terminal)
+
     def close(self) -> None:
         """Takes away whatever moves; call it whatever happened."""
         for live in (self._status, self._bar):
@@ -146,6 +150,9 @@ class Silent:
         """Nothing."""
 
     def epoch_done(self, row: EpochRow, timing: EpochTiming) -> None:
+        """Nothing."""
+
+    def noticed(self, sentence: str) -> None:
         """Nothing."""
 
     def close(self) -> None:

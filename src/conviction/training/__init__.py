@@ -3,6 +3,7 @@
 from conviction.training.batches import epoch_order, make_batches
 from conviction.training.devices import Devices, check_devices
 from conviction.training.finder import RateSearch, Sweep, find_rate
+from conviction.training.monitor import Verdict, read_curves
 from conviction.training.precision import choose_precision
 from conviction.training.record import EpochRow, EpochTiming, Progress, Training, Watcher
 from conviction.training.recorder import best_row, has_stopped
@@ -20,6 +21,7 @@ __all__ = [
     "Sweep",
     "Training",
     "TrainingState",
+    "Verdict",
     "Watcher",
     "best_row",
     "check_batch_size",
@@ -29,6 +31,7 @@ __all__ = [
     "find_rate",
     "has_stopped",
     "make_batches",
+    "read_curves",
     "steps_per_call",
     "steps_per_epoch",
     "stop_on_signals",

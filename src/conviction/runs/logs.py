@@ -1,0 +1,210 @@
+"""Watching a run from outside: TensorBoard and MLflow, each an extra, given what their users expect to find.
+
+What a run logs to stands in its ``logs.json``, so that ``conviction resume`` goes on there.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any, Protocol
+
+from conviction.backend import import_keras, quiet_stderr
+from conviction.config import Recipe
+from conviction.errors import RequestError, StorageError
+from conviction.runs import folder
+from conviction.training import EpochRow
+
+LOGS = "logs.json"
+TENSORBOARD = "tensorboard"
+EXPERIMENT = "conviction"
+# What MLflow keeps of the run folder.
+ARTIFACTS = (
+    folder.CONFIG,
+    folder.DATA,
+    folder.HISTORY,
+    folder.MODEL,
+    folder.EVALUATION,
+    folder.REPORT,
+    folder.ENVIRONMENT,
+)
+
+
+class Log(Protocol):
+    """Where a run is logged."""
+
+    def begin(self, recipe: Recipe) -> None:
+        """The specification, before training."""
+
+    def epoch_done(self, row: EpochRow) -> None:
+        """The figures of an epoch."""
+
+    def end(self, run: Path, scores: Mapping[str, float] | None) -> None:
+        """The final figures by name (None if the run was stopped), and the files of the run."""
+
+
+def request_logs(run: Path, *, tensorboard: bool, mlflow: str | None) -> None:
+    """Notes in the run folder where to log.
+
+    Raises:
+        RequestError: The package is not installed, or the MLflow server cannot be reached.
+    """
+    wanted: dict[str, Any] = {}
+    if tensorboard:
+        wanted["tensorboard"] = True
+    if mlflow:
+        wanted["mlflow"] = {"uri": mlflow, "run_id": _new_mlflow_run(mlflow, run)}
+    if wanted:
+        folder.write_json(run / LOGS, wanted)
+
+
+def check_logs(*, tensorboard: bool, mlflow: str | None) -> None:
+    """Refuses early what ``request_logs`` would refuse after the data has been loaded.
+
+    Raises:
+        RequestError: As there.
+    """
+    if tensorboard:
+        _event_writer()
+    if mlflow:
+        _experiment(mlflow)
+
+
+def open_logs(run: Path) -> list[Log]:
+    """The logs that were requested for this run; none is the usual case."""
+    place = run / LOGS
+    if not place.is_file():
+        return []
+    wanted = json.loads(place.read_text(encoding="utf-8"))
+    logs: list[Log] = []
+    if wanted.get("tensorboard"):
+        logs.append(TensorBoardLog(run / TENSORBOARD))
+    if "mlflow" in wanted:
+        logs.append(MlflowLog(**wanted["mlflow"]))
+    return logs
+
+
+class TensorBoardLog:
+    """Event files below the run folder: ``tensorboard --logdir runs`` shows every run, training beside validation."""
+
+    def __init__(self, place: Path) -> None:
+        kind = _event_writer()
+        with quiet_stderr():
+            self._writers = {part: kind(str(place / part)) for part in ("train", "validation", "test")}
+
+    def begin(self, recipe: Recipe) -> None:
+        """The specification as text."""
+        self._add("train", 0, specification=f"```yaml\n{recipe.to_yaml()}```")
+
+    def epoch_done(self, row: EpochRow) -> None:
+        """``epoch_loss`` and ``epoch_accuracy``, as Keras's own callback names them, and the learning rate."""
+        self._add("train", row.epoch, epoch_loss=row.loss, epoch_accuracy=row.accuracy)
+        self._add("train", row.epoch, epoch_learning_rate=row.learning_rate)
+        self._add("validation", row.epoch, epoch_loss=row.val_loss, epoch_accuracy=row.val_accuracy)
+
+    def end(self, run: Path, scores: Mapping[str, float] | None) -> None:
+        """The final figures, those of the test set among them."""
+        for name, value in (scores or {}).items():
+            part, _, figure = name.partition("_")
+            self._add(part, 0, **{f"final_{figure}": value})
+        for writer in self._writers.values():
+            writer.close()
+
+    def _add(self, part: str, step: int, **values: float | str) -> None:
+        import time
+
+        from tensorboard.compat.proto.event_pb2 import Event
+        from tensorboard.compat.proto.summary_pb2 import Summary
+        from tensorboard.plugins.text.summary_v2 import text_pb
+
+        for name, value in values.items():
+            if isinstance(value, str):
+                summary = text_pb(name, value)
+            else:
+                summary = Summary(value=[Summary.Value(tag=name, simple_value=value)])
+            self._writers[part].add_event(Event(wall_time=time.time(), step=step, summary=summary))
+        self._writers[part].flush()
+
+
+class MlflowLog:
+    """A run of the experiment ``conviction`` on a tracking server."""
+
+    def __init__(self, uri: str, run_id: str) -> None:
+        self._client, self._run = _client(uri), run_id
+
+    def begin(self, recipe: Recipe) -> None:
+        """The specification as parameters; a resumed run has them already."""
+        known = self._client.get_run(self._run).data.params
+        for key, value in _flat(recipe.model_dump(mode="json")):
+            if key not in known:
+                self._client.log_param(self._run, key, str(value)[:6000])
+        self._client.set_terminated(self._run, "RUNNING")
+
+    def epoch_done(self, row: EpochRow) -> None:
+        """The columns of ``history.csv``, by epoch."""
+        for name, value in asdict(row).items():
+            if name != "epoch":
+                self._client.log_metric(self._run, name, value, step=row.epoch)
+
+    def end(self, run: Path, scores: Mapping[str, float] | None) -> None:
+        """The final figures, and the files: specification, data, model, report."""
+        for name, value in (scores or {}).items():
+            self._client.log_metric(self._run, name, value)
+        for name in ARTIFACTS:
+            if (run / name).is_file():
+                self._client.log_artifact(self._run, str(run / name))
+        self._client.set_terminated(self._run, "KILLED" if scores is None else "FINISHED")
+
+
+def _event_writer() -> Any:
+    try:
+        import_keras()  # TensorBoard imports TensorFlow, which is quiet only if it comes this way
+        with quiet_stderr():
+            from tensorboard.summary.writer.event_file_writer import EventFileWriter
+    except ImportError:
+        raise RequestError("--tensorboard needs an extra: pip install 'conviction[tensorboard]'") from None
+    return EventFileWriter
+
+
+def _client(uri: str) -> Any:
+    # It tells of every table that it makes in a new database.
+    os.environ.setdefault("MLFLOW_LOGGING_LEVEL", "WARNING")
+    try:
+        from mlflow.exceptions import MlflowException
+        from mlflow.tracking import MlflowClient
+    except ImportError:
+        raise RequestError("--mlflow needs an extra: pip install 'conviction[mlflow]'") from None
+    try:
+        return MlflowClient(uri)
+    except MlflowException as failure:
+        raise RequestError(f"--mlflow {uri}: {failure}") from None
+
+
+def _experiment(uri: str) -> str:
+    """The experiment's number, made if there is none."""
+    client = _client(uri)
+    try:
+        known = client.get_experiment_by_name(EXPERIMENT)
+        return known.experiment_id if known else client.create_experiment(EXPERIMENT)
+    # Whatever the client, the network or a database driver make of it.
+    except Exception as failure:
+        reason = " ".join(str(failure).split())[:200]
+        raise RequestError(f"--mlflow {uri}: cannot be reached ({reason}).") from None
+
+
+def _new_mlflow_run(uri: str, run: Path) -> str:
+    number = _experiment(uri)
+    try:
+        return _client(uri).create_run(number, run_name=run.name).info.run_id
+    except Exception as failure:
+        raise StorageError(f"--mlflow {uri}: {' '.join(str(failure).split())[:200]}") from None
+
+
+def _flat(value: Mapping[str, Any], prefix: str = "") -> list[tuple[str, Any]]:
+    found: list[tuple[str, Any]] = []
+    for key, part in value.items():
+        found += _flat(part, f"{prefix}{key}.") if isinstance(part, Mapping) else [(f"{prefix}{key}", part)]
+    return found

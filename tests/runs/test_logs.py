@@ -1,0 +1,111 @@
+"""TensorBoard and MLflow, read back with the libraries of each."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import conviction
+from tests.conftest import Cli
+
+KEYS = ["recipe=lab", "model.filters=[4]", "training.epochs=2"]
+
+
+@pytest.fixture(scope="module")
+def logged(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run that logs to both, and that went on to a third epoch."""
+    from tests.conftest import run_cli
+
+    place = tmp_path_factory.mktemp("logged")
+    database = f"sqlite:///{place}/mlflow.db"
+    first = run_cli(
+        "fit", "digits", *KEYS, "--tensorboard", "--mlflow", database, "--out", "run", cwd=place, home=place
+    )
+    assert first.code == 0, first.err
+    assert first.err == "", "nobody asked what a database driver does"
+    assert run_cli("resume", "run", "training.epochs=3", cwd=place, home=place).code == 0
+    return place
+
+
+def test_tensorboard_reads_curves_specification_and_final_figures(logged: Path) -> None:
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    run = conviction.load_run(logged / "run")
+    read = {}
+    for part in ("train", "validation", "test"):
+        read[part] = EventAccumulator(str(logged / "run" / "tensorboard" / part))
+        read[part].Reload()
+
+    def curve(part: str, tag: str) -> list[float]:
+        events = read[part].Scalars(tag)
+        assert [e.step for e in events] == [1, 2, 3]
+        return [e.value for e in events]
+
+    assert curve("train", "epoch_loss") == pytest.approx([row.loss for row in run.history])
+    assert curve("validation", "epoch_accuracy") == pytest.approx([row.val_accuracy for row in run.history])
+    assert curve("train", "epoch_learning_rate") == pytest.approx([0.001] * 3)
+    final = read["test"].Scalars("final_accuracy")[-1].value
+    assert final == pytest.approx(run.evaluation.accuracy)
+    text = read["train"].Tensors("specification")[-1].tensor_proto.string_val[0].decode()
+    assert "optimizer: adam" in text
+
+
+# SQLAlchemy 2.1 deprecates what MLflow 3.17 uses.
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+def test_mlflow_reads_parameters_curves_figures_and_files(logged: Path) -> None:
+    from mlflow.tracking import MlflowClient
+
+    run = conviction.load_run(logged / "run")
+    client: Any = MlflowClient(f"sqlite:///{logged}/mlflow.db")
+    experiment = client.get_experiment_by_name("conviction")
+    found = client.search_runs([experiment.experiment_id])
+    assert len(found) == 1, "a resumed run goes on in its own"
+    number = json.loads((logged / "run" / "logs.json").read_text())["mlflow"]["run_id"]
+    assert found[0].info.run_id == number
+    assert found[0].info.run_name == "run"
+    assert found[0].info.status == "FINISHED"
+    assert found[0].data.params["training.batch_size"] == "64"
+    curve = client.get_metric_history(number, "val_loss")
+    assert [(m.step, m.value) for m in curve] == [
+        (row.epoch, pytest.approx(row.val_loss)) for row in run.history
+    ]
+    assert found[0].data.metrics["test_accuracy"] == pytest.approx(run.evaluation.accuracy)
+    files = {f.path for f in client.list_artifacts(number)}
+    assert {"config.yaml", "model.keras", "report.html", "evaluation.json"} <= files
+
+
+def test_a_server_that_cannot_be_reached_is_refused_before_anything_is_written(
+    cli: Cli, tmp_path: Path
+) -> None:
+    result = cli(
+        "fit",
+        "digits",
+        *KEYS,
+        "--mlflow",
+        "http://127.0.0.1:9",
+        "--out",
+        "run",
+        env={"MLFLOW_HTTP_REQUEST_MAX_RETRIES": "0"},
+    )
+    assert result.code == 2
+    assert result.err.startswith("conviction: --mlflow http://127.0.0.1:9: cannot be reached")
+    assert len(result.err.strip().splitlines()) == 1
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize("option", [["--tensorboard"], ["--mlflow", "sqlite:///x.db"]])
+def test_without_the_extra_it_says_what_to_install(
+    option: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import sys
+
+    name = option[0].removeprefix("--")
+    for module in [m for m in sys.modules if m.split(".")[0] == name]:
+        monkeypatch.delitem(sys.modules, module)
+    monkeypatch.setitem(sys.modules, name, None)
+    given: dict[str, Any] = {"tensorboard": True} if name == "tensorboard" else {"mlflow": option[1]}
+    with pytest.raises(conviction.ConvictionError, match=rf"pip install 'conviction\[{name}\]'"):
+        conviction.fit("digits", KEYS, out=tmp_path / "run", **given)
