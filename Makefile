@@ -4,7 +4,7 @@
 VENV ?= .venv
 BIN = $(VENV)/bin
 
-.PHONY: help demo test test-full check lint types constraints bench bench-lab bench-speed bench-data bench-duplicates bench-fuzz bench-kill clean
+.PHONY: help demo test test-full check lint types constraints bench bench-lab bench-speed bench-data bench-duplicates bench-fuzz bench-kill bench-growth bench-gpu clean
 
 help:
 	@sed -n 's/^# //p' Makefile
@@ -48,6 +48,12 @@ bench-data: $(VENV)/.installed-dev
 
 bench-duplicates: $(VENV)/.installed-dev
 	$(BIN)/python benchmarks/duplicates.py
+
+bench-gpu: $(VENV)/.installed-dev
+	$(BIN)/python benchmarks/gpu.py
+
+bench-growth: $(VENV)/.installed-dev
+	$(BIN)/python benchmarks/growth.py
 
 bench-kill: $(VENV)/.installed-dev
 	$(BIN)/python benchmarks/kill.py

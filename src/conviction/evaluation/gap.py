@@ -25,8 +25,8 @@ def describe_gap(
 
     Returns:
         ``unseen`` (which part), ``gap`` (accuracy on training minus accuracy there), ``best_epoch``, ``last_epoch``,
-        ``val_loss_best``, ``val_loss_last``, ``verdict``, ``since``, ``evidence``, and two sentences: ``sentence`` of the
-        gap, ``curves`` of the verdict.
+        ``val_loss_best``, ``val_loss_last``, ``verdict``, ``since``, ``evidence``; ``sentence`` of the gap and
+        ``curves`` of the verdict.
     """
     name, unseen = ("test", test) if test is not None else ("validation", validation)
     best, last = best_epoch(history), history[-1]
