@@ -96,7 +96,10 @@ def _pack(state: TrainingState, about: Mapping[str, Any]) -> bytes:
 
 
 def _unpack(path: Path) -> tuple[TrainingState, dict[str, Any]] | None:
-    content = path.read_bytes()
+    try:
+        content = path.read_bytes()
+    except OSError:
+        return None
     digest, newline, payload = content[len(_FORMAT) :].partition(b"\n")
     whole = content.startswith(_FORMAT) and newline and hashlib.sha256(payload).hexdigest().encode() == digest
     if not whole:
