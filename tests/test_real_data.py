@@ -56,6 +56,23 @@ def test_an_archive_and_its_folder_give_the_same_bits(cli: Cli, tmp_path: Path) 
         assert np.array_equal(a, b)
 
 
+@pytest.mark.data
+@pytest.mark.full
+def test_the_lab_overfits_fashion_mnist_and_the_run_says_so(cli: Cli, tmp_path: Path) -> None:
+    data("fashion-mnist")
+    result = cli("fit", "fashion_mnist", "recipe=lab", "evaluation.test=false", "--out", "run")
+    assert result.code == 0, result.err
+    run = conviction.load_run(tmp_path / "run")
+    lowest = min(run.history, key=lambda row: row.val_loss).epoch
+    assert run.evaluation.overfitting["verdict"] == "overfitting"
+    assert run.evaluation.overfitting["since"] == lowest
+    assert f"Verdict: overfitting since epoch {lowest}." in result.out
+    assert (
+        "To try: conviction fit fashion_mnist --config run/config.yaml training.early_stopping=3"
+        in result.out
+    )
+
+
 @pytest.mark.full
 def test_what_holds_on_tensorflow_holds_on_jax() -> None:
     """The tests of networks, options and training once more, in a process of their own."""

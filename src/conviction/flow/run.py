@@ -193,7 +193,9 @@ class _Keeper:
         self._show.epoch_done(row, timing)
         for log in self._logs:
             log.epoch_done(row)
-        found = read_curves(self._history, classes=self._classes, validation_images=self._images)
+        found = read_curves(
+            self._history, classes=self._classes, validation_images=self._images, finished=False
+        )
         if found.kind in ("overfitting", "unstable") and found.name != self._said:
             self._said = found.name
             self._show.noticed(f"{found.name.capitalize()}: {found.sentence}")

@@ -19,8 +19,10 @@ from conviction.training.record import EpochRow
 
 Kind = Literal["fitting well", "overfitting", "underfitting", "still improving", "unstable"]
 
-# So many standard errors. A run is looked at after every epoch, so one look must hardly ever err.
-BEYOND_NOISE = 2.0
+# So many standard errors, for 12 epochs. A run is looked at after every epoch, and one look must hardly ever err; at
+# its end it is looked at once.
+BEYOND_NOISE = 1.7
+BEYOND_NOISE_LIVE = 2.4
 # The same images score both epochs, so their difference varies less than a loss does.
 PAIRED = 0.6
 # Training loss must have fallen by this share since the turn: a network that learns nothing more does not overfit.
@@ -71,15 +73,19 @@ class Verdict:
         }
 
 
-def read_curves(history: Sequence[EpochRow], *, classes: int, validation_images: int) -> Verdict:
+def read_curves(
+    history: Sequence[EpochRow], *, classes: int, validation_images: int, finished: bool = True
+) -> Verdict:
     """The verdict on the epochs so far.
 
     Args:
         history: At least one epoch.
         classes: At least 2.
         validation_images: In the validation set, at least 1.
+        finished: Whether training has ended, so that this is not one look of many.
     """
     curves = _Curves(history, classes, validation_images)
+    curves.beyond = BEYOND_NOISE if finished else BEYOND_NOISE_LIVE
     for look in (_unstable, _overfitting, _underfitting, _still_improving):
         verdict = look(curves)
         if verdict is not None:
@@ -113,6 +119,7 @@ class _Curves:
 
     def __init__(self, history: Sequence[EpochRow], classes: int, images: int) -> None:
         self.rows = history
+        self.beyond = BEYOND_NOISE
         self.images = images
         self.chance = math.log(classes)
         self.epochs = len(history)
@@ -127,9 +134,8 @@ class _Curves:
 
     def noise(self, row: int, of: int) -> float:
         """The standard error of the mean of ``of`` epochs against one other, about this row."""
-        return math.hypot(
-            sampling_noise(self.rows[row], self.images), jitter(self.validation) * math.sqrt(1.0 / of + 0.5)
-        )
+        single = jitter(self.validation)
+        return math.hypot(sampling_noise(self.rows[row], self.images), single * math.sqrt(1.0 / of + 0.5))
 
 
 def _unstable(c: _Curves) -> Verdict | None:
@@ -162,7 +168,7 @@ def _overfitting(c: _Curves) -> Verdict | None:
     end = float(c.validation[-LAST:].mean())
     rise, noise = end - c.lowest, c.noise(c.turn, LAST)
     learned = float(c.train[c.turn] - c.train[-1]) / float(c.train[c.turn])
-    if learned < LEARNED or rise <= BEYOND_NOISE * noise:
+    if learned < LEARNED or rise <= c.beyond * _of_many(c.epochs) * noise:
         return None
     first, last = c.rows[c.turn], c.rows[-1]
     accuracy = "rose" if last.val_accuracy > first.val_accuracy else "fell"
@@ -176,6 +182,14 @@ def _overfitting(c: _Curves) -> Verdict | None:
         {"rise": rise, "noise": noise, "val_loss_best": first.val_loss, "val_loss_last": last.val_loss},
         ("training.early_stopping=3",),
     )
+
+
+def _of_many(epochs: int) -> float:
+    """How much lower the lowest of so many epochs is by chance than that of 12, the steep first third left out.
+
+    The lowest of m independent errors lies about sqrt(2 ln m) standard deviations below their mean.
+    """
+    return math.sqrt(max(1.0, math.log(max(2, epochs * 2 // 3)) / math.log(8)))
 
 
 def _underfitting(c: _Curves) -> Verdict | None:
