@@ -21,7 +21,7 @@ from conviction.training.finder import (
     Sweep,
     a_third_of_the_lowest,
     smoothed,
-    valley,
+    where_it_begins,
 )
 from tests.conftest import Cli
 
@@ -41,8 +41,8 @@ def test_the_readings_of_a_planted_curve(low: float, high: float) -> None:
     sweep = planted(low, high)
     step = RATES[1] / RATES[0]
     assert a_third_of_the_lowest(sweep) == pytest.approx(high / 3, rel=step - 1)
-    # The middle of the descent, on the scale of the logarithm.
-    assert valley(sweep) == pytest.approx(np.sqrt(low * high), rel=2 * (step - 1))
+    # A tenth of the descent, on the scale of the logarithm.
+    assert where_it_begins(sweep) == pytest.approx(low * (high / low) ** 0.1, rel=step - 1)
 
 
 def test_smoothing_is_adams_average() -> None:

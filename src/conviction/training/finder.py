@@ -1,9 +1,9 @@
 """The learning-rate range test: how the loss answers to ever higher rates, before training begins.
 
-Smith (2017), "Cyclical Learning Rates for Training Neural Networks", section 3.3. A constant rate is taken from the
-middle of the longest descent, where the loss falls steadily: "valley" in fastai's ``lr_find``. The highest rate of a
-schedule is reached slowly and left again, so it may be nearer to where the loss turns: a third of the rate at the
-lowest loss.
+Smith (2017), "Cyclical Learning Rates for Training Neural Networks", section 3.3, reads two rates off such a curve: the
+one where the network begins to learn, and the one where that slows down or ends. A constant rate is taken from where
+the loss has begun to fall: a tenth of the way to its lowest. The highest rate of a schedule is reached slowly and left
+again, so it may be nearer to the end: a third of the rate at the lowest loss.
 """
 
 from __future__ import annotations
@@ -29,8 +29,9 @@ SWEEPS = 3
 SMOOTHING = 0.9
 # A loss this many times the lowest so far has diverged.
 DIVERGED = 4.0
-# The rise of the loss by which chance alone could explain a fall.
+# Of the first loss; chance alone could explain a smaller fall.
 LEAST_FALL = 0.01
+BEGUN = 0.1
 
 
 @dataclass(frozen=True)
@@ -74,7 +75,7 @@ def find_rate(
         RequestError: The loss fell at no rate.
     """
     sweeps = tuple(_sweep(model, initial_weights(i), batches, first=i * STEPS) for i in range(SWEEPS))
-    read = valley if spec.schedule == "constant" else a_third_of_the_lowest
+    read = where_it_begins if spec.schedule == "constant" else a_third_of_the_lowest
     found = [math.log(read(s)) for s in sweeps if _falls(s)]
     if not found:
         raise RequestError(
@@ -85,14 +86,12 @@ def find_rate(
     return RateSearch(sweeps, float(f"{math.exp(sum(found) / len(found)):.2g}"))
 
 
-def valley(sweep: Sweep) -> float:
-    """The rate in the middle of the longest descending subsequence of the losses."""
-    length, last = [1] * len(sweep.losses), 0
-    for i, loss in enumerate(sweep.losses):
-        length[i] += max((length[j] for j in range(i) if sweep.losses[j] > loss), default=0)
-        if length[i] > length[last]:
-            last = i
-    return float(sweep.rates[max(0, last - length[last] // 2)])
+def where_it_begins(sweep: Sweep) -> float:
+    """The rate from which on the loss stays below its start by ``BEGUN`` of the fall to its lowest."""
+    lowest = int(sweep.losses.argmin())
+    begun = sweep.losses[0] - BEGUN * (sweep.losses[0] - sweep.losses[lowest])
+    above = np.flatnonzero(sweep.losses[: lowest + 1] > begun)
+    return float(sweep.rates[above[-1] + 1])
 
 
 def a_third_of_the_lowest(sweep: Sweep) -> float:
