@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from conviction.data import ImageSet, Split
+from conviction.evaluation.figures import Figure, ReliabilityBin, confidence_sentence, figures, reliability
 from conviction.evaluation.gap import describe_gap
 from conviction.evaluation.metrics import Score, score
 from conviction.model.probabilities import predict_probabilities
@@ -23,7 +24,8 @@ class Evaluation:
     """Scores by part; ``test`` is None while the test set is sealed.
 
     ``openings`` is how often the test set has been opened, this time included. ``shown`` are the
-    probabilities (n, classes) of the part that pictures are taken from: test, or validation if sealed.
+    probabilities (n, classes) of the part that pictures are taken from: test, or validation if sealed;
+    ``shown_figures``, ``reliability`` and ``confidence`` are of the same part.
     """
 
     train: Score
@@ -33,6 +35,9 @@ class Evaluation:
     openings: int
     shown_part: str
     shown: np.ndarray
+    shown_figures: dict[str, Figure]
+    reliability: list[ReliabilityBin]
+    confidence: str
 
     def figures(self) -> dict[str, float]:
         """The essential ones by name, such as ``test_accuracy``."""
@@ -48,9 +53,13 @@ class Evaluation:
     def to_json(self) -> dict[str, Any]:
         """The content of ``evaluation.json``."""
         test = None if self.test is None else {**self.test.to_json(), "openings": self.openings}
+        parts: dict[str, Any] = {"test": test, "validation": self.validation.to_json()}
+        parts[self.shown_part] |= {
+            "figures": {name: asdict(figure) for name, figure in self.shown_figures.items()},
+            "reliability": [asdict(b) for b in self.reliability],
+        }
         return {
-            "test": test,
-            "validation": self.validation.to_json(),
+            **parts,
             "train": self.train.to_json(),
             "overfitting": self.overfitting,
         }
@@ -91,4 +100,16 @@ def evaluate(
     verdict = read_curves(history, classes=len(images.class_names), validation_images=len(split.validation))
     overfitting = describe_gap(history, scores["train"], scores["validation"], test, verdict)
     overfitting["remedy"] = remedy(verdict) if verdict.remedy else None
-    return Evaluation(scores["train"], scores["validation"], test, overfitting, openings, shown_part, shown)
+    labels = images.labels[split.of(shown_part)]
+    return Evaluation(
+        scores["train"],
+        scores["validation"],
+        test,
+        overfitting,
+        openings,
+        shown_part,
+        shown,
+        figures(shown, labels),
+        reliability(shown, labels),
+        confidence_sentence(shown, labels),
+    )

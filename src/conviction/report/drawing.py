@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from PIL import Image
 
-from conviction.evaluation import best_epoch
+from conviction.evaluation import ReliabilityBin, best_epoch
 from conviction.training import EpochRow, RateSearch
 
 if TYPE_CHECKING:
@@ -57,6 +57,31 @@ def rates_svg(search: RateSearch) -> str:
         # Where it diverges the loss has no bounds; what matters lies below where it began.
         axes.set(xscale="log", xlabel="learning rate", ylabel="loss, smoothed", ylim=(0, 1.5 * start))
         axes.legend(frameon=False)
+    return drawn.svg
+
+
+def reliability_svg(bins: Sequence[ReliabilityBin]) -> str:
+    """Accuracy over confidence with intervals, beside the line on which both are equal; how many images lie where."""
+    with _figure((9.6, 3.6), "Accuracy at each level of confidence") as drawn:
+        left, right = drawn.figure.subplots(1, 2)
+        at = [b.confidence for b in bins]
+        ends = [
+            [b.accuracy - b.ci95[0] for b in bins],
+            [b.ci95[1] - b.accuracy for b in bins],
+        ]
+        left.plot([0, 1], [0, 1], color=_INK, linewidth=0.8, linestyle=":")
+        left.errorbar(
+            at,
+            [b.accuracy for b in bins],
+            np.abs(ends),
+            color=_VALIDATION,
+            marker="o",
+            markersize=4,
+            capsize=2,
+        )
+        left.set(xlabel="highest probability", title="accuracy", xlim=(0, 1.02), ylim=(0, 1.02))
+        right.bar(at, [b.n for b in bins], width=0.04, color=_VALIDATION)
+        right.set(xlabel="highest probability", title="images", xlim=(0, 1.02))
     return drawn.svg
 
 

@@ -14,9 +14,9 @@ from conviction.config import Recipe
 from conviction.data import Finding, ImageSet, Split, encode_labels
 from conviction.evaluation import Evaluation
 from conviction.report.augmentation import augmentation_rows
-from conviction.report.drawing import curves_svg, png_address, rates_svg, strip
+from conviction.report.drawing import curves_svg, png_address, rates_svg, reliability_svg, strip
 from conviction.report.pictures import exhibits, guesses, samples
-from conviction.report.steps import Step, class_table
+from conviction.report.steps import Step, class_table, figures_table
 from conviction.training import EpochRow, RateSearch
 
 if TYPE_CHECKING:
@@ -85,6 +85,8 @@ def render_page(
             evaluation=evaluation,
             shown=shown,
             class_table=class_table(shown) if shown else None,
+            figures=figures_table(evaluation.shown_figures) if evaluation else None,
+            reliability=reliability_svg(evaluation.reliability) if evaluation else "",
             matrix=shown is not None and len(images.class_names) <= MOST_MATRIX_CLASSES,
             wrong=wrong,
             correct=correct,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
@@ -11,7 +11,7 @@ import numpy as np
 
 from conviction.config import DataSpec, Recipe, TrainingSpec
 from conviction.data import Finding, ImageSet, Split, encode_labels
-from conviction.evaluation import Evaluation, Score, openings_sentence
+from conviction.evaluation import Evaluation, Figure, Score, openings_sentence
 from conviction.model import LayerRow, loss_name, warmup_steps
 from conviction.model.compile import RISE_FROM
 from conviction.training import RateSearch, Training, TrainingState
@@ -338,6 +338,26 @@ def _score_row(name: str, score: Score) -> tuple[str, ...]:
         f"{score.accuracy:.2%}",
         f"{low:.2%} to {high:.2%}",
     )
+
+
+FIGURES = {
+    "balanced_accuracy": ("balanced accuracy", "mean recall of the classes"),
+    "macro_f1": ("macro-F1", "mean over the classes of the harmonic mean of precision and recall"),
+    "top_3": ("top-3 accuracy", "the true class is among the three likeliest"),
+    "top_5": ("top-5 accuracy", "the true class is among the five likeliest"),
+    "log_loss": ("log loss", "mean of -log of the true class's probability; 0 is best"),
+    "brier": ("Brier score", "mean squared distance of the probabilities from the truth; 0 is best"),
+    "ece": ("calibration error", "mean distance between confidence and accuracy; 0 is best"),
+}
+
+
+def figures_table(figures: Mapping[str, Figure]) -> Table:
+    """Each figure with its interval and what it is."""
+    rows = tuple(
+        (FIGURES[name][0], f"{f.value:.4f}", f"{f.ci95[0]:.4f} to {f.ci95[1]:.4f}", FIGURES[name][1])
+        for name, f in figures.items()
+    )
+    return Table(("figure", "value", "95% interval", "what it is"), rows, (1, 2))
 
 
 def class_table(score: Score) -> Table:
