@@ -75,7 +75,7 @@ def reliability_svg(bins: Sequence[ReliabilityBin]) -> str:
             [b.accuracy for b in bins],
             np.abs(ends),
             color=_VALIDATION,
-            marker="o",
+            fmt="o",
             markersize=4,
             capsize=2,
         )
