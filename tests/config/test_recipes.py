@@ -50,5 +50,11 @@ def test_layers_replace_the_network_of_a_recipe() -> None:
     assert recipe.augmentation.flip == "horizontal"
 
 
+@pytest.mark.parametrize(("side", "most"), [(28, 80e6), (64, 200e6), (128, 600e6), (300, 4e9)])
+def test_best_stays_affordable_on_larger_images(side: int, most: float) -> None:
+    recipe = load_recipe(["recipe=best"], facts=Facts(side, side, 1_000))
+    assert sum(row.multiply_adds for row in walk(recipe.model, (side, side, 3), 5)) < most
+
+
 def test_the_first_recipe_that_people_meet_is_fast() -> None:
     assert load_recipe().recipe == "fast"
