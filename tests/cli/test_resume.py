@@ -121,6 +121,7 @@ def test_what_cannot_be_resumed_says_what_to_do(tmp_path: Path, stopped: Path, c
     assert "conviction resume run training.epochs=4" in refused("run")
     assert "expected more than the 2 epochs" in refused("run", "training.epochs=1")
     assert "only training.epochs may change" in refused("run", "model.dropout=0.1")
+    assert "Did you mean 'training.epochs'?" in refused("run", "trainin.epochs=3")
     assert "there is no such run folder" in refused("nowhere")
     assert "KEY=VALUE" in refused("run", "training.epochs")
 

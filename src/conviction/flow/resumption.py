@@ -12,9 +12,9 @@ from typing import Any
 
 import numpy as np
 
-from conviction.config import Recipe, load_recipe
+from conviction.config import Recipe, keys, load_recipe
 from conviction.config.recipe import parse_overrides
-from conviction.errors import RequestError, RunError
+from conviction.errors import RequestError, RunError, did_you_mean
 from conviction.flow.prepare import Prepared, Show, prepare_run
 from conviction.flow.records import about
 from conviction.flow.run import complete
@@ -73,6 +73,8 @@ def resume(
 
 def _recipe(run: Run, asked: Mapping[str, Any]) -> Recipe:
     other = [key for key in asked if key != EPOCHS]
+    if other and other[0] not in keys():
+        raise RequestError(f"Unknown key '{other[0]}'.{did_you_mean(other[0], keys())}")
     if other:
         raise RequestError(
             f"resume: only {EPOCHS} may change, because a run is one training; got {other[0]}. Begin a new run with: "
@@ -83,7 +85,7 @@ def _recipe(run: Run, asked: Mapping[str, Any]) -> Recipe:
 
 def _check_epochs(run: Run, recipe: Recipe, start: TrainingState | None, asked: Mapping[str, Any]) -> None:
     spec = recipe.training
-    done = start.epoch if start else 0
+    done = start.epoch if start else len(run.history) if run.status == "done" else 0
     if spec.epochs < done:
         raise RequestError(
             f"{EPOCHS}={spec.epochs}: expected more than the {done} epochs that {run.path} has made. An earlier epoch "
@@ -168,7 +170,7 @@ def _few(names: Sequence[str]) -> str:
 def _news(ready: Prepared, found: tuple[TrainingState, dict[str, Any], list[Path]] | None) -> list[str]:
     """What whoever resumes should know."""
     if found is None:
-        return ["No checkpoint had been written, so training begins anew."]
+        return ["There is no whole checkpoint, so training begins anew."]
     _, before, damaged = found
     said = [f"{path.name} is damaged, and the checkpoint before it is used." for path in damaged]
     now = about(ready)
