@@ -11,11 +11,13 @@ from conviction.explanation.numbers import (
     Value,
     WeightedSum,
 )
+from conviction.explanation.picture import Explanation, explain_picture, region_shares
 from conviction.explanation.value import explain_value
 from conviction.explanation.window import Window
 
 __all__ = [
     "Convolution",
+    "Explanation",
     "GradCam",
     "LayerOutput",
     "Normalised",
@@ -26,8 +28,10 @@ __all__ = [
     "WeightedSum",
     "Window",
     "activations",
+    "explain_picture",
     "explain_value",
     "filters",
     "grad_cam",
     "input_gradient",
+    "region_shares",
 ]

@@ -13,8 +13,10 @@ from conviction import __version__
 from conviction.config import Recipe
 from conviction.data import Finding, ImageSet, Split, encode_labels
 from conviction.evaluation import Evaluation
+from conviction.explanation import Explanation
 from conviction.report.augmentation import augmentation_rows
 from conviction.report.drawing import curves_svg, png_address, strip
+from conviction.report.maps import kernel_maps, layer_maps, overlay, strongest
 from conviction.report.pictures import exhibits, guesses, samples
 from conviction.report.steps import Step, class_table
 from conviction.training import EpochRow
@@ -103,6 +105,36 @@ def render_inspection(images: ImageSet, findings: Sequence[Finding]) -> str:
             exhibits=exhibits(images, findings),
             serious=sum(f.severity == "serious" for f in findings),
             pixelated=max(images.rule.height, images.rule.width) <= 96,
+            style=_resource("style.css"),
+        )
+    )
+    return _valid(page)
+
+
+def render_explanation(explanation: Explanation, steps: Sequence[Step], run: str, file: str) -> str:
+    """Renders why a network answered as it did.
+
+    Args:
+        explanation: Of one picture.
+        steps: What ``explanation_steps`` says of it.
+        run: Name of the run.
+        file: Of the picture.
+    """
+    cam = explanation.grad_cam
+    page = (
+        _environment()
+        .get_template("explanation.html.j2")
+        .render(
+            version=__version__,
+            run=run,
+            file=file,
+            explanation=explanation,
+            steps=steps,
+            overlay=None if cam is None else overlay(explanation.pixels, cam.fine),
+            gradient=strongest(explanation.gradient),
+            kernels=None if explanation.kernels is None else kernel_maps(explanation.kernels),
+            layers=[layer_maps(layer) for layer in explanation.layers],
+            pixelated=max(explanation.pixels.shape) <= 96,
             style=_resource("style.css"),
         )
     )
