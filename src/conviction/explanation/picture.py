@@ -30,7 +30,8 @@ class Explanation:
         class_names: One per probability.
         probabilities: (classes,) float32.
         class_index: The class that is explained.
-        grad_cam: At the last convolution; None if the network has none.
+        grad_cams: At the last convolution and, if that is another, at the last layer that gives maps, which is what the
+            vector layers see. The two can differ. Empty if the network has no convolution.
         gradient: Of the input, (height, width) float32; see ``input_gradient``.
         layers: What every layer gave.
         kernels: Of the first convolution, (rows, columns, input channels, filters) float32; None if there is none.
@@ -41,7 +42,7 @@ class Explanation:
     class_names: list[str]
     probabilities: np.ndarray
     class_index: int
-    grad_cam: GradCam | None
+    grad_cams: tuple[GradCam, ...]
     gradient: np.ndarray
     layers: list[LayerOutput]
     kernels: np.ndarray | None
@@ -56,14 +57,15 @@ class Explanation:
     def to_json(self) -> dict[str, Any]:
         """Plain values; of the layers' outputs their shape and range only."""
         label, probability = self.likeliest[0]
-        cam = self.grad_cam
         return {
             "label": label,
             "probability": probability,
             "probabilities": dict(zip(self.class_names, self.probabilities.tolist(), strict=True)),
             "class": self.class_names[self.class_index],
-            "grad_cam": cam
-            and {"layer": cam.layer, "map": cam.coarse.tolist(), "shares": region_shares(cam.fine)},
+            "grad_cam": [
+                {"layer": cam.layer, "map": cam.coarse.tolist(), "shares": region_shares(cam.fine)}
+                for cam in self.grad_cams
+            ],
             "input_gradient": {"map": self.gradient.tolist(), "shares": region_shares(self.gradient)},
             "layers": [
                 {
@@ -115,16 +117,18 @@ def explain_picture(
     layers = activations(model, pixels)
     probabilities = predict_probabilities(model, pixels[np.newaxis])[0]
     index = int(probabilities.argmax()) if class_name is None else list(class_names).index(class_name)
-    convolutional = bool(convolutions(model))
+    shown = [one.name for one in convolutions(model)[-1:]]
+    if shown:
+        shown.append([one.name for one in layers if one.output.ndim == 3][-1])
     return Explanation(
         pixels=pixels,
         class_names=list(class_names),
         probabilities=probabilities,
         class_index=index,
-        grad_cam=grad_cam(model, pixels, index) if convolutional else None,
+        grad_cams=tuple(grad_cam(model, pixels, index, name) for name in dict.fromkeys(shown)),
         gradient=input_gradient(model, pixels, index),
         layers=layers,
-        kernels=filters(model) if convolutional else None,
+        kernels=filters(model) if shown else None,
         value=value,
     )
 

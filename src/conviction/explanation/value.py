@@ -186,7 +186,9 @@ def _pooling(asked: _Asked) -> Value:
     largest = float(values.max())
     shown = np.sort(values, axis=None)[::-1][:MOST_TERMS] if values.size > MOST_TERMS else values.ravel()
     others = values.size - len(shown)
-    listed = ", ".join(number(v) for v in shown) + (f", and {others:,} smaller ones" if others else "")
+    listed = ", ".join(number(v) for v in shown) + (f", and {others:,} others" if others else "")
+    equal = int((values == largest).sum())
+    tie = f", the first of {equal} equal ones" if equal > 1 else ""
     return Pooled(
         **asked.common(),
         inputs=values,
@@ -194,7 +196,7 @@ def _pooling(asked: _Asked) -> Value:
         winner=winner,
         value=largest,
         magnitude=abs(largest),
-        equation=f"max({listed}) = {number(largest)}, from row {winner[0]}, column {winner[1]}",
+        equation=f"max({listed}) = {number(largest)}, from row {winner[0]}, column {winner[1]}{tie}",
     )
 
 

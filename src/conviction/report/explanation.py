@@ -39,19 +39,21 @@ def _answer(explanation: Explanation, file: str) -> Step:
 
 def _evidence(explanation: Explanation) -> Step:
     name = explanation.class_names[explanation.class_index]
-    cam = explanation.grad_cam
     height, width = explanation.pixels.shape[:2]
-    if cam is None:
-        sentences = ["The network has no convolution, so it has no maps that Grad-CAM could weight."]
-    elif not cam.coarse.any():
-        sentences = [f"Grad-CAM: nothing in {cam.layer} speaks for class {name}; the map is zero everywhere."]
+    sentences = []
+    for cam in explanation.grad_cams:
+        found = (
+            _where(cam.fine) if cam.coarse.any() else "zero everywhere; nothing in this layer speaks for it."
+        )
+        sentences.append(f"Grad-CAM at {cam.layer} for class {name}: {found}")
+    if explanation.grad_cams:
+        cells = " and ".join("x".join(map(str, cam.coarse.shape)) for cam in explanation.grad_cams)
+        sentences.append(
+            f"Grad-CAM is coarse ({cells} cells over {height}x{width} pixels) and depends on the layer. It shows "
+            "where a layer holds evidence for the class; it does not say what the evidence is, or whether the answer is right."
+        )
     else:
-        rows, columns = cam.coarse.shape
-        sentences = [
-            f"Grad-CAM for class {name} at {cam.layer}: {_where(cam.fine)}",
-            f"It is coarse: {rows}x{columns} cells over {height}x{width} pixels. It shows where this layer holds "
-            "evidence for the class; it does not say what the evidence is, or whether the answer is right.",
-        ]
+        sentences.append("The network has no convolution, so it has no maps that Grad-CAM could weight.")
     if explanation.gradient.any():
         sentences.append(f"Gradient of the input for class {name}: {_where(explanation.gradient)}")
     return Step("Where the evidence lies", tuple(sentences))
@@ -62,8 +64,8 @@ def _where(heat: np.ndarray) -> str:
     centre = shares.pop("centre")
     heaviest = max(shares, key=lambda name: shares[name])
     return (
-        f"{shares[heaviest]:.0%} of the map's sum lies in the {heaviest} quarter, the heaviest, and {centre:.0%} in the "
-        "centre (the middle half of rows and columns). An even map has 25% in each."
+        f"{shares[heaviest]:.0%} of it lies in the {heaviest} quarter, its heaviest, and {centre:.0%} in the centre, "
+        "the middle half of rows and columns (an even map has 25% in each)."
     )
 
 

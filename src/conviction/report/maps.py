@@ -45,6 +45,7 @@ def layer_maps(layer: LayerOutput) -> LayerMaps:
     output = layer.output
     scale = float(np.abs(output).max())
     shape = "x".join(map(str, output.shape))
+    maps: tuple[tuple[int | None, np.ndarray], ...]
     if output.ndim == 3:
         count = min(output.shape[2], CHANNELS_SHOWN)
         maps = tuple((i, signed(output[:, :, i], scale)) for i in range(count))

@@ -120,7 +120,6 @@ def render_explanation(explanation: Explanation, steps: Sequence[Step], run: str
         run: Name of the run.
         file: Of the picture.
     """
-    cam = explanation.grad_cam
     page = (
         _environment()
         .get_template("explanation.html.j2")
@@ -130,7 +129,7 @@ def render_explanation(explanation: Explanation, steps: Sequence[Step], run: str
             file=file,
             explanation=explanation,
             steps=steps,
-            overlay=None if cam is None else overlay(explanation.pixels, cam.fine),
+            overlays=[(cam.layer, overlay(explanation.pixels, cam.fine)) for cam in explanation.grad_cams],
             gradient=strongest(explanation.gradient),
             kernels=None if explanation.kernels is None else kernel_maps(explanation.kernels),
             layers=[layer_maps(layer) for layer in explanation.layers],
