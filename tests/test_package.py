@@ -25,6 +25,7 @@ ORDER = [
     "model",
     "training",
     "evaluation",
+    "explanation",
     "runs",
     "report",
     "inspection",

@@ -79,7 +79,17 @@ def test_what_holds_on_tensorflow_holds_on_jax() -> None:
     if importlib.util.find_spec("jax") is None:
         pytest.skip("JAX is an extra: pip install 'conviction[jax]'")
     done = subprocess.run(
-        [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "tests/model", "tests/training"],
+        [
+            sys.executable,
+            "-m",
+            "pytest",
+            "-q",
+            "-p",
+            "no:cacheprovider",
+            "tests/model",
+            "tests/training",
+            "tests/explanation",
+        ],
         cwd=Path(__file__).parent.parent,
         env={**os.environ, "KERAS_BACKEND": "jax"},
         capture_output=True,

@@ -11,7 +11,6 @@ from typing import Any
 
 from conviction.config import load_recipe
 from conviction.data import Audit, ImageSet, audit_images, load_source
-from conviction.errors import OutputError
 from conviction.report.page import render_inspection
 from conviction.runs import folder
 
@@ -71,8 +70,8 @@ def inspect(
         StorageError: An output cannot be written.
     """
     for path in (out, html):
-        if path is not None and (Path(path).is_dir() or not Path(path).parent.is_dir()):
-            raise OutputError(f"{path}: expected the name of a file in a folder that exists.")
+        if path is not None:
+            folder.check_file(Path(path))
     spec = load_recipe(overrides, config)
     images = load_source(source, spec.data, data_dir)
     found = Inspection(images, audit_images(images, spec.data))

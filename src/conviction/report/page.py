@@ -13,8 +13,10 @@ from conviction import __version__
 from conviction.config import Recipe
 from conviction.data import Finding, ImageSet, Split, encode_labels
 from conviction.evaluation import Evaluation
+from conviction.explanation import Explanation
 from conviction.report.augmentation import augmentation_rows
 from conviction.report.drawing import curves_svg, png_address, rates_svg, reliability_svg, strip
+from conviction.report.maps import kernel_maps, layer_maps, overlay, strongest
 from conviction.report.pictures import exhibits, guesses, samples
 from conviction.report.steps import Step, class_table, figures_table
 from conviction.training import EpochRow, RateSearch
@@ -110,6 +112,35 @@ def render_inspection(images: ImageSet, findings: Sequence[Finding]) -> str:
             exhibits=exhibits(images, findings),
             serious=sum(f.severity == "serious" for f in findings),
             pixelated=max(images.rule.height, images.rule.width) <= 96,
+            style=_resource("style.css"),
+        )
+    )
+    return _valid(page)
+
+
+def render_explanation(explanation: Explanation, steps: Sequence[Step], run: str, file: str) -> str:
+    """Renders why a network answered as it did.
+
+    Args:
+        explanation: Of one picture.
+        steps: What ``explanation_steps`` says of it.
+        run: Name of the run.
+        file: Of the picture.
+    """
+    page = (
+        _environment()
+        .get_template("explanation.html.j2")
+        .render(
+            version=__version__,
+            run=run,
+            file=file,
+            explanation=explanation,
+            steps=steps,
+            overlays=[(cam.layer, overlay(explanation.pixels, cam.fine)) for cam in explanation.grad_cams],
+            gradient=strongest(explanation.gradient),
+            kernels=None if explanation.kernels is None else kernel_maps(explanation.kernels),
+            layers=[layer_maps(layer) for layer in explanation.layers],
+            pixelated=max(explanation.pixels.shape) <= 96,
             style=_resource("style.css"),
         )
     )

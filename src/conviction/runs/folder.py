@@ -54,6 +54,16 @@ def check_out(out: Path) -> None:
         raise OutputError(f"{out}: no permission to write in {place}. Name another folder with --out.")
 
 
+def check_file(path: Path) -> None:
+    """Refuses early what cannot be written as a single file.
+
+    Raises:
+        OutputError: It is a folder, or the folder that it should be in does not exist.
+    """
+    if path.is_dir() or not path.parent.is_dir():
+        raise OutputError(f"{path}: expected the name of a file in a folder that exists.")
+
+
 def create(out: Path | None, root: Path, stem: str) -> Path:
     """Makes ``out``, or the next free ``root/stem-N``.
 

@@ -1,0 +1,165 @@
+"""Where in the picture the evidence for a class lies: Grad-CAM and the gradient of the input."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from PIL import Image
+
+from conviction.backend import import_keras
+from conviction.errors import RequestError
+from conviction.explanation.forward import check_pixels, convolutions, layer_number, outputs
+from conviction.model.probabilities import predict_probabilities
+
+if TYPE_CHECKING:
+    import keras
+
+
+@dataclass(frozen=True)
+class GradCam:
+    """A Grad-CAM map.
+
+    Attributes:
+        layer: Name of the layer whose maps were weighted.
+        class_index: The class that was asked about.
+        coarse: (rows, columns) of the layer, float32 in [0, 1]; all zero if nothing in the layer speaks for the class.
+        fine: The same, enlarged bilinearly to (height, width) of the picture.
+    """
+
+    layer: str
+    class_index: int
+    coarse: np.ndarray
+    fine: np.ndarray
+
+
+def grad_cam(
+    model: keras.Sequential, pixels: np.ndarray, class_index: int | None = None, layer: str | None = None
+) -> GradCam:
+    """Which places of a layer's maps speak for a class.
+
+    Each channel is weighted by the mean, over its places, of the gradient of the class score; the weighted sum of the
+    channels, where it is positive, is the map (Selvaraju et al., 2017, "Grad-CAM: Visual explanations from deep
+    networks via gradient-based localization", equations 1 and 2). It is divided by its largest value.
+
+    Args:
+        model: Raw pixels in, probabilities out, as ``run.model`` is.
+        pixels: One picture, (height, width, channels) uint8.
+        class_index: In [0, classes); by default the class that the network predicts.
+        layer: Name of a layer whose output has rows, columns and channels; by default the last convolution.
+
+    Raises:
+        RequestError: The network has no convolution, the layer gives a vector, or an argument is out of range.
+    """
+    check_pixels(model, pixels)
+    number = _maps(model, layer)
+    chosen = _class(model, pixels, class_index)
+    maps = outputs(model, pixels, number + 1)[-1].output
+    gradient = _gradient(model, chosen, maps, number + 1)
+    weights = gradient.mean(axis=(0, 1), dtype=np.float64)  # (h', w', k) -> (k,)
+    coarse = np.maximum(maps @ weights, 0.0)  # (h', w', k) -> (h', w')
+    highest = coarse.max()
+    coarse = (coarse / highest if highest > 0 else coarse).astype(np.float32)
+    height, width = pixels.shape[:2]
+    fine = np.asarray(Image.fromarray(coarse).resize((width, height), Image.Resampling.BILINEAR))
+    return GradCam(model.layers[number].name, chosen, coarse, fine)
+
+
+def input_gradient(model: keras.Sequential, pixels: np.ndarray, class_index: int | None = None) -> np.ndarray:
+    """How strongly the class score answers to a small change of each pixel.
+
+    The largest absolute gradient over the colour channels (Simonyan, Vedaldi and Zisserman, 2014, "Deep inside
+    convolutional networks").
+
+    Args:
+        model: As for ``grad_cam``.
+        pixels: One picture, (height, width, channels) uint8.
+        class_index: In [0, classes); by default the class that the network predicts.
+
+    Returns:
+        (height, width) float32, at least 0: change of the score per level of the pixel, of 255.
+
+    Raises:
+        RequestError: An argument is out of range.
+    """
+    check_pixels(model, pixels)
+    chosen = _class(model, pixels, class_index)
+    gradient = _gradient(model, chosen, pixels.astype(np.float32), 0)
+    return np.abs(gradient).max(axis=-1)  # (h, w, c) -> (h, w)
+
+
+def _maps(model: keras.Sequential, layer: str | None) -> int:
+    if layer is None:
+        every = convolutions(model)
+        if not every:
+            raise RequestError(
+                "the network has no convolution, so it has no maps that Grad-CAM could weight. The gradient of the "
+                "input (input_gradient) works for every network."
+            )
+        layer = every[-1].name
+    number = layer_number(model, layer)
+    shape = model.layers[number].output.shape[1:]
+    if len(shape) != 3:
+        raise RequestError(
+            f"{layer}: Grad-CAM needs a layer that gives maps (rows, columns, channels); this one gives a vector of "
+            f"{shape[0]} values. Name a layer before Flatten or GlobalAveragePooling2D."
+        )
+    return number
+
+
+def _class(model: keras.Sequential, pixels: np.ndarray, class_index: int | None) -> int:
+    if class_index is None:
+        return int(predict_probabilities(model, pixels[np.newaxis])[0].argmax())
+    classes = max(2, model.output_shape[-1])
+    if not 0 <= class_index < classes:
+        raise RequestError(f"class_index: expected 0 to {classes - 1}; got {class_index}.")
+    return class_index
+
+
+def _gradient(model: keras.Sequential, class_index: int, at: np.ndarray, first: int) -> np.ndarray:
+    """The gradient of the class score at the input of layer number ``first``; shape and float32 as ``at``."""
+
+    def score(values: Any) -> Any:
+        return _score(model, class_index, values, first)
+
+    return np.asarray(_differentiate(score, at[np.newaxis])[0], np.float32)
+
+
+def _score(model: keras.Sequential, class_index: int, values: Any, first: int) -> Any:
+    """The class score: the logit, which is what the last layer has before softmax or sigmoid.
+
+    A probability is no good score: softmax saturates, so its gradient vanishes where the network is sure, and it also
+    rises when other classes fall. For two classes there is one logit z, that of the second class; the first has -z.
+    """
+    ops = import_keras().ops
+    for layer in model.layers[first:-1]:
+        values = layer(values, training=False)
+    last = model.layers[-1]
+    if type(last).__name__ != "Dense":
+        raise RequestError(f"{last.name}: expected a Dense layer at the end; this is {type(last).__name__}.")
+    logits = ops.matmul(values, last.kernel)
+    if last.use_bias:
+        logits = logits + last.bias
+    if last.units == 1:
+        return logits[0, 0] if class_index == 1 else -logits[0, 0]
+    return logits[0, class_index]
+
+
+def _differentiate(score: Callable[[Any], Any], at: np.ndarray) -> np.ndarray:
+    """Keras has no gradient that is the same on every backend."""
+    backend = import_keras().backend.backend()
+    if backend == "jax":
+        import jax
+
+        return np.asarray(jax.grad(score)(jax.numpy.asarray(at)))
+    if backend == "tensorflow":
+        import tensorflow as tf
+
+        point = tf.constant(at)
+        with tf.GradientTape() as tape:
+            tape.watch(point)
+            value = score(point)
+        return tape.gradient(value, point).numpy()
+    raise RequestError(f"KERAS_BACKEND={backend}: gradients need tensorflow or jax.")

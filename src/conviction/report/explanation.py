@@ -1,0 +1,162 @@
+"""Why, as sentences and tables: what the terminal prints and the page shows."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from conviction.explanation import (
+    Convolution,
+    Explanation,
+    Pooled,
+    Softmax,
+    Value,
+    WeightedSum,
+    region_shares,
+)
+from conviction.explanation.numbers import number, place_text
+from conviction.report.steps import Step, Table, printable
+
+PRODUCTS_SHOWN = 12
+# A window with more values is no longer read as a table.
+MOST_WINDOW = 12
+
+
+def explanation_steps(explanation: Explanation, file: str) -> list[Step]:
+    """The answer, where its evidence lies, the layers, and the numbers of one value if one was asked about."""
+    steps = [_answer(explanation, file), _evidence(explanation), _layers(explanation)]
+    if explanation.value is not None:
+        steps.append(_numbers(explanation.value))
+    if isinstance(explanation.value, Softmax):
+        steps.append(_softmax(explanation.value, explanation.class_names))
+    return steps
+
+
+def _answer(explanation: Explanation, file: str) -> Step:
+    (label, probability), *others = explanation.likeliest
+    following = ", ".join(f"{name} {p:.1%}" for name, p in others[:3])
+    return Step("Answer", (f"{printable(file)}: {label}, {probability:.1%}; then {following}.",))
+
+
+def _evidence(explanation: Explanation) -> Step:
+    name = explanation.class_names[explanation.class_index]
+    height, width = explanation.pixels.shape[:2]
+    sentences = []
+    for cam in explanation.grad_cams:
+        found = (
+            _where(cam.fine) if cam.coarse.any() else "zero everywhere; nothing in this layer speaks for it."
+        )
+        sentences.append(f"Grad-CAM at {cam.layer} for class {name}: {found}")
+    if explanation.grad_cams:
+        cells = " and ".join("x".join(map(str, cam.coarse.shape)) for cam in explanation.grad_cams)
+        sentences.append(
+            f"Grad-CAM is coarse ({cells} cells over {height}x{width} pixels) and depends on the layer. It shows "
+            "where a layer holds evidence for the class; it does not say what the evidence is, or whether the answer is right."
+        )
+    else:
+        sentences.append("The network has no convolution, so it has no maps that Grad-CAM could weight.")
+    if explanation.gradient.any():
+        sentences.append(f"Gradient of the input for class {name}: {_where(explanation.gradient)}")
+    return Step("Where the evidence lies", tuple(sentences))
+
+
+def _where(heat: np.ndarray) -> str:
+    shares = region_shares(heat)
+    centre = shares.pop("centre")
+    heaviest = max(shares, key=lambda name: shares[name])
+    return (
+        f"{shares[heaviest]:.0%} of it lies in the {heaviest} quarter, its heaviest, and {centre:.0%} in the centre, "
+        "the middle half of rows and columns (an even map has 25% in each)."
+    )
+
+
+def _layers(explanation: Explanation) -> Step:
+    rows = tuple(
+        (
+            layer.name,
+            layer.kind,
+            "x".join(map(str, layer.output.shape)),
+            number(layer.output.min()),
+            number(layer.output.mean()),
+            number(layer.output.max()),
+            f"{(layer.output == 0).mean():.0%}",
+        )
+        for layer in explanation.layers
+    )
+    head = ("layer", "type", "output", "least", "mean", "greatest", "zeros")
+    return Step(
+        "What every layer gave",
+        (
+            "For this picture. --layer NAME --at ROW,COLUMN,CHANNEL (or --at UNIT) shows the numbers of one value.",
+        ),
+        Table(head, rows, right=(2, 3, 4, 5, 6)),
+    )
+
+
+def _numbers(value: Value) -> Step:
+    verdict = (
+        f"The layer computed {value.computed:.6g}, and these numbers come to {value.value:.6g}: the same, within "
+        "rounding."
+        if value.agrees
+        else f"The layer computed {value.computed:.6g}, but these numbers come to {value.value:.6g}. Processors that "
+        "multiply with fewer bits differ like that."
+    )
+    sentences = [f"{value.kind}: {value.equation}", verdict]
+    table = None
+    if isinstance(value, WeightedSum):
+        count = value.products.size
+        shown = min(count, PRODUCTS_SHOWN)
+        if isinstance(value, Convolution):
+            sentences.append(_patch_sentence(value))
+        if shown < count:
+            sentences.append(f"The {shown} largest of {count:,} products:")
+        table = _products(value)
+    elif isinstance(value, Pooled) and max(value.inputs.shape) <= MOST_WINDOW:
+        table = _window(value)
+    return Step(f"{value.layer} at {place_text(value.position)}", tuple(sentences), table)
+
+
+def _patch_sentence(value: Convolution) -> str:
+    window = value.window
+    rows, columns = window.top + window.height - 1, window.left + window.width - 1
+    return (
+        f"The patch is rows {window.top} to {rows} and columns {window.left} to {columns} of the layer's input, "
+        f"{value.inputs.shape[2]} channel{'s' if value.inputs.shape[2] > 1 else ''}; what lies outside is padded with "
+        "zeros."
+    )
+
+
+def _products(value: WeightedSum) -> Table:
+    rows = []
+    products = value.products
+    for at in value.largest(PRODUCTS_SHOWN):
+        place = at
+        if isinstance(value, Convolution):
+            place = (at[0] + value.window.top, at[1] + value.window.left, at[2])
+        numbers = (number(value.inputs[at]), number(value.weights[at]), number(products[at]))
+        rows.append((*map(str, place), *numbers))
+    places = ("row", "column", "channel") if isinstance(value, Convolution) else ("unit",)
+    head = (*places, "input", "weight", "product")
+    return Table(head, tuple(rows), right=tuple(range(len(head))))
+
+
+def _window(value: Pooled) -> Table:
+    window = value.window
+    head = ("row", *(f"column {window.left + i}" for i in range(window.width)))
+    rows = tuple((str(window.top + i), *map(number, row)) for i, row in enumerate(value.inputs))
+    return Table(head, rows, right=tuple(range(len(head))))
+
+
+def _softmax(value: Softmax, class_names: list[str]) -> Step:
+    total = float(value.exponentials.sum())
+    rows = tuple(
+        (name, number(logit), number(power), f"{power / total:.2%}")
+        for name, logit, power in zip(class_names, value.logits, value.exponentials, strict=True)
+    )
+    return Step(
+        "Softmax",
+        (
+            f"Each logit less the largest, {number(value.logits.max())}, as an exponent of e; its share of the sum, "
+            f"{number(total)}, is the probability.",
+        ),
+        Table(("class", "logit", "e^(logit - largest)", "share"), rows, right=(1, 2, 3)),
+    )
