@@ -24,7 +24,7 @@ ALL_PAGES = [
     "CHANGELOG.md",
     *(f"docs/{p.name}" for p in (ROOT / "docs").glob("*.md")),
 ]
-COMMANDS = {"fit", "inspect", "cache", "summary", "predict", "runs", "doctor"}
+COMMANDS = {"fit", "inspect", "cache", "summary", "predict", "explain", "runs", "doctor"}
 
 
 def blocks(page: str) -> Iterator[tuple[str, str]]:
