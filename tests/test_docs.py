@@ -24,7 +24,7 @@ ALL_PAGES = [
     "CHANGELOG.md",
     *(f"docs/{p.name}" for p in (ROOT / "docs").glob("*.md")),
 ]
-COMMANDS = {"fit", "inspect", "cache", "summary", "predict", "resume", "runs", "doctor"}
+COMMANDS = {"fit", "inspect", "cache", "summary", "explain", "predict", "resume", "runs", "doctor"}
 
 
 def blocks(page: str) -> Iterator[tuple[str, str]]:

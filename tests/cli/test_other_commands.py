@@ -124,7 +124,7 @@ def test_doctor_knows_this_machine(cli: Cli) -> None:
 
 def test_version_and_help(cli: Cli) -> None:
     assert cli("--version").out.strip() == f"conviction {conviction.__version__}"
-    for command in ("fit", "summary", "predict", "runs", "doctor"):
+    for command in ("fit", "summary", "predict", "explain", "runs", "doctor"):
         result = cli(command, "--help")
         assert result.code == 0
         assert "Usage: conviction" in result.out

@@ -92,10 +92,12 @@ class Convolution(WeightedSum):
     """A value of a convolution; ``inputs`` and ``weights`` are (kernel rows, kernel columns, input channels).
 
     Attributes:
-        window: Where the patch lies on the layer's input. What lies outside is padded: zeros.
+        window: Where the patch lies on the layer's input.
+        padding: bool (kernel rows, kernel columns): which places lie outside the input and are zeros for that.
     """
 
     window: Window
+    padding: np.ndarray
 
 
 @dataclass(frozen=True, kw_only=True)

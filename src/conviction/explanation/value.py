@@ -104,7 +104,8 @@ def _convolution(asked: _Asked) -> Value:
     inputs = patch(asked.before, window)
     weights = _numpy(layer.kernel)[..., channel]
     bias = float(_numpy(layer.bias)[channel]) if layer.use_bias else None
-    return Convolution(window=window, **_weighted(asked, inputs, weights, bias))
+    seen = patch(np.ones((*asked.before.shape[:2], 1), bool), window)[..., 0]
+    return Convolution(window=window, padding=~seen, **_weighted(asked, inputs, weights, bias))
 
 
 def _dense(asked: _Asked) -> Value:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import numpy as np
-
 from conviction.explanation import (
     Convolution,
     Explanation,
@@ -14,6 +12,7 @@ from conviction.explanation import (
     region_shares,
 )
 from conviction.explanation.numbers import number, place_text
+from conviction.explanation.picture import REGIONS
 from conviction.report.steps import Step, Table, printable
 
 PRODUCTS_SHOWN = 12
@@ -40,32 +39,30 @@ def _answer(explanation: Explanation, file: str) -> Step:
 def _evidence(explanation: Explanation) -> Step:
     name = explanation.class_names[explanation.class_index]
     height, width = explanation.pixels.shape[:2]
-    sentences = []
+    maps = {f"Grad-CAM at {cam.layer}": cam.fine for cam in explanation.grad_cams}
+    maps["gradient of the input"] = explanation.gradient
+    sentences = [
+        f"For class {name}: how much of each map lies in which quarter of the picture, and in its centre (the middle "
+        "half of rows and columns). An even map has 25% in each."
+    ]
     for cam in explanation.grad_cams:
-        found = (
-            _where(cam.fine) if cam.coarse.any() else "zero everywhere; nothing in this layer speaks for it."
-        )
-        sentences.append(f"Grad-CAM at {cam.layer} for class {name}: {found}")
+        if not cam.coarse.any():
+            sentences.append(f"Nothing in {cam.layer} speaks for class {name}: its map is zero everywhere.")
     if explanation.grad_cams:
         cells = " and ".join("x".join(map(str, cam.coarse.shape)) for cam in explanation.grad_cams)
         sentences.append(
-            f"Grad-CAM is coarse ({cells} cells over {height}x{width} pixels) and depends on the layer. It shows "
-            "where a layer holds evidence for the class; it does not say what the evidence is, or whether the answer is right."
+            f"Grad-CAM is coarse ({cells} cells over {height}x{width} pixels) and depends on the layer. It shows where "
+            "the layer holds evidence for the class, not what the evidence is, nor whether the answer is right."
         )
     else:
         sentences.append("The network has no convolution, so it has no maps that Grad-CAM could weight.")
-    if explanation.gradient.any():
-        sentences.append(f"Gradient of the input for class {name}: {_where(explanation.gradient)}")
-    return Step("Where the evidence lies", tuple(sentences))
-
-
-def _where(heat: np.ndarray) -> str:
-    shares = region_shares(heat)
-    centre = shares.pop("centre")
-    heaviest = max(shares, key=lambda name: shares[name])
-    return (
-        f"{shares[heaviest]:.0%} of it lies in the {heaviest} quarter, its heaviest, and {centre:.0%} in the centre, "
-        "the middle half of rows and columns (an even map has 25% in each)."
+    rows = tuple(
+        (title, *(f"{share:.0%}" for share in region_shares(heat).values())) for title, heat in maps.items()
+    )
+    return Step(
+        "Where the evidence lies",
+        tuple(sentences),
+        Table(("map", *REGIONS), rows, right=tuple(range(1, 1 + len(REGIONS)))),
     )
 
 
@@ -118,10 +115,15 @@ def _numbers(value: Value) -> Step:
 def _patch_sentence(value: Convolution) -> str:
     window = value.window
     rows, columns = window.top + window.height - 1, window.left + window.width - 1
+    outside = int(value.padding.sum())
+    padded = (
+        f"; {outside} of its {value.padding.size} places lie outside and are padded with zeros"
+        if outside
+        else ""
+    )
     return (
         f"The patch is rows {window.top} to {rows} and columns {window.left} to {columns} of the layer's input, "
-        f"{value.inputs.shape[2]} channel{'s' if value.inputs.shape[2] > 1 else ''}; what lies outside is padded with "
-        "zeros."
+        f"{value.inputs.shape[2]} channel{'s' if value.inputs.shape[2] > 1 else ''}{padded}."
     )
 
 
