@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
 from conviction.errors import RequestError
@@ -67,7 +67,14 @@ def check_some(layers: Any, shape: tuple[int, int, int], classes: int, pick: st.
             check(model, pixels, layer, at, truth)
 
 
-@settings(max_examples=6, deadline=None, suppress_health_check=list(HealthCheck), derandomize=True)
+# Without shrinking, which takes minutes; the full tests below shrink.
+@settings(
+    max_examples=6,
+    deadline=None,
+    suppress_health_check=list(HealthCheck),
+    derandomize=True,
+    phases=[Phase.generate],
+)
 @given(networks.drawn(), st.data())
 def test_numbers_come_to_what_the_layer_computed(drawn: Any, pick: st.DataObject) -> None:
     check_some(*drawn, pick)
