@@ -1,10 +1,11 @@
 # make demo    the lab on real images, from a fresh clone
-# make test    the tests that matter most, at most ten minutes
+# make lab     the lab as a page in the browser, from a fresh clone
+# make test    the tests that matter most, in ten to fifteen minutes on two cores
 # make check   what CI does: lint, types, every test
 VENV ?= .venv
 BIN = $(VENV)/bin
 
-.PHONY: help demo test test-full check lint types constraints bench bench-lab bench-speed bench-data bench-duplicates bench-fuzz bench-kill bench-growth bench-gpu clean
+.PHONY: help demo lab test test-full check lint types constraints bench bench-lab bench-speed bench-data bench-duplicates bench-fuzz bench-kill bench-growth bench-gpu bench-monitor bench-evaluation bench-small bench-explore bench-tune bench-serve bench-soak bench-page bench-ray clean
 
 help:
 	@sed -n 's/^# //p' Makefile
@@ -15,16 +16,23 @@ $(VENV)/.installed: pyproject.toml constraints.txt scripts/venv.sh
 
 $(VENV)/.installed-dev: pyproject.toml constraints.txt scripts/venv.sh
 	@scripts/venv.sh $(VENV) '.[all,dev]'
-	@touch $(VENV)/.installed $@
+	@touch $(VENV)/.installed $(VENV)/.installed-lab $@
 
 demo: $(VENV)/.installed
 	@$(BIN)/conviction fit digits
 
+$(VENV)/.installed-lab: pyproject.toml constraints.txt scripts/venv.sh
+	@scripts/venv.sh $(VENV) '.[lab,export,notebook]'
+	@touch $(VENV)/.installed $@
+
+lab: $(VENV)/.installed-lab
+	@$(BIN)/conviction lab
+
 test: $(VENV)/.installed-dev
-	$(BIN)/pytest -m "not full"
+	$(BIN)/pytest -n auto --maxprocesses 4 --dist worksteal -m "not full"
 
 test-full: $(VENV)/.installed-dev
-	$(BIN)/pytest
+	$(BIN)/pytest -n auto --maxprocesses 4 --dist worksteal
 
 lint: $(VENV)/.installed-dev
 	$(BIN)/ruff check .
@@ -57,6 +65,40 @@ bench-growth: $(VENV)/.installed-dev
 
 bench-kill: $(VENV)/.installed-dev
 	$(BIN)/python benchmarks/kill.py
+
+bench-monitor: $(VENV)/.installed-dev
+	$(BIN)/python benchmarks/monitor.py
+
+bench-evaluation: $(VENV)/.installed-dev
+	$(BIN)/python benchmarks/evaluation.py
+
+bench-small: $(VENV)/.installed-dev
+	$(BIN)/python benchmarks/small.py
+
+bench-explore: $(VENV)/.installed-dev
+	$(BIN)/python benchmarks/explore.py
+
+# KerasTuner is a peer, not a part: it has an environment of its own.
+build/bench-tune/.installed: $(VENV)/.installed-dev
+	@scripts/venv.sh build/bench-tune '.[tune]'
+	@build/bench-tune/bin/python -m pip install --quiet --disable-pip-version-check keras-tuner tensorboard
+	@touch $@
+
+bench-tune: build/bench-tune/.installed
+	build/bench-tune/bin/python benchmarks/tune.py
+
+bench-serve: $(VENV)/.installed-dev
+	$(BIN)/python benchmarks/serve.py
+
+bench-soak: $(VENV)/.installed-dev
+	$(BIN)/python benchmarks/soak.py
+
+bench-page: $(VENV)/.installed-dev
+	$(BIN)/python benchmarks/page.py
+
+bench-ray: $(VENV)/.installed-dev
+	$(BIN)/python benchmarks/ray_trials.py
+	$(BIN)/python benchmarks/ray_prediction.py
 
 bench-fuzz: $(VENV)/.installed-dev
 	$(BIN)/python benchmarks/fuzz.py

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import json
 import os
+import resource
+import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +19,8 @@ import hypothesis
 import numpy as np
 import pytest
 from PIL import Image
+
+from tests.zygote import READ_AT_IMPORT, Zygote
 
 # How long an example takes says nothing on a machine that does other things as well.
 hypothesis.settings.register_profile("untimed", deadline=None)
@@ -27,9 +32,10 @@ signal.signal(signal.SIGINT, signal.default_int_handler)
 
 @pytest.fixture(scope="session", autouse=True)
 def _cache_of_the_tests(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """No test reads or fills the cache of whoever runs the tests."""
+    """No test reads or fills the cache of whoever runs the tests, or counts in their ledger."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("CONVICTION_CACHE", str(tmp_path_factory.mktemp("cache")))
+        patch.setenv("CONVICTION_HOME", str(tmp_path_factory.mktemp("home")))
         yield
 
 
@@ -61,15 +67,60 @@ def environment(home: Path, extra: Mapping[str, str] | None = None) -> dict[str,
     }
 
 
-def run_cli(*arguments: str | Path, cwd: Path, home: Path, env: Mapping[str, str] | None = None) -> Result:
-    """The command as a user's shell would start it."""
+ZYGOTE = Zygote()
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _end_of_the_zygote() -> Iterator[None]:
+    yield
+    ZYGOTE.close()
+
+
+def run_cli(
+    *arguments: str | Path,
+    cwd: Path,
+    home: Path,
+    env: Mapping[str, str] | None = None,
+    largest_file: int | None = None,
+    afresh: bool = False,
+) -> Result:
+    """The command as a user's shell would start it, but for imports that have been made already.
+
+    Args:
+        arguments: Of the command.
+        cwd: Where it runs.
+        home: Its ledger and settings.
+        env: Variables besides.
+        largest_file: Fails larger writes as a full disk does.
+        afresh: Imports included.
+    """
+    words = [str(a) for a in arguments]
+    whole = environment(home, env)
+    fixed = any(name.startswith(READ_AT_IMPORT) for name in env or {})
+    if afresh or fixed or largest_file is not None or not hasattr(os, "fork"):
+        return _run_afresh(words, cwd, whole, largest_file)
+    with tempfile.TemporaryDirectory() as folder:
+        out, err = Path(folder, "out"), Path(folder, "err")
+        out.touch()
+        err.touch()
+        code = ZYGOTE.run(words, cwd, whole, out, err)
+        return Result(code, out.read_text(encoding="utf-8"), err.read_text(encoding="utf-8"))
+
+
+def _run_afresh(words: list[str], cwd: Path, whole: Mapping[str, str], largest_file: int | None) -> Result:
+    def limit() -> None:
+        signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (largest_file, largest_file))
+
     done = subprocess.run(
-        [sys.executable, "-m", "conviction", *map(str, arguments)],
+        [sys.executable, "-m", "conviction", *words],
         cwd=cwd,
-        env=environment(home, env),
+        env=whole,
         capture_output=True,
         text=True,
         timeout=900,  # whole data sets on a busy machine
+        # Only where it is needed: with it Python forks, which a process that runs JAX should not do.
+        preexec_fn=None if largest_file is None else limit,
         check=False,
     )
     return Result(done.returncode, done.stdout, done.stderr)
@@ -79,8 +130,8 @@ def run_cli(*arguments: str | Path, cwd: Path, home: Path, env: Mapping[str, str
 def cli(tmp_path: Path) -> Cli:
     """Runs the command line in ``tmp_path`` with a ledger of its own."""
 
-    def call(*arguments: str | Path, env: Mapping[str, str] | None = None) -> Result:
-        return run_cli(*arguments, cwd=tmp_path, home=tmp_path / "home", env=env)
+    def call(*arguments: str | Path, **how: Any) -> Result:
+        return run_cli(*arguments, cwd=tmp_path, home=tmp_path / "home", **how)
 
     return call
 
@@ -89,11 +140,31 @@ def cli(tmp_path: Path) -> Cli:
 def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The run folder of ``conviction fit digits``, exactly as ``make demo`` makes it."""
     place = tmp_path_factory.mktemp("trained")
-    result = run_cli("fit", "digits", "--out", "run", cwd=place, home=place / "home")
+    result = run_cli("fit", "digits", "--out", "run", cwd=place, home=place / "home", afresh=True)
     assert result.code == 0, result.err
     (place / "stdout.txt").write_text(result.out)
     (place / "stderr.txt").write_text(result.err)
     return place / "run"
+
+
+FORMATS = ("onnx", "litert", "saved_model", "keras")
+
+
+@pytest.fixture(scope="session")
+def exported(trained: Path) -> Path:
+    """The folder of ``conviction export`` of that run, with all formats and the script; stdout beside them."""
+    place = trained.parent
+    asked = ",".join([*FORMATS, "script"])
+    result = run_cli("export", "run", "--format", asked, "--out", "exports", cwd=place, home=place / "home")
+    assert result.code == 0, result.err
+    (place / "export.txt").write_text(result.out)
+    return place / "exports"
+
+
+def artefact(exported: Path, name: str) -> Path:
+    """The file or folder of a format."""
+    suffixes = {"onnx": "model.onnx", "litert": "model.tflite", "keras": "model.keras"}
+    return exported / suffixes.get(name, name)
 
 
 def picture(seed: int, label: int, size: tuple[int, int] = (20, 20)) -> np.ndarray:
@@ -118,3 +189,23 @@ def image_folder(tmp_path: Path) -> Callable[..., Path]:
         return tmp_path / name
 
     return make
+
+
+# A camera that shows a test picture, and a Chromium that does not ask whether a page may use it.
+CAMERA = ["--use-fake-device-for-media-stream", "--use-fake-ui-for-media-stream"]
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Any]:
+    """A real Chromium; by module, because Playwright's event loop would be in the way of tests that start one."""
+    path = shutil.which("chromium") or shutil.which("google-chrome")
+    if path is None:
+        if os.environ.get("CI"):
+            pytest.fail("CI needs Chromium for the browser tests: apt-get install chromium")
+        pytest.skip("no Chromium on this machine (Debian: apt-get install chromium)")
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as playwright:
+        chromium = playwright.chromium.launch(executable_path=path, args=["--no-sandbox", *CAMERA])
+        yield chromium
+        chromium.close()

@@ -28,6 +28,7 @@ def data(name: str) -> Path:
     return place
 
 
+@pytest.mark.full
 @pytest.mark.data
 def test_fashion_mnist_learns_within_an_epoch(cli: Cli, tmp_path: Path) -> None:
     data("fashion-mnist")
@@ -86,6 +87,8 @@ def test_what_holds_on_tensorflow_holds_on_jax() -> None:
             "-q",
             "-p",
             "no:cacheprovider",
+            "-m",
+            "not full",
             "tests/model",
             "tests/training",
             "tests/explanation",

@@ -92,6 +92,12 @@ def proc_value(path: str, key: str) -> str | None:
     return None
 
 
+def free_bytes() -> int | None:
+    """The memory that is free, or that the system would free; None where it does not say."""
+    said = proc_value("/proc/meminfo", "MemAvailable")
+    return int(said.split()[0]) * 1024 if said else None
+
+
 def versions() -> dict[str, Any]:
     """The backend's name and version; Keras must be imported already or will be."""
     keras = import_keras()

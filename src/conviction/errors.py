@@ -22,6 +22,20 @@ class RequestError(ConvictionError, ValueError):
     exit_code = 2
 
 
+class MisfitError(RequestError):
+    """A network does not fit its images.
+
+    Attributes:
+        index: Of the hidden layer, from 0.
+        reason: What about it does not fit, as a clause.
+        chain: The shapes up to it, each after the layer that gives it.
+    """
+
+    def __init__(self, message: str, index: int = 0, reason: str = "", chain: tuple[str, ...] = ()) -> None:
+        super().__init__(message)
+        self.index, self.reason, self.chain = index, reason, chain
+
+
 class SourceError(RequestError):
     """The images or labels of a source cannot be used as they are."""
 
@@ -36,6 +50,14 @@ class SourceNotFoundError(SourceError, FileNotFoundError):
 
 class RunError(RequestError):
     """A run folder is missing, damaged, or not what the command needs."""
+
+
+class ArtefactError(RequestError):
+    """An exported model is damaged, of another kind, or holds what a network does not need."""
+
+
+class ParityError(ConvictionError, ValueError):
+    """An exported model does not answer as the model that was tested; it was not kept."""
 
 
 class StorageError(ConvictionError, OSError):
@@ -54,6 +76,17 @@ class OutputError(RequestError, OSError):
 
 class TrainingError(ConvictionError, RuntimeError):
     """Training itself failed, for example because the loss is no longer a number."""
+
+
+class ClusterError(ConvictionError, RuntimeError):
+    """A cluster was lost, or cannot do what it was asked: a node without the data, a storage that refuses.
+
+    No ``OSError``, because that is what a single picture raises that cannot be read.
+    """
+
+
+class EvaluationError(ConvictionError, ValueError):
+    """Predictions cannot be scored, for example because they are not numbers."""
 
 
 class Interrupted(ConvictionError):

@@ -24,6 +24,7 @@ FILES = [
     "evaluation.json",
     "history.csv",
     "model.keras",
+    "predictions.npz",
     "report.html",
     "timing.csv",
 ]
@@ -175,6 +176,7 @@ def test_a_sealed_test_set_stays_sealed(cli: Cli, tmp_path: Path) -> None:
     assert "sealed" in cli("runs").out
 
 
+@pytest.mark.full
 def test_a_run_can_be_repeated_from_its_own_config(cli: Cli, tmp_path: Path) -> None:
     assert cli("fit", "digits", "training.epochs=1", "model.filters=[4]", "--out", "one").code == 0
     again = cli("fit", "digits", "--config", tmp_path / "one" / "config.yaml", "--out", "two")
@@ -200,6 +202,7 @@ def test_broken_images_among_good_ones_are_left_out_and_listed(
     assert all(name in report for name in listed)
 
 
+@pytest.mark.full
 def test_a_class_name_that_looks_like_markup_is_shown_as_it_is(
     cli: Cli, image_folder: Callable[..., Path], tmp_path: Path
 ) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import resource
 import signal
 import subprocess
 import sys
@@ -62,27 +61,13 @@ def test_a_kill_leaves_only_whole_files(tmp_path: Path) -> None:
     assert run.data["source"] == "digits"
 
 
-def test_a_file_system_without_room_is_a_line_and_nothing_half_written(tmp_path: Path) -> None:
-    # A limit on the size of any file fails large writes as a full disk does, and needs no root.
-    def small_files() -> None:
-        signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
-        resource.setrlimit(resource.RLIMIT_FSIZE, (200_000, 200_000))
-
-    done = subprocess.run(
-        [sys.executable, "-m", "conviction", "fit", "digits", "training.epochs=1", "--out", "run"],
-        cwd=tmp_path,
-        env=environment(tmp_path / "home"),
-        capture_output=True,
-        text=True,
-        timeout=120,
-        preexec_fn=small_files,
-        check=False,
-    )
-    assert done.returncode == 1, done.stderr
-    assert done.stderr.startswith(
+def test_a_file_system_without_room_is_a_line_and_nothing_half_written(tmp_path: Path, cli: Cli) -> None:
+    done = cli("fit", "digits", "training.epochs=1", "--out", "run", largest_file=200_000)
+    assert done.code == 1, done.err
+    assert done.err.startswith(
         "conviction: run/checkpoints/000001-000000000.ckpt: could not be written (File too large)"
     )
-    assert len(done.stderr.strip().splitlines()) == 1, done.stderr
+    assert len(done.err.strip().splitlines()) == 1, done.err
     assert sorted(p.name for p in (tmp_path / "run").iterdir()) == [
         "checkpoints",
         "config.yaml",

@@ -58,12 +58,15 @@ def test_predict_as_a_table_and_as_csv(cli: Cli, trained: Path, scans: Path) -> 
 
 def test_predict_abstains_below_the_threshold(cli: Cli, trained: Path, scans: Path) -> None:
     every = cli("predict", trained, scans, "--json").json["predictions"]
-    level = sorted(p["probability"] for p in every)[5]
+    # Several may be as sure as can be.
+    level = max(p["probability"] for p in every)
+    below = sum(p["probability"] < level for p in every)
+    assert below
     labels = {p["file"]: p["probability"] for p in every}
     some = cli("predict", trained, scans, "--json", "--threshold", str(level)).json["predictions"]
     for p in some:
         assert (p["label"] is None) == (labels[p["file"]] < level)
-    assert sum(p["label"] is None for p in some) == 5
+    assert sum(p["label"] is None for p in some) == below
     refused = cli("predict", trained, scans, "--threshold", "2")
     assert (refused.code, "from 0 to 1" in refused.err) == (2, True)
 

@@ -137,6 +137,11 @@ def test_a_key_given_twice_is_refused() -> None:
         ("training: 3\n", "training"),
         ("training: {epoch: 3}\n", "Did you mean 'training.epochs'"),
         ("epochs: 3\n", "epochs"),
+        ("model: {layers: [{type: [a]}]}", r"model\.layers\.0: .*got \['a'\]"),
+        ("recipe: [a]", r"recipe: expected one of .*; got \['a'\]"),
+        ("training: 2024-13-45", "not valid YAML .*month must be in"),
+        ("x: " + "[" * 3000, "not valid YAML .*brackets are open at once"),
+        ("- " * 3000, "not valid YAML .*nested too deeply"),
     ],
 )
 def test_wrong_files_are_refused(tmp_path: Path, text: str, part: str) -> None:
@@ -151,6 +156,16 @@ def test_a_file_that_is_missing_or_binary_is_refused(tmp_path: Path) -> None:
     for name in ("none.yaml", "binary.yaml"):
         with pytest.raises(RequestError, match="cannot read it"):
             load_recipe([], tmp_path / name)
+
+
+def test_a_network_has_at_most_200_layers() -> None:
+    assert len(load_recipe({"model.layers": [{"type": "Flatten"}] * 200}).model.layers) == 200
+    for given_keys in (
+        {"model.layers": [{"type": "Flatten"}] * 201},
+        {"model.filters": [8] * 100, "model.convs": 2},
+    ):
+        with pytest.raises(RequestError, match=r"model\.layers: expected at most 200 entries; got \d+"):
+            load_recipe(given_keys)
 
 
 def test_specifications_are_frozen() -> None:

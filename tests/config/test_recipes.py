@@ -15,10 +15,12 @@ from conviction.model import walk
     height=st.integers(28, 300),
     width=st.integers(28, 300),
     images=st.integers(2, 10**7),
+    channels=st.sampled_from([1, 3]),
 )
-def test_every_recipe_fits_any_images(name: str, height: int, width: int, images: int) -> None:
-    recipe = load_recipe([f"recipe={name}"], facts=Facts(height, width, images))
-    rows = walk(recipe.model, (height, width, 3), 5)
+def test_every_recipe_fits_any_images(name: str, height: int, width: int, images: int, channels: int) -> None:
+    shape = (height, width, channels)
+    recipe = load_recipe([f"recipe={name}"], facts=Facts.of(shape, images))
+    rows = walk(recipe.model, shape, 5)
     assert rows[-1].output == (5,)
     assert 1 <= recipe.training.batch_size <= images
     if name != "lab":
@@ -52,7 +54,7 @@ def test_layers_replace_the_network_of_a_recipe() -> None:
 
 @pytest.mark.parametrize(("side", "most"), [(28, 80e6), (64, 200e6), (128, 600e6), (300, 4e9)])
 def test_best_stays_affordable_on_larger_images(side: int, most: float) -> None:
-    recipe = load_recipe(["recipe=best"], facts=Facts(side, side, 1_000))
+    recipe = load_recipe(["recipe=best"], facts=Facts.of((side, side, 3), 1_000))
     assert sum(row.multiply_adds for row in walk(recipe.model, (side, side, 3), 5)) < most
 
 

@@ -258,6 +258,7 @@ def test_inspect_writes_a_manifest_that_fit_takes(cli: Cli, planted: Planted, tm
     assert {f["severity"] for f in again["findings"]} <= {"warning", "note"}
 
 
+@pytest.mark.full
 def test_serious_findings_stand_beside_the_accuracy(cli: Cli, planted: Planted, tmp_path: Path) -> None:
     keys = ["training.epochs=1", "model.filters=[4]", "data.image_size=32"]
     kept = cli("fit", planted.root, "recipe=lab", *keys, "--out", "lab")

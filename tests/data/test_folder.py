@@ -68,6 +68,16 @@ def test_files_that_are_no_pictures_by_name_and_hidden_ones_are_passed_over(tmp_
     assert any(c.startswith("2 other files") for c in images.conversions)
 
 
+@pytest.mark.parametrize("above", [".", "train"])
+def test_a_folder_without_a_picture_is_named(above: str, tmp_path: Path) -> None:
+    tree = {f"{above}/{name}": content for name, content in builders.files().items()}
+    root = builders.write_tree(tmp_path / "d", tree)
+    (root / above / "horse").mkdir()
+    (root / above / ".cache").mkdir()
+    said = [s for s in load_source(root).conversions if "holds no picture" in s]
+    assert said == ["The folder 'horse' holds no picture, so that it is no class."]
+
+
 def test_sizes_and_modes_are_brought_together_and_it_is_said(tmp_path: Path) -> None:
     root = tmp_path / "d"
     for label, name in enumerate(("a", "b")):

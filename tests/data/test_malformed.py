@@ -24,7 +24,7 @@ import numpy as np
 import pytest
 
 from conviction.config import DataSpec
-from conviction.data import load_source
+from conviction.data import arrays, load_source
 from conviction.data import pictures as pictures_module
 from conviction.data.decode import DecodingRule, UnreadableImageError, decode, probe
 from conviction.data.tree import UnreadableFileError, open_tree
@@ -557,9 +557,33 @@ def test_an_npz_that_unpacks_to_more_than_the_memory_is_refused_unread(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = write_npz(tmp_path / "a.npz")
-    monkeypatch.setattr(os, "sysconf", lambda name: 512 if name == "SC_PAGE_SIZE" else 1)
-    with pytest.raises(StorageError, match="more than this machine has"):
+    monkeypatch.setattr(arrays, "free_bytes", lambda: 512)
+    with pytest.raises(StorageError, match="0 MB are free"):
         load_source(path)
+
+
+def test_arrays_of_an_npz_that_are_not_read_need_no_memory(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pixels, labels = np.zeros((20, 30, 30), np.uint8), np.arange(20) % 2
+    np.savez_compressed(tmp_path / "a.npz", x=pixels, y=labels, features=np.zeros((10**6,)))
+    monkeypatch.setattr(arrays, "free_bytes", lambda: 10**6)
+    assert len(load_source(tmp_path / "a.npz")) == 20
+
+
+def test_an_npz_whose_header_declares_more_than_it_holds_is_refused_unread(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    header = io.BytesIO()
+    np.lib.format.write_array_header_2_0(
+        header, {"descr": "|u1", "fortran_order": False, "shape": (10**6, 30, 30)}
+    )
+    with zipfile.ZipFile(tmp_path / "a.npz", "w") as archive:
+        archive.writestr("x.npy", header.getvalue())
+        archive.writestr("y.npy", header.getvalue())
+    monkeypatch.setattr(arrays, "free_bytes", lambda: 10**8)
+    with pytest.raises(StorageError, match="its arrays take 1,800 MB of memory, and 100 MB are free"):
+        load_source(tmp_path / "a.npz")
 
 
 def test_an_npz_packed_by_other_methods_is_refused(tmp_path: Path) -> None:

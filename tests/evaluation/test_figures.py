@@ -10,7 +10,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.metrics import balanced_accuracy_score, f1_score, top_k_accuracy_score
 
-from conviction.evaluation.figures import BINS, confidence_sentence, figures, newcombe, reliability
+from conviction.evaluation.calibration import BINS, confidence_sentence, reliability
+from conviction.evaluation.figures import figures
+from conviction.evaluation.intervals import f1_interval, newcombe, wilson
 
 
 def predictions(seed: int, n: int, k: int) -> tuple[np.ndarray, np.ndarray]:
@@ -94,6 +96,23 @@ def test_bootstrap_intervals_cover_the_truth() -> None:
             inside[name] += low <= truth[name].value <= high
     # 150 draws of a proportion of 0.95 have a standard error of 1.8 points.
     assert all(count / 150 > 0.90 for count in inside.values()), inside
+
+
+def test_intervals_of_f1_cover_the_truth() -> None:
+    rng = np.random.default_rng(2)
+    for recall, called_wrongly in ((0.8, 0.1), (0.97, 0.01)):
+        # One image in nine is of the class; of these some are right, and of the others some are called so.
+        shares = np.array([recall / 9, (1 - recall) / 9, called_wrongly * 8 / 9])
+        truth = 2 * shares[0] / (2 * shares[0] + shares[1] + shares[2])
+        right, missed, wrong, _ = rng.multinomial(360, [*shares, 1 - shares.sum()], 4_000).T
+        either = 2 * right + missed + wrong
+        found = np.array([f1_interval(r, e) for r, e in zip(right, either, strict=True)])
+        covered = ((found[:, 0] <= truth) & (truth <= found[:, 1])).mean()
+        assert covered == pytest.approx(0.95, abs=0.015)
+    low, high = f1_interval(14, 28)
+    assert high == 1.0
+    assert low == pytest.approx(2 * wilson(14, 14)[0] / (1 + wilson(14, 14)[0]))
+    assert f1_interval(0, 3)[0] == pytest.approx(0.0, abs=1e-12)
 
 
 def test_the_sentence_knows_who_is_too_sure() -> None:

@@ -27,7 +27,6 @@ from tests.explanation import networks
 from tests.explanation.test_value import EVERYTHING, SHAPE
 from tests.report import test_page
 
-browser = test_page.browser
 FLAT = networks.spec({"type": "Flatten"}, {"type": "Dense", "units": 4})
 
 

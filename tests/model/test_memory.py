@@ -7,6 +7,7 @@ import re
 
 import pytest
 
+from conviction import backend
 from conviction.config import TrainingSpec, load_recipe
 from conviction.errors import RequestError
 from conviction.model import build, check_memory, compile_model, memory, walk
@@ -46,5 +47,5 @@ def test_a_network_too_large_for_any_batch_names_its_largest_layer(monkeypatch: 
 
 
 def test_a_system_that_does_not_say_refuses_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(memory, "proc_value", lambda *_: None)
+    monkeypatch.setattr(backend, "proc_value", lambda *_: None)
     check_memory(ROWS, TrainingSpec(batch_size=10**6))

@@ -23,7 +23,7 @@ from conviction.config.model import (
     GlobalAveragePooling2D,
     MaxPooling2D,
 )
-from conviction.errors import RequestError
+from conviction.errors import MisfitError, RequestError
 from conviction.model import build, walk
 
 small = st.tuples(st.integers(1, 4), st.integers(1, 4))
@@ -148,3 +148,9 @@ def test_the_receptive_field_is_what_an_impulse_reaches() -> None:
             answers = np.asarray(maps(impulses))[:, centre[0], centre[1], 0]
             reached.append(int((answers > 0).sum()))
         assert tuple(reached) == row.receptive_field, row.name
+
+
+def test_one_layer_alone_that_does_not_fit_is_refused_as_others_are() -> None:
+    spec = ModelSpec.model_validate({"layers": [{"type": "Conv2D", "filters": 2, "kernel_size": 50}]})
+    with pytest.raises(MisfitError, match="window of 50x50 is larger than its input of 28x28x1"):
+        walk(spec, (28, 28, 1), 10)

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import base64
 import io
-import os
 import re
-import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -17,8 +15,9 @@ import pytest
 from PIL import Image
 
 import conviction
-from conviction.report.drawing import curves_svg, png_address, strip
+from conviction.report.drawing import curves, png_address, strip
 from conviction.training import EpochRow
+from tests.conftest import run_cli
 from tests.data import builders
 
 
@@ -43,10 +42,12 @@ def test_the_page_says_what_the_run_says(trained: Path) -> None:
         matrix[int(truth)][int(said)] = int(n)
     assert matrix == test["confusion"]
     wrong = page.index("Where it is wrong")
-    right = page.index("Where it is right")
+    right = (
+        page.index("Labels to look at") if "Labels to look at" in page else page.index("Where it is right")
+    )
     mistakes = test["n"] - sum(matrix[i][i] for i in range(10))
     assert page[wrong:right].count('<figure class="guess"') == min(mistakes, 24)
-    assert page[right:].count('<figure class="guess"') == 12
+    assert page[page.index("Where it is right") :].count('<figure class="guess"') == 12
 
 
 def test_pictures_are_the_images_themselves() -> None:
@@ -61,32 +62,17 @@ def test_pictures_are_the_images_themselves() -> None:
 
 def test_curves_are_reproducible_and_mark_the_best_epoch() -> None:
     history = [EpochRow(i, 1 / i, 0.5, v, 0.6, 0.001) for i, v in enumerate([0.9, 0.4, 0.6], start=1)]
-    svg = curves_svg(history)
-    assert svg == curves_svg(history)
+    svg = curves(history).svg()
+    assert svg == curves(history).svg()
     assert "best: 2" in svg
     assert "currentColor" in svg
-    assert curves_svg(history[:1])  # a single epoch has curves too
+    assert curves(history[:1]).svg()  # a single epoch has curves too
 
 
 def test_a_notebook_shows_the_report(trained: Path) -> None:
     shown = conviction.load_run(trained)._repr_html_()
     assert shown.startswith("<iframe srcdoc=")
     assert "unseen test images" in shown
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Any]:
-    path = shutil.which("chromium") or shutil.which("google-chrome")
-    if path is None:
-        if os.environ.get("CI"):
-            pytest.fail("CI needs Chromium for the browser tests: apt-get install chromium")
-        pytest.skip("no Chromium on this machine (Debian: apt-get install chromium)")
-    from playwright.sync_api import sync_playwright
-
-    with sync_playwright() as playwright:
-        chromium = playwright.chromium.launch(executable_path=path, args=["--no-sandbox"])
-        yield chromium
-        chromium.close()
 
 
 @contextmanager
@@ -158,3 +144,90 @@ def contrast(one: str, other: str) -> float:
 
     light, dark = sorted((luminance(one), luminance(other)), reverse=True)
     return (light + 0.05) / (dark + 0.05)
+
+
+def test_hovering_says_what_stands_at_the_pointer() -> None:
+    history = [EpochRow(i, 1 / i, 0.5, v, 0.6, 0.001) for i, v in enumerate([0.9, 0.4, 0.6], start=1)]
+    svg = curves(history).svg()
+    titles = re.findall(r'<g id="tip-(\w+)-(\d)"><title>([^<]+)</title>', svg)
+    assert [(name, epoch) for name, epoch, _ in titles] == [
+        (n, e) for n in ("loss", "accuracy") for e in "123"
+    ]
+    assert titles[1][2] == "epoch 2: loss 0.5000 in training, 0.4000 in validation"
+
+
+SMALL = ["training.epochs=2", "model.filters=[4]", "model.dense=[8]"]
+
+
+@pytest.fixture(scope="module")
+def pages(trained: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """Every page that the product writes."""
+    place = tmp_path_factory.mktemp("pages")
+    keys = ["recipe=lab", "model.filters=[4]", "training.epochs=2", "evaluation.calibrate=true"]
+    assert run_cli("fit", "digits", *keys, "--out", "run", cwd=place, home=place / "home").code == 0
+    images = conviction.load_source("digits")
+    for i in range(60):
+        folder = place / "scans" / images.class_names[images.labels[i]]
+        folder.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(images.pixels[i, :, :, 0]).save(folder / f"{i}.png")
+    scan = next((place / "scans").rglob("*.png"))
+    for arguments in (
+        ["evaluate", "run", "scans", "--html", "new.html"],
+        ["compare", trained, "run", "--html", "compared.html"],
+        ["explain", "run", scan, "--html", "explained.html"],
+        ["inspect", "digits", "--html", "inspected.html"],
+        ["explore", "digits", *SMALL, "--question", "kernel", "--seeds", "2", "--out", "explored"],
+        ["tune", "digits", *SMALL, "--trials", "3", "--confirm", "1", "--no-test", "--out", "tuned"],
+    ):
+        result = run_cli(*arguments, cwd=place, home=place / "home")
+        assert result.code == 0, result.err
+    made = {name: place / name / "report.html" for name in ("run", "explored", "tuned")}
+    return {**made, **{p.stem: p for p in place.glob("*.html")}}
+
+
+@pytest.mark.full
+@pytest.mark.browser
+@pytest.mark.parametrize("name", ["run", "new", "compared", "explained", "inspected", "explored", "tuned"])
+def test_every_page_passes_an_accessibility_check(browser: Any, pages: dict[str, Path], name: str) -> None:
+    from axe_playwright_python.sync_playwright import Axe
+
+    for width, scheme in ((1200, "light"), (390, "dark")):
+        with opened(browser, pages[name], width, scheme) as page:
+            found = Axe().run(page).response["violations"]
+            grave = [v for v in found if v["impact"] in ("serious", "critical")]
+            assert not grave, [(v["id"], [n["html"][:200] for n in v["nodes"][:3]]) for v in grave]
+
+
+@pytest.mark.full
+@pytest.mark.browser
+def test_a_cell_of_the_matrix_opens_its_pictures(browser: Any, pages: dict[str, Path]) -> None:
+    run = conviction.load_run(pages["run"].parent)
+    matrix = np.array(run.evaluation.test["confusion"])
+    truth, said = np.unravel_index((matrix - np.diag(np.diag(matrix))).argmax(), matrix.shape)
+    with opened(browser, pages["run"], 390, "light") as page:
+        cell = page.locator(f"#cell-{truth}-{said}")
+        assert not cell.is_visible()
+        link = page.locator(f'a[href="#cell-{truth}-{said}"]')
+        assert link.inner_text() == str(matrix[truth, said])
+        link.focus()
+        page.keyboard.press("Enter")
+        assert cell.is_visible()
+        assert f"{truth} called {said}: {matrix[truth, said]} image" in cell.inner_text()
+        assert cell.locator("img").evaluate("i => i.naturalWidth") > 0
+        page.get_by_label("percent of the row").check()
+        share = 100 * matrix[truth, said] / matrix[truth].sum()
+        assert link.inner_text() == f"{share:.1f}"
+        cell.get_by_text("Close").click()
+        assert not cell.is_visible()
+
+
+@pytest.mark.full
+@pytest.mark.browser
+def test_in_print_everything_is_readable_and_nothing_scrolls(browser: Any, pages: dict[str, Path]) -> None:
+    with opened(browser, pages["run"], 1200, "dark") as page:
+        page.emulate_media(media="print", color_scheme="light")
+        ink, paper = page.evaluate(
+            "[getComputedStyle(document.body).color, getComputedStyle(document.body).backgroundColor]"
+        )
+        assert contrast(ink, paper) >= 7
+        assert page.evaluate("getComputedStyle(document.querySelector('.scroll')).overflowX") == "visible"

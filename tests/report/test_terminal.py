@@ -61,3 +61,10 @@ def test_data_is_not_markup() -> None:
     Terminal(file).step(Step("Load", ("[bold]x[/]",), Table(("a",), (("[red]y[/]",),))))
     assert "[bold]x[/]" in file.getvalue()
     assert "[red]y[/]" in file.getvalue()
+
+
+def test_a_file_gets_a_line_for_each_row_however_long() -> None:
+    file = io.StringIO()
+    Terminal(file).step(Step("Load", (), Table(("file", "class"), (("x" * 200, "cat"), ("y", "dog")))))
+    rows = file.getvalue().splitlines()[-2:]
+    assert [row.split() for row in rows] == [["x" * 200, "cat"], ["y", "dog"]]

@@ -137,7 +137,10 @@ def test_two_processes_cannot_train_one_run(tmp_path: Path) -> None:
     other.start()
     try:
         assert taken.wait(60)
-        with pytest.raises(RunError, match="another process is training this run"), folder.claimed(tmp_path):
+        with (
+            pytest.raises(RunError, match="another process is at work in this folder"),
+            folder.claimed(tmp_path),
+        ):
             pass
         other.kill()  # a kill gives it up as well
         other.join(60)

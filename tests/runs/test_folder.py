@@ -114,3 +114,20 @@ def test_rows_read_back_to_the_same_bits(tmp_path: Path) -> None:
     folder.write_rows(tmp_path / "history.csv", rows, list(EpochRow.__dataclass_fields__))
     (tmp_path / "config.yaml").write_text(load_recipe().to_yaml())
     assert Run(tmp_path).history == rows
+
+
+def test_what_could_not_be_written_is_told_by_its_cause(tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    with pytest.raises(StorageError, match=f"{run} is not there, or no longer") as gone:
+        folder.write_text(run / "checkpoints" / "a.json", "{}")
+    (tmp_path / "file").touch()
+    with pytest.raises(OutputError, match=f"{tmp_path / 'file'} is a file, no folder") as blocked:
+        folder.write_text(tmp_path / "file" / "a.json", "{}")
+    with pytest.raises(OutputError, match=f"{tmp_path / 'file'} is a file, no folder"):
+        folder.create(None, tmp_path / "file" / "runs", "digits")
+    with pytest.raises(StorageError, match="free some space") as full, folder.storing(tmp_path):
+        raise OSError(errno.ENOSPC, "No space left on device")
+    with pytest.raises(StorageError, match="try again") as broken, folder.storing(tmp_path):
+        raise OSError(errno.EIO, "Input/output error")
+    assert not any("space and" in str(found.value) for found in (gone, blocked, broken))
+    assert [found.value.exit_code for found in (gone, blocked, full, broken)] == [1, 2, 1, 1]

@@ -9,6 +9,8 @@ from typing import Any
 import pytest
 
 import conviction
+from conviction.runs.logs import Logs
+from conviction.training import EpochRow
 from tests.conftest import Cli
 
 KEYS = ["recipe=lab", "model.filters=[4]", "training.epochs=2"]
@@ -109,3 +111,70 @@ def test_without_the_extra_it_says_what_to_install(
     given: dict[str, Any] = {"tensorboard": True} if name == "tensorboard" else {"mlflow": option[1]}
     with pytest.raises(conviction.ConvictionError, match=rf"pip install 'conviction\[{name}\]'"):
         conviction.fit("digits", KEYS, out=tmp_path / "run", **given)
+
+
+class Failing:
+    """A log whose server goes away after the first epoch."""
+
+    name = "MLflow"
+
+    def __init__(self) -> None:
+        self.asked: list[str] = []
+
+    def begin(self, recipe: Any) -> None:
+        self.asked.append("begin")
+
+    def epoch_done(self, row: EpochRow) -> None:
+        self.asked.append(f"epoch {row.epoch}")
+        if row.epoch == 2:
+            raise ConnectionError("the server\nhas gone")
+
+    def end(self, run: Path, outcome: str, scores: Any) -> None:
+        self.asked.append(outcome)
+
+
+class Good(Failing):
+    name = "TensorBoard"
+
+    def epoch_done(self, row: EpochRow) -> None:
+        self.asked.append(f"epoch {row.epoch}")
+
+
+def test_a_log_that_fails_is_given_up_and_the_others_go_on(tmp_path: Path) -> None:
+    said: list[str] = []
+    failing, good = Failing(), Good()
+    logs = Logs([failing, good], said.append)
+    logs.begin(conviction.config.load_recipe())
+    for epoch in (1, 2, 3):
+        logs.epoch_done(EpochRow(epoch, 1.0, 0.5, 1.0, 0.5, 0.001))
+    logs.end(tmp_path, "FINISHED", {})
+    assert failing.asked == ["begin", "epoch 1", "epoch 2"]
+    assert good.asked == ["begin", "epoch 1", "epoch 2", "epoch 3", "FINISHED"]
+    assert said == ["MLflow has failed, and the run goes on without it (the server has gone)."]
+
+
+@pytest.mark.full
+def test_a_run_ends_well_although_its_tracking_database_is_lost(tmp_path: Path, cli: Cli) -> None:
+    """Between the first epochs and the next, somebody removes it."""
+    database = f"sqlite:///{tmp_path}/mlflow.db"
+    assert cli("fit", "digits", *KEYS, "--mlflow", database, "--out", "run").code == 0
+    (tmp_path / "mlflow.db").write_bytes(b"this is no database" * 100)
+    result = cli("resume", "run", "training.epochs=3")
+    assert result.code == 0, result.err
+    said = " ".join(result.out.split())
+    assert said.count("MLflow has failed, and the run goes on without it") == 1
+    assert "Traceback" not in result.err
+    assert len(conviction.load_run(tmp_path / "run").history) == 3
+
+
+# SQLAlchemy 2.1 deprecates what MLflow 3.17 uses.
+@pytest.mark.full
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+def test_a_run_that_diverges_is_not_left_running_in_mlflow(tmp_path: Path, cli: Cli) -> None:
+    from mlflow.tracking import MlflowClient
+
+    database = f"sqlite:///{tmp_path}/mlflow.db"
+    keys = ["recipe=lab", "training.optimizer=sgd", "training.learning_rate=100", "model.activation=silu"]
+    assert cli("fit", "digits", *keys, "--mlflow", database, "--out", "run").code == 1
+    number = json.loads((tmp_path / "run" / "logs.json").read_text())["mlflow"]["run_id"]
+    assert MlflowClient(database).get_run(number).info.status == "FAILED"

@@ -159,6 +159,16 @@ def test_any_values_give_images_of_the_same_kind(shape, keys, seed: int, epoch: 
     assert np.array_equal(pixels, before)
 
 
+@pytest.mark.parametrize("mixup", [0.0, 0.4])
+def test_some_rows_are_varied_as_they_are_among_all(mixup: float) -> None:
+    spec = EVERY.model_copy(update={"mixup": mixup})
+    whole, targets = one(spec)
+    for rows in (slice(0, 4), slice(4, 8), slice(5, 12)):
+        x, y = augment(PIXELS, TARGETS, spec, seed=3, epoch=1, step=4, rows=rows)
+        assert np.array_equal(x[rows], whole[rows])
+        assert np.array_equal(y, targets)
+
+
 def test_only_shuffled_batches_are_varied() -> None:
     index = np.arange(12)
     kept = make_batches(PIXELS, TARGETS, index, 5, augmentation=EVERY)

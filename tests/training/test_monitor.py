@@ -104,9 +104,38 @@ def test_the_words_carry_the_numbers_and_a_remedy() -> None:
     assert read_curves(broken, classes=10, validation_images=5_000).remedy == (
         "training.learning_rate=0.0001",
     )
+    ended = curve(pairs, [0.01, 0.02, 0.015, 0.01, 0.005, 0.001, 0.0])
+    broken = [replace(row, loss=math.nan) if row.epoch == 7 else row for row in ended]
+    assert read_curves(broken, classes=10, validation_images=5_000).remedy == (
+        "training.learning_rate=0.002",
+    ), "a schedule has brought the rate to nothing, and a tenth of that would train nothing"
     falling = [(2.0 - 0.2 * i, 2.0 - 0.2 * i) for i in range(6)]
     more = read_curves(curve(falling), classes=10, validation_images=5_000)
     assert (more.kind, more.remedy, more.resumes) == ("still improving", ("training.epochs=12",), True)
+
+
+def test_one_epoch_says_no_more_than_whether_it_learns() -> None:
+    learned = read_curves(curve([(1.9, 1.2)]), classes=10, validation_images=1_000)
+    assert (learned.kind, learned.resumes) == ("still improving", True)
+    assert "is 1.2000, where guessing has 2.3026" in learned.sentence
+    nothing = read_curves(curve([(2.31, 2.30)]), classes=10, validation_images=1_000)
+    assert nothing.kind == "underfitting"
+    assert "nothing has been learned yet" in nothing.sentence
+
+
+def test_a_loss_still_at_that_of_guessing_is_never_fitting_well() -> None:
+    pairs = [(2.3026 - 0.0013 * (i + 1), 2.3026 - 0.0013 * (i + 1)) for i in range(3)]
+    for n in (1, 2, 3):
+        verdict = read_curves(curve(pairs[:n]), classes=10, validation_images=143)
+        assert (verdict.kind, verdict.resumes) == ("underfitting", True)
+        assert "where guessing has 2.3026: nothing has been learned yet" in verdict.sentence
+
+
+@pytest.mark.parametrize(("wobble", "remedy"), [(0.0, "training.learning_rate=auto"), (0.02, "recipe=best")])
+def test_a_loss_that_crawls_asks_for_longer_steps(wobble: float, remedy: str) -> None:
+    pairs = [(2.2 - 0.003 * i + wobble * (i % 2), 2.2 - 0.003 * i) for i in range(12)]
+    verdict = read_curves(curve(pairs), classes=10, validation_images=1_000)
+    assert (verdict.kind, verdict.remedy) == ("underfitting", (remedy,))
 
 
 def test_training_loss_above_validation_loss_is_not_underfitting_by_itself() -> None:

@@ -151,7 +151,7 @@ def test_a_set_beyond_the_budget_stays_mapped(monkeypatch: pytest.MonkeyPatch) -
 
 def test_steps_per_call_follow_the_work_of_a_step() -> None:
     spec = TrainingSpec(batch_size=64)
-    assert steps_per_call(spec, 1000) == 16
+    assert steps_per_call(spec, 1000) == 64
     assert steps_per_call(spec, 10**9) == 1
     counts = [steps_per_call(spec, 10**k) for k in range(3, 10)]
     assert counts == sorted(counts, reverse=True)

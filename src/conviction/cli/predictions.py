@@ -1,40 +1,55 @@
-"""Predictions as a table, JSON or CSV."""
+"""Predictions as a table, JSON or CSV, or written to a file as they come."""
 
 from __future__ import annotations
 
 import csv
 import json
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict
+from pathlib import Path
+from typing import IO, Any, TypeVar
 
 from conviction.data.image_set import Unreadable
 from conviction.deploy import Prediction
+from conviction.deploy.parquet import prediction_schema, prediction_table, pyarrow_for
 from conviction.errors import RequestError
 from conviction.report.steps import Table, printable
 from conviction.report.terminal import print_table
+from conviction.runs import folder
 
 ABSTAINED = "(unsure)"
+# Rows of a Parquet file that are written together.
+ROW_GROUP = 10_000
+Found = Prediction | Unreadable
+T = TypeVar("T")
+
+
+def watched(found: Iterable[T], total: int) -> Iterator[T]:
+    """The same, with a bar on a terminal while it lasts."""
+    from rich.console import Console
+    from rich.progress import track
+
+    console = Console(stderr=True)
+    if not console.is_terminal:
+        yield from found
+    else:
+        yield from track(found, "classifying", total=total, console=console, transient=True)
 
 
 def print_predictions(
-    class_names: Sequence[str],
-    predictions: Sequence[Prediction],
-    unreadable: Sequence[Unreadable],
-    *,
-    as_json: bool,
-    as_csv: bool,
+    class_names: Sequence[str], found: Iterable[Found], *, as_json: bool, as_csv: bool
 ) -> None:
     """Prints predictions on stdout and, for people, unreadable files on stderr.
 
     Raises:
         RequestError: Not one of the files could be read.
     """
-    if not predictions:
-        first = unreadable[0]
-        raise RequestError(
-            f"none of the {len(unreadable)} files could be read; {first.name}: {first.reason}."
-        )
+    everything = list(found)
+    predictions = [f for f in everything if isinstance(f, Prediction)]
+    unreadable = [f for f in everything if isinstance(f, Unreadable)]
+    check_any_read(len(predictions), unreadable)
     if as_json:
         value = {
             "predictions": [asdict(p) for p in predictions],
@@ -42,18 +57,99 @@ def print_predictions(
         }
         print(json.dumps(value, allow_nan=False))
     elif as_csv:
-        _print_csv(class_names, predictions)
+        write = _csv_rows(sys.stdout, class_names)
+        for p in predictions:
+            write(p)
     else:
         _print_table(predictions)
+    tell_unreadable(unreadable)
+
+
+def write_predictions(path: Path, class_names: Sequence[str], found: Iterable[Found]) -> list[Unreadable]:
+    """Writes predictions as they come to a ``.csv``, ``.jsonl`` or ``.parquet`` file, which is whole or absent.
+
+    Returns:
+        The files that could not be read.
+
+    Raises:
+        RequestError: The name ends otherwise, a package is missing, or not one of the files could be read.
+        StorageError: No space is left.
+    """
+    writers = {".csv": _csv_file, ".jsonl": _json_lines, ".parquet": _parquet}
+    writer = writers.get(path.suffix.lower())
+    if writer is None:
+        raise RequestError(f"--out {path}: expected a name that ends in {', '.join(writers)}.")
+    folder.check_file(path)
+    count, unreadable = 0, []
+    with folder.replacing(path) as beside, writer(beside, class_names) as write:
+        for f in found:
+            if isinstance(f, Unreadable):
+                unreadable.append(f)
+            else:
+                write(f)
+                count += 1
+        check_any_read(count, unreadable)
+    return unreadable
+
+
+def check_any_read(read: int, unreadable: Sequence[Unreadable]) -> None:
+    """Refuses a request of which nothing is left.
+
+    Raises:
+        RequestError: Not one file could be read.
+    """
+    if not read and unreadable:
+        first = unreadable[0]
+        raise RequestError(
+            f"none of the {len(unreadable)} files could be read; {first.name}: {first.reason}."
+        )
+
+
+def tell_unreadable(unreadable: Sequence[Unreadable]) -> None:
+    """On stderr, a line each."""
     for u in unreadable:
         print(f"left out {printable(u.name)}: {u.reason}", file=sys.stderr)
 
 
-def _print_csv(class_names: Sequence[str], predictions: Sequence[Prediction]) -> None:
-    writer = csv.writer(sys.stdout, lineterminator="\n")
+Write = Callable[[Prediction], Any]
+
+
+@contextmanager
+def _csv_file(path: Path, class_names: Sequence[str]) -> Iterator[Write]:
+    with path.open("w", encoding="utf-8", newline="") as file:
+        yield _csv_rows(file, class_names)
+
+
+def _csv_rows(file: IO[str], class_names: Sequence[str]) -> Write:
+    writer = csv.writer(file, lineterminator="\n")
     writer.writerow(["file", "label", "probability", *class_names])
-    for p in predictions:
-        writer.writerow([p.file, p.label or "", p.probability, *p.probabilities.values()])
+    return lambda p: writer.writerow([p.file, p.label or "", p.probability, *p.probabilities.values()])
+
+
+@contextmanager
+def _json_lines(path: Path, class_names: Sequence[str]) -> Iterator[Write]:
+    with path.open("w", encoding="utf-8") as file:
+        yield lambda p: file.write(json.dumps(asdict(p), allow_nan=False) + "\n")
+
+
+@contextmanager
+def _parquet(path: Path, class_names: Sequence[str]) -> Iterator[Write]:
+    _, pq = pyarrow_for(f"--out {path}")
+    waiting: list[Prediction] = []
+
+    def flush() -> None:
+        if waiting:
+            writer.write_table(prediction_table(waiting, class_names))
+            waiting.clear()
+
+    def write(prediction: Prediction) -> None:
+        waiting.append(prediction)
+        if len(waiting) == ROW_GROUP:
+            flush()
+
+    with pq.ParquetWriter(path, prediction_schema(class_names)) as writer:
+        yield write
+        flush()
 
 
 def _print_table(predictions: Sequence[Prediction]) -> None:

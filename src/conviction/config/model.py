@@ -24,6 +24,9 @@ def _tuple(value: Any) -> Any:
     return tuple(value) if isinstance(value, list) else value
 
 
+# The deepest networks of this kind have about 150, and what draws or checks a network goes over all of them.
+MOST_LAYERS = 200
+
 Size = Annotated[int, Field(ge=1, le=1024)]
 Pair = Annotated[tuple[Size, Size], BeforeValidator(_pair)]
 Units = Annotated[int, Field(ge=1, le=65536)]
@@ -122,7 +125,7 @@ Layer = Annotated[
 LayerList = Annotated[
     tuple[Layer, ...],
     BeforeValidator(lambda value: tuple(value) if isinstance(value, list) else value),
-    Field(min_length=1),
+    Field(min_length=1, max_length=MOST_LAYERS),
 ]
 
 LAYER_TYPES: dict[str, type[Strict]] = {
@@ -139,7 +142,7 @@ LAYER_TYPES: dict[str, type[Strict]] = {
 
 
 class ModelSpec(Strict):
-    """The hidden layers, in order.
+    """The hidden layers, in order, at most 200.
 
     What comes before (the input and the division by 255) and after (one output unit per class, or a
     single one for two classes) follows from the data and is added when the network is built.
@@ -174,6 +177,11 @@ MOMENTUM = 0.9
 
 
 def expand(short: Shorthand) -> ModelSpec:
+    """The network that the shorthand describes."""
+    return ModelSpec(layers=layers_of(short))
+
+
+def layers_of(short: Shorthand) -> tuple[Layer, ...]:
     """Writes the shorthand out as layers.
 
     Each number in ``filters`` is a block: ``convs`` times Conv2D, with batch normalisation between the convolution and
@@ -195,7 +203,7 @@ def expand(short: Shorthand) -> ModelSpec:
     layers += [Flatten() if short.head == "flatten" else GlobalAveragePooling2D()]
     for units in short.dense:
         layers += [Dense(units=units, activation=short.activation), *dropout]
-    return ModelSpec(layers=tuple(layers))
+    return tuple(layers)
 
 
 def _convolution(short: Shorthand, filters: int, pool: list[Layer]) -> list[Layer]:

@@ -16,8 +16,10 @@ from conviction.config.model import (
     Shorthand,
     Strict,
     expand,
+    layers_of,
 )
 from conviction.config.recipes import DEFAULT_RECIPE, RECIPES, Facts
+from conviction.config.text import read_yaml, shown
 from conviction.config.training import AugmentationSpec, TrainingSpec
 from conviction.errors import RequestError, did_you_mean
 
@@ -81,9 +83,16 @@ class DataSpec(Strict):
 
 
 class EvaluationSpec(Strict):
-    """``test: false`` leaves the test set sealed."""
+    """``test: false`` leaves the test set sealed.
+
+    ``calibrate`` divides the weights of the output layer by the temperature at which the validation images have the
+    lowest log loss, so that the saved model is as sure as it should be; its answers stay the same. ``metadata`` is the
+    path of a CSV with a column file, by whose other columns accuracy is told apart.
+    """
 
     test: bool = True
+    calibrate: bool = False
+    metadata: str | None = None
 
 
 class Recipe(Strict):
@@ -135,24 +144,35 @@ def load_recipe(
         RequestError: An unknown key (the nearest known one is named), a wrong type, a value out of
             range, both ``model.layers`` and a shorthand key, or a file that cannot be read.
     """
+    given = given_keys(overrides, config)
+    for key in given:
+        if key not in keys():
+            raise RequestError(f"Unknown key '{key}'.{did_you_mean(key, keys())}")
+    name = given.pop("recipe", DEFAULT_RECIPE)
+    if not isinstance(name, str) or name not in RECIPES:
+        expected = ", ".join(RECIPES)
+        raise RequestError(f"recipe: expected one of {expected}; got {shown(name)}.")
+    base = RECIPES[name](facts or Facts())
+    if "model.layers" in given:  # says the whole network
+        base = {k: v for k, v in base.items() if not k.startswith("model.")}
+    return _validate(name, {**base, **given})
+
+
+def given_keys(
+    overrides: Sequence[str] | Mapping[str, Any] = (), config: Path | str | None = None
+) -> dict[str, Any]:
+    """What a user said, ``config`` < ``overrides``, before defaults and recipe.
+
+    Raises:
+        RequestError: A file that cannot be read, or something that is no KEY=VALUE.
+    """
     given = dict(_read_file(Path(config))) if config is not None else {}
     # A key on the command line replaces the file's; layers and shorthand are two ways to say one
     # thing, so the later one wins as a whole over the earlier one.
     named = dict(parse_overrides(overrides) if not isinstance(overrides, Mapping) else overrides)
     if ("model.layers" in given and any(k.startswith("model.") for k in named)) or "model.layers" in named:
         given = {k: v for k, v in given.items() if not k.startswith("model.")}
-    given.update(named)
-    for key in given:
-        if key not in keys():
-            raise RequestError(f"Unknown key '{key}'.{did_you_mean(key, keys())}")
-    name = given.pop("recipe", DEFAULT_RECIPE)
-    if name not in RECIPES:
-        expected = ", ".join(RECIPES)
-        raise RequestError(f"recipe: expected one of {expected}; got {name!r}.")
-    base = RECIPES[name](facts or Facts())
-    if "model.layers" in given:  # says the whole network
-        base = {k: v for k, v in base.items() if not k.startswith("model.")}
-    return _validate(name, {**base, **given})
+    return {**given, **named}
 
 
 def _validate(name: str, flat: dict[str, Any]) -> Recipe:
@@ -170,7 +190,7 @@ def _validate(name: str, flat: dict[str, Any]) -> Recipe:
         _check_layer_types(layers)
         model = _check("model", ModelSpec, {"layers": layers})
     else:
-        model = expand(_check("model", Shorthand, short))
+        model = _check("model", ModelSpec, {"layers": layers_of(_check("model", Shorthand, short))})
     return Recipe(
         recipe=name,
         data=_check("data", DataSpec, sections["data"]),
@@ -189,6 +209,9 @@ def _check(section: str, spec: type[Spec], values: dict[str, Any]) -> Spec:
         if not first["loc"]:  # a rule over several keys, whose message names them
             raise RequestError(f"{first['msg'].removeprefix('Value error, ')}.") from None
         where = ".".join([section, *(str(p) for p in first["loc"] if p not in LAYER_TYPES)])
+        if first["type"] == "too_long":
+            most, got = first["ctx"]["max_length"], first["ctx"]["actual_length"]
+            raise RequestError(f"{where}: expected at most {most} entries; got {got:,}.") from None
         if first["type"] == "extra_forbidden":
             owner = LAYER_TYPES.get(str(first["loc"][-2])) if len(first["loc"]) > 1 else None
             known = list((owner or spec).model_fields)
@@ -201,20 +224,29 @@ def _check(section: str, spec: type[Spec], values: dict[str, Any]) -> Spec:
             .replace("a valid ", "a ")
             .replace("a integer", "an integer")
         )
-        raise RequestError(f"{where}: {text}; got {first['input']!r}.") from None
+        raise RequestError(f"{where}: {text}; got {shown(first['input'])}.") from None
 
 
 def _check_layer_types(layers: Any) -> None:
     """Names the layer that has no known type; pydantic's own message for unions is a paragraph."""
     if not isinstance(layers, list | tuple):
-        raise RequestError(f"model.layers: expected a list of layers; got {layers!r}.")
+        raise RequestError(f"model.layers: expected a list of layers; got {shown(layers)}.")
     for i, layer in enumerate(layers):
         kind = layer.get("type") if isinstance(layer, Mapping) else getattr(layer, "type", layer)
-        if kind not in LAYER_TYPES:
+        if not isinstance(kind, str) or kind not in LAYER_TYPES:
             raise RequestError(
                 f"model.layers.{i}: expected a mapping with a type out of {', '.join(LAYER_TYPES)}; "
-                f"got {kind!r}.{did_you_mean(str(kind), LAYER_TYPES)}"
+                f"got {shown(kind)}.{did_you_mean(kind, LAYER_TYPES) if isinstance(kind, str) else ''}"
             )
+
+
+def by_key(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """A nested specification as ``section.key`` and value, in order."""
+    for key, value in values.items():
+        if isinstance(value, Mapping):
+            yield from by_key(value, f"{prefix}{key}.")
+        else:
+            yield f"{prefix}{key}", value
 
 
 def parse_overrides(pairs: Sequence[str]) -> Iterator[tuple[str, Any]]:
@@ -238,7 +270,7 @@ def parse_overrides(pairs: Sequence[str]) -> Iterator[tuple[str, Any]]:
 
 def _value(key: str, text: str) -> Any:
     try:
-        return float(text) if _is_exponent(text) else yaml.safe_load(text)
+        return float(text) if _is_exponent(text) else read_yaml(text)
     except yaml.YAMLError:
         raise RequestError(f"{key}: cannot read the value '{text}' (YAML is expected).") from None
 
@@ -254,14 +286,14 @@ def _is_exponent(text: str) -> bool:
 
 def _read_file(path: Path) -> Iterator[tuple[str, Any]]:
     try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+        content = read_yaml(path.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError) as failure:
         reason = getattr(failure, "strerror", None) or "it is not a text file"
         raise RequestError(f"--config {path}: cannot read it ({reason}).") from None
     except yaml.YAMLError as failure:
         raise RequestError(f"--config {path}: not valid YAML ({_one_line(failure)}).") from None
     if not isinstance(content, dict):
-        raise RequestError(f"--config {path}: expected sections such as 'training:'; got {content!r}.")
+        raise RequestError(f"--config {path}: expected sections such as 'training:'; got {shown(content)}.")
     for section, values in content.items():
         if section == "recipe" or not isinstance(values, dict):
             yield str(section), values

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
 
+from conviction.backend import free_bytes
 from conviction.config import DataSpec
 from conviction.data.decode import DecodingRule, decode_array
 from conviction.data.image_set import ImageSet, array_hashes
@@ -19,18 +19,15 @@ from conviction.errors import SourceError, StorageError
 
 
 def require_memory(size: int, where: str) -> None:
-    """Refuses what is declared larger than the memory of this machine, before any of it is read.
+    """Refuses what is declared larger than the memory that is free, before any of it is read.
 
     Raises:
         StorageError: It cannot fit.
     """
-    try:
-        available = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
-    except (AttributeError, ValueError, OSError):  # Windows, and systems that do not say
-        return
-    if size > available:
+    available = free_bytes()
+    if available is not None and size > available:
         raise StorageError(
-            f"{where}: its arrays take {size // 10**9:,} GB, more than this machine has memory."
+            f"{where}: its arrays take {size // 10**6:,} MB of memory, and {available // 10**6:,} MB are free."
         )
 
 

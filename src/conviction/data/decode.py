@@ -160,6 +160,16 @@ def probe(content: bytes) -> Probe:
         return _probe(content)
 
 
+def declared_size(content: bytes) -> tuple[int, int]:
+    """(width, height) as stored; unlike for ``probe``, no pixel is decoded in search of EXIF that may come after them.
+
+    Raises:
+        UnreadableImageError: As for ``probe``.
+    """
+    with _no_warnings():
+        return _open(content).size
+
+
 def _probe_of(header: tuple[int, int, bool]) -> Probe:
     height, width, gray = header
     return Probe(width, height, not gray, "L" if gray else "RGB", "JPEG")

@@ -47,7 +47,7 @@ def load_folder(tree: Tree, spec: DataSpec) -> ImageSet:
         SourceError: No pictures, an unknown layout, a class without a readable picture.
         StorageError: The pixels are too many for memory, and the cache cannot be written.
     """
-    entries, skipped = _entries(tree)
+    entries, passed_over = _entries(tree)
     if not entries:
         raise SourceError(
             f"{tree.location}: expected one subfolder of pictures per class, or a {LABELS_FILE}; found no "
@@ -80,30 +80,41 @@ def load_folder(tree: Tree, spec: DataSpec) -> ImageSet:
         class_names=class_names,
         rule=rule,
         stored=_stored(headers),
-        conversions=[*_conversions(spec, headers, rule, skipped), *([said] if said else [])],
+        conversions=[*passed_over, *_conversions(spec, headers, rule), *([said] if said else [])],
         unreadable=unreadable,
     )
 
 
-def _entries(tree: Tree) -> tuple[list[_Entry], int]:
-    """The labelled pictures, and how many other files were passed over."""
+def _entries(tree: Tree) -> tuple[list[_Entry], list[str]]:
+    """The labelled pictures, and what was passed over, in sentences."""
     # Plain text and not PurePosixPath, which costs 10 microseconds a name, of which there can be a million.
     visible = {p: p.split("/") for p in tree.sizes}
     visible = {p: parts for p, parts in visible.items() if not _hidden(parts)}
     depth = _common_depth(list(visible.values()))
     base = PurePosixPath(*next(iter(visible.values()), [])[:depth])
     if (base / LABELS_FILE).as_posix() in visible:
-        return _from_csv(tree, base), 0
+        return _from_csv(tree, base), []
     pictures = {p: parts[depth:] for p, parts in visible.items() if p.lower().endswith(SUFFIXES)}
     skipped = len(visible) - len(pictures)
     tops = {parts[0].lower() for parts in pictures.values() if len(parts) > 1}
-    if tops and tops <= set(_PART_NAMES):
-        return [
-            _Entry(p, parts[1], _PART_NAMES[parts[0].lower()])
-            for p, parts in pictures.items()
-            if len(parts) > 2
-        ], skipped
-    return [_Entry(p, parts[0], "") for p, parts in pictures.items() if len(parts) > 1], skipped
+    in_parts = bool(tops) and tops <= set(_PART_NAMES)
+    entries = [
+        _Entry(p, parts[in_parts], _PART_NAMES[parts[0].lower()] if in_parts else "")
+        for p, parts in pictures.items()
+        if len(parts) > 1 + in_parts
+    ]
+    above = {base / parts[0] if in_parts else base for parts in pictures.values()}
+    said = [f"{skipped} other files, not pictures by their name, were passed over."] if skipped else []
+    return entries, said + _bare_folders(tree, above, {e.label for e in entries})
+
+
+def _bare_folders(tree: Tree, above: set[PurePosixPath], classes: set[str]) -> list[str]:
+    """Folders on disk beside those of the classes that hold no picture: somebody may have meant them as classes."""
+    if not tree.location.is_dir():
+        return []
+    beside = [p for place in above for p in (tree.location / place).iterdir() if p.is_dir()]
+    bare = sorted({p.name for p in beside if p.name not in classes and not _hidden([p.name])})
+    return [f"The folder '{name}' holds no picture, so that it is no class." for name in bare]
 
 
 def _hidden(parts: list[str]) -> bool:
@@ -202,10 +213,8 @@ def _stored(probes: list[Probe]) -> str:
     )
 
 
-def _conversions(spec: DataSpec, probes: list[Probe], rule: DecodingRule, skipped: int) -> list[str]:
-    said = []
-    if skipped:
-        said.append(f"{skipped} other files, not pictures by their name, were passed over.")
+def _conversions(spec: DataSpec, probes: list[Probe], rule: DecodingRule) -> list[str]:
+    said: list[str] = []
     sizes = {(p.height, p.width) for p in probes}
     said += size_sentence(sizes, rule, asked=spec.image_size is not None)
     colors = sum(p.has_color for p in probes)

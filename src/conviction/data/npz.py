@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
+from typing import IO
 from zipfile import ZIP_DEFLATED, ZIP_STORED
 
 import numpy as np
@@ -29,7 +31,8 @@ def read_npz(path: Path) -> Arrays:
             with archive:
                 names = set(archive.files)
                 pairs = _pairs(path, names)
-                _check_members(archive, path)
+                wanted = [CLASS_NAMES, *(name for _, *both in pairs for name in both)]
+                require_memory(_declared(archive, path, names.intersection(wanted)), str(path))
                 class_names = None
                 if CLASS_NAMES in names:
                     class_names = [str(c) for c in np.atleast_1d(_array(archive, CLASS_NAMES))]
@@ -50,12 +53,39 @@ def read_npz(path: Path) -> Arrays:
     return Arrays(path.stem, str(path), parts, class_names)
 
 
-def _check_members(archive: np.lib.npyio.NpzFile, path: Path) -> None:
-    members = archive.zip.infolist() if archive.zip else []
+def declared_bytes(path: Path) -> int:
+    """What all arrays of an npz take in memory by what their headers say; 0 where that cannot be read.
+
+    Nothing of them is unpacked, and ``read_npz`` says what is wrong with a file.
+    """
+    try:
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
+            return _declared(archive, path, set(archive.files))
+    except Exception:  # as below
+        return 0
+
+
+def _declared(archive: np.lib.npyio.NpzFile, path: Path, names: set[str]) -> int:
+    """In bytes: the larger of what the header of each array and what the archive says."""
+    assert archive.zip is not None  # before it is closed
+    members = archive.zip.infolist()
     # ``zipfile`` bounds what it unpacks for these methods alone, and NumPy writes no other.
     if any(i.compress_type not in (ZIP_STORED, ZIP_DEFLATED) for i in members):
         raise SourceError(f"{path}: it is compressed by a method that NumPy does not use.")
-    require_memory(sum(i.file_size for i in members), str(path))
+    total = 0
+    for member in members:
+        if member.filename.removesuffix(".npy") in names:
+            with archive.zip.open(member) as file:
+                total += max(member.file_size, _header_bytes(file))
+    return total
+
+
+def _header_bytes(file: IO[bytes]) -> int:
+    """What the header at the beginning says that the array takes."""
+    first = np.lib.format.read_magic(file) == (1, 0)
+    read = np.lib.format.read_array_header_1_0 if first else np.lib.format.read_array_header_2_0
+    shape, _, dtype = read(file)
+    return int(math.prod(shape) * dtype.itemsize)
 
 
 def _array(archive: np.lib.npyio.NpzFile, name: str) -> np.ndarray:

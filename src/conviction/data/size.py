@@ -12,6 +12,8 @@ from conviction.data.decode import DecodingRule
 SMALLEST = 28
 # Beyond this the lab's dense layer alone has over 1.6 million weights, and a laptop waits.
 LARGEST = 64
+# Where a terminal tells people to change it.
+HOW = "change it with data.image_size=N"
 
 
 def auto_size(sizes: list[tuple[int, int]]) -> tuple[int, int]:
@@ -43,7 +45,7 @@ def size_sentence(sizes: Iterable[tuple[int, int]], rule: DecodingRule, *, asked
     if distinct == [(rule.height, rule.width)]:
         return []
     target = f"{rule.height}x{rule.width}"
-    why = "data.image_size" if asked else "change it with data.image_size=N"
+    why = "data.image_size" if asked else HOW
     if len(distinct) > 1:
         return [f"Images of {len(distinct)} sizes were brought to {target}, height x width ({why})."]
     height, width = distinct[0]

@@ -16,7 +16,11 @@ from conviction.errors import SourceError, SourceNotFoundError, did_you_mean
 
 
 def load_source(
-    source: str | Path, spec: DataSpec | None = None, data_dir: str | Path | None = None
+    source: str | Path,
+    spec: DataSpec | None = None,
+    data_dir: str | Path | None = None,
+    *,
+    least_classes: int = 2,
 ) -> ImageSet:
     """Loads and decodes a source.
 
@@ -25,6 +29,7 @@ def load_source(
             folder, a ``.zip`` or ``.tar`` of one, an ``.npz``, or a folder of IDX files.
         spec: How to decode; the defaults take everything from the data.
         data_dir: Where named sets are looked for first.
+        least_classes: How many there have to be; to learn from, two.
 
     Raises:
         SourceNotFoundError: There is no such source.
@@ -32,10 +37,10 @@ def load_source(
     """
     spec = spec or DataSpec()
     if str(source) in NAMED_SETS:
-        return _checked(load_named(str(source), spec, data_dir))
+        return _checked(load_named(str(source), spec, data_dir), least_classes)
     path = Path(source).expanduser()
     try:
-        return _checked(_load_path(path, spec))
+        return _checked(_load_path(path, spec), least_classes)
     except PermissionError as failure:
         raise SourceError(f"{failure.filename or path}: no permission to read it.") from None
 
@@ -60,8 +65,8 @@ def _load_path(path: Path, spec: DataSpec) -> ImageSet:
         return load_folder(tree, spec)
 
 
-def _checked(images: ImageSet) -> ImageSet:
-    if len(images.class_names) < 2:
+def _checked(images: ImageSet, least_classes: int) -> ImageSet:
+    if len(images.class_names) < least_classes:
         only = images.class_names[0] if images.class_names else "none"
         raise SourceError(
             f"{images.location}: expected images of at least two classes; got one class, '{only}'. A classifier "

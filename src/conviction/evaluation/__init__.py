@@ -1,23 +1,58 @@
-"""What the number means: scores with intervals, the gap, the ledger of openings."""
+"""What the number means: scores with intervals, calibration, where it fails, the gap, the ledger of openings."""
 
-from conviction.evaluation.evaluate import Evaluation, evaluate
-from conviction.evaluation.figures import Figure, ReliabilityBin
+from conviction.evaluation.binary import Binary, choose_threshold, two_classes
+from conviction.evaluation.bootstrap import Figure
+from conviction.evaluation.calibration import ReliabilityBin, at_temperature, fit_temperature
+from conviction.evaluation.evaluate import (
+    Calibration,
+    Evaluation,
+    Part,
+    assess,
+    checked,
+    describe_part,
+    predict_parts,
+)
 from conviction.evaluation.gap import best_epoch
+from conviction.evaluation.intervals import holm, mcnemar, newcombe, newcombe_paired, wilson
 from conviction.evaluation.ledger import count_openings, openings_sentence, record_opening
-from conviction.evaluation.metrics import ClassScore, Score, cross_entropies, score, wilson
+from conviction.evaluation.metrics import ClassScore, Score, cross_entropies, score
+from conviction.evaluation.mistakes import Suspect, suspect_labels
+from conviction.evaluation.paired import Comparison, Pair
+from conviction.evaluation.slices import Slice, Slicing, read_metadata
 
 __all__ = [
+    "Binary",
+    "Calibration",
     "ClassScore",
+    "Comparison",
     "Evaluation",
     "Figure",
+    "Pair",
+    "Part",
     "ReliabilityBin",
     "Score",
+    "Slice",
+    "Slicing",
+    "Suspect",
+    "assess",
+    "at_temperature",
     "best_epoch",
+    "checked",
+    "choose_threshold",
     "count_openings",
     "cross_entropies",
-    "evaluate",
+    "describe_part",
+    "fit_temperature",
+    "holm",
+    "mcnemar",
+    "newcombe",
+    "newcombe_paired",
     "openings_sentence",
+    "predict_parts",
+    "read_metadata",
     "record_opening",
     "score",
+    "suspect_labels",
+    "two_classes",
     "wilson",
 ]

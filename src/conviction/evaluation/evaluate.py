@@ -1,17 +1,23 @@
-"""The last step of ``fit``: score training and validation images, and open the test set once."""
+"""What predictions are worth: everything that the report and ``evaluation.json`` say, from probabilities."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from conviction.data import ImageSet, Split
-from conviction.evaluation.figures import Figure, ReliabilityBin, confidence_sentence, figures, reliability
+from conviction.errors import EvaluationError
+from conviction.evaluation.binary import Binary, two_classes
+from conviction.evaluation.bootstrap import Figure
+from conviction.evaluation.calibration import ReliabilityBin, at_temperature, confidence_sentence, reliability
+from conviction.evaluation.figures import figures
 from conviction.evaluation.gap import describe_gap
 from conviction.evaluation.metrics import Score, score
+from conviction.evaluation.mistakes import Suspect, confused_pairs, suspect_labels
+from conviction.evaluation.slices import Slicing, properties, slices
 from conviction.model.probabilities import predict_probabilities
 from conviction.training import EpochRow, Verdict, read_curves
 
@@ -20,12 +26,77 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
+class Calibration:
+    """Temperature scaling: the temperature, fitted on validation images, and figures before and after.
+
+    ``before`` and ``after`` are of the shown part: ``log_loss``, ``brier`` and ``ece``.
+    """
+
+    temperature: float
+    before: dict[str, Figure]
+    after: dict[str, Figure]
+
+
+@dataclass(frozen=True)
+class Part:
+    """What is known of the part whose pictures are shown: test, or validation while the test set is sealed.
+
+    Attributes:
+        name: "test" or "validation".
+        index: (n,) of the images in their set.
+        probabilities: (n, classes).
+        score: Of it.
+        figures: With intervals, by name.
+        reliability: Accuracy at each level of confidence.
+        confidence: Whether it is as sure as it should be, in a sentence.
+        pairs: The classes that are confused most often, in a sentence; may be empty.
+        suspects: Images whose label may be wrong, the surest first.
+        slices: Accuracy by properties of the pictures.
+        binary: For two classes, if both have images.
+        calibration: If the model was calibrated.
+    """
+
+    name: str
+    index: np.ndarray
+    probabilities: np.ndarray
+    score: Score
+    figures: dict[str, Figure]
+    reliability: list[ReliabilityBin]
+    confidence: str
+    pairs: str
+    suspects: list[Suspect]
+    slices: list[Slicing]
+    binary: Binary | None = None
+    calibration: Calibration | None = None
+
+    def to_json(self, images: ImageSet) -> dict[str, Any]:
+        """Beside the score, for ``evaluation.json``."""
+        names = images.class_names
+        return {
+            "figures": {name: asdict(figure) for name, figure in self.figures.items()},
+            "reliability": [asdict(b) for b in self.reliability],
+            "pairs": self.pairs,
+            "suspects": [
+                {
+                    "file": images.names[self.index[s.row]],
+                    "label": names[s.label],
+                    "likelier": names[s.likelier],
+                    "margin": s.margin,
+                }
+                for s in self.suspects
+            ],
+            "slices": [asdict(s) for s in self.slices],
+            "two_classes": None if self.binary is None else asdict(self.binary),
+            "calibration": None if self.calibration is None else asdict(self.calibration),
+        }
+
+
+@dataclass(frozen=True)
 class Evaluation:
     """Scores by part; ``test`` is None while the test set is sealed.
 
-    ``openings`` is how often the test set has been opened, this time included. ``shown`` are the
-    probabilities (n, classes) of the part that pictures are taken from: test, or validation if sealed;
-    ``shown_figures``, ``reliability`` and ``confidence`` are of the same part.
+    ``openings`` is how often the test set has been opened, this time included. ``shown`` says more of the test set, or
+    of validation if it is sealed.
     """
 
     train: Score
@@ -33,11 +104,8 @@ class Evaluation:
     test: Score | None
     overfitting: dict[str, Any]
     openings: int
-    shown_part: str
-    shown: np.ndarray
-    shown_figures: dict[str, Figure]
-    reliability: list[ReliabilityBin]
-    confidence: str
+    shown: Part
+    content: dict[str, Any] = field(repr=False)
 
     def figures(self) -> dict[str, float]:
         """The essential ones by name, such as ``test_accuracy``."""
@@ -52,64 +120,146 @@ class Evaluation:
 
     def to_json(self) -> dict[str, Any]:
         """The content of ``evaluation.json``."""
-        test = None if self.test is None else {**self.test.to_json(), "openings": self.openings}
-        parts: dict[str, Any] = {"test": test, "validation": self.validation.to_json()}
-        parts[self.shown_part] |= {
-            "figures": {name: asdict(figure) for name, figure in self.shown_figures.items()},
-            "reliability": [asdict(b) for b in self.reliability],
-        }
-        return {
-            **parts,
-            "train": self.train.to_json(),
-            "overfitting": self.overfitting,
-        }
+        return self.content
 
 
-def evaluate(
-    model: keras.Sequential,
-    images: ImageSet,
-    split: Split,
-    history: list[EpochRow],
-    *,
-    open_test: Callable[[], int] | None,
-    remedy: Callable[[Verdict], str],
-) -> Evaluation:
-    """Scores the model as it was saved.
+def predict_parts(
+    model: keras.Sequential, images: ImageSet, split: Split, open_test: Callable[[], int] | None
+) -> tuple[dict[str, np.ndarray], int]:
+    """Probabilities (n, classes) by part, and how often the test set has been opened.
 
     Args:
         model: Loaded from ``model.keras``.
         images: The data.
         split: Which image is in which part.
-        history: At least one epoch.
         open_test: Records the opening and returns how many there have been; None leaves the set sealed.
+
+    Raises:
+        EvaluationError: An output is not a number.
+    """
+    found, openings = {}, 0
+    for part in ("train", "validation", "test"):
+        if part == "test":
+            if open_test is None:
+                break
+            openings = open_test()
+        found[part] = checked(predict_probabilities(model, images.pixels, split.of(part)))
+    return found, openings
+
+
+def checked(probabilities: np.ndarray) -> np.ndarray:
+    """The same, if all are numbers.
+
+    Raises:
+        EvaluationError: One is not.
+    """
+    broken = int((~np.isfinite(probabilities).all(axis=1)).sum())
+    if broken:
+        raise EvaluationError(
+            f"The network's output is not a number for {broken:,} of {len(probabilities):,} images, so no figure of it "
+            "means anything. Its weights have probably overflowed in training; try a lower training.learning_rate."
+        )
+    return probabilities
+
+
+def assess(
+    probabilities: Mapping[str, np.ndarray],
+    images: ImageSet,
+    split: Split,
+    history: list[EpochRow],
+    *,
+    openings: int,
+    temperature: float = 1.0,
+    metadata: Mapping[str, Sequence[str]] | None = None,
+    remedy: Callable[[Verdict], str],
+) -> Evaluation:
+    """Scores the predictions of a run.
+
+    Args:
+        probabilities: (n, classes) by part; without "test" the test set is sealed.
+        images: The data.
+        split: Which image is in which part.
+        history: At least one epoch.
+        openings: How often the test set has been opened.
+        temperature: That the probabilities were scaled with.
+        metadata: A value per image of the whole set, by column.
         remedy: Makes of what the curves show the command that might mend it.
     """
-    scores: dict[str, Score] = {}
-    shown_part = "validation" if open_test is None else "test"
-    shown = np.empty((0, len(images.class_names)))
-    openings = 0
-    for part in ("train", "validation") if open_test is None else ("train", "validation", "test"):
-        if part == "test" and open_test is not None:
-            openings = open_test()
-        indices = split.of(part)
-        probabilities = predict_probabilities(model, images.pixels, indices)
-        scores[part] = score(probabilities, images.labels[indices], images.class_names)
-        if part == shown_part:
-            shown = probabilities
+    scores = {
+        part: score(p, images.labels[split.of(part)], images.class_names) for part, p in probabilities.items()
+    }
+    name = "test" if "test" in scores else "validation"
+    shown = describe_part(
+        name,
+        images,
+        split.of(name),
+        probabilities[name],
+        (probabilities["validation"], images.labels[split.validation]),
+        temperature=temperature,
+        metadata=metadata,
+    )
     test = scores.get("test")
     verdict = read_curves(history, classes=len(images.class_names), validation_images=len(split.validation))
     overfitting = describe_gap(history, scores["train"], scores["validation"], test, verdict)
     overfitting["remedy"] = remedy(verdict) if verdict.remedy else None
-    labels = images.labels[split.of(shown_part)]
-    return Evaluation(
-        scores["train"],
-        scores["validation"],
-        test,
-        overfitting,
-        openings,
-        shown_part,
-        shown,
-        figures(shown, labels),
-        reliability(shown, labels),
-        confidence_sentence(shown, labels),
+    content: dict[str, Any] = {
+        "test": None if test is None else {**test.to_json(), "openings": openings},
+        "validation": scores["validation"].to_json(),
+        "train": scores["train"].to_json(),
+        "overfitting": overfitting,
+    }
+    content[name] |= shown.to_json(images)
+    return Evaluation(scores["train"], scores["validation"], test, overfitting, openings, shown, content)
+
+
+def describe_part(
+    name: str,
+    images: ImageSet,
+    index: np.ndarray,
+    probabilities: np.ndarray,
+    validation: tuple[np.ndarray, np.ndarray],
+    *,
+    temperature: float = 1.0,
+    metadata: Mapping[str, Sequence[str]] | None = None,
+) -> Part:
+    """Everything that can be said of one set of images.
+
+    Args:
+        name: Of the part.
+        images: The data.
+        index: (n,) of the images, n at least 1.
+        probabilities: (n, classes).
+        validation: Probabilities and labels of the validation images, on which the threshold is chosen.
+        temperature: That the probabilities were scaled with.
+        metadata: A value per image of the whole set, by column.
+    """
+    labels = images.labels[index]
+    scored = score(probabilities, labels, images.class_names)
+    known = figures(probabilities, labels)
+    binary = None
+    if len(images.class_names) == 2:
+        chosen_on = (validation[0][:, 1], validation[1])
+        binary = two_classes(probabilities[:, 1], labels, chosen_on, images.class_names[1])
+    calibration = None
+    if temperature != 1.0:
+        before = figures(at_temperature(probabilities, 1 / temperature), labels)
+        calibration = Calibration(temperature, *({k: f[k] for k in _PROBABILISTIC} for f in (before, known)))
+    return Part(
+        name=name,
+        index=index,
+        probabilities=probabilities,
+        score=scored,
+        figures=known,
+        reliability=reliability(probabilities, labels),
+        confidence=confidence_sentence(probabilities, labels),
+        pairs=confused_pairs(scored.confusion, images.class_names),
+        suspects=suspect_labels(probabilities, labels),
+        slices=slices(
+            properties(images, index, metadata or {}), labels, probabilities.argmax(axis=1) == labels
+        ),
+        binary=binary,
+        calibration=calibration,
     )
+
+
+_PROBABILISTIC = ("log_loss", "brier", "ece")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from conviction.evaluation.figures import newcombe
+from conviction.evaluation.intervals import newcombe
 from conviction.evaluation.metrics import Score
 from conviction.training import EpochRow, Verdict
 

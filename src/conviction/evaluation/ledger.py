@@ -8,21 +8,16 @@ the content of the test set, in the user's own data folder.
 from __future__ import annotations
 
 import json
-import os
 from datetime import UTC, datetime
 from pathlib import Path
 
-from platformdirs import user_data_path
-
+from conviction.config.home import HOME_VARIABLE, home_folder
 from conviction.errors import StorageError
-
-HOME_VARIABLE = "CONVICTION_HOME"
 
 
 def ledger_path() -> Path:
-    """``openings.jsonl`` in ``CONVICTION_HOME``, by default the platform's folder for user data."""
-    home = os.environ.get(HOME_VARIABLE)
-    return (Path(home) if home else user_data_path("conviction")) / "openings.jsonl"
+    """``openings.jsonl`` in the user's folder."""
+    return home_folder() / "openings.jsonl"
 
 
 def record_opening(test_hash: str, run: Path, command: str) -> int:
@@ -66,6 +61,6 @@ def openings_sentence(count: int) -> str:
     if count <= 1:
         return "This test set has been opened once, for this figure."
     return (
-        f"This test set has now been opened {count} times. If choices were made after earlier openings, "
+        f"This test set has been opened {count} times. If choices were made after earlier openings, "
         "the figure is somewhat optimistic; images that nobody has looked at would tell."
     )

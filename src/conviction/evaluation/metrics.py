@@ -1,4 +1,4 @@
-"""What predictions are worth: loss, accuracy with its interval, precision and recall per class."""
+"""What predictions are worth: loss, accuracy with its interval, precision, recall and F1 per class."""
 
 from __future__ import annotations
 
@@ -7,6 +7,9 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
+
+from conviction.evaluation.bootstrap import counts
+from conviction.evaluation.intervals import f1_interval, wilson
 
 # Keras clips probabilities by this before taking the logarithm (keras.config.epsilon()).
 EPSILON = 1e-7
@@ -17,13 +20,19 @@ class ClassScore:
     """One class: how many images it has, and how well they are found.
 
     ``precision`` is None where the class was never predicted: it is undefined then, not zero. ``recall``
-    is None where the class has no images.
+    is None where the class has no images; ``f1`` where neither is defined. ``called`` is how many images were
+    predicted to be of it. Intervals are None where their figure is.
     """
 
     name: str
     support: int
+    called: int
     precision: float | None
     recall: float | None
+    f1: float | None
+    precision_ci95: tuple[float, float] | None
+    recall_ci95: tuple[float, float] | None
+    f1_ci95: tuple[float, float] | None
 
 
 @dataclass(frozen=True)
@@ -48,19 +57,6 @@ class Score:
         return asdict(self)
 
 
-def wilson(successes: int, n: int) -> tuple[float, float]:
-    """The 95% score interval of a proportion (Wilson, 1927), by SciPy.
-
-    Args:
-        successes: In 0..n.
-        n: At least 1.
-    """
-    from scipy.stats import binomtest
-
-    interval = binomtest(successes, n).proportion_ci(0.95, method="wilson")
-    return float(interval.low), float(interval.high)
-
-
 def cross_entropies(probabilities: np.ndarray, labels: np.ndarray) -> np.ndarray:
     """-log p(true class) of each image, p clipped to [1e-7, 1 - 1e-7] as Keras does; (n,) float64.
 
@@ -80,29 +76,40 @@ def score(probabilities: np.ndarray, labels: np.ndarray, class_names: list[str])
         labels: (n,) integers in [0, classes).
         class_names: One per column.
     """
-    from sklearn.metrics import confusion_matrix, precision_recall_fscore_support
+    from sklearn.metrics import confusion_matrix
 
     predicted = probabilities.argmax(axis=1)
-    every = range(len(class_names))
     correct = int((predicted == labels).sum())
-    precision, recall, _, support = precision_recall_fscore_support(
-        labels, predicted, labels=list(every), zero_division=np.nan
-    )
     losses = cross_entropies(probabilities, labels)
-    matrix = confusion_matrix(labels, predicted, labels=list(every))
+    matrix = confusion_matrix(labels, predicted, labels=list(range(len(class_names))))
     return Score(
         n=len(labels),
         loss=float(losses.mean()),
         loss_se=float(losses.std() / math.sqrt(len(labels))),
         accuracy=correct / len(labels),
         accuracy_ci95=wilson(correct, len(labels)),
-        per_class=tuple(
-            ClassScore(class_names[i], int(support[i]), _defined(precision[i]), _defined(recall[i]))
-            for i in every
-        ),
+        per_class=_per_class(labels, predicted, class_names),
         confusion=tuple(tuple(map(int, row)) for row in matrix),
     )
 
 
-def _defined(value: float) -> float | None:
-    return None if math.isnan(value) else float(value)
+def _per_class(labels: np.ndarray, predicted: np.ndarray, class_names: list[str]) -> tuple[ClassScore, ...]:
+    here = counts(labels, predicted, len(class_names))
+    found = []
+    for i, name in enumerate(class_names):
+        right, true, called = (int(c[0, i]) for c in (here.right, here.true, here.called))
+        either = true + called
+        found.append(
+            ClassScore(
+                name,
+                true,
+                called,
+                right / called if called else None,
+                right / true if true else None,
+                2 * right / either if either else None,
+                wilson(right, called) if called else None,
+                wilson(right, true) if true else None,
+                f1_interval(right, either) if either else None,
+            )
+        )
+    return tuple(found)

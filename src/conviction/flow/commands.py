@@ -12,6 +12,7 @@ from conviction.config import Facts, load_recipe
 from conviction.data import load_source
 from conviction.flow.prepare import Show, prepare_run
 from conviction.flow.run import run
+from conviction.flow.trainer import Trainer
 from conviction.model import LayerRow, walk
 from conviction.report.terminal import Terminal
 from conviction.runs import Run, folder
@@ -31,6 +32,7 @@ def fit(
     show: Show | None = None,
     tensorboard: bool = False,
     mlflow: str | None = None,
+    trainer: Trainer | None = None,
 ) -> Run:
     """Trains and tests a network on labelled images, and keeps everything in a run folder.
 
@@ -45,6 +47,7 @@ def fit(
         show: Who is told of progress; default the terminal (stderr).
         tensorboard: Log to ``tensorboard`` in the run folder as well.
         mlflow: The URI of an MLflow tracking server or database to log to as well.
+        trainer: Who trains instead of this process, such as ``conviction.cluster.training.ray_workers`` gives.
 
     Returns:
         The finished run.
@@ -64,7 +67,18 @@ def fit(
     show = show or Terminal(sys.stderr)
     try:
         ready = prepare_run(source, spec, data_dir, show, lambda facts: load_recipe(given, config, facts))
-        return run(source, ready, place, show=show, started=started, tensorboard=tensorboard, mlflow=mlflow)
+        if trainer:
+            trainer.accept(ready)
+        return run(
+            source,
+            ready,
+            place,
+            show=show,
+            started=started,
+            tensorboard=tensorboard,
+            mlflow=mlflow,
+            trainer=trainer,
+        )
     finally:
         show.close()
 
@@ -85,7 +99,7 @@ def summary(
     given = _given(overrides, recipe)
     spec = load_recipe(given, config)
     images = load_source(source, spec.data, data_dir)
-    spec = load_recipe(given, config, Facts(images.rule.height, images.rule.width, len(images)))
+    spec = load_recipe(given, config, Facts.of(images.rule.shape, len(images)))
     return walk(spec.model, images.rule.shape, len(images.class_names))
 
 

@@ -11,7 +11,15 @@ from conviction.backend import prepare
 from conviction.config import Recipe
 from conviction.data import ImageSet, Split, encode_labels
 from conviction.model import LayerRow, build, compile_model
-from conviction.training import Devices, RateSearch, find_rate, make_batches, steps_per_call, steps_per_epoch
+from conviction.training import (
+    Devices,
+    RateSearch,
+    find_rate,
+    make_batches,
+    steps_per_call,
+    steps_per_epoch,
+    weigh_classes,
+)
 
 if TYPE_CHECKING:
     import keras
@@ -26,15 +34,31 @@ def compiled(
     recipe: Recipe, images: ImageSet, split: Split, rows: Sequence[LayerRow], precision: str
 ) -> keras.Sequential:
     """The network with its first weights, compiled for so many steps as will be made."""
-    spec = recipe.training
     classes = len(images.class_names)
+    train_images = len(split.train)
+    return compiled_for(
+        recipe, images.rule.shape, classes, rows, train_images=train_images, precision=precision
+    )
+
+
+def compiled_for(
+    recipe: Recipe,
+    shape: tuple[int, int, int],
+    classes: int,
+    rows: Sequence[LayerRow],
+    *,
+    train_images: int,
+    precision: str,
+) -> keras.Sequential:
+    """The same where the images themselves are not: of this (height, width, channels), and so many to train on."""
+    spec = recipe.training
     with Devices(spec).scope():
-        model = build(recipe.model, images.rule.shape, classes, spec.seed, precision)
+        model = build(recipe.model, shape, classes, spec.seed, precision)
         compile_model(
             model,
             spec,
             classes,
-            steps=all_steps(recipe, split),
+            steps=spec.epochs * steps_per_epoch(spec, train_images),
             steps_per_call=steps_per_call(spec, sum(r.multiply_adds for r in rows)),
             mixed_targets=recipe.augmentation.mixup > 0,
         )
@@ -54,13 +78,15 @@ def search_rate(recipe: Recipe, images: ImageSet, split: Split, rows: Sequence[L
     # A rate that can be set at every step, and the weights themselves instead of their average.
     trial = spec.model_copy(update={"schedule": "constant", "learning_rate": 0.001, "ema": 0.0})
     model = compiled(recipe.model_copy(update={"training": trial}), images, split, rows, spec.precision)
+    targets = encode_labels(images.labels, len(images.class_names))
     batches = make_batches(
         images.pixels,
-        encode_labels(images.labels, len(images.class_names)),
+        targets,
         split.train,
         spec.batch_size,
         shuffle_seed=spec.seed,
         augmentation=recipe.augmentation,
+        class_weights=weigh_classes(spec, targets[split.train]),
     )
 
     def initial_weights(sweep: int) -> list[np.ndarray]:

@@ -10,6 +10,7 @@ from typing import Protocol
 from conviction.backend import usable_cores
 from conviction.config import Facts, Recipe
 from conviction.data import Audit, ImageSet, Split, audit_images, load_source, split_images
+from conviction.evaluation import read_metadata
 from conviction.flow.network import all_steps, search_rate
 from conviction.model import LayerRow, check_memory, walk
 from conviction.report import steps
@@ -20,8 +21,8 @@ from conviction.training import RateSearch, Watcher, check_batch_size, check_dev
 class Show(Watcher, Protocol):
     """Whoever shows a run to a person: ``Terminal`` or ``Silent``."""
 
-    def loading(self, source: str) -> None:
-        """The source is being read, which can take a while."""
+    def loading(self, source: str, doing: str = "reading") -> None:
+        """Something is being done that can take a while: a source is read, unless ``doing`` says otherwise."""
 
     def step(self, step: Step) -> None:
         """A step of the lab is done, or in the case of training begins."""
@@ -68,8 +69,10 @@ def prepare_run(
     show.loading("the audit of all images")
     audit = audit_images(images, asked.data)
     split = split_images(images, asked.data, asked.training.seed, audit.groups, audit.excluded)
-    recipe = adapt(Facts(images.rule.height, images.rule.width, len(split.train)))
+    recipe = adapt(Facts.of(images.rule.shape, len(split.train)))
     check_batch_size(recipe.training, len(split.train))
+    if recipe.evaluation.metadata:
+        read_metadata(recipe.evaluation.metadata, images)  # refused now, not after training
     classes = len(images.class_names)
     rows = walk(recipe.model, images.rule.shape, classes)
     recipe = _settle(recipe, images, rows)

@@ -2,30 +2,27 @@
 
 from __future__ import annotations
 
-import json
+import shlex
 import sys
 import time
-from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from conviction.config import Recipe, keys, load_recipe
-from conviction.config.recipe import parse_overrides
+from conviction.config.recipe import by_key, parse_overrides
 from conviction.errors import RequestError, RunError, did_you_mean
-from conviction.flow.prepare import Prepared, Show, prepare_run
+from conviction.flow.again import MOST_NAMED, fit_again, prepare_again
+from conviction.flow.prepare import Prepared, Show
 from conviction.flow.records import about
 from conviction.flow.run import complete
+from conviction.flow.trainer import Trainer
 from conviction.report.terminal import Terminal
 from conviction.runs import Run, folder, load_run
 from conviction.runs.checkpoints import clear_leftovers, read_checkpoint
-from conviction.training import RateSearch, Sweep, TrainingState, has_stopped
+from conviction.training import TrainingState, has_stopped
 
 EPOCHS = "training.epochs"
-# Enough to see what has happened to the data.
-MOST_NAMED = 3
 
 
 def resume(
@@ -34,6 +31,7 @@ def resume(
     *,
     data_dir: str | Path | None = None,
     show: Show | None = None,
+    trainer: Trainer | None = None,
 ) -> Run:
     """Goes on with a run that was stopped or killed, to the same bits as if it had not been; or to more epochs.
 
@@ -42,6 +40,7 @@ def resume(
         overrides: ``["training.epochs=20"]`` or ``{"training.epochs": 20}``; no other key may change.
         data_dir: Where named sets are looked for first.
         show: Who is told of progress; default the terminal (stderr).
+        trainer: As for ``fit``; a run may go on somewhere else than where it began.
 
     Returns:
         The finished run.
@@ -64,9 +63,12 @@ def resume(
         if found:
             _check_specification(run, recipe, found[1]["specification"])
         try:
-            ready = _prepare(run, recipe, data_dir, show)
+            ready = prepare_again(run, recipe, data_dir, show)
+            if trainer:
+                trainer.accept(ready)
             _reopen(run, recipe)
-            return complete(run.path, ready, start, show, started, news=_news(ready, found))
+            news = _news(ready, found)
+            return complete(run.path, ready, start, show, started, news=news, trainer=trainer)
         finally:
             show.close()
 
@@ -78,7 +80,7 @@ def _recipe(run: Run, asked: Mapping[str, Any]) -> Recipe:
     if other:
         raise RequestError(
             f"resume: only {EPOCHS} may change, because a run is one training; got {other[0]}. Begin a new run with: "
-            f"conviction fit {run.data['source']} --config {run.path / folder.CONFIG} {other[0]}={asked[other[0]]}"
+            f"{fit_again(run)} {shlex.quote(f'{other[0]}={asked[other[0]]}')}"
         )
     return load_recipe(asked, run.path / folder.CONFIG)
 
@@ -100,13 +102,13 @@ def _check_epochs(run: Run, recipe: Recipe, start: TrainingState | None, asked: 
         return
     raise RunError(
         f"{run.path}: the run is done, after {done} epochs. Go on to more with: "
-        f"conviction resume {run.path} {EPOCHS}={2 * done}"
+        f"{folder.command('resume', run.path)} {EPOCHS}={2 * done}"
     )
 
 
 def _check_specification(run: Run, recipe: Recipe, before: Mapping[str, Any]) -> None:
     """Compares with what the checkpoint was made with; the number of epochs may differ."""
-    was, now = dict(_flat(before)), dict(_flat(json.loads(recipe.model_dump_json())))
+    was, now = dict(by_key(before)), dict(by_key(recipe.model_dump(mode="json")))
     changed = [key for key in {**was, **now} if was.get(key) != now.get(key) and key != EPOCHS]
     if changed:
         listed = "; ".join(
@@ -116,55 +118,6 @@ def _check_specification(run: Run, recipe: Recipe, before: Mapping[str, Any]) ->
             f"{run.path / folder.CONFIG}: the specification has changed since the run began ({listed}). Put it back, "
             "or begin a new run with: conviction fit."
         )
-
-
-def _flat(value: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
-    for key, part in value.items():
-        if isinstance(part, Mapping):
-            yield from _flat(part, f"{prefix}{key}.")
-        else:
-            yield f"{prefix}{key}", part
-
-
-def _prepare(run: Run, recipe: Recipe, data_dir: str | Path | None, show: Show) -> Prepared:
-    ready = prepare_run(run.data["source"], recipe, data_dir, show, lambda facts: recipe)
-    _check_data(run, ready)
-    rates = run.path / folder.RATES
-    if not rates.is_file():
-        return ready
-    kept = json.loads(rates.read_text(encoding="utf-8"))
-    sweeps = tuple(Sweep(np.array(s["rates"]), np.array(s["losses"])) for s in kept["sweeps"])
-    return ready.with_search(RateSearch(sweeps, kept["chosen"]))
-
-
-def _check_data(run: Run, ready: Prepared) -> None:
-    """Refuses images, classes or a decoding rule that are not those of the run."""
-    images, split = ready.images, ready.split
-    for key, now in (("class_names", images.class_names), ("decoding", images.rule.model_dump(mode="json"))):
-        if json.loads(json.dumps(run.data[key])) != json.loads(json.dumps(now)):
-            raise RequestError(
-                f"{run.path}: the data has other {key} than when the run began: {run.data[key]}, now {now}."
-            )
-    said = []
-    for part in ("train", "validation", "test"):
-        before: dict[str, str] = run.data["split"][part]
-        now = {images.names[i]: images.hashes[i].tobytes().hex() for i in split.of(part)}
-        # By content: a picture that was only renamed is the same picture.
-        if Counter(before.values()) == Counter(now.values()):
-            continue
-        gone, come = set(before.values()) - set(now.values()), set(now.values()) - set(before.values())
-        names = sorted({n for n, h in before.items() if h in gone} | {n for n, h in now.items() if h in come})
-        said.append(f"{part}: {len(gone)} images are gone or changed and {len(come)} are new ({_few(names)})")
-    if said:
-        raise RequestError(
-            f"{images.location}: the data has changed since the run began; {'; '.join(said)}. Put it back, or begin a "
-            f"new run with: conviction fit {run.data['source']} --config {run.path / folder.CONFIG}"
-        )
-
-
-def _few(names: Sequence[str]) -> str:
-    more = f" and {len(names) - MOST_NAMED} more" if len(names) > MOST_NAMED else ""
-    return ", ".join(names[:MOST_NAMED]) + more
 
 
 def _news(ready: Prepared, found: tuple[TrainingState, dict[str, Any], list[Path]] | None) -> list[str]:

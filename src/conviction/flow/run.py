@@ -2,37 +2,40 @@
 
 from __future__ import annotations
 
-import shlex
 import signal
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import fields
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from conviction.backend import prepare
 from conviction.data import encode_labels
 from conviction.errors import Interrupted, TrainingError
-from conviction.evaluation import Evaluation, evaluate, record_opening
+from conviction.evaluation import Evaluation, fit_temperature
+from conviction.flow.evaluation import evaluation_step, predict_and_assess, write_report
 from conviction.flow.network import compiled
 from conviction.flow.prepare import Prepared, Show
 from conviction.flow.records import about, data_json, environment_json
-from conviction.model import carry_over
+from conviction.flow.trainer import Trainer
+from conviction.model import carry_over, divide_logits, predict_probabilities
 from conviction.report import steps
-from conviction.report.page import render_page
 from conviction.runs import Run, folder
 from conviction.runs.checkpoints import read_checkpoint, write_checkpoint
-from conviction.runs.logs import Log, open_logs, request_logs
+from conviction.runs.logs import Logs, Outcome, open_logs, request_logs
 from conviction.training import (
     EpochRow,
     EpochTiming,
     StopRequest,
     Training,
     TrainingState,
-    Verdict,
     read_curves,
     steps_per_epoch,
     stop_on_signals,
     train,
 )
+
+if TYPE_CHECKING:
+    import keras
 
 
 def run(
@@ -44,6 +47,7 @@ def run(
     started: float,
     tensorboard: bool = False,
     mlflow: str | None = None,
+    trainer: Trainer | None = None,
 ) -> Run:
     """Trains, evaluates and keeps what was prepared; see ``fit`` for what is raised.
 
@@ -55,6 +59,7 @@ def run(
         started: When the command began, in seconds since the epoch.
         tensorboard: As for ``request_logs``.
         mlflow: As for ``request_logs``.
+        trainer: Who trains, and has accepted what was prepared; None for this process.
     """
     stem = f"{Path(str(source)).name.split('.')[0]}-{ready.recipe.recipe}"
     path = folder.create(out, Path("runs"), stem)
@@ -64,7 +69,7 @@ def run(
         if ready.search:
             folder.write_json(path / folder.RATES, ready.search.to_json())
         request_logs(path, tensorboard=tensorboard, mlflow=mlflow)
-        return complete(path, ready, None, show, started)
+        return complete(path, ready, None, show, started, trainer=trainer)
 
 
 def complete(
@@ -75,6 +80,7 @@ def complete(
     started: float,
     *,
     news: Sequence[str] = (),
+    trainer: Trainer | None = None,
 ) -> Run:
     """The rest of a run, whose folder the caller has claimed.
 
@@ -85,48 +91,58 @@ def complete(
         show: Who is told.
         started: When the command began, in seconds since the epoch.
         news: What whoever resumes should know, in sentences.
+        trainer: As for ``run``.
     """
+    news = [*news, *(trainer.plan() if trainer else ())]
     told = [*ready.told, steps.train_step(ready.recipe, len(ready.split.train), start, news)]
     show.step(told[-1])
+    logs = Logs(open_logs(path), show.noticed)
+    keeper = _Keeper(path, ready, show, start, logs)
+    scores: Mapping[str, float] = {}
+    outcome: Outcome = "FAILED"
     with stop_on_signals() as stop:
         stop.patient = False  # until there is a step to lose
         try:
-            logs = open_logs(path)
-            for log in logs:
-                log.begin(ready.recipe)
-            training = _train(path, ready, start, _Keeper(path, ready, show, start, logs), stop)
+            logs.begin(ready.recipe)
+            training = _train(path, ready, start, keeper, stop=stop, trainer=trainer)
             stopped = _stopped_sentence(stop, training, ready)
-            evaluation = None
-            if not stop:
-                if training.kept_epoch:
-                    told.append(steps.early_stopping_step(training, ready.recipe.training))
-                    show.step(told[-1])
-                evaluation = _evaluate(path, ready, training)
-                told.append(steps.evaluate_step(evaluation, _doubts(ready)))
-                show.step(told[-1])
-            _write_report(path, ready, training, told=told, evaluation=evaluation, stopped=stopped)
-            folder.write_json(path / folder.ENVIRONMENT, environment_json(started, ready.recipe, training))
+            evaluation = None if stop else _evaluate_and_tell(path, ready, training, told, show)
+            write_report(path, ready, training.history, told=told, evaluation=evaluation, stopped=stopped)
+            environment = environment_json(started, ready.recipe, training)
+            if trainer:
+                environment["trained_on"] = trainer.to_json()
+            folder.write_json(path / folder.ENVIRONMENT, environment)
             if evaluation is not None:
                 # Last, because this file says that the run is done.
                 folder.write_json(path / folder.EVALUATION, evaluation.to_json())
-            for log in logs:
-                log.end(path, evaluation.figures() if evaluation else None)
+                scores, outcome = evaluation.figures(), "FINISHED"
         except KeyboardInterrupt:
+            if not stop:
+                raise
             stopped = f"{_signal_name(stop)} stopped the run."
+        finally:
+            logs.end(path, "KILLED" if stop else outcome, scores)
         if stop:
             number = stop.signal_number or signal.SIGINT
-            raise Interrupted(f"{stopped} {how_to_go_on(path)}", number)
+            raise Interrupted(f"{stopped} {how_to_go_on(path, trainer)}", number)
     show.step(steps.folder_step(path, sorted(p.name for p in path.iterdir())))
     return Run(path)
 
 
-def how_to_go_on(path: Path) -> str:
+def how_to_go_on(path: Path, trainer: Trainer | None = None) -> str:
     """The command that resumes a run, in a sentence."""
-    return f"Nothing is lost; go on with: conviction resume {shlex.quote(str(path))}"
+    options = f" {trainer.options}" if trainer else ""
+    return f"Nothing is lost; go on with: {folder.command('resume', path)}{options}"
 
 
 def _train(
-    path: Path, ready: Prepared, start: TrainingState | None, keeper: _Keeper, stop: StopRequest
+    path: Path,
+    ready: Prepared,
+    start: TrainingState | None,
+    keeper: _Keeper,
+    *,
+    stop: StopRequest,
+    trainer: Trainer | None,
 ) -> Training:
     """Trains and saves the model."""
     recipe, images = ready.recipe, ready.images
@@ -134,30 +150,62 @@ def _train(
     prepare(recipe.training.threads)
     model = compiled(recipe, images, ready.split, ready.rows, recipe.training.precision)
     keeper.training_starts(recipe.training.epochs)
-    belongs_to = about(ready)
     try:
-        training = train(
-            model,
-            pixels=images.pixels,
-            targets=encode_labels(images.labels, len(images.class_names)),
-            train_indices=ready.split.train,
-            validation_indices=ready.split.validation,
-            spec=recipe.training,
-            augmentation=recipe.augmentation,
-            watcher=keeper,
-            stop=stop,
-            start=start,
-            keep=lambda state: write_checkpoint(path, state, belongs_to),
-        )
+        training = _learn(path, ready, model, start, keeper, stop=stop, trainer=trainer)
     except TrainingError as failure:
         raise TrainingError(f"{failure} {_last_good(path)}") from None
     stop.patient = True  # so that the model is written as a whole
     if recipe.training.precision != "float32":
         learned, model = model, compiled(recipe, images, ready.split, ready.rows, "float32")
         carry_over(learned, model)
-    folder.write_model(path / folder.MODEL, model, images.class_names, images.rule)
+    temperature = _calibrate(model, ready) if recipe.evaluation.calibrate else 1.0
+    folder.write_model(path / folder.MODEL, model, images.class_names, images.rule, temperature)
     stop.patient = bool(stop)  # after a signal the report is still to come
     return training
+
+
+def _learn(
+    path: Path,
+    ready: Prepared,
+    model: keras.Sequential,
+    start: TrainingState | None,
+    keeper: _Keeper,
+    *,
+    stop: StopRequest,
+    trainer: Trainer | None,
+) -> Training:
+    """Here, or where the trainer does."""
+    recipe, images, belongs_to = ready.recipe, ready.images, about(ready)
+
+    def keep(state: TrainingState) -> None:
+        write_checkpoint(path, state, belongs_to)
+
+    if trainer:
+        return trainer.train(
+            ready, model, watcher=keeper, stop=stop, start=start, keep=keep, noticed=keeper.noticed
+        )
+    return train(
+        model,
+        pixels=images.pixels,
+        targets=encode_labels(images.labels, len(images.class_names)),
+        train_indices=ready.split.train,
+        validation_indices=ready.split.validation,
+        spec=recipe.training,
+        augmentation=recipe.augmentation,
+        watcher=keeper,
+        stop=stop,
+        start=start,
+        keep=keep,
+    )
+
+
+def _calibrate(model: keras.Sequential, ready: Prepared) -> float:
+    """Temperature scaling on the validation images, written into the last layer; returns the temperature."""
+    validation = ready.split.validation
+    probabilities = predict_probabilities(model, ready.images.pixels, validation)
+    temperature = fit_temperature(probabilities, ready.images.labels[validation])
+    divide_logits(model, temperature)
+    return temperature
 
 
 def _last_good(path: Path) -> str:
@@ -165,14 +213,15 @@ def _last_good(path: Path) -> str:
     if found is None:
         return "No epoch had been finished."
     state = found[0]
-    return f"The last good state, after epoch {state.epoch}, stays in {path / 'checkpoints'}."
+    after = f"{state.step:,} steps of epoch {state.epoch + 1}" if state.step else f"epoch {state.epoch}"
+    return f"The last good state, after {after}, stays in {path / 'checkpoints'}."
 
 
 class _Keeper:
     """Writes history and timing after every epoch, then tells whoever watches."""
 
     def __init__(
-        self, path: Path, ready: Prepared, show: Show, start: TrainingState | None, logs: Sequence[Log]
+        self, path: Path, ready: Prepared, show: Show, start: TrainingState | None, logs: Logs
     ) -> None:
         self._path = path
         self._show = show
@@ -183,6 +232,7 @@ class _Keeper:
         self._logs = logs
         self.progress = show.progress
         self.training_starts = show.training_starts
+        self.noticed = show.noticed
         if start:
             self._write()  # a kill may have come between the checkpoint and the row
 
@@ -191,8 +241,7 @@ class _Keeper:
         self._timing.append(timing)
         self._write()
         self._show.epoch_done(row, timing)
-        for log in self._logs:
-            log.epoch_done(row)
+        self._logs.epoch_done(row)
         found = read_curves(
             self._history, classes=self._classes, validation_images=self._images, finished=False
         )
@@ -205,66 +254,17 @@ class _Keeper:
         folder.write_rows(self._path / folder.TIMING, self._timing, [f.name for f in fields(EpochTiming)])
 
 
-def _evaluate(path: Path, ready: Prepared, training: Training) -> Evaluation:
-    """Scores the very file that was saved, not the model in memory."""
-    saved = Run(path).model
-
-    def open_test() -> int:
-        return record_opening(ready.split.test_hash, path, "fit")
-
-    opening = open_test if ready.recipe.evaluation.test else None
-    return evaluate(
-        saved,
-        ready.images,
-        ready.split,
-        training.history,
-        open_test=opening,
-        remedy=lambda found: remedy_command(found, Run(path)),
-    )
-
-
-def remedy_command(verdict: Verdict, run: Run) -> str:
-    """What a verdict advises, as a command to type."""
-    path, keys = shlex.quote(str(run.path)), " ".join(verdict.remedy)
-    if verdict.resumes:
-        return f"conviction resume {path} {keys}"
-    source = shlex.quote(run.data["source"])
-    if any(key.startswith("recipe=") for key in verdict.remedy):
-        return f"conviction fit {source} {keys}"
-    return f"conviction fit {source} --config {path}/{folder.CONFIG} {keys}"
-
-
-def _doubts(ready: Prepared) -> list[str]:
-    """What the audit found that makes the accuracy doubtful; leaks that were left out do not."""
-    return [
-        finding.sentence
-        for finding in ready.audit.findings
-        if finding.severity == "serious" and not (finding.kind == "leak" and "leak" in ready.split.left_out)
-    ]
-
-
-def _write_report(
-    path: Path,
-    ready: Prepared,
-    training: Training,
-    *,
-    told: Sequence[steps.Step],
-    evaluation: Evaluation | None,
-    stopped: str,
-) -> None:
-    page = render_page(
-        name=path.name,
-        recipe=ready.recipe,
-        images=ready.images,
-        findings=ready.audit.findings,
-        split=ready.split,
-        steps=told,
-        history=training.history,
-        search=ready.search,
-        evaluation=evaluation,
-        stopped=stopped,
-    )
-    folder.write_text(path / folder.REPORT, page)
+def _evaluate_and_tell(
+    path: Path, ready: Prepared, training: Training, told: list[steps.Step], show: Show
+) -> Evaluation:
+    """Adds to what has been told."""
+    if training.kept_epoch:
+        told.append(steps.early_stopping_step(training, ready.recipe.training))
+        show.step(told[-1])
+    evaluation = predict_and_assess(Run(path), ready, "fit")
+    told.append(evaluation_step(evaluation, ready))
+    show.step(told[-1])
+    return evaluation
 
 
 def _signal_name(stop: StopRequest) -> str:

@@ -3,6 +3,7 @@
 from conviction.model.build import build
 from conviction.model.compile import carry_over, compile_model, loss_name, warmup_steps
 from conviction.model.memory import check_memory
+from conviction.model.probabilities import divide_logits, predict_probabilities
 from conviction.model.shapes import LayerRow, walk
 
 __all__ = [
@@ -11,7 +12,9 @@ __all__ = [
     "carry_over",
     "check_memory",
     "compile_model",
+    "divide_logits",
     "loss_name",
+    "predict_probabilities",
     "walk",
     "warmup_steps",
 ]

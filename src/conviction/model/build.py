@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from conviction.backend import import_keras
 from conviction.config import ModelSpec
+from conviction.model import bfloat16
 from conviction.model.shapes import walk
 
 if TYPE_CHECKING:
@@ -40,6 +41,7 @@ def build(
     rows = walk(spec, input_shape, classes)
     keras = import_keras()
     policy = "mixed_bfloat16" if precision == "bfloat16" else "float32"
+    quicker = precision == "bfloat16" and keras.backend.backend() == "tensorflow"
     model = keras.Sequential(name="cnn")
     model.add(keras.Input(input_shape, dtype="uint8", name="pixels"))
     model.add(keras.layers.Rescaling(1.0 / 255.0, name=rows[0].name, dtype=policy))
@@ -49,7 +51,12 @@ def build(
             options["kernel_initializer"] = _glorot(seed, index)
         if layer.type == "Dropout":
             options["seed"] = layer_seed(seed, index)
-        model.add(getattr(keras.layers, layer.type)(**options, name=row.name, dtype=policy))
+        kind = getattr(keras.layers, layer.type)
+        if quicker:
+            kind = bfloat16.layer_type(layer.type)
+            if "activation" in options:
+                options["activation"] = bfloat16.activation(options["activation"])
+        model.add(kind(**options, name=row.name, dtype=policy))
     units, activation = (1, "sigmoid") if classes == 2 else (classes, "softmax")
     initial = _glorot(seed, len(spec.layers))
     model.add(

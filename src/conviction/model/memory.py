@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-from conviction.backend import proc_value
+from conviction.backend import free_bytes
 from conviction.config import TrainingSpec
 from conviction.errors import RequestError
 from conviction.model.shapes import LayerRow
@@ -24,12 +24,6 @@ def least_bytes(rows: Sequence[LayerRow], spec: TrainingSpec, batch_size: int) -
     kept = 4 * weights * (2 + SLOTS[spec.optimizer] + (spec.ema > 0))
     outputs = sum(math.prod(r.output) for r in rows)
     return kept + batch_size * outputs * (2 if spec.precision == "bfloat16" else 4)
-
-
-def free_bytes() -> int | None:
-    """The memory that is free, or that the system would free; None where it does not say."""
-    said = proc_value("/proc/meminfo", "MemAvailable")
-    return int(said.split()[0]) * 1024 if said else None
 
 
 def check_memory(rows: Sequence[LayerRow], spec: TrainingSpec) -> None:

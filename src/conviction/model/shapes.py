@@ -22,7 +22,7 @@ from conviction.config.model import (
     MaxPooling2D,
     ModelSpec,
 )
-from conviction.errors import RequestError
+from conviction.errors import MisfitError
 
 Shape = tuple[int, ...]
 
@@ -73,15 +73,18 @@ def walk(spec: ModelSpec, input_shape: Shape, classes: int) -> list[LayerRow]:
         One row per layer, normalisation first and output last.
 
     Raises:
-        RequestError: A layer does not fit. Names the chain of shapes, the layer, and a change that fits.
+        MisfitError: A layer does not fit. Names the chain of shapes, the layer, and a change that fits.
     """
     try:
         return _walk(spec.layers, input_shape, classes)
     except _DoesNotFit as misfit:
         remedy = misfit.remedy or _advice(spec, input_shape, classes, misfit.index)
-        raise RequestError(
+        raise MisfitError(
             f"model.layers.{misfit.index} ({spec.layers[misfit.index].type}): {misfit.reason}. "
-            f"Shapes: {' -> '.join(misfit.chain)}. {remedy}"
+            f"Shapes: {' -> '.join(misfit.chain)}. {remedy}",
+            misfit.index,
+            misfit.reason,
+            tuple(misfit.chain),
         ) from None
 
 
@@ -105,15 +108,15 @@ def _walk(layers: Sequence[Layer], input_shape: Shape, classes: int) -> list[Lay
         params, trainable, macs = _cost(layer, before, shape)
         visible = field if len(shape) == 3 else None
         name = _name(layer, names)
-        rows.append(LayerRow(name, layer.type, _setting(layer), shape, params, trainable, macs, visible))
+        rows.append(LayerRow(name, layer.type, setting(layer), shape, params, trainable, macs, visible))
     if len(shape) != 1:
         unfinished = _DoesNotFit("the last hidden layer must give one vector per image", _ADD_FLATTEN)
         unfinished.index, unfinished.chain = len(layers) - 1, chain
         raise unfinished
     units = 1 if classes == 2 else classes
     params = shape[0] * units + units
-    setting = f"{units} unit{'s' if units > 1 else ''}, {'sigmoid' if units == 1 else 'softmax'}"
-    rows.append(LayerRow("output", "Dense", setting, (units,), params, params, shape[0] * units, None))
+    last = f"{units} unit{'s' if units > 1 else ''}, {'sigmoid' if units == 1 else 'softmax'}"
+    rows.append(LayerRow("output", "Dense", last, (units,), params, params, shape[0] * units, None))
     return rows
 
 
@@ -188,7 +191,8 @@ def _name(layer: Layer, used: dict[str, int]) -> str:
     return f"{stem}_{used[stem]}"
 
 
-def _setting(layer: Layer) -> str:
+def setting(layer: Layer) -> str:
+    """A layer's settings in words, such as ``32 filters 3x3, relu``; empty where it has none."""
     words: list[str] = []
     if isinstance(layer, Conv2D):
         words = [f"{layer.filters} filters {_times(layer.kernel_size)}"]
@@ -235,8 +239,8 @@ def _advice(spec: ModelSpec, input_shape: Shape, classes: int, misfit: int) -> s
     same = ModelSpec(layers=tuple(_same(layer) for layer in spec.layers))
     if _fits(same, input_shape, classes):
         options.append("model.padding=same")
-    fewer = ModelSpec(layers=tuple(x for i, x in enumerate(spec.layers) if i != misfit))
-    if _fits(fewer, input_shape, classes):
+    fewer = tuple(x for i, x in enumerate(spec.layers) if i != misfit)
+    if fewer and _fits(ModelSpec(layers=fewer), input_shape, classes):  # a network has at least one
         options.append("leaving that layer out")
     return f"Fits with {' or '.join(options)}." if options else "Use fewer or smaller layers."
 

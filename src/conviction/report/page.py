@@ -5,27 +5,27 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 from importlib import resources
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from conviction import __version__
 from conviction.config import Recipe
 from conviction.data import Finding, ImageSet, Split, encode_labels
-from conviction.evaluation import Evaluation
+from conviction.evaluation import Comparison, Evaluation, Part
 from conviction.explanation import Explanation
 from conviction.report.augmentation import augmentation_rows
-from conviction.report.drawing import curves_svg, png_address, rates_svg, reliability_svg, strip
+from conviction.report.comparison import Contrast, comparison_table, specification_table
+from conviction.report.drawing import curves, curves_together, png_address, rates, strip
 from conviction.report.maps import kernel_maps, layer_maps, overlay, strongest
-from conviction.report.pictures import exhibits, guesses, samples
-from conviction.report.steps import Step, class_table, figures_table
+from conviction.report.part import view_part
+from conviction.report.pictures import exhibits, samples
+from conviction.report.steps import Step
 from conviction.training import EpochRow, RateSearch
 
 if TYPE_CHECKING:
     import jinja2
 
-# Beyond this many classes a confusion matrix has more cells than a page can show.
-MOST_MATRIX_CLASSES = 30
 # How many training images augmentation may show its work on.
 AUGMENTED_FROM = 64
 
@@ -57,65 +57,98 @@ def render_page(
         evaluation: None if the run was stopped before it.
         stopped: Why the run ended early, if it did.
     """
-    wrong, correct = guesses(images, split, evaluation) if evaluation else ([], [])
     few = _of_different_classes(images.labels, split.train[:AUGMENTED_FROM])
-    shown = None
-    if evaluation:
-        shown = evaluation.test or evaluation.validation
-    page = (
-        _environment()
-        .get_template("page.html.j2")
-        .render(
-            name=name,
-            version=__version__,
-            config=recipe.to_yaml(),
-            images=images,
-            steps=steps,
-            samples=samples(images, split),
-            exhibits=exhibits(images, findings),
-            augmented=augmentation_rows(
-                images.pixels[few],
-                encode_labels(images.labels[few], len(images.class_names)),
-                recipe.augmentation,
-                recipe.training.seed,
-            ),
-            pixelated=max(images.rule.height, images.rule.width) <= 96,
-            curves=curves_svg(history) if history else "",
-            rates=rates_svg(search) if search else "",
-            search=search,
-            constant=recipe.training.schedule == "constant",
-            evaluation=evaluation,
-            shown=shown,
-            class_table=class_table(shown) if shown else None,
-            figures=figures_table(evaluation.shown_figures) if evaluation else None,
-            reliability=reliability_svg(evaluation.reliability) if evaluation else "",
-            matrix=shown is not None and len(images.class_names) <= MOST_MATRIX_CLASSES,
-            wrong=wrong,
-            correct=correct,
-            stopped=stopped,
-            style=_resource("style.css"),
-        )
+    return render_template(
+        "page.html.j2",
+        name=name,
+        config=recipe.to_yaml(),
+        images=images,
+        steps=steps,
+        samples=samples(images, split),
+        exhibits=exhibits(images, findings),
+        augmented=augmentation_rows(
+            images.pixels[few],
+            encode_labels(images.labels[few], len(images.class_names)),
+            recipe.augmentation,
+            recipe.training.seed,
+        ),
+        pixelated=max(images.rule.height, images.rule.width) <= 96,
+        curves=curves(history).svg() if history else "",
+        rates=rates(search).svg() if search else "",
+        search=search,
+        constant=recipe.training.schedule == "constant",
+        evaluation=evaluation,
+        view=view_part(evaluation.shown, images) if evaluation else None,
+        stopped=stopped,
     )
-    return _valid(page)
 
 
 def render_inspection(images: ImageSet, findings: Sequence[Finding]) -> str:
     """Renders what ``conviction inspect`` found, as a page of its own."""
     counts = images.counts()
-    page = (
-        _environment()
-        .get_template("inspection.html.j2")
-        .render(
-            version=__version__,
-            images=images,
-            counts=counts,
-            exhibits=exhibits(images, findings),
-            serious=sum(f.severity == "serious" for f in findings),
-            pixelated=max(images.rule.height, images.rule.width) <= 96,
-            style=_resource("style.css"),
-        )
+    return render_template(
+        "inspection.html.j2",
+        images=images,
+        counts=counts,
+        exhibits=exhibits(images, findings),
+        serious=sum(f.severity == "serious" for f in findings),
+        pixelated=max(images.rule.height, images.rule.width) <= 96,
     )
-    return _valid(page)
+
+
+def render_new_images(images: ImageSet, part: Part, step: Step, run: str) -> str:
+    """Renders what ``conviction evaluate RUN SOURCE`` found.
+
+    Args:
+        images: With the run's labels.
+        part: What there is to say of them.
+        step: What the terminal says of it.
+        run: Name of the run.
+    """
+    return render_template(
+        "evaluation.html.j2",
+        run=run,
+        images=images,
+        step=step,
+        view=view_part(part, images),
+        pixelated=max(images.rule.height, images.rule.width) <= 96,
+    )
+
+
+def render_panel(images: ImageSet, part: Part) -> str:
+    """Renders a part alone, as a piece of a page that has the report's style for what is inside ``.report``."""
+    return render_template(
+        "panel.html.j2",
+        view=view_part(part, images),
+        pixelated=max(images.rule.height, images.rule.width) <= 96,
+    )
+
+
+def report_style() -> str:
+    """The style of the report for the inside of ``.report`` on another page."""
+    return f".report {{\n{_resource('style.css')}}}\n"
+
+
+def render_comparison(comparison: Comparison, pictures: Sequence[Contrast], missing: str) -> str:
+    """Renders runs side by side.
+
+    Args:
+        comparison: From ``compare``.
+        pictures: Images that one run gets right and another wrong.
+        missing: Why there are no pictures, if there are none.
+    """
+    histories = dict(zip(comparison.runs, comparison.histories, strict=True))
+    sides = [max(shown.pixels.shape) for contrast in pictures for shown in contrast.pictures]
+    return render_template(
+        "comparison.html.j2",
+        comparison=comparison,
+        table_of_runs=comparison_table(comparison),
+        specification=specification_table(comparison),
+        curves=curves_together(histories).svg() if all(histories.values()) else "",
+        pictures=pictures,
+        missing=missing,
+        pixelated=max(sides, default=0) <= 96,
+    )
 
 
 def render_explanation(explanation: Explanation, steps: Sequence[Step], run: str, file: str) -> str:
@@ -127,24 +160,18 @@ def render_explanation(explanation: Explanation, steps: Sequence[Step], run: str
         run: Name of the run.
         file: Of the picture.
     """
-    page = (
-        _environment()
-        .get_template("explanation.html.j2")
-        .render(
-            version=__version__,
-            run=run,
-            file=file,
-            explanation=explanation,
-            steps=steps,
-            overlays=[(cam.layer, overlay(explanation.pixels, cam.fine)) for cam in explanation.grad_cams],
-            gradient=strongest(explanation.gradient),
-            kernels=None if explanation.kernels is None else kernel_maps(explanation.kernels),
-            layers=[layer_maps(layer) for layer in explanation.layers],
-            pixelated=max(explanation.pixels.shape) <= 96,
-            style=_resource("style.css"),
-        )
+    return render_template(
+        "explanation.html.j2",
+        run=run,
+        file=file,
+        explanation=explanation,
+        steps=steps,
+        overlays=[(cam.layer, overlay(explanation.pixels, cam.fine)) for cam in explanation.grad_cams],
+        gradient=strongest(explanation.gradient),
+        kernels=None if explanation.kernels is None else kernel_maps(explanation.kernels),
+        layers=[layer_maps(layer) for layer in explanation.layers],
+        pixelated=max(explanation.pixels.shape) <= 96,
     )
-    return _valid(page)
 
 
 def _of_different_classes(labels: np.ndarray, index: np.ndarray) -> np.ndarray:
@@ -155,6 +182,14 @@ def _of_different_classes(labels: np.ndarray, index: np.ndarray) -> np.ndarray:
         turn.append(seen[label])
         seen[label] += 1
     return index[np.argsort(turn, kind="stable")]
+
+
+def render_template(template: str, **values: Any) -> str:
+    """A page of ``report`` with the package's version and style; see ``_environment`` for the filters."""
+    page = _environment().get_template(template)
+    text = page.render(version=__version__, style=_resource("style.css"), **values)
+    # File names need not be valid Unicode; a page must be.
+    return text.encode("utf-8", "replace").decode("utf-8")
 
 
 def _environment() -> jinja2.Environment:
@@ -170,11 +205,6 @@ def _environment() -> jinja2.Environment:
     environment.filters["png"] = png_address
     environment.filters["strip"] = strip
     return environment
-
-
-def _valid(page: str) -> str:
-    """File names need not be valid Unicode; a page must be."""
-    return page.encode("utf-8", "replace").decode("utf-8")
 
 
 def _resource(name: str) -> str:

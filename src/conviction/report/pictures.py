@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from conviction.data import Finding, ImageSet, Split
-from conviction.evaluation import Evaluation
+from conviction.evaluation import Part
 
 SAMPLES_PER_CLASS = 10
 MOST_CLASSES = 100
@@ -72,25 +72,26 @@ def samples(images: ImageSet, split: Split) -> list[Sample]:
     ]
 
 
-def guesses(images: ImageSet, split: Split, evaluation: Evaluation) -> tuple[list[Guess], list[Guess]]:
+def guesses(images: ImageSet, part: Part) -> tuple[list[Guess], list[Guess]]:
     """(wrong, correct) predictions: the most confident mistakes, and correct ones as they come."""
-    indices = split.of(evaluation.shown_part)
-    predicted = evaluation.shown.argmax(axis=1)
-    confidence = evaluation.shown.max(axis=1)
-    right = predicted == images.labels[indices]
+    confidence = part.probabilities.max(axis=1)
+    right = part.probabilities.argmax(axis=1) == images.labels[part.index]
     wrong_rows = np.flatnonzero(~right)
     # Ties in confidence (several at 1.0) are settled by position, so that reports are reproducible.
     wrong_rows = wrong_rows[np.argsort(-confidence[wrong_rows], kind="stable")][:WRONG_SHOWN]
     correct_rows = np.flatnonzero(right)[:CORRECT_SHOWN]
+    return [make_guess(images, part, r) for r in wrong_rows], [
+        make_guess(images, part, r) for r in correct_rows
+    ]
 
-    def make(row: np.intp) -> Guess:
-        index = indices[row]
-        top = np.argsort(-evaluation.shown[row], kind="stable")[:3]
-        return Guess(
-            images.names[index],
-            images.pixels[index],
-            images.class_names[images.labels[index]],
-            tuple((images.class_names[k], float(evaluation.shown[row, k])) for k in top),
-        )
 
-    return [make(r) for r in wrong_rows], [make(r) for r in correct_rows]
+def make_guess(images: ImageSet, part: Part, row: int | np.intp) -> Guess:
+    """The picture in this row of the part, and what was said of it."""
+    index = part.index[row]
+    top = np.argsort(-part.probabilities[row], kind="stable")[:3]
+    return Guess(
+        images.names[index],
+        images.pixels[index],
+        images.class_names[images.labels[index]],
+        tuple((images.class_names[k], float(part.probabilities[row, k])) for k in top),
+    )

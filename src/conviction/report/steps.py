@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
@@ -11,7 +11,6 @@ import numpy as np
 
 from conviction.config import DataSpec, Recipe, TrainingSpec
 from conviction.data import Finding, ImageSet, Split, encode_labels
-from conviction.evaluation import Evaluation, Figure, Score, openings_sentence
 from conviction.model import LayerRow, loss_name, warmup_steps
 from conviction.model.compile import RISE_FROM
 from conviction.training import RateSearch, Training, TrainingState
@@ -44,15 +43,18 @@ def load_step(images: ImageSet) -> Step:
         f"{images.name}: {len(images):,} images of {len(images.class_names)} classes from {images.location}, "
         f"stored as {images.stored}."
     ]
-    if images.unreadable:
-        first = images.unreadable[0]
-        count = len(images.unreadable)
-        more = f", and {count - 1} more (all in data.json)" if count > 1 else ""
-        files = "file" if count == 1 else "files"
-        sentences.append(
-            f"Left out {count} unreadable {files}: {printable(first.name)} ({first.reason}){more}."
-        )
-    return Step("Load", tuple(sentences))
+    listed = ["All are in data.json."] if len(images.unreadable) > 1 else []
+    return Step("Load", (*sentences, *left_out(images), *listed))
+
+
+def left_out(images: ImageSet) -> list[str]:
+    """Files that cannot be read, in a sentence; none if all can."""
+    if not images.unreadable:
+        return []
+    first, count = images.unreadable[0], len(images.unreadable)
+    more = f", and {count - 1} more" if count > 1 else ""
+    files = "file" if count == 1 else "files"
+    return [f"Left out {count} unreadable {files}: {printable(first.name)} ({first.reason}){more}."]
 
 
 def reshape_step(images: ImageSet) -> Step:
@@ -225,10 +227,13 @@ def compile_step(spec: TrainingSpec, classes: int, steps: int, search: RateSearc
         if classes == 2
         else f"labels are one-hot over {classes} classes and the output is a probability for each"
     )
+    # Before a run, auto is no number yet.
+    searched = spec.learning_rate == "auto"
+    rate = "the learning rate that range tests will find" if searched else f"a learning rate of {spec.rate:g}"
     return Step(
         "Compile",
         (
-            f"Optimizer {spec.optimizer} at a learning rate of {spec.rate:g}; loss {loss_name(classes)}, "
+            f"Optimizer {spec.optimizer} at {rate}; loss {loss_name(classes)}, "
             f"because {why}; metric accuracy.",
             *_found(search),
             *_schedule(spec, steps),
@@ -251,11 +256,8 @@ def _schedule(spec: TrainingSpec, steps: int) -> list[str]:
     if spec.schedule == "constant":
         return []
     rise = warmup_steps(spec, steps)
-    start = (
-        f"rises from {spec.rate * RISE_FROM:g} over the first {rise:,} of {steps:,} steps"
-        if rise
-        else "starts there"
-    )
+    low = "" if spec.learning_rate == "auto" else f" from {spec.rate * RISE_FROM:g}"
+    start = f"rises{low} over the first {rise:,} of {steps:,} steps" if rise else "starts there"
     return [f"That rate is the highest: it {start} and falls to 0 by step {steps:,} ({spec.schedule})."]
 
 
@@ -306,69 +308,6 @@ def early_stopping_step(training: Training, spec: TrainingSpec) -> Step:
     )
 
 
-def evaluate_step(evaluation: Evaluation, doubts: Sequence[str] = ()) -> Step:
-    """Evaluate: the three parts side by side, what the gap says, and what makes the figures doubtful."""
-    scored = [("training", evaluation.train), ("validation", evaluation.validation)]
-    sentences = []
-    if evaluation.test is None:
-        sentences.append("The test set stays sealed (evaluation.test=false).")
-    else:
-        scored.append(("test", evaluation.test))
-        low, high = evaluation.test.accuracy_ci95
-        sentences.append(
-            f"Test accuracy {evaluation.test.accuracy:.2%}, 95% interval {low:.2%} to {high:.2%}; test loss "
-            f"{evaluation.test.loss:.4f}; {evaluation.test.n:,} images."
-        )
-        sentences.append(openings_sentence(evaluation.openings))
-    sentences += [f"This makes the figures doubtful: {printable(doubt)}" for doubt in doubts]
-    sentences += [evaluation.overfitting["sentence"], evaluation.overfitting["curves"]]
-    if evaluation.overfitting["remedy"]:
-        sentences.append(f"To try: {evaluation.overfitting['remedy']}")
-    rows = tuple(_score_row(name, s) for name, s in scored)
-    head = ("part", "images", "loss", "accuracy", "95% interval")
-    return Step("Evaluate", tuple(sentences), Table(head, rows, (1, 2, 3, 4)))
-
-
-def _score_row(name: str, score: Score) -> tuple[str, ...]:
-    low, high = score.accuracy_ci95
-    return (
-        name,
-        f"{score.n:,}",
-        f"{score.loss:.4f}",
-        f"{score.accuracy:.2%}",
-        f"{low:.2%} to {high:.2%}",
-    )
-
-
-FIGURES = {
-    "balanced_accuracy": ("balanced accuracy", "mean recall of the classes"),
-    "macro_f1": ("macro-F1", "mean over the classes of the harmonic mean of precision and recall"),
-    "top_3": ("top-3 accuracy", "the true class is among the three likeliest"),
-    "top_5": ("top-5 accuracy", "the true class is among the five likeliest"),
-    "log_loss": ("log loss", "mean of -log of the true class's probability; 0 is best"),
-    "brier": ("Brier score", "mean squared distance of the probabilities from the truth; 0 is best"),
-    "ece": ("calibration error", "mean distance between confidence and accuracy; 0 is best"),
-}
-
-
-def figures_table(figures: Mapping[str, Figure]) -> Table:
-    """Each figure with its interval and what it is."""
-    rows = tuple(
-        (FIGURES[name][0], f"{f.value:.4f}", f"{f.ci95[0]:.4f} to {f.ci95[1]:.4f}", FIGURES[name][1])
-        for name, f in figures.items()
-    )
-    return Table(("figure", "value", "95% interval", "what it is"), rows, (1, 2))
-
-
-def class_table(score: Score) -> Table:
-    """Precision and recall of every class; undefined ones are a dash."""
-    rows = tuple(
-        (printable(c.name), f"{c.support:,}", _percent(c.precision), _percent(c.recall))
-        for c in score.per_class
-    )
-    return Table(("class", "images", "precision", "recall"), rows, (1, 2, 3))
-
-
 def folder_step(path: Path, names: Sequence[str]) -> Step:
     """The run folder and what to do next."""
     return Step(
@@ -378,10 +317,6 @@ def folder_step(path: Path, names: Sequence[str]) -> Step:
             f"Open {path / 'report.html'} in a browser; classify a picture with: conviction predict {path} IMAGE",
         ),
     )
-
-
-def _percent(value: float | None) -> str:
-    return "-" if value is None else f"{value:.1%}"
 
 
 def printable(name: str) -> str:

@@ -28,10 +28,10 @@ class Terminal:
         self._bar: Progress | None = None
         self._task = TaskID(0)
 
-    def loading(self, source: str) -> None:
-        """Shows that something happens while images are read and decoded."""
+    def loading(self, source: str, doing: str = "reading") -> None:
+        """Shows that something happens that takes a while."""
         if self.console.is_terminal:
-            self._status = self.console.status(f"reading {escape(source)} ...")
+            self._status = self.console.status(f"{doing} {escape(source)} ...")
             self._status.start()
 
     def step(self, step: Step) -> None:
@@ -42,7 +42,7 @@ class Terminal:
         for sentence in step.sentences:
             self.console.print(f"    {sentence}", markup=False, soft_wrap=not self.console.is_terminal)
         if step.table is not None:
-            self.console.print(_rich(step.table, indent="   "))
+            _print_whole(self.console, _rich(step.table, indent="   "))
 
     def training_starts(self, epochs: int) -> None:
         """How many epochs are ahead, for the time left."""
@@ -109,11 +109,18 @@ def _fields(state: State, epochs: int) -> dict[str, Any]:
 
 def print_table(table: Table) -> None:
     """Prints a whole table on stdout."""
-    console(sys.stdout).print(_rich(table, len(table.rows)))
+    _print_whole(console(sys.stdout), _rich(table, len(table.rows)))
+
+
+def _print_whole(out: Console, table: RichTable) -> None:
+    """On what is no terminal, a row is a line however long its file names are."""
+    if not out.is_terminal:
+        out.width = max(out.width, out.measure(table, options=out.options.update(max_width=100_000)).maximum)
+    out.print(table)
 
 
 def console(file: IO[str]) -> Console:
-    """A console on ``file``. What is no terminal has no width to respect, so nothing is cut or folded."""
+    """A console on ``file``; what is no terminal has no width to respect."""
     out = Console(file=file, highlight=False)
     if not out.is_terminal:
         out.width = 120
@@ -137,7 +144,7 @@ def _rich(table: Table, most: int = MOST_ROWS, indent: str = "") -> RichTable:
 class Silent:
     """Shows nothing, for programs that want the result alone."""
 
-    def loading(self, source: str) -> None:
+    def loading(self, source: str, doing: str = "reading") -> None:
         """Nothing."""
 
     def step(self, step: Step) -> None:

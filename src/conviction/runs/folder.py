@@ -9,6 +9,7 @@ import io
 import json
 import os
 import re
+import shlex
 import tempfile
 import zipfile
 from collections.abc import Iterator, Mapping, Sequence
@@ -37,6 +38,11 @@ RATES = "learning_rate.json"
 MODEL_CARD = "conviction.json"
 
 
+def command(verb: str, run: Path) -> str:
+    """What a message tells people to type, for a shell."""
+    return f"conviction {verb} {shlex.quote(str(run))}"
+
+
 def check_out(out: Path) -> None:
     """Refuses early what ``create`` would refuse after the data has been loaded.
 
@@ -50,6 +56,8 @@ def check_out(out: Path) -> None:
     place = out
     while not place.exists():
         place = place.parent
+    if not place.is_dir():
+        raise OutputError(f"{out}: {place} is a file, no folder. Name another folder with --out.")
     if not os.access(place, os.W_OK | os.X_OK):
         raise OutputError(f"{out}: no permission to write in {place}. Name another folder with --out.")
 
@@ -93,8 +101,8 @@ def storing(path: Path) -> Iterator[None]:
     """Turns the system's errors of writing into ours.
 
     Raises:
-        StorageError: No space, a quota, a device that fails: exit code 1.
-        OutputError: No permission, a read-only place: exit code 2.
+        StorageError: No space, a quota, a device that fails, a folder that was taken away: exit code 1.
+        OutputError: No permission, a read-only place, a file where a folder should be: exit code 2.
     """
     try:
         yield
@@ -103,15 +111,33 @@ def storing(path: Path) -> Iterator[None]:
     except OSError as failure:
         if failure.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
             raise OutputError(f"{path}: cannot be written ({failure.strerror}).") from None
+        if failure.errno in (errno.ENOTDIR, errno.EEXIST, errno.EISDIR):
+            files = [p for p in (path, *path.parents) if p.is_file()]
+            reason = f"{files[0]} is a file, no folder" if files else failure.strerror
+            raise OutputError(f"{path}: cannot be written ({reason}). Name another place.") from None
         reason = failure.strerror or str(failure)
-        raise StorageError(
-            f"{path}: could not be written ({reason}). Nothing is half-written; free some space and try again."
-        ) from None
+        todo = "Nothing is half-written; try again"
+        if failure.errno == errno.ENOENT:
+            todo = f"{_gone(path)} is not there, or no longer: it was removed or renamed meanwhile"
+        elif failure.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+            todo = "Nothing is half-written; free some space and try again"
+        raise StorageError(f"{path}: could not be written ({reason}). {todo}.") from None
+
+
+def _gone(path: Path) -> Path:
+    """The outermost folder of a path that does not exist."""
+    return next((p for p in reversed(path.absolute().parents) if not p.exists()), path)
 
 
 @contextlib.contextmanager
-def claimed(path: Path) -> Iterator[None]:
-    """Keeps other processes from training the same run; the system gives it up when this process ends, however it does.
+def claimed(path: Path, *, wait: bool = False) -> Iterator[None]:
+    """Keeps other processes from working in the same folder.
+
+    The system gives it up when this process ends, however it does.
+
+    Args:
+        path: A folder.
+        wait: Whether to wait until it is free instead of raising.
 
     Raises:
         RunError: Another process has it.
@@ -123,11 +149,11 @@ def claimed(path: Path) -> Iterator[None]:
         return
     handle = os.open(path, os.O_RDONLY)
     try:
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        fcntl.flock(handle, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
     except BlockingIOError:
         os.close(handle)
         raise RunError(
-            f"{path}: another process is training this run. Wait until it is done, or stop it."
+            f"{path}: another process is at work in this folder. Wait until it is done, or stop it."
         ) from None
     except OSError:
         pass  # a file system without locks
@@ -184,15 +210,27 @@ def write_rows(path: Path, rows: Sequence[Any], columns: Sequence[str]) -> None:
     write_text(path, text.getvalue())
 
 
-def write_model(path: Path, model: keras.Sequential, class_names: Sequence[str], rule: DecodingRule) -> None:
+def write_model(
+    path: Path,
+    model: keras.Sequential,
+    class_names: Sequence[str],
+    rule: DecodingRule,
+    temperature: float = 1.0,
+) -> None:
     """Saves the model with its class names and decoding rule in one file, atomically.
 
-    ``keras.models.load_model`` reads it as any other; ``read_model_card`` reads the rest.
+    ``keras.models.load_model`` reads it as any other; ``read_model_card`` reads the rest. ``temperature`` is what the
+    logits have been divided by.
     """
     with replacing(path) as beside:
         with quiet_stderr():  # on JAX, saving imports TensorFlow, which has much to say
             model.save(beside)
-        card = {"version": 1, "class_names": list(class_names), "decoding": rule.model_dump()}
+        card = {
+            "version": 1,
+            "class_names": list(class_names),
+            "decoding": rule.model_dump(),
+            "temperature": temperature,
+        }
         with zipfile.ZipFile(beside, "a") as archive:
             archive.writestr(MODEL_CARD, json.dumps(card, indent=1))
 

@@ -7,13 +7,14 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 
 from conviction.backend import import_keras, quiet_stderr
 from conviction.config import Recipe
+from conviction.config.recipe import by_key
 from conviction.errors import RequestError, StorageError
 from conviction.runs import folder
 from conviction.training import EpochRow
@@ -33,8 +34,14 @@ ARTIFACTS = (
 )
 
 
+# In MLflow's words.
+Outcome = Literal["FINISHED", "KILLED", "FAILED"]
+
+
 class Log(Protocol):
     """Where a run is logged."""
+
+    name: str
 
     def begin(self, recipe: Recipe) -> None:
         """The specification, before training."""
@@ -42,8 +49,8 @@ class Log(Protocol):
     def epoch_done(self, row: EpochRow) -> None:
         """The figures of an epoch."""
 
-    def end(self, run: Path, scores: Mapping[str, float] | None) -> None:
-        """The final figures by name (None if the run was stopped), and the files of the run."""
+    def end(self, run: Path, outcome: Outcome, scores: Mapping[str, float]) -> None:
+        """The final figures by name, of which a run that did not finish has none, and the files of the run."""
 
 
 def request_logs(run: Path, *, tensorboard: bool, mlflow: str | None) -> None:
@@ -74,7 +81,7 @@ def check_logs(*, tensorboard: bool, mlflow: str | None) -> None:
 
 
 def open_logs(run: Path) -> list[Log]:
-    """The logs that were requested for this run; none is the usual case."""
+    """The logs that were requested for this run, none of which writes before it begins; none is the usual case."""
     place = run / LOGS
     if not place.is_file():
         return []
@@ -87,16 +94,49 @@ def open_logs(run: Path) -> list[Log]:
     return logs
 
 
+class Logs:
+    """All logs of a run. One that fails is given up: a tracking server that goes away must not end a training."""
+
+    def __init__(self, logs: Sequence[Log], tell: Callable[[str], None]) -> None:
+        self._open, self._tell = list(logs), tell
+
+    def begin(self, recipe: Recipe) -> None:
+        """See ``Log``."""
+        self._each(lambda log: log.begin(recipe))
+
+    def epoch_done(self, row: EpochRow) -> None:
+        """See ``Log``."""
+        self._each(lambda log: log.epoch_done(row))
+
+    def end(self, run: Path, outcome: Outcome, scores: Mapping[str, float]) -> None:
+        """See ``Log``."""
+        self._each(lambda log: log.end(run, outcome, scores))
+
+    def _each(self, act: Callable[[Log], None]) -> None:
+        for log in list(self._open):
+            try:
+                act(log)
+            # Whatever the network, a disk or a database driver make of it.
+            except Exception as failure:
+                self._open.remove(log)
+                reason = " ".join(str(failure).split())[:200]
+                self._tell(f"{log.name} has failed, and the run goes on without it ({reason}).")
+
+
 class TensorBoardLog:
     """Event files below the run folder: ``tensorboard --logdir runs`` shows every run, training beside validation."""
 
+    name = "TensorBoard"
+
     def __init__(self, place: Path) -> None:
-        kind = _event_writer()
-        with quiet_stderr():
-            self._writers = {part: kind(str(place / part)) for part in ("train", "validation", "test")}
+        self._place = place
+        self._writers: dict[str, Any] = {}
 
     def begin(self, recipe: Recipe) -> None:
         """The specification as text."""
+        kind = _event_writer()
+        with quiet_stderr():
+            self._writers = {part: kind(str(self._place / part)) for part in ("train", "validation", "test")}
         self._add("train", 0, specification=f"```yaml\n{recipe.to_yaml()}```")
 
     def epoch_done(self, row: EpochRow) -> None:
@@ -105,9 +145,9 @@ class TensorBoardLog:
         self._add("train", row.epoch, epoch_learning_rate=row.learning_rate)
         self._add("validation", row.epoch, epoch_loss=row.val_loss, epoch_accuracy=row.val_accuracy)
 
-    def end(self, run: Path, scores: Mapping[str, float] | None) -> None:
+    def end(self, run: Path, outcome: Outcome, scores: Mapping[str, float]) -> None:
         """The final figures, those of the test set among them."""
-        for name, value in (scores or {}).items():
+        for name, value in scores.items():
             part, _, figure = name.partition("_")
             self._add(part, 0, **{f"final_{figure}": value})
         for writer in self._writers.values():
@@ -132,13 +172,16 @@ class TensorBoardLog:
 class MlflowLog:
     """A run of the experiment ``conviction`` on a tracking server."""
 
+    name = "MLflow"
+
     def __init__(self, uri: str, run_id: str) -> None:
-        self._client, self._run = _client(uri), run_id
+        self._uri, self._run = uri, run_id
 
     def begin(self, recipe: Recipe) -> None:
         """The specification as parameters; a resumed run has them already."""
+        self._client = _client(self._uri)
         known = self._client.get_run(self._run).data.params
-        for key, value in _flat(recipe.model_dump(mode="json")):
+        for key, value in by_key(recipe.model_dump(mode="json")):
             if key not in known:
                 self._client.log_param(self._run, key, str(value)[:6000])
         self._client.set_terminated(self._run, "RUNNING")
@@ -149,14 +192,14 @@ class MlflowLog:
             if name != "epoch":
                 self._client.log_metric(self._run, name, value, step=row.epoch)
 
-    def end(self, run: Path, scores: Mapping[str, float] | None) -> None:
+    def end(self, run: Path, outcome: Outcome, scores: Mapping[str, float]) -> None:
         """The final figures, and the files: specification, data, model, report."""
-        for name, value in (scores or {}).items():
+        for name, value in scores.items():
             self._client.log_metric(self._run, name, value)
         for name in ARTIFACTS:
             if (run / name).is_file():
                 self._client.log_artifact(self._run, str(run / name))
-        self._client.set_terminated(self._run, "KILLED" if scores is None else "FINISHED")
+        self._client.set_terminated(self._run, outcome)
 
 
 def _event_writer() -> Any:
@@ -172,6 +215,9 @@ def _event_writer() -> Any:
 def _client(uri: str) -> Any:
     # It tells of every table that it makes in a new database.
     os.environ.setdefault("MLFLOW_LOGGING_LEVEL", "WARNING")
+    # Its own 7 tries of 120 s would hold training up for as long when the server goes away.
+    os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "2")
+    os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "20")
     try:
         from mlflow.exceptions import MlflowException
         from mlflow.tracking import MlflowClient
@@ -201,10 +247,3 @@ def _new_mlflow_run(uri: str, run: Path) -> str:
         return _client(uri).create_run(number, run_name=run.name).info.run_id
     except Exception as failure:
         raise StorageError(f"--mlflow {uri}: {' '.join(str(failure).split())[:200]}") from None
-
-
-def _flat(value: Mapping[str, Any], prefix: str = "") -> list[tuple[str, Any]]:
-    found: list[tuple[str, Any]] = []
-    for key, part in value.items():
-        found += _flat(part, f"{prefix}{key}.") if isinstance(part, Mapping) else [(f"{prefix}{key}", part)]
-    return found

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import csv
-import json
+import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -17,32 +17,17 @@ from pydantic import ValidationError
 
 from conviction.backend import import_keras, quiet_stderr
 from conviction.config import Recipe, load_recipe
-from conviction.data.decode import DecodingRule, decode_array
-from conviction.data.pixels import to_uint8, with_channels
-from conviction.errors import ConvictionError, RequestError, RunError
+from conviction.data.decode import DecodingRule
+from conviction.data.given import Predictions, given_pixels
+from conviction.errors import ConvictionError, RunError
 from conviction.model.probabilities import predict_probabilities
-from conviction.runs import folder
+from conviction.runs import content, folder
 from conviction.training import EpochRow
 
 if TYPE_CHECKING:
     import keras
 
 T = TypeVar("T")
-
-
-@dataclass(frozen=True)
-class Predictions:
-    """Classes and probabilities for n images.
-
-    Attributes:
-        labels: n class names, those of the highest probability.
-        probabilities: (n, classes) float32, rows summing to 1.
-        class_names: One per column.
-    """
-
-    labels: list[str]
-    probabilities: np.ndarray
-    class_names: list[str]
 
 
 @dataclass(frozen=True)
@@ -63,17 +48,26 @@ class Run:
     @cached_property
     def data(self) -> dict[str, Any]:
         """``data.json``: where the images came from, classes, counts, the split."""
-        return self._read(folder.DATA, _json)
+        return self._read(folder.DATA, content.read_data)
 
     @cached_property
     def history(self) -> list[EpochRow]:
-        """One row per finished epoch; empty if none has finished."""
-        return self._read(folder.HISTORY, _history) if self._has(folder.HISTORY) else []
+        """One row per finished epoch; empty if none has finished.
+
+        Raises:
+            RunError: The file is damaged, or without a row although the run is done.
+        """
+        rows = self._read(folder.HISTORY, _history) if self._has(folder.HISTORY) else []
+        if not rows and self.status == "done":
+            raise RunError(
+                f"{self.path / folder.HISTORY}: the file is damaged (it has no epoch of a finished run)."
+            )
+        return rows
 
     @cached_property
     def environment(self) -> dict[str, Any]:
         """``environment.json``: versions, hardware, duration, peak memory."""
-        return self._read(folder.ENVIRONMENT, _json)
+        return self._read(folder.ENVIRONMENT, content.read_object)
 
     @cached_property
     def evaluation(self) -> SimpleNamespace:
@@ -86,9 +80,19 @@ class Run:
         """
         if not self._has(folder.EVALUATION):
             raise RunError(f"{self.path}: has no evaluation; the run ended before it ({self.status}).")
-        content = self._read(folder.EVALUATION, _json)
-        test = content.get("test") or {}
-        return SimpleNamespace(**content, **{k: test.get(k) for k in ("accuracy", "accuracy_ci95", "loss")})
+        found = self._read(folder.EVALUATION, content.read_evaluation)
+        test = found["test"] or {}
+        return SimpleNamespace(**{**found, **{k: test.get(k) for k in ("accuracy", "accuracy_ci95", "loss")}})
+
+    def check(self) -> None:
+        """Reads what pages and commands take from a run as it stands, the model and predictions excepted.
+
+        Raises:
+            RunError: A file is damaged, or one of a finished run is missing.
+        """
+        _ = self.config, self.history
+        if self.status == "done":
+            _ = self.data, self.evaluation
 
     @property
     def status(self) -> str:
@@ -106,7 +110,9 @@ class Run:
 
         def load(path: Path) -> Any:
             keras = import_keras()
-            with quiet_stderr():
+            with quiet_stderr(), warnings.catch_warnings():
+                # Saved on JAX, the file asks for XLA, which TensorFlow has not with deterministic kernels.
+                warnings.filterwarnings("ignore", "Model doesn't support `jit_compile=True`")
                 return keras.models.load_model(path, safe_mode=True)
 
         return self._read(folder.MODEL, load)
@@ -120,6 +126,11 @@ class Run:
     def rule(self) -> DecodingRule:
         """How pictures are decoded for this model."""
         return DecodingRule.model_validate(self._card["decoding"])
+
+    @property
+    def temperature(self) -> float:
+        """What the logits were divided by (``evaluation.calibrate``); 1 if nothing was."""
+        return float(self._card.get("temperature", 1.0))
 
     @cached_property
     def _card(self) -> dict[str, Any]:
@@ -140,39 +151,11 @@ class Run:
         Raises:
             RequestError: Values outside that scale, or a shape that is no image.
         """
-        batch = list(images) if not isinstance(images, np.ndarray) else images
-        if isinstance(batch, np.ndarray) and batch.ndim == 2:
-            raise RequestError(
-                "predict: expected images (n, height, width[, channels]); got one of shape "
-                f"{batch.shape}. Wrap it in a list."
-            )
-        return self.predict_pixels(self._prepare(batch))
+        return self.predict_pixels(given_pixels(images, self.rule))
 
     def predict_pixels(self, pixels: np.ndarray) -> Predictions:
         """Classifies images decoded by ``rule``, (n, height, width, channels) uint8."""
-        probabilities = predict_probabilities(self.model, pixels)
-        labels = [self.class_names[i] for i in probabilities.argmax(axis=1)]
-        return Predictions(labels, probabilities, self.class_names)
-
-    def _prepare(self, images: np.ndarray | list[np.ndarray]) -> np.ndarray:
-        pixels = np.empty((len(images), *self.rule.shape), np.uint8)
-        for i, image in enumerate(images):
-            one = with_channels(np.asarray(image)[np.newaxis], f"predict: image {i}")
-            pixels[i] = decode_array(to_uint8(one, self._scale(one, i))[0], self.rule)
-        return pixels
-
-    def _scale(self, image: np.ndarray, number: int) -> tuple[float, float]:
-        scale = self.rule.array_range or (0.0, 255.0)
-        if image.dtype == np.uint8 and scale == (0.0, 1.0):
-            scale = (0.0, 255.0)  # trained on fractions; uint8 can only mean 0-255
-        low, high = float(image.min()), float(image.max())
-        fractions = image.dtype.kind == "f" and scale == (0.0, 255.0) and 0.0 < high <= 1.0
-        if not scale[0] <= low <= high <= scale[1] or fractions:
-            raise RequestError(
-                f"predict: image {number}: expected pixel values from {scale[0]:g} (black) to {scale[1]:g} "
-                f"(white), as in training; got {image.dtype} from {low:g} to {high:g}."
-            )
-        return scale
+        return Predictions.of(predict_probabilities(self.model, pixels), self.class_names)
 
     def _has(self, name: str) -> bool:
         return (self.path / name).is_file()
@@ -219,13 +202,6 @@ def list_runs(root: Path) -> list[Run]:
         return []
     configs = sorted(root.glob(f"*/{folder.CONFIG}"), key=lambda p: (p.stat().st_mtime_ns, p))
     return [Run(p.parent) for p in configs]
-
-
-def _json(path: Path) -> dict[str, Any]:
-    content = json.loads(path.read_text(encoding="utf-8"))
-    if not isinstance(content, dict):
-        raise ValueError("expected a JSON object")
-    return content
 
 
 def _history(path: Path) -> list[EpochRow]:

@@ -1,6 +1,6 @@
 """Fitting the network: batches, the loop around Keras's ``fit``, signals."""
 
-from conviction.training.batches import epoch_order, make_batches
+from conviction.training.batches import epoch_order, make_batches, weigh_classes
 from conviction.training.devices import Devices, check_devices
 from conviction.training.finder import RateSearch, Sweep, find_rate
 from conviction.training.monitor import Verdict, read_curves
@@ -36,4 +36,5 @@ __all__ = [
     "steps_per_epoch",
     "stop_on_signals",
     "train",
+    "weigh_classes",
 ]

@@ -8,7 +8,7 @@ the step alone, so an interrupted epoch can be gone on with, and one key's value
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 import numpy as np
 
@@ -51,6 +51,10 @@ class Draws:
     shares: np.ndarray
     partners: np.ndarray
 
+    def of(self, rows: slice) -> Draws:
+        """Those of some of the images."""
+        return Draws(**{field.name: getattr(self, field.name)[rows] for field in fields(self)})
+
 
 def active_operations(spec: AugmentationSpec) -> list[str]:
     """The keys that are on, in the order of ``OPERATIONS``."""
@@ -63,7 +67,14 @@ def is_active(spec: AugmentationSpec) -> bool:
 
 
 def augment(
-    pixels: np.ndarray, targets: np.ndarray, spec: AugmentationSpec, *, seed: int, epoch: int, step: int
+    pixels: np.ndarray,
+    targets: np.ndarray,
+    spec: AugmentationSpec,
+    *,
+    seed: int,
+    epoch: int,
+    step: int,
+    rows: slice = slice(None),
 ) -> tuple[np.ndarray, np.ndarray]:
     """Varies one batch; the arguments are never written to.
 
@@ -74,6 +85,7 @@ def augment(
         seed: At least 0, as are the next two.
         epoch: From 0.
         step: The number of the batch within the epoch, from 0.
+        rows: Which images are wanted; the others may stay as they are.
 
     Returns:
         (n, h, w, c) uint8 and (n, k) float32: the very arguments where nothing is on. Only mixup changes
@@ -83,6 +95,19 @@ def augment(
         return pixels, targets
     n, height, width, _ = pixels.shape
     draws = draw(spec, (n, height, width), seed=seed, epoch=epoch, step=step)
+    if spec.mixup:
+        varied = _vary(pixels, spec, draws)  # any image may be mixed into those that are wanted
+        return mixup(varied, targets, draws.shares, draws.partners)
+    if rows.indices(n) == (0, n, 1):
+        return _vary(pixels, spec, draws), targets
+    out = pixels.copy()
+    out[rows] = _vary(pixels[rows], spec, draws.of(rows))
+    return out, targets
+
+
+def _vary(pixels: np.ndarray, spec: AugmentationSpec, draws: Draws) -> np.ndarray:
+    """Each image by itself."""
+    _, height, width, _ = pixels.shape
     if spec.flip != "none":
         pixels = flip(pixels, draws.flips)
     if spec.rotate or spec.zoom:
@@ -94,9 +119,7 @@ def augment(
         pixels = tone(pixels, draws.gains, draws.biases)
     if spec.cutout:
         pixels = cutout(pixels, draws.centres, cutout_side(spec, height, width))
-    if spec.mixup:
-        pixels, targets = mixup(pixels, targets, draws.shares, draws.partners)
-    return pixels, targets
+    return pixels
 
 
 def draw(spec: AugmentationSpec, shape: tuple[int, int, int], *, seed: int, epoch: int, step: int) -> Draws:

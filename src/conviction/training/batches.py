@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from conviction.backend import import_keras
-from conviction.config import AugmentationSpec
+from conviction.config import AugmentationSpec, TrainingSpec
 from conviction.training.augment import augment
 from conviction.training.devices import Devices
 
@@ -30,6 +30,16 @@ def balanced_weights(targets: np.ndarray) -> np.ndarray:
     counts = _shares(targets).sum(axis=0)
     weights = np.zeros(len(counts), np.float32)
     return np.divide(len(targets) / len(counts), counts, out=weights, where=counts > 0)
+
+
+def weigh_classes(spec: TrainingSpec, targets: np.ndarray) -> np.ndarray | None:
+    """What each class counts by ``spec``, (k,) float32; None if all images count alike.
+
+    Args:
+        spec: Its ``class_weights``.
+        targets: Of the training images, as for ``balanced_weights``.
+    """
+    return balanced_weights(targets) if spec.class_weights == "balanced" else None
 
 
 def image_weights(targets: np.ndarray, class_weights: np.ndarray) -> np.ndarray:
@@ -99,7 +109,9 @@ def make_batches(
             chosen = self._order[number * batch_size : (number + 1) * batch_size]
             x, y = pixels[chosen], targets[chosen]
             if shuffle_seed is not None and augmentation is not None:
-                x, y = augment(x, y, augmentation, seed=shuffle_seed, epoch=self._epoch, step=number)
+                rows = devices.rows_here(len(chosen)) if devices else slice(None)
+                place = {"seed": shuffle_seed, "epoch": self._epoch, "step": number}
+                x, y = augment(x, y, augmentation, **place, rows=rows)
             batch = (x, y) if class_weights is None else (x, y, image_weights(y, class_weights))
             return devices.spread(batch) if devices else batch
 

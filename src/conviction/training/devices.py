@@ -3,6 +3,9 @@
 Keras's own loop spreads what it is given while a distribution is set, and fails on a batch that does not divide, such
 as the last of an epoch. So the distribution is set only while the network is made, and batches arrive already spread;
 one that does not divide is given whole to every device, which computes the same figures.
+
+The devices may belong to several processes, each of which gathers the whole batch, and varies
+and places what its own devices calculate with.
 """
 
 from __future__ import annotations
@@ -59,10 +62,25 @@ class Devices:
         """The arrays of a batch, each with its first axis divided among the devices."""
         return tuple(self._place(part) for part in batch) if self._parallel else batch
 
+    def rows_here(self, images: int) -> slice:
+        """Which of a batch of so many images the devices of this process calculate with."""
+        if not self._parallel:
+            return slice(0, images)
+        parts = self._layout((images,)).addressable_devices_indices_map((images,)).values()
+        rows = [part[0].indices(images) for part in parts]
+        return slice(min(start for start, _, _ in rows), max(stop for _, stop, _ in rows))
+
+    def _layout(self, shape: tuple[int, ...]) -> Any:
+        import jax
+
+        layout = self._parallel.get_data_layout(shape).backend_layout
+        if shape[0] % layout.mesh.size:
+            layout = jax.sharding.NamedSharding(layout.mesh, jax.sharding.PartitionSpec())
+        return layout
+
     def _place(self, part: Any) -> Any:
         import jax
 
-        layout = self._parallel.get_data_layout(part.shape).backend_layout
-        if len(part) % layout.mesh.size:
-            layout = jax.sharding.NamedSharding(layout.mesh, jax.sharding.PartitionSpec())
-        return jax.device_put(part, layout)
+        layout = self._layout(part.shape)
+        # Not device_put, which has all processes compare what each of them was given.
+        return jax.make_array_from_callback(part.shape, layout, lambda index: part[index])

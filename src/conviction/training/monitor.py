@@ -31,6 +31,8 @@ LEARNED = 0.05
 LAST = 3
 # A fall of the validation loss by less than this share over the last third of the epochs is not worth waiting for.
 WORTHWHILE = 0.02
+# Fewer epochs show no trend.
+TREND = 4
 # Of ln(classes), the loss of guessing. A training loss above it that falls no further has not been fitted.
 POOR = 0.35
 # Of what the training loss had fallen: a rise by more is no jitter.
@@ -86,7 +88,7 @@ def read_curves(
     """
     curves = _Curves(history, classes, validation_images)
     curves.beyond = BEYOND_NOISE if finished else BEYOND_NOISE_LIVE
-    for look in (_unstable, _overfitting, _underfitting, _still_improving):
+    for look in (_unstable, _begun, _overfitting, _underfitting, _still_improving):
         verdict = look(curves)
         if verdict is not None:
             return verdict
@@ -128,8 +130,8 @@ class _Curves:
         self.turn = int(np.nanargmin(self.validation)) if np.isfinite(self.validation).any() else 0
         self.lowest = float(self.validation[self.turn])
         rates = [row.learning_rate for row in history]
-        self.ended = rates[-1] < ENDED * max(rates)
-        self.falling = self.epochs > 1 and rates[-1] < rates[-2]
+        self.highest_rate = max(rates)
+        self.ended = rates[-1] < ENDED * self.highest_rate
         self.rising = self.epochs > 1 and rates[-1] > rates[-2]
 
     def noise(self, row: int, of: int) -> float:
@@ -140,7 +142,8 @@ class _Curves:
 
 def _unstable(c: _Curves) -> Verdict | None:
     last = c.rows[-1]
-    rate = f"training.learning_rate={last.learning_rate / 10:g}"
+    # A schedule may have brought the last epoch's rate to nearly 0; what was too high is its highest.
+    rate = f"training.learning_rate={c.highest_rate / 10:g}"
     if not (math.isfinite(last.loss) and math.isfinite(last.val_loss)):
         return Verdict(
             "unstable", None, f"The loss is no longer a number in epoch {last.epoch}.", {}, (rate,)
@@ -158,6 +161,30 @@ def _unstable(c: _Curves) -> Verdict | None:
         "to stay where it was low.",
         {"loss_best": float(c.train[best]), "loss_last": last.loss},
         (rate,),
+    )
+
+
+def _begun(c: _Curves) -> Verdict | None:
+    """Few epochs have no trend yet; what they can be held against is guessing."""
+    if c.epochs >= TREND and not c.rising:
+        return None
+    last = c.rows[-1]
+    fall, noise = c.chance - last.val_loss, sampling_noise(last, c.images)
+    after = "one epoch" if c.epochs == 1 else f"{c.epochs} epochs"
+    said = f"After {after} validation loss is {last.val_loss:.4f}, where guessing has {c.chance:.4f}"
+    evidence = {"fall": fall, "noise": noise, "loss_guessing": c.chance}
+    more = (f"training.epochs={max(4, 2 * c.epochs)}",)
+    if fall <= max(2.0 * noise, WORTHWHILE * c.chance):
+        return Verdict("underfitting", None, f"{said}: nothing has been learned yet.", evidence, more, True)
+    if c.epochs > 1:
+        return None
+    return Verdict(
+        "still improving",
+        None,
+        f"{said}. One epoch shows no more than that it learns; whether it overfits is seen over several.",
+        evidence,
+        more,
+        True,
     )
 
 
@@ -193,7 +220,7 @@ def _of_many(epochs: int) -> float:
 
 
 def _underfitting(c: _Curves) -> Verdict | None:
-    if c.epochs < 4 or c.rising:
+    if c.epochs < TREND or c.rising:
         return None
     last = c.rows[-1]
     w = max(2, c.epochs // 3)
@@ -201,20 +228,23 @@ def _underfitting(c: _Curves) -> Verdict | None:
     stuck = before - now < WORTHWHILE * before
     if not stuck or now < POOR * c.chance:
         return None
+    said = (
+        f"Training loss stands at {last.loss:.4f}, where guessing has {c.chance:.4f}, and has hardly fallen since "
+        f"epoch {c.epochs - w}; training accuracy is {last.accuracy:.2%}. The network has not learned even the images "
+        "it sees."
+    )
+    # One that cannot learn more goes up and down; one whose steps are short comes down all the way, slowly.
+    crawls = not c.ended and bool((np.diff(c.train[-2 * w :]) < 0.0).all())
     return Verdict(
         "underfitting",
         None,
-        f"Training loss stands at {last.loss:.4f}, where guessing has {c.chance:.4f}, and has hardly fallen since "
-        f"epoch {c.epochs - w}; training accuracy is {last.accuracy:.2%}. The network has not learned even the images "
-        "it sees.",
+        f"{said} The loss fell in every epoch, by little: its steps may be too short." if crawls else said,
         {"loss_last": last.loss, "loss_guessing": c.chance},
-        ("recipe=best",),
+        ("training.learning_rate=auto",) if crawls else ("recipe=best",),
     )
 
 
 def _still_improving(c: _Curves) -> Verdict | None:
-    if c.epochs < 2:
-        return None
     w = 1 if c.ended or c.epochs < 6 else c.epochs // 3
     before, now = c.validation[-2 * w : -w].mean(), c.validation[-w:].mean()
     fall = float(before - now)

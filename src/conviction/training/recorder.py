@@ -111,6 +111,7 @@ class Recorder:
         self.since_kept += made - self.step
         self.step = made
         r.stop.patient = True  # from now on there is something to keep
+        r.stop.look()
         due = self._due(now)
         if now - self.last_update < SECONDS_BETWEEN_UPDATES and made < r.steps and not due:
             return
@@ -129,6 +130,7 @@ class Recorder:
 
     def on_test_batch_end(self, batch: int, logs: Any = None) -> None:
         """Ends validation when a signal has come."""
+        self.recording.stop.look()
         if self.recording.stop:
             self.model.stop_training = self.model.stop_evaluating = True
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import signal
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from types import FrameType
 
 
@@ -13,14 +13,25 @@ class StopRequest:
     """``signal_number`` is None until SIGINT or SIGTERM came.
 
     While ``patient`` is False nobody looks at it between steps, and a signal raises ``KeyboardInterrupt`` at once.
+
+    Args:
+        agree: Of several processes that train together, each of which must end at the same step: told whether this one
+            was asked to, it says whether any was. All of them call it at once.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, agree: Callable[[bool], bool] | None = None) -> None:
         self.signal_number: int | None = None
         self.patient = True
+        self._agree = agree
+        self._agreed = False
+
+    def look(self) -> None:
+        """Between two steps, in each process: what one has been asked becomes the request of all."""
+        if self._agree is not None:
+            self._agreed = self._agree(self.signal_number is not None)
 
     def __bool__(self) -> bool:
-        return self.signal_number is not None
+        return self.signal_number is not None if self._agree is None else self._agreed
 
 
 @contextlib.contextmanager

@@ -11,7 +11,7 @@ from conviction.backend import import_keras
 from conviction.config import AugmentationSpec, TrainingSpec
 from conviction.errors import RequestError
 from conviction.training.augment import active_operations
-from conviction.training.batches import balanced_weights, make_batches
+from conviction.training.batches import make_batches, weigh_classes
 from conviction.training.devices import Devices
 from conviction.training.record import Training, Watcher
 from conviction.training.recorder import Recording, best_row, has_stopped, make_recorder
@@ -24,8 +24,8 @@ if TYPE_CHECKING:
 
 # Keras's own work between steps, and Python's, costs as much as a small step. So many steps are made in one call as
 # have about this many multiply-adds, which take some tenths of a second; a signal is heard after each call.
-MULTIPLY_ADDS_PER_CALL = 5e9
-MOST_STEPS_PER_CALL = 16
+MULTIPLY_ADDS_PER_CALL = 2e10
+MOST_STEPS_PER_CALL = 64
 # Validation learns nothing, so its batch decides the speed alone. Larger ones gain no more on a CPU.
 VALIDATION_BATCH = 500
 
@@ -170,7 +170,7 @@ def _batches(
     augmentation: AugmentationSpec | None,
     devices: Devices,
 ) -> Any:
-    weights = balanced_weights(targets[indices]) if spec.class_weights == "balanced" else None
+    weights = weigh_classes(spec, targets[indices])
     varied = augmentation is not None and active_operations(augmentation)
     if not varied and can_be_resident(pixels, len(indices)):
         return ResidentBatches(

@@ -1,0 +1,237 @@
+"""``conviction explore``: change one thing, and know whether it mattered."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from conviction.cli.options import Config, DataDir, Json, Keys, On, Source, print_json
+from conviction.cli.placing import send_away
+from conviction.errors import RequestError
+
+CpusPerTrial = Annotated[
+    float | None,
+    typer.Option("--cpus-per-trial", help="On Ray: CPUs of its node for each; default as many as threads."),
+]
+GpusPerTrial = Annotated[
+    float | None,
+    typer.Option("--gpus-per-trial", help="On Ray: GPUs of its node for each; 0.5 lets two share one."),
+]
+
+
+def explore(
+    source: Source,
+    keys: Keys = None,
+    question: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--question",
+            help="filters, kernel, pooling, depth, dense, dropout, batch-norm, learning-rate, batch-size, optimizer, "
+            "augmentation, recipe, or all.",
+        ),
+    ] = None,
+    vary: Annotated[
+        list[str] | None,
+        typer.Option("--vary", metavar="KEY=a,b,c", help="Values of a key, each against the base."),
+    ] = None,
+    seeds: Annotated[int, typer.Option("--seeds", help="Runs of each arm, with the same seeds.")] = 5,
+    budget: Annotated[
+        int | None,
+        typer.Option(
+            "--budget", metavar="IMAGES", help="Training images that a run may see, over all its epochs."
+        ),
+    ] = None,
+    seconds: Annotated[
+        float | None,
+        typer.Option(
+            "--equal-seconds",
+            help="Train each arm so long, by as many epochs as fit, instead of equally many.",
+        ),
+    ] = None,
+    grid: Annotated[
+        bool,
+        typer.Option("--grid", help="With two --vary: every value of one with every value of the other."),
+    ] = False,
+    fixed_split: Annotated[
+        bool, typer.Option("--fixed-split", help="The same validation images for every seed.")
+    ] = False,
+    jobs: Annotated[
+        int | None,
+        typer.Option("--jobs", help="Runs at once; default one a core, on Ray all that have room."),
+    ] = None,
+    limit: Annotated[float | None, typer.Option("--limit", help="Seconds that one run may take.")] = None,
+    on: On = "local",
+    cpus_per_trial: CpusPerTrial = None,
+    gpus_per_trial: GpusPerTrial = None,
+    config: Config = None,
+    out: Annotated[
+        str | None,
+        typer.Option(
+            "--out",
+            help="The folder; default explorations/<source>-<n>. One of the same request goes on. Or an address, "
+            "s3://bucket/study, where it is kept as well.",
+        ),
+    ] = None,
+    data_dir: DataDir = None,
+    as_json: Json = False,
+) -> None:
+    """Change one thing at a time over the same seeds, and say whether it mattered. The test set stays sealed."""
+    send_away(on, out, as_json)
+    from conviction.experiments import exploration_steps
+    from conviction.experiments.commands import explore as run
+    from conviction.report.terminal import Terminal
+
+    done = run(
+        source,
+        keys or [],
+        question=question or [],
+        vary=vary or [],
+        grid=grid,
+        seeds=seeds,
+        budget=budget,
+        equal_seconds=seconds,
+        fixed_split=fixed_split,
+        jobs=jobs,
+        limit=limit,
+        on=on,  # type: ignore[arg-type]  # checked there
+        cpus_per_trial=cpus_per_trial,
+        gpus_per_trial=gpus_per_trial,
+        config=config,
+        out=out,
+        data_dir=data_dir,
+        file=sys.stderr if as_json else sys.stdout,
+    )
+    if as_json:
+        print_json({"folder": str(done.path), **done.findings.to_json()})
+        return
+    show = Terminal(sys.stdout)
+    for step in exploration_steps(done.findings):
+        show.step(step)
+    print(f"\nThe page is {done.path / 'report.html'}.")
+
+
+def tune(
+    source: Source,
+    keys: Keys = None,
+    trials: Annotated[int, typer.Option("--trials", help="Trials in all, pruned ones included.")] = 50,
+    time: Annotated[
+        str | None,
+        typer.Option("--budget", metavar="TIME", help="Begin no trial after so long: 90s, 30m, 2h."),
+    ] = None,
+    images: Annotated[
+        int | None,
+        typer.Option(
+            "--images", metavar="N", help="Training images that a trial may see, over all its epochs."
+        ),
+    ] = None,
+    space: Annotated[
+        Path | None, typer.Option("--space", help="A YAML file of keys with choices or ranges.")
+    ] = None,
+    against: Annotated[
+        str | None,
+        typer.Option(
+            "--against",
+            help="params, multiply_adds or latency: a front of accuracy against cost, without pruning.",
+        ),
+    ] = None,
+    confirm: Annotated[
+        int, typer.Option("--confirm", help="Fresh seeds on which the best three and the base are run again.")
+    ] = 3,
+    storage: Annotated[
+        str | None,
+        typer.Option(
+            "--storage",
+            metavar="URL",
+            help="A database that machines share, or journal:FILE; default SQLite in the folder.",
+        ),
+    ] = None,
+    study: Annotated[
+        str, typer.Option("--study", help="The study's name, the same on all machines that share a storage.")
+    ] = "tune",
+    seed: Annotated[int, typer.Option("--seed", help="Of the search and its trials.")] = 0,
+    jobs: Annotated[
+        int | None,
+        typer.Option("--jobs", help="Trials at once; default one a core, on Ray all that have room."),
+    ] = None,
+    limit: Annotated[float | None, typer.Option("--limit", help="Seconds that one trial may take.")] = None,
+    on: On = "local",
+    cpus_per_trial: CpusPerTrial = None,
+    gpus_per_trial: GpusPerTrial = None,
+    test: Annotated[
+        bool,
+        typer.Option(
+            "--test/--no-test", help="Train what is recommended on all images and open the test set."
+        ),
+    ] = True,
+    config: Config = None,
+    out: Annotated[
+        str | None,
+        typer.Option(
+            "--out",
+            help="The folder; default searches/<source>-<n>. One of the same request goes on. Or an address, "
+            "s3://bucket/study, where it is kept as well.",
+        ),
+    ] = None,
+    data_dir: DataDir = None,
+    as_json: Json = False,
+) -> None:
+    """Search for better settings, run the best again on fresh seeds, and test what is recommended once."""
+    send_away(on, out, as_json)
+    from conviction.experiments.commands import SPECIFICATION
+    from conviction.experiments.commands import tune as run
+    from conviction.experiments.tuning_page import tuning_steps
+    from conviction.report.terminal import Terminal
+
+    done = run(
+        source,
+        keys or [],
+        trials=trials,
+        budget=None if time is None else seconds_of(time),
+        images=images,
+        space=space,
+        against=against,  # type: ignore[arg-type]  # checked there
+        confirm_seeds=confirm,
+        storage=storage,
+        study=study,
+        seed=seed,
+        jobs=jobs,
+        limit=limit,
+        on=on,  # type: ignore[arg-type]  # checked there
+        cpus_per_trial=cpus_per_trial,
+        gpus_per_trial=gpus_per_trial,
+        test=test,
+        config=config,
+        out=out,
+        data_dir=data_dir,
+        file=sys.stderr if as_json else sys.stdout,
+    )
+    if as_json:
+        print_json({"folder": str(done.path), **done.to_json()})
+        return
+    show = Terminal(sys.stdout)
+    for step in tuning_steps(done.search, done.study, done.belief):
+        show.step(step)
+    said = [done.test_sentence] if done.test_sentence else []
+    said.append(f"The specification is {done.path / SPECIFICATION}, for conviction fit {source} --config.")
+    said.append(f"The page is {done.path / 'report.html'}.")
+    print("\n" + "\n".join(said))
+
+
+def seconds_of(text: str) -> float:
+    """``90s``, ``30m``, ``2h`` or plain seconds.
+
+    Raises:
+        RequestError: It is none of these, or not above 0.
+    """
+    units = {"s": 1, "m": 60, "h": 3600}
+    number, unit = (text[:-1], units[text[-1]]) if text[-1:] in units else (text, 1)
+    try:
+        value = float(number) * unit
+    except ValueError:
+        value = 0.0
+    if not 0 < value < float("inf"):
+        raise RequestError(f"--budget: expected a time such as 90s, 30m or 2h; got '{text}'.")
+    return value

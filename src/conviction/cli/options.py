@@ -1,0 +1,65 @@
+"""What several commands take, and how they answer programs."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+Source = Annotated[
+    str,
+    typer.Argument(
+        metavar="SOURCE",
+        help="digits, fashion_mnist, mnist, cifar10, cifar100; or a path: image folder, .zip or .tar of one, "
+        ".npz, folder of IDX files.",
+    ),
+]
+Keys = Annotated[
+    list[str] | None,
+    typer.Argument(
+        metavar="KEY=VALUE",
+        help="Keys of the specification, such as recipe=lab training.epochs=3 model.filters=[16,32].",
+    ),
+]
+Config = Annotated[
+    Path | None, typer.Option("--config", help="A YAML specification; KEY=VALUE wins over it.")
+]
+DataDir = Annotated[
+    Path | None,
+    typer.Option("--data-dir", help="Where named sets are looked for; default CONVICTION_DATA_DIR."),
+]
+Json = Annotated[
+    bool, typer.Option("--json", help="One JSON object on stdout; everything for people on stderr.")
+]
+Metadata = Annotated[
+    Path | None,
+    typer.Option(
+        "--metadata", help="A CSV with a column 'file': accuracy is told apart by its other columns."
+    ),
+]
+On = Annotated[
+    str,
+    typer.Option(
+        "--on",
+        metavar="PLACE",
+        help="local, or ray: the cluster that RAY_ADDRESS names, or one started here.",
+    ),
+]
+Workers = Annotated[
+    int | None,
+    typer.Option("--workers", metavar="N", help="With --on ray: how many processes train together."),
+]
+CpusPerWorker = Annotated[
+    int, typer.Option("--cpus-per-worker", metavar="N", help="What each of them takes of the cluster.")
+]
+GpusPerWorker = Annotated[
+    int, typer.Option("--gpus-per-worker", metavar="N", help="The same; 0 trains on CPUs.")
+]
+Html = Annotated[Path | None, typer.Option("--html", help="Write a page.")]
+
+
+def print_json(value: Any) -> None:
+    """One object on stdout; NaN is an error, because JSON has none."""
+    print(json.dumps(value, allow_nan=False))

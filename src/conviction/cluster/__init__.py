@@ -1,0 +1,1 @@
+"""Work on a Ray cluster: the connection, and what runs there."""

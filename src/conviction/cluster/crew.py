@@ -1,0 +1,174 @@
+"""Workers that train together: started together, and ended together when one is lost."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from conviction.cluster.nodes import difference
+from conviction.cluster.placing import PATIENCE_SECONDS, Size, node_name, reserve
+from conviction.cluster.training_worker import Job, Place, Worker, package_versions
+from conviction.errors import ConvictionError, RequestError, TrainingError
+from conviction.training import Progress, StopRequest, Training, TrainingState
+
+# Between two looks at workers and signals.
+POLL_SECONDS = 0.3
+# Characters of what Ray says at length.
+REASON = 400
+
+
+class LostWorkers(Exception):
+    """Workers have died, or the node that they were on; ``reason`` is what Ray says of it."""
+
+    def __init__(self, message: str, reason: str) -> None:
+        super().__init__(message)
+        self.reason = reason
+
+
+class Crew:
+    """Actors on places that are reserved for them.
+
+    Args:
+        ray: Connected.
+        workers: How many.
+        size: What each takes.
+
+    Raises:
+        NoRoom: There was none within ``PATIENCE_SECONDS``.
+    """
+
+    def __init__(self, ray: Any, workers: int, size: Size) -> None:
+        from ray.util import placement_group_table
+        from ray.util.scheduling_strategies import PlacementGroupSchedulingStrategy
+
+        self._ray, self.workers = ray, workers
+        self._group = reserve(ray, workers, size)
+        placed = placement_group_table(self._group)["bundles_to_node_id"]
+        names = {node["NodeID"]: node_name(node) for node in ray.nodes()}
+        self.node_ids = [placed[rank] for rank in range(workers)]
+        self._names = [names[node] for node in self.node_ids]
+        self.nodes = sorted(set(self._names))
+        kind = ray.remote(Worker)
+        self._actors = [
+            kind.options(
+                num_cpus=size.cpus,
+                num_gpus=size.gpus,
+                max_concurrency=4,  # to train, to tell, to be stopped, to be asked whether it lives
+                scheduling_strategy=PlacementGroupSchedulingStrategy(self._group, rank),
+            ).remote(_environment(size))
+            for rank in range(workers)
+        ]
+
+    def check(self) -> None:
+        """Waits until all are there.
+
+        Raises:
+            RequestError: A node cannot run them, has other versions, or cannot be reached from the others by its name.
+        """
+        own = package_versions()
+        addresses = {name.split()[0] for name in self.nodes}
+        for actor, name in zip(self._actors, self._names, strict=True):
+            try:
+                versions, address = self._ray.get(actor.hello.remote(), timeout=PATIENCE_SECONDS)
+            except (self._ray.exceptions.RayError, TimeoutError) as failure:
+                raise RequestError(
+                    f"--on ray: no worker could start on the node {name} ({_last_line(failure)}). It needs Python with "
+                    "the same packages as here: pip install 'conviction[ray]'"
+                ) from None
+            if other := difference(name, versions, own):
+                raise RequestError(other)
+            if len(addresses) > 1 and address.startswith("127."):
+                raise RequestError(
+                    f"--on ray: the node {name} calls itself {address}, where other nodes cannot reach it. Have the "
+                    "name of that machine lead to its address in the network, in its /etc/hosts."
+                )
+
+    def train(
+        self,
+        job: Job,
+        data: tuple[Any, Any],
+        start: TrainingState | None,
+        tell: Callable[[Progress | TrainingState], None],
+        stop: StopRequest,
+    ) -> tuple[Training, Mapping[str, Any]]:
+        """Trains to the end, or to a signal.
+
+        Args:
+            job: What is trained.
+            data: References to its images and targets.
+            start: Where training goes on.
+            tell: Is told how it goes, and each state to keep.
+            stop: Is handed on to the workers.
+
+        Returns:
+            What training leaves, and the variables of the model.
+
+        Raises:
+            LostWorkers: One has died, or its node.
+            TrainingError: The loss is no longer a number, or something failed in a worker that lives.
+        """
+        get, chief = self._ray.get, self._actors[0]
+        try:
+            address = get(chief.address.remote())
+            running = [
+                actor.train.remote(job, Place(rank, self.workers, address), *data, start)
+                for rank, actor in enumerate(self._actors)
+            ]
+            pending, asked = running, False
+            while pending:
+                if stop and not asked:
+                    chief.stop.remote(stop.signal_number)
+                    asked = True
+                for event in get(chief.events.remote(POLL_SECONDS)):
+                    stop.patient = True  # from now on there is something to keep
+                    tell(event)
+                done, pending = self._ray.wait(pending, num_returns=len(pending), timeout=0)
+                get(done)
+            for event in get(chief.events.remote(0)):
+                tell(event)
+            left: tuple[Training, Mapping[str, Any]] = get(running[0])
+            return left
+        except self._ray.exceptions.RayError as failure:
+            cause = getattr(failure, "cause", None)
+            if isinstance(cause, ConvictionError):
+                raise cause from None
+            self._raise_if_lost(failure)
+            raise TrainingError(f"A worker failed: {_last_line(failure)}") from None
+
+    def close(self) -> None:
+        """Ends all workers and gives back their places; they leave nothing that is needed."""
+        from ray.util import remove_placement_group
+
+        for actor in self._actors:
+            self._ray.kill(actor)
+        self._actors = []
+        remove_placement_group(self._group)
+
+    def _raise_if_lost(self, failure: Exception) -> None:
+        """Where one has died, the others fail as well; all are asked, because those that live answer."""
+        answers = [actor.hello.remote() for actor in self._actors]
+        self._ray.wait(answers, num_returns=len(answers), timeout=PATIENCE_SECONDS)
+        dead = []
+        for answer, name in zip(answers, self._names, strict=True):
+            try:
+                self._ray.get(answer, timeout=0)
+            except (self._ray.exceptions.RayError, TimeoutError):
+                dead.append(name)
+        if dead:
+            count = f"{len(dead)} of {self.workers} workers" if self.workers > 1 else "The worker"
+            where = ", ".join(sorted(set(dead)))
+            message = f"{count} {'was' if len(dead) == 1 else 'were'} lost ({where})."
+            raise LostWorkers(message, " ".join(str(failure).split())[-REASON:])
+
+
+def _environment(size: Size) -> dict[str, str]:
+    """What JAX reads: on how many threads it computes, and on what."""
+    threads = str(size.cpus)
+    found = {"KERAS_BACKEND": "jax", "NPROC": threads, "PJRT_NPROC": threads}
+    return found if size.gpus else {**found, "JAX_PLATFORMS": "cpu"}
+
+
+def _last_line(failure: Exception) -> str:
+    """Of what Ray says, which is a traceback: what was raised."""
+    lines = str(failure).strip().splitlines()
+    return lines[-1].strip() if lines else type(failure).__name__

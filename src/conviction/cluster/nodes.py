@@ -1,0 +1,121 @@
+"""The nodes of a cluster: how many, what they have, and whether they would give the bits that this machine gives."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from conviction.errors import RequestError
+
+# What decides the bits, besides what Ray itself compares (Python and Ray).
+PACKAGES = ("numpy", "keras")
+# Seconds in which a node must answer, the start of a process included.
+ANSWER = 60.0
+# Variables that a computation depends on; workers on all nodes have them as this process has them.
+PASSED_ON = ("KERAS_", "TF_", "XLA_", "JAX_")
+
+Versions = Mapping[str, str | None]
+
+
+def alive(ray: Any) -> list[dict[str, Any]]:
+    """The nodes that are there, as ``ray.nodes()`` has them."""
+    return [node for node in ray.nodes() if node["Alive"]]
+
+
+def in_words(ray: Any) -> str:
+    """The cluster, as ``3 nodes, 12 CPUs, 1 GPU``."""
+    nodes = alive(ray)
+    said = [counted(len(nodes), "node")]
+    for name in ("CPU", "GPU"):
+        count = sum(node["Resources"].get(name, 0) for node in nodes)
+        if count or name == "CPU":
+            said.append(counted(int(count), name))
+    return ", ".join(said)
+
+
+def counted(count: int, name: str) -> str:
+    """``1 node`` or ``3 nodes``."""
+    return f"{count} {name}" if count == 1 else f"{count} {name}s"
+
+
+def environment() -> dict[str, str]:
+    """What workers have to have in their environment, to compute what this process computes."""
+    passed = {name: value for name, value in os.environ.items() if name.startswith(PASSED_ON)}
+    return {"KERAS_BACKEND": "tensorflow", "TF_CPP_MIN_LOG_LEVEL": "3", **passed}
+
+
+def packages() -> tuple[str, ...]:
+    """The packages whose versions must be those of this machine."""
+    return (*PACKAGES, environment()["KERAS_BACKEND"])
+
+
+def version_reader() -> Callable[[Sequence[str]], dict[str, str | None]]:
+    """A function that gives the versions of ``conviction`` and of packages where it runs, None for what is missing.
+
+    It is made here because Ray sends such a function whole; one of a module would need ``conviction`` on the node.
+    """
+
+    def read(packages: Sequence[str]) -> dict[str, str | None]:
+        from importlib import import_module, metadata
+
+        def version(name: str) -> str | None:
+            try:
+                return metadata.version(name)
+            except metadata.PackageNotFoundError:
+                return None
+
+        try:
+            ours = str(import_module("conviction").__version__)
+        except ImportError:
+            ours = None
+        return {"conviction": ours, **{name: version(name) for name in packages}}
+
+    return read
+
+
+def versions() -> dict[str, str | None]:
+    """Those of this process."""
+    return version_reader()(packages())
+
+
+def difference(address: str, there: Versions, here: Versions) -> str:
+    """What a node has otherwise than this machine, in a sentence; empty if nothing."""
+    wrong = [
+        f"{name} {there.get(name) or 'not at all'} ({here[name]} here)"
+        for name in here
+        if there.get(name) != here[name]
+    ]
+    if not wrong:
+        return ""
+    return (
+        f"--on ray: node {address} has {', '.join(wrong)}. Results depend on these versions: install the same on "
+        "every node."
+    )
+
+
+def check_nodes(ray: Any) -> None:
+    """Asks each node for its versions.
+
+    Raises:
+        RequestError: One has others, or does not answer within a minute.
+    """
+    from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
+
+    read = ray.remote(num_cpus=0, max_retries=0)(version_reader())
+    asked = {}
+    for node in alive(ray):
+        there = NodeAffinitySchedulingStrategy(node["NodeID"], soft=False)
+        asked[read.options(scheduling_strategy=there).remote(packages())] = node["NodeManagerAddress"]
+    answered, silent = ray.wait(list(asked), num_returns=len(asked), timeout=ANSWER)
+    here = versions()
+    said = []
+    for ref in answered:
+        try:
+            said.append(difference(asked[ref], ray.get(ref), here))
+        except ray.exceptions.RayError as failure:
+            said.append(f"--on ray: node {asked[ref]} runs nothing: {failure}")
+    said += [f"--on ray: node {asked[ref]} did not answer within {ANSWER:g} seconds." for ref in silent]
+    wrong = [sentence for sentence in said if sentence]
+    if wrong:
+        raise RequestError(" ".join(dict.fromkeys(wrong)))

@@ -1,0 +1,297 @@
+"""``conviction predict --on ray``: a folder of any size, answered in numbered shards, each exactly once."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import signal
+import tempfile
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, closing, contextmanager, suppress
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from conviction.cluster.connection import connected
+from conviction.cluster.request import LISTING, Request, the_request
+from conviction.cluster.storage import Pictures, open_storage, said
+from conviction.data.image_set import Unreadable
+from conviction.deploy.opening import load
+from conviction.deploy.parquet import prediction_table, pyarrow_for, text
+from conviction.deploy.predict import Prediction, check_threshold, classify
+from conviction.errors import ClusterError, ConvictionError, Interrupted, OutputError, RequestError
+from conviction.runs import folder
+from conviction.training import stop_on_signals
+
+if TYPE_CHECKING:
+    import numpy as np
+    import pyarrow
+
+PREDICTIONS, UNREADABLE = "predictions", "unreadable.parquet"
+# Pictures of a shard: about a second of work, which is what a killed node loses.
+SHARD = 1_000
+# How long the thread of Ray Data may take to end.
+THREAD_SECONDS = 60.0
+KEPT = "What has been answered is kept; the same command goes on."
+
+# (shards as they are answered, how many there will be) -> the same
+Watch = Callable[[Iterable[int], int], Iterable[int]]
+
+
+@dataclass(frozen=True)
+class Answered:
+    """What has come of a request, over all calls."""
+
+    images: int
+    predicted: int
+    unreadable: list[Unreadable]
+
+
+def predict_folder(
+    artefact: str | Path,
+    source: str,
+    out: str,
+    threshold: float = 0.0,
+    *,
+    shard: int = SHARD,
+    watch: Watch = lambda shards, total: shards,
+) -> Answered:
+    """Classifies every picture of a folder on a Ray cluster; goes on where an earlier call stopped.
+
+    ``out`` gets ``predictions/part-*.parquet``, ``unreadable.parquet``, ``listing.parquet`` and ``manifest.json``.
+
+    Args:
+        artefact: An ``.onnx`` file of ``conviction export``; only this machine needs it.
+        source: A folder that every node sees, or an address that fsspec knows.
+        out: The same; new, empty, or of the same request.
+        threshold: In [0, 1]; below it the label is None.
+        shard: Pictures that are answered and kept together; in a folder of an earlier call, that call's.
+        watch: Sees the numbers of shards go by.
+
+    Raises:
+        RequestError: The artefact, the source, the folder or the cluster is not what is needed.
+        ClusterError: A node has not the data, a storage refuses, or the cluster fails; what was answered is kept.
+        Interrupted: By SIGINT or SIGTERM; the same holds.
+    """
+    check_threshold(threshold)
+    model = _model(Path(artefact))
+    pyarrow_for("--on ray")
+    place = open_storage(out)
+    with ExitStack() as stack:
+        stack.enter_context(_told_of_signals())
+        if place.fs is None:
+            stack.enter_context(_folder_of_its_own(Path(place.root)))
+        request = the_request(open_storage(source), place, model, threshold, shard)
+        there = place.names(PREDICTIONS)
+        waiting = [n for n in range(request.shards) if _part(n) not in there]
+        if waiting:
+            stack.enter_context(connected())
+            answered = stack.enter_context(closing(_answer(request, waiting)))
+            for _ in watch(answered, len(waiting)):
+                pass
+        return _finish(request)
+
+
+@contextmanager
+def _told_of_signals() -> Iterator[None]:
+    """Nothing has to be put in order at SIGINT and SIGTERM; they say how to go on, and leave with their own codes."""
+    with stop_on_signals() as stop:
+        stop.patient = False
+        try:
+            yield
+        except KeyboardInterrupt:
+            number = stop.signal_number or signal.SIGINT
+            raise Interrupted(f"Stopped by {signal.Signals(number).name}. {KEPT}", number) from None
+
+
+@contextmanager
+def _folder_of_its_own(path: Path) -> Iterator[None]:
+    """Makes the folder of answers and keeps other commands out; one that has stayed empty goes again."""
+    if path.exists() and not path.is_dir():
+        raise OutputError(f"{path}: expected a new folder, or one of an earlier prediction; this is a file.")
+    made = not path.exists()
+    with folder.storing(path):
+        path.mkdir(parents=True, exist_ok=True)
+    try:
+        with folder.claimed(path):
+            yield
+    finally:
+        if made:
+            with suppress(OSError):
+                path.rmdir()
+
+
+def _model(path: Path) -> bytes:
+    if path.suffix.lower() != ".onnx":
+        run = path if path.is_dir() else "RUN"
+        raise RequestError(
+            f"{path}: on a cluster onnxruntime answers; expected an .onnx file. Make it: conviction export {run} "
+            "--format onnx"
+        )
+    load(path, threads=1)
+    return path.read_bytes()
+
+
+def _part(shard: int) -> str:
+    return f"part-{shard:06d}.parquet"
+
+
+def _answer(request: Request, shards: Sequence[int]) -> Generator[int, None, None]:
+    """Lets the cluster answer shards; gives the number of each when its part is there."""
+    import ray.data
+
+    context = ray.data.DataContext.get_current()
+    context.enable_progress_bars = False
+    logging.getLogger("ray.data").setLevel(logging.CRITICAL)  # what fails is said below
+    cores = int(ray.cluster_resources().get("CPU", 0))
+    if not cores:
+        raise ClusterError("--on ray: the cluster has no processor: start its nodes with --num-cpus.")
+    answered = ray.data.from_items(
+        [{"shard": n} for n in shards], override_num_blocks=len(shards)
+    ).map_batches(
+        _Classifier,
+        fn_constructor_args=(request,),
+        batch_size=1,
+        num_cpus=1,
+        compute=ray.data.ActorPoolStrategy(min_size=1, initial_size=min(cores, len(shards))),
+    )
+    try:
+        # Nothing is fetched ahead: the thread that does it goes on, and when it calls Ray after that was left, Ray ends
+        # this process with a code of its own.
+        for batch in answered.iter_batches(batch_size=None, batch_format="pyarrow", prefetch_batches=0):
+            for row in batch.to_pylist():
+                if row["failure"]:
+                    raise ClusterError(f"{row['failure']} {KEPT}")
+                yield row["shard"]
+    except ConvictionError:
+        raise
+    except Exception as failure:  # Ray and Ray Data have no common error
+        raise ClusterError(f"--on ray: the cluster failed ({_in_short(failure)}). {KEPT}") from None
+    finally:
+        # Left to itself, its thread goes on after Ray has been left, joins it again, and keeps this process alive, or
+        # ends it with a code of its own. Ray waits 2 seconds for it, which is little on a busy machine.
+        executor = answered._current_executor
+        if executor is not None:
+            executor.shutdown(force=False)  # by force it waits for generators, and fails
+            executor.join(THREAD_SECONDS)
+
+
+def _in_short(failure: Exception) -> str:
+    """What Ray says fills a page: its first line says what died, its last one of what."""
+    lines = [line.strip() for line in f"{type(failure).__name__}: {failure}".splitlines() if line.strip()]
+    return lines[0][:200] if len(lines) == 1 else f"{lines[0][:200]} ... {lines[-1][:200]}"
+
+
+class _Classifier:
+    """Answers shards on a node, one core and one onnxruntime session each."""
+
+    def __init__(self, request: Request) -> None:
+        import ray
+
+        place = ray.get_runtime_context().get_node_id()[:8]
+        self.node = f"{ray.util.get_node_ip_address()} ({place})"
+        self.request = request
+        self.listing: Any = None
+        with tempfile.TemporaryDirectory() as beside:
+            path = Path(beside, "model.onnx")
+            path.write_bytes(request.model)
+            self.model = load(path, threads=1)
+
+    def __call__(self, batch: dict[str, np.ndarray]) -> dict[str, list]:
+        """{"shard": (1,) int64} -> the same, and why it could not be answered, or ""."""
+        shard = int(batch["shard"][0])
+        try:
+            self._answer(shard)
+        except ConvictionError as failure:
+            end = "" if str(failure).endswith((".", "?")) else "."
+            return {"shard": [shard], "failure": [f"node {self.node}: {failure}{end}"]}
+        return {"shard": [shard], "failure": [""]}
+
+    def _answer(self, shard: int) -> None:
+        pa, parquet = pyarrow_for("--on ray")
+        request = self.request
+        listed = self._listed(shard)
+        names = [os.fsdecode(name) for name in listed["name"].to_pylist()]
+        pictures = Pictures(request.source, names, listed["size"].to_pylist())
+        found = list(classify(self.model, pictures.files(request.prefix), request.threshold))
+        if pictures.unreached == len(names):
+            raise ClusterError(
+                f"{request.source.at(names[0])} cannot be reached, nor the rest of its shard ({pictures.why}); is "
+                f"{request.source.given} a folder that every node sees?"
+            )
+        predictions = [f for f in found if isinstance(f, Prediction)]
+        unreadable = [asdict(f) for f in found if isinstance(f, Unreadable)]
+        table = prediction_table(predictions, self.model.class_names)
+        # One file says all of a shard, so it cannot be half there.
+        table = table.replace_schema_metadata({UNREADABLE: json.dumps(unreadable)})
+        with request.out.writing(f"{PREDICTIONS}/{_part(shard)}") as file:
+            sink = pa.BufferOutputStream()
+            parquet.write_table(table, sink)
+            file.write(sink.getvalue())
+
+    def _listed(self, shard: int) -> pyarrow.Table:
+        """That shard of the listing.
+
+        Raises:
+            ClusterError: This node does not see the folder of answers.
+        """
+        out = self.request.out
+        if self.listing is None:
+            _, parquet = pyarrow_for("--on ray")
+            try:
+                self.listing = parquet.ParquetFile(out.open(LISTING))
+            except Exception as failure:  # each storage has errors of its own
+                raise ClusterError(
+                    f"{out.at(LISTING)}: cannot be read ({said(failure)}); is {out.given} a folder that every "
+                    "node sees?"
+                ) from None
+            if self.listing.schema_arrow.metadata.get(b"request") != self.request.id.encode():
+                raise ClusterError(
+                    f"{out.at(LISTING)}: is of another request; is {out.given} a folder that every node sees?"
+                )
+        return self.listing.read_row_group(shard)
+
+
+def _finish(request: Request) -> Answered:
+    """Counts what is there against the listing, and gathers what could not be read into a file of its own."""
+    with ThreadPoolExecutor(16) as pool:
+        parts = list(pool.map(lambda n: _counted(request, n), range(request.shards)))
+    unreadable = [u for _, some in parts for u in some]
+    predicted = sum(rows for rows, _ in parts)
+    pa, parquet = pyarrow_for("--on ray")
+    columns = {
+        "file": pa.array([text(u.name) for u in unreadable], pa.string()),
+        "reason": pa.array([text(u.reason) for u in unreadable], pa.string()),
+    }
+    with request.out.writing(UNREADABLE) as file:
+        parquet.write_table(pa.table(columns), file)
+    request.out.sweep("", "listing", "manifest", "unreadable")
+    request.out.sweep(PREDICTIONS, "part")
+    return Answered(request.images, predicted, unreadable)
+
+
+def _counted(request: Request, shard: int) -> tuple[int, list[Unreadable]]:
+    """(predictions, pictures that could not be read) of a part.
+
+    Raises:
+        ClusterError: It is damaged, or they are not as many as were listed.
+    """
+    _, parquet = pyarrow_for("--on ray")
+    name = f"{PREDICTIONS}/{_part(shard)}"
+    try:
+        with request.out.open(name) as file:
+            found = parquet.read_metadata(file)
+        unreadable = [Unreadable(**u) for u in json.loads(found.metadata[UNREADABLE.encode()])]
+    except Exception as failure:  # each storage has errors of its own
+        raise ClusterError(f"{request.out.at(name)}: cannot be read ({said(failure)}). {_AGAIN}") from None
+    if found.num_rows + len(unreadable) != request.size(shard):
+        raise ClusterError(
+            f"{request.out.at(name)}: has {found.num_rows} predictions and {len(unreadable)} unreadable pictures, "
+            f"of {request.size(shard)}. {_AGAIN}"
+        )
+    return found.num_rows, unreadable
+
+
+_AGAIN = "Remove it, and give the same command again."

@@ -1,0 +1,124 @@
+"""What a prediction on a cluster has been asked, kept in its folder: the manifest, and the listing in shards."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import uuid
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+
+from conviction.cluster.storage import Storage, asked, pictures_in
+from conviction.deploy.parquet import pyarrow_for
+from conviction.errors import OutputError, RequestError
+
+MANIFEST, LISTING = "manifest.json", "listing.parquet"
+_NO_PLACE = "the answers cannot go there"
+
+
+@dataclass(frozen=True)
+class Request:
+    """Plain values, so that nodes can have it too.
+
+    Attributes:
+        id: Stands in the manifest and in the listing.
+        source: The pictures.
+        prefix: What the names of pictures begin with.
+        out: Where answers go.
+        model: The content of the ONNX file.
+        threshold: Below it the label is None.
+        images: In the listing.
+        shard: Pictures of each shard but the last.
+    """
+
+    id: str
+    source: Storage
+    prefix: str
+    out: Storage
+    model: bytes
+    threshold: float
+    images: int
+    shard: int
+
+    @property
+    def shards(self) -> int:
+        """Their number."""
+        return -(-self.images // self.shard)
+
+    def size(self, shard: int) -> int:
+        """Pictures of that shard."""
+        return min(self.shard, self.images - shard * self.shard)
+
+
+def the_request(source: Storage, out: Storage, model: bytes, threshold: float, shard: int) -> Request:
+    """The one that has begun in ``out``, with its listing and size of shards; else a new one.
+
+    Raises:
+        OutputError: Something else is in there, or answers to another request.
+        SourceError, RequestError: The source cannot be listed, or has no picture.
+    """
+    found = asked_before(out)
+    asking = {"artefact": hashlib.sha256(model).hexdigest(), "source": source.root, "threshold": threshold}
+    if found is None:
+        # As pathlib writes it, because ``predict`` without a cluster does.
+        prefix = source.given.rstrip("/") if "://" in source.given else str(Path(source.given))
+        found = {"version": 1, "id": uuid.uuid4().hex, **asking, "prefix": prefix, "shard": shard}
+        found["images"] = _list(source, out, found["id"], shard)
+        with asked(out, _NO_PLACE), out.writing(MANIFEST) as file:
+            file.write(json.dumps(found, indent=1).encode())
+    if found.get("version") != 1:
+        raise OutputError(
+            f"{out.given}: its {MANIFEST} is of another version. Name another folder with --out."
+        )
+    differing = [name for name, value in asking.items() if found[name] != value]
+    if differing:
+        raise OutputError(
+            f"{out.given}: holds answers to another request: "
+            + "; ".join(f"its {name} is {found[name]}, not {asking[name]}" for name in differing)
+            + ". Name another folder with --out."
+        )
+    return Request(
+        found["id"], source, found["prefix"], out, model, threshold, found["images"], found["shard"]
+    )
+
+
+def asked_before(out: Storage) -> dict | None:
+    """The manifest in a folder, if one is there.
+
+    Raises:
+        OutputError: Something else is in there.
+    """
+    with asked(out, _NO_PLACE):
+        names = out.names()
+        if MANIFEST in names:
+            with out.open(MANIFEST) as file:
+                return json.load(file)
+    strange = {name for name in names if not name.startswith(".")} - {LISTING}
+    if strange:
+        raise OutputError(
+            f"{out.given}: expected a new folder, or one of an earlier prediction; it holds {min(strange)}. "
+            "Name another one with --out."
+        )
+    return None
+
+
+def _list(source: Storage, out: Storage, identity: str, shard: int) -> int:
+    """Writes the listing, a row group for each shard; gives the number of pictures."""
+    pa, parquet = pyarrow_for("--on ray")
+    # Bytes, because the name of a file need not be text.
+    schema = pa.schema({"name": pa.binary(), "size": pa.int64()}, {"request": identity})
+    found = pictures_in(source)
+    rows = list(islice(found, shard))
+    if not rows:
+        raise RequestError(f"{source.given}: found no picture there.")
+    images = 0
+    with asked(out, _NO_PLACE), out.writing(LISTING) as file, parquet.ParquetWriter(file, schema) as writer:
+        while rows:
+            names, sizes = zip(*rows, strict=True)
+            columns = [pa.array(map(os.fsencode, names), pa.binary()), pa.array(sizes, pa.int64())]
+            writer.write_table(pa.Table.from_arrays(columns, schema=schema))
+            images += len(rows)
+            rows = list(islice(found, shard))
+    return images

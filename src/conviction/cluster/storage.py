@@ -1,0 +1,237 @@
+"""A folder that every node sees: one on a shared disk, or behind an address that fsspec understands."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import IO, Any
+
+from conviction.data.decode import SUFFIXES
+from conviction.data.tree import MAX_FILE_BYTES, UnreadableFileError
+from conviction.deploy.predict import PictureFile
+from conviction.errors import ClusterError, ConvictionError, RequestError, SourceError, SourceNotFoundError
+from conviction.runs import folder
+
+# Pictures that are fetched from an address at once, because each alone waits for the network; and their bytes.
+AHEAD, AHEAD_BYTES = 64, 64 * 2**20
+
+
+@dataclass(frozen=True)
+class Storage:
+    """A folder; plain values, so that nodes can have it too.
+
+    Attributes:
+        given: As it was typed.
+        root: The absolute path, or the path as ``fs`` calls it.
+        fs: The fsspec file system; None for a path of this machine.
+    """
+
+    given: str
+    root: str
+    fs: Any | None
+
+    def at(self, name: str) -> str:
+        """Where a file in it is."""
+        return f"{self.root}/{name}"
+
+    def open(self, name: str) -> IO[bytes]:
+        """A file in it, to read."""
+        return open(self.at(name), "rb") if self.fs is None else self.fs.open(self.at(name), "rb")
+
+    def names(self, inside: str = "") -> set[str]:
+        """What is in it, or in a folder in it; nothing if that is not there."""
+        place = self.at(inside).rstrip("/")
+        try:
+            if self.fs is None:
+                return set(os.listdir(place))
+            self.fs.invalidate_cache()
+            found = self.fs.ls(place, detail=False)
+        except FileNotFoundError:
+            return set()
+        return {name.rstrip("/").rpartition("/")[2] for name in found if name.rstrip("/") != place}
+
+    @contextmanager
+    def writing(self, name: str) -> Iterator[IO[bytes]]:
+        """A file in it, which is whole or absent whatever happens.
+
+        An object of a store appears when it is whole; on a disk it is written beside and renamed.
+        """
+        if self.fs is not None:
+            try:
+                with self.fs.open(self.at(name), "wb") as file:
+                    yield file
+            except ConvictionError:
+                raise
+            except Exception as failure:  # each storage has errors of its own
+                raise refused(self.at(name), failure) from None
+            return
+        path = Path(self.at(name))
+        with folder.storing(path):
+            path.parent.mkdir(parents=True, exist_ok=True)
+        with folder.replacing(path) as beside, beside.open("wb") as file:
+            yield file
+
+    def sweep(self, inside: str, *stems: str) -> None:
+        """Removes what killed processes were writing beside files whose names begin so."""
+        if self.fs is None:
+            for name in self.names(inside):
+                if name.startswith(tuple(f".{stem}-" for stem in stems)):
+                    Path(self.at(inside), name).unlink(missing_ok=True)
+
+
+def open_storage(given: str) -> Storage:
+    """A path, or an address such as ``s3://bucket/folder``; nothing is asked of it yet.
+
+    Raises:
+        RequestError: fsspec does not know the address, or lacks a package for it.
+    """
+    if "://" not in given:
+        return Storage(given, os.path.abspath(given), None)
+    try:
+        from fsspec.core import url_to_fs
+    except ImportError:
+        raise RequestError(f"{given}: needs fsspec: pip install 'conviction[ray]'") from None
+    try:
+        fs, root = url_to_fs(given)
+    except ImportError as failure:
+        package = "s3fs" if given.startswith(("s3:", "s3a:")) else "it"
+        raise RequestError(
+            f"{given}: fsspec needs a package for it ({failure}): pip install {package}, on every node."
+        ) from None
+    except ValueError as failure:
+        raise RequestError(
+            f"{given}: expected a folder or an address that fsspec knows ({failure})."
+        ) from None
+    if "file" in _protocols(fs):
+        return Storage(given, root.rstrip("/"), None)
+    return Storage(given, root.rstrip("/"), fs)
+
+
+def _protocols(fs: Any) -> tuple[str, ...]:
+    return (fs.protocol,) if isinstance(fs.protocol, str) else tuple(fs.protocol)
+
+
+@contextmanager
+def asked(storage: Storage, what: str) -> Iterator[None]:
+    """Turns whatever a storage raises into one sentence.
+
+    Raises:
+        SourceNotFoundError: There is nothing there.
+        SourceError: It refuses.
+    """
+    try:
+        yield
+    except ConvictionError:
+        raise
+    except FileNotFoundError:
+        raise SourceNotFoundError(f"{storage.given}: there is no such folder.") from None
+    except Exception as failure:  # each storage has errors of its own
+        raise SourceError(f"{storage.given}: {what} ({said(failure)}).") from None
+
+
+def refused(place: str, failure: BaseException) -> ClusterError:
+    """The error for a store that does not do as it is asked."""
+    return ClusterError(f"{place}: the storage refuses ({said(failure)})")
+
+
+def said(failure: BaseException) -> str:
+    """An error of another library in a few words."""
+    return " ".join(f"{type(failure).__name__}: {failure}".split())[:300]
+
+
+def pictures_in(storage: Storage) -> Iterator[tuple[str, int]]:
+    """(path below the folder, bytes or -1) of every picture at every depth; one folder is in memory at a time.
+
+    The order is that of ``predict`` without a cluster: by the parts of the path.
+
+    Raises:
+        SourceNotFoundError: There is no such folder.
+        SourceError: It, or a folder in it, cannot be listed.
+    """
+    with asked(storage, "it cannot be listed"):
+        yield from _local(storage.root, "") if storage.fs is None else _remote(storage, storage.root)
+
+
+def _local(place: str, below: str) -> Iterator[tuple[str, int]]:
+    with os.scandir(place) as found:
+        entries = sorted(found, key=lambda e: e.name)
+    for entry in entries:
+        if entry.is_dir(follow_symlinks=False):
+            yield from _local(entry.path, f"{below}{entry.name}/")
+        elif entry.name.lower().endswith(SUFFIXES) and entry.is_file():
+            yield below + entry.name, -1
+
+
+def _remote(storage: Storage, place: str) -> Iterator[tuple[str, int]]:
+    assert storage.fs is not None
+    found = {info["name"].rstrip("/"): info for info in storage.fs.ls(place, detail=True)}
+    for name in sorted(found, key=lambda n: n.rpartition("/")[2]):
+        if name == place:
+            continue
+        if found[name]["type"] == "directory":
+            yield from _remote(storage, name)
+        elif name.lower().endswith(SUFFIXES):
+            size = found[name].get("size")
+            yield name[len(storage.root) + 1 :], -1 if size is None else int(size)
+
+
+class Pictures:
+    """Listed pictures, to be read in their order; ``unreached`` counts those that could not be reached, and ``why``.
+
+    Raises:
+        ClusterError: While reading: the storage refuses, which is no picture's fault.
+    """
+
+    def __init__(self, storage: Storage, names: Sequence[str], sizes: Sequence[int]) -> None:
+        self.unreached, self.why = 0, ""
+        self._storage, self._names, self._sizes = storage, names, sizes
+        self._fetched: dict[int, bytes | BaseException] = {}
+
+    def files(self, prefix: str) -> list[PictureFile]:
+        """As ``classify`` takes them; their names begin with a prefix."""
+        read = self._read_path if self._storage.fs is None else self._read_ahead
+        return [PictureFile(f"{prefix}/{name}", partial(read, i)) for i, name in enumerate(self._names)]
+
+    def _read_path(self, i: int) -> bytes:
+        try:
+            return Path(self._storage.at(self._names[i])).read_bytes()
+        except OSError as failure:
+            raise self._not_had(failure) from None
+
+    def _read_ahead(self, i: int) -> bytes:
+        if self._sizes[i] > MAX_FILE_BYTES:
+            raise UnreadableFileError(f"larger than {MAX_FILE_BYTES:,} bytes")
+        if i not in self._fetched:
+            self._fetched = self._fetch(i)
+        content = self._fetched.pop(i)
+        if isinstance(content, bytes):
+            return content
+        if isinstance(content, FileNotFoundError):
+            raise self._not_had(content)
+        raise refused(self._storage.at(self._names[i]), content)
+
+    def _fetch(self, start: int) -> dict[int, bytes | BaseException]:
+        assert self._storage.fs is not None
+        wanted: list[int] = []
+        total = 0
+        for i in range(start, min(start + AHEAD, len(self._names))):
+            if self._sizes[i] > MAX_FILE_BYTES:
+                continue
+            total += max(0, self._sizes[i])
+            if wanted and total > AHEAD_BYTES:
+                break
+            wanted.append(i)
+        # Not fs.cat, to which a name such as a[1].png is a pattern.
+        paths = [self._storage.at(self._names[i]) for i in wanted]
+        found = self._storage.fs.cat_ranges(paths, None, None, on_error="return")
+        return dict(zip(wanted, found, strict=True))
+
+    def _not_had(self, failure: OSError) -> UnreadableFileError:
+        self.unreached += 1
+        gone = isinstance(failure, FileNotFoundError)
+        self.why = "it was listed, and is not there" if gone else failure.strerror or str(failure)
+        return UnreadableFileError(self.why)

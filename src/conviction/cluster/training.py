@@ -1,0 +1,260 @@
+"""Training on several workers of a Ray cluster: Keras's data parallelism on JAX, in a process for each.
+
+The process of the command keeps the run folder, as it does on one machine, and is told by the first worker how
+training goes. A worker that is lost ends the others, for they wait for one another; training then goes on
+from the last state that was kept, as ``resume`` does, with what the cluster still has.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from conviction.backend import import_keras
+from conviction.cluster.connection import connected
+from conviction.cluster.crew import Crew, LostWorkers
+from conviction.cluster.nodes import in_words
+from conviction.cluster.placing import NoRoom, Size, capacity, smallest_store
+from conviction.cluster.training_worker import Job
+from conviction.data import encode_labels
+from conviction.errors import RequestError, TrainingError
+from conviction.flow.prepare import Prepared
+from conviction.training import Progress, StopRequest, Training, TrainingState, Watcher
+from conviction.training.state import write_variables
+
+if TYPE_CHECKING:
+    import keras
+
+# So many losses one after the other, without a state that was kept in between, are no accident.
+MOST_LOSSES = 3
+
+
+@contextmanager
+def ray_workers(workers: int, *, cpus: int = 1, gpus: int = 0) -> Iterator[RayTrainer]:
+    """Workers that train instead of this process, as the ``trainer`` of ``fit`` and ``resume``.
+
+    Args:
+        workers: How many processes, at least 1.
+        cpus: What each takes of the cluster, at least 1.
+        gpus: The same, at least 0.
+
+    Raises:
+        RequestError: A number is too small, the cluster cannot be reached or has too little, or Keras already runs on
+            another backend than JAX.
+    """
+    for option, number, least in (
+        ("--workers", workers, 1),
+        ("--cpus-per-worker", cpus, 1),
+        ("--gpus-per-worker", gpus, 0),
+    ):
+        if number < least:
+            raise RequestError(f"{option}: expected at least {least}; got {number}.")
+    use_jax()
+    # Where one worker is lost the others fail too, and Ray would print what they say long afterwards.
+    os.environ.setdefault("RAY_IGNORE_UNHANDLED_ERRORS", "1")
+    with connected() as ray:
+        trainer = RayTrainer(ray, workers, Size(cpus, gpus))
+        try:
+            yield trainer
+        finally:
+            trainer.close()
+
+
+def use_jax() -> None:
+    """Has Keras run on JAX, the backend on which it spreads training.
+
+    Raises:
+        RequestError: Another backend was asked for, or runs in this process already.
+    """
+    if "keras" not in sys.modules:
+        os.environ.setdefault("KERAS_BACKEND", "jax")
+    # This process evaluates, perhaps beside a worker on the same GPU.
+    os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")
+    asked = os.environ.get("KERAS_BACKEND", "jax")
+    try:
+        backend = asked if asked != "jax" else import_keras().backend.backend()
+    except ImportError:
+        raise RequestError("--on ray: training needs JAX: pip install 'conviction[ray]'") from None
+    if backend != "jax":
+        raise RequestError(
+            f"--on ray: Keras spreads training over workers on JAX only, and the backend is {backend}. Set "
+            "KERAS_BACKEND=jax in a new process, or train on this machine without --on ray."
+        )
+
+
+class RayTrainer:
+    """A ``conviction.flow.trainer.Trainer``; from ``ray_workers``."""
+
+    def __init__(self, ray: Any, workers: int, size: Size) -> None:
+        self._ray, self._asked, self._size = ray, workers, size
+        self._crew: Crew | None = None
+        self._batch = 0
+        self._history: list[dict[str, Any]] = []
+        self.options = f"--on ray --workers {workers}"
+        if size != Size():
+            self.options += f" --cpus-per-worker {size.cpus} --gpus-per-worker {size.gpus}"
+
+    def accept(self, ready: Prepared) -> None:
+        """Starts the workers, after everything that can be wrong has been looked at."""
+        self._batch = ready.recipe.training.batch_size
+        devices = self._devices(self._asked)
+        if self._batch % devices:
+            nearest = max(1, round(self._batch / devices)) * devices
+            raise RequestError(
+                f"training.batch_size={self._batch}: expected a multiple of {devices}, for {self._asked} workers of "
+                f"{self._size}. Try training.batch_size={nearest}, or another number of --workers."
+            )
+        room = capacity(self._ray, self._size)
+        if room < self._asked:
+            raise RequestError(
+                f"--workers {self._asked}: expected at most {room}, for workers of {self._size}; the cluster has "
+                f"{in_words(self._ray)}."
+            )
+        self._crew = Crew(self._ray, self._asked, self._size)
+        self._crew.check()
+        images = len(ready.split.train) + len(ready.split.validation)
+        each = ready.images.pixels[:1].nbytes + 4 * len(ready.images.class_names)
+        needed = images * each
+        node, store = smallest_store(self._ray, self._crew.node_ids)
+        if needed > store:
+            raise RequestError(
+                f"--on ray: {images:,} images take {needed / 2**20:,.0f} MiB, and the object store of the node "
+                f"{node} has {store / 2**20:,.0f} MiB. Start Ray there with a larger --object-store-memory, or train "
+                "on one machine."
+            )
+
+    def plan(self) -> Sequence[str]:
+        """Workers, nodes, what becomes of the batch."""
+        return [f"Training on {self._with()}; the learning rate stays, because the global batch does."]
+
+    def train(
+        self,
+        ready: Prepared,
+        model: keras.Sequential,
+        *,
+        watcher: Watcher,
+        stop: StopRequest,
+        start: TrainingState | None,
+        keep: Callable[[TrainingState], None],
+        noticed: Callable[[str], None],
+    ) -> Training:
+        """See ``Trainer``.
+
+        Raises:
+            TrainingError: The loss is no longer a number, or workers are lost again and again.
+        """
+        job, data = self._job(ready)
+        last, losses = start, 0
+
+        def tell(state: Progress | TrainingState) -> None:
+            nonlocal last, losses
+            if isinstance(state, Progress):
+                watcher.progress(state)
+                return
+            keep(state)
+            told = len(last.history) if last else 0
+            last, losses = state, 0
+            for row, timing in zip(state.history[told:], state.timing[told:], strict=True):
+                watcher.epoch_done(row, timing)
+
+        while True:
+            assert self._crew is not None  # accepted before
+            self._remember(last)
+            try:
+                training, variables = self._crew.train(job, data, last, tell, stop)
+                break
+            except LostWorkers as lost:
+                stop.patient = False
+                if stop:
+                    raise KeyboardInterrupt from None
+                losses += 1
+                if losses >= MOST_LOSSES:
+                    raise TrainingError(
+                        f"{lost} That was {losses} times in a row. The end of what Ray says: {lost.reason}"
+                    ) from None
+                self._replace_crew(str(lost))
+                noticed(f"{lost} Training goes on from {_place(last)}, on {self._with()}.")
+        self._crew.close()
+        write_variables(model, variables)
+        return training
+
+    def to_json(self) -> dict[str, Any]:
+        """Workers and nodes, as training began and after each loss."""
+        return {
+            "on": "ray",
+            "workers": self._history[-1]["workers"],
+            "cpus_per_worker": self._size.cpus,
+            "gpus_per_worker": self._size.gpus,
+            "restarts": len(self._history) - 1,
+            "history": self._history,
+        }
+
+    def close(self) -> None:
+        """Ends the workers."""
+        if self._crew:
+            self._crew.close()
+
+    def _job(self, ready: Prepared) -> tuple[Job, Any]:
+        """What is trained; and references to its images and targets, put into the object store once."""
+        images, split = ready.images, ready.split
+        chosen = np.concatenate([split.train, split.validation])
+        shape, classes = images.rule.shape, len(images.class_names)
+        job = Job(ready.recipe, shape, classes, ready.rows, len(split.train))
+        targets = encode_labels(images.labels[chosen], classes)
+        return job, (self._ray.put(images.pixels[chosen]), self._ray.put(targets))
+
+    def _replace_crew(self, lost: str) -> None:
+        """As many workers as the cluster has room for.
+
+        Raises:
+            TrainingError: It has none, or other work takes it.
+        """
+        assert self._crew is not None
+        self._crew.close()
+        while count := self._most():
+            try:
+                self._crew = Crew(self._ray, count, self._size)
+                return
+            except NoRoom as failure:
+                # A node that has just died counts until Ray notices.
+                if self._most() == count:
+                    raise TrainingError(f"{lost} {failure}") from None
+        raise TrainingError(
+            f"{lost} The cluster has {in_words(self._ray)} left, which is no place for a worker."
+        )
+
+    def _most(self) -> int:
+        """How many workers there is room for, of those asked for, such that a batch divides among them."""
+        room = min(self._asked, capacity(self._ray, self._size))
+        return next((n for n in range(room, 0, -1) if self._batch % self._devices(n) == 0), 0)
+
+    def _devices(self, workers: int) -> int:
+        return workers * max(1, self._size.gpus)
+
+    def _with(self) -> str:
+        assert self._crew is not None
+        count, nodes = self._crew.workers, self._crew.nodes
+        devices = self._devices(count)
+        return (
+            f"{count} worker{'s' if count > 1 else ''} of {self._size} each on Ray "
+            f"(node{'s' if len(nodes) > 1 else ''} {', '.join(nodes)}): "
+            f"global batch {self._batch} = {devices} x {self._batch // devices}"
+        )
+
+    def _remember(self, last: TrainingState | None) -> None:
+        assert self._crew is not None
+        where = {"epoch": last.epoch if last else 0, "step": last.step if last else 0}
+        self._history.append({"from": where, "workers": self._crew.workers, "nodes": self._crew.nodes})
+
+
+def _place(state: TrainingState | None) -> str:
+    if state is None:
+        return "the beginning"
+    return (
+        f"step {state.step:,} of epoch {state.epoch + 1}" if state.step else f"the end of epoch {state.epoch}"
+    )

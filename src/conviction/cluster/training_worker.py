@@ -1,0 +1,170 @@
+"""One of several processes that train together: what runs in a Ray actor.
+
+Each gathers the same batches, because their order follows from seed and epoch alone, and JAX computes with its own part
+of them. The first one tells the process that keeps the run folder how it goes.
+"""
+
+from __future__ import annotations
+
+import os
+import queue
+import socket
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from importlib import metadata
+from typing import Any
+
+import numpy as np
+
+from conviction.config import Recipe
+from conviction.flow.network import compiled_for
+from conviction.model import LayerRow
+from conviction.report.terminal import Silent
+from conviction.training import EpochRow, EpochTiming, Progress, StopRequest, Training, TrainingState, train
+from conviction.training.state import read_variables
+
+# What decides the figures, and what processes that train together say to one another.
+PACKAGES = ("conviction", "jax", "jaxlib", "keras", "numpy")
+# States may be large: whoever trains waits while so many have not been fetched.
+MOST_UNTOLD = 8
+
+
+@dataclass(frozen=True)
+class Job:
+    """What is trained. ``train_images`` of the images that go with it are the training part, the rest validation."""
+
+    recipe: Recipe
+    shape: tuple[int, int, int]
+    classes: int
+    rows: list[LayerRow]
+    train_images: int
+
+
+@dataclass(frozen=True)
+class Place:
+    """A worker's place among ``count``; ``address`` is where the first, of ``rank`` 0, brings them together."""
+
+    rank: int
+    count: int
+    address: str
+
+
+def package_versions() -> dict[str, str]:
+    """Of ``PACKAGES``, as they are installed here."""
+    return {name: metadata.version(name) for name in PACKAGES}
+
+
+class Worker:
+    """The actor. Its methods run in threads, so that it answers while it trains.
+
+    Args:
+        environment: Variables that JAX reads when it is imported.
+    """
+
+    def __init__(self, environment: Mapping[str, str]) -> None:
+        os.environ.update(environment)
+        self._told: queue.Queue[Progress | TrainingState] = queue.Queue(MOST_UNTOLD)
+        self._stop = StopRequest()
+
+    def hello(self) -> tuple[dict[str, str], str]:
+        """Versions, and to which address this machine's own name leads."""
+        try:
+            own = socket.gethostbyname(socket.gethostname())
+        except OSError:
+            own = "nowhere"
+        return package_versions(), own
+
+    def address(self) -> str:
+        """A free address of this machine."""
+        import ray
+
+        with socket.socket() as listening:
+            listening.bind(("", 0))
+            return f"{ray.util.get_node_ip_address()}:{listening.getsockname()[1]}"
+
+    def train(
+        self, job: Job, place: Place, pixels: np.ndarray, targets: np.ndarray, start: TrainingState | None
+    ) -> tuple[Training, Mapping[str, Any]] | None:
+        """Trains beside the others.
+
+        Args:
+            job: The same for all.
+            place: This worker's.
+            pixels: (n, h, w, c) uint8, training images and then validation images.
+            targets: (n, k) float32 of them.
+            start: Where training goes on, the same for all.
+
+        Returns:
+            What training leaves, and the variables of the model; None from all but the first.
+
+        Raises:
+            TrainingError: The loss is no longer a number.
+        """
+        self._stop = StopRequest(_join(place))
+        chief = place.rank == 0
+        # All that there are: those of every worker.
+        settled = job.recipe.training.model_copy(update={"devices": "all"})
+        recipe = job.recipe.model_copy(update={"training": settled})
+        model = compiled_for(
+            recipe,
+            job.shape,
+            job.classes,
+            job.rows,
+            train_images=job.train_images,
+            precision=settled.precision,
+        )
+        training = train(
+            model,
+            pixels=pixels,
+            targets=targets,
+            train_indices=np.arange(job.train_images),
+            validation_indices=np.arange(job.train_images, len(pixels)),
+            spec=settled,
+            augmentation=recipe.augmentation,
+            watcher=self if chief else Silent(),
+            stop=self._stop,
+            start=start,
+            keep=self._told.put if chief else lambda state: None,
+        )
+        return (training, read_variables(model)) if chief else None
+
+    def progress(self, state: Progress) -> None:
+        """For whoever fetches it."""
+        self._told.put(state)
+
+    def epoch_done(self, row: EpochRow, timing: EpochTiming) -> None:
+        """Nothing: they are in the state that was kept just before."""
+
+    def events(self, seconds: float) -> list[Progress | TrainingState]:
+        """What has happened since the last call; waits so long for something to happen."""
+        found: list[Progress | TrainingState] = []
+        try:
+            found.append(self._told.get(timeout=seconds))
+            while True:
+                found.append(self._told.get_nowait())
+        except queue.Empty:
+            return found
+
+    def stop(self, signal_number: int) -> None:
+        """Training ends after the step that is being made."""
+        self._stop.signal_number = signal_number
+
+
+def _join(place: Place) -> Callable[[bool], bool]:
+    """Becomes one of the processes; returns how they agree, for ``StopRequest``."""
+    import jax
+
+    # One program after the other: each waits for all processes, and two that run at once could wait crosswise.
+    jax.config.update("jax_cpu_enable_async_dispatch", False)
+    jax.distributed.initialize(place.address, place.count, place.rank)
+    mesh = jax.sharding.Mesh(jax.devices(), ("all",))
+    divided = jax.sharding.NamedSharding(mesh, jax.sharding.PartitionSpec("all"))
+    whole = jax.sharding.NamedSharding(mesh, jax.sharding.PartitionSpec())
+    any_of = jax.jit(jax.numpy.any, out_shardings=whole)
+    local = np.zeros(len(mesh.devices), bool)
+
+    def agree(asked: bool) -> bool:
+        local[:] = asked
+        return bool(any_of(jax.make_array_from_callback(local.shape, divided, lambda index: local[index])))
+
+    return agree

@@ -1,0 +1,75 @@
+"""The card inside every artefact: what the model answers, what it was tested on, and where it comes from."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import Field, ValidationError, model_validator
+
+from conviction.config.model import Strict
+from conviction.data.decode import DecodingRule
+from conviction.errors import ArtefactError
+
+Fraction = Annotated[float, Field(ge=0.0, le=1.0)]
+Quantized = Literal["float16", "int8"]
+
+
+class TestFigure(Strict):
+    """Accuracy on the sealed test set, with its Wilson interval and how often that set has been opened."""
+
+    __test__ = False  # pytest takes every name that begins so for tests
+
+    n: Annotated[int, Field(ge=1)]
+    accuracy: Fraction
+    accuracy_ci95: tuple[Fraction, Fraction]
+    openings: Annotated[int, Field(ge=1)]
+    test_set: str
+
+
+class Card(Strict):
+    """What an artefact says about itself.
+
+    Attributes:
+        name: Of the run.
+        kind: The format, for instance "onnx".
+        quantized: In which type weights are stored, or weights and activations calculated; None for float32.
+        class_names: In the order of the probabilities.
+        decoding: How any picture becomes the pixels that the model takes.
+        data: What the network has learned from: name, images and classes by part, licence if it is known.
+        specification: As in ``config.yaml``.
+        test: None if the test set is sealed.
+        limits: What the figures do not promise, in sentences.
+        provenance: Hashes and versions: ``model_sha256`` is that of the run's ``model.keras``.
+    """
+
+    version: Literal[1] = 1
+    name: str
+    kind: str
+    quantized: Quantized | None = None
+    class_names: Annotated[tuple[str, ...], Field(min_length=2)]
+    decoding: DecodingRule
+    data: dict[str, Any]
+    specification: dict[str, Any]
+    test: TestFigure | None
+    limits: tuple[str, ...]
+    provenance: dict[str, Any]
+
+    @model_validator(mode="after")
+    def _names_differ(self) -> Card:
+        if len(set(self.class_names)) != len(self.class_names):
+            raise ValueError("expected each class name once")
+        return self
+
+
+def parse_card(text: str | bytes, where: object) -> Card:
+    """Reads a card.
+
+    Raises:
+        ArtefactError: It is not one of ours; says what is wrong with it.
+    """
+    try:
+        return Card.model_validate_json(text)
+    except ValidationError as failure:
+        first = failure.errors()[0]
+        place = ".".join(map(str, first["loc"])) or "the whole"
+        raise ArtefactError(f"{where}: its model card cannot be used ({place}: {first['msg']}).") from None

@@ -1,0 +1,108 @@
+"""Can its confidence be believed, and temperature scaling, which may mend it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from conviction.evaluation.bootstrap import RESAMPLES, Figure, percentiles
+from conviction.evaluation.intervals import wilson
+from conviction.evaluation.metrics import cross_entropies
+
+# Bins of equal width, as in Guo et al. (2017).
+BINS = 15
+# Outside of these a network is not miscalibrated, but wrong, or always right.
+COLDEST, HOTTEST = 0.1, 10.0
+# Below the smallest float32 a probability is 0, whose logarithm is nothing to calculate with.
+_TINY = 1e-38
+
+
+@dataclass(frozen=True)
+class ReliabilityBin:
+    """Images whose highest probability lies in one bin of ``BINS``.
+
+    Attributes:
+        n: How many; at least 1.
+        confidence: The mean of their highest probabilities.
+        accuracy: The share of them that is classified correctly, with Wilson's interval.
+        ci95: Of the accuracy.
+    """
+
+    n: int
+    confidence: float
+    accuracy: float
+    ci95: tuple[float, float]
+
+
+def reliability(probabilities: np.ndarray, labels: np.ndarray) -> list[ReliabilityBin]:
+    """The bins that have images, from the lowest confidence to the highest."""
+    confidence = probabilities.max(axis=1)
+    right = probabilities.argmax(axis=1) == labels
+    bins = _bins(confidence)
+    found = []
+    for number in np.unique(bins):
+        inside = bins == number
+        n, hits = int(inside.sum()), int(right[inside].sum())
+        found.append(ReliabilityBin(n, float(confidence[inside].mean()), hits / n, wilson(hits, n)))
+    return found
+
+
+def confidence_sentence(probabilities: np.ndarray, labels: np.ndarray) -> str:
+    """Whether it is as sure as it is right, on the whole."""
+    confidence = probabilities.max(axis=1).astype(np.float64)
+    surplus = confidence - (probabilities.argmax(axis=1) == labels)
+    mean, error = float(surplus.mean()), float(surplus.std() / np.sqrt(len(surplus)))
+    said = (
+        f"On average its highest probability is {confidence.mean():.1%}, and it is right in "
+        f"{np.mean(probabilities.argmax(axis=1) == labels):.1%}"
+    )
+    if abs(mean) <= 1.96 * error:
+        return f"{said}: as sure as it should be, as far as {len(labels):,} images can show."
+    return f"{said}: it is {'surer' if mean > 0 else 'less sure'} than it should be, by {100 * abs(mean):.1f} points."
+
+
+def calibration_error(probabilities: np.ndarray, labels: np.ndarray, rng: np.random.Generator) -> Figure:
+    """The expected calibration error: the mean distance of accuracy and confidence over bins (Guo et al., 2017)."""
+    confidence = probabilities.max(axis=1).astype(np.float64)
+    # What an image adds to its bin's surplus of confidence over accuracy.
+    surplus = confidence - (probabilities.argmax(axis=1) == labels)
+    bins = _bins(confidence)
+
+    def error(index: np.ndarray) -> float:
+        return float(np.abs(np.bincount(bins[index], surplus[index], BINS)).sum() / len(index))
+
+    n = len(labels)
+    drawn = [error(rng.integers(0, n, n)) for _ in range(RESAMPLES)]
+    return Figure(error(np.arange(n)), percentiles(np.array(drawn)))
+
+
+def fit_temperature(probabilities: np.ndarray, labels: np.ndarray) -> float:
+    """The temperature at which these images have the lowest log loss (Guo et al., 2017, section 4.2).
+
+    Args:
+        probabilities: (n, classes) of images that the network has not learned from.
+        labels: (n,) integers.
+
+    Returns:
+        In [0.1, 10]; above 1 makes the network less sure.
+    """
+    from scipy.optimize import minimize_scalar
+
+    def loss(log_temperature: float) -> float:
+        return float(cross_entropies(at_temperature(probabilities, np.exp(log_temperature)), labels).mean())
+
+    found = minimize_scalar(loss, bounds=(np.log(COLDEST), np.log(HOTTEST)), method="bounded")
+    return float(np.exp(found.x))
+
+
+def at_temperature(probabilities: np.ndarray, temperature: float) -> np.ndarray:
+    """softmax(log p / T), which is softmax(logits / T): (n, classes) -> (n, classes) float64."""
+    scaled = np.log(np.maximum(probabilities.astype(np.float64), _TINY)) / temperature
+    scaled = np.exp(scaled - scaled.max(axis=1, keepdims=True))
+    return scaled / scaled.sum(axis=1, keepdims=True)
+
+
+def _bins(confidence: np.ndarray) -> np.ndarray:
+    """(n,) in (0, 1] -> (n,) numbers of bins."""
+    return np.minimum((confidence * BINS).astype(int), BINS - 1)

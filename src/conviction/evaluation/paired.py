@@ -1,0 +1,101 @@
+"""Runs against one another on the same images: what there is to say."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+
+from conviction.training import EpochRow
+
+SURE = 0.05
+
+
+@dataclass(frozen=True)
+class Pair:
+    """A run against the first one, on the same images.
+
+    Attributes:
+        run: The other run.
+        accuracy: Of the other.
+        ci95: Of that accuracy, Wilson's.
+        difference: Of the accuracies, the other minus the first.
+        difference_ci95: Newcombe's interval for paired proportions.
+        p_value: Of McNemar's exact test, corrected by Holm for the number of comparisons.
+        first_only: Images that the first alone gets right.
+        other_only: Images that the other alone gets right.
+    """
+
+    run: str
+    accuracy: float
+    ci95: tuple[float, float]
+    difference: float
+    difference_ci95: tuple[float, float]
+    p_value: float
+    first_only: int
+    other_only: int
+
+    @property
+    def sentence(self) -> str:
+        """What it means."""
+        low, high = (100 * v for v in self.difference_ci95)
+        said = (
+            f"{self.run}: {100 * self.difference:+.2f} points [{low:+.2f}, {high:+.2f}] against the first; "
+            f"it alone is right on {self.other_only:,} images, the first alone on {self.first_only:,} "
+            f"(McNemar's test, p = {self.p_value:.2g})"
+        )
+        if self.p_value >= SURE:
+            return f"{said}. No difference is detectable with these images."
+        return f"{said}. {'It is better' if self.difference > 0 else 'The first is better'} on such images."
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Two runs or more, the first of which is what the others are held against.
+
+    Attributes:
+        runs: The run folders, as they were given.
+        part: "test", or "validation" where a test set is sealed.
+        n: Images that all have answered.
+        openings: How often the test set has been opened; 0 for validation.
+        accuracy: Of the first.
+        ci95: Of that accuracy, Wilson's.
+        pairs: One for each other run.
+        specification: By key, the values of all runs, where they differ.
+        notes: What limits the comparison, in sentences.
+        histories: By run, the epochs.
+        hashes: n contents of images, in hex, whose order the following have.
+        labels: (n,) the true classes.
+        probabilities: By run, (n, classes).
+        class_names: One per column.
+    """
+
+    runs: list[str]
+    part: str
+    n: int
+    openings: int
+    accuracy: float
+    ci95: tuple[float, float]
+    pairs: list[Pair]
+    specification: dict[str, list[Any]]
+    notes: list[str]
+    histories: list[list[EpochRow]]
+    hashes: list[str]
+    labels: np.ndarray
+    probabilities: list[np.ndarray]
+    class_names: list[str]
+
+    def to_json(self) -> dict[str, Any]:
+        """For ``compare --json``."""
+        return {
+            "runs": self.runs,
+            "part": self.part,
+            "images": self.n,
+            "openings": self.openings,
+            "accuracy": self.accuracy,
+            "accuracy_ci95": self.ci95,
+            "pairs": [{**asdict(pair), "sentence": pair.sentence} for pair in self.pairs],
+            "specification": self.specification,
+            "notes": self.notes,
+        }

@@ -1,0 +1,21 @@
+"""Controlled experiments: one thing changed over the same seeds, in worker processes."""
+
+from conviction.experiments.exploration import Plan, Trials, Watch, plan, run_plan
+from conviction.experiments.findings import Finding, Findings, findings
+from conviction.experiments.page import exploration_steps, render_exploration
+from conviction.experiments.questions import QUESTIONS, arms_for
+
+__all__ = [
+    "QUESTIONS",
+    "Finding",
+    "Findings",
+    "Plan",
+    "Trials",
+    "Watch",
+    "arms_for",
+    "exploration_steps",
+    "findings",
+    "plan",
+    "render_exploration",
+    "run_plan",
+]

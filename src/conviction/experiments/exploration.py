@@ -1,0 +1,346 @@
+"""``explore``: arms around a base, over the same seeds, and what their differences say."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Protocol
+
+from conviction.config import Facts, Recipe, load_recipe
+from conviction.data import Audit, ImageSet, audit_images, load_source, split_images
+from conviction.data.image_set import PARTS, set_hash
+from conviction.errors import RequestError
+from conviction.experiments.executors import Executor
+from conviction.experiments.pool import Outcome, Runs, Task
+from conviction.experiments.questions import BASE, Arm
+from conviction.experiments.store import EPOCHS, add_trial, open_study
+from conviction.experiments.trial import FUNCTION
+from conviction.model import LayerRow, check_memory, walk
+from conviction.runs import folder
+from conviction.training import check_batch_size, choose_precision
+
+
+@dataclass(frozen=True)
+class Planned:
+    """An arm with its whole specification, or the reason why it is not tried.
+
+    Attributes:
+        arm: What it changes.
+        recipe: Settled but for the seed; None if it does not fit.
+        rows: Its layers.
+        refusal: Why it does not fit, in a sentence; empty if it does.
+    """
+
+    arm: Arm
+    recipe: Recipe | None
+    rows: tuple[LayerRow, ...] = ()
+    refusal: str = ""
+
+    @property
+    def key(self) -> str:
+        """Equal for equal specifications, whatever they are called."""
+        assert self.recipe is not None
+        return hashlib.blake2b(self.recipe.model_dump_json().encode(), digest_size=8).hexdigest()
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A whole exploration before it begins.
+
+    Attributes:
+        source: As it was given.
+        images: The data.
+        audit: Of it.
+        base: The base.
+        arms: All others; one that equals the base is left out.
+        seeds: 0 to this.
+        fixed_split: Whether all seeds share the split of seed 0.
+        train_images: How many training images each trial uses; None for all.
+        counts: Images in each part, before that.
+        settle: Makes the whole specification of another arm.
+        seconds: How long each trial trains, by as many epochs as fit; None for the same images for all.
+    """
+
+    source: str
+    images: ImageSet
+    audit: Audit
+    base: Planned
+    arms: tuple[Planned, ...]
+    seeds: int
+    fixed_split: bool
+    train_images: int | None
+    counts: Mapping[str, int]
+    settle: Settler
+    seconds: float | None = None
+
+    @property
+    def tried(self) -> list[Planned]:
+        """The base and every arm that fits, each specification once."""
+        unique = {p.key: p for p in (self.base, *self.arms) if p.recipe is not None}
+        return list(unique.values())
+
+    def design(self) -> dict[str, Any]:
+        """What decides the results, as plain values."""
+        return {
+            "kind": "exploration",
+            "data": set_hash(self.images.hashes),
+            "base": self.base.key,
+            "arms": [[p.arm.question, p.arm.label, p.key if p.recipe else None] for p in self.arms],
+            "seeds": self.seeds,
+            "fixed_split": self.fixed_split,
+            "train_images": self.train_images,
+            "seconds": self.seconds,
+        }
+
+
+def plan(
+    source: str | Path,
+    given: Mapping[str, Any],
+    arms: Sequence[Arm],
+    *,
+    seeds: int,
+    fixed_split: bool = False,
+    budget: int | None = None,
+    seconds: float | None = None,
+    data_dir: str | Path | None = None,
+) -> Plan:
+    """Reads and audits the data, and settles the specification of each arm.
+
+    Args:
+        source: As for ``fit``.
+        given: Keys of the base; ``recipe`` defaults to ``lab``.
+        arms: From ``arms_for``.
+        seeds: At least 1.
+        fixed_split: Hold the split of seed 0; otherwise each seed draws its validation images anew.
+        budget: Training images that every trial may see, over all epochs; None for what the base says.
+        seconds: See ``Plan``; a first epoch, in which the network is traced, does not count.
+        data_dir: As for ``fit``.
+
+    Raises:
+        RequestError: Something in the request or the data is wrong.
+    """
+    if seeds < 1:
+        raise RequestError(f"--seeds: expected at least 1; got {seeds}.")
+    given = {"recipe": "lab", **given}
+    _check_keys(given, arms)
+    first = load_recipe(given)
+    images = load_source(source, first.data, data_dir)
+    audit = audit_images(images, first.data)
+    split = split_images(images, first.data, 0, audit.groups, audit.excluded)
+    every = len(split.train)
+    facts = Facts.of(images.rule.shape, min(every, budget or every))
+    epochs, train_images = _spread(budget, load_recipe(given, facts=facts).training.epochs, every)
+    facts = Facts.of(images.rule.shape, train_images or every)
+    settle = Settler(given, images, facts, epochs)
+    base = settle(BASE)
+    if base.recipe is None:
+        raise RequestError(base.refusal)
+    planned = [settle(arm) for arm in arms]
+    others = tuple(p for p in planned if p.recipe is None or p.key != base.key)
+    counts = {part: len(split.of(part)) for part in PARTS}
+    return Plan(
+        str(source), images, audit, base, others, seeds, fixed_split, train_images, counts, settle, seconds
+    )
+
+
+def _check_keys(given: Mapping[str, Any], arms: Sequence[Arm]) -> None:
+    for arm in arms:
+        for key in arm.keys:
+            if key.startswith("data.") or key in ("training.seed", "training.epochs"):
+                raise RequestError(
+                    f"--vary {key}: all arms share images, seeds and the number of images seen; vary something else."
+                )
+    if "training.seed" in given:
+        raise RequestError("explore: seeds are 0 to --seeds; leave out training.seed.")
+
+
+def _spread(budget: int | None, epochs: int, every: int) -> tuple[int, int | None]:
+    """(epochs, training images): as many epochs as the base has, of fewer images; then fewer epochs."""
+    if budget is None:
+        return epochs, None
+    if budget < 1:
+        raise RequestError(f"--budget: expected a number of images, at least 1; got {budget}.")
+    images = min(every, max(1, budget // epochs))
+    return max(1, round(budget / images)), None if images == every else images
+
+
+@dataclass(frozen=True)
+class Settler:
+    """Makes the whole specification of an arm; see ``plan`` for what it holds."""
+
+    given: Mapping[str, Any]
+    images: ImageSet
+    facts: Facts
+    epochs: int
+
+    def __call__(self, arm: Arm) -> Planned:
+        """The arm with everything settled, or with the reason why it does not fit."""
+        recipe = arm.recipe(self.given, self.facts)
+        try:
+            rows = walk(recipe.model, self.images.rule.shape, len(self.images.class_names))
+            recipe = self._settled(recipe, rows)
+            check_batch_size(recipe.training, self.facts.images)
+            check_memory(rows, recipe.training)
+        except RequestError as misfit:
+            return Planned(arm, None, refusal=str(misfit))
+        return Planned(arm, recipe, tuple(rows))
+
+    def _settled(self, recipe: Recipe, rows: Sequence[LayerRow]) -> Recipe:
+        rule = self.images.rule
+        data = recipe.data.model_copy(
+            update={"image_size": (rule.height, rule.width), "color_mode": rule.color_mode}
+        )
+        training = recipe.training.model_copy(
+            update={
+                "epochs": self.epochs,
+                # One thread for each, however many run at once, so that results do not depend on it.
+                "threads": recipe.training.threads or 1,
+                "precision": choose_precision(recipe.training, sum(r.multiply_adds for r in rows)),
+                "checkpoint_minutes": 0.0,
+            }
+        )
+        return recipe.model_copy(update={"data": data, "training": training})
+
+
+class Watch(Protocol):
+    """Whoever shows trials to a person."""
+
+    def begin(self, trials: int, done: int) -> None:
+        """So many trials there are, of which so many are done already."""
+
+    def epoch(self, key: str, label: str, row: Mapping[str, Any]) -> None:
+        """A running trial has finished an epoch."""
+
+    def ended(self, key: str, label: str, outcome: Mapping[str, Any]) -> None:
+        """A trial has ended."""
+
+    def close(self) -> None:
+        """All have, or something went wrong."""
+
+
+@dataclass
+class Trials:
+    """Finished trials by specification and seed: the value that ``run_trial`` gave, or why it failed."""
+
+    values: dict[str, dict[int, dict[str, Any]]] = field(default_factory=dict)
+    failures: dict[str, dict[int, str]] = field(default_factory=dict)
+
+
+def run_plan(plan: Plan, path: Path, *, executor: Executor, watch: Watch) -> Trials:
+    """Runs what is not finished yet, in the folder of the study.
+
+    Args:
+        plan: From ``plan``.
+        path: The study's folder; a study of the same design there is gone on with.
+        executor: Where trials run.
+        watch: Is told.
+
+    Raises:
+        RequestError: The folder holds another study.
+        StorageError: No space is left.
+    """
+    path.mkdir(parents=True, exist_ok=True)
+    with folder.claimed(path):
+        done = open_study(path, plan.design())
+        labels = {p.key: p.arm.label for p in plan.tried}
+        wanted = [(p, seed) for seed in range(plan.seeds) for p in plan.tried]
+        todo = [(p, seed) for p, seed in wanted if _key(p, seed) not in done]
+        watch.begin(len(wanted), len(wanted) - len(todo))
+        try:
+            if todo:
+                with executor.begun(plan.images, plan.audit, path, len(todo)) as (pool, data):
+                    epochs = _measured(plan, path, data, pool) if plan.seconds else {}
+                    tasks = (task_of(plan, p, seed, data, epochs=epochs.get(p.key)) for p, seed in todo)
+                    for outcome in pool.run(tasks, _listener(watch, labels)):
+                        done[outcome.key] = _record(outcome)
+                        add_trial(path, done[outcome.key])
+                        watch.ended(outcome.key, labels[outcome.key.split("/")[0]], done[outcome.key])
+        finally:
+            watch.close()
+    return _sorted(done, labels)
+
+
+def _listener(watch: Watch, labels: Mapping[str, str]) -> Callable[[str, Any], bool]:
+    def hear(key: str, row: Any) -> bool:
+        watch.epoch(key, labels[key.split("/", maxsplit=1)[0]], row)
+        return True
+
+    return hear
+
+
+def _key(planned: Planned, seed: int) -> str:
+    return f"{planned.key}/{seed}"
+
+
+def _measured(plan: Plan, path: Path, data: Any, pool: Runs) -> dict[str, int]:
+    """How many epochs of each specification fit into ``plan.seconds``, by the second of two that are run for it.
+
+    Kept in the folder, since a study that goes on must not measure anew.
+    """
+    file = path / EPOCHS
+    if file.exists():
+        return dict(json.loads(file.read_text(encoding="utf-8")))
+    assert plan.seconds is not None
+    out = {}
+    for outcome in pool.run(iter([task_of(plan, p, 0, data, epochs=2) for p in plan.tried])):
+        # One that fails here will say why in its trials.
+        second = {} if outcome.failure else outcome.value["timing"][-1]
+        took = second.get("train_seconds", 0.0) + second.get("validation_seconds", 0.0)
+        out[outcome.key.split("/")[0]] = max(1, int(plan.seconds / took)) if took else 1
+    folder.write_json(file, out)
+    return out
+
+
+def task_of(
+    plan: Plan,
+    planned: Planned,
+    seed: int,
+    data: Any,
+    *,
+    rank: bool = False,
+    latency: bool = False,
+    epochs: int | None = None,
+) -> Task:
+    """The task of a trial, for images that an executor has shared; see ``run_trial`` for ``rank`` and ``latency``.
+
+    ``epochs`` None is what the specification says.
+    """
+    assert planned.recipe is not None
+    given = planned.recipe.training
+    training = given.model_copy(update={"seed": seed, "epochs": epochs or given.epochs})
+    recipe = planned.recipe.model_copy(update={"training": training})
+    payload = {
+        "recipe": recipe.model_dump_json(),
+        "data": data,
+        "split_seed": 0 if plan.fixed_split else seed,
+        "images": plan.train_images,
+        "rank": rank,
+        "latency": latency,
+    }
+    return Task(_key(planned, seed), FUNCTION, payload)
+
+
+def _record(outcome: Outcome) -> dict[str, Any]:
+    return {
+        "key": outcome.key,
+        "value": outcome.value,
+        "failure": outcome.failure,
+        "seconds": round(outcome.seconds, 3),
+        "attempts": outcome.attempts,
+    }
+
+
+def _sorted(done: Mapping[str, Mapping[str, Any]], labels: Mapping[str, str]) -> Trials:
+    out = Trials()
+    for key, trial in done.items():
+        planned, _, seed = key.partition("/")
+        if planned not in labels:
+            continue
+        if trial["failure"] is None:
+            out.values.setdefault(planned, {})[int(seed)] = trial["value"]
+        else:
+            out.failures.setdefault(planned, {})[int(seed)] = trial["failure"]
+    return out

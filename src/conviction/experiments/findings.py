@@ -1,0 +1,291 @@
+"""What an exploration found: each arm beside the base, in numbers and in a sentence."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+
+from conviction.evaluation import holm
+from conviction.experiments.exploration import Plan, Planned, Trials
+from conviction.experiments.statistics import (
+    MOST_SEEDS,
+    Difference,
+    paired_difference,
+    seeds_interval,
+)
+from conviction.lesson import Facts
+from conviction.lesson.facts import Result
+from conviction.training import EpochRow
+
+# A difference that small is worth knowing about: half a point of accuracy.
+WORTH_SEEING = 0.005
+SIGNIFICANT = 0.05
+
+
+@dataclass(frozen=True)
+class Summary:
+    """An arm over its seeds.
+
+    Attributes:
+        question: The question it belongs to, empty for the base.
+        label: What it is called.
+        seeds: Those that finished.
+        accuracy: (n,) validation accuracy of the weights that were kept, 0 to 1.
+        loss: (n,) validation loss of the same epoch.
+        gap: (n,) accuracy in training minus in validation, of the same epoch.
+        resolution: One over the number of validation images; 0 if no seed finished.
+        seconds: (n,) of training.
+        params: Parameters.
+        multiply_adds: For one image.
+        curve: The mean over the seeds of every epoch.
+        failures: Reasons, by seed.
+    """
+
+    question: str
+    label: str
+    seeds: tuple[int, ...]
+    accuracy: tuple[float, ...]
+    loss: tuple[float, ...]
+    gap: tuple[float, ...]
+    resolution: float
+    seconds: tuple[float, ...]
+    params: int
+    multiply_adds: int
+    curve: tuple[EpochRow, ...]
+    failures: Mapping[int, str]
+
+
+@dataclass(frozen=True)
+class Finding:
+    """An arm and its difference from the base, over the seeds that both finished.
+
+    ``p`` is that of accuracy, corrected by Holm for all comparisons of the exploration.
+    """
+
+    arm: Summary
+    accuracy: Difference
+    loss: Difference
+    p: float
+    sentence: str
+
+    @property
+    def detected(self) -> bool:
+        """Whether the difference in accuracy is more than chance and the number of comparisons explain."""
+        return self.accuracy.known and self.p < SIGNIFICANT
+
+
+@dataclass(frozen=True)
+class Findings:
+    """The whole answer: the base, the arms, and what could not be tried with its reason."""
+
+    source: str
+    base: Summary
+    arms: tuple[Finding, ...]
+    untried: tuple[tuple[str, str, str], ...]  # question, label, reason
+    about: tuple[str, ...]
+    facts: Facts  # of the base, for the lesson's texts
+
+    @property
+    def questions(self) -> list[str]:
+        """In the order in which they were asked."""
+        return list(dict.fromkeys([*(f.arm.question for f in self.arms), *(q for q, _, _ in self.untried)]))
+
+    def of(self, question: str) -> list[Finding]:
+        """The findings of a question."""
+        return [f for f in self.arms if f.arm.question == question]
+
+    def to_json(self) -> dict[str, Any]:
+        """For ``result.json``; infinite ends of intervals are null."""
+        return {
+            "source": self.source,
+            "base": _plain(asdict(self.base)),
+            "arms": [_plain({**asdict(f), "detected": f.detected}) for f in self.arms],
+            "untried": [
+                {"question": q, "label": label, "reason": reason} for q, label, reason in self.untried
+            ],
+            "about": list(self.about),
+        }
+
+
+def findings(plan: Plan, trials: Trials) -> Findings:
+    """Compares every arm with the base; an arm or a base of which no seed finished has no finding."""
+    base = _summary(plan.base, trials)
+    pairs = [(planned, _summary(planned, trials)) for planned in plan.arms if planned.recipe is not None]
+    untried = [(p.arm.question, p.arm.label, p.refusal) for p in plan.arms if p.recipe is None]
+    untried += [
+        (s.question, s.label, next(iter(s.failures.values()), "it did not run"))
+        for _, s in pairs
+        if not s.seeds
+    ]
+    compared = [s for _, s in pairs if s.seeds and set(s.seeds) & set(base.seeds)]
+    accuracies = [_paired(s, base, "accuracy") for s in compared]
+    corrected = holm([d.p for d in accuracies]) if compared else []
+    arms = tuple(
+        Finding(
+            arm,
+            accuracy,
+            _paired(arm, base, "loss"),
+            p,
+            sentence(arm, base, accuracy, p, fixed=plan.fixed_split),
+        )
+        for arm, accuracy, p in zip(compared, accuracies, corrected, strict=True)
+    )
+    about = tuple(_about(plan, base, len(arms)))
+    return Findings(plan.source, base, arms, tuple(untried), about, _facts(plan, base))
+
+
+def _facts(plan: Plan, base: Summary) -> Facts:
+    recipe = plan.base.recipe
+    assert recipe is not None
+    counts = {**plan.counts, "train": plan.train_images or plan.counts["train"]}
+    return Facts(
+        title="the base of this exploration",
+        recipe=recipe,
+        shape=plan.images.rule.shape,
+        class_names=tuple(plan.images.class_names),
+        counts=counts,
+        result=Result(base.curve, ""),
+    )
+
+
+def _summary(planned: Planned, trials: Trials) -> Summary:
+    values = trials.values.get(planned.key, {})
+    seeds = tuple(sorted(values))
+    histories = [[EpochRow(**row) for row in values[s]["history"]] for s in seeds]
+    kept = [
+        next(row for row in history if row.epoch == (values[s]["kept_epoch"] or len(history)))
+        for s, history in zip(seeds, histories, strict=True)
+    ]
+    return Summary(
+        question=planned.arm.question,
+        label=planned.arm.label,
+        seeds=seeds,
+        accuracy=tuple(row.val_accuracy for row in kept),
+        loss=tuple(row.val_loss for row in kept),
+        gap=tuple(row.accuracy - row.val_accuracy for row in kept),
+        resolution=max((1 / values[s]["validation_images"] for s in seeds), default=0.0),
+        seconds=tuple(values[s]["seconds"] for s in seeds),
+        params=sum(r.params for r in planned.rows),
+        multiply_adds=sum(r.multiply_adds for r in planned.rows),
+        curve=_mean_curve(histories),
+        failures=trials.failures.get(planned.key, {}),
+    )
+
+
+def _mean_curve(histories: Sequence[Sequence[EpochRow]]) -> tuple[EpochRow, ...]:
+    """Epoch by epoch, as far as all seeds came."""
+    return tuple(
+        EpochRow(rows[0].epoch, *(float(np.mean([getattr(r, name) for r in rows])) for name in _FIGURES))
+        for rows in zip(*histories, strict=False)
+    )
+
+
+_FIGURES = ("loss", "accuracy", "val_loss", "val_accuracy", "learning_rate")
+
+
+def _paired(arm: Summary, base: Summary, name: str) -> Difference:
+    both = sorted(set(arm.seeds) & set(base.seeds))
+    ours, theirs = (dict(zip(s.seeds, getattr(s, name), strict=True)) for s in (arm, base))
+    resolution = base.resolution if name == "accuracy" else 0.0
+    return paired_difference([ours[s] for s in both], [theirs[s] for s in both], resolution)
+
+
+def sentence(arm: Summary, base: Summary, accuracy: Difference, p: float, *, fixed: bool) -> str:
+    """What a statistician would sign.
+
+    Args:
+        arm: The arm.
+        base: What it is compared with.
+        accuracy: Their difference.
+        p: Corrected for all comparisons.
+        fixed: Whether all seeds had the same split.
+    """
+    over = "seeds, on one split" if fixed else "splits and seeds"
+    cost = _cost(arm, base)
+    seeds = _count(accuracy.n, "seed")
+    if not accuracy.known:
+        return (
+            f"{arm.label}: {accuracy.mean * 100:+.1f} points with one seed, which shows nothing yet; {cost}."
+        )
+    if accuracy.sd == 0 and accuracy.mean == 0:
+        return f"{arm.label}: the same validation accuracy with each of {seeds}; {cost}."
+    low, mean, high = (f"{value * 100:+.1f}" for value in (accuracy.low, accuracy.mean, accuracy.high))
+    found = f"{arm.label}: {mean} points [{low}, {high}] over {over}"
+    if p < SIGNIFICANT:
+        way = "better" if accuracy.mean > 0 else "worse"
+        return f"{found}, {way} than the base (p {_p(p)} after correction, {seeds}); {cost}."
+    if accuracy.low > 0 or accuracy.high < 0:
+        way = "better" if accuracy.mean > 0 else "worse"
+        return (
+            f"{found}: by this interval alone {way} than the base, but not after correction for all comparisons "
+            f"(p {_p(p)}, {seeds}); {cost}."
+        )
+    return f"{found}, no detectable difference at {seeds}; {cost}. {_advice(accuracy)}"
+
+
+def _advice(accuracy: Difference) -> str:
+    if accuracy.sd == 0:
+        return ""
+    size = f"{WORTH_SEEING * 100:g} points"
+    low, high = seeds_interval(accuracy.sd, accuracy.n, WORTH_SEEING)
+    most = f"{high:,}" if high < MOST_SEEDS else "very many"
+    return f"A difference of {size} would need {low:,} to {most} seeds, as far as {accuracy.n} can tell."
+
+
+def _p(p: float) -> str:
+    return "< 0.001" if p < 0.001 else f"= {p:.3f}"
+
+
+def _cost(arm: Summary, base: Summary) -> str:
+    work = arm.multiply_adds / base.multiply_adds
+    said = f"{_times(arm.params / base.params)} the parameters, {_times(work)} the work"
+    if base.seconds and arm.seconds:
+        said += f", {_times(float(np.mean(arm.seconds) / np.mean(base.seconds)))} the time"
+    return said
+
+
+def _times(ratio: float) -> str:
+    return f"{ratio:.2g} times" if ratio < 10 else f"{ratio:.0f} times"
+
+
+def _about(plan: Plan, base: Summary, comparisons: int) -> list[str]:
+    recipe = plan.base.recipe
+    assert recipe is not None
+    split = "all on the split of seed 0" if plan.fixed_split else "each with validation images of its own"
+    images = "all training images" if plan.train_images is None else f"{plan.train_images:,} training images"
+    length = f"{_count(recipe.training.epochs, 'epoch')} of {images} in every trial"
+    if plan.seconds:
+        length = (
+            f"as many epochs of {images} as fit into {plan.seconds:g} seconds, for the base {len(base.curve)}"
+        )
+    own = " with layers of its own" if "model.layers" in plan.settle.given else ""
+    out = [
+        f"Base: recipe={recipe.recipe}{own}, {base.params:,} parameters; {length}, "
+        f"{_count(recipe.training.threads or 1, 'thread')}.",
+        f"{_count(plan.seeds, 'seed')}, {split}. The same seeds for every arm, so differences are paired. "
+        "The test set stays sealed.",
+    ]
+    if comparisons > 1:
+        out.append(
+            f"{comparisons} comparisons: p-values are corrected by Holm's method, intervals are single 95% intervals."
+        )
+    return out
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"
+
+
+def _plain(value: Any) -> Any:
+    """Without infinities, for JSON."""
+    if isinstance(value, Mapping):
+        return {str(k): _plain(v) for k, v in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(v) for v in value]
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    return value

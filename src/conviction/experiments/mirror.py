@@ -1,0 +1,118 @@
+"""A study's folder that is kept at another address too: ``s3://bucket/study``, or whatever fsspec knows."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from conviction.errors import RequestError, StorageError
+from conviction.experiments.exploration import Watch
+
+# Images that a study shares with processes of this machine.
+STAYS = "."
+
+
+@dataclass
+class Mirror:
+    """A folder here and its address there.
+
+    Attributes:
+        address: As it was given.
+        files: The filesystem of fsspec.
+        root: In it.
+        path: The folder here.
+    """
+
+    address: str
+    files: Any
+    root: str
+    path: Path
+    _sent: dict[Path, tuple[int, int]] = field(default_factory=dict, init=False)
+
+    def send(self) -> None:
+        """Sends every file that has changed.
+
+        Raises:
+            StorageError: It was refused; everything is still here.
+        """
+        for name, state in self._states():
+            if self._sent.get(name) == state:
+                continue
+            there = f"{self.root}/{name.as_posix()}"
+            try:
+                self.files.makedirs(there.rpartition("/")[0], exist_ok=True)
+                self.files.put_file(str(self.path / name), there)
+            except Exception as failure:  # whatever a driver raises
+                raise StorageError(
+                    f"{self.address}: {name} could not be written ({_short(failure)}). What is finished is kept in "
+                    f"{self.path}; the same command with --out {self.path} goes on."
+                ) from None
+            self._sent[name] = state
+
+    def know(self) -> None:
+        """Takes what is here for what is there."""
+        self._sent.update(self._states())
+
+    def _states(self) -> Iterator[tuple[Path, tuple[int, int]]]:
+        for file in sorted(p for p in self.path.rglob("*") if p.is_file()):
+            name = file.relative_to(self.path)
+            if not name.parts[0].startswith(STAYS):
+                yield name, (file.stat().st_mtime_ns, file.stat().st_size)
+
+
+def is_address(out: str | Path | None) -> bool:
+    """Whether ``out`` is for fsspec."""
+    return "://" in str(out)
+
+
+def fetched(address: str, path: Path) -> Mirror:
+    """Brings what is at the address into a new folder here.
+
+    Raises:
+        RequestError: The address cannot be read, or is none that fsspec knows.
+    """
+    try:
+        import fsspec
+
+        files, root = fsspec.core.url_to_fs(address)
+        root = root.rstrip("/")
+        if files.exists(root):
+            files.get(f"{root}/", f"{path}/", recursive=True)
+        else:
+            files.makedirs(root, exist_ok=True)
+    except Exception as failure:  # whatever a driver raises, or the lack of one
+        raise RequestError(f"--out {address}: cannot be used ({_short(failure)}).") from None
+    mirror = Mirror(address, files, root, path)
+    mirror.know()
+    return mirror
+
+
+def _short(failure: Exception) -> str:
+    return " ".join(str(failure).split())[:200] or type(failure).__name__
+
+
+@dataclass(frozen=True)
+class Sends:
+    """Tells another watch, and sends the folder after each trial."""
+
+    watch: Watch
+    mirror: Mirror
+
+    def begin(self, trials: int, done: int) -> None:
+        """See ``Watch``."""
+        self.watch.begin(trials, done)
+
+    def epoch(self, key: str, label: str, row: Mapping[str, Any]) -> None:
+        """See ``Watch``."""
+        self.watch.epoch(key, label, row)
+
+    def ended(self, key: str, label: str, outcome: Mapping[str, Any]) -> None:
+        """The trial is in the folder by now."""
+        self.watch.ended(key, label, outcome)
+        self.mirror.send()
+
+    def close(self) -> None:
+        """See ``Watch``."""
+        self.watch.close()

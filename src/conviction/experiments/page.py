@@ -1,0 +1,159 @@
+"""An exploration as steps for the terminal and as a page."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from conviction.experiments.findings import Findings, Summary
+from conviction.experiments.questions import SHEETS
+from conviction.experiments.statistics import Difference
+from conviction.lesson import sheets
+from conviction.lesson.words import render
+from conviction.report.drawing import Drawing, curves_together
+from conviction.report.page import render_template
+from conviction.report.steps import Step, Table
+
+TITLES = {
+    "filters": "Fewer or more filters?",
+    "kernel": "Which kernel size?",
+    "pooling": "Which pooling?",
+    "depth": "How many convolutional layers?",
+    "dense": "How many dense layers?",
+    "dropout": "Where does dropout stand, and at what rate?",
+    "batch-norm": "Where does batch normalisation stand?",
+    "learning-rate": "Which learning rate?",
+    "batch-size": "Which batch size?",
+    "optimizer": "Which optimizer?",
+    "augmentation": "Which augmentation?",
+    "recipe": "Which recipe?",
+}
+COLUMNS = (
+    "arm",
+    "accuracy",
+    "difference in points",
+    "loss",
+    "gap",
+    "parameters",
+    "multiply-adds",
+    "seconds",
+)
+
+
+def exploration_steps(found: Findings) -> list[Step]:
+    """The base, then a step for each question: what was to be expected, what was found, the numbers."""
+    steps = [Step("Base", found.about, Table(COLUMNS, (_row(found.base, None),), tuple(range(1, 8))))]
+    for question in found.questions:
+        arms = found.of(question)
+        sentences = [*_expected(question), *(f.sentence for f in arms)]
+        sentences += [f"{label}: not tried. {reason}" for q, label, reason in found.untried if q == question]
+        sentences += [text for f in arms for text in _failures(f.arm)]
+        rows = (_row(found.base, None), *(_row(f.arm, f.accuracy) for f in arms))
+        steps.append(Step(title(question), tuple(sentences), Table(COLUMNS, rows, tuple(range(1, 8)))))
+    return steps
+
+
+def title(question: str) -> str:
+    """A question as people ask it; a key that was varied as it is."""
+    return TITLES.get(question, f"What does {question} do?")
+
+
+def _expected(question: str) -> list[str]:
+    sheet = next((s for s in sheets() if s.name == SHEETS.get(question)), None)
+    return [f"Expected: {' '.join(sheet.short.split())}"] if sheet else []
+
+
+def _failures(arm: Summary) -> list[str]:
+    return [f"{arm.label}, seed {seed}: failed. {reason}" for seed, reason in sorted(arm.failures.items())]
+
+
+def _row(arm: Summary, accuracy: Difference | None) -> tuple[str, ...]:
+    difference = ""
+    if accuracy is not None:
+        difference = f"{accuracy.mean * 100:+.2f}"
+        if accuracy.known:
+            difference += f" [{accuracy.low * 100:+.2f}, {accuracy.high * 100:+.2f}]"
+    return (
+        arm.label,
+        _spread(np.array(arm.accuracy) * 100, 2),
+        difference,
+        _spread(np.array(arm.loss), 4),
+        f"{np.mean(arm.gap) * 100:.1f}" if arm.gap else "",
+        f"{arm.params:,}",
+        f"{arm.multiply_adds:,}",
+        f"{np.mean(arm.seconds):.1f}" if arm.seconds else "",
+    )
+
+
+def _spread(values: np.ndarray, digits: int) -> str:
+    if not len(values):
+        return ""
+    said = f"{values.mean():.{digits}f}"
+    return f"{said} ± {values.std(ddof=1):.{digits}f}" if len(values) > 1 else said
+
+
+def curves_of(found: Findings, question: str) -> Drawing:
+    """The mean validation curves of the base and of a question's arms over one another."""
+    arms = {"base": found.base.curve, **{f.arm.label: f.arm.curve for f in found.of(question)}}
+    return curves_together(arms)
+
+
+def forest(found: Findings) -> Drawing:
+    """Every arm's difference from the base with its interval, question by question."""
+    from matplotlib.figure import Figure
+
+    arms = [f for q in found.questions for f in found.of(q)]
+
+    def draw(figure: Figure, colors: Any) -> Mapping[str, str]:
+        axes = figure.subplots()
+        tips = {}
+        for i, f in enumerate(reversed(arms)):
+            low, high = (
+                (f.accuracy.low, f.accuracy.high) if f.accuracy.known else (f.accuracy.mean, f.accuracy.mean)
+            )
+            color = colors.training if f.detected else colors.validation
+            axes.plot([low * 100, high * 100], [i, i], color=color, linewidth=1.5)
+            (dot,) = axes.plot([f.accuracy.mean * 100], [i], "o", color=color, markersize=5)
+            dot.set_gid(f"tip-arm-{i}")
+            tips[f"tip-arm-{i}"] = f.sentence.replace("&", "and").replace("<", "below")
+        axes.axvline(0, color=colors.ink, linewidth=0.8, linestyle=":")
+        axes.set_yticks(range(len(arms)), [f.arm.label for f in reversed(arms)])
+        axes.set(xlabel="points of validation accuracy, difference from the base, 95% interval")
+        return tips
+
+    return Drawing(
+        "Difference of each arm from the base with its interval", draw, (9.6, 1.2 + 0.32 * max(1, len(arms)))
+    )
+
+
+def render_exploration(found: Findings) -> str:
+    """One self-contained page."""
+    by_name = {s.name: s for s in sheets()}
+    questions = []
+    for question, step in zip(found.questions, exploration_steps(found)[1:], strict=True):
+        sheet = by_name.get(SHEETS.get(question, ""))
+        questions.append(
+            {
+                "step": step,
+                "expected": _html(render(sheet.text, found.facts, link=False)) if sheet else "",
+                "curves": curves_of(found, question).svg()
+                if any(f.arm.curve for f in found.of(question))
+                else "",
+            }
+        )
+    return render_template(
+        "exploration.html.j2",
+        found=found,
+        base=exploration_steps(found)[0],
+        questions=questions,
+        forest=forest(found).svg() if found.arms else "",
+    )
+
+
+def _html(markdown: str) -> str:
+    from markdown_it import MarkdownIt
+
+    body = markdown.split("\n", 1)[1]  # its heading is the question's
+    return MarkdownIt("commonmark", {"html": False}).render(body.replace("\n## ", "\n#### "))

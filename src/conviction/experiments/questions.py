@@ -1,0 +1,242 @@
+"""The lab's questions, as arms around a base: what each changes, and where the lesson says what to expect."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from conviction.config import Facts, ModelSpec, Recipe, load_recipe
+from conviction.config.model import (
+    AveragePooling2D,
+    Dense,
+    Dropout,
+    Layer,
+    MaxPooling2D,
+)
+from conviction.config.recipe import keys, parse_overrides
+from conviction.errors import RequestError, did_you_mean
+from conviction.experiments.own_network import CHANGES
+from conviction.lesson.variants import normalised
+
+Layers = tuple[Layer, ...]
+
+
+@dataclass(frozen=True)
+class Arm:
+    """One setting that is tried: ``keys`` over those of the base, then a ``change`` of its layers.
+
+    ``question`` is the question it belongs to, ``label`` what it is called in tables.
+    """
+
+    question: str
+    label: str
+    keys: Mapping[str, Any] = field(default_factory=dict)
+    change: Callable[[Layers], Layers] | None = None
+
+    def recipe(self, given: Mapping[str, Any], facts: Facts) -> Recipe:
+        """The whole specification of this arm.
+
+        Args:
+            given: Keys of the base, the user's.
+            facts: Of the images, for recipes that adapt.
+
+        Raises:
+            RequestError: The keys contradict each other, or a value is out of range.
+        """
+        base = given
+        if "recipe" in self.keys:
+            base = {k: v for k, v in given.items() if k != "model.layers"}
+        elif any(key.startswith("model.") for key in self.keys):
+            base = {k: v for k, v in given.items() if k != "model.layers"}
+            if "model.layers" in given:
+                raise RequestError(
+                    f"{self.question}: it changes {next(iter(self.keys))}, which a base with model.layers "
+                    "does not have. Describe the base by the shorthand keys."
+                )
+        out = load_recipe({**base, **self.keys}, facts=facts)
+        if self.change is None:
+            return out
+        return out.model_copy(update={"model": ModelSpec(layers=self.change(out.model.layers))})
+
+
+BASE = Arm("", "base")
+
+
+def _plain(question: str, *arms: tuple[str, Mapping[str, Any]]) -> tuple[Arm, ...]:
+    return tuple(Arm(question, label, keys) for label, keys in arms)
+
+
+def _is_pool(layer: Layer) -> bool:
+    return isinstance(layer, MaxPooling2D | AveragePooling2D)
+
+
+def _dropout(blocks: float, dense: float) -> Callable[[Layers], Layers]:
+    """Dropout of these rates after pooling and after hidden dense layers, in place of any that is there."""
+
+    def change(layers: Layers) -> Layers:
+        out: list[Layer] = []
+        for layer in layers:
+            if isinstance(layer, Dropout):
+                continue
+            out.append(layer)
+            rate = blocks if _is_pool(layer) else dense if isinstance(layer, Dense) else 0.0
+            if rate:
+                out.append(Dropout(rate=rate))
+        return tuple(out)
+
+    return change
+
+
+# By the name that a user types; each arm is compared with the base. `sheet` is the lesson's.
+QUESTIONS: dict[str, tuple[Arm, ...]] = {
+    "filters": _plain(
+        "filters",
+        ("half the filters (16, 32)", {"model.filters": [16, 32]}),
+        ("twice the filters (64, 128)", {"model.filters": [64, 128]}),
+    ),
+    "kernel": _plain(
+        "kernel", ("5x5 kernels", {"model.kernel_size": 5}), ("2x2 kernels", {"model.kernel_size": 2})
+    ),
+    "pooling": _plain(
+        "pooling",
+        ("3x3 pooling", {"model.pool_size": 3}),
+        ("average pooling", {"model.pooling": "average"}),
+    ),
+    "depth": _plain(
+        "depth",
+        ("one block (32)", {"model.filters": [32]}),
+        ("three blocks (32, 64, 128)", {"model.filters": [32, 64, 128]}),
+        ("two convolutions a block", {"model.convs": 2, "model.padding": "same"}),
+    ),
+    "dense": _plain(
+        "dense",
+        ("no dense layer", {"model.dense": []}),
+        ("two dense layers (128, 128)", {"model.dense": [128, 128]}),
+        ("512 units", {"model.dense": [512]}),
+    ),
+    "dropout": (
+        Arm("dropout", "dropout 0.5 after the dense layer", change=_dropout(0.0, 0.5)),
+        Arm("dropout", "dropout 0.25 after pooling", change=_dropout(0.25, 0.0)),
+        Arm("dropout", "dropout at both places", change=_dropout(0.25, 0.5)),
+    ),
+    "batch-norm": (
+        Arm(
+            "batch-norm", "batch norm. before the activation", change=lambda layers: tuple(normalised(layers))
+        ),
+        Arm(
+            "batch-norm",
+            "batch norm. after the activation",
+            change=lambda layers: tuple(normalised(layers, before=False)),
+        ),
+    ),
+    "learning-rate": _plain(
+        "learning-rate",
+        ("rate 0.0001", {"training.learning_rate": 0.0001}),
+        ("rate 0.003", {"training.learning_rate": 0.003}),
+        ("rate 0.01", {"training.learning_rate": 0.01}),
+    ),
+    "batch-size": _plain(
+        "batch-size",
+        ("batches of 16", {"training.batch_size": 16}),
+        ("batches of 256", {"training.batch_size": 256}),
+        ("batches of 256 at twice the rate", {"training.batch_size": 256, "training.learning_rate": 0.002}),
+    ),
+    "optimizer": _plain(
+        "optimizer",
+        ("sgd at 0.05", {"training.optimizer": "sgd", "training.learning_rate": 0.05}),
+        ("sgd at 0.001", {"training.optimizer": "sgd", "training.learning_rate": 0.001}),
+        ("rmsprop at 0.001", {"training.optimizer": "rmsprop"}),
+        ("adamw at 0.001", {"training.optimizer": "adamw"}),
+    ),
+    "augmentation": _plain(
+        "augmentation",
+        ("mirrored", {"augmentation.flip": "horizontal"}),
+        ("shifted by 10%", {"augmentation.shift": 0.1}),
+        ("a square hidden", {"augmentation.cutout": 0.3}),
+    ),
+    "recipe": _plain("recipe", ("recipe=fast", {"recipe": "fast"})),
+}
+SHEETS = {
+    "filters": "filters",
+    "kernel": "kernel_size",
+    "pooling": "pooling",
+    "depth": "conv_layers",
+    "dense": "dense_layers",
+    "dropout": "dropout",
+    "batch-norm": "batch_norm",
+    "learning-rate": "learning_rate",
+    "batch-size": "batch_size",
+    "optimizer": "optimizer",
+    "augmentation": "augmentation",
+}
+
+
+def arms_of(question: str, *, layers: bool = False) -> tuple[Arm, ...]:
+    """The arms of one of the lab's questions; ``layers`` if the base is given as a list of layers."""
+    if layers and question in CHANGES:
+        return tuple(Arm(question, label, change=change) for label, change in CHANGES[question])
+    return QUESTIONS[question]
+
+
+def arms_for(
+    questions: Sequence[str], vary: Sequence[str], *, grid: bool = False, layers: bool = False
+) -> list[Arm]:
+    """The arms of named questions and of ``--vary KEY=a,b,c``, in the order in which they were asked.
+
+    Args:
+        questions: Names in ``QUESTIONS``, or ``all``.
+        vary: Keys and their values.
+        grid: Every value of one key with every value of another, instead of one key at a time.
+        layers: Whether the base is given as ``model.layers``, which has no shorthand keys to change.
+
+    Raises:
+        RequestError: An unknown question or key, a key without values, nothing asked, or a grid of other than two.
+    """
+    if grid and (len(vary) != 2 or questions):
+        raise RequestError("--grid: expected --vary twice, and no --question.")
+    if grid:
+        one, two = map(_varied, vary)
+        name = " and ".join(text.partition("=")[0] for text in vary)
+        return [Arm(name, f"{a.label} {b.label}", {**a.keys, **b.keys}) for a in one for b in two]
+    out: list[Arm] = []
+    for name in questions:
+        if name == "all":
+            out += [arm for each in QUESTIONS for arm in arms_of(each, layers=layers)]
+        elif name in QUESTIONS:
+            out += arms_of(name, layers=layers)
+        else:
+            known = [*QUESTIONS, "all"]
+            raise RequestError(
+                f"--question: there is none called '{name}'.{did_you_mean(name, known)} Questions: {', '.join(known)}."
+            )
+    for text in vary:
+        out += _varied(text)
+    if not out:
+        raise RequestError(
+            "explore: nothing to vary. Give --question filters (or another, or all), or --vary KEY=a,b,c."
+        )
+    return out
+
+
+def _varied(text: str) -> list[Arm]:
+    key, equals, values = text.partition("=")
+    if not equals or not values:
+        raise RequestError(f"--vary: expected KEY=a,b,c such as model.kernel_size=3,5; got '{text}'.")
+    if key not in keys():
+        raise RequestError(f"--vary: unknown key '{key}'.{did_you_mean(key, keys())}")
+    # Lists hold commas themselves: model.filters=[16,32],[32,64].
+    parts = list(_split(values))
+    return [Arm(key, f"{key}={part}", dict(parse_overrides([f"{key}={part}"]))) for part in parts]
+
+
+def _split(values: str) -> list[str]:
+    out, depth, current = [], 0, ""
+    for c in values:
+        depth += (c == "[") - (c == "]")
+        if c == "," and depth == 0:
+            out.append(current)
+            current = ""
+        else:
+            current += c
+    return [part.strip() for part in (*out, current)]

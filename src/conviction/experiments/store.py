@@ -1,0 +1,83 @@
+"""What an experiment keeps: a design that does not change, and a line for each finished trial."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from conviction.errors import RequestError
+from conviction.runs import folder
+
+DESIGN, TRIALS, RESULT, REPORT = "design.json", "trials.jsonl", "result.json", "report.html"
+EPOCHS = "epochs.json"
+
+
+def open_study(path: Path, design: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
+    """Begins a study, or goes on with one of the same design; the caller has claimed the folder.
+
+    Args:
+        path: Its folder, which exists.
+        design: Plain values that decide the results.
+
+    Returns:
+        What was finished before, by the keys of the trials.
+
+    Raises:
+        RequestError: The folder holds a study of another design; names what differs.
+    """
+    file = path / DESIGN
+    if not file.exists():
+        folder.write_json(file, dict(design))
+        return {}
+    try:
+        before = json.loads(file.read_text(encoding="utf-8"))
+    except ValueError:
+        raise RequestError(f"{file}: the file is damaged. Give another folder with --out.") from None
+    plain = json.loads(json.dumps(design))
+    differing = [key for key in plain if plain[key] != before.get(key)]
+    if differing:
+        said = ", ".join(_difference(key, before.get(key), plain[key]) for key in differing)
+        raise RequestError(
+            f"{path}: holds a study of another design; {said}. "
+            "Give another folder with --out, or the old request to go on with it."
+        )
+    return read_trials(path)
+
+
+def _difference(key: str, before: Any, now: Any) -> str:
+    texts = [json.dumps(value) for value in (before, now)]
+    if max(map(len, texts)) > 80:
+        return f"{key} differs"
+    return f"{key} was {texts[0]} and is {texts[1]}"
+
+
+def read_trials(path: Path) -> dict[str, dict[str, Any]]:
+    """The finished trials by key; a line that was cut off by a kill is not one, and is taken away."""
+    file = path / TRIALS
+    found: dict[str, dict[str, Any]] = {}
+    if not file.exists():
+        return found
+    content = file.read_bytes()
+    whole = content[: content.rfind(b"\n") + 1]
+    if len(whole) < len(content):
+        with file.open("r+b") as opened:
+            opened.truncate(len(whole))
+    for line in whole.splitlines():
+        trial = json.loads(line)
+        found[trial["key"]] = trial
+    return found
+
+
+def add_trial(path: Path, trial: Mapping[str, Any]) -> None:
+    """Appends a finished trial; it is on disk when this returns.
+
+    Raises:
+        StorageError: It cannot be written.
+    """
+    file = path / TRIALS
+    with folder.storing(file), file.open("ab", buffering=0) as opened:
+        opened.write((json.dumps(trial, allow_nan=False) + "\n").encode())
+        os.fsync(opened.fileno())

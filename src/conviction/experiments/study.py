@@ -1,0 +1,74 @@
+"""The folder of a study: where it is, and what it holds at the end."""
+
+from __future__ import annotations
+
+import re
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from conviction.errors import OutputError, RequestError
+from conviction.experiments.exploration import Watch
+from conviction.experiments.findings import Findings
+from conviction.experiments.mirror import Sends, fetched, is_address
+from conviction.experiments.page import render_exploration
+from conviction.experiments.store import DESIGN, REPORT, RESULT
+from conviction.runs import folder
+
+EXPLORATIONS, SEARCHES = Path("explorations"), Path("searches")
+
+
+def study_folder(out: Path | None, source: str, root: Path = EXPLORATIONS) -> Path:
+    """``out``, if it is new, empty or a study; or the next free name below ``root``.
+
+    Raises:
+        OutputError: ``out`` is something else.
+    """
+    if out is None:
+        stem = re.sub(r"[^A-Za-z0-9._-]+", "-", Path(source).name.split(".")[0]).strip("-.") or "study"
+        return folder.create(None, root, stem)
+    if out.exists() and not (out / DESIGN).is_file():
+        folder.check_out(out)
+    if out.is_file():
+        raise OutputError(f"{out}: expected a folder; this is a file.")
+    return out
+
+
+@contextmanager
+def study_at(
+    out: str | Path | None, source: str, watch: Watch, root: Path = EXPLORATIONS
+) -> Iterator[tuple[Path, Watch]]:
+    """The folder of a study, and who is told of its trials.
+
+    Args:
+        out: As for ``study_folder``, or an address of fsspec: then the study is in the next free folder below ``root``,
+            with what is at the address, where it is sent after each trial and at the end.
+        source: As it was given.
+        watch: Is told.
+        root: Where folders are.
+
+    Raises:
+        OutputError: ``out`` is something else.
+        RequestError: The address cannot be used.
+        StorageError: Nothing can be written there; the folder here has everything.
+    """
+    if not is_address(out):
+        yield study_folder(Path(out) if out is not None else None, source, root), watch
+        return
+    path = study_folder(None, source, root)
+    try:
+        mirror = fetched(str(out), path)
+        yield path, Sends(watch, mirror)
+    except RequestError:
+        shutil.rmtree(path)  # nothing has been done that is not at the address
+        raise
+    finally:
+        if path.exists():
+            mirror.send()
+
+
+def keep(path: Path, found: Findings) -> None:
+    """Writes the result for programs and the page for people."""
+    folder.write_json(path / RESULT, found.to_json())
+    folder.write_text(path / REPORT, render_exploration(found))

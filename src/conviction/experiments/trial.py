@@ -1,0 +1,161 @@
+"""One training of an experiment: a function of specification, data, seed and budget, and of nothing else."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, replace
+from functools import lru_cache
+from statistics import median
+from time import perf_counter
+from typing import Any
+
+import numpy as np
+
+from conviction.backend import import_keras, prepare
+from conviction.config import DataSpec, Recipe
+from conviction.data import Split, encode_labels, split_images
+from conviction.experiments.shared import Shared, open_shared
+from conviction.experiments.worker import Report
+from conviction.flow.network import compiled, search_rate
+from conviction.model import predict_probabilities, walk
+from conviction.training import EpochRow, EpochTiming, Progress, StopRequest, train
+
+FUNCTION = "conviction.experiments.trial:run_trial"
+# Answers of which the median time is taken, after one that compiles.
+ANSWERS = 50
+
+
+def run_trial(payload: Mapping[str, Any], report: Report) -> dict[str, Any]:
+    """Trains one network and says how it does on validation images; no test image is looked at.
+
+    Args:
+        payload: ``recipe`` (JSON of a settled ``Recipe``), ``data`` (a folder of ``share``, or what ``put`` gave),
+            ``split_seed``, ``images`` (how many training images to use, or None for all), ``rank`` (whether to keep
+            half of the validation images for the ranking alone), ``latency`` (whether to measure how long one answer
+            takes).
+        report: Is told of each epoch; training ends where it says so.
+
+    Returns:
+        ``history`` and ``timing`` (rows as mappings), ``kept_epoch``, ``params``, ``multiply_adds``, ``train_images``,
+        ``validation_images``, ``pruned``; with ``rank`` also ``rank_accuracy``, ``rank_loss`` and ``rank_images``; with
+        ``latency`` also ``latency``, see ``answer_milliseconds``.
+
+    Raises:
+        ConvictionError: The network does not fit, or training diverged.
+    """
+    recipe = Recipe.model_validate_json(payload["recipe"])
+    shared = open_shared(payload["data"])
+    images = shared.images
+    split = trial_split(payload["data"], recipe.data, payload["split_seed"], payload["images"])
+    ranked = None
+    if payload["rank"]:
+        # In the canonical order, which is by content: every second one is as good as drawn.
+        split, ranked = replace(split, validation=split.validation[::2]), split.validation[1::2]
+    rows = walk(recipe.model, images.rule.shape, len(images.class_names))
+    assert recipe.training.threads is not None
+    prepare(recipe.training.threads)
+    if recipe.training.learning_rate == "auto":
+        chosen = search_rate(recipe, images, split, rows).chosen
+        settled = recipe.training.model_copy(update={"learning_rate": chosen})
+        recipe = recipe.model_copy(update={"training": settled})
+    stop = _Stop()
+    try:
+        model = compiled(recipe, images, split, rows, recipe.training.precision)
+        training = train(
+            model,
+            pixels=images.pixels,
+            targets=encode_labels(images.labels, len(images.class_names)),
+            train_indices=split.train,
+            validation_indices=split.validation,
+            spec=recipe.training,
+            augmentation=recipe.augmentation,
+            watcher=_Teller(report, stop),
+            stop=stop,
+        )
+        pruned = len(training.history) < recipe.training.epochs and bool(stop)
+        scores = {} if ranked is None or pruned else _rank(model, shared, ranked)
+        if payload["latency"]:
+            scores["latency"] = answer_milliseconds(model, images.pixels[:1])
+    finally:
+        import_keras().backend.clear_session()
+    return {
+        "history": [asdict(row) for row in training.history],
+        "timing": [asdict(row) for row in training.timing],
+        "seconds": training.seconds,
+        "kept_epoch": training.kept_epoch,
+        "learning_rate": recipe.training.learning_rate,
+        "params": sum(r.params for r in rows),
+        "multiply_adds": sum(r.multiply_adds for r in rows),
+        "train_images": len(split.train),
+        "validation_images": len(split.validation),
+        "pruned": pruned,
+        **scores,
+    }
+
+
+@lru_cache(maxsize=8)
+def trial_split(data: Any, spec: DataSpec, seed: int, images: int | None) -> Split:
+    """The split of a seed, with so many of its training images as are asked for.
+
+    The training images are ordered by content, so which ones are taken is drawn by the seed; their order stays. A
+    worker has many trials of a seed in a row, and a split of many images takes a second.
+    """
+    shared = open_shared(data)
+    split = split_images(shared.images, spec, seed, shared.groups, shared.excluded)
+    if images is None or images >= len(split.train):
+        return split
+    chance = np.random.Generator(np.random.Philox(key=[seed, images]))
+    chosen = np.sort(chance.permutation(len(split.train))[:images])
+    return replace(split, train=split.train[chosen])
+
+
+def answer_milliseconds(model: Any, image: np.ndarray) -> float:
+    """The median time of an answer for one image by Keras, in the threads of the trial.
+
+    Args:
+        model: A compiled network.
+        image: (1, h, w, c) uint8.
+    """
+    model.predict_on_batch(image)
+    took = []
+    for _ in range(ANSWERS):
+        began = perf_counter()
+        model.predict_on_batch(image)
+        took.append((perf_counter() - began) * 1000)
+    return median(took)
+
+
+def _rank(model: Any, shared: Shared, indices: np.ndarray) -> dict[str, Any]:
+    p = predict_probabilities(model, shared.images.pixels, indices)
+    truth = shared.images.labels[indices]
+    likelihood = np.clip(p[np.arange(len(truth)), truth], 1e-7, 1.0)
+    return {
+        "rank_accuracy": float((p.argmax(axis=1) == truth).mean()),
+        "rank_loss": float(-np.log(likelihood).mean()),
+        "rank_images": len(indices),
+    }
+
+
+class _Stop(StopRequest):
+    """Set when the study has seen enough of this trial."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.asked = False
+
+    def __bool__(self) -> bool:
+        return self.asked
+
+
+class _Teller:
+    """Reports each epoch."""
+
+    def __init__(self, report: Report, stop: _Stop) -> None:
+        self._report, self._stop = report, stop
+
+    def progress(self, state: Progress) -> None:
+        """Nothing: the table moves by the epoch."""
+
+    def epoch_done(self, row: EpochRow, timing: EpochTiming) -> None:
+        if not self._report(asdict(row)):
+            self._stop.asked = True

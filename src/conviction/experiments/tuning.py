@@ -1,0 +1,388 @@
+"""``tune``: a search by Optuna, its trials in worker processes, whose winner is run again before it is believed."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import socket
+import time
+import warnings
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from conviction.errors import RequestError
+from conviction.experiments.executors import Executor
+from conviction.experiments.exploration import Plan, Planned, Watch, task_of
+from conviction.experiments.pool import Outcome, Task
+from conviction.experiments.questions import Arm
+from conviction.experiments.space import Space, base_values, suggest
+
+if TYPE_CHECKING:
+    import optuna
+
+Against = Literal["params", "multiply_adds", "latency"]
+# So many proposals in a row that do not fit the images mean that the space hardly fits them.
+MOST_MISFITS = 200
+# Trials that are run again, and the first of their seeds: no trial of the search has it.
+CONFIRMED, FRESH_SEED = 3, 1000
+# Attempts to begin a study beside others.
+BEGINNINGS = 5
+
+
+@dataclass(frozen=True)
+class Search:
+    """What is searched, and how long.
+
+    Attributes:
+        plan: Data, base and budget of a trial; it has no arms.
+        space: What may be changed.
+        trials: Finished ones, pruned ones included, at which the search ends.
+        seconds: After which no trial is begun; None for any.
+        against: A second objective to be small, for a Pareto front; None for accuracy alone, with pruning.
+        seed: Of the sampler and of the trials.
+        given: The user's keys.
+    """
+
+    plan: Plan
+    space: Space
+    trials: int
+    seconds: float | None
+    against: Against | None
+    seed: int
+    given: Mapping[str, Any]
+
+    def design(self) -> dict[str, Any]:
+        """What may not change when a study is gone on with."""
+        return {
+            "kind": "search",
+            "data": self.plan.design()["data"],
+            "base": self.plan.base.key,
+            "space": {p.key: p.to_json() for p in self.space},
+            "against": self.against,
+            "seed": self.seed,
+            "train_images": self.plan.train_images,
+        }
+
+
+def open_optuna(path: Path, name: str, storage: str | None, search: Search) -> optuna.Study:
+    """Begins the study of this name, or goes on with it.
+
+    Args:
+        path: The folder of this process's part, which it has claimed.
+        name: The same on all machines that share the storage.
+        storage: An address of a database, ``journal:FILE``, or None for SQLite in the folder.
+        search: Its design is kept with the study.
+
+    Raises:
+        RequestError: Optuna is not installed, the storage cannot be reached, or the study has another design.
+    """
+    try:
+        import optuna
+    except ImportError:
+        raise RequestError("tune needs Optuna: pip install 'conviction[tune]'") from None
+    optuna.logging.set_verbosity(optuna.logging.ERROR)
+    try:
+        study = begin_study(name, storage or f"sqlite:///{path.resolve() / 'study.db'}", search.against)
+    except Exception as failure:  # whatever a database driver raises
+        reason = " ".join(str(failure).split())[:200] or type(failure).__name__
+        raise RequestError(f"--storage {storage}: the study cannot be opened ({reason}).") from None
+    study.sampler = _sampler(search.seed, len(study.get_trials(deepcopy=False)), path if storage else None)
+    design = json.loads(json.dumps(search.design()))
+    before = study.user_attrs.get("design")
+    if before is None:
+        study.set_user_attr("design", design)
+    elif before != design:
+        said = ", ".join(_differences(before, design))
+        raise RequestError(
+            f"study '{name}': was begun with another request; {said}. "
+            "Give another --out or --study, or the old request."
+        )
+    return study
+
+
+def begin_study(name: str, storage: str, against: Against | None) -> optuna.Study:
+    """The study of this name; several machines may begin it at the same moment."""
+    import optuna
+    from sqlalchemy.exc import IntegrityError, ProgrammingError
+
+    directions = ["maximize", "minimize"] if against else ["maximize"]
+    for attempt in range(BEGINNINGS):
+        try:
+            return optuna.create_study(
+                storage=_storage(storage),
+                study_name=name,
+                directions=directions,  # type: ignore[arg-type]
+                pruner=optuna.pruners.SuccessiveHalvingPruner(min_resource=1, reduction_factor=3),
+                load_if_exists=True,
+            )
+        except (IntegrityError, ProgrammingError):
+            # Optuna looks whether a table is there and then makes it: of two machines that begin together one
+            # makes what the other has just made, and finds it at its next look.
+            if attempt == BEGINNINGS - 1:
+                raise
+    raise AssertionError("the loop returns or raises")
+
+
+def _sampler(seed: int, trials: int, path: Path | None) -> Any:
+    """TPE (Bergstra et al., 2011), which models keys together.
+
+    One that goes on with a study, or works on it beside others, must not draw again what was drawn at the beginning.
+    """
+    import optuna
+
+    drawn = hashlib.blake2b(f"{seed} {trials} {path and _owner(path)}".encode(), digest_size=4)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
+        return optuna.samplers.TPESampler(seed=int.from_bytes(drawn.digest()), multivariate=True, group=True)
+
+
+def _owner(path: Path) -> str:
+    """Names this process's part of a study among all machines."""
+    return f"{socket.gethostname()}:{path.resolve()}"
+
+
+def _storage(address: str) -> Any:
+    if not address.startswith("journal:"):
+        return address
+    from optuna.storages import JournalStorage
+    from optuna.storages.journal import JournalFileBackend
+
+    return JournalStorage(JournalFileBackend(address.removeprefix("journal:")))
+
+
+def _differences(before: Mapping[str, Any], now: Mapping[str, Any]) -> Iterator[str]:
+    for key in now:
+        if key == "space":
+            old, new = before.get(key, {}), now[key]
+            for name in sorted({*old, *new}):
+                if old.get(name) != new.get(name):
+                    yield f"{name} was {json.dumps(old.get(name))} and is {json.dumps(new.get(name))}"
+        elif before.get(key) != now[key]:
+            yield f"{key} was {json.dumps(before.get(key))} and is {json.dumps(now[key])}"
+
+
+def run_search(search: Search, study: optuna.Study, path: Path, *, executor: Executor, watch: Watch) -> None:
+    """Runs trials until there are enough, or the time is over.
+
+    Args:
+        search: What is searched.
+        study: From ``open_optuna``.
+        path: The claimed folder.
+        executor: Where trials run.
+        watch: Is told.
+    """
+    driver = _Driver(search, study, owner=_owner(path), watch=watch)
+    driver.take_up()
+    done = driver.finished()
+    watch.begin(search.trials, min(done, search.trials))
+    try:
+        if done < search.trials:
+            plan = search.plan
+            with executor.begun(plan.images, plan.audit, path, search.trials - done) as (pool, data):
+                for outcome in pool.run(driver.tasks(data), driver.hear):
+                    driver.tell(outcome)
+    finally:
+        watch.close()
+
+
+class _Driver:
+    """Between Optuna, which proposes, and the pool, which runs."""
+
+    def __init__(self, search: Search, study: optuna.Study, *, owner: str, watch: Watch) -> None:
+        self._search, self._study, self._owner, self._watch = search, study, owner, watch
+        self._running: dict[str, optuna.Trial] = {}
+        self._labels: dict[str, str] = {}
+        self._began = time.monotonic()
+
+    def take_up(self) -> None:
+        """Trials of a process that was killed are run again; the base comes first of all.
+
+        Both are marked as ours before Optuna gives them out: a kill between that and the mark would lose them.
+        """
+        from optuna.trial import TrialState
+
+        ours = {"owner": self._owner}
+        trials = self._study.get_trials(deepcopy=False)
+        if not trials:
+            self._study.enqueue_trial(
+                base_values(self._search.space, self._search.given), {**ours, "base": True}
+            )
+        for trial in trials:
+            if trial.state == TrialState.RUNNING and trial.user_attrs.get("owner") == self._owner:
+                self._study.tell(trial.number, state=TrialState.FAIL)
+                kept = {k: v for k, v in trial.user_attrs.items() if k == "base"}
+                self._study.enqueue_trial(trial.params, {**ours, **kept})
+
+    def finished(self) -> int:
+        """Trials that ran to an end of their own, well or not; those that were never run do not count."""
+        return sum(is_finished(trial) for trial in self._study.get_trials(deepcopy=False))
+
+    def tasks(self, data: Any) -> Iterator[Task]:
+        """Proposes as long as there is a need."""
+        search = self._search
+        misfits = 0
+        while self.finished() + len(self._running) < search.trials:
+            if search.seconds is not None and time.monotonic() - self._began > search.seconds:
+                return
+            planned, trial = self._propose()
+            if planned.recipe is None:
+                misfits += 1
+                if misfits > MOST_MISFITS:
+                    raise RequestError(
+                        f"space: nearly nothing in it fits the images; the last: {planned.refusal}"
+                    )
+                continue
+            misfits = 0
+            measured = search.against == "latency"
+            task = task_of(search.plan, planned, search.seed, data, rank=True, latency=measured)
+            task = replace(task, key=f"trial {trial.number}/{search.seed}")
+            self._running[task.key], self._labels[task.key] = trial, f"trial {trial.number}"
+            yield task
+
+    def _propose(self) -> tuple[Planned, optuna.Trial]:
+        from optuna.trial import TrialState
+
+        trial = self._study.ask()
+        trial.set_user_attr("owner", self._owner)
+        base = bool(trial.user_attrs.get("base"))
+        values = {} if base else suggest(self._search.space, trial)
+        if base:  # its own values, which the space need not hold
+            known = base_values(self._search.space, self._search.given)
+            for parameter in self._search.space:
+                if parameter.key in known:
+                    parameter.suggest(trial)
+        try:
+            planned = self._search.plan.settle(Arm("", f"trial {trial.number}", values))
+        except RequestError as wrong:
+            planned = Planned(Arm("", "", values), None, refusal=str(wrong))
+        trial.set_user_attr("keys", values)
+        if planned.recipe is None:
+            trial.set_user_attr("misfit", planned.refusal)
+            # Failed trials teach the sampler nothing; pruned ones, which a front does not have, count as bad.
+            self._study.tell(trial, state=TrialState.FAIL if self._search.against else TrialState.PRUNED)
+        return planned, trial
+
+    def hear(self, key: str, row: Any) -> bool:
+        """Passes an epoch on; False ends a trial that others have left behind."""
+        trial = self._running[key]
+        self._watch.epoch(key, self._labels[key], row)
+        if self._search.against or trial.user_attrs.get("base"):
+            return True
+        trial.report(row["val_accuracy"], row["epoch"])
+        return not trial.should_prune()
+
+    def tell(self, outcome: Outcome) -> None:
+        """Writes the end of a trial; it is kept when this returns."""
+        from optuna.trial import TrialState
+
+        trial = self._running.pop(outcome.key)
+        trial.set_user_attr("seconds", round(outcome.seconds, 3))
+        if outcome.failure is not None:
+            trial.set_user_attr("failure", outcome.failure)
+            self._study.tell(trial, state=TrialState.FAIL)
+        else:
+            value = outcome.value
+            trial.set_user_attr("value", value)
+            if value["pruned"]:
+                self._study.tell(trial, state=TrialState.PRUNED)
+            else:
+                objectives = [value["rank_accuracy"]]
+                objectives += [float(value[self._search.against])] if self._search.against else []
+                self._study.tell(trial, objectives)
+        record = {"value": outcome.value, "failure": outcome.failure, "seconds": outcome.seconds}
+        self._watch.ended(outcome.key, self._labels[outcome.key], record)
+
+
+def is_finished(trial: optuna.trial.FrozenTrial) -> bool:
+    """Whether it ran to an end of its own: done, pruned, or failed with a reason."""
+    from optuna.trial import TrialState
+
+    if "misfit" in trial.user_attrs:
+        return False
+    if trial.state == TrialState.FAIL:
+        return "failure" in trial.user_attrs
+    return trial.state in (TrialState.COMPLETE, TrialState.PRUNED)
+
+
+def best_trials(study: optuna.Study, count: int = CONFIRMED) -> list[optuna.trial.FrozenTrial]:
+    """The best finished trials by accuracy that beat the base; those that did not need no second look."""
+    base = base_accuracy(study)
+    others = [t for t in done_trials(study) if not t.user_attrs.get("base") and t.values[0] > base]
+    return sorted(others, key=lambda t: (-t.values[0], t.number))[:count]
+
+
+def done_trials(study: optuna.Study) -> list[optuna.trial.FrozenTrial]:
+    """Those that ran to their end and were neither pruned nor failed."""
+    from optuna.trial import TrialState
+
+    return [t for t in study.get_trials(deepcopy=False) if t.state == TrialState.COMPLETE]
+
+
+def base_accuracy(study: optuna.Study) -> float:
+    """What the base had in the search; 0 if it failed there."""
+    return max((float(t.values[0]) for t in done_trials(study) if t.user_attrs.get("base")), default=0.0)
+
+
+def confirm(
+    search: Search,
+    study: optuna.Study,
+    path: Path,
+    *,
+    seeds: int,
+    executor: Executor,
+    watch: Watch,
+) -> dict[str, dict[int, dict[str, Any]]]:
+    """Trains the base and the best few again, with seeds and validation images that the search has not seen.
+
+    Returns:
+        What ``run_trial`` gave, by ``base`` or the number of the trial, and seed; kept in the study.
+    """
+    wanted: dict[str, Planned] = {"base": search.plan.base}
+    for trial in best_trials(study):
+        wanted[str(trial.number)] = search.plan.settle(
+            Arm("", f"trial {trial.number}", trial.user_attrs["keys"])
+        )
+    kept: dict[str, dict[str, Any]] = dict(study.user_attrs.get("confirmed", {}))
+    todo = [
+        (name, planned, seed)
+        for seed in range(FRESH_SEED, FRESH_SEED + seeds)
+        for name, planned in wanted.items()
+        if f"{name}/{seed}" not in kept
+    ]
+    watch.begin(len(wanted) * seeds, len(wanted) * seeds - len(todo))
+    try:
+        if todo:
+            plan = search.plan
+            with executor.begun(plan.images, plan.audit, path, len(todo)) as (pool, data):
+                tasks = (
+                    replace(task_of(search.plan, planned, seed, data, rank=True), key=f"{name}/{seed}")
+                    for name, planned, seed in todo
+                )
+                for outcome in pool.run(tasks, _shows(watch)):
+                    kept[outcome.key] = {"value": outcome.value, "failure": outcome.failure}
+                    study.set_user_attr("confirmed", kept)
+                    record = {**kept[outcome.key], "seconds": outcome.seconds}
+                    watch.ended(outcome.key, _named(outcome.key), record)
+    finally:
+        watch.close()
+    out: dict[str, dict[int, dict[str, Any]]] = {name: {} for name in wanted}
+    for key, record in kept.items():
+        name, _, seed = key.partition("/")
+        if name in out and record["failure"] is None:
+            out[name][int(seed)] = record["value"]
+    return out
+
+
+def _shows(watch: Watch) -> Any:
+    def hear(key: str, row: Any) -> bool:
+        watch.epoch(key, _named(key), row)
+        return True
+
+    return hear
+
+
+def _named(key: str) -> str:
+    name = key.partition("/")[0]
+    return name if name == "base" else f"trial {name}, again"

@@ -1,0 +1,78 @@
+"""The other end of the pool: a process that is given one task after another."""
+
+from __future__ import annotations
+
+import contextlib
+import importlib
+import os
+import signal
+import sys
+from collections.abc import Callable, Mapping
+from multiprocessing.connection import Connection
+from typing import Any
+
+# What a task's function is given besides its payload: it says something and learns whether to go on.
+Report = Callable[[Any], bool]
+TaskFunction = Callable[[Mapping[str, Any], Report], Any]
+
+
+def work(connection: Connection, paths: list[str]) -> None:
+    """Answers tasks until the other end is closed.
+
+    Args:
+        connection: Gives ``(function, payload)`` or None for the end; is told ``("began",)``, ``("report", value)``
+            and, at the end, ``("done", value, resident bytes)`` or ``("raised", reason, resident bytes)``.
+        paths: ``sys.path`` of the parent, so that its functions are found.
+    """
+
+    def report(value: Any) -> bool:
+        connection.send(("report", value))
+        return bool(connection.recv())
+
+    _belong_to_parent()
+    sys.path[:] = paths
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    with contextlib.suppress(EOFError, BrokenPipeError, ConnectionResetError):
+        while (given := connection.recv()) is not None:
+            name, payload = given
+            connection.send(("began",))
+            kind, said = answer(name, payload, report)
+            connection.send((kind, said, resident_bytes(os.getpid())))
+
+
+def answer(name: str, payload: Mapping[str, Any], report: Report) -> tuple[str, Any]:
+    """Calls ``module:name``; ``("done", value)``, or ``("raised", reason)`` where it fails."""
+    try:
+        module, _, function = name.partition(":")
+        call: TaskFunction = getattr(importlib.import_module(module), function)
+        return ("done", call(payload, report))
+    except Exception as failure:
+        reason = str(failure).strip() or "no message"
+        own = type(failure).__module__.startswith("conviction")
+        return ("raised", reason if own else f"{type(failure).__name__}: {reason}")
+
+
+def resident_bytes(process: int) -> int:
+    """What a process holds in memory, from Linux's /proc; 0 where there is none."""
+    try:
+        with open(f"/proc/{process}/statm", encoding="ascii") as file:
+            return int(file.read().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+    except (OSError, ValueError, IndexError):
+        return 0
+
+
+def _belong_to_parent() -> None:
+    """Ctrl-C reaches the whole group, and is the parent's business; a parent that is killed takes its workers along."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    if sys.platform == "linux":
+        import ctypes
+
+        pr_set_pdeathsig = 1
+        with contextlib.suppress(OSError, AttributeError):
+            ctypes.CDLL(None).prctl(pr_set_pdeathsig, signal.SIGKILL)
+        if os.getppid() == 1:  # it had gone before
+            sys.exit(1)
+    # What libraries print would tear the live table; what matters comes back over the connection.
+    null = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(null, 1)
+    os.dup2(null, 2)

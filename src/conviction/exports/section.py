@@ -1,0 +1,22 @@
+"""A piece of a program: code with what to say about it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Section:
+    """A step of the lab as code.
+
+    Attributes:
+        title: In a few words.
+        said: Why it is done so, in a sentence or two.
+        code: Lines of Python at module level.
+        chapter: Of the lesson, which a notebook shows before it; empty if there is none.
+    """
+
+    title: str
+    said: str
+    code: str
+    chapter: str = ""

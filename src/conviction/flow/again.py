@@ -1,0 +1,104 @@
+"""A run's own data once more, after it has been compared with what the run was made of."""
+
+from __future__ import annotations
+
+import json
+import shlex
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from conviction.config import Recipe
+from conviction.data import ImageSet, load_source
+from conviction.errors import RequestError, RunError
+from conviction.flow.prepare import Prepared, Show, prepare_run
+from conviction.runs import Run, folder, load_run
+from conviction.training import RateSearch, Sweep
+
+# Enough to see what has happened to the data.
+MOST_NAMED = 3
+
+
+def prepare_again(run: Run, recipe: Recipe, data_dir: str | Path | None, show: Show) -> Prepared:
+    """As ``prepare_run``, for the data of a run that exists.
+
+    Raises:
+        RequestError: The images, classes or the decoding rule are not those of the run.
+    """
+    ready = prepare_run(run.data["source"], recipe, data_dir, show, lambda facts: recipe)
+    _check_data(run, ready)
+    rates = run.path / folder.RATES
+    if not rates.is_file():
+        return ready
+    kept = json.loads(rates.read_text(encoding="utf-8"))
+    sweeps = tuple(Sweep(np.array(s["rates"]), np.array(s["losses"])) for s in kept["sweeps"])
+    return ready.with_search(RateSearch(sweeps, kept["chosen"]))
+
+
+def load_again(run: Run, data_dir: str | Path | None) -> ImageSet:
+    """The images of a run alone, without an audit or a split: for who finds them by their content.
+
+    Raises:
+        RequestError: The classes or the decoding rule are not those of the run.
+    """
+    images = load_source(run.data["source"], run.config.data, data_dir)
+    _check_meaning(run, images)
+    return images
+
+
+def load_finished(path: str | Path) -> Run:
+    """A run whose model, predictions and evaluation belong together.
+
+    Raises:
+        RunError: There is no such run, or it is not finished: one that was resumed has an earlier model's predictions.
+    """
+    run = load_run(path)
+    if run.status != "done":
+        raise RunError(
+            f"{run.path}: expected a finished run; this one is {run.status}. Finish it with: "
+            f"{folder.command('resume', run.path)}"
+        )
+    run.check()
+    return run
+
+
+def fit_again(run: Run) -> str:
+    """The command that begins a new run like this one."""
+    return f"conviction fit {shlex.quote(run.data['source'])} --config {shlex.quote(str(run.path / folder.CONFIG))}"
+
+
+def few(names: Sequence[str]) -> str:
+    """The first few, and how many more."""
+    more = f" and {len(names) - MOST_NAMED} more" if len(names) > MOST_NAMED else ""
+    return ", ".join(names[:MOST_NAMED]) + more
+
+
+def _check_data(run: Run, ready: Prepared) -> None:
+    """Refuses images, classes or a decoding rule that are not those of the run."""
+    images, split = ready.images, ready.split
+    _check_meaning(run, images)
+    said = []
+    for part in ("train", "validation", "test"):
+        before: dict[str, str] = run.data["split"][part]
+        now = {images.names[i]: images.hashes[i].tobytes().hex() for i in split.of(part)}
+        # By content: a picture that was only renamed is the same picture.
+        if Counter(before.values()) == Counter(now.values()):
+            continue
+        gone, come = set(before.values()) - set(now.values()), set(now.values()) - set(before.values())
+        names = sorted({n for n, h in before.items() if h in gone} | {n for n, h in now.items() if h in come})
+        said.append(f"{part}: {len(gone)} images are gone or changed and {len(come)} are new ({few(names)})")
+    if said:
+        raise RequestError(
+            f"{images.location}: the data has changed since the run began; {'; '.join(said)}. Put it back, or begin a "
+            f"new run with: {fit_again(run)}"
+        )
+
+
+def _check_meaning(run: Run, images: ImageSet) -> None:
+    for key, now in (("class_names", images.class_names), ("decoding", images.rule.model_dump(mode="json"))):
+        if json.loads(json.dumps(run.data[key])) != json.loads(json.dumps(now)):
+            raise RequestError(
+                f"{run.path}: the data has other {key} than when the run began: {run.data[key]}, now {now}."
+            )

@@ -1,0 +1,162 @@
+"""``conviction compare``: runs on the same images, paired image by image."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from conviction.config.recipe import by_key
+from conviction.data import ImageSet, load_source
+from conviction.errors import RequestError, SourceError
+from conviction.evaluation import Comparison, Pair, count_openings, holm, mcnemar, newcombe_paired, wilson
+from conviction.flow.again import few, load_finished
+from conviction.model import walk
+from conviction.runs import Run, folder, load_run
+from conviction.runs.predictions import Answers, read_predictions
+
+
+def compare(paths: Sequence[str | Path]) -> Comparison:
+    """Compares runs by the answers that they keep; nothing is predicted, and no test set opened.
+
+    Args:
+        paths: Run folders, at least two; the first is what the others are compared with.
+
+    Raises:
+        RunError: One is no run, is not finished, or keeps no predictions.
+        RequestError: Fewer than two, one given twice, or runs whose classes or images differ.
+    """
+    runs = [load_finished(path) for path in paths]
+    if len(runs) < 2:
+        raise RequestError(f"compare: expected at least two runs; got {len(runs)}.")
+    if len({run.path.resolve() for run in runs}) < len(runs):
+        raise RequestError("compare: a run is given twice; there is nothing to compare it with.")
+    _check_classes(runs)
+    part, answers = _same_images(runs)
+    right = [a.probabilities.argmax(axis=1) == a.labels for a in answers]
+    n, hits = len(right[0]), int(right[0].sum())
+    notes = _notes(runs, part)
+    openings = count_openings(runs[0].data["split"]["test_hash"]) if part == "test" else 0
+    return Comparison(
+        runs=[str(run.path) for run in runs],
+        part=part,
+        n=n,
+        openings=openings,
+        accuracy=hits / n,
+        ci95=wilson(hits, n),
+        pairs=_pairs(runs, right),
+        specification=_differences(runs),
+        notes=notes,
+        histories=[run.history for run in runs],
+        hashes=answers[0].hashes,
+        labels=answers[0].labels,
+        probabilities=[a.probabilities for a in answers],
+        class_names=runs[0].class_names,
+    )
+
+
+def _check_classes(runs: Sequence[Run]) -> None:
+    first = runs[0]
+    for other in runs[1:]:
+        if other.class_names != first.class_names:
+            odd = sorted({*first.class_names} ^ {*other.class_names})
+            reason = f"such as {few(odd)}" if odd else "in another order"
+            raise RequestError(
+                f"compare: {first.path} and {other.path} have different classes, {reason}, so they answer different "
+                "questions."
+            )
+
+
+def _same_images(runs: Sequence[Run]) -> tuple[str, list[Answers]]:
+    """The part that all have answered, image by image in the same order.
+
+    Raises:
+        RequestError: The images differ, or one has answered no part that the others have.
+    """
+    first = runs[0]
+    for other in runs[1:]:
+        mine, its = (set(r.data["split"]["test"].values()) for r in (first, other))
+        if mine != its:
+            raise RequestError(
+                f"compare: {first.path} and {other.path} have different test sets ({len(mine - its):,} images are only "
+                f"in the first, {len(its - mine):,} only in the second), so their accuracies cannot be compared. Train "
+                "both on the same data, with the same data.test and data.exclude."
+            )
+    known = [read_predictions(run.path) for run in runs]
+    if all("test" in answers for answers in known):
+        return "test", [_sorted(answers["test"]) for answers in known]
+    found = [_sorted(answers["validation"]) for answers in known]
+    if any(answers.hashes != found[0].hashes for answers in found):
+        sealed = next(r.path for r, a in zip(runs, known, strict=True) if "test" not in a)
+        raise RequestError(
+            f"compare: the test set of {sealed} is sealed, and the validation images differ between the runs, so there "
+            f"is nothing that both have answered. Open it with: {folder.command('evaluate', sealed)}"
+        )
+    return "validation", found
+
+
+def _sorted(answers: Answers) -> Answers:
+    """In the order of the content, equal images in their own order."""
+    order = np.argsort(np.array(answers.hashes), kind="stable")
+    return Answers(answers.probabilities[order], answers.labels[order], [answers.hashes[i] for i in order])
+
+
+def _pairs(runs: Sequence[Run], right: Sequence[np.ndarray]) -> list[Pair]:
+    first = right[0]
+    tables = [(first & r, first & ~r, ~first & r, ~first & ~r) for r in right[1:]]
+    counted = [tuple(int(cell.sum()) for cell in table) for table in tables]
+    corrected = holm([mcnemar(mine, its) for _, mine, its, _ in counted])
+    found = []
+    for run, mask, (both, mine, its, neither), p in zip(runs[1:], right[1:], counted, corrected, strict=True):
+        n, hits = len(mask), int(mask.sum())
+        low, high = newcombe_paired(both, its, mine, neither)
+        found.append(
+            Pair(str(run.path), hits / n, wilson(hits, n), (its - mine) / n, (low, high), p, mine, its)
+        )
+    return found
+
+
+def _differences(runs: Sequence[Run]) -> dict[str, list[Any]]:
+    flat = [dict(by_key(run.config.model_dump(mode="json"))) for run in runs]
+    for run, values in zip(runs, flat, strict=True):
+        rows = walk(run.config.model, run.rule.shape, len(run.class_names))
+        values["model.layers"] = ", ".join(f"{row.kind} {row.setting}".strip() for row in rows)
+    every = dict.fromkeys(key for values in flat for key in values)
+    found = {key: [values.get(key) for values in flat] for key in every}
+    return {key: values for key, values in found.items() if any(v != values[0] for v in values)}
+
+
+def _notes(runs: Sequence[Run], part: str) -> list[str]:
+    """What the reader must know before believing the difference."""
+    notes = []
+    if part == "validation":
+        notes.append(
+            "A test set is sealed, so the validation images are compared; choices were made with them."
+        )
+    learned = [frozenset(run.data["split"]["train"].values()) for run in runs]
+    if len(set(learned)) > 1:
+        notes.append(
+            "They did not learn from the same images (another seed, or other data keys), so the difference is between "
+            "both the networks and what they learned from."
+        )
+    notes.append(
+        "Each run is one training, and another seed would give another accuracy: the interval is about the images "
+        "alone."
+    )
+    return notes
+
+
+def find_pictures(comparison: Comparison, data_dir: str | Path | None = None) -> tuple[ImageSet | None, str]:
+    """The images of the first run, whose contents ``comparison.hashes`` names; or None, and why.
+
+    Args:
+        comparison: From ``compare``.
+        data_dir: Where named sets are looked for first.
+    """
+    first = load_run(comparison.runs[0])
+    try:
+        return load_source(first.data["source"], first.config.data, data_dir), ""
+    except SourceError as failure:
+        return None, str(failure)

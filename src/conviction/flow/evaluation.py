@@ -1,0 +1,113 @@
+"""The evaluation of a run and its report: at the end of ``fit``, again by ``evaluate``, anew by ``report``."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from conviction.evaluation import Evaluation, assess, predict_parts, read_metadata, record_opening
+from conviction.flow.again import fit_again
+from conviction.flow.prepare import Prepared
+from conviction.report import steps
+from conviction.report.page import render_page
+from conviction.report.scores import evaluate_step
+from conviction.runs import Run, folder
+from conviction.runs.predictions import write_predictions
+from conviction.training import EpochRow, Verdict
+
+
+def predict_and_assess(run: Run, ready: Prepared, command: str) -> Evaluation:
+    """Runs the very file that was saved, opens the test set unless it stays sealed, and keeps the predictions.
+
+    Args:
+        run: With a model.
+        ready: Its data.
+        command: For the ledger of openings.
+    """
+
+    def open_test() -> int:
+        return record_opening(ready.split.test_hash, run.path, command)
+
+    opening = open_test if ready.recipe.evaluation.test else None
+    probabilities, openings = predict_parts(run.model, ready.images, ready.split, opening)
+    write_predictions(run.path, probabilities, ready.images, ready.split)
+    return assess_predictions(run, ready, probabilities, openings)
+
+
+def assess_predictions(
+    run: Run, ready: Prepared, probabilities: dict[str, np.ndarray], openings: int
+) -> Evaluation:
+    """What predictions of the run's own images are worth.
+
+    Raises:
+        RequestError: The metadata cannot be used.
+    """
+    spec = ready.recipe.evaluation
+    return assess(
+        probabilities,
+        ready.images,
+        ready.split,
+        run.history,
+        openings=openings,
+        temperature=run.temperature,
+        metadata=read_metadata(spec.metadata, ready.images) if spec.metadata else None,
+        remedy=lambda found: remedy_command(found, run),
+    )
+
+
+def remedy_command(verdict: Verdict, run: Run) -> str:
+    """What a verdict advises, as a command to type."""
+    keys = " ".join(verdict.remedy)
+    if verdict.resumes:
+        return f"{folder.command('resume', run.path)} {keys}"
+    source = shlex.quote(run.data["source"])
+    if any(key.startswith("recipe=") for key in verdict.remedy):
+        return f"conviction fit {source} {keys}"
+    return f"{fit_again(run)} {keys}"
+
+
+def evaluation_step(evaluation: Evaluation, ready: Prepared) -> steps.Step:
+    """With what the audit found that makes the accuracy doubtful; leaks that were left out do not."""
+    doubts = [
+        finding.sentence
+        for finding in ready.audit.findings
+        if finding.severity == "serious" and not (finding.kind == "leak" and "leak" in ready.split.left_out)
+    ]
+    return evaluate_step(evaluation, doubts)
+
+
+def write_report(
+    path: Path,
+    ready: Prepared,
+    history: Sequence[EpochRow],
+    *,
+    told: Sequence[steps.Step],
+    evaluation: Evaluation | None,
+    stopped: str = "",
+) -> None:
+    """Writes ``report.html``.
+
+    Args:
+        path: The run folder.
+        ready: What was trained on.
+        history: May be empty.
+        told: The steps of the run, in order.
+        evaluation: None if the run was stopped before it.
+        stopped: Why it ended early, if it did.
+    """
+    page = render_page(
+        name=path.resolve().name,
+        recipe=ready.recipe,
+        images=ready.images,
+        findings=ready.audit.findings,
+        split=ready.split,
+        steps=told,
+        history=history,
+        search=ready.search,
+        evaluation=evaluation,
+        stopped=stopped,
+    )
+    folder.write_text(path / folder.REPORT, page)

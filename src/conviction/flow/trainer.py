@@ -1,0 +1,55 @@
+"""Training somewhere else than in this process, which keeps the run folder and evaluates."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any, Protocol
+
+from conviction.flow.prepare import Prepared
+from conviction.training import StopRequest, Training, TrainingState, Watcher
+
+if TYPE_CHECKING:
+    import keras
+
+
+class Trainer(Protocol):
+    """Whoever trains in place of this process."""
+
+    options: str
+    """Of a command that is to train there, such as ``--on ray --workers 2``."""
+
+    def accept(self, ready: Prepared) -> None:
+        """Finds everything that can be wrong, before anything is written.
+
+        Raises:
+            RequestError: What was prepared cannot be trained there.
+        """
+
+    def plan(self) -> Sequence[str]:
+        """Where it will train and how, in sentences."""
+
+    def train(
+        self,
+        ready: Prepared,
+        model: keras.Sequential,
+        *,
+        watcher: Watcher,
+        stop: StopRequest,
+        start: TrainingState | None,
+        keep: Callable[[TrainingState], None],
+        noticed: Callable[[str], None],
+    ) -> Training:
+        """Trains what was accepted, and leaves the result in ``model``; as ``conviction.training.train`` does.
+
+        Args:
+            ready: As it was accepted.
+            model: Compiled, of this specification; what it holds is replaced.
+            watcher: As there.
+            stop: As there.
+            start: As there.
+            keep: As there.
+            noticed: Is told what should be known while training goes on.
+        """
+
+    def to_json(self) -> dict[str, Any]:
+        """Where it trained, for ``environment.json``."""

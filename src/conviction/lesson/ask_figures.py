@@ -1,0 +1,299 @@
+"""Questions about figures: losses, epochs, intervals."""
+
+from __future__ import annotations
+
+import math
+from random import Random
+
+from conviction.evaluation import newcombe, wilson
+from conviction.lesson.facts import Facts
+from conviction.lesson.question import Draft, Maker
+
+
+def _chance_level(facts: Facts, chance: Random) -> Draft:
+    k = facts.classes
+    return Draft(
+        f"How accurate is guessing among {k} classes that are equally common?",
+        (f"{1 / k:.1%}", f"One of {k}. Every figure is to be read from there, not from 0."),
+        [
+            ("0.0%", "A guess is right now and then."),
+            ("50.0%", "That is guessing between two classes."),
+            (f"{1 - 1 / k:.1%}", "That is how often it is wrong."),
+        ],
+    )
+
+
+def _sealed(facts: Facts, chance: Random) -> Draft:
+    counts = facts.counts
+    return Draft(
+        "How many images of this run decided nothing at all, until the end?",
+        (f"{counts['test']:,}", "The test images: they changed no weight and no choice."),
+        [
+            (
+                f"{counts['validation']:,}",
+                "Those are the validation images: they change no weight, but they help decide.",
+            ),
+            (f"{counts['train']:,}", "Those are the training images; every step is made by them."),
+            (
+                f"{counts['test'] + counts['validation']:,}",
+                "Validation images decide when to stop and what to prefer.",
+            ),
+        ],
+    )
+
+
+def _guessing_loss(facts: Facts, chance: Random) -> Draft:
+    k = facts.classes
+    return Draft(
+        f"What is the loss of a network that gives all {k} classes the same probability?",
+        (f"{math.log(k):.3f}", f"-ln(1/{k}) = ln {k}. An untrained network should be near it."),
+        [
+            (f"{1 / k:.3f}", "That is the probability; the loss is minus its logarithm."),
+            (f"{1 - 1 / k:.3f}", "That is how often a guess is wrong; cross-entropy is no error rate."),
+            (f"{math.log2(k):.3f}", "That is in bits; Keras takes the natural logarithm."),
+            ("0.000", "A loss of 0 means probability 1 for every right class."),
+        ],
+    )
+
+
+def _sure_and_wrong(facts: Facts, chance: Random) -> Draft:
+    p = chance.choice([0.02, 0.05, 0.2, 0.4])
+    return Draft(
+        f"The network gives the right class a probability of {p:g}. What does this image add to the loss?",
+        (f"{-math.log(p):.2f}", f"-ln {p:g}."),
+        [
+            (f"{1 - p:.2f}", "That would be a distance; cross-entropy grows without bound as p goes to 0."),
+            (f"{-math.log(1 - p):.2f}", "That is the loss if this class were the wrong one of two."),
+            (f"{-math.log10(p):.2f}", "The logarithm is the natural one."),
+        ],
+    )
+
+
+def _which_loss(facts: Facts, chance: Random) -> Draft:
+    two = facts.classes == 2
+    names = {
+        "binary_crossentropy": "It suits one sigmoid unit and labels of 0 or 1.",
+        "categorical_crossentropy": "It suits a softmax over the classes and one-hot labels.",
+        "sparse_categorical_crossentropy": "It suits a softmax and labels that are whole numbers.",
+        "mean_squared_error": "Its gradient vanishes where the network is sure and wrong.",
+    }
+    last = (
+        "one sigmoid unit, and labels are 0 or 1"
+        if two
+        else f"a softmax over {facts.classes} classes, and labels are one-hot"
+    )
+    return Draft(
+        f"The last layer is {last}. Which loss fits?",
+        (facts.loss, names[facts.loss]),
+        [(name, why) for name, why in names.items() if name != facts.loss],
+    )
+
+
+def _adams_memory(facts: Facts, chance: Random) -> Draft:
+    n = facts.trainable
+    return Draft(
+        f"The network has {n:,} trainable parameters. How many numbers does Adam keep besides?",
+        (f"{2 * n:,}", "A mean of gradients and a mean of their squares for each parameter."),
+        [
+            (f"{n:,}", "SGD with momentum keeps one for each; Adam keeps two."),
+            ("2", "Each parameter has its own two; that is what makes the steps individual."),
+            (f"{3 * n:,}", "Two for each parameter; the parameter itself is not kept again."),
+        ],
+    )
+
+
+def _steps_an_epoch(facts: Facts, chance: Random) -> Draft:
+    n, b, s = facts.train, facts.batch, facts.steps
+    rest = n % b
+    return Draft(
+        f"{n:,} training images in batches of {b}. How many steps has an epoch?",
+        (
+            f"{s:,}",
+            f"{n:,} / {b}" + (f", rounded up: the last batch has only {rest} images." if rest else "."),
+        ),
+        [
+            (f"{n // b:,}", "The incomplete batch at the end is a step as well."),
+            (f"{n:,}", "That would be one image a step."),
+            (f"{b:,}", "That is the batch size."),
+            (f"{s * max(2, facts.epochs):,}", "That is more than one epoch."),
+        ],
+    )
+
+
+def _turning_point(facts: Facts, chance: Random) -> Draft | None:
+    if facts.epochs < 4:
+        return None
+    low = facts.lowest.epoch
+    losses = ", ".join(f"{row.epoch}: {row.val_loss:.4f}" for row in facts.history[:12])
+    best = max(facts.history, key=lambda row: row.val_accuracy).epoch
+    others = [
+        (facts.last.epoch, "The last epoch has the lowest training loss, as it nearly always has."),
+        (best, "There validation accuracy was highest; the loss turns earlier."),
+        (max(1, low - 2), "It was still falling."),
+        (low + 1, "There it had already risen."),
+    ]
+    return Draft(
+        f"Validation loss by epoch: {losses}. Whose weights would you keep, by validation loss?",
+        (f"epoch {low}", f"The lowest, {facts.lowest.val_loss:.4f}."),
+        [(f"epoch {e}", why) for e, why in others if e != low and 1 <= e <= facts.epochs],
+    )
+
+
+def _overfitting_since(facts: Facts, chance: Random) -> Draft | None:
+    if facts.epochs < 4:
+        return None
+    gap = (
+        "since epoch 1, as training was better all along",
+        "That is a gap. Overfitting is a turn, not a distance.",
+    )
+    last = (f"since epoch {facts.epochs}, the last", "One epoch is no turn.")
+    if facts.since is None:
+        none = ("it does not overfit", "The validation loss has not turned by more than its noise.")
+        return Draft("Did this run overfit, and since when?", none, [gap, last])
+    turn = f"{facts.lowest.val_loss:.3f} in epoch {facts.lowest.epoch}, {facts.last.val_loss:.3f} at the end"
+    return Draft(
+        "Did this run overfit, and since when?",
+        (
+            f"since epoch {facts.since}",
+            f"From there on validation loss rose by more than its noise ({turn}) while training loss fell.",
+        ),
+        [
+            gap,
+            last,
+            ("it does not, as accuracy hardly fell", f"The loss turned: {turn}. Accuracy turns later."),
+        ],
+    )
+
+
+def _all_updates(facts: Facts, chance: Random) -> Draft:
+    s, e = facts.steps, facts.epochs
+    return Draft(
+        f"{e} epoch{'s' if e > 1 else ''} of {s:,} steps were made. How often did each weight change?",
+        (f"{s * e:,} times", "Once in every step."),
+        [
+            (f"{e:,} times", "Weights change in every step, not once an epoch."),
+            (f"{facts.train * e:,} times", "One update is made by a whole batch, not by one image."),
+            (f"{s:,} times", "That is one epoch."),
+        ],
+    )
+
+
+def _mistakes(facts: Facts, chance: Random) -> Draft | None:
+    test = facts.test
+    if test is None:
+        return None
+    wrong = test.n - test.right
+    return Draft(
+        f"Test accuracy is {test.accuracy:.2%} of {test.n:,} images. How many were wrong?",
+        (f"{wrong:,}", f"{test.n:,} - {test.right:,}."),
+        [
+            (f"{test.right:,}", "That many were right."),
+            (f"{round(wrong / 2):,}", "Take 1 - accuracy, times the number of images."),
+            (f"{round(2 * wrong + 1):,}", "Take 1 - accuracy, times the number of images."),
+        ],
+    )
+
+
+def _better_or_not(facts: Facts, chance: Random) -> Draft | None:
+    test = facts.test
+    if test is None:
+        return None
+    half = (test.high - test.low) / 2
+    lead = chance.choice([0.4, 4.0]) * half
+    other = min(test.n, max(0, round((test.accuracy - lead) * test.n)))
+    low, high = newcombe((test.right, test.n), (other, test.n))
+    differs = low > 0
+    cannot = "that cannot be told from these two figures"
+    better = "yes, on images like these"
+    between = f"the 95% interval of the difference is {low * 100:.1f} to {high * 100:.1f} points"
+    right = (
+        (better, f"Yes: {between}, without 0.")
+        if differs
+        else (cannot, f"{between.capitalize()}, with 0 in it.")
+    )
+    wrong = (
+        (cannot, f"It can: {between}, without 0.")
+        if differs
+        else (better, f"Too soon: {between}, with 0 in it.")
+    )
+    return Draft(
+        f"A network has {test.accuracy:.1%} of {test.n:,} test images right. Another one has "
+        f"{other / test.n:.1%} of as many others. Is the first one better?",
+        right,
+        [
+            wrong,
+            (
+                "no, figures on other images can never be compared",
+                "They can, as two independent samples of the same kind of image; less sharply than "
+                "on the same images.",
+            ),
+        ],
+    )
+
+
+def _four_times(facts: Facts, chance: Random) -> Draft | None:
+    test = facts.test
+    if test is None or test.right in (0, test.n):
+        return None
+    low, high = wilson(test.right, test.n)
+    return Draft(
+        f"The interval of this accuracy is {(high - low) * 100:.1f} points wide. About how many "
+        "test images would halve it?",
+        (f"{4 * test.n:,}", "The width shrinks with the square root of the number."),
+        [
+            (f"{2 * test.n:,}", "That divides it by 1.4 only."),
+            (
+                f"{test.n:,}, with a better network",
+                "The network's quality changes it a little; the number of images is what counts.",
+            ),
+            (f"{16 * test.n:,}", "That would quarter it."),
+        ],
+    )
+
+
+def _weakest_class(facts: Facts, chance: Random) -> Draft | None:
+    worst = facts.worst
+    if worst is None or facts.test is None:
+        return None
+    ranked = sorted(facts.test.classes, key=lambda c: c[2])
+    if ranked[0][2] == ranked[1][2]:
+        return None
+    return Draft(
+        "Which class does the network find least often, by recall on the test images?",
+        (str(worst["name"]), f"{worst['recall']:.1%} of its {worst['support']} images."),
+        [(name, f"Its recall is {recall:.1%}.") for name, _, recall in (ranked[-1], *ranked[1:3])],
+    )
+
+
+def _what_the_gap_says(facts: Facts, chance: Random) -> Draft | None:
+    if facts.test is None or facts.trained is None:
+        return None
+    return Draft(
+        f"On training images {facts.trained.accuracy:.1%} is right, on test images "
+        f"{facts.test.accuracy:.1%}. What does that show?",
+        (
+            "how little the training figure says about new images",
+            f"A gap of {facts.gap * 100:.1f} points is that and no more; whether it trained too "
+            "long, the validation curve tells.",
+        ),
+        [
+            (
+                "that it overfits",
+                "Every network that learns has a gap. Overfitting is a validation loss that has turned.",
+            ),
+            (
+                "that the test images are harder",
+                "They are drawn like the others. The network has learned from the training images, "
+                "that is the difference.",
+            ),
+            ("that training was too short", "More training usually widens the gap."),
+        ],
+    )
+
+
+MAKERS: dict[str, tuple[Maker, ...]] = {
+    "objectives": (_chance_level, _sealed),
+    "compiling": (_guessing_loss, _sure_and_wrong, _which_loss, _adams_memory),
+    "training": (_steps_an_epoch, _turning_point, _overfitting_since, _all_updates),
+    "evaluating": (_mistakes, _better_or_not, _four_times, _weakest_class, _what_the_gap_says),
+}

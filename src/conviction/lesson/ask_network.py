@@ -1,0 +1,378 @@
+"""Questions about images and network: shapes, parameters, what a change does to them."""
+
+from __future__ import annotations
+
+import math
+from random import Random
+
+from conviction.lesson.facts import Facts, Stage
+from conviction.lesson.question import Draft, Maker, times
+
+
+def _array_shape(facts: Facts, chance: Random) -> Draft:
+    h, w, c = facts.shape
+    n = facts.train
+    return Draft(
+        f"You have {n:,} training images of {h}x{w} pixels with {c} channel{'s' if c > 1 else ''}. "
+        "What shape does Keras expect?",
+        (f"({n}, {h}, {w}, {c})", "Images first, then height, width, and the channels last."),
+        [
+            (
+                f"({n}, {c}, {h}, {w})",
+                "That is channels first, as PyTorch has it; Keras's default is channels last.",
+            ),
+            (
+                f"({n}, {h * w * c})",
+                "A dense network takes vectors; here it would no longer be known which pixels are "
+                "neighbours.",
+            ),
+            (
+                f"({h}, {w}, {c}, {n})",
+                "The axis of the images comes first, so that a batch is a slice of it.",
+            ),
+        ],
+    )
+
+
+def _normalised_pixel(facts: Facts, chance: Random) -> Draft:
+    value = chance.choice([v for v in range(20, 236) if v != 128])
+    return Draft(
+        f"A pixel of {value} is divided by 255. What does the first convolution see?",
+        (f"{value / 255:.3f}", f"{value} / 255 = {value / 255:.3f}."),
+        [
+            (
+                f"{value / 127.5 - 1:.3f}",
+                "That is scaling to [-1, 1], which is another habit; the lab scales to [0, 1].",
+            ),
+            (f"{255 / value:.3f}", "The other way round: the pixel is divided, not the 255."),
+            (f"{(value - 128) / 255:.3f}", "Nothing is subtracted here; that would be centring."),
+        ],
+    )
+
+
+def _one_hot(facts: Facts, chance: Random) -> Draft | None:
+    k = facts.classes
+    if not 3 <= k <= 12:
+        return None
+    label = chance.randrange(1, k - 1)
+
+    def vector(*ones: int) -> str:
+        return f"[{' '.join('1' if i in ones else '0' for i in range(k))}]"
+
+    name = facts.class_names[label]
+    return Draft(
+        f"Class '{name}' has the label {label} of {k}, counted from 0. Its one-hot vector?",
+        (vector(label), f"A 1 at place {label}, counted from 0, and zeros elsewhere."),
+        [
+            (vector(label - 1), "One place too early: labels are counted from 0."),
+            (vector(label + 1), "One place too late."),
+            (
+                vector(*range(label + 1)),
+                "That says 'at least', which suits classes with an order; these have none.",
+            ),
+        ],
+    )
+
+
+def _last_slice(facts: Facts, chance: Random) -> Draft:
+    n = facts.train + facts.validation
+    at = int(n * 0.9)
+    return Draft(
+        f"Keras gets {n:,} images and validation_split=0.1. Which ones does it validate on?",
+        (
+            f"images {at:,} to {n - 1:,}, the last tenth",
+            "The last slice, taken before shuffling; so shuffle first.",
+        ),
+        [
+            (
+                f"{n - at:,} images, drawn at random",
+                "It looks like that, but nothing is drawn: it is the end of the array.",
+            ),
+            (f"images 0 to {n - at - 1:,}, the first tenth", "A slice it is, but of the other end."),
+            (
+                "another tenth in each epoch",
+                "The slice stays the same; only training images are shuffled in every epoch.",
+            ),
+        ],
+    )
+
+
+def _conv_shape(facts: Facts, chance: Random) -> Draft | None:
+    stage = _pick(facts.convs, chance)
+    if stage is None:
+        return None
+    (h, w, _), (k, _), (s, _) = stage.before, stage.layer.kernel_size, stage.layer.strides
+    out, f = stage.row.output, stage.layer.filters
+    padding = stage.layer.padding
+    formula = f"floor(({h} - {k}) / {s}) + 1" if padding == "valid" else f"ceil({h} / {s})"
+    return Draft(
+        f"{stage.row.name} has {f} filters of {times(stage.layer.kernel_size)}, {padding} padding "
+        f"and stride {s}; its input is "
+        f"{times(stage.before)}. Its output?",
+        (times(out), f"Height {formula} = {out[0]}, and one map for each of the {f} filters."),
+        [
+            (
+                times((*out[:2], stage.before[2])),
+                "Every filter reaches through all channels and gives one map of its own.",
+            ),
+            (times((h, w, f)), "The size stays only with same padding and stride 1."),
+            (
+                times((max(1, out[0] - 1), max(1, out[1] - 1), f)),
+                "One too few: a window of k pixels has n - k + 1 places, not n - k.",
+            ),
+            (
+                times((*out[:2], f * stage.before[2])),
+                "The products over the channels are added up, so they do not multiply the maps.",
+            ),
+        ],
+    )
+
+
+def _pool_shape(facts: Facts, chance: Random) -> Draft | None:
+    stage = _pick(facts.pools, chance)
+    if stage is None:
+        return None
+    (h, w, c), (p, q), out = stage.before, stage.layer.pool_size, stage.row.output
+    same = stage.layer.padding == "same"
+    up = (-(-h // p), -(-w // q), c)
+    down = (h // p, w // q, c)
+    other = (
+        (times(down), "Same padding keeps the incomplete window at the edge, so it is rounded up.")
+        if same
+        else (times(up), "It is rounded down: a window that does not fit any more is left out.")
+    )
+    return Draft(
+        f"{stage.row.name} pools windows of {p}x{q}; its input is {times(stage.before)}. Its output?",
+        (
+            times(out),
+            f"{h} / {p}, rounded {'up' if same else 'down'}, is {out[0]}; pooling leaves the number "
+            "of maps alone.",
+        ),
+        [
+            other,
+            (times((*out[:2], max(1, c // p))), "Each map is pooled by itself; none is lost."),
+            (
+                times((max(1, h - p + 1), max(1, w - q + 1), c)),
+                "That is a window moved by one pixel; pooling windows stand side by side.",
+            ),
+            (times((max(1, h // (2 * p)), max(1, w // (2 * q)), c)), "Halved once too often."),
+        ],
+    )
+
+
+def _conv_params(facts: Facts, chance: Random) -> Draft | None:
+    stage = _pick(facts.convs, chance)
+    if stage is None:
+        return None
+    (k, m), c, f = stage.layer.kernel_size, stage.before[2], stage.layer.filters
+    bias = f if stage.layer.use_bias else 0
+    positions = stage.row.output[0] * stage.row.output[1]
+    weights = k * m * c * f
+    said = f"{k} x {m} x {c} x {f}" + (f", and {f} biases" if bias else ", without biases")
+    return Draft(
+        f"{stage.row.name}: {f} filters of {k}x{m} on {c} channel{'s' if c > 1 else ''}, "
+        f"{'with' if bias else 'without'} bias. How many parameters?",
+        (f"{stage.row.params:,}", f"{said}: {stage.row.params:,}. The size of the picture plays no part."),
+        [
+            (f"{k * m * f + bias:,}", "A filter has weights for every channel, not for one."),
+            (f"{weights + f - bias:,}", "Each filter has a bias." if bias else "This layer has no biases."),
+            (
+                f"{stage.row.params * positions:,}",
+                "The same weights are used at every place; that is what makes it a convolution.",
+            ),
+            (f"{k * m * c + bias:,}", "That is one filter alone."),
+        ],
+    )
+
+
+def _dense_params(facts: Facts, chance: Random) -> Draft | None:
+    stage = facts.first_dense
+    if stage is None:
+        return None
+    inputs, units, bias = stage.before[0], stage.layer.units, stage.layer.use_bias
+    return Draft(
+        f"{stage.row.name} connects {inputs:,} values with {units} "
+        f"units{'' if bias else ', without bias'}. How many parameters?",
+        (
+            f"{stage.row.params:,}",
+            f"{inputs:,} x {units}" + (f" weights and {units} biases." if bias else " weights."),
+        ),
+        [
+            (
+                f"{inputs * units + (0 if bias else units):,}",
+                "Each unit has a bias as well." if bias else "There are no biases here.",
+            ),
+            (f"{inputs + units:,}", "Each value is connected with each unit, so the numbers multiply."),
+            (f"{inputs * units + inputs:,}", "The bias belongs to a unit, not to an input."),
+        ],
+    )
+
+
+def _most_params(facts: Facts, chance: Random) -> Draft | None:
+    ranked = sorted((r for r in facts.layers if r.params), key=lambda r: -r.params)
+    if len(ranked) < 2 or ranked[0].params == ranked[1].params:
+        return None
+    heaviest = ranked[0]
+    return Draft(
+        f"Which layer holds the most of the network's {facts.params:,} parameters?",
+        (heaviest.name, f"{heaviest.params:,}, {heaviest.params / facts.params:.1%} of all."),
+        [(r.name, f"It has {r.params:,}.") for r in ranked[1:]],
+    )
+
+
+def _receptive_field(facts: Facts, chance: Random) -> Draft | None:
+    if len(facts.convs) < 2:
+        return None
+    stage = facts.convs[-1]
+    field = stage.row.receptive_field
+    assert field is not None
+    kernel = tuple(stage.layer.kernel_size)
+    added = tuple(sum(s.layer.kernel_size[i] for s in facts.convs) for i in (0, 1))
+    return Draft(
+        f"How many pixels of the picture can one value of {stage.row.name} depend on?",
+        (
+            times(field),
+            f"Each layer adds (k - 1) times all strides before it; up to {stage.row.name} that "
+            f"makes {times(field)}.",
+        ),
+        [
+            (times(kernel), "That is what it sees of its own input; that input has already seen more."),
+            (times(facts.shape[:2]), "Not the whole picture: each value has a window of its own."),
+            (
+                times(added),
+                "Kernels do not add up: neighbouring windows overlap, and strides in between stretch them.",
+            ),
+        ],
+    )
+
+
+def _flat_length(facts: Facts, chance: Random) -> Draft | None:
+    stage = next((s for s in facts.stages if s.layer.type == "Flatten"), None)
+    if stage is None:
+        return None
+    h, w, c = stage.before
+    return Draft(
+        f"Flatten gets maps of {times(stage.before)}. How long is its vector?",
+        (f"{h * w * c:,}", f"{h} x {w} x {c}: every number is kept."),
+        [
+            (f"{h * w:,}", "The channels are written out as well."),
+            (f"{c:,}", "One number for each map is what global average pooling gives."),
+            (f"{h + w + c:,}", "The numbers multiply; they do not add up."),
+        ],
+    )
+
+
+def _twice_the_filters(facts: Facts, chance: Random) -> Draft | None:
+    stage = facts.convs[-1] if len(facts.convs) > 1 else None
+    if stage is None:
+        return None
+    (k, m), c, f = stage.layer.kernel_size, stage.before[2], stage.layer.filters
+    bias = 1 if stage.layer.use_bias else 0
+    now = stage.row.params
+    after = (k * m * 2 * c + bias) * 2 * f
+    return Draft(
+        f"{stage.row.name} has {now:,} parameters. You double the filters of every convolution. How "
+        "many has it then?",
+        (
+            f"{after:,}",
+            "Twice the maps come in and twice go out: four times the weights (the biases only double).",
+        ),
+        [
+            (f"{2 * now:,}", "Its filters doubled, but so did the channels that come in."),
+            (f"{8 * now:,}", "Twice in and twice out is four times; the kernel's size did not change."),
+            (f"{now:,}", "Its own filters doubled, and so did the maps that come in."),
+        ],
+    )
+
+
+def _larger_kernel(facts: Facts, chance: Random) -> Draft | None:
+    stage = facts.convs[0] if facts.convs else None
+    if stage is None or stage.layer.padding != "valid" or stage.layer.strides != (1, 1):
+        return None
+    (h, w, _), (k, m), f = stage.before, stage.layer.kernel_size, stage.layer.filters
+    if min(h - k, w - m) < 4:
+        return None
+    out = (h - k - 1, w - m - 1, f)
+    return Draft(
+        f"{stage.row.name} now gives {times(stage.row.output)}. Its kernel grows from {k}x{m} to "
+        f"{k + 2}x{m + 2}. What does it give then?",
+        (times(out), f"{h} - {k + 2} + 1 = {out[0]}: without padding, a larger window has fewer places."),
+        [
+            (times(stage.row.output), "Only with same padding would the size stay."),
+            (times((out[0] + 4, out[1] + 4, f)), "A larger window has fewer places, not more."),
+            (
+                times((out[0], out[1], 2 * f)),
+                "The number of maps is the number of filters, whatever their size.",
+            ),
+        ],
+    )
+
+
+def _larger_batch(facts: Facts, chance: Random) -> Draft | None:
+    now, after = facts.steps, facts.steps_at(2 * facts.batch)
+    if now < 4:
+        return None
+    return Draft(
+        f"With batches of {facts.batch} an epoch has {now:,} steps. How many with batches of "
+        f"{2 * facts.batch}?",
+        (
+            f"{after:,}",
+            f"{facts.train:,} / {2 * facts.batch}, rounded up. Half the updates, at the same number "
+            "of epochs.",
+        ),
+        [
+            (f"{2 * now:,}", "Larger batches make fewer steps."),
+            (f"{now:,}", "An epoch is all images once, so larger batches need fewer of them."),
+            (f"{math.ceil(now / 4):,}", "Twice the batch halves the steps; it does not quarter them."),
+        ],
+    )
+
+
+def _dropped(facts: Facts, chance: Random) -> Draft | None:
+    stage = facts.first_dense
+    if stage is None or stage.layer.units < 8:
+        return None
+    units = stage.layer.units
+    rate = chance.choice([0.2, 0.25, 0.4])
+    return Draft(
+        f"Dropout of {rate:g} follows {stage.row.name} with its {units} units. What happens when "
+        "the network predicts?",
+        (
+            f"all {units} units are used, as they are",
+            "Dropout works in training only; there the rest was scaled up so that nothing need be "
+            "scaled now.",
+        ),
+        [
+            (
+                f"about {round(units * rate)} units are zero, as in training",
+                "At prediction nothing is _dropped, or the answer would depend on chance.",
+            ),
+            (
+                f"all {units} are used, each multiplied by {1 - rate:g}",
+                "So the first paper did it; Keras divides by that number in training instead.",
+            ),
+            (
+                f"the {round(units * rate)} least useful units are left out",
+                "Nothing is chosen by use; that would be pruning.",
+            ),
+        ],
+    )
+
+
+def _pick(stages: list[Stage], chance: Random) -> Stage | None:
+    return chance.choice(stages) if stages else None
+
+
+MAKERS: dict[str, tuple[Maker, ...]] = {
+    "data": (_array_shape, _normalised_pixel, _one_hot, _last_slice),
+    "architecture": (
+        _conv_shape,
+        _pool_shape,
+        _conv_params,
+        _dense_params,
+        _most_params,
+        _receptive_field,
+        _flat_length,
+    ),
+    "hyperparameters": (_twice_the_filters, _larger_kernel, _larger_batch, _dropped),
+}

@@ -1,0 +1,99 @@
+"""Trials as they run: a live table at a terminal, a line for each that ended elsewhere."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+from typing import IO, Any
+
+from rich.console import Group
+from rich.live import Live
+from rich.table import Table
+from rich.text import Text
+
+from conviction.report.terminal import console
+
+_BLOCKS = "▁▂▃▄▅▆▇█"
+# So many epochs of a curve are shown.
+_WIDTH = 16
+
+
+def sparkline(values: Sequence[float]) -> str:
+    """Values as blocks, the lowest at the bottom; the last 16 of them."""
+    shown = list(values)[-_WIDTH:]
+    low, high = min(shown), max(shown)
+    top = len(_BLOCKS) - 1
+    return "".join(_BLOCKS[round((v - low) / (high - low) * top) if high > low else 0] for v in shown)
+
+
+class Board:
+    """Shows the trials of a study."""
+
+    def __init__(self, file: IO[str]) -> None:
+        self._console = console(file)
+        self._live: Live | None = None
+        self._running: dict[str, tuple[str, list[float]]] = {}
+        self._all = self._done = self._before = self._failed = 0
+        self._best: tuple[float, str] | None = None
+        self._began = 0.0
+
+    def begin(self, trials: int, done: int) -> None:
+        """Starts the table."""
+        self._all, self._done, self._before = trials, done, done
+        self._began = time.monotonic()
+        if done:
+            self._console.print(f"{done} of {trials} runs were finished before; going on.")
+        if done < trials and self._console.is_terminal:
+            self._live = Live(self._table(), console=self._console, transient=True, refresh_per_second=4)
+            self._live.start()
+
+    def epoch(self, key: str, label: str, row: Mapping[str, Any]) -> None:
+        """Adds to the curve of a running trial."""
+        if row["epoch"] == 1 or key not in self._running:
+            self._running[key] = (label, [])
+        self._running[key][1].append(float(row["val_accuracy"]))
+        self._refresh()
+
+    def ended(self, key: str, label: str, outcome: Mapping[str, Any]) -> None:
+        """Moves on; where nothing moves, a line says how the trial ended."""
+        self._running.pop(key, None)
+        self._done += 1
+        seed = key.rsplit("/", 1)[-1]
+        if outcome["failure"] is not None:
+            self._failed += 1
+            said = f"failed: {outcome['failure']}"
+        else:
+            accuracy = outcome["value"]["history"][-1]["val_accuracy"]
+            self._best = max(self._best or (0.0, ""), (accuracy, label))
+            said = f"validation accuracy {accuracy:.2%}, {outcome['seconds']:.1f} s"
+        if self._live is None:
+            self._console.print(
+                f"{self._done:>4} of {self._all}  {label}, seed {seed}: {said}", markup=False, soft_wrap=True
+            )
+        self._refresh()
+
+    def close(self) -> None:
+        """Takes the table away."""
+        if self._live is not None:
+            self._live.stop()
+            self._live = None
+
+    def _refresh(self) -> None:
+        if self._live is not None:
+            self._live.update(self._table())
+
+    def _table(self) -> Group:
+        rows = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="dim")
+        for column in ("running", "seed", "epoch", "validation accuracy", ""):
+            rows.add_column(column)
+        for key, (label, curve) in self._running.items():
+            seed = key.rsplit("/", 1)[-1]
+            rows.add_row(Text(label), seed, str(len(curve)), f"{curve[-1]:.2%}", sparkline(curve))
+        made = self._done - self._before
+        left = ""
+        if made:
+            minutes = (time.monotonic() - self._began) / made * (self._all - self._done) / 60
+            left = f", about {minutes:.0f} minutes left" if minutes >= 1 else ", less than a minute left"
+        best = f"; best so far {self._best[0]:.2%} ({self._best[1]})" if self._best else ""
+        failed = f"; {self._failed} failed" if self._failed else ""
+        return Group(Text(f"{self._done} of {self._all} runs done{left}{best}{failed}"), rows)

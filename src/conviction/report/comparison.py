@@ -1,0 +1,106 @@
+"""Runs side by side: tables, and the pictures that one gets right and another wrong."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from conviction.data import ImageSet
+from conviction.evaluation import Comparison, openings_sentence
+from conviction.report.steps import Step, Table
+
+SHOWN = 12
+
+
+@dataclass(frozen=True)
+class Answered:
+    """A picture, its class, and what each of two runs said of it with which probability."""
+
+    name: str
+    pixels: np.ndarray
+    truth: str
+    said: tuple[tuple[str, str, float], ...]
+
+
+@dataclass(frozen=True)
+class Contrast:
+    """Pictures that one run alone gets right, the surest first."""
+
+    title: str
+    count: int
+    pictures: tuple[Answered, ...]
+
+
+def comparison_step(comparison: Comparison) -> Step:
+    """Compare: accuracies, differences, and what limits them."""
+    said = [f"{comparison.n:,} {comparison.part} images, answered by each run."]
+    if comparison.part == "test":
+        said.append(openings_sentence(comparison.openings))
+    said += [pair.sentence for pair in comparison.pairs] + comparison.notes
+    return Step("Compare", tuple(said), comparison_table(comparison))
+
+
+def comparison_table(comparison: Comparison) -> Table:
+    """A row per run."""
+    low, high = comparison.ci95
+    rows = [(comparison.runs[0], f"{comparison.accuracy:.2%}", f"{low:.2%} to {high:.2%}", "", "", "")]
+    for pair in comparison.pairs:
+        (a, b), (low, high) = pair.ci95, pair.difference_ci95
+        rows.append(
+            (
+                pair.run,
+                f"{pair.accuracy:.2%}",
+                f"{a:.2%} to {b:.2%}",
+                f"{100 * pair.difference:+.2f}",
+                f"{100 * low:+.2f} to {100 * high:+.2f}",
+                f"{pair.p_value:.2g}",
+            )
+        )
+    heads = ("run", "accuracy", "95% interval", "difference in points", "95% interval", "McNemar's p")
+    return Table(heads, tuple(rows), (1, 2, 3, 4, 5))
+
+
+def specification_table(comparison: Comparison) -> Table:
+    """The keys that differ, a column per run."""
+    rows = [(key, *map(str, values)) for key, values in comparison.specification.items()]
+    return Table(("key", *comparison.runs), tuple(rows))
+
+
+def contrasts(comparison: Comparison, images: ImageSet) -> list[Contrast]:
+    """For each pair of runs, both ways round.
+
+    Args:
+        comparison: From ``compare``.
+        images: Among which its images are; those that are not are passed over.
+    """
+    places = {h.tobytes().hex(): i for i, h in enumerate(images.hashes)}
+    found = []
+    for other in range(1, len(comparison.runs)):
+        for better, worse in ((other, 0), (0, other)):
+            found.append(_contrast(comparison, images, places, better, worse))
+    return [contrast for contrast in found if contrast.count]
+
+
+def _contrast(
+    comparison: Comparison, images: ImageSet, places: dict[str, int], better: int, worse: int
+) -> Contrast:
+    names, labels = comparison.class_names, comparison.labels
+    both = [comparison.probabilities[i] for i in (better, worse)]
+    said = [p.argmax(axis=1) for p in both]
+    rows = np.flatnonzero((said[0] == labels) & (said[1] != labels))
+    order = rows[np.argsort(-both[1][rows].max(axis=1), kind="stable")]
+
+    def answered(row: int) -> Answered:
+        index = places[comparison.hashes[row]]
+        answers = [
+            (comparison.runs[run], names[s[row]], float(p[row].max()))
+            for run, s, p in zip((better, worse), said, both, strict=True)
+        ]
+        return Answered(images.names[index], images.pixels[index], names[labels[row]], tuple(answers))
+
+    shown: Sequence[int] = [r for r in order.tolist() if comparison.hashes[r] in places][:SHOWN]
+    title = f"{Path(comparison.runs[better])} is right, {Path(comparison.runs[worse])} is wrong"
+    return Contrast(title, len(rows), tuple(answered(row) for row in shown))

@@ -1,0 +1,116 @@
+"""One set of scored images as a page shows it: tables, figures, and the pictures behind every number."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from PIL import Image
+
+from conviction.data import ImageSet
+from conviction.evaluation import Part
+from conviction.report.drawing import confidence, two_class_curves
+from conviction.report.pictures import Guess, guesses, make_guess
+from conviction.report.scores import (
+    calibration_table,
+    class_table,
+    figures_table,
+    slices_table,
+    two_classes_table,
+)
+from conviction.report.steps import Table
+
+# Beyond this many classes a confusion matrix has more cells than a page can show.
+MOST_MATRIX_CLASSES = 30
+# Pictures that open below the matrix: of one cell, and in all, so that a page can be sent by mail.
+CELL_PICTURES, ALL_PICTURES = 8, 1_000
+# Pixels a side of those.
+CELL_SIDE = 48
+SUSPECTS_SHOWN = 12
+
+
+@dataclass(frozen=True)
+class Cell:
+    """Images of class ``truth`` that were called ``said``, and the first few of them (k, h, w, c) uint8."""
+
+    truth: int
+    said: int
+    count: int
+    pixels: np.ndarray
+
+
+@dataclass(frozen=True)
+class PartView:
+    """Everything that the page shows of a part."""
+
+    part: Part
+    class_names: Sequence[str]
+    classes: Table
+    figures: Table
+    reliability: str
+    slices: tuple[tuple[str, Table], ...]
+    cells: tuple[Cell, ...]
+    wrong: list[Guess]
+    correct: list[Guess]
+    suspects: list[Guess]
+    calibration: Table | None = None
+    two_classes: Table | None = None
+    roc: str = ""
+
+    @property
+    def matrix(self) -> bool:
+        """Whether the confusion matrix has a place on the page."""
+        return len(self.class_names) <= MOST_MATRIX_CLASSES
+
+
+def view_part(part: Part, images: ImageSet) -> PartView:
+    """Collects what the page shows.
+
+    Args:
+        part: What is known.
+        images: That its ``index`` points into.
+    """
+    wrong, correct = guesses(images, part)
+    matrix = len(images.class_names) <= MOST_MATRIX_CLASSES
+    return PartView(
+        part=part,
+        class_names=images.class_names,
+        classes=class_table(part.score),
+        figures=figures_table(part.figures),
+        reliability=confidence(part.reliability).svg(),
+        slices=tuple((s.sentence, slices_table(s)) for s in part.slices),
+        cells=_cells(part, images) if matrix else (),
+        wrong=wrong,
+        correct=correct,
+        suspects=[make_guess(images, part, s.row) for s in part.suspects[:SUSPECTS_SHOWN]],
+        calibration=None if part.calibration is None else calibration_table(part.calibration),
+        two_classes=None if part.binary is None else two_classes_table(part.binary),
+        roc="" if part.binary is None else two_class_curves(part.binary).svg(),
+    )
+
+
+def _cells(part: Part, images: ImageSet) -> tuple[Cell, ...]:
+    """Of every cell that has images: mistakes from the surest on, right answers from the least sure on."""
+    labels, predicted = images.labels[part.index], part.probabilities.argmax(axis=1)
+    sure = part.probabilities.max(axis=1)
+    filled = [(i, j) for i, row in enumerate(part.score.confusion) for j, n in enumerate(row) if n]
+    each = max(1, min(CELL_PICTURES, ALL_PICTURES // max(1, len(filled))))
+    found = []
+    for truth, said in filled:
+        rows = np.flatnonzero((labels == truth) & (predicted == said))
+        order = np.argsort(sure[rows] if truth == said else -sure[rows], kind="stable")
+        shown = [_small(images.pixels[part.index[r]]) for r in rows[order[:each]]]
+        found.append(Cell(truth, said, len(rows), np.stack(shown)))
+    return tuple(found)
+
+
+def _small(pixels: np.ndarray) -> np.ndarray:
+    """(h, w, c) at most ``CELL_SIDE`` pixels a side."""
+    height, width, channels = pixels.shape
+    scale = CELL_SIDE / max(height, width)
+    if scale >= 1:
+        return pixels
+    size = max(1, round(width * scale)), max(1, round(height * scale))
+    picture = Image.fromarray(pixels[..., 0] if channels == 1 else pixels)
+    return np.asarray(picture.resize(size, Image.Resampling.BOX)).reshape(size[1], size[0], channels)

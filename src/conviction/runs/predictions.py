@@ -1,0 +1,78 @@
+"""``predictions.npz``: what a run answered to its own images, so that nothing need be predicted twice."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from conviction.data import ImageSet, Split
+from conviction.errors import RunError
+from conviction.runs.folder import command, replacing
+
+PREDICTIONS = "predictions.npz"
+
+
+@dataclass(frozen=True)
+class Answers:
+    """Of one part, image by image in the order of the split.
+
+    Attributes:
+        probabilities: (n, classes) float32.
+        labels: (n,) int64.
+        hashes: n content hashes, in hex.
+    """
+
+    probabilities: np.ndarray
+    labels: np.ndarray
+    hashes: list[str]
+
+
+def write_predictions(
+    run: Path, probabilities: Mapping[str, np.ndarray], images: ImageSet, split: Split
+) -> None:
+    """Writes the file.
+
+    Args:
+        run: The run folder.
+        probabilities: (n, classes) by part.
+        images: The data.
+        split: Which image is in which part.
+    """
+    content: dict[str, np.ndarray] = {}
+    for part, values in probabilities.items():
+        index = split.of(part)
+        content[f"{part}_probabilities"] = values.astype(np.float32)
+        content[f"{part}_labels"] = images.labels[index]
+        content[f"{part}_hashes"] = np.frombuffer(images.hashes[index].tobytes(), np.uint8).reshape(
+            len(index), -1
+        )
+    with replacing(run / PREDICTIONS) as beside, beside.open("wb") as file:
+        np.savez_compressed(file, allow_pickle=False, **content)
+
+
+def read_predictions(run: Path) -> dict[str, Answers]:
+    """By part; "test" is missing if the test set is sealed.
+
+    Raises:
+        RunError: There is no such file, or it is damaged.
+    """
+    path = run / PREDICTIONS
+    if not path.is_file():
+        raise RunError(f"{run}: it keeps no predictions. Make them with: {command('evaluate', run)}")
+    try:
+        with np.load(path, allow_pickle=False) as archive:
+            parts = [name.removesuffix("_labels") for name in archive.files if name.endswith("_labels")]
+            return {
+                part: Answers(
+                    archive[f"{part}_probabilities"],
+                    archive[f"{part}_labels"],
+                    [row.tobytes().hex() for row in archive[f"{part}_hashes"]],
+                )
+                for part in parts
+            }
+    # NumPy and zipfile raise whatever a damaged file leads to.
+    except Exception as failure:
+        raise RunError(f"{path}: the file is damaged ({' '.join(str(failure).split())[:200]}).") from None

@@ -1,0 +1,73 @@
+"""Whatever cannot be answered, as RFC 9457 has it: ``application/problem+json``."""
+
+from __future__ import annotations
+
+import json
+
+MEDIA_TYPE = "application/problem+json"
+
+# kind: (status, title). The kind is the part of the type that programs tell problems apart by.
+KINDS = {
+    "bad-request": (400, "The request cannot be read"),
+    "key-required": (401, "A key is required"),
+    "not-found": (404, "There is nothing here"),
+    "method-not-allowed": (405, "Not with this method"),
+    "slow-request": (408, "The request took too long to arrive"),
+    "too-large": (413, "The request is too large"),
+    "too-many-pictures": (413, "Too many pictures in one request"),
+    "unsupported-media-type": (415, "Not this kind of content"),
+    "wrong-host": (421, "Not the host that this server answers for"),
+    "no-picture": (422, "There is no picture in the request"),
+    "unreadable-picture": (422, "The picture cannot be read"),
+    "headers-too-large": (431, "The headers are too large"),
+    "internal-error": (500, "The server failed"),
+    "overloaded": (503, "The server is busy"),
+    "timed-out": (503, "The answer took too long"),
+    "draining": (503, "The server is shutting down"),
+}
+
+
+class Problem(Exception):
+    """A request that is refused, or could not be answered.
+
+    Attributes:
+        kind: A key of ``KINDS``.
+        detail: One or two sentences for a person.
+        headers: Of the response, for instance Retry-After.
+    """
+
+    def __init__(self, kind: str, detail: str, headers: dict[str, str] | None = None) -> None:
+        super().__init__(detail)
+        self.kind = kind
+        self.detail = detail
+        self.headers = headers or {}
+
+    @property
+    def status(self) -> int:
+        """Of the response."""
+        return KINDS[self.kind][0]
+
+    def members(self) -> dict[str, str]:
+        """What says what is wrong, without status and instance."""
+        return {
+            "type": f"urn:conviction:problem:{self.kind}",
+            "title": KINDS[self.kind][1],
+            "detail": self.detail,
+        }
+
+    def body(self, instance: str | None = None) -> bytes:
+        """The JSON of the response."""
+        said: dict[str, object] = {**self.members(), "status": self.status}
+        if instance is not None:
+            said["instance"] = instance
+        return json.dumps(said).encode()
+
+
+def busy(detail: str) -> Problem:
+    """A refusal that invites to try again."""
+    return Problem("overloaded", detail, {"retry-after": "1"})
+
+
+def internal_error() -> Problem:
+    """What a client hears of a fault of ours."""
+    return Problem("internal-error", "The server's log says more under the request's id.")

@@ -1,0 +1,222 @@
+"""The processes of the server: what is checked before they start, workers, signals, and the end."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import ipaddress
+import logging
+import os
+import signal
+import socket
+import sys
+import tempfile
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from conviction.deploy.artefact import Artefact
+from conviction.deploy.formats.reading import missing
+from conviction.deploy.opening import load
+from conviction.errors import ArtefactError, RequestError, SourceNotFoundError
+from conviction.server.limits import Limits
+from conviction.server.workers import supervise
+
+KEY = "CONVICTION_API_KEY"
+_BACKLOG = 2048
+SWITCH_SECONDS = 0.0002
+_ALWAYS_ALLOWED = ("localhost", "127.0.0.1", "[::1]")
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where the server listens.
+
+    Attributes:
+        listener: Bound and listening.
+        address: For people, as ``http://127.0.0.1:8000``.
+        hosts: What the Host header may name; None for anything.
+    """
+
+    listener: socket.socket
+    address: str
+    hosts: frozenset[str] | None
+
+
+def serve(
+    path: str | Path,
+    *,
+    host: str = "127.0.0.1",
+    port: int = 8000,
+    workers: int = 1,
+    limits: Limits | None = None,
+) -> None:
+    """Answers requests until SIGTERM or SIGINT, then answers what it has accepted, and returns.
+
+    Prints one line when it is ready. The key that requests must carry is read from ``CONVICTION_API_KEY``.
+
+    Args:
+        path: An ``.onnx`` file of ``conviction export``, or a run folder that has exported one.
+        host: A name or address of this machine.
+        port: 0 for any that is free.
+        workers: Processes.
+        limits: What is accepted; one worker's.
+
+    Raises:
+        SourceNotFoundError: There is nothing at ``path``.
+        ArtefactError: It is no ONNX file of ours, or damaged.
+        RequestError: The place cannot be listened on, is not loopback without a key, or a package that is an
+            extra is missing.
+    """
+    limits = limits or Limits()
+    if workers < 1:
+        raise RequestError(f"--workers: expected at least 1; got {workers}.")
+    if workers > 1 and not hasattr(os, "fork"):
+        raise RequestError("--workers: this system starts no more than one; run several servers instead.")
+    key = os.environ.get(KEY) or None
+    file = artefact_file(Path(path))
+    artefact = load(file, threads=1)
+    assert isinstance(artefact, Artefact)
+    place = listen(host, port, key)
+    line = f"conviction serves {artefact.card.name} at {place.address} (Ctrl-C ends it)"
+    if workers == 1:
+        _import_extras()
+        _work(artefact, place, limits, key, lambda: print(line, flush=True))
+        return
+
+    def work(ready: Callable[[], None]) -> None:
+        # Once more, because a session of the runtime is not made to be used on both sides of a fork.
+        opened = load(file, threads=1)
+        assert isinstance(opened, Artefact)
+        _work(opened, place, limits, key, ready)
+
+    with tempfile.TemporaryDirectory(prefix="conviction-metrics-") as shared:
+        os.environ["PROMETHEUS_MULTIPROC_DIR"] = shared
+        _import_extras()  # before the fork, so that workers share it
+        supervise(work, workers, place.listener, lambda: print(line, flush=True))
+
+
+def artefact_file(path: Path) -> Path:
+    """The ONNX file that is meant.
+
+    Raises:
+        SourceNotFoundError: There is nothing at ``path``.
+        RequestError: A run folder that has exported none.
+        ArtefactError: Another kind of artefact.
+    """
+    if not path.exists():
+        raise SourceNotFoundError(f"{path}: there is no such run folder or exported model.")
+    if path.is_dir():
+        from conviction.runs import folder
+
+        exported = path / "exports" / "model.onnx"
+        if exported.is_file():
+            return exported
+        if (path / folder.CONFIG).is_file():
+            raise RequestError(
+                f"{path}: has no exported model. Make it with: {folder.command('export', path)} --format onnx"
+            )
+    if path.suffix.lower() != ".onnx":
+        raise ArtefactError(f"{path}: expected an .onnx file of 'conviction export', or a run folder.")
+    return path
+
+
+def listen(host: str, port: int, key: str | None) -> Place:
+    """Opens the port.
+
+    Raises:
+        RequestError: It is taken or not ours, or open to others without a key.
+    """
+    try:
+        found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+        family, kind, protocol, _, address = sorted(found, key=lambda one: one[0] != socket.AF_INET)[0]
+    except (OSError, UnicodeError, OverflowError):
+        raise RequestError(f"--host {host} --port {port}: there is no such address.") from None
+    loopback = ipaddress.ip_address(str(address[0]).partition("%")[0]).is_loopback
+    if not loopback and key is None:
+        raise RequestError(
+            f"--host {host}: others can reach this address. Set {KEY} to a secret that their requests must carry."
+        )
+    listener = socket.socket(family, kind, protocol)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listener.bind(address)
+        listener.listen(_BACKLOG)
+    except OSError as failure:
+        listener.close()
+        reason = os.strerror(failure.errno) if failure.errno else str(failure)
+        raise RequestError(
+            f"{host}:{port}: cannot be listened on ({reason}). Choose another with --port, or 0 for any."
+        ) from None
+    listener.setblocking(False)
+    name = f"[{host}]" if ":" in host else host
+    hosts = frozenset({*_ALWAYS_ALLOWED, name.lower()}) if loopback else None
+    return Place(listener, f"http://{name}:{listener.getsockname()[1]}", hosts)
+
+
+def _import_extras() -> None:
+    try:
+        import conviction.server.app
+        import conviction.server.draining  # noqa: F401
+    except ImportError as failure:
+        raise missing("serve", failure, "serve") from None
+
+
+def _work(
+    artefact: Artefact, place: Place, limits: Limits, key: str | None, ready: Callable[[], None]
+) -> None:
+    """One worker, until it is told to stop and has answered what it had accepted."""
+    import uvicorn
+
+    from conviction.server.app import make_app
+    from conviction.server.connection import Connection
+    from conviction.server.draining import Draining
+
+    Connection.limits = limits
+    app = make_app(
+        artefact, limits=limits, is_draining=lambda: server.should_exit, key=key, hosts=place.hosts
+    )
+    Connection.gate = app
+    config = uvicorn.Config(
+        app,
+        http=Connection,
+        ws="none",
+        lifespan="off",
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        proxy_headers=False,
+        timeout_graceful_shutdown=round(limits.body_seconds + limits.request_seconds) + 1,
+    )
+    _silence()
+    # By default a thread that decodes waits 5 ms each time it wants the interpreter from a busy event loop; under a
+    # flood of requests that must be refused, next to nothing would be answered.
+    sys.setswitchinterval(SWITCH_SECONDS)
+    server = Draining(config, place.listener)
+
+    async def run() -> None:
+        serving = asyncio.create_task(server.serve([place.listener.dup()]))
+        while not server.started and not serving.done():
+            await asyncio.sleep(0.002)
+        # What is here now stays: the collector need not look at it again and again.
+        gc.collect()
+        gc.freeze()
+        gc.enable()
+        ready()
+        await serving
+
+    def stop(*_: object) -> None:
+        server.should_exit = True
+
+    # For a signal that comes before uvicorn listens to them itself. It raises them again when all is answered; by then
+    # they have had their effect, and the exit code is 0.
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, stop)
+    with asyncio.Runner(loop_factory=config.get_loop_factory()) as runner:
+        runner.run(run())
+
+
+def _silence() -> None:
+    """What uvicorn says of connections is in our own lines already; what it says of itself, nobody asked."""
+    logging.getLogger("uvicorn").setLevel(logging.CRITICAL + 1)
+    logging.getLogger("uvicorn.error").setLevel(logging.CRITICAL + 1)

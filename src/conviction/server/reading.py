@@ -1,0 +1,159 @@
+"""The pictures in the body of a request, multipart or JSON; nothing is decoded yet."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+from dataclasses import dataclass, field
+from typing import Annotated
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from python_multipart.exceptions import FormParserError
+from python_multipart.multipart import MultipartParser, parse_options_header
+
+from conviction.server.problem import Problem
+
+FIELD = "files"
+EXPECTED = f"Send multipart/form-data with the field '{FIELD}', or JSON {{\"images\": [base64, ...]}}."
+
+
+@dataclass(frozen=True)
+class Picture:
+    """One picture as it came; ``content`` is None if it was not even bytes."""
+
+    name: str
+    content: bytes | None
+
+
+class Images(BaseModel):
+    """The JSON body."""
+
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+    images: Annotated[list[str], Field(description="Picture files in base64.")]
+
+
+def pictures_of(body: bytes, content_type: str, most: int) -> list[Picture]:
+    """The pictures of a request.
+
+    Args:
+        body: All of it.
+        content_type: The header, or an empty string.
+        most: So many are accepted.
+
+    Raises:
+        Problem: 400 for a body that cannot be read, 413 for too many pictures, 415 for another kind of
+            content, 422 for none.
+    """
+    kind, options = parse_options_header(content_type)
+    if kind == b"multipart/form-data":
+        pictures = _multipart(body, options.get(b"boundary", b""), most)
+    elif kind == b"application/json":
+        pictures = _json(body, most)
+    else:
+        got = content_type[:100] or "no content type"
+        raise Problem("unsupported-media-type", f"Got {got}. {EXPECTED}", {"accept-post": ACCEPTED})
+    if not pictures:
+        raise Problem("no-picture", f"The request holds no picture. {EXPECTED}")
+    return pictures
+
+
+ACCEPTED = "multipart/form-data, application/json"
+
+
+def _too_many(most: int) -> Problem:
+    return Problem("too-many-pictures", f"At most {most} pictures are accepted in one request. Send several.")
+
+
+def _json(body: bytes, most: int) -> list[Picture]:
+    try:
+        images = Images.model_validate_json(body).images
+    except ValidationError as failure:
+        first = failure.errors(include_url=False, include_input=False)[0]
+        place = ".".join(map(str, first["loc"]))[:100] or "the whole"
+        kind = "bad-request" if first["type"] == "json_invalid" else "no-picture"
+        raise Problem(kind, f"The JSON cannot be used ({place}: {first['msg']}). {EXPECTED}") from None
+    if len(images) > most:
+        raise _too_many(most)
+    return [Picture(f"images[{i}]", _bytes_of(text)) for i, text in enumerate(images)]
+
+
+def _bytes_of(text: str) -> bytes | None:
+    try:
+        return base64.b64decode(text, validate=True)
+    except (binascii.Error, ValueError):
+        return None
+
+
+@dataclass
+class _Parts:
+    """What the parser has called back so far."""
+
+    most: int
+    pictures: list[Picture] = field(default_factory=list)
+    others: list[str] = field(default_factory=list)
+    ended: bool = False
+    _header: bytes = b""
+    _value: bytes = b""
+    _disposition: bytes = b""
+    _data: bytearray = field(default_factory=bytearray)
+
+    def begin(self) -> None:
+        self._disposition, self._data = b"", bytearray()
+
+    def header_begin(self) -> None:
+        self._header = self._value = b""
+
+    def header_field(self, data: bytes, start: int, end: int) -> None:
+        self._header += data[start:end]
+
+    def header_value(self, data: bytes, start: int, end: int) -> None:
+        self._value += data[start:end]
+
+    def header_end(self) -> None:
+        if self._header.lower() == b"content-disposition":
+            self._disposition = self._value
+
+    def data(self, data: bytes, start: int, end: int) -> None:
+        self._data += data[start:end]
+
+    def end_of_part(self) -> None:
+        options = parse_options_header(self._disposition)[1]
+        field_name = options.get(b"name", b"").decode("utf-8", "replace")
+        if len(self.pictures) + len(self.others) >= self.most:
+            raise _too_many(self.most)
+        if field_name != FIELD:
+            self.others.append(field_name)
+            return
+        name = options.get(b"filename", b"").decode("utf-8", "replace")
+        self.pictures.append(Picture(name or f"{FIELD}[{len(self.pictures)}]", bytes(self._data)))
+
+    def end(self) -> None:
+        self.ended = True
+
+
+def _multipart(body: bytes, boundary: bytes, most: int) -> list[Picture]:
+    parts = _Parts(most)
+    try:
+        parser = MultipartParser(
+            boundary,
+            {
+                "on_part_begin": parts.begin,
+                "on_header_begin": parts.header_begin,
+                "on_header_field": parts.header_field,
+                "on_header_value": parts.header_value,
+                "on_header_end": parts.header_end,
+                "on_part_data": parts.data,
+                "on_part_end": parts.end_of_part,
+                "on_end": parts.end,
+            },
+        )
+        parser.write(body)
+        parser.finalize()
+    except FormParserError as failure:
+        raise Problem("bad-request", f"The multipart body is broken ({failure}).") from None
+    if not parts.ended:
+        raise Problem("bad-request", "The multipart body ends before its last boundary.")
+    if parts.others and not parts.pictures:
+        raise Problem("no-picture", f"Expected the field '{FIELD}'; got '{parts.others[0][:100]}'.")
+    return parts.pictures

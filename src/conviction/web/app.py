@@ -1,0 +1,229 @@
+"""The application: pages by their addresses, uploads, files to take away, and the clock that moves the queue."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import io
+import logging
+import zipfile
+from collections.abc import AsyncIterator, Awaitable, Callable
+from functools import partial
+from html import escape
+from importlib import resources
+from pathlib import Path
+
+from fastapi import FastAPI, Request
+from nicegui import app as nicegui_app
+from nicegui import ui
+from starlette.requests import ClientDisconnect
+from starlette.responses import FileResponse, JSONResponse, PlainTextResponse, RedirectResponse, Response
+
+from conviction.errors import ConvictionError, RequestError
+from conviction.report.page import report_style
+from conviction.web.addresses import address, stop_named
+from conviction.web.classroom import Learners
+from conviction.web.classroom.panel import class_panel
+from conviction.web.compile_page import compile_page
+from conviction.web.data_page import data_page
+from conviction.web.elements import link, tag
+from conviction.web.evaluate_page import evaluate_page
+from conviction.web.explore_page import explore_page
+from conviction.web.frame import one_main
+from conviction.web.gate import OWNER
+from conviction.web.inside_page import inside_page
+from conviction.web.joining import TEACHER, add_joining, bare_page
+from conviction.web.lab import Here, Lab
+from conviction.web.network_page import network_page
+from conviction.web.starts import EXPLORATIONS
+from conviction.web.take_page import FILES, take_page
+from conviction.web.train_page import train_page
+from conviction.web.uploads import arriving, check_declared, sources_of
+
+TICK_SECONDS = 1.0
+PAGES: dict[str, Callable[[Here], Awaitable[None]]] = {
+    "data": data_page,
+    "network": network_page,
+    "compile": compile_page,
+    "train": train_page,
+    "evaluate": evaluate_page,
+    "inside": inside_page,
+    "explore": explore_page,
+    "take": take_page,
+}
+_log = logging.getLogger(__name__)
+
+
+def make_app(lab: Lab, learners: Learners | None = None) -> FastAPI:
+    """The whole page over a workbench; one in a process, because NiceGUI keeps its pages globally.
+
+    Args:
+        lab: The workbench.
+        learners: Who may join, if the page is for a class.
+    """
+
+    @contextlib.asynccontextmanager
+    async def life(_: FastAPI) -> AsyncIterator[None]:
+        clock = asyncio.create_task(_move_on(lab))
+        yield
+        clock.cancel()
+        lab.helper.close()
+        lab.inspector.close()
+
+    app = FastAPI(openapi_url=None, docs_url=None, redoc_url=None, lifespan=life)
+    nicegui_app.add_static_files("/lab-static", resources.files("conviction.web") / "static")  # type: ignore[arg-type]
+    ui.add_head_html(
+        '<link rel="stylesheet" href="/lab-report.css"><link rel="stylesheet" href="/lab-static/lab.css">'
+        '<script defer src="/lab-static/lab.js"></script><script defer src="/lab-static/upload.js"></script>',
+        shared=True,
+    )
+    _add_pages(lab)
+    _add_files(lab)
+    if learners is not None:
+        add_joining(nicegui_app, learners)
+        _add_class(lab, learners)
+    ui.run_with(
+        app, title="conviction lab", dark=None, language="en-US", tailwind=False, reconnect_timeout=10.0
+    )
+    return app
+
+
+async def _move_on(lab: Lab) -> None:
+    """Notices once a second what has ended, and starts what may start."""
+    while True:
+        try:
+            lab.jobs.tick()
+        except Exception:  # a full disk must not stop the clock for good
+            _log.exception("the queue could not be moved on")
+        await asyncio.sleep(TICK_SECONDS)
+
+
+def not_here(sentence: str) -> Response:
+    """What is shown at an address at which there is nothing."""
+    way = '<p><a class="button primary" href="/">To the workbench</a></p>'
+    return bare_page("There is nothing here", f"<p>{escape(sentence)}</p>{way}", 404)
+
+
+def _add_pages(lab: Lab) -> None:
+    @nicegui_app.exception_handler(404)
+    def lost(request: Request, _: Exception) -> Response:
+        return not_here(f"The lab has no page {request.url.path[:120]}.")
+
+    @nicegui_app.get("/")
+    def home(request: Request) -> Response:
+        desk = lab.desks.newest(
+            request.scope.get(OWNER, ""), "digits" if lab.course is None else lab.course.sources[0]
+        )
+        return RedirectResponse(address(desk.id, "data"), 303, {"cache-control": "no-store"})
+
+    async def show(request: Request, desk: str, step: str, part: str = "") -> Response | None:
+        try:
+            stop = stop_named(step, part)
+            found = lab.desks.get(request.scope.get(OWNER, ""), desk)
+            if part and not stop.parts:
+                lab.check_run(found.owner, part)
+        except RequestError as failure:
+            return not_here(str(failure))
+        ui.page_title(f"{stop.title} · conviction lab")
+        await PAGES[stop.name](Here(lab, found, stop, part, dict(request.query_params)))
+        return None
+
+    @ui.page("/lab/{desk}/{step}", response_timeout=30)
+    async def page(request: Request, desk: str, step: str) -> Response | None:
+        return await show(request, desk, step)
+
+    @ui.page("/lab/{desk}/{step}/{part}", response_timeout=30)
+    async def page_part(request: Request, desk: str, step: str, part: str) -> Response | None:
+        return await show(request, desk, step, part)
+
+
+def _add_class(lab: Lab, learners: Learners) -> None:
+    @ui.page("/class", response_timeout=30)
+    def overview(request: Request) -> Response | None:
+        if request.scope.get(OWNER) != TEACHER:
+            return PlainTextResponse("Only the teacher sees the class.\n", 403)
+        ui.page_title("The class · conviction lab")
+        one_main()
+        with tag("header", "", "top"):
+            tag("strong", "conviction lab", "brand")
+            link("To the workbench", "/")
+        with tag("main", "", "class"):
+            class_panel(learners.course.title, learners.everyone)
+        return None
+
+
+def _add_files(lab: Lab) -> None:
+    @nicegui_app.get("/lab-report.css")
+    def style() -> Response:
+        return Response(report_style(), media_type="text/css", headers={"cache-control": "max-age=3600"})
+
+    @nicegui_app.put("/lab/{desk}/upload")
+    async def upload(request: Request, desk: str, name: str = "") -> Response:
+        try:
+            found = lab.desks.get(request.scope.get(OWNER, ""), desk)
+            if lab.course is not None:
+                raise RequestError("In this course everybody works with the images that the teacher chose.")
+            needed = partial(_needed, lab, found.owner)
+            async with arriving(request.stream(), name, lab.own("uploads"), found.owner, needed) as path:
+                # Whether it holds images is found now, while the learner still looks at what was chosen.
+                await asyncio.to_thread(check_declared, path)
+                await lab.bench.images(str(path), Here(lab, found, stop_named("data"), "", {}).data)
+        except ConvictionError as failure:
+            return JSONResponse({"message": str(failure)}, 422)
+        except ClientDisconnect:  # the page was loaded again in the middle; nothing is kept
+            return Response(status_code=400)
+        found.choose(str(path))
+        found.forget(lab.own("uploads"))
+        lab.desks.keep(found)
+        return JSONResponse({"address": address(found.id, "data", "load")})
+
+    @nicegui_app.get("/lab/{desk}/file/{path:path}")
+    def take(request: Request, desk: str, path: str) -> Response:
+        try:
+            found = lab.desks.get(request.scope.get(OWNER, ""), desk)
+            file = file_to_take(lab.root(found.owner), path)
+        except RequestError as failure:
+            return not_here(str(failure))
+        headers = {"cache-control": "no-store", "x-content-type-options": "nosniff"}
+        if file.is_dir():
+            return Response(zipped(file), media_type="application/zip", headers=headers)
+        return FileResponse(file, headers=headers)
+
+
+def _needed(lab: Lab, owner: str) -> set[str]:
+    """The sources that this owner's desks, runs and jobs need."""
+    return {d.source for d in lab.desks.of(owner)} | sources_of(lab.root(owner), lab.jobs.of(owner))
+
+
+def file_to_take(root: Path, path: str) -> Path:
+    """The file of a run or study that may be taken away, or the folder of an export whose zip is asked for.
+
+    Args:
+        root: Where the runs of the owner are.
+        path: Below it, as the address has it.
+
+    Raises:
+        RequestError: It is not one of them, or not there.
+    """
+    parts = path.split("/")
+    shaped = (len(parts) == 2 and parts[1] in FILES) or (len(parts) > 2 and parts[1] == "exports")
+    shaped |= len(parts) == 3 and parts[0] == EXPLORATIONS and parts[2] == "report.html"
+    file = root.joinpath(*parts)
+    hidden = any(part in ("", "..") or part.startswith(".") for part in parts)
+    with contextlib.suppress(OSError, ValueError):  # of a name that no file can have
+        there = file.is_file()
+        if len(parts) == 3 and parts[1] == "exports" and file.suffix == ".zip" and not there:
+            file = file.with_suffix("")
+            there = file.is_dir()
+        if shaped and not hidden and there and file.resolve().is_relative_to(root.resolve()):
+            return file
+    raise RequestError(f"There is no file '{path[:120]}' to take away.")
+
+
+def zipped(folder: Path) -> bytes:
+    """A folder with its name, as a zip in memory; a program and the file that it reads stay together in it."""
+    out = io.BytesIO()
+    with zipfile.ZipFile(out, "w", zipfile.ZIP_DEFLATED) as archive:
+        for file in sorted(p for p in folder.rglob("*") if p.is_file() and not p.is_symlink()):
+            archive.write(file, Path(folder.name, file.relative_to(folder)))
+    return out.getvalue()

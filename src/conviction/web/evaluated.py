@@ -1,0 +1,123 @@
+"""What a finished run's evaluation has to show, computed from what the run keeps; nothing is opened here."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+
+import numpy as np
+
+from conviction.data import ImageSet
+from conviction.errors import RunError
+from conviction.explanation import grad_cam
+from conviction.flow.again import load_again, load_finished, prepare_again
+from conviction.flow.evaluation import assess_predictions, evaluation_step
+from conviction.report.drawing import png_address
+from conviction.report.maps import overlay
+from conviction.report.page import render_panel
+from conviction.report.steps import Step, printable
+from conviction.report.terminal import Silent
+from conviction.runs import Run, load_run
+from conviction.runs.predictions import read_predictions
+
+MISTAKES_EXPLAINED = 8
+
+
+@dataclass(frozen=True)
+class Evaluated:
+    """What the page shows.
+
+    Attributes:
+        step: What the terminal says of the evaluation.
+        panel: HTML: figures, confidence, the confusion matrix whose cells open, mistakes.
+        part: Which images it is about: "test", or "validation" while the test set is sealed.
+    """
+
+    step: Step
+    panel: str
+    part: str
+
+
+@dataclass(frozen=True)
+class Reason:
+    """A picture and where the evidence for the answer lies: addresses of two pictures, and words."""
+
+    picture: str
+    heat: str
+    said: str
+    sure: float
+    truth: str
+
+
+def evaluated(path: str, data_dir: str | None) -> Evaluated:
+    """The evaluation of a finished run, read and drawn.
+
+    Args:
+        path: The run folder.
+        data_dir: Where named sets are looked for first.
+
+    Raises:
+        RunError: It is not finished, or its predictions are missing.
+        RequestError: Its data has changed.
+    """
+    run = load_finished(path)
+    answers = read_predictions(run.path)
+    sealed = "test" not in answers
+    recipe = run.config.model_copy(
+        update={"evaluation": run.config.evaluation.model_copy(update={"test": not sealed})}
+    )
+    ready = prepare_again(run, recipe, data_dir, Silent())
+    for part, known in answers.items():
+        if [h.tobytes().hex() for h in ready.images.hashes[ready.split.of(part)]] != known.hashes:
+            raise RunError(f"{run.path}: its predictions are of other {part} images than its data.")
+    probabilities = {part: known.probabilities for part, known in answers.items()}
+    # As many as when the figure was made: who looks later changes nothing in it.
+    openings = 0 if sealed else run.evaluation.test["openings"]
+    evaluation = assess_predictions(run, ready, probabilities, openings)
+    return Evaluated(
+        evaluation_step(evaluation, ready),
+        render_panel(ready.images, evaluation.shown),
+        evaluation.shown.name,
+    )
+
+
+def reasons(path: str, data_dir: str | None, stamp: float) -> list[Reason]:
+    """Grad-CAM for the mistakes that the run was surest of.
+
+    Args:
+        path: The run folder.
+        data_dir: As for ``evaluated``.
+        stamp: When the model was written, so that one that was trained on is loaded anew.
+
+    Raises:
+        RequestError: The network has no convolution; the data has changed.
+    """
+    run, images = _loaded(path, data_dir, stamp)
+    answers = read_predictions(run.path)
+    known = answers.get("test", answers["validation"])
+    said = known.probabilities.argmax(axis=1)
+    sure = known.probabilities.max(axis=1)
+    wrong = np.flatnonzero(said != known.labels)
+    wrong = wrong[np.argsort(-sure[wrong], kind="stable")][:MISTAKES_EXPLAINED]
+    place = {h.tobytes().hex(): i for i, h in enumerate(images.hashes)}
+    found = []
+    for row in wrong:
+        pixels = images.pixels[place[known.hashes[row]]]
+        cam = grad_cam(run.model, pixels, int(said[row]))
+        found.append(
+            Reason(
+                png_address(pixels),
+                png_address(overlay(pixels, cam.fine)),
+                printable(images.class_names[said[row]]),
+                float(sure[row]),
+                printable(images.class_names[known.labels[row]]),
+            )
+        )
+    return found
+
+
+@lru_cache(maxsize=1)
+def _loaded(path: str, data_dir: str | None, stamp: float) -> tuple[Run, ImageSet]:
+    run = load_run(Path(path))
+    return run, load_again(run, data_dir)

@@ -1,0 +1,254 @@
+"""One value from close by: where it stands, what came in, and the calculation."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+from nicegui import ui
+from nicegui.events import GenericEventArguments
+
+from conviction.explanation.numbers import number
+from conviction.web.elements import button, paragraph, tag
+from conviction.web.inside.calculation import Calculation
+from conviction.web.inside.components import Maps, Pick
+from conviction.web.inside.fields import NumberField
+from conviction.web.inside.seeing import STRIP_CHANNELS, Close, Opened, scaled
+from conviction.web.inside.tables import GROUPS_SHOWN, groups_html, lines_html
+from conviction.web.inside.view import View, row_width
+
+if TYPE_CHECKING:
+    from conviction.web.inside.panel import Panel
+
+
+class CloseUp:
+    """Built into the current container; elements that can have the focus stay the same when the value changes."""
+
+    def __init__(self, panel: Panel) -> None:
+        self._panel = panel
+        self._layer = ""
+        self._every = False
+        self._place = tag("div")
+        self._after: Maps | None = None
+
+    def show(self, view: View, close: Close, opened: Opened, shape: tuple[int, ...]) -> None:
+        """Shows a value."""
+        self._view, self._close, self._opened, self._shape = view, close, opened, shape
+        if view.layer != self._layer:
+            self._layer = view.layer
+            self._every = False
+            self._place.clear()
+            with self._place:
+                self._build()
+        self._fill()
+
+    @property
+    def _index(self) -> int:
+        return [name for name, _ in self._opened.layers].index(self._view.layer)
+
+    def _build(self) -> None:
+        close, shape = self._close, self._shape
+        tag("h3", f"{self._view.layer}: {close.calculation.kind}")
+        paragraph(close.calculation.said, "said")
+        self._strip: Maps | None = None
+        if close.channels is not None and len(close.channels.maps) > 1:
+            self._strip = Maps(close.channels.maps, self._channel_of_strip, at=(self._view.channel, 0, 0))
+            self._strip.classes("strip-of-channels")
+            # Many channels scroll, also by keyboard; the field below is the way to choose by it.
+            self._strip.props.update({"tabindex": 0, "role": "group", "aria-label": "Channels"})
+            if shape[-1] > STRIP_CHANNELS:
+                paragraph(f"The first {STRIP_CHANNELS} of {shape[-1]:,} channels.", "note")
+        self._fields()
+        with tag("div", "", "flow"):
+            with tag("figure"):
+                self._before_title = tag("figcaption")
+                self._before = Maps(np.zeros((1, 1, 1), np.int8), self._back, gray=self._index == 0)
+                self._before.classes("large")
+            tag("span", "→", "arrow", aria_hidden="true")
+            with tag("figure"):
+                self._after_title = tag("figcaption")
+                self._after = Maps(np.zeros((1, 1, 1), np.int8), self._moved, keys=True)
+                self._after.props["data-key"] = "after"
+        with tag("p", "", "scale"):
+            tag("i", "", "above")
+            tag("span", "above 0  ")
+            tag("i", "", "below")
+            self._scale = tag("span", "")
+        self._heard = tag("div", "", "unseen", role="status")
+        self._title = tag("p", "", "value-of")
+        self._numbers = tag("div", "", "scroll", tabindex=0, role="region", aria_label="The numbers")
+        self._lines = tag("div")
+
+    def _fields(self) -> None:
+        with tag("div", "", "steps"):
+            names = ("row", "column", "channel") if len(self._shape) == 3 else ("unit",)
+            self._boxes: dict[str, NumberField] = {}
+            for name, size in zip(names, self._shape, strict=True):
+                self._boxes[name] = NumberField(
+                    name, self._coordinate(name), size - 1, self._typed(name), f"at {name}"
+                )
+
+    def _coordinate(self, name: str) -> int:
+        return int(getattr(self._view, "channel" if name == "unit" else name))
+
+    def _typed(self, name: str) -> Callable[[str], Awaitable[None]]:
+        async def typed(text: str) -> None:
+            if text.isascii() and text.isdigit():
+                at = int(text[:8])
+                moved = {
+                    "row": replace(self._view, row=at),
+                    "column": replace(self._view, column=at),
+                }.get(name, replace(self._view, channel=at)).within(self._shape)
+                await self._panel.go(moved)
+            # What cannot be gone to is not left standing there either.
+            self._boxes[name].show(self._coordinate(name))
+
+        return typed
+
+    def _fill(self) -> None:
+        view, close = self._view, self._close
+        shown = close.calculation
+        for name, box in self._boxes.items():
+            box.show(self._coordinate(name))
+        if self._strip is not None and close.channels is not None:
+            self._strip.show(close.channels.maps, at=(view.channel, 0, 0))
+        self._fill_before(shown)
+        assert self._after is not None
+        vector = len(self._shape) == 1
+        width = row_width(self._shape[0])
+        at = divmod(view.channel, width) if vector else (view.row, view.column)
+        what = f"{view.layer}, {shown.place}: {number(shown.value)}"
+        self._after_title.clear()
+        with self._after_title:
+            tag("span", "What came out")
+            tag("b", view.layer + ("" if vector else f", channel {view.channel}"))
+        self._after.show(
+            scaled(close.after, close.scale)[np.newaxis],
+            at=(0, *at),
+            last=self._shape[0] if vector else None,
+            label=f"{what}. Arrow keys move to other values.",
+        )
+        self._heard.text = what
+        came = f"{number(close.before_scale)} in what came in, " if self._index else ""
+        self._scale.text = (
+            f"below 0; full colour is {came}{number(close.scale)} in what came out. "
+            "Click a value, or use the arrow keys."
+        )
+        self._title.text = f"{shown.place[0].upper()}{shown.place[1:]}: {number(shown.value)}"
+        self._fill_numbers(shown)
+
+    def _fill_before(self, shown: Calculation) -> None:
+        close, index = self._close, self._index
+        name = self._opened.layers[index - 1][0] if index else "the picture"
+        window: tuple[int, int, int, int] | None = shown.window
+        if window is None and shown.source is not None:
+            width = close.before.shape[1]
+            row, column = shown.source[:2] if len(shown.source) == 3 else divmod(shown.source[0], width)
+            window = (row, column, 1, 1)
+        most = ""
+        channel = "" if close.before_channel is None else f", channel {close.before_channel}"
+        if close.before_channel is not None and shown.kind == "Conv2D" and close.before_count > 1:
+            most = " (counts most)"
+        self._before_title.clear()
+        with self._before_title:
+            tag("span", f"What came in{most}")
+            tag("b", name + channel)
+        vector = close.before_channel is None
+        self._before.show(
+            scaled(close.before, close.before_scale)[np.newaxis],
+            window=window,
+            last=close.before_count if vector else None,
+        )
+
+    def _fill_numbers(self, shown: Calculation) -> None:
+        linked = self._index > 0
+        self._numbers.clear()
+        with self._numbers:
+            html = ui.html(groups_html(shown, every=self._every, links=linked), sanitize=False)
+            html.on(
+                "click",
+                self._follow,
+                js_handler='(e) => { const c = e.target.closest("[data-at]"); if (c) emit(c.dataset.at); }',
+            )
+        self._lines.clear()
+        with self._lines:
+            if len(shown.groups) > GROUPS_SHOWN:
+                words = (
+                    "Show fewer input channels"
+                    if self._every
+                    else f"Show all {len(shown.groups)} input channels"
+                )
+                button(words, self._toggle_every, "every", "quiet")
+            ui.html(lines_html(shown.lines), sanitize=False)
+            self._agreement(shown)
+            if linked:
+                button("Go to where it comes from", self._to_source, "source")
+
+    def _agreement(self, shown: Calculation) -> None:
+        if shown.agrees:
+            paragraph(f"The network gave {shown.computed!r}: the same, but for rounding.", "agrees soft")
+        else:
+            paragraph(
+                f"The network gave {shown.computed!r}: this differs by more than rounding.", "message trouble"
+            )
+
+    def _toggle_every(self, _: GenericEventArguments) -> None:
+        self._every = not self._every
+        self._fill_numbers(self._close.calculation)
+
+    async def _channel_of_strip(self, pick: Pick) -> None:
+        await self._panel.go(replace(self._view, channel=pick.map))
+
+    async def _moved(self, pick: Pick) -> None:
+        if len(self._shape) == 1:
+            unit = pick.row * row_width(self._shape[0]) + pick.column
+            await self._panel.go(self._view.at((unit,)))
+        else:
+            await self._panel.go(replace(self._view, row=pick.row, column=pick.column))
+
+    async def _back(self, pick: Pick) -> None:
+        """A click on what came in leads there."""
+        if self._index == 0:
+            return
+        close = self._close
+        if close.before_channel is None:
+            unit = pick.row * close.before.shape[1] + pick.column
+            await self._to_input((unit,))
+        else:
+            await self._to_input((pick.row, pick.column, close.before_channel))
+
+    async def _follow(self, event: GenericEventArguments) -> None:
+        await self._to_input(tuple(int(part) for part in str(event.args).split(",")))
+
+    async def _to_source(self, _: GenericEventArguments) -> None:
+        """For the keyboard: the position that the value comes from, or the input that adds most."""
+        shown = self._close.calculation
+        at = shown.source or strongest_input(shown)
+        if at is not None:
+            await self._to_input(at)
+
+    async def _to_input(self, at: tuple[int, ...]) -> None:
+        name, shape = self._opened.layers[self._index - 1]
+        if len(at) == len(shape):
+            await self._panel.go(replace(self._view, layer=name).at(at).within(shape))
+
+
+def strongest_input(shown: Calculation) -> tuple[int, ...] | None:
+    """The input that adds most to the value, or wins its window; the first of a window whose mean is taken."""
+    if not shown.groups:
+        return None if shown.window is None else (shown.window[0], shown.window[1], 0)
+    grids = shown.groups[0].grids
+    if len(grids) == 3:
+        patch, products = grids[0], grids[2]
+        pairs = [
+            (abs(product.value), cell.at)
+            for cells, terms in zip(patch.rows, products.rows, strict=True)
+            for cell, product in zip(cells, terms, strict=True)
+            if cell.at is not None
+        ]
+        return max(pairs, key=lambda pair: pair[0])[1] if pairs else None
+    cells = [cell for row in grids[0].rows for cell in row if cell.at is not None]
+    won = [cell for cell in cells if cell.mark == "winner"]
+    return (won or cells)[0].at if cells else None

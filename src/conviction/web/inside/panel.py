@@ -1,0 +1,238 @@
+"""The panel: choose a picture, see every layer, click a value and see its numbers."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+from nicegui import ui
+from nicegui.events import GenericEventArguments
+
+from conviction.errors import ConvictionError
+from conviction.web.elements import Tag, paragraph, picture, tag
+from conviction.web.inside.chooser import Chooser
+from conviction.web.inside.closeup import CloseUp
+from conviction.web.inside.components import Maps, Pick
+from conviction.web.inside.inspector import Inspector
+from conviction.web.inside.kept import Kept
+from conviction.web.inside.seeing import OVERVIEW_UNITS, SMALL, Opened, Picture, Sight
+from conviction.web.inside.view import View, row_width
+
+STYLE = Path(__file__).with_name("inside.css")
+LIKELIEST = 5
+
+
+def inside_panel(
+    run: Path,
+    inspector: Inspector,
+    kept: Kept,
+    *,
+    query: Mapping[str, str] | None = None,
+    on_query: Callable[[dict[str, str]], None] = lambda query: None,
+) -> Panel:
+    """Builds the panel into the current container; it fills as the inspector answers.
+
+    Args:
+        run: A run folder with a model, or with a checkpoint while it learns.
+        inspector: Of the server.
+        kept: Pictures that were uploaded or drawn, of this learner alone.
+        query: What the address asks for; see ``View``.
+        on_query: Told each time another thing is looked at, for the address.
+    """
+    ui.add_css(STYLE)
+    return Panel(run, inspector, kept, View.of(query or {}), on_query)
+
+
+class Panel:
+    """One page's look into one run."""
+
+    def __init__(
+        self,
+        run: Path,
+        inspector: Inspector,
+        kept: Kept,
+        view: View,
+        on_query: Callable[[dict[str, str]], None],
+    ) -> None:
+        self.run, self.inspector, self.kept = run, inspector, kept
+        self.view, self._on_query = view, on_query
+        self._opened: Opened | None = None
+        self._sight: Sight | None = None
+        self._shown: View | None = None
+        self._looked_at = ""
+        self._decoded: tuple[str, np.ndarray] | None = None
+        self._rows: dict[str, tuple[Tag, Tag]] = {}
+        self._moving = False
+        with tag("div", "", "inside"):
+            self._said = tag("div", role="status")
+            self._top = tag("div", "", "chooser")
+            with tag("div", "", "both"):
+                self._stack = tag("ol", "", "stack", aria_label="Layers")
+                self._close = tag("div")
+        self.say("The network is being loaded.", "waiting")
+        self._chooser: Chooser | None = None
+        self._close_up: CloseUp | None = None
+        ui.timer(0.01, self._begin, once=True)
+
+    async def _begin(self) -> None:
+        try:
+            self._opened = await self.inspector.open(self.run)
+        except ConvictionError as failure:
+            self.say(str(failure), "message trouble")
+            return
+        with self._top:
+            if self._opened.epoch is not None:
+                paragraph(
+                    f"This network still learns; it is shown as it was after epoch {self._opened.epoch}, its last "
+                    "checkpoint. Load the page again for a newer one.",
+                    "message",
+                )
+            self._chooser = Chooser(self, self._opened)
+            self._answer = tag("div", "", "answer")
+        with self._close:
+            self._close_up = CloseUp(self)
+        await self._chooser.show_page()
+        await self.go(self.view)
+
+    async def go(self, view: View) -> None:
+        """Looks at something else; while numbers are on their way, only the last wish counts."""
+        self.view = view
+        if self._moving:
+            return
+        self._moving = True
+        try:
+            while self._shown != self.view:
+                await self._show(self.view)
+        except ConvictionError as failure:
+            self.say(str(failure), "message trouble")
+        finally:
+            self._moving = False
+
+    async def _show(self, wanted: View) -> None:
+        assert self._opened is not None
+        assert self._close_up is not None
+        self._shown = wanted
+        if self._sight is None or wanted.picture != self._looked_at:
+            self._sight = await self.inspector.look(self.run, await self.picture(wanted))
+            self._looked_at = wanted.picture
+            self._show_answer(self._sight)
+            self._show_stack(self._sight)
+        shapes = dict(self._opened.layers)
+        if wanted.layer not in shapes:
+            wanted = interesting(wanted, self._sight)
+        wanted = wanted.within(shapes[wanted.layer])
+        close = await self.inspector.close_up(
+            self.run, await self.picture(wanted), wanted.layer, wanted.position(shapes[wanted.layer])
+        )
+        if self.view == self._shown:
+            self.view = self._shown = wanted
+        self.say("")
+        self._close_up.show(wanted, close, self._opened, shapes[wanted.layer])
+        self._mark_layer(wanted.layer)
+        if self._chooser is not None:
+            self._chooser.mark(wanted.picture)
+        # Not where the event came from: that element may be gone.
+        with self._said:
+            self._on_query(wanted.to_query())
+
+    async def picture(self, view: View) -> Picture:
+        """The picture of a view.
+
+        Raises:
+            RequestError: It was uploaded or drawn, and is not kept any more.
+        """
+        name = view.picture
+        if name.isascii() and name.isdigit() and len(name) < 9:
+            return int(name)
+        if self._decoded is None or self._decoded[0] != name:
+            # By the rule of this run: another may take pictures of another size.
+            self._decoded = (name, await self.inspector.decode(self.run, self.kept.get(name)))
+        return self._decoded[1]
+
+    def say(self, sentence: str, kind: str = "") -> None:
+        """Shows a sentence at the top of the panel."""
+        self._said.clear()
+        if sentence:
+            with self._said:
+                paragraph(sentence, kind)
+
+    def _show_answer(self, sight: Sight) -> None:
+        assert self._opened is not None
+        self._answer.clear()
+        names = self._opened.class_names
+        order = np.argsort(-sight.probabilities, kind="stable")[:LIKELIEST]
+        with self._answer:
+            picture(sight.pixels, f"The picture: {sight.name}", "sharp")
+            with tag("div"):
+                truth = f"It is {sight.truth}. " if sight.truth is not None else ""
+                paragraph(f"{truth}The network says {names[order[0]]}.")
+                with tag("ul", "", "bars"):
+                    for i in order:
+                        share = float(sight.probabilities[i])
+                        with tag("li"):
+                            tag("i").style(f"--p: {share:.4f}")
+                            tag("span", names[i])
+                            tag("span", f"{share:.1%}")
+
+    def _show_stack(self, sight: Sight) -> None:
+        self._stack.clear()
+        self._rows = {}
+        with self._stack:
+            for layer in sight.layers:
+                vector = len(layer.shape) == 1
+                with tag("li", "", "wide" if vector else "") as row:
+                    with tag("button", type="button", data_key=f"layer {layer.name}") as choose:
+                        tag("b", layer.name)
+                        tag("span", " x ".join(map(str, layer.shape)))
+                    choose.on("click", self._to_layer(layer.name), js_handler="() => emit()")
+                    Maps(
+                        layer.first.maps,
+                        self._on_small(layer.name, layer.shape),
+                        last=min(layer.shape[0], layer.first.maps[0].size) if vector else None,
+                    )
+                self._rows[layer.name] = (row, choose)
+
+    def _mark_layer(self, name: str) -> None:
+        for other, (row, choose) in self._rows.items():
+            if other == name:
+                row.classes(add="current")
+                choose.props["aria-current"] = "true"
+            else:
+                row.classes(remove="current")
+                choose.props.pop("aria-current", None)
+            choose.update()
+
+    def _to_layer(self, name: str) -> Callable[[GenericEventArguments], Awaitable[None]]:
+        async def choose(_: GenericEventArguments) -> None:
+            view = replace(self.view, layer=name)
+            # Of the output the answer is what one wants to see.
+            if self._sight is not None and name == self._sight.layers[-1].name != self.view.layer:
+                view = replace(view, channel=int(self._sight.probabilities.argmax()))
+            await self.go(view)
+
+        return choose
+
+    def _on_small(self, name: str, shape: tuple[int, ...]) -> Callable[[Pick], Awaitable[None]]:
+        async def choose(pick: Pick) -> None:
+            await self.go(from_small(replace(self.view, layer=name), shape, pick))
+
+        return choose
+
+
+def from_small(view: View, shape: tuple[int, ...], pick: Pick) -> View:
+    """What a click on a small map means: small maps are thinned out, vectors are written in rows."""
+    if len(shape) == 1:
+        unit = pick.row * row_width(min(OVERVIEW_UNITS, shape[0])) + pick.column
+        return view.at((min(unit, shape[0] - 1),))
+    step = -(-max(shape[:2]) // SMALL)
+    return view.at((pick.row * step, pick.column * step, pick.map)).within(shape)
+
+
+def interesting(view: View, sight: Sight) -> View:
+    """Where a look begins: the strongest value that is shown of the first layer behind the normalisation."""
+    layer = sight.layers[min(1, len(sight.layers) - 1)]
+    maps = np.abs(layer.first.maps.astype(np.int16))
+    strongest = np.unravel_index(int(maps.argmax()), maps.shape)
+    return from_small(replace(view, layer=layer.name), layer.shape, Pick(*(int(i) for i in strongest)))

@@ -1,0 +1,330 @@
+"""What the inspector's process answers: a run's layers, its pictures, maps and numbers."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from conviction.data import ImageSet
+from conviction.data.decode import DecodingRule, UnreadableImageError, decode
+from conviction.errors import ConvictionError, RequestError
+from conviction.explanation import LayerOutput, activations, explain_value
+from conviction.flow.again import load_again
+from conviction.runs import Run, folder, load_run
+from conviction.web.inside.calculation import Calculation, calculate
+from conviction.web.inside.view import row_width
+from conviction.web.learning import build_again, take_checkpoint
+
+# In place of the time of the model: the run has none for good.
+LEARNING = -1
+# Runs that are held at once, each with its model and mapped images.
+RUNS_KEPT = 3
+# A small map has at most this side; larger ones are thinned out.
+SMALL = 40
+OVERVIEW_CHANNELS = 8
+STRIP_CHANNELS = 256
+OVERVIEW_UNITS = 256
+
+# A validation image by its number, or the pixels themselves, (height, width, channels) uint8.
+Picture = int | np.ndarray
+
+
+@dataclass(frozen=True)
+class Small:
+    """Maps to be looked at: int8 (count, rows, columns), -127 to 127 for minus to plus the layer's largest value."""
+
+    maps: np.ndarray
+
+
+@dataclass(frozen=True)
+class LayerSight:
+    """A layer and the first of its maps.
+
+    Attributes:
+        name: As ``conviction summary`` shows it.
+        kind: Its type.
+        shape: Of its output: (rows, columns, channels) or (units,).
+        first: The first channels; of a vector, the first units in rows.
+    """
+
+    name: str
+    kind: str
+    shape: tuple[int, ...]
+    first: Small
+
+
+@dataclass(frozen=True)
+class Opened:
+    """A run.
+
+    Attributes:
+        class_names: In order.
+        layers: (name, shape of the output) of every layer.
+        shape: Of a picture.
+        pictures: How many validation images there are.
+        trouble: Why there are none, if that is so.
+        epoch: How many epochs it had learned at the checkpoint that is looked at; None for one that has ended.
+    """
+
+    class_names: list[str]
+    layers: list[tuple[str, tuple[int, ...]]]
+    shape: tuple[int, int, int]
+    pictures: int
+    trouble: str = ""
+    epoch: int | None = None
+
+
+@dataclass(frozen=True)
+class Sight:
+    """A picture, the answer to it, and every layer.
+
+    Attributes:
+        pixels: (height, width, channels) uint8.
+        name: Of the picture, for people.
+        truth: Its class, if it is known.
+        probabilities: (classes,) float32.
+        layers: All of them.
+    """
+
+    pixels: np.ndarray
+    name: str
+    truth: str | None
+    probabilities: np.ndarray
+    layers: list[LayerSight]
+
+
+@dataclass(frozen=True)
+class Close:
+    """One value of one layer, from close by.
+
+    Attributes:
+        calculation: Its numbers.
+        after: What came out: the channel's map, or a vector in rows; float32 (rows, columns).
+        before: What came in, of the channel that matters: the same. Pixels from 0 to 255 for the first layer.
+        before_channel: Which channel that is; None for a vector.
+        before_count: How many there are.
+        channels: Small maps of the layer's channels, the first 256; None for a vector.
+        scale: The largest absolute value of ``after``.
+        before_scale: And of ``before``; 255 for pixels.
+        after_count: How many values a vector has; the last row of ``after`` may have more places than that.
+    """
+
+    calculation: Calculation
+    after: np.ndarray
+    before: np.ndarray
+    before_channel: int | None
+    before_count: int
+    channels: Small | None
+    scale: float
+    before_scale: float
+    after_count: int
+
+
+@dataclass
+class _Held:
+    """A run in memory; ``epoch`` is set while it has not ended, and says how far the weights have come."""
+
+    model: Any
+    class_names: list[str]
+    rule: DecodingRule
+    images: ImageSet | None
+    rows: list[int]
+    trouble: str
+    epoch: int | None = None
+    seen: tuple[bytes, list[LayerOutput]] | None = None
+
+
+@dataclass
+class Seer:
+    """Answers, with the runs that were asked about last kept open."""
+
+    data_dir: Path | None = None
+    _held: OrderedDict[tuple[str, int], _Held] = field(default_factory=OrderedDict)
+
+    def open(self, run: Path) -> Opened:
+        """A run, with its model and its validation images; one that learns, as it was at its last checkpoint.
+
+        Raises:
+            RunError: It is no run, or has no checkpoint yet.
+        """
+        self._held.pop((str(run), LEARNING), None)  # it has learned more since
+        held = self._run(run)
+        return Opened(
+            held.class_names,
+            [(layer.name, tuple(layer.output.shape[1:])) for layer in held.model.layers],
+            held.rule.shape,
+            len(held.rows),
+            held.trouble,
+            held.epoch,
+        )
+
+    def pictures(self, run: Path, first: int, count: int) -> list[tuple[np.ndarray, str]]:
+        """(pixels, class) of some validation images."""
+        held = self._run(run)
+        if held.images is None:
+            return []
+        rows = held.rows[first : first + count]
+        return [(held.images.pixels[i], held.images.class_names[held.images.labels[i]]) for i in rows]
+
+    def decode(self, run: Path, content: bytes) -> np.ndarray:
+        """The bytes of a picture file as the network sees it, (height, width, channels) uint8.
+
+        Raises:
+            RequestError: It is no picture.
+        """
+        try:
+            return decode(content, self._run(run).rule)
+        except UnreadableImageError as failure:
+            raise RequestError(f"The file cannot be read as a picture: {failure}.") from None
+
+    def look(self, run: Path, picture: Picture) -> Sight:
+        """A picture through all layers.
+
+        Raises:
+            RequestError: There is no such validation image, or the pixels do not fit the network.
+        """
+        held = self._run(run)
+        pixels, name, truth = _pixels(held, picture)
+        layers = _outputs(held, pixels)
+        last = layers[-1].output
+        probabilities = last if len(last) > 1 else np.concatenate([1 - last, last])
+        sights = [LayerSight(o.name, o.kind, o.output.shape, _first(o.output)) for o in layers]
+        return Sight(pixels, name, truth, probabilities, sights)
+
+    def close_up(
+        self, run: Path, picture: Picture, layer: str, position: tuple[int, ...], before: int | None = None
+    ) -> Close:
+        """One value with its numbers and the maps that it stands in; ``before`` is the channel of the input to show.
+
+        Raises:
+            RequestError: There is no such layer or position.
+        """
+        held = self._run(run)
+        pixels, _, _ = _pixels(held, picture)
+        value = explain_value(held.model, pixels, layer, position)
+        outputs = _outputs(held, pixels)
+        index = [o.name for o in outputs].index(layer)
+        after = outputs[index].output
+        came = outputs[index - 1].output if index else pixels.astype(np.float32)
+        calculation = calculate(value, came.shape, held.class_names)
+        channel = None
+        if came.ndim == 3:
+            channel = _input_channel(calculation, value.position)
+            if before is not None and 0 <= before < came.shape[2]:
+                channel = before
+        after_map = after[..., value.position[-1]] if after.ndim == 3 else in_rows(after)
+        before_map = came[..., channel] if came.ndim == 3 else in_rows(came)
+        return Close(
+            calculation=calculation,
+            after=after_map,
+            before=before_map,
+            before_channel=channel,
+            before_count=came.shape[-1],
+            channels=_small(np.moveaxis(after, -1, 0)[:STRIP_CHANNELS], after) if after.ndim == 3 else None,
+            scale=float(np.abs(after_map).max()) or 1.0,
+            before_scale=float(np.abs(before_map).max()) or 1.0 if index else 255.0,
+            after_count=after.shape[0] * (after.shape[1] if after.ndim == 3 else 1),
+        )
+
+    def _run(self, path: Path) -> _Held:
+        model = path / folder.MODEL
+        ended = (path / folder.EVALUATION).is_file()
+        # A run that was trained on has another model under the same name.
+        key = (str(path), model.stat().st_mtime_ns if ended and model.is_file() else LEARNING)
+        if key not in self._held:
+            run = load_run(path)
+            self._held[key] = self._of_model(run) if ended else self._of_checkpoint(run)
+        self._held.move_to_end(key)
+        while len(self._held) > RUNS_KEPT:
+            self._held.popitem(last=False)
+        return self._held[key]
+
+    def _of_model(self, run: Run) -> _Held:
+        held = _Held(run.model, run.class_names, run.rule, None, [], "")
+        try:
+            held.images = load_again(run, self.data_dir)
+            held.rows = _validation(run, held.images)
+        except (ConvictionError, KeyError) as failure:
+            reason = (
+                str(failure) if isinstance(failure, ConvictionError) else "it does not say which they were."
+            )
+            held.images, held.trouble = None, f"The run's own pictures cannot be shown: {reason}"
+        return held
+
+    def _of_checkpoint(self, run: Run) -> _Held:
+        images = load_again(run, self.data_dir)
+        model = build_again(run, images)
+        epoch = take_checkpoint(run.path, model)
+        return _Held(
+            model, list(images.class_names), images.rule, images, _validation(run, images), "", epoch
+        )
+
+
+def _validation(run: Run, images: ImageSet) -> list[int]:
+    """The rows of the validation images."""
+    where = {images.hashes[i].tobytes().hex(): i for i in range(len(images.hashes))}
+    return [where[h] for h in run.data["split"]["validation"].values() if h in where]
+
+
+def _pixels(held: _Held, picture: Picture) -> tuple[np.ndarray, str, str | None]:
+    if isinstance(picture, np.ndarray):
+        return picture, "your picture", None
+    if held.images is None or not 0 <= picture < len(held.rows):
+        raise RequestError(
+            f"picture: expected a validation image from 0 to {len(held.rows) - 1}; got {picture}."
+            if held.rows
+            else held.trouble or "The run has no validation images."
+        )
+    row = held.rows[picture]
+    truth = held.images.class_names[held.images.labels[row]]
+    return held.images.pixels[row], f"validation image {picture + 1}", truth
+
+
+def _outputs(held: _Held, pixels: np.ndarray) -> list[LayerOutput]:
+    key = pixels.tobytes()
+    if held.seen is None or held.seen[0] != key:
+        held.seen = (key, activations(held.model, pixels))
+    return held.seen[1]
+
+
+def _input_channel(calculation: Calculation, position: tuple[int, ...]) -> int:
+    """The channel of the input that adds most, or that the value comes from."""
+    if calculation.source is not None and len(calculation.source) == 3:
+        return calculation.source[2]
+    if calculation.kind == "Conv2D":
+        return int(calculation.groups[0].title.rsplit(" ", 1)[1])
+    return position[-1]
+
+
+def _first(output: np.ndarray) -> Small:
+    if output.ndim == 3:
+        return _small(np.moveaxis(output, -1, 0)[:OVERVIEW_CHANNELS], output)
+    return _small(in_rows(output[:OVERVIEW_UNITS])[np.newaxis], output)
+
+
+def _small(maps: np.ndarray, whole: np.ndarray) -> Small:
+    """(count, rows, columns) of any size, thinned out and scaled to int8."""
+    step = -(-max(maps.shape[1:]) // SMALL)
+    return Small(scaled(maps[:, ::step, ::step], float(np.abs(whole).max())))
+
+
+def scaled(values: np.ndarray, scale: float) -> np.ndarray:
+    """Values from ``-scale`` to ``scale`` as int8 from -127 to 127."""
+    return np.rint(np.clip(values / (scale or 1.0), -1, 1) * 127).astype(np.int8)
+
+
+def in_rows(values: np.ndarray) -> np.ndarray:
+    """A vector in rows, the last filled up with zeros: (units,) -> (rows, ``row_width``)."""
+    width = row_width(len(values))
+    rows = np.zeros(-(-len(values) // width) * width, np.float32)
+    rows[: len(values)] = values
+    return rows.reshape(-1, width)
+
+
+def answer(seer: Seer, name: str, given: dict[str, Any]) -> Any:
+    """Calls one of the questions above by its name."""
+    return getattr(seer, name)(**given)

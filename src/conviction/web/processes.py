@@ -1,0 +1,84 @@
+"""A process of another session: started, found again after a restart, signalled, ended for good."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import subprocess
+from collections.abc import Sequence
+from pathlib import Path
+
+# Behind the page, so that it stays quick while training has every core.
+NICENESS = 10
+
+
+def start(argv: Sequence[str], stdout: Path, stderr: Path) -> subprocess.Popen[bytes]:
+    """Starts a program in a session of its own, which outlives this process.
+
+    Args:
+        argv: The program and its words.
+        stdout: The file for what it answers.
+        stderr: The file for what it says.
+
+    Raises:
+        OSError: It cannot be started.
+    """
+    with stdout.open("wb") as out, stderr.open("wb") as err:
+        process = subprocess.Popen(
+            argv,
+            stdin=subprocess.DEVNULL,
+            stdout=out,
+            stderr=err,
+            start_new_session=True,
+        )
+    with contextlib.suppress(OSError, AttributeError):
+        # Before it has threads, which inherit it.
+        os.setpriority(os.PRIO_PROCESS, process.pid, NICENESS)
+    # Where Linux shares out the processor among sessions, niceness counts within one alone; this is the session's own.
+    with contextlib.suppress(OSError):
+        Path(f"/proc/{process.pid}/autogroup").write_text(f"{NICENESS}\n", encoding="ascii")
+    return process
+
+
+def birth(pid: int) -> str | None:
+    """When a living process was started, in the system's own words; None if there is none.
+
+    A number alone is given to another process later; with its birth it is one process for ever.
+    """
+    try:
+        # The name in brackets may hold anything, so fields are counted from its end: 3 state, 22 starttime.
+        fields = (
+            Path(f"/proc/{pid}/stat").read_text(encoding="ascii", errors="replace").rpartition(")")[2].split()
+        )
+        return None if fields[0] in "ZX" else fields[19]
+    except (OSError, IndexError):
+        if Path("/proc/self/stat").exists():
+            return None
+    found = subprocess.run(
+        ["ps", "-o", "lstart=", "-p", str(pid)], capture_output=True, text=True, check=False
+    )
+    return found.stdout.strip() or None
+
+
+def is_alive(pid: int, born: str | None) -> bool:
+    """Whether the process of this number and birth still runs."""
+    return born is not None and birth(pid) == born
+
+
+def interrupt(pid: int, born: str | None) -> None:
+    """Asks it to stop at the next step, as Ctrl-C does."""
+    _send(pid, born, signal.SIGINT)
+
+
+def kill(pid: int, born: str | None) -> None:
+    """Ends it and all that it started."""
+    if is_alive(pid, born):
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            os.killpg(pid, signal.SIGKILL)
+
+
+def _send(pid: int, born: str | None, number: signal.Signals) -> None:
+    if is_alive(pid, born):
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            os.kill(pid, number)

@@ -1,0 +1,124 @@
+"""The process of the page: what is checked before anything listens, the token, and the end."""
+
+from __future__ import annotations
+
+import logging
+import os
+import secrets
+import signal
+import socket
+import threading
+import webbrowser
+from pathlib import Path
+
+from conviction.data.named import data_folders
+from conviction.errors import RequestError
+from conviction.runs import folder
+from conviction.server.process import KEY, listen
+from conviction.web.app import make_app
+from conviction.web.classroom import Learners, load_course
+from conviction.web.desk import Desks
+from conviction.web.gate import Gate, one_token
+from conviction.web.inside.inspector import Inspector
+from conviction.web.jobs import Bounds, open_jobs
+from conviction.web.joining import JOIN, who_of
+from conviction.web.lab import LEARNERS, OWN, Lab
+from conviction.web.sources import Bench
+from conviction.web.workers import Helper
+
+
+def serve_lab(
+    *,
+    host: str = "127.0.0.1",
+    port: int = 8080,
+    out: str | Path = "runs",
+    jobs: int = 1,
+    data_dir: str | Path | None = None,
+    course: str | Path | None = None,
+    browser: bool = True,
+) -> None:
+    """Shows the page until SIGTERM or SIGINT, and returns; what it has started goes on.
+
+    Prints one line with the address when it is ready. On an address that others reach, the line has a token in it; it
+    is read from ``CONVICTION_API_KEY`` or drawn anew.
+
+    Args:
+        host: A name or address of this machine.
+        port: 0 for any that is free.
+        out: The folder of the runs, which is made if it is not there.
+        jobs: How many trainings, explorations and exports run at once.
+        data_dir: Where named sets are looked for first.
+        course: A course file, for a class: everybody joins with a token, and has runs of their own.
+        browser: Whether to open the page in a browser.
+
+    Raises:
+        SourceNotFoundError: There is no folder ``data_dir``.
+        RequestError: The place cannot be listened on, the course file is wrong, or ``jobs`` is below 1.
+        RunError: Another lab has this folder.
+        OutputError, StorageError: The folder cannot be made.
+    """
+    if jobs < 1:
+        raise RequestError(f"--jobs: expected at least 1; got {jobs}.")
+    data_folders(data_dir)  # refused now if there is no such folder
+    root = Path(out).resolve()
+    learners = None if course is None else Learners(load_course(course), root / LEARNERS)
+    own = root / OWN
+    for place in (own / "desks", own / "jobs"):
+        with folder.storing(place):
+            place.mkdir(parents=True, exist_ok=True)
+    key = os.environ.get(KEY) or None
+    place_ = listen(host, port, key or "drawn below")
+    # Whoever reaches only this machine is on it already.
+    token = None if learners else key or (None if place_.hosts is not None else secrets.token_urlsafe(16))
+    who, door = (one_token(token), "") if learners is None else (who_of(learners), JOIN)
+    address = f"{place_.address}/" + (f"?token={token}" if token else "")
+    with open_jobs(own / "jobs", jobs) as queue:
+        given = None if data_dir is None else Path(data_dir)
+        lab = Lab(
+            out=root,
+            jobs=queue,
+            desks=Desks(own / "desks"),
+            bench=Bench(data_dir=given),
+            helper=Helper(),
+            inspector=Inspector(given),
+            data_dir=None if given is None else str(given),
+            course=None if learners is None else learners.course,
+        )
+        if given is not None:
+            queue.options = ("--data-dir", str(given.resolve()))
+        if learners is not None:
+            limits = learners.course.limits
+            queue.bounds = Bounds(limits.waiting, limits.minutes * 60)
+        gate = Gate(make_app(lab, learners), who=who, hosts=place_.hosts, door=door)
+        _run(gate, place_.listener, address, browser=browser)
+
+
+def _run(gate: Gate, listener: socket.socket, address: str, *, browser: bool) -> None:
+    import uvicorn
+
+    class Server(uvicorn.Server):
+        """Says when it is ready."""
+
+        async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+            await super().startup(sockets)
+            if self.started:
+                print(
+                    f"conviction lab is at {address} (Ctrl-C ends it; what it has started goes on)",
+                    flush=True,
+                )
+                if browser:
+                    threading.Thread(target=webbrowser.open, args=(address,), daemon=True).start()
+
+    config = uvicorn.Config(
+        gate,
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        proxy_headers=False,
+        timeout_graceful_shutdown=3,
+    )
+    logging.getLogger("uvicorn.error").setLevel(logging.CRITICAL)
+    # uvicorn raises the signal again when it has ended; by then it has had its effect, and the exit code is 0.
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: None)
+    Server(config).run(sockets=[listener])

@@ -1,0 +1,129 @@
+"""The lesson's Markdown as HTML that can be trusted: no HTML passes, and no address but the lesson's own."""
+
+from __future__ import annotations
+
+import html
+from collections.abc import Sequence
+from functools import cache
+from itertools import pairwise
+from pathlib import Path
+
+from markdown_it import MarkdownIt
+from markdown_it.token import Token
+
+from conviction.errors import ConvictionError
+from conviction.lesson import Facts, facts_of, glossary, recorded_facts, references
+from conviction.lesson.words import GLOSSARY, REFERENCE, full_name
+from conviction.runs import load_run
+
+SPEAKERS = ("Learner", "Teacher")
+
+
+def facts_for(run: Path | None) -> Facts:
+    """The facts of a run; of the recorded one if there is none, or it is not finished or damaged."""
+    if run is not None:
+        try:
+            opened = load_run(run)
+            if opened.status == "done":
+                return facts_of(opened, f"your run {run.name}")
+        except (ConvictionError, KeyError):
+            pass
+    return recorded_facts()
+
+
+def lesson_html(text: str, prefix: str) -> str:
+    """The HTML of a text.
+
+    Args:
+        text: From ``read_topic``: Markdown with links ``glossary:slug`` and ``reference:key``.
+        prefix: Begins the ids in it, so that two texts can be on a page.
+
+    Returns:
+        Headings one level lower; each term and citation a button that opens a note (an HTML popover); paragraphs that
+        begin with a speaker's name carry it in ``data-speaker``.
+    """
+    tokens = _parser().parse(text)
+    notes: dict[str, str] = {}
+    for token in tokens:
+        if token.type in ("heading_open", "heading_close"):
+            token.tag = f"h{min(int(token.tag[1]) + 1, 6)}"
+        if token.children:
+            token.children = _settle(token.children, notes, prefix)
+    _name_speakers(tokens)
+    body = _parser().renderer.render(tokens, _parser().options, {})
+    return body.replace("<table>", '<div class="scroll" tabindex="0"><table>').replace(
+        "</table>", "</table></div>"
+    ).replace("<pre>", '<pre tabindex="0">') + "".join(_note(target, prefix) for target in notes)
+
+
+@cache
+def _parser() -> MarkdownIt:
+    # Without "html", tags in the text are shown as they are written.
+    return MarkdownIt("commonmark", {"html": False}).enable("table").disable("image")
+
+
+def _settle(children: Sequence[Token], notes: dict[str, str], prefix: str) -> list[Token]:
+    """Makes buttons of links into the glossary and the sources; other links keep their words alone."""
+    out: list[Token] = []
+    inside, together = "", False
+    for child in children:
+        if child.type == "link_open":
+            target = str(child.attrs.get("href", ""))
+            child.attrs = {}
+            inside = "span"
+            if _known(target):
+                inside = "button"
+                child.attrs = {
+                    "type": "button",
+                    "class": "term" if target.startswith(GLOSSARY) else "term source",
+                    "popovertarget": _id(target, prefix),
+                }
+                notes[target] = target
+                together = bool(out) and out[-1].type == "text" and out[-1].content.endswith("(")
+            child.tag = inside
+            if together:  # or a line may end with the bracket
+                out[-1].content = out[-1].content[:-1]
+                out.append(Token("html_inline", "", 0, content='<span class="together">('))
+        elif child.type == "link_close":
+            child.tag = inside
+        out.append(child)
+        if child.type == "link_close" and together:
+            out.append(Token("html_inline", "", 0, content="</span>"))
+            together = False
+    return out
+
+
+def _known(target: str) -> bool:
+    return target.removeprefix(GLOSSARY) in _terms() or (
+        target.startswith(REFERENCE) and target.removeprefix(REFERENCE) in references()
+    )
+
+
+@cache
+def _terms() -> dict[str, tuple[str, str]]:
+    return {term.slug: (term.term, term.text) for term in glossary()}
+
+
+def _id(target: str, prefix: str) -> str:
+    # Markdown writes characters outside ASCII in addresses as %..; an id may hold anything but spaces.
+    return f"{prefix}-{target.replace(':', '-')}"
+
+
+def _note(target: str, prefix: str) -> str:
+    if target.startswith(GLOSSARY):
+        term, text = _terms()[target.removeprefix(GLOSSARY)]
+        content = f"<b>{html.escape(term)}</b> {html.escape(text)}"
+    else:
+        reference = references()[target.removeprefix(REFERENCE)]
+        content = f"{html.escape(full_name(reference).replace('*', ''))} {html.escape(reference.note)}"
+    return f'<div popover class="meaning" id="{html.escape(_id(target, prefix))}" role="note">{content}</div>'
+
+
+def _name_speakers(tokens: Sequence[Token]) -> None:
+    """Marks paragraphs that begin with **Learner:** or **Teacher:**."""
+    for opening, inline in pairwise(tokens):
+        if opening.type != "paragraph_open" or inline.type != "inline":
+            continue
+        words = [c for c in inline.children or [] if c.type != "text" or c.content]
+        if len(words) > 1 and words[0].type == "strong_open" and words[1].content.rstrip(":") in SPEAKERS:
+            opening.attrs["data-speaker"] = words[1].content.rstrip(":")

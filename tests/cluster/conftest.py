@@ -1,0 +1,54 @@
+"""A Ray cluster of several nodes, each with processes of its own, on this machine."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import pytest
+
+from conviction.cluster.nodes import PASSED_ON
+
+pytest.importorskip("ray")
+# Of each node's object store; the least that Ray takes is 75 MB.
+STORE = 100_000_000
+
+
+@contextmanager
+def cluster_of(*cpus: int, dashboard: bool = False, **head: Any) -> Iterator[Any]:
+    """A ``ray.cluster_utils.Cluster`` with a node for each number; a driver joins the first, which cannot be killed.
+
+    ``RAY_ADDRESS`` of a command that is to use it is ``cluster.address``. ``cluster.add_node(num_cpus=1)`` and
+    ``cluster.remove_node(node, allow_graceful=False)``, a kill, change it. Nodes inherit the environment, but for what
+    the imports of other tests left in it.
+    """
+    from ray.cluster_utils import Cluster
+
+    # Sockets are below it, and their paths have to be short.
+    place = tempfile.mkdtemp(prefix="r-", dir="/tmp")
+    with pytest.MonkeyPatch.context() as patch:
+        for name in [name for name in os.environ if name.startswith(PASSED_ON)]:
+            patch.delenv(name)
+        # It would look at the memory of the whole machine, and other tests run beside this one.
+        patch.setenv("RAY_memory_monitor_refresh_ms", "0")
+        patch.setenv("RAY_USAGE_STATS_ENABLED", "0")
+        cluster = Cluster()
+        try:
+            for number, count in enumerate(cpus):
+                how = {"temp_dir": place, "include_dashboard": dashboard, **head} if number == 0 else {}
+                cluster.add_node(num_cpus=count, object_store_memory=STORE, **how)
+            yield cluster
+        finally:
+            cluster.shutdown()
+            shutil.rmtree(place, ignore_errors=True)
+
+
+@pytest.fixture(scope="module")
+def cluster() -> Iterator[Any]:
+    """Three nodes of one CPU each, for a module; a test that kills nodes makes its own."""
+    with cluster_of(1, 1, 1) as made:
+        yield made

@@ -1,0 +1,119 @@
+"""A run with a damaged file says which one, wherever it is opened, and is listed as damaged."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+import conviction.lesson
+from conviction.errors import RunError
+from conviction.runs import Run, folder
+from conviction.web.progress import Watcher
+from tests.conftest import Cli
+
+RECORDED = Path(conviction.lesson.__file__).parent / "recorded"
+
+
+def changed(name: str, *keys: str) -> Callable[[Path], None]:
+    """Takes a value out of a JSON file."""
+
+    def damage(run: Path) -> None:
+        values = inner = json.loads((run / name).read_text())
+        for key in keys[:-1]:
+            inner = inner[key]
+        del inner[keys[-1]]
+        (run / name).write_text(json.dumps(values))
+
+    return damage
+
+
+def written(name: str, text: str) -> Callable[[Path], None]:
+    return lambda run: (run / name).write_text(text) and None
+
+
+def as_folder(name: str) -> Callable[[Path], None]:
+    def damage(run: Path) -> None:
+        (run / name).unlink()
+        (run / name).mkdir()
+
+    return damage
+
+
+DAMAGES = {
+    "evaluation that is empty": written(folder.EVALUATION, "{}"),
+    "evaluation that is null": written(folder.EVALUATION, "null"),
+    "evaluation that is a list": written(folder.EVALUATION, "[]"),
+    "evaluation that was cut off": written(folder.EVALUATION, '{"test": {'),
+    "evaluation nested without end": written(folder.EVALUATION, "[" * 100_000),
+    "evaluation without a test": changed(folder.EVALUATION, "test"),
+    "evaluation without a verdict": changed(folder.EVALUATION, "overfitting", "verdict"),
+    "evaluation without an accuracy": changed(folder.EVALUATION, "validation", "accuracy"),
+    "no history": lambda run: (run / folder.HISTORY).unlink(),
+    "history that is empty": written(folder.HISTORY, ""),
+    "history with its head alone": written(folder.HISTORY, "epoch,loss,accuracy\n"),
+    "history that is a folder": as_folder(folder.HISTORY),
+    "no data": lambda run: (run / folder.DATA).unlink(),
+    "data without classes": changed(folder.DATA, "class_names"),
+    "data whose counts are none": written(
+        folder.DATA, '{"source": "digits", "class_names": [], "counts": 3}'
+    ),
+}
+
+
+@pytest.mark.parametrize("damage", DAMAGES.values(), ids=DAMAGES)
+def test_a_damaged_file_is_named(tmp_path: Path, damage: Callable[[Path], None]) -> None:
+    run = tmp_path / "run"
+    shutil.copytree(RECORDED, run)
+    Run(run).check()
+    assert Watcher().run(run).status == "done"
+    before = {p.name: p.read_bytes() for p in run.iterdir()}
+    damage(run)
+    touched = {n for n, b in before.items() if not (run / n).is_file() or (run / n).read_bytes() != b}
+    assert len(touched) == 1
+    with pytest.raises(RunError, match=touched.pop()) as found:
+        Run(run).check()
+    standing = Watcher().run(run)
+    assert (standing.status, standing.trouble) == ("damaged", str(found.value))
+
+
+@pytest.mark.parametrize("damage", ["evaluation that is empty", "no history", "data without classes"])
+def test_the_command_line_says_it_too(tmp_path: Path, cli: Cli, damage: str) -> None:
+    shutil.copytree(RECORDED, tmp_path / "run")
+    DAMAGES[damage](tmp_path / "run")
+    for words in (
+        ("learn", "training", "--run", "run"),
+        ("compare", "run", "run"),
+        ("evaluate", "run"),
+        ("export", "run", "--format", "script"),
+    ):
+        said = cli(*words)
+        assert said.code == 2, said.err
+        assert "Traceback" not in said.err
+    assert "damaged" in cli("learn", "training", "--run", "run").err
+
+
+def test_a_key_that_is_missing_where_it_is_asked_for_is_a_damaged_file(tmp_path: Path) -> None:
+    shutil.copytree(RECORDED, tmp_path / "run")  # which does not say which images it had
+    with pytest.raises(RunError, match=r"data\.json: the file is damaged \(it has no 'split'\)"):
+        Run(tmp_path / "run").data["split"]
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("design.json", '{"arms": 5}'),
+        ("design.json", "{"),
+        ("design.json", '{"arms": [], "seeds": []}'),
+        ("result.json", '{"arms": []}'),
+        ("result.json", '{"arms": [{}], "untried": [], "about": []}'),
+        ("result.json", "[" * 100_000),
+    ],
+)
+def test_a_damaged_study_is_one(tmp_path: Path, name: str, text: str) -> None:
+    assert Watcher().study(tmp_path).trouble == ""
+    (tmp_path / name).write_text(text)
+    assert name in Watcher().study(tmp_path).trouble

@@ -1,0 +1,201 @@
+"""The look inside in a real Chromium: a pixel is clicked, and the numbers are the network's."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+from urllib.parse import parse_qs, urlsplit
+
+import numpy as np
+import pytest
+from PIL import Image
+
+import conviction
+from conviction.explanation import activations
+from tests.web.pages import check_accessibility, opened, served, shoot
+
+pytestmark = pytest.mark.browser
+
+SETUP = """
+from conviction.web.inside import Inspector
+from conviction.web.inside.kept import Kept
+inspector, kept = Inspector(), Kept()
+nicegui_app.on_shutdown(inspector.close)
+@nicegui_app.get("/pid")
+def pid():
+    return {"pid": inspector.pid, "loaded": "tensorflow" in sys.modules or "keras" in sys.modules}
+"""
+BUILD = """
+def build(query, keep):
+    from conviction.web.inside.panel import inside_panel
+    inside_panel(Path(arguments[0]), inspector, kept, query=query, on_query=keep)
+"""
+
+
+@pytest.fixture(scope="module")
+def address(trained: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    with served(tmp_path_factory.mktemp("inside"), BUILD, trained, setup=SETUP) as where:
+        yield where
+
+
+@pytest.fixture(scope="module")
+def layers(trained: Path) -> dict[str, np.ndarray]:
+    """What every layer gives for the first validation image."""
+    run = conviction.load_run(trained)
+    images = conviction.load_source("digits", run.config.data)
+    hashes = [h.tobytes().hex() for h in images.hashes]
+    row = hashes.index(next(iter(run.data["split"]["validation"].values())))
+    return {o.name: o.output for o in activations(run.model, images.pixels[row])}
+
+
+def result(page: Any) -> float:
+    """The number in the last line of the calculation."""
+    return float(page.locator(".lines .result [data-value]").get_attribute("data-value"))
+
+
+def wait_for(page: Any, title: str) -> None:
+    page.locator(".value-of").filter(has_text=title).wait_for()
+
+
+@pytest.mark.parametrize(
+    ("width", "scheme"), [(1200, "light"), pytest.param(400, "dark", marks=pytest.mark.full)]
+)
+def test_a_pixel_is_clicked_and_its_numbers_are_the_layers(
+    browser: Any, address: str, layers: dict[str, np.ndarray], width: int, scheme: str
+) -> None:
+    name, output = next((n, o) for n, o in layers.items() if n.startswith("conv"))
+    rows, columns, _ = output.shape
+    with opened(browser, f"{address}/?layer=normalise&channel=0", width, scheme) as page:
+        wait_for(page, "Row")
+        page.get_by_role("button", name=name).click()
+        page.locator("h3").filter(has_text=f"{name}: Conv2D").wait_for()
+        large = page.get_by_role("application")
+        box = large.locator(".map").bounding_box()
+        place = {"x": box["width"] * 2.5 / columns, "y": box["height"] * 3.5 / rows}
+        large.locator(".map").click(position=place)
+        wait_for(page, "Row 3, column 2, channel 0")
+        assert result(page) == pytest.approx(float(output[3, 2, 0]), rel=1e-4, abs=1e-5)
+        # The products shown and the bias come to what is shown before the activation.
+        lines = [
+            float(v)
+            for v in page.locator(".lines [data-value]").evaluate_all("l => l.map(e => e.dataset.value)")
+        ]
+        groups = page.locator(".group-of-numbers")
+        totals = [
+            float(v)
+            for v in page.locator(".total [data-value]").evaluate_all("l => l.map(e => e.dataset.value)")
+        ]
+        totals += [
+            float(v)
+            for v in page.locator(".rest [data-value]").evaluate_all("l => l.map(e => e.dataset.value)")
+        ]
+        assert sum(totals) == pytest.approx(lines[0], rel=1e-5, abs=1e-6)
+        assert lines[0] + lines[1] == pytest.approx(lines[2], rel=1e-6)
+        cells = groups.first.locator("table").evaluate_all(
+            "ts => ts.map(t => [...t.querySelectorAll('td')].map(c => Number(c.dataset.value)))"
+        )
+        assert np.allclose(np.multiply(cells[0], cells[1]), cells[2])
+        assert sum(cells[2]) == pytest.approx(totals[0], rel=1e-5, abs=1e-6)
+        shoot(page, f"inside-{width}-{scheme}")
+        check_accessibility(page)
+        # The arrow keys move, and the address follows.
+        large.focus()
+        page.keyboard.press("ArrowRight")
+        page.keyboard.press("ArrowDown")
+        wait_for(page, "Row 4, column 3, channel 0")
+        assert result(page) == pytest.approx(float(output[4, 3, 0]), rel=1e-4, abs=1e-5)
+        page.wait_for_function("location.search.includes('row=4') && location.search.includes('column=3')")
+        query = {k: v[0] for k, v in parse_qs(urlsplit(page.url).query).items()}
+        assert query == {"picture": "0", "layer": name, "row": "4", "column": "3", "channel": "0"}
+        page.reload()
+        wait_for(page, "Row 4, column 3, channel 0")
+        # The output begins with the answer.
+        answer = int(layers["output"].argmax())
+        page.get_by_role("button", name="output").click()
+        wait_for(page, f"Unit {answer}")
+
+
+@pytest.mark.full
+def test_every_layer_shows_what_it_computed(
+    browser: Any, address: str, layers: dict[str, np.ndarray]
+) -> None:
+    with opened(browser, address) as page:
+        for name, output in layers.items():
+            page.get_by_role("button", name=name).press("Enter")
+            page.locator("h3").filter(has_text=f"{name}:").wait_for()
+            shape = output.shape
+            at = (min(4, shape[0] - 1), min(4, shape[1] - 1), 0) if output.ndim == 3 else (shape[0] // 2,)
+            for box, value in zip(
+                ("row", "column", "channel") if output.ndim == 3 else ("unit",), at, strict=True
+            ):
+                field = page.get_by_role("spinbutton", name=box)
+                field.fill(str(value))
+                field.press("Enter")
+            said = "Row {}, column {}, channel {}".format(*at) if output.ndim == 3 else f"Unit {at[0]}"
+            wait_for(page, said)
+            assert result(page) == pytest.approx(float(output[at]), rel=1e-4, abs=1e-5), name
+            page.get_by_text("the same, but for rounding").wait_for()
+            shoot(page, f"inside-layer-{name}")
+        check_accessibility(page)
+
+
+def test_an_upload_and_a_drawing_are_looked_at(
+    browser: Any, address: str, trained: Path, tmp_path: Path
+) -> None:
+    rule = conviction.load_run(trained).rule
+    pixels = np.zeros((rule.height, rule.width), np.uint8)
+    pixels[1:-1, rule.width // 2] = 255
+    Image.fromarray(pixels).save(tmp_path / "one.png")
+    (tmp_path / "notes.png").write_bytes(b"these are no pixels")
+    with opened(browser, address) as page:
+        wait_for(page, "Row")
+        page.get_by_role("button", name="normalise").click()
+        page.locator("input[type=file]").set_input_files(str(tmp_path / "notes.png"))
+        page.get_by_text("cannot be read as a picture").wait_for()
+        page.locator("input[type=file]").set_input_files(str(tmp_path / "one.png"))
+        page.get_by_alt_text("your picture").wait_for()
+        for box, value in (("row", 2), ("column", rule.width // 2)):
+            page.get_by_role("spinbutton", name=box).fill(str(value))
+            page.get_by_role("spinbutton", name=box).press("Enter")
+        wait_for(page, f"Row 2, column {rule.width // 2}, channel 0: 1")
+        first = page.get_by_alt_text("your picture").get_attribute("src")
+        page.get_by_role("button", name="Draw one").click()
+        board = page.locator(".board")
+        board.scroll_into_view_if_needed()
+        box = board.bounding_box()
+        page.mouse.move(box["x"] + 98, box["y"] + 30)
+        page.mouse.down()
+        page.mouse.move(box["x"] + 98, box["y"] + 170, steps=8)
+        page.mouse.up()
+        page.get_by_role("button", name="Clear").click()
+        page.get_by_role("button", name="Look at the drawing").click()
+        page.get_by_text("nothing on the board").wait_for()
+        page.mouse.move(box["x"] + 98, box["y"] + 30)
+        page.mouse.down()
+        page.mouse.move(box["x"] + 98, box["y"] + 170, steps=8)
+        page.mouse.up()
+        page.get_by_role("button", name="Look at the drawing").click()
+        page.wait_for_function("s => document.querySelector('.answer img').src !== s", arg=first)
+        wait_for(page, "Row 2")
+        page.wait_for_function("location.search.includes('picture=p')")
+        shoot(page, "inside-drawn")
+        page.reload()
+        page.get_by_alt_text("your picture").wait_for()
+
+
+@pytest.mark.full
+def test_a_killed_process_is_replaced_and_the_server_loads_no_keras(browser: Any, address: str) -> None:
+    import os
+    import signal
+
+    with opened(browser, address) as page:
+        wait_for(page, "Row")
+        first = page.request.get(f"{address}/pid").json()
+        assert not first["loaded"]
+        os.kill(first["pid"], signal.SIGKILL)
+        page.get_by_role("button", name="output").click()
+        wait_for(page, "Unit")
+        second = page.request.get(f"{address}/pid").json()
+        assert second["pid"] not in (None, first["pid"])
+        assert not second["loaded"]

@@ -1,0 +1,135 @@
+"""What the page says: whose numbers, which state, what was expected, and why something cannot be done."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from conviction.config import Facts as Known
+from conviction.config import load_recipe
+from conviction.lesson import Facts, NoRunError, read_topic
+from conviction.lesson.topics import topic_has_numbers
+from conviction.web.evaluate_page import advice
+from conviction.web.explore_page import interval, judged, reach
+from conviction.web.jobs import Job
+from conviction.web.progress import Standing, state_of
+from tests.web.labs import Served, from_the_lab, lab, to
+from tests.web.pages import check_accessibility, opened
+
+
+def arm(label: str, mean: float, *, detected: bool) -> dict[str, Any]:
+    return {"arm": {"label": label}, "accuracy": {"mean": mean}, "detected": detected}
+
+
+@pytest.mark.parametrize(
+    ("guess", "arms", "said"),
+    [
+        ("no difference", [arm("5x5", 0.01, detected=False)], "and none was found"),
+        ("no difference", [arm("5x5", -0.1, detected=True)], "found: 5x5 worse. Your guess was not right"),
+        ("+5x5", [arm("5x5", 0.1, detected=True)], "You expected 5x5 better, and so it was"),
+        ("+5x5", [arm("5x5", -0.1, detected=True)], "the opposite"),
+        (
+            "-5x5",
+            [arm("5x5", -0.1, detected=False), arm("7x7", -0.1, detected=True)],
+            "neither shown nor refuted",
+        ),
+        ("+9x9", [arm("5x5", 0.1, detected=True)], "was not tried"),
+        ("", [arm("5x5", 0.1, detected=True)], "expected nothing"),
+    ],
+)
+def test_a_guess_is_judged_by_what_was_found(guess: str, arms: list[dict[str, Any]], said: str) -> None:
+    assert said in judged(guess, arms)
+
+
+def test_an_interval_is_drawn_on_a_scale_that_holds_it() -> None:
+    far = {"accuracy": {"low": -0.31, "mean": -0.2, "high": -0.09}}
+    near = {"accuracy": {"low": None, "mean": 0.01, "high": None}}
+    assert (reach([near]), reach([far, near]), reach([])) == (0.02, 0.5, 0.02)
+    drawn = interval(-0.31, -0.2, -0.09, detected=True, most=0.5)
+    assert re.findall(r">([^<]+)</text>", drawn) == ["-50", "-25", "0", "+25", "+50 points"]
+    assert float(re.findall(r'cx="([\d.]+)"', drawn)[0]) == 160 - 130 * 0.2 / 0.5
+
+
+@pytest.mark.parametrize(
+    ("status", "state", "said"),
+    [
+        ("interrupted", "running", "running"),
+        ("interrupted", "waiting", "waiting"),
+        ("interrupted", "paused", "paused"),
+        ("interrupted", "stopped", "paused"),
+        ("unfinished", "failed", "failed"),
+        ("done", "failed", "done"),  # an export failed
+        ("damaged", "done", "damaged"),
+    ],
+)
+def test_a_state_has_one_name(status: str, state: Any, said: str) -> None:
+    job = Job("1", "", "resume", (), "", "", state=state)
+    assert state_of(Standing(Path("run"), status), job) == said
+
+
+def test_what_a_verdict_advises_is_said_in_the_words_of_the_page() -> None:
+    assert advice("conviction resume '/a b/run=1' training.epochs=24") == ("go on to 24 epochs", "train")
+    assert advice("conviction fit digits recipe=best") == ("begin again from best", "network")
+    told = advice("conviction fit digits --config c.yaml training.learning_rate=0.0001 training.epochs=4")
+    assert told == ("Learning rate 0.0001 and Epochs 4", "compile")
+
+
+def test_numbers_that_need_no_run_are_of_what_is_to_be_run() -> None:
+    recipe = load_recipe({"recipe": "lab"}, facts=Known(32, 32, 1295))
+    counts = {"train": 1295, "validation": 143, "test": 359}
+    facts = Facts("the page", recipe, (32, 32, 1), tuple("0123456789"), counts, None)
+    assert "turns 30x30 into 15x15" in read_topic("architecture", facts, "quick").replace("](", "")
+    assert "315,146" in read_topic("architecture", facts, "quick")
+    assert "1,295" in read_topic("data", facts, "quick")
+    for topic in ("training", "evaluating"):
+        with pytest.raises(NoRunError):
+            read_topic(topic, facts, "quick")
+    assert not topic_has_numbers("objectives", "quick")
+    assert topic_has_numbers("architecture", "quick")
+
+
+@pytest.fixture(scope="module")
+def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
+    with lab(tmp_path_factory.mktemp("lab")) as one:
+        yield one
+
+
+@pytest.mark.browser
+def test_the_lesson_tells_the_numbers_of_the_network_on_the_page(browser: Any, served: Served) -> None:
+    with opened(browser, served.address, 1440) as page:
+        from_the_lab(page)
+        lesson = page.locator("#lesson-text")
+        lesson.get_by_text("this network has 315,146").wait_for()
+        page.get_by_text("The numbers are from the images and the network on this page").wait_for()
+        page.get_by_role("button", name="Begin again from the recipe fast").click()
+        lesson.get_by_text("this network has 306,010").wait_for()
+        to(page, "train")
+        page.get_by_text("Numbers of a recorded run of the lab on Fashion-MNIST, until").wait_for()
+        assert "your" not in lesson.inner_text()
+
+
+@pytest.mark.browser
+def test_a_network_that_does_not_fit_is_not_trained(browser: Any, served: Served) -> None:
+    with opened(browser, served.address, 1440) as page:
+        from_the_lab(page)
+        to(page, "network", "yaml")
+        text = page.get_by_label("Specification")
+        text.fill("layers:\n" + "- {type: MaxPooling2D}\n" * 6 + "- {type: Flatten}\n")
+        text.blur()
+        page.get_by_text("is larger than its input").wait_for()
+        for step in ("compile", "train"):
+            to(page, step)
+            page.get_by_text("The network does not fit these images").wait_for()
+        start = page.get_by_role("button", name="Train this network")
+        assert start.is_disabled()
+        check_accessibility(page)
+        page.get_by_role("link", name="Change it at Network").click()
+        page.get_by_role("button", name="Begin again from the recipe lab").click()
+        page.get_by_text("315,146").first.wait_for()
+        to(page, "train")
+        page.get_by_text("layers and the output on digits").wait_for()
+        assert start.is_enabled()
