@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import socket
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -16,6 +17,13 @@ from conviction.cluster.nodes import PASSED_ON
 pytest.importorskip("ray")
 # Of each node's object store; the least that Ray takes is 75 MB.
 STORE = 100_000_000
+
+
+def free_port() -> int:
+    """A port of this machine that nobody has at the moment."""
+    with socket.socket() as probe:
+        probe.bind(("", 0))
+        return int(probe.getsockname()[1])
 
 
 @contextmanager
@@ -36,10 +44,15 @@ def cluster_of(*cpus: int, dashboard: bool = False, **head: Any) -> Iterator[Any
         # It would look at the memory of the whole machine, and other tests run beside this one.
         patch.setenv("RAY_memory_monitor_refresh_ms", "0")
         patch.setenv("RAY_USAGE_STATS_ENABLED", "0")
+        # Ray notes its cluster there; of several on a machine, a job joins the one that is noted.
+        patch.setenv("RAY_TMPDIR", place)
         cluster = Cluster()
         try:
             for number, count in enumerate(cpus):
-                how = {"temp_dir": place, "include_dashboard": dashboard, **head} if number == 0 else {}
+                # Ports that another cluster of this machine may have, unless they are chosen.
+                how: dict[str, Any] = {"dashboard_agent_listen_port": 0}
+                if number == 0:
+                    how |= {"include_dashboard": dashboard, "dashboard_port": free_port(), **head}
                 cluster.add_node(num_cpus=count, object_store_memory=STORE, **how)
             yield cluster
         finally:

@@ -106,6 +106,31 @@ def test_a_job_server_that_is_gone_is_said(monkeypatch: pytest.MonkeyPatch) -> N
         jobs._followed(Gone(), "one", jobs._Output(as_json=True))
 
 
+class Starting:
+    """A job server whose nodes take no jobs yet."""
+
+    def __init__(
+        self, refusals: int, reason: str = "No available agent to submit job, please try again later."
+    ) -> None:
+        self.left, self.reason = refusals, reason
+
+    def submit_job(self, **how: str) -> str:
+        self.left -= 1
+        if self.left >= 0:
+            raise RuntimeError(f"Request failed with status code 500: {self.reason}")
+        return f"job of {how['entrypoint']}"
+
+
+def test_a_cluster_that_has_just_begun_is_asked_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(jobs, "LOOK", 0.0)
+    assert jobs._submitted(Starting(3), entrypoint="x") == "job of x"
+    with pytest.raises(ClusterError, match=r"takes no job: .* disk is full"):
+        jobs._submitted(Starting(1, "the disk is full"), entrypoint="x")
+    monkeypatch.setattr(jobs, "LOST", 0.0)
+    with pytest.raises(ClusterError, match=r"takes no job: .*No available agent"):
+        jobs._submitted(Starting(1000), entrypoint="x")
+
+
 @pytest.mark.full
 def test_a_training_is_sent_as_well(address: str, tmp_path: Path) -> None:
     sent = ["fit", *SMALL, "recipe=lab", "--on", "ray", "--workers", "1"]

@@ -24,7 +24,8 @@ from conviction.training import stop_on_signals
 # Where a job server, or Ray's client server, listens unless an address says otherwise.
 PORTS = {"http": 80, "https": 443, "ray": 10001}
 LOOK = 0.5
-# Seconds without an answer before the job server counts as gone; a head node starts anew in less.
+# Seconds without an answer before the job server, or without one that takes jobs before the nodes, count as gone; a
+# head node starts anew in less.
 LOST = 60.0
 
 
@@ -61,7 +62,8 @@ def send(arguments: Sequence[str], out: str | None, *, as_json: bool) -> int:
     with stop_on_signals() as stop:
         stop.patient = False
         try:
-            job = client.submit_job(
+            job = _submitted(
+                client,
                 entrypoint=shlex.join(["python", "-m", "conviction", *arguments]),
                 runtime_env={"env_vars": environment} if environment else {},
             )
@@ -94,6 +96,23 @@ def _client(address: str) -> Any:
             f"--on ray: no Ray jobs are taken at RAY_ADDRESS={address}: {reason}. Give the address of the cluster's "
             "dashboard, RAY_ADDRESS=http://HOST:8265."
         ) from None
+
+
+def _submitted(client: Any, **how: Any) -> str:
+    """The name of the job. A cluster that has just begun refuses until one of its nodes takes jobs.
+
+    Raises:
+        ClusterError: None has for ``LOST`` seconds, or the job server fails.
+    """
+    began = time.monotonic()
+    while True:
+        try:
+            return str(client.submit_job(**how))
+        except (OSError, RuntimeError) as failure:
+            if "try again" not in str(failure) or time.monotonic() - began > LOST:
+                reason = " ".join(str(failure).split())
+                raise ClusterError(f"--on ray: the cluster takes no job: {reason}") from None
+        time.sleep(LOOK)
 
 
 class _Output:

@@ -7,6 +7,7 @@ import logging
 import os
 import signal
 import tempfile
+import threading
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, closing, contextmanager, suppress
@@ -32,8 +33,8 @@ if TYPE_CHECKING:
 PREDICTIONS, UNREADABLE = "predictions", "unreadable.parquet"
 # Pictures of a shard: about a second of work, which is what a killed node loses.
 SHARD = 1_000
-# How long the thread of Ray Data may take to end.
-THREAD_SECONDS = 60.0
+# How long a thread of Ray Data may take to end.
+THREAD_SECONDS = 30.0
 KEPT = "What has been answered is kept; the same command goes on."
 
 # (shards as they are answered, how many there will be) -> the same
@@ -158,24 +159,35 @@ def _answer(request: Request, shards: Sequence[int]) -> Generator[int, None, Non
         compute=ray.data.ActorPoolStrategy(min_size=1, initial_size=min(cores, len(shards))),
     )
     try:
-        # Nothing is fetched ahead: the thread that does it goes on, and when it calls Ray after that was left, Ray ends
-        # this process with a code of its own.
-        for batch in answered.iter_batches(batch_size=None, batch_format="pyarrow", prefetch_batches=0):
-            for row in batch.to_pylist():
-                if row["failure"]:
-                    raise ClusterError(f"{row['failure']} {KEPT}")
-                yield row["shard"]
+        batches = answered.iter_batches(batch_size=None, batch_format="pyarrow", prefetch_batches=0)
+        with closing(iter(batches)) as following:
+            for batch in following:
+                for row in batch.to_pylist():
+                    if row["failure"]:
+                        raise ClusterError(f"{row['failure']} {KEPT}")
+                    yield row["shard"]
     except ConvictionError:
         raise
     except Exception as failure:  # Ray and Ray Data have no common error
         raise ClusterError(f"--on ray: the cluster failed ({_in_short(failure)}). {KEPT}") from None
     finally:
-        # Left to itself, its thread goes on after Ray has been left, joins it again, and keeps this process alive, or
-        # ends it with a code of its own. Ray waits 2 seconds for it, which is little on a busy machine.
-        executor = answered._current_executor
-        if executor is not None:
-            executor.shutdown(force=False)  # by force it waits for generators, and fails
-            executor.join(THREAD_SECONDS)
+        _end_threads(answered._current_executor)
+
+
+def _end_threads(executor: Any) -> None:
+    """Waits for those of Ray Data, for longer than it does itself, which is little on a busy machine.
+
+    One that goes on when Ray has been left joins it again and keeps this process alive, or Ray ends the process with a
+    code of its own.
+    """
+    if executor is not None:
+        executor.shutdown(force=False)  # by force it waits for generators, and fails
+        executor.join(THREAD_SECONDS)
+    for thread in threading.enumerate():
+        if (
+            thread.name == "iter_threaded"
+        ):  # forms batches of what the executor gives, which is nothing any more
+            thread.join(THREAD_SECONDS)
 
 
 def _in_short(failure: Exception) -> str:

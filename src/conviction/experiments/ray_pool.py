@@ -24,6 +24,8 @@ NODES = 5
 CALLS = 100
 # How many trials fit on the cluster is asked so often, in seconds.
 COUNT = 1.0
+# For so long it is waited for tasks to end that are not wanted any more.
+ENDING = 10.0
 # For so long it is waited for a node to come where none has room any more.
 WAIT = 300.0
 
@@ -166,6 +168,9 @@ class RayPool:
     ) -> None:
         for ref in self._running:
             self._cancel(ref)
+        # A task that misses its ear before it hears of its end would end by itself, and its process stay.
+        if self._running:
+            self.ray.wait(list(self._running), num_returns=len(self._running), timeout=ENDING)
         self._running.clear()
         self.ray.kill(self._ear)
 

@@ -241,14 +241,17 @@ at("camera").addEventListener("click", async () => {
     return;
   }
   at("video").srcObject = stream;
+  at("take").disabled = true;
   at("live").hidden = false;
-  await at("video").play();
+  at("video").play().catch(() => {}); // stopped before it began
+});
+at("video").addEventListener("loadeddata", () => {
+  at("take").disabled = false; // before that there is no picture to take
   at("take").focus();
 });
 at("take").addEventListener("click", () => {
   const video = at("video");
   const side = Math.min(video.videoWidth, video.videoHeight);
-  if (!side) return;
   const canvas = document.createElement("canvas");
   canvas.width = canvas.height = side;
   canvas
