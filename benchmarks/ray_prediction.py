@@ -59,12 +59,13 @@ def cluster_of(*cpus: int) -> Iterator[Any]:
     from ray.cluster_utils import Cluster
 
     place = tempfile.mkdtemp(prefix="r-", dir="/tmp")  # paths of sockets have to be short
+    os.environ["RAY_TMPDIR"] = place  # Ray's own may not exist yet
     cluster = Cluster(
         shutdown_at_exit=False
     )  # else a process of the first cluster ends this one with the second
     try:
         for number, count in enumerate(cpus):
-            how = {} if number else {"temp_dir": place, "include_dashboard": False}
+            how = {} if number else {"include_dashboard": False}
             cluster.add_node(num_cpus=count, object_store_memory=STORE, **how)
         yield cluster
     finally:

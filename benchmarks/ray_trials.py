@@ -49,9 +49,10 @@ def cluster(place: str) -> Iterator[str]:
     """The address of a cluster of two nodes, as long as it is asked for."""
     from ray.cluster_utils import Cluster
 
+    os.environ["RAY_TMPDIR"] = place  # Ray's own may not exist yet
     made = Cluster()
     try:
-        made.add_node(num_cpus=1, temp_dir=place, include_dashboard=False)
+        made.add_node(num_cpus=1, include_dashboard=False)
         for _ in range(NODES - 1):
             made.add_node(num_cpus=1)
         yield made.address
