@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import contextlib
 import os
+import signal
 import sys
 import tempfile
+import threading
 from collections.abc import Iterator
 from types import ModuleType
 from typing import Any
@@ -18,7 +20,7 @@ def import_keras() -> ModuleType:
     if "keras" not in sys.modules:
         os.environ.setdefault("KERAS_BACKEND", "tensorflow")
         os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-        with quiet_stderr():
+        with signals_wait(), quiet_stderr():
             import keras
     import keras
 
@@ -104,6 +106,29 @@ def versions() -> dict[str, Any]:
     name = keras.backend.backend()
     backend = sys.modules[name]
     return {"keras": keras.__version__, "backend": name, name: getattr(backend, "__version__", "unknown")}
+
+
+@contextlib.contextmanager
+def signals_wait() -> Iterator[None]:
+    """SIGINT and SIGTERM that come meanwhile are delivered at the end.
+
+    What their handlers raise would come out of the middle of an import: some libraries swallow it there, so that the
+    signal is lost, and others crash.
+    """
+    handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    handlers = {number: handler for number, handler in handlers.items() if callable(handler)}
+    if threading.current_thread() is not threading.main_thread():
+        handlers = {}  # they are not called here
+    came: dict[int, None] = {}
+    for number in handlers:
+        signal.signal(number, lambda number, frame: came.setdefault(number))
+    try:
+        yield
+    finally:
+        for number, handler in handlers.items():
+            signal.signal(number, handler)
+        for waiting in came:
+            signal.raise_signal(waiting)
 
 
 @contextlib.contextmanager
