@@ -24,8 +24,8 @@ from conviction.training import stop_on_signals
 # Where a job server, or Ray's client server, listens unless an address says otherwise.
 PORTS = {"http": 80, "https": 443, "ray": 10001}
 LOOK = 0.5
-# Seconds without an answer before the job server, or without one that takes jobs before the nodes, count as gone; a
-# head node starts anew in less.
+# Seconds without an answer before the job server counts as gone, or its cluster as one that takes no jobs; a head node
+# starts anew in less.
 LOST = 60.0
 
 

@@ -34,7 +34,7 @@ PREDICTIONS, UNREADABLE = "predictions", "unreadable.parquet"
 # Pictures of a shard: about a second of work, which is what a killed node loses.
 SHARD = 1_000
 # How long a thread of Ray Data may take to end.
-THREAD_SECONDS = 30.0
+THREAD_SECONDS = 60.0
 KEPT = "What has been answered is kept; the same command goes on."
 
 # (shards as they are answered, how many there will be) -> the same
@@ -159,6 +159,7 @@ def _answer(request: Request, shards: Sequence[int]) -> Generator[int, None, Non
         compute=ray.data.ActorPoolStrategy(min_size=1, initial_size=min(cores, len(shards))),
     )
     try:
+        # Nothing is fetched ahead, by a thread that would not end with the others.
         batches = answered.iter_batches(batch_size=None, batch_format="pyarrow", prefetch_batches=0)
         with closing(iter(batches)) as following:
             for batch in following:
@@ -183,11 +184,9 @@ def _end_threads(executor: Any) -> None:
     if executor is not None:
         executor.shutdown(force=False)  # by force it waits for generators, and fails
         executor.join(THREAD_SECONDS)
-    for thread in threading.enumerate():
-        if (
-            thread.name == "iter_threaded"
-        ):  # forms batches of what the executor gives, which is nothing any more
-            thread.join(THREAD_SECONDS)
+    # They form batches of what the executor gives, which is nothing any more.
+    for thread in [t for t in threading.enumerate() if t.name == "iter_threaded"]:
+        thread.join(THREAD_SECONDS)
 
 
 def _in_short(failure: Exception) -> str:
