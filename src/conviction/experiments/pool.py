@@ -14,12 +14,12 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
-from multiprocessing import resource_tracker
 from multiprocessing.connection import Connection, wait
 from multiprocessing.context import SpawnProcess
 from types import TracebackType
 from typing import Any, Protocol
 
+from conviction.backend import children_without_ctrl_c
 from conviction.experiments.worker import resident_bytes, work
 
 # A task whose process died is tried so often: the death may have been another's fault.
@@ -146,7 +146,7 @@ class Pool:
         context = multiprocessing.get_context("spawn")
         ours, theirs = context.Pipe()
         process = context.Process(target=work, args=(theirs, list(sys.path)), daemon=True)
-        with _deaf_to_ctrl_c():
+        with children_without_ctrl_c():
             process.start()
         theirs.close()
         self._workers.append(_Worker(process, ours))
@@ -198,24 +198,6 @@ class Pool:
     def _drop(self, worker: _Worker) -> None:
         self._workers.remove(worker)
         _kill(worker)
-
-
-@contextlib.contextmanager
-def _deaf_to_ctrl_c() -> Iterator[None]:
-    """What is started here does not hear Ctrl-C, not even while it imports; this process hears it afterwards.
-
-    Otherwise it would print a traceback on the user's terminal before ``work`` has said what to do.
-    """
-    if not hasattr(signal, "pthread_sigmask"):  # Windows
-        yield
-        return
-    # It lifts such a block when it starts a process of its own, so that has to come first.
-    resource_tracker.ensure_running()
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
-    try:
-        yield
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def _kill(worker: _Worker) -> None:
