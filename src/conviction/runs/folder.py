@@ -36,6 +36,7 @@ RATES = "learning_rate.json"
 
 # A member that Keras passes over, so that the file alone says what its outputs mean.
 MODEL_CARD = "conviction.json"
+CARD_VERSION = 1
 
 
 def command(verb: str, run: Path) -> str:
@@ -226,7 +227,7 @@ def write_model(
         with quiet_stderr():  # on JAX, saving imports TensorFlow, which has much to say
             model.save(beside)
         card = {
-            "version": 1,
+            "version": CARD_VERSION,
             "class_names": list(class_names),
             "decoding": rule.model_dump(),
             "temperature": temperature,

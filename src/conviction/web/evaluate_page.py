@@ -61,7 +61,7 @@ def pick_run(here: Here, step: str, *, learning: bool = False) -> Standing | Non
                 with tag("li"):
                     link(name, here.to(step, name), **current)
     if standing.trouble:
-        paragraph(f"{here.part} is damaged. {standing.trouble}", "message trouble")
+        paragraph(f"{here.part} is {standing.status}. {standing.trouble}", "message trouble")
         return None
     if standing.path.name not in names:
         when = "once its first epoch is done" if learning else "once all its epochs are"

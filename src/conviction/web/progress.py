@@ -9,9 +9,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from conviction.errors import ConvictionError
+from conviction.errors import ConvictionError, RunError, RunFileError
 from conviction.experiments.store import DESIGN, RESULT, TRIALS
 from conviction.runs import Run, folder
+from conviction.runs.reading import trouble_with
 from conviction.training import EpochRow, Verdict, read_curves
 from conviction.web.jobs import Job
 
@@ -25,8 +26,8 @@ class Standing:
 
     Attributes:
         path: Its folder.
-        status: As ``Run.status``; "damaged" where a file cannot be read.
-        trouble: Which file is damaged, in a sentence.
+        status: As ``Run.status``; "damaged" or "unreadable" where a file cannot be read.
+        trouble: Which file cannot be read and why, in a sentence.
         rows: Finished epochs.
         epochs: That were asked for; 0 before the specification is written.
         seconds: That the last epoch took; 0 before there is one.
@@ -53,7 +54,7 @@ class Standing:
 
 @dataclass(frozen=True)
 class StudyStanding:
-    """An exploration as it stands: finished trials of all, its result when there is one, or which file is damaged."""
+    """An exploration as it stands: finished trials of all, its result when there is one, or why it cannot be read."""
 
     path: Path
     done: int
@@ -95,7 +96,7 @@ class Watcher:
 
 
 def state_of(standing: Standing, job: Job | None) -> str:
-    """The one name of a run's state: waiting, running, done, failed, paused or damaged.
+    """The one name of a run's state: waiting, running, done, failed, paused, damaged or unreadable.
 
     Args:
         standing: What its folder says.
@@ -103,7 +104,7 @@ def state_of(standing: Standing, job: Job | None) -> str:
     """
     if job is not None and job.alive:
         return job.state
-    if standing.status in ("done", "damaged"):
+    if standing.status in ("done", "damaged", "unreadable"):
         return standing.status
     if job is not None and job.state == "failed":
         return "failed"
@@ -146,7 +147,9 @@ def _standing(path: Path) -> Standing:
             verdict,
         )
     except (ConvictionError, OSError, KeyError, TypeError, ValueError) as failure:
-        return Standing(path, "damaged", since=time.time(), trouble=str(failure))
+        trouble = trouble_with(path, failure) if not isinstance(failure, RunError) else failure
+        state = trouble.state if isinstance(trouble, RunFileError) else "damaged"
+        return Standing(path, state, since=time.time(), trouble=str(trouble))
 
 
 def _last_seconds(path: Path) -> float:
@@ -170,8 +173,8 @@ def _study(path: Path) -> StudyStanding:
         trials = len(arms) * int(design.get("seeds", 0)) if design else 0
         name = RESULT
         return StudyStanding(path, done, trials, _result(_json(path / name)))
-    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
-        return StudyStanding(path, done, 0, None, f"{path / name}: the file is damaged.")
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as failure:
+        return StudyStanding(path, done, 0, None, str(trouble_with(path / name, failure)))
 
 
 def _result(found: dict[str, Any]) -> dict[str, Any] | None:

@@ -182,7 +182,7 @@ class _Bench:
                 self.fill = tag("div")
             self.said = paragraph("", "note")
             if standing.trouble:
-                paragraph(f"{name} is damaged. {standing.trouble}", "message trouble")
+                paragraph(f"{name} is {standing.status}. {standing.trouble}", "message trouble")
             if job is not None and job.reason and job.state in ("failed", "stopped"):
                 paragraph(job.reason, "message trouble")
             self.verdict = tag("div", "", "verdict", role="status")
