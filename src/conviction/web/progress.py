@@ -33,6 +33,9 @@ class Standing:
         seconds: That the last epoch took; 0 before there is one.
         since: When the last epoch was written, or the run began, in seconds since the epoch.
         verdict: What the curves show; None before there are any.
+        source: What it was trained on, as ``fit`` takes it; empty before that is written.
+        opened: Whether its test set has been opened, so that its figures are of the test images.
+        evaluated: When its evaluation was written, in seconds since the epoch; 0 before that.
     """
 
     path: Path
@@ -43,6 +46,9 @@ class Standing:
     since: float = 0.0
     verdict: Verdict | None = None
     trouble: str = ""
+    source: str = ""
+    opened: bool = False
+    evaluated: float = 0.0
 
     def share(self, now: float) -> float:
         """How much of the training is done, 0 to 1; between two epochs it is guessed from the time."""
@@ -145,6 +151,9 @@ def _standing(path: Path) -> Standing:
             _last_seconds(path) if rows else 0.0,
             written.stat().st_mtime,
             verdict,
+            source=run.data["source"] if (path / folder.DATA).is_file() else "",
+            opened=run.status == "done" and run.evaluation.test is not None,
+            evaluated=(path / folder.EVALUATION).stat().st_mtime if run.status == "done" else 0.0,
         )
     except (ConvictionError, OSError, KeyError, TypeError, ValueError) as failure:
         trouble = trouble_with(path, failure) if not isinstance(failure, RunError) else failure
