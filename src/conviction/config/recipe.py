@@ -10,6 +10,7 @@ from typing import Annotated, Any, Literal, TypeVar
 import yaml
 from pydantic import AfterValidator, BaseModel, BeforeValidator, Field, ValidationError, model_validator
 
+from conviction.audience import option
 from conviction.config.model import (
     LAYER_TYPES,
     ModelSpec,
@@ -298,12 +299,12 @@ def _read_file(path: Path) -> Iterator[tuple[str, Any]]:
     try:
         yield from _flat(read_yaml(path.read_text(encoding="utf-8")))
     except _NoSections as failure:
-        raise RequestError(f"--config {path}: {failure}.") from None
+        raise RequestError(f"{option('config')} {path}: {failure}.") from None
     except (OSError, UnicodeDecodeError) as failure:
         reason = getattr(failure, "strerror", None) or "it is not a text file"
-        raise RequestError(f"--config {path}: cannot read it ({reason}).") from None
+        raise RequestError(f"{option('config')} {path}: cannot read it ({reason}).") from None
     except yaml.YAMLError as failure:
-        raise RequestError(f"--config {path}: not valid YAML ({_one_line(failure)}).") from None
+        raise RequestError(f"{option('config')} {path}: not valid YAML ({_one_line(failure)}).") from None
 
 
 class _NoSections(ValueError):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from conviction.audience import by_key
 from conviction.data.decode import scale_to_uint8
 from conviction.errors import SourceError
 
@@ -39,7 +40,7 @@ def value_range(arrays: list[np.ndarray], given: Range | None, where: str) -> tu
             raise SourceError(
                 f"{where}: data.range={list(given)}, but the pixel values go from {low:g} to {high:g}."
             )
-        return given, f"Pixel values {given[0]:g} to {given[1]:g} (data.range) became 0 to 255."
+        return given, f"Pixel values {given[0]:g} to {given[1]:g}{by_key('data.range')} became 0 to 255."
     if kind == np.uint8:
         return (0.0, 255.0), ""
     if kind == np.bool_:

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
+from conviction.audience import option
 from conviction.data.decode import SUFFIXES, UnreadableImageError, decode
 from conviction.data.image_set import Unreadable
 from conviction.data.tree import MAX_FILE_BYTES, UnreadableFileError, is_archive, open_tree
@@ -114,7 +115,7 @@ def check_threshold(threshold: float) -> None:
         RequestError: It is out of range.
     """
     if not 0.0 <= threshold <= 1.0:
-        raise RequestError(f"--threshold: expected a probability from 0 to 1; got {threshold:g}.")
+        raise RequestError(f"{option('threshold')}: expected a probability from 0 to 1; got {threshold:g}.")
 
 
 def _files(path: Path, stack: ExitStack) -> Iterator[PictureFile]:

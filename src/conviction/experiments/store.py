@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from conviction.audience import option
 from conviction.errors import RequestError, RunFileError
 from conviction.runs import folder
 from conviction.runs.reading import read_run_file
@@ -36,14 +37,14 @@ def open_study(path: Path, design: Mapping[str, Any]) -> dict[str, dict[str, Any
     try:
         before = read_run_file(file, lambda path: json.loads(path.read_text(encoding="utf-8")))
     except RunFileError as failure:
-        raise RequestError(f"{failure} Give another folder with --out.") from None
+        raise RequestError(f"{failure} Give another folder with {option('out')}.") from None
     plain = json.loads(json.dumps(design))
     differing = [key for key in plain if plain[key] != before.get(key)]
     if differing:
         said = ", ".join(_difference(key, before.get(key), plain[key]) for key in differing)
         raise RequestError(
             f"{path}: holds a study of another design; {said}. "
-            "Give another folder with --out, or the old request to go on with it."
+            f"Give another folder with {option('out')}, or the old request to go on with it."
         )
     return read_trials(path)
 

@@ -10,13 +10,14 @@ from importlib import resources
 from pathlib import Path
 from typing import Any
 
+from conviction.audience import call
 from conviction.config import Recipe
 from conviction.config.model import AveragePooling2D, Conv2D, Dense, Layer, MaxPooling2D
 from conviction.errors import RunError
 from conviction.lesson.variants import CHANGES, Variant, variant
 from conviction.model import LayerRow, loss_name, walk
 from conviction.model.shapes import Shape
-from conviction.runs import Run, folder, load_run
+from conviction.runs import Run, load_run
 from conviction.training import EpochRow
 
 RECORDED = "a recorded run of the lab on Fashion-MNIST"
@@ -348,7 +349,7 @@ def facts_of(run: Run, title: str | None = None) -> Facts:
     if run.status != "done":
         raise RunError(
             f"{run.path}: the lesson needs a finished run; this one is {run.status}. "
-            f"Finish it with: {folder.command('resume', run.path)}"
+            f"Finish it with: {call('resume', run.path)}"
         )
     data, evaluation = run.data, run.evaluation
     rule = data["decoding"]

@@ -17,6 +17,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from conviction.audience import option
 from conviction.backend import quiet_stderr
 from conviction.data import DecodingRule
 from conviction.errors import OutputError, RunError, StorageError
@@ -53,14 +54,18 @@ def check_out(out: Path) -> None:
     if out.exists() and not out.is_dir():
         raise OutputError(f"{out}: expected a new or empty folder; this is a file.")
     if out.is_dir() and any(out.iterdir()):
-        raise OutputError(f"{out}: the folder exists and is not empty. Name another one with --out.")
+        raise OutputError(
+            f"{out}: the folder exists and is not empty. Name another one with {option('out')}."
+        )
     place = out
     while not place.exists():
         place = place.parent
     if not place.is_dir():
-        raise OutputError(f"{out}: {place} is a file, no folder. Name another folder with --out.")
+        raise OutputError(f"{out}: {place} is a file, no folder. Name another folder with {option('out')}.")
     if not os.access(place, os.W_OK | os.X_OK):
-        raise OutputError(f"{out}: no permission to write in {place}. Name another folder with --out.")
+        raise OutputError(
+            f"{out}: no permission to write in {place}. Name another folder with {option('out')}."
+        )
 
 
 def check_file(path: Path) -> None:

@@ -8,9 +8,10 @@ from pathlib import Path
 
 import numpy as np
 
+from conviction.audience import call
 from conviction.data import ImageSet, Split
 from conviction.errors import RunError
-from conviction.runs.folder import command, replacing
+from conviction.runs.folder import replacing
 from conviction.runs.reading import read_run_file
 
 PREDICTIONS = "predictions.npz"
@@ -62,7 +63,7 @@ def read_predictions(run: Path) -> dict[str, Answers]:
     """
     path = run / PREDICTIONS
     if not path.exists():
-        raise RunError(f"{run}: it keeps no predictions. Make them with: {command('evaluate', run)}")
+        raise RunError(f"{run}: it keeps no predictions. Make them with: {call('evaluate', run)}")
     return read_run_file(path, _answers)
 
 

@@ -144,7 +144,7 @@ class _Verdict:
 
     def _shown(self, found: Evaluated) -> None:
         heading("On the test images" if found.part == "test" else "On the validation images")
-        said = [s for s in found.step.sentences if s != SEALED and not s.startswith(TO_TRY)]
+        said = [s for s in found.step.sentences if not s.startswith(SEALED) and not s.startswith(TO_TRY)]
         show_step(replace(found.step, sentences=tuple(said)))
         remedy = self.run.evaluation.overfitting["remedy"]
         if remedy:
