@@ -14,7 +14,7 @@ from conviction.config import DataSpec
 from conviction.data.decode import SUFFIXES, DecodingRule, Probe
 from conviction.data.decoded import load_decoded
 from conviction.data.image_set import ImageSet, Unreadable, sorted_order
-from conviction.data.layout import PARTS, Doubt, common_depth, read_layout
+from conviction.data.layout import PARTS, Doubt, as_text, common_depth, read_layout
 from conviction.data.listing import LABELS_FILE, Listing, kind_of, list_pictures
 from conviction.data.size import auto_size, size_sentence
 from conviction.data.tree import Tree
@@ -62,7 +62,7 @@ def load_folder(tree: Tree, spec: DataSpec) -> ImageSet:
     headers = [p for p in (survey.probes[i] for i in rows) if p]
     index = {name: i for i, name in enumerate(class_names)}
     return ImageSet(
-        name=tree.location.name,
+        name=as_text(tree.location.name),
         location=str(tree.location),
         pixels=decoded.pixels,
         thumbs=decoded.thumbs,
@@ -95,7 +95,9 @@ def _entries(tree: Tree) -> tuple[list[_Entry], list[PassedOver], list[Doubt]]:
         listed = {e.path for e in entries}
         passed = [p for p in [*found.passed, *others] if p[1] not in listed]
         return entries, passed + [("unlabelled_picture", p) for p in found.pictures if p not in listed], []
-    layout = read_layout(tree.location, {path: parts[depth:] for path, parts in found.pictures.items()})
+    layout = read_layout(
+        tree.location, {path: [as_text(p) for p in parts[depth:]] for path, parts in found.pictures.items()}
+    )
     entries = [_Entry(path, label, part) for path, (label, part) in layout.labels.items()]
     empty = _empty_folders(tree, base, found) if entries else []
     return entries, [*found.passed, *others, *layout.passed, *empty], layout.doubts

@@ -16,6 +16,7 @@ from pathlib import Path
 import numpy as np
 
 from conviction.data.arrays import Arrays, require_memory
+from conviction.data.layout import as_text
 from conviction.data.listing import kind_of
 from conviction.data.unused import PassedOver, Unused, count_unused
 from conviction.errors import SourceError
@@ -70,7 +71,7 @@ def read_idx_folder(folder: Path) -> Arrays:
                 "Add it, or move this file out of the folder."
             )
     parts = {part: (read_idx(x), read_idx(y)) for part, (x, y) in found.items()}
-    return Arrays(folder.name, str(folder), parts, unused=_unused(folder, files))
+    return Arrays(as_text(folder.name), str(folder), parts, unused=_unused(folder, files))
 
 
 def _unused(folder: Path, files: dict[tuple[str, str], list[Path]]) -> tuple[Unused, ...]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
@@ -55,6 +56,11 @@ class Layout:
     labels: dict[str, tuple[str, str]] = field(default_factory=dict)
     passed: list[PassedOver] = field(default_factory=list)
     doubts: list[Doubt] = field(default_factory=list)
+
+
+def as_text(name: str) -> str:
+    """A name as a class can have it: bytes that are not UTF-8 become escapes, such as ``K\\xe4fer``."""
+    return name if name.isascii() else os.fsencode(name).decode("utf-8", "backslashreplace")
 
 
 def part_of(name: str) -> tuple[str, tuple[str, ...]] | None:
@@ -197,6 +203,11 @@ def _parts_in_classes(pictures: dict[str, Parts]) -> dict[tuple[str, str], str]:
     return {both: part for both, (part, _) in known.items()}
 
 
+def _is_plain(name: str) -> bool:
+    words = set(re.split(r"[\W_]+", name.lower()))
+    return bool(words & _PLAIN_CLASSES) and not words & _GENERAL
+
+
 def _doubts(layout: Layout, pictures: dict[str, Parts], at: int) -> Iterator[Doubt]:
     """What may not have been meant as a class; ``at`` is where in the parts of a path classes begin, at least."""
     inside: dict[str, set[str]] = defaultdict(set)
@@ -218,7 +229,7 @@ def _doubts(layout: Layout, pictures: dict[str, Parts], at: int) -> Iterator[Dou
             yield Doubt(folder, "classes_inside", names)
         elif len(parts_inside) > 1:
             yield Doubt(folder, "parts_inside", names)
-        elif like_part and (names or label.lower() not in _PLAIN_CLASSES):
+        elif like_part and (names or not _is_plain(label)):
             yield Doubt(folder, "part_name", names)
         elif names and _is_general(label):
             yield Doubt(folder, "wrapping", names)

@@ -7,7 +7,7 @@ from collections import defaultdict
 
 from conviction.data.findings import Finding
 from conviction.data.image_set import ImageSet
-from conviction.data.layout import Doubt
+from conviction.data.layout import Doubt, as_text
 
 # More names say less, not more.
 MOST_NAMED = 5
@@ -91,7 +91,7 @@ def doubtful_folders(images: ImageSet) -> list[Finding]:
                 severity,  # type: ignore[arg-type]
                 f"The folder{'' if len(doubts) == 1 else 's'} {_some(named)} {each}{was}.",
                 advice,
-                sum(counts[d.folder.rpartition("/")[2]] for d in doubts),
+                sum(counts[as_text(d.folder.rpartition("/")[2])] for d in doubts),
                 names=tuple(d.folder for d in doubts),
             )
         )

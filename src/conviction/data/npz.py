@@ -15,7 +15,7 @@ from zipfile import ZIP_DEFLATED, ZIP_STORED
 import numpy as np
 
 from conviction.data.arrays import Arrays, require_memory
-from conviction.data.layout import PARTS
+from conviction.data.layout import PARTS, as_text
 from conviction.data.unused import count_unused
 from conviction.errors import SourceError, StorageError
 
@@ -64,7 +64,7 @@ def read_npz(path: Path) -> Arrays:
         raise StorageError(f"{path}: its arrays do not fit into memory.") from None
     except Exception as failure:  # zipfile and numpy raise whatever a broken header leads to
         raise SourceError(f"{path}: not a readable npz file ({' '.join(str(failure).split())}).") from None
-    return Arrays(path.stem, str(path), parts, class_names, keys=pairs, unused=unused)
+    return Arrays(as_text(path.stem), str(path), parts, class_names, keys=pairs, unused=unused)
 
 
 def declared_bytes(path: Path) -> int:

@@ -29,21 +29,24 @@ PassedOver = tuple[Kind, str]
 MOST_EXAMPLES = 5
 # What one of a kind is called, and why it is not used; the reason reads well after one and after many.
 _WORDS: dict[Kind, tuple[str, str]] = {
-    "other_file": ("file", "not a picture by its name"),
-    "loose_picture": ("picture", "in no class folder"),
+    "other_file": ("file", "without the ending of a picture file"),
+    "loose_picture": ("picture", "outside of every class folder"),
     "unlabelled_picture": ("picture", "without a label in labels.csv"),
     "picture_to_predict": ("picture", "in a folder of pictures to predict, where no class is known"),
     "hidden_picture": ("picture", "hidden by its name or its folder's name"),
-    "empty_folder": ("folder", "without a picture, so it is not a class"),
-    "repeated_folder": ("linked folder", "leading to a folder that is read already or contains this source"),
-    "broken_link": ("link", "leading to nothing that can be read"),
+    "empty_folder": ("folder", "without a picture, so no class"),
+    "repeated_folder": ("linked folder", "to a folder that is read already or that contains this source"),
+    "broken_link": ("link", "to nothing that can be read"),
     "special_file": ("special file", "such as a pipe or a device"),
-    "archive_link": ("link in the archive", "not followed: pack the files themselves (tar: --dereference)"),
-    "nested_archive": ("archive inside the source", "not opened: unpack it to use it"),
+    "archive_link": (
+        "link in the archive",
+        "left unfollowed: pack the files instead (tar --dereference --hard-dereference)",
+    ),
+    "nested_archive": ("archive in the source", "left unopened: unpack it to use what it holds"),
     "replaced_member": ("file in the archive", "replaced by a later one of the same name"),
-    "unknown_array": ("array", "of a name that stands for no images, labels or class names"),
-    "second_file": ("IDX file", "a second copy of images or labels that another file holds"),
-    "beside_idx": ("file or folder", "no IDX file of images or labels by its name"),
+    "unknown_array": ("array", "with a name that stands for no images, labels or class names"),
+    "second_file": ("IDX file", "with images or labels that another file holds too"),
+    "beside_idx": ("file or folder", "without the name of an IDX file of images or labels"),
 }
 
 
@@ -94,7 +97,7 @@ def _clause(one: Unused) -> str:
     noun = " or ".join(f"{n}{'' if one.count == 1 else 's'}" for n in noun.split(" or ")) + within + rest
     more = one.count - len(one.examples)
     names = ", ".join(_printable(name) for name in one.examples) + (f" and {more:,} more" if more else "")
-    return f"{one.count:,} {noun}, {one.reason} ({names})"
+    return f"{one.count:,} {noun} {one.reason} ({names})"
 
 
 def _printable(name: str) -> str:
