@@ -41,7 +41,8 @@ class Step:
 def load_step(images: ImageSet) -> Step:
     """Load: what was found, what was left out."""
     sentences = [
-        f"{images.name}: {len(images):,} images of {len(images.class_names)} classes from {images.location}, "
+        f"{images.name}: {len(images):,} images of {len(images.class_names)} classes from "
+        f"{printable(images.location)}, "
         f"stored as {images.stored}."
     ]
     listed = ["All are in data.json."] if len(images.unreadable) > 1 else []
