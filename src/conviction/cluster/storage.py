@@ -157,6 +157,7 @@ def pictures_in(storage: Storage) -> Iterator[tuple[str, int]]:
         if storage.fs is not None:
             yield from _remote(storage, storage.root)
         else:
+            os.scandir(storage.root).close()  # which says that there is none, or no permission
             # The folders, of which there are fewer than pictures: which links are followed is known after all.
             folders = {inside for inside, _ in walk_folders(Path(storage.root), [])}
             yield from _local(storage.root, "", folders)
