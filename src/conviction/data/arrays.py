@@ -15,6 +15,7 @@ from conviction.data.image_set import ImageSet, array_hashes
 from conviction.data.pictures import THUMB
 from conviction.data.pixels import to_uint8, value_range, with_channels
 from conviction.data.size import auto_size, size_sentence
+from conviction.data.unused import Unused
 from conviction.errors import SourceError, StorageError
 
 
@@ -41,6 +42,9 @@ class Arrays:
     class_names: list[str] | None = None
     # Black and white where the source is known to use a scale that its data type does not tell.
     known_range: tuple[float, float] | None = None
+    # The names of images and labels of each part, where the source has names for them.
+    keys: Mapping[str, tuple[str, str]] | None = None
+    unused: tuple[Unused, ...] = ()
 
 
 def load_arrays(source: Arrays, spec: DataSpec) -> ImageSet:
@@ -89,12 +93,22 @@ def load_arrays(source: Arrays, spec: DataSpec) -> ImageSet:
         parts=np.concatenate([np.full(len(x), p, dtype="<U10") for p, x in full.items()]),
         class_names=class_names,
         rule=rule,
+        unused=source.unused,
         stored=f"array {(count, *first.shape[1:])} of {first.dtype}",
         conversions=[
+            *_understood(source.keys or {}),
             *([sentence] if sentence else []),
             *size_sentence([next(iter(full.values())).shape[1:3]], rule, asked=spec.image_size is not None),
         ],
     )
+
+
+def _understood(keys: Mapping[str, tuple[str, str]]) -> list[str]:
+    """Which arrays were taken for what, unless all have the names that are documented."""
+    if all(names == (_x(part), _y(part)) for part, names in keys.items()):
+        return []
+    names = [f"{part or 'all images'}: {x} and {y}" for part, (x, y) in keys.items()]
+    return [f"Arrays of images and labels, by their names: {'; '.join(names)}."]
 
 
 def _x(part: str) -> str:

@@ -25,6 +25,7 @@ from conviction.data.findings import (
 )
 from conviction.data.group import excluded, join, user_groups
 from conviction.data.image_set import ImageSet, number_equals
+from conviction.data.naming import doubtful_folders, similar_classes
 
 
 @dataclass(frozen=True)
@@ -55,6 +56,8 @@ def audit_images(images: ImageSet, spec: DataSpec) -> Audit:
     groups = join(len(images), looks, own, number_equals(images.hashes))
     found = [
         *class_folders(images, ~out),
+        *doubtful_folders(images),
+        *similar_classes(images),
         *_leak(images, looks, own, out),
         *_conflicts(images, equal, looks, blank),
         *_duplicates(images, equal, looks, blank),

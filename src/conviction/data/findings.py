@@ -45,7 +45,7 @@ class Finding:
         advice: What to do.
         count: How many images are concerned.
         groups: Indices of images that show it; images of one group belong together.
-        names: Of files that have no pixels.
+        names: Of files that have no pixels, of folders or of classes.
         leave_out: Indices of the images that a manifest suggests to leave out.
     """
 

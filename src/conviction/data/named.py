@@ -137,7 +137,7 @@ def _official(name: str, arrays: Arrays) -> Arrays:
         raise _not_official(name, arrays.location, f"{len(x_train)} training and {len(x_test)} test images")
     if known.train_sha256 and hashlib.sha256(x_train.tobytes()).hexdigest() != known.train_sha256:
         raise _not_official(name, arrays.location, "images whose checksum differs")
-    return Arrays(known.title, arrays.location, arrays.parts, list(known.class_names))
+    return Arrays(known.title, arrays.location, arrays.parts, list(known.class_names), unused=arrays.unused)
 
 
 def _not_official(name: str, location: Path | str, got: str) -> SourceError:

@@ -150,4 +150,5 @@ def _write_split(path: Path, run: Run, images: ImageSet) -> None:
     for part in ("train", "validation", "test"):
         found = [place[h] for h in run.data["split"][part].values()]
         content[part] = {images.names[i]: int(images.labels[i]) for i in found}
-    path.write_text(json.dumps(content, ensure_ascii=False), encoding="utf-8")
+    # In ASCII, because names of files need not be valid Unicode.
+    path.write_text(json.dumps(content), encoding="utf-8")

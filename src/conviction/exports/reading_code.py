@@ -9,6 +9,7 @@ from textwrap import dedent
 from conviction.data import ImageSet
 from conviction.data.decode import LEAST_DECODED
 from conviction.data.idx import find_idx
+from conviction.data.npz import array_pairs
 from conviction.errors import RequestError
 from conviction.exports.section import Section
 from conviction.runs import Run
@@ -70,7 +71,8 @@ def _raw_arrays(images: ImageSet) -> str:
         parts = sorted({name.split("/")[0] for name in images.names})
         with zipfile.ZipFile(where) as archive:
             stored = {name.removesuffix(".npy") for name in archive.namelist()}
-        keys = {p: next(k for k in _npz_names(p) if k in stored) for p in parts}
+        pairs = array_pairs(stored, where)
+        keys = {part: pairs["" if part == "image" else part][0] for part in parts}
         listed = ", ".join(f'"{part}": archive["{key}"]' for part, key in keys.items())
         return f"with np.load(DATA) as archive:\n    arrays = {{{listed}}}"
     if _is_idx(images):
@@ -95,10 +97,6 @@ def _raw_arrays(images: ImageSet) -> str:
             .replace("FILES", repr(files).replace("'", '"'))
         )
     raise RequestError(f"{where}: no program can be written for a source of this kind.")
-
-
-def _npz_names(part: str) -> list[str]:
-    return {"image": ["x"], "validation": ["x_validation", "x_val"]}.get(part, [f"x_{part}"])
 
 
 def _pictures(run: Run, images: ImageSet) -> str:

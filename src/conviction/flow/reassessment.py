@@ -196,7 +196,7 @@ def evaluate_new(
         )
         images, index, notes = _matched(load_source(source, spec, data_dir, least_classes=1), names)
         values = read_metadata(metadata, images) if metadata else None
-        notes += steps.left_out(images) + _learned(opened, images, index)
+        notes += steps.left_out(images) + steps.not_used(images) + _learned(opened, images, index)
         answers = read_predictions(opened.path)["validation"]
         openings = record_opening(set_hash(images.hashes[index]), opened.path, "evaluate")
         probabilities = checked(predict_probabilities(opened.model, images.pixels, index))
