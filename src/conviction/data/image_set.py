@@ -7,7 +7,8 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from conviction.data.decode import DecodingRule, Probe
+from conviction.data.decode import Probe
+from conviction.data.rule import DecodingRule
 
 PARTS = ("train", "validation", "test")
 

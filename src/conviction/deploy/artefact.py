@@ -9,8 +9,8 @@ from typing import Protocol
 
 import numpy as np
 
-from conviction.data.decode import DecodingRule
 from conviction.data.given import Predictions, given_pixels
+from conviction.data.rule import DecodingRule
 from conviction.deploy.card import Card
 from conviction.errors import ArtefactError
 

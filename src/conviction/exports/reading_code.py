@@ -7,8 +7,8 @@ from pathlib import Path
 from textwrap import dedent
 
 from conviction.data import ImageSet
-from conviction.data.decode import LEAST_DECODED
 from conviction.data.idx import find_idx
+from conviction.data.rule import LEAST_DECODED
 from conviction.errors import RequestError
 from conviction.exports.section import Section
 from conviction.runs import Run

@@ -17,8 +17,8 @@ from pydantic import ValidationError
 
 from conviction.backend import import_keras, quiet_stderr
 from conviction.config import Recipe, load_recipe
-from conviction.data.decode import DecodingRule
 from conviction.data.given import Predictions, given_pixels
+from conviction.data.rule import DecodingRule
 from conviction.errors import ConvictionError, RunError
 from conviction.model.probabilities import predict_probabilities
 from conviction.runs import content, folder
