@@ -137,9 +137,9 @@ def _probe_of(header: tuple[int, int, bool]) -> Probe:
 
 def _probe(content: bytes) -> Probe:
     picture = _open(content)
+    raw = raw_mode(picture)  # looking for EXIF loads a PNG, after which it is not known
     try:
         sideways = picture.getexif().get(_ORIENTATION) in _SIDEWAYS
-        raw = raw_mode(picture)
         has_color = raw != "LA;16B" and _has_color(picture)
         mode = shown_mode(picture, raw)
     except Exception:  # broken EXIF or palette: whether the picture itself is good, decoding decides

@@ -142,8 +142,8 @@ def _way_out(shape: tuple[int, ...]) -> str:
         return ""
     if shape[-1] in CHANNELS:
         return (
-            f"It could be one picture of {shape[-1]} channels, or {shape[0]} gray ones {shape[-1]} pixels wide. "
-            "If it is one picture, wrap it in a list."
+            f"It could be one picture whose {shape[-1]} channels come last, or {shape[0]} gray ones "
+            f"{shape[-1]} pixels wide. If it is one picture, wrap it in a list."
         )
     several = f"If it is {shape[0]} gray pictures, give x[..., numpy.newaxis]."
     if shape[0] not in CHANNELS:
