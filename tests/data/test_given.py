@@ -22,9 +22,9 @@ RULES = {"gray": GRAY, "rgb": RGB}
 SHAPES: list[tuple[tuple[int, ...], int | str, int | str]] = [
     ((), "shape ()", "shape ()"),
     ((784,), "shape (784,)", "shape (784,)"),
-    ((32, 28), 1, "wrap it in a list"),
-    ((28, 32), "wrap it in a list", "wrap it in a list"),
-    ((10, 784), "wrap it in a list", "wrap it in a list"),
+    ((32, 28), 1, "Wrap it in a list"),
+    ((28, 32), "Wrap it in a list", "Wrap it in a list"),
+    ((10, 784), "Wrap it in a list", "Wrap it in a list"),
     ((32, 28, 1), 1, "32 gray ones 1 pixels wide"),
     ((32, 28, 3), "32 gray ones 3 pixels wide", 1),
     ((32, 28, 4), "wrap it in a list", "wrap it in a list"),

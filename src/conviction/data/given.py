@@ -137,7 +137,7 @@ def _split(array: np.ndarray, rule: DecodingRule) -> np.ndarray:
 
 def _way_out(shape: tuple[int, ...]) -> str:
     if len(shape) == 2:
-        return "If it is one gray picture, wrap it in a list."
+        return "Is it one gray picture? Wrap it in a list."
     if len(shape) != 3:
         return ""
     if shape[-1] in CHANNELS:
