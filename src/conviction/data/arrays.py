@@ -10,13 +10,20 @@ import numpy as np
 
 from conviction.backend import free_bytes
 from conviction.config import DataSpec
-from conviction.data.decode import DecodingRule, decode_array
+from conviction.data.decode import decode_array
+from conviction.data.depth import Range
 from conviction.data.image_set import ImageSet, array_hashes
 from conviction.data.pictures import THUMB
-from conviction.data.pixels import to_uint8, value_range, with_channels
+from conviction.data.pixels import Kind, file_range, kind_of, own_range, to_uint8, value_range, with_channels
+from conviction.data.rule import DecodingRule
 from conviction.data.size import auto_size, size_sentence
 from conviction.data.unused import Unused
 from conviction.errors import SourceError, StorageError
+
+FOURTH_CHANNEL = (
+    "The fourth channel was taken for transparency (alpha) and laid over white. If it is something else, such as the "
+    "black of CMYK or infrared, convert the images to three channels first."
+)
 
 
 def require_memory(size: int, where: str) -> None:
@@ -41,14 +48,14 @@ class Arrays:
     parts: Mapping[str, tuple[np.ndarray, np.ndarray]]
     class_names: list[str] | None = None
     # Black and white where the source is known to use a scale that its data type does not tell.
-    known_range: tuple[float, float] | None = None
+    known_range: Range | None = None
     # The names of images and labels of each part, where the source has names for them.
     keys: Mapping[str, tuple[str, str]] | None = None
     unused: tuple[Unused, ...] = ()
 
 
-def load_arrays(source: Arrays, spec: DataSpec) -> ImageSet:
-    """Checks and converts arrays to an ``ImageSet``.
+def load_arrays(source: Arrays, spec: DataSpec, saved: DecodingRule | None = None) -> ImageSet:
+    """Checks and converts arrays to an ``ImageSet``, by the rule that a run has ``saved``, if any.
 
     Raises:
         SourceError: Lengths that differ, shapes that are no images, pixels outside the accepted ranges,
@@ -73,10 +80,14 @@ def load_arrays(source: Arrays, spec: DataSpec) -> ImageSet:
                 f"{len(y)} labels in {_y(part)}."
             )
     labels, class_names = _labels(source)
-    stored, sentence = value_range(list(images.values()), spec.range or source.known_range, where)
+    kind = kind_of(np.result_type(*(x.dtype for x in images.values())))
+    known = spec.range or source.known_range or (own_range(saved, kind) if saved and kind else None)
+    stored, sentence = value_range(list(images.values()), known, where)
+    assert kind is not None  # refused by ``value_range``
     if spec.range is None and source.known_range is not None:
         sentence = f"Values {stored[0]:g} to {stored[1]:g}, the full range of this set, became 0 to 255."
-    rule = _rule(spec, shapes.pop(), stored)
+    shape = shapes.pop()
+    rule = saved or _rule(spec, shape, stored, kind)
     full = {part: to_uint8(x, stored) for part, x in images.items()}
     first = next(iter(source.parts.values()))[0]
     count = sum(len(x) for x in images.values())
@@ -98,6 +109,7 @@ def load_arrays(source: Arrays, spec: DataSpec) -> ImageSet:
         conversions=[
             *_understood(source.keys or {}),
             *([sentence] if sentence else []),
+            *([FOURTH_CHANNEL] if shape[2] == 4 else []),
             *size_sentence([next(iter(full.values())).shape[1:3]], rule, asked=spec.image_size is not None),
         ],
     )
@@ -119,12 +131,19 @@ def _y(part: str) -> str:
     return f"y_{part}" if part else "y"
 
 
-def _rule(spec: DataSpec, shape: tuple[int, ...], stored: tuple[float, float]) -> DecodingRule:
+def _rule(spec: DataSpec, shape: tuple[int, ...], stored: Range, kind: Kind) -> DecodingRule:
     height, width = spec.image_size or auto_size([(shape[0], shape[1])])
     mode = spec.color_mode
     if mode == "auto":
         mode = "grayscale" if shape[2] == 1 else "rgb"
-    return DecodingRule(color_mode=mode, height=height, width=width, array_range=stored)
+    return DecodingRule(
+        color_mode=mode,
+        height=height,
+        width=width,
+        array_range=stored,
+        array_type=kind,
+        file_range=file_range(stored, kind),
+    )
 
 
 def _finish(arrays: list[np.ndarray], rule: DecodingRule) -> np.ndarray:

@@ -11,11 +11,13 @@ from pathlib import PurePosixPath
 import numpy as np
 
 from conviction.config import DataSpec
-from conviction.data.decode import SUFFIXES, DecodingRule, Probe
+from conviction.data.decode import SUFFIXES, Probe
 from conviction.data.decoded import load_decoded
+from conviction.data.depth import FULL_RANGE, is_deep
 from conviction.data.image_set import ImageSet, Unreadable, sorted_order
 from conviction.data.layout import PARTS, Doubt, as_text, common_depth, read_layout
 from conviction.data.listing import LABELS_FILE, Listing, kind_of, list_pictures
+from conviction.data.rule import DecodingRule
 from conviction.data.size import auto_size, size_sentence
 from conviction.data.tree import Tree
 from conviction.data.unused import PassedOver, count_unused, unused_sentence
@@ -32,10 +34,10 @@ class _Entry:
     part: str
 
 
-def load_folder(tree: Tree, spec: DataSpec) -> ImageSet:
+def load_folder(tree: Tree, spec: DataSpec, saved: DecodingRule | None = None) -> ImageSet:
     """Decodes every readable picture of an image folder or an archive of one.
 
-    Broken pictures are listed in ``unreadable`` and left out.
+    Broken pictures are listed in ``unreadable`` and left out. ``saved`` is the rule of a run, if there is one.
 
     Raises:
         SourceError: No pictures, an unknown layout, a class without a readable picture.
@@ -50,7 +52,7 @@ def load_folder(tree: Tree, spec: DataSpec) -> ImageSet:
         )
     class_names = sorted({e.label for e in entries})
     survey, rule, decoded, said = load_decoded(
-        tree, [e.path for e in entries], lambda found: _rule(spec, found)
+        tree, [e.path for e in entries], lambda found: saved or _rule(spec, found)
     )
     good = [i for i in range(len(entries)) if i not in survey.problems]
     unreadable = [Unreadable(name=entries[i].path, reason=why) for i, why in sorted(survey.problems.items())]
@@ -182,7 +184,7 @@ def _rule(spec: DataSpec, probes: list[Probe]) -> DecodingRule:
     mode = spec.color_mode
     if mode == "auto":
         mode = "rgb" if any(p.has_color for p in probes) else "grayscale"
-    return DecodingRule(color_mode=mode, height=height, width=width, array_range=spec.range)
+    return DecodingRule(color_mode=mode, height=height, width=width, file_range=spec.range)
 
 
 def _stored(probes: list[Probe]) -> str:
@@ -207,8 +209,20 @@ def _conversions(spec: DataSpec, probes: list[Probe], rule: DecodingRule) -> lis
         said.append(f"{len(probes) - colors} grayscale pictures became RGB with three equal channels.")
     if rule.color_mode == "grayscale" and colors:
         said.append(f"{colors} colour pictures became grayscale (data.color_mode=grayscale).")
-    deep = sum(p.mode == "I" or p.mode.startswith("I;16") for p in probes)
+    deep = sum(is_deep(p.mode) for p in probes)
     if deep:
-        low, high = rule.array_range or (0, 65535)
+        low, high = rule.deep_range or FULL_RANGE
         said.append(f"{deep} 16-bit pictures: values {low:g} to {high:g} became 0 to 255.")
-    return said
+    return [*said, *_fourth_channels(probes)]
+
+
+def _fourth_channels(probes: list[Probe]) -> list[str]:
+    """What the channels beyond red, green and blue were taken for."""
+    modes = [p.mode.removesuffix(";16") for p in probes]
+    taken = (
+        (("LA", "La", "PA", "RGBA", "RGBa"), "with transparency (alpha) were laid over white"),
+        (("CMYK",), "in four inks (CMYK) became red, green and blue"),
+        (("RGBX",), "have a fourth channel that their file does not name; it was left out"),
+    )
+    counts = [(sum(m in names for m in modes), what) for names, what in taken]
+    return [f"{n} pictures {what}." for n, what in counts if n]

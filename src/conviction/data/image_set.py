@@ -7,8 +7,9 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from conviction.data.decode import DecodingRule, Probe
+from conviction.data.decode import Probe
 from conviction.data.layout import Doubt
+from conviction.data.rule import DecodingRule
 from conviction.data.unused import Unused
 
 PARTS = ("train", "validation", "test")
