@@ -69,15 +69,13 @@ def test_a_planted_contradiction_does_not_render() -> None:
 
 
 def test_every_expectation_of_a_setting_is_measured() -> None:
-    """A sentence that says what to expect quotes a measurement, or names nothing that can come out otherwise."""
+    """Whatever says what to expect quotes a measurement."""
     for sheet in sheets():
         text = sheet.text[sheet.text.index("## Before you try it") : sheet.text.index("## Why")]
         paragraphs = [p for p in text.split("\n\n") if re.search(r"\bexpect\b", p, re.IGNORECASE)]
         assert paragraphs, sheet.name
         for paragraph in paragraphs:
-            if "expect the opposite" in CLAIM.sub("", paragraph) or CLAIM.search(paragraph):
-                continue
-            raise AssertionError((sheet.name, paragraph))
+            assert CLAIM.search(paragraph), (sheet.name, paragraph)
         assert not re.search(r"\bexpect\b|\bbetter\b|\bworse\b", sheet.short, re.IGNORECASE), sheet.name
 
 
