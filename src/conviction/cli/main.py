@@ -278,7 +278,9 @@ def main() -> None:
 def _fail(message: str, code: int, wants_json: bool) -> None:
     """One line on stderr; with --json also an object on stdout, so that programs need not parse prose."""
     line = " ".join(message.split())
-    print(f"conviction: {line}", file=sys.stderr)
+    # A terminal has written ^C where the cursor was, and a question may stand before it.
+    start = "\n" if code == INTERRUPTED and sys.stderr.isatty() else ""
+    print(f"{start}conviction: {line}", file=sys.stderr)
     if wants_json:
         print_json({"error": {"message": line, "exit_code": code}})
     sys.exit(code)

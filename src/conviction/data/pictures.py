@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from conviction.backend import usable_cores
+from conviction.backend import children_without_ctrl_c, usable_cores
 from conviction.data.cache import Rows
 from conviction.data.decode import Probe, UnreadableImageError, probe_and_decode
 from conviction.data.image_set import HASH_BYTES, content_hash
@@ -149,7 +149,8 @@ def _on_all_cores(tasks: Iterator[_Task], cores: int) -> Iterator[Chunk]:
             waiting = [w for w in waiting if w not in done]
             yield from (w.result() for w in done)
             if len(waiting) < AHEAD * (cores - 1):
-                waiting.append(others.submit(read_chunk, *task))
+                with children_without_ctrl_c():
+                    waiting.append(others.submit(read_chunk, *task))
             else:
                 yield read_chunk(*task)
         yield from (w.result() for w in waiting)

@@ -22,11 +22,15 @@ MOST_ROWS = 20
 
 @dataclass(frozen=True)
 class Table:
-    """Column heads and rows of text; columns at ``right`` hold numbers."""
+    """Column heads and rows of text; columns at ``right`` hold numbers.
+
+    A terminal shows the first rows of a long table, unless it says something only as a ``whole``.
+    """
 
     columns: tuple[str, ...]
     rows: tuple[tuple[str, ...], ...]
     right: tuple[int, ...] = ()
+    whole: bool = False
 
 
 @dataclass(frozen=True)
@@ -206,6 +210,7 @@ def model_step(rows: Sequence[LayerRow]) -> Step:
             ("layer", "what it is", "output", "parameters", "multiply-adds", "receptive field"),
             body,
             (2, 3, 4, 5),
+            whole=True,  # a network without its output is none
         ),
     )
 
