@@ -163,9 +163,9 @@ def pictures_in(storage: Storage) -> Iterator[tuple[str, int]]:
             yield from _local(storage.root, "", folders)
 
 
-def _local(place: str, below: str, folders: Collection[str]) -> Iterator[tuple[str, int]]:
-    with os.scandir(place) as found:
-        entries = sorted(found, key=lambda e: e.name)
+def _local(folder: str, below: str, folders: Collection[str]) -> Iterator[tuple[str, int]]:
+    with os.scandir(folder) as scanned:
+        entries = sorted(scanned, key=lambda e: e.name)
     for entry in entries:
         name = below + entry.name
         if name in folders:

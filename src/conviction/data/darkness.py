@@ -42,15 +42,15 @@ def too_dark(images: ImageSet, brightest: np.ndarray, kept: np.ndarray) -> tuple
         deep = np.array([is_deep(h.mode) for h in images.headers])
     else:
         deep = np.full(len(images), images.rule.array_type == "uint16")
-    found, concerned = [], np.zeros(len(images), bool)
+    findings, concerned = [], np.zeros(len(images), bool)
     for which, limit, bits in ((kept & deep, DARK_16, 16), (kept & ~deep, DARK, 8)):
         highest = int(brightest[which].max(initial=0))
         # Of black pictures nothing more is known, unless 16 bits had to become 8.
         if not which.any() or highest > limit or (highest == 0 and bits == 8):
             continue
         concerned |= which
-        found.append(_finding(images, np.flatnonzero(which), highest, bits))
-    return found, concerned
+        findings.append(_finding(images, np.flatnonzero(which), highest, bits))
+    return findings, concerned
 
 
 def _finding(images: ImageSet, which: np.ndarray, highest: int, bits: int) -> Finding:

@@ -52,7 +52,7 @@ def load_folder(tree: Tree, spec: DataSpec, saved: DecodingRule | None = None) -
         )
     class_names = sorted({e.label for e in entries})
     survey, rule, decoded, said = load_decoded(
-        tree, [e.path for e in entries], lambda found: saved or _rule(spec, found)
+        tree, [e.path for e in entries], lambda probes: saved or _rule(spec, probes)
     )
     good = [i for i in range(len(entries)) if i not in survey.problems]
     unreadable = [Unreadable(name=entries[i].path, reason=why) for i, why in sorted(survey.problems.items())]
@@ -86,31 +86,31 @@ def load_folder(tree: Tree, spec: DataSpec, saved: DecodingRule | None = None) -
 
 def _entries(tree: Tree) -> tuple[list[_Entry], list[PassedOver], list[Doubt]]:
     """The labelled pictures, what was passed over, and which folders may not have been meant as classes."""
-    found = list_pictures(tree)
-    depth = common_depth([*found.pictures.values(), *found.tables.values()], LABELS_FILE)
-    first = next(iter([*found.pictures.values(), *found.tables.values()]), [])
+    listing = list_pictures(tree)
+    depth = common_depth([*listing.pictures.values(), *listing.tables.values()], LABELS_FILE)
+    first = next(iter([*listing.pictures.values(), *listing.tables.values()]), [])
     base = PurePosixPath(*first[:depth])
     table = (base / LABELS_FILE).as_posix()
-    others: list[PassedOver] = [("other_file", path) for path in found.tables if path != table]
-    if table in found.tables:
+    others: list[PassedOver] = [("other_file", path) for path in listing.tables if path != table]
+    if table in listing.tables:
         entries = _from_csv(tree, base)
         listed = {e.path for e in entries}
-        passed = [p for p in [*found.passed, *others] if p[1] not in listed]
-        return entries, passed + [("unlabelled_picture", p) for p in found.pictures if p not in listed], []
+        passed = [p for p in [*listing.passed, *others] if p[1] not in listed]
+        return entries, passed + [("unlabelled_picture", p) for p in listing.pictures if p not in listed], []
     layout = read_layout(
-        tree.location, {path: [as_text(p) for p in parts[depth:]] for path, parts in found.pictures.items()}
+        tree.location, {path: [as_text(p) for p in parts[depth:]] for path, parts in listing.pictures.items()}
     )
     entries = [_Entry(path, label, part) for path, (label, part) in layout.labels.items()]
-    empty = _empty_folders(tree, base, found) if entries else []
-    return entries, [*found.passed, *others, *layout.passed, *empty], layout.doubts
+    empty = _empty_folders(tree, base, listing) if entries else []
+    return entries, [*listing.passed, *others, *layout.passed, *empty], layout.doubts
 
 
-def _empty_folders(tree: Tree, base: PurePosixPath, found: Listing) -> list[PassedOver]:
+def _empty_folders(tree: Tree, base: PurePosixPath, listing: Listing) -> list[PassedOver]:
     """Folders on disk that hold no picture, beside those that do: somebody may have meant them as classes."""
     if not tree.location.is_dir():
         return []
-    passed = {name for _, name in found.passed}
-    holding = {path.rpartition("/")[0] for path in found.pictures}
+    passed = {name for _, name in listing.passed}
+    holding = {path.rpartition("/")[0] for path in listing.pictures}
     holding |= {
         "/".join(parts[:i]) for parts in (f.split("/") for f in holding) for i in range(1, len(parts))
     }

@@ -32,20 +32,20 @@ class Listing:
 
 def list_pictures(tree: Tree) -> Listing:
     """Sorts the files of a tree by their names; nothing is read."""
-    found = Listing({}, {}, list(tree.passed))
+    listing = Listing({}, {}, list(tree.passed))
     for path in tree.sizes:
         # Plain text and not PurePosixPath, which costs 10 microseconds a name, of which there can be a million.
         parts = path.split("/")
         kind = kind_of(parts)
         if kind == "picture":
-            found.pictures[path] = parts
+            listing.pictures[path] = parts
         elif kind == "other_file" and parts[-1] == LABELS_FILE:
-            found.tables[path] = parts
+            listing.tables[path] = parts
         elif kind == "other_file" and tree.sizes[path] < 0:
-            found.passed.append(("broken_link", path))
+            listing.passed.append(("broken_link", path))
         elif kind != "system":
-            found.passed.append((kind, path))
-    return found
+            listing.passed.append((kind, path))
+    return listing
 
 
 def kind_of(

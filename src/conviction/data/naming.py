@@ -78,14 +78,14 @@ def doubtful_folders(images: ImageSet) -> list[Finding]:
     for doubt in images.doubts:
         kinds[doubt.kind].append(doubt)
     counts = dict(zip(images.class_names, images.counts(), strict=True))
-    found = []
+    findings = []
     for kind, (severity, was, advice) in _DOUBTS.items():
         doubts = kinds.get(kind)
         if not doubts:
             continue
         named = [repr(d.folder) + (f" (with {_some(list(d.inside))})" if d.inside else "") for d in doubts]
         each = "" if len(doubts) == 1 else "each "
-        found.append(
+        findings.append(
             Finding(
                 kind,
                 severity,  # type: ignore[arg-type]
@@ -95,7 +95,7 @@ def doubtful_folders(images: ImageSet) -> list[Finding]:
                 names=tuple(d.folder for d in doubts),
             )
         )
-    return found
+    return findings
 
 
 def _some(names: list[str]) -> str:

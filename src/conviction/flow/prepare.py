@@ -65,7 +65,7 @@ def prepare_run(
     *,
     rule: DecodingRule | None = None,
 ) -> Prepared:
-    """Everything that can be wrong with a request is found here, before anything is told or written.
+    """Everything that can be wrong with a request is found here, before anything is shown or written.
 
     ``rule`` is that of a run whose images are read again.
     """

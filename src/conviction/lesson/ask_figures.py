@@ -110,7 +110,7 @@ def _steps_an_epoch(facts: Facts, chance: Random) -> Draft:
     n, b, s = facts.train, facts.batch, facts.steps
     rest = n % b
     return Draft(
-        f"{plural(n, 'training image')} in batches of {b}. How many steps has an epoch?",
+        f"{plural(n, 'training image')} in batches of {b}. How many steps are in one epoch?",
         (
             f"{s:,}",
             f"{n:,} / {b}"
