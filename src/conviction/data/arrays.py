@@ -62,23 +62,7 @@ def load_arrays(source: Arrays, spec: DataSpec, saved: DecodingRule | None = Non
             labels that are not whole numbers from 0, or classes that training does not have.
     """
     where = source.location
-    for part, (x, y) in source.parts.items():
-        if x.ndim and 0 in x.shape[1:]:
-            raise SourceError(f"{where}: {_x(part)} holds images without pixels; its shape is {x.shape}.")
-        if y.ndim == 0:
-            raise SourceError(f"{where}: expected one label per image in {_y(part)}; got a single value.")
-    images = {p: with_channels(x, f"{where}: {_x(p)}") for p, (x, _) in source.parts.items()}
-    shapes = {x.shape[1:] for x in images.values()}
-    if len(shapes) > 1:
-        raise SourceError(f"{where}: expected images of one shape in all parts; got {sorted(shapes)}.")
-    for part, (x, y) in source.parts.items():
-        if len(x) == 0:
-            raise SourceError(f"{where}: {_x(part)} holds no images.")
-        if len(x) != len(y):
-            raise SourceError(
-                f"{where}: expected as many labels as images; got {len(x)} images in {_x(part)} and "
-                f"{len(y)} labels in {_y(part)}."
-            )
+    images = _checked_images(source)
     labels, class_names = _labels(source)
     kind = kind_of(np.result_type(*(x.dtype for x in images.values())))
     known = spec.range or source.known_range or (own_range(saved, kind) if saved and kind else None)
@@ -86,7 +70,7 @@ def load_arrays(source: Arrays, spec: DataSpec, saved: DecodingRule | None = Non
     assert kind is not None  # refused by ``value_range``
     if spec.range is None and source.known_range is not None:
         sentence = f"Values {stored[0]:g} to {stored[1]:g}, the full range of this set, became 0 to 255."
-    shape = shapes.pop()
+    shape = next(iter(images.values())).shape[1:]
     rule = saved or _rule(spec, shape, stored, kind)
     full = {part: to_uint8(x, stored) for part, x in images.items()}
     first = next(iter(source.parts.values()))[0]
@@ -113,6 +97,29 @@ def load_arrays(source: Arrays, spec: DataSpec, saved: DecodingRule | None = Non
             *size_sentence([next(iter(full.values())).shape[1:3]], rule, asked=spec.image_size is not None),
         ],
     )
+
+
+def _checked_images(source: Arrays) -> dict[str, np.ndarray]:
+    """The images of each part, (n, h, w, c) of one shape, with as many labels."""
+    where = source.location
+    for part, (x, y) in source.parts.items():
+        if x.ndim and 0 in x.shape[1:]:
+            raise SourceError(f"{where}: {_x(part)} holds images without pixels; its shape is {x.shape}.")
+        if y.ndim == 0:
+            raise SourceError(f"{where}: expected one label per image in {_y(part)}; got a single value.")
+    images = {p: with_channels(x, f"{where}: {_x(p)}") for p, (x, _) in source.parts.items()}
+    shapes = {x.shape[1:] for x in images.values()}
+    if len(shapes) > 1:
+        raise SourceError(f"{where}: expected images of one shape in all parts; got {sorted(shapes)}.")
+    for part, (x, y) in source.parts.items():
+        if len(x) == 0:
+            raise SourceError(f"{where}: {_x(part)} holds no images.")
+        if len(x) != len(y):
+            raise SourceError(
+                f"{where}: expected as many labels as images; got {len(x)} images in {_x(part)} and "
+                f"{len(y)} labels in {_y(part)}."
+            )
+    return images
 
 
 def _understood(keys: Mapping[str, tuple[str, str]]) -> list[str]:
