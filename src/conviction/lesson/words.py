@@ -18,6 +18,8 @@ from conviction.lesson.record import Direction, Measurement, measurements
 from conviction.lesson.shelf import Reference, glossary, references, sheets, table
 
 GLOSSARY, REFERENCE = "glossary:", "reference:"
+# Headings of the lists at the end of a text, which are looked up and not listened to.
+MEASUREMENTS, SOURCES = "Measurements", "Sources"
 
 _CITATION = re.compile(r"\[(@[^\]]+)\]")
 # What must stay as it is: fenced and indented code, headings, tables' rules, links, code in a line.
@@ -130,15 +132,15 @@ def _how_measured(quoted: Iterable[Measurement]) -> str:
     if not lines:
         return ""
     return (
-        "\n\n## Measurements\n\nA difference is that of the change from its base, with its 95% interval. Each interval "
-        "stands alone: of twenty differences that do not exist, about one would look like one. "
+        f"\n\n## {MEASUREMENTS}\n\nA difference is that of the change from its base, with its 95% interval. Each "
+        "interval stands alone: of twenty differences that do not exist, about one would look like one. "
         "`make bench-lesson` measures them again.\n\n" + "\n".join(lines) + "\n"
     )
 
 
 def _sources(cited: Iterable[Reference]) -> str:
     lines = [f"- {full_name(r)} {r.note}" for r in sorted(cited, key=lambda r: (r.authors, r.year))]
-    return "\n\n## Sources\n\n" + "\n".join(lines) + "\n" if lines else ""
+    return f"\n\n## {SOURCES}\n\n" + "\n".join(lines) + "\n" if lines else ""
 
 
 @cache
