@@ -290,4 +290,5 @@ def _fail(message: str, code: int, wants_json: bool) -> None:
 
 def _print_run(run: Run) -> None:
     evaluation = json.loads((run.path / "evaluation.json").read_text(encoding="utf-8"))
-    print_json({"run": str(run.path), "status": run.status, "evaluation": evaluation})
+    unused = run.data.get("unused", [])  # a run of an earlier version has no such record
+    print_json({"run": str(run.path), "status": run.status, "unused": unused, "evaluation": evaluation})

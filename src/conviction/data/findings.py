@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from conviction.audience import Audience, Remedy
+from conviction.audience import Audience, Remedy, listening
 from conviction.data.image_set import ImageSet
 
 Severity = Literal["serious", "warning", "note"]
@@ -44,9 +44,10 @@ class Finding:
         severity: "serious" makes a test accuracy doubtful; "warning" costs accuracy; "note" is good to know.
         sentence: What was found, with numbers.
         advice: What it means, and what helps wherever one is.
+        advice_on_page: What to do on the page, where that is something else: keys of ``data`` are not set there.
         count: How many images are concerned.
         groups: Indices of images that show it; images of one group belong together.
-        names: Of files that have no pixels.
+        names: Of files that have no pixels, of folders or of classes.
         leave_out: Indices of the images that a manifest suggests to leave out.
         remedy: What can be done about it, which has other words for each audience.
     """
@@ -60,10 +61,12 @@ class Finding:
     names: tuple[str, ...] = ()
     leave_out: tuple[int, ...] = ()
     remedy: Remedy = Remedy.NOTHING
+    advice_on_page: str = ""
 
     def advise(self, audience: Audience | None = None) -> str:
         """What to do, for whoever listens."""
-        return f"{self.advice} {self.remedy.words(audience)}".strip()
+        on_page = self.advice_on_page if (audience or listening()) == "page" else ""
+        return f"{on_page or self.advice} {self.remedy.words(audience)}".strip()
 
     def to_json(self, images: ImageSet) -> dict[str, Any]:
         """Plain values for ``data.json`` and ``inspect --json``."""
@@ -99,18 +102,6 @@ def unreadable(images: ImageSet) -> list[Finding]:
             names=tuple(u.name for u in images.unreadable),
         )
     ]
-
-
-def is_blank(images: ImageSet) -> np.ndarray:
-    """(n,) bool: pictures whose values all lie within ``BLANK_RANGE`` levels, in each channel."""
-    blank = np.empty(len(images), bool)
-    for start in range(0, len(images), 4096):  # in pieces, because the pixels may be larger than memory
-        flat = images.pixels[start : start + 4096].reshape(-1, int(np.prod(images.rule.shape)))
-        # Each channel by itself: a picture of one strong colour is blank too.
-        by_channel = flat.reshape(len(flat), -1, images.rule.channels)  # (n, h*w*c) -> (n, h*w, c)
-        spread = by_channel.max(axis=1).astype(int) - by_channel.min(axis=1)
-        blank[start : start + 4096] = spread.max(axis=1) <= BLANK_RANGE
-    return blank
 
 
 def blank_pictures(images: ImageSet, blank: np.ndarray) -> list[Finding]:

@@ -12,6 +12,7 @@ import numpy as np
 from conviction.audience import by_key, listening
 from conviction.config import DataSpec, Recipe, TrainingSpec
 from conviction.data import Finding, ImageSet, Split, encode_labels
+from conviction.data.unused import unused_sentence
 from conviction.model import LayerRow, loss_name, warmup_steps
 from conviction.model.compile import RISE_FROM
 from conviction.training import RateSearch, Training, TrainingState
@@ -45,11 +46,18 @@ class Step:
 def load_step(images: ImageSet) -> Step:
     """Load: what was found, what was left out."""
     sentences = [
-        f"{images.name}: {len(images):,} images of {len(images.class_names)} classes from {images.location}, "
+        f"{images.name}: {len(images):,} images of {len(images.class_names)} classes from "
+        f"{printable(images.location)}, "
         f"stored as {images.stored}."
     ]
     listed = ["All are in data.json."] if len(images.unreadable) > 1 else []
-    return Step("Load", (*sentences, *left_out(images), *listed))
+    return Step("Load", (*sentences, *left_out(images), *listed, *not_used(images)))
+
+
+def not_used(images: ImageSet) -> list[str]:
+    """What else was supplied and is not used, in one sentence; none if all is."""
+    sentence = unused_sentence(images.unused)
+    return [sentence] if sentence else []
 
 
 def left_out(images: ImageSet) -> list[str]:
