@@ -18,10 +18,10 @@ CHUNK = 50
 
 @dataclass(frozen=True)
 class Figure:
-    """A value, and its 95% interval."""
+    """A value, and its 95% interval; None where there are too few images for one."""
 
     value: float
-    ci95: tuple[float, float]
+    ci95: tuple[float, float] | None
 
 
 @dataclass(frozen=True)
@@ -92,6 +92,11 @@ def resampled(values: np.ndarray, of: Callable[..., np.ndarray], rng: np.random.
     return np.concatenate(
         [of(values[rng.integers(0, n, (CHUNK, n))], axis=1) for _ in range(RESAMPLES // CHUNK)]
     )
+
+
+def mean_interval(values: np.ndarray, rng: np.random.Generator) -> tuple[float, float] | None:
+    """The 95% interval of the mean of (n,) values; None of one image, which does not show how they differ."""
+    return percentiles(resampled(values, np.mean, rng)) if len(values) > 1 else None
 
 
 def percentiles(values: np.ndarray) -> tuple[float, float]:

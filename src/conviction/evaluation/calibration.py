@@ -14,6 +14,10 @@ from conviction.evaluation.metrics import cross_entropies
 BINS = 15
 # Outside of these a network is not miscalibrated, but wrong, or always right.
 COLDEST, HOTTEST = 0.1, 10.0
+# With this p-value confidence and accuracy differ by more than chance explains.
+SURE = 0.05
+# Up to here the distribution of the right answers is calculated; beyond, it is normal.
+EXACT = 1_000
 # Below the smallest float32 a probability is 0, whose logarithm is nothing to calculate with.
 _TINY = 1e-38
 
@@ -51,15 +55,31 @@ def reliability(probabilities: np.ndarray, labels: np.ndarray) -> list[Reliabili
 def confidence_sentence(probabilities: np.ndarray, labels: np.ndarray) -> str:
     """Whether it is as sure as it is right, on the whole."""
     confidence = probabilities.max(axis=1).astype(np.float64)
-    surplus = confidence - (probabilities.argmax(axis=1) == labels)
-    mean, error = float(surplus.mean()), float(surplus.std() / np.sqrt(len(surplus)))
+    right = int((probabilities.argmax(axis=1) == labels).sum())
+    mean = float(confidence.mean()) - right / len(labels)
     said = (
         f"On average its highest probability is {confidence.mean():.1%}, and it is right in "
-        f"{np.mean(probabilities.argmax(axis=1) == labels):.1%}"
+        f"{right / len(labels):.1%}"
     )
-    if abs(mean) <= 1.96 * error:
-        return f"{said}: as sure as it should be, as far as {len(labels):,} images can show."
+    if _chance_of(right, confidence) >= SURE:
+        images = f"{len(labels):,} image{'s' if len(labels) > 1 else ''}"
+        return f"{said}: as sure as it should be, as far as {images} can show."
     return f"{said}: it is {'surer' if mean > 0 else 'less sure'} than it should be, by {100 * abs(mean):.1f} points."
+
+
+def _chance_of(right: int, confidence: np.ndarray) -> float:
+    """The two-sided p-value of so many right answers if each is right with the probability that is given for it."""
+    if len(confidence) <= EXACT:
+        # The Poisson binomial distribution, by convolution: (k,) -> (k + 1,) with each image.
+        chances = np.ones(1)
+        for p in np.clip(confidence, 0.0, 1.0):
+            chances = np.convolve(chances, (1.0 - p, p))
+        return float(min(1.0, 2 * min(chances[: right + 1].sum(), chances[right:].sum())))
+    from scipy.stats import norm
+
+    spread = float(np.sqrt((confidence * (1.0 - confidence)).sum()))
+    distance = abs(right - float(confidence.sum()))
+    return float(2 * norm.sf(distance / spread)) if spread else float(distance < 0.5)
 
 
 def calibration_error(probabilities: np.ndarray, labels: np.ndarray, rng: np.random.Generator) -> Figure:
@@ -73,6 +93,8 @@ def calibration_error(probabilities: np.ndarray, labels: np.ndarray, rng: np.ran
         return float(np.abs(np.bincount(bins[index], surplus[index], BINS)).sum() / len(index))
 
     n = len(labels)
+    if n < 2:
+        return Figure(error(np.arange(n)), None)
     drawn = [error(rng.integers(0, n, n)) for _ in range(RESAMPLES)]
     return Figure(error(np.arange(n)), percentiles(np.array(drawn)))
 

@@ -9,12 +9,12 @@ from conviction.evaluation.bootstrap import (
     Figure,
     counts,
     generator,
+    mean_interval,
     percentiles,
-    resampled,
     resampled_counts,
 )
 from conviction.evaluation.calibration import calibration_error
-from conviction.evaluation.intervals import wilson
+from conviction.evaluation.intervals import f1_interval, mean_of_shares, wilson
 from conviction.evaluation.metrics import cross_entropies
 
 # A right answer among the first k says something only if there are many more.
@@ -40,9 +40,23 @@ def figures(probabilities: np.ndarray, labels: np.ndarray) -> dict[str, Figure]:
     rng = generator(n)
     predicted = probabilities.argmax(axis=1)
     here, drawn = counts(labels, predicted, classes), resampled_counts(labels, predicted, classes, rng)
+    recalls = [(right, true) for right, true, _ in _classes(here) if true]
+    f1s = [(right, true + called) for right, true, called in _classes(here) if true + called]
     found = {
-        name: Figure(float(of(here)[0]), percentiles(of(drawn)))
-        for name, of in (("balanced_accuracy", Counts.balanced_accuracy), ("macro_f1", Counts.macro_f1))
+        "balanced_accuracy": Figure(
+            float(here.balanced_accuracy()[0]),
+            _wider(
+                percentiles(drawn.balanced_accuracy()),
+                mean_of_shares([right / n for right, n in recalls], [wilson(*recall) for recall in recalls]),
+            ),
+        ),
+        "macro_f1": Figure(
+            float(here.macro_f1()[0]),
+            _wider(
+                percentiles(drawn.macro_f1()),
+                mean_of_shares([2 * right / n for right, n in f1s], [f1_interval(*f1) for f1 in f1s]),
+            ),
+        ),
     }
     most = max((k for least, k in TOP.items() if classes >= least), default=0)
     if most:
@@ -53,5 +67,19 @@ def figures(probabilities: np.ndarray, labels: np.ndarray) -> dict[str, Figure]:
     target[np.arange(n), labels] = 1.0
     squares = ((probabilities - target) ** 2).sum(axis=1)
     for name, values in (("log_loss", cross_entropies(probabilities, labels)), ("brier", squares)):
-        found[name] = Figure(float(values.mean()), percentiles(resampled(values, np.mean, rng)))
+        found[name] = Figure(float(values.mean()), mean_interval(values, rng))
     return found | {"ece": calibration_error(probabilities, labels, rng)}
+
+
+def _classes(here: Counts) -> list[tuple[int, int, int]]:
+    """Of each class: right ones, those of it, those called so."""
+    return [tuple(map(int, row)) for row in zip(here.right[0], here.true[0], here.called[0], strict=True)]  # type: ignore[misc]
+
+
+def _wider(drawn: tuple[float, float], closed: tuple[float, float]) -> tuple[float, float]:
+    """Both intervals in one.
+
+    Percentiles of the bootstrap have no width where all images are right: of 60 images of 3 classes that are right in
+    99% they hold the truth in 46% of cases. The closed form takes classes for independent, which F1s are not.
+    """
+    return min(drawn[0], closed[0]), max(drawn[1], closed[1])

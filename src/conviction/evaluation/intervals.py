@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 
 def wilson(successes: int, n: int) -> tuple[float, float]:
@@ -44,6 +45,22 @@ def newcombe(first: tuple[int, int], second: tuple[int, int]) -> tuple[float, fl
     """
     p1, p2 = first[0] / first[1], second[0] / second[1]
     return _hybrid(p1, wilson(*first), p2, wilson(*second), 0.0)
+
+
+def mean_of_shares(shares: Sequence[float], intervals: Sequence[tuple[float, float]]) -> tuple[float, float]:
+    """The 95% interval of the mean of independent figures that have intervals of their own, such as recalls of classes.
+
+    Zou and Donner (2008), "Construction of confidence limits about effect measures: a general approach", which is
+    ``newcombe`` for a mean. It has a width where all are right.
+
+    Args:
+        shares: One for each class, at least one.
+        intervals: As many.
+    """
+    below = math.sqrt(sum((share - low) ** 2 for share, (low, _) in zip(shares, intervals, strict=True)))
+    above = math.sqrt(sum((high - share) ** 2 for share, (_, high) in zip(shares, intervals, strict=True)))
+    mean = math.fsum(shares) / len(shares)
+    return max(0.0, mean - below / len(shares)), min(1.0, mean + above / len(shares))
 
 
 def newcombe_paired(both: int, first_only: int, second_only: int, neither: int) -> tuple[float, float]:

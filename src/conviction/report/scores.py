@@ -174,7 +174,8 @@ def slices_table(slicing: Slicing) -> Table:
 
 
 def _figure(figure: Figure) -> tuple[str, str]:
-    return f"{figure.value:.4f}", f"{figure.ci95[0]:.4f} to {figure.ci95[1]:.4f}"
+    ci95 = "-" if figure.ci95 is None else f"{figure.ci95[0]:.4f} to {figure.ci95[1]:.4f}"
+    return f"{figure.value:.4f}", ci95
 
 
 def _percent(value: float | None) -> str:
