@@ -44,9 +44,10 @@ def _sealed(facts: Facts, chance: Random) -> Draft:
 
 
 def _guessing_loss(facts: Facts, chance: Random) -> Draft:
-    k = facts.classes
+    # Of the run's own number of classes the chapter gives it.
+    k = chance.choice([k for k in (2, 5, 20, 100, 1000) if k != facts.classes])
     return Draft(
-        f"What is the loss of a network that gives all {k} classes the same probability?",
+        f"Another network has {k:,} classes and gives all of them the same probability. What is its loss?",
         (f"{math.log(k):.3f}", f"-ln(1/{k}) = ln {k}, whatever the labels are."),
         [
             (f"{1 / k:.3f}", "That is the probability; the loss is minus its logarithm."),

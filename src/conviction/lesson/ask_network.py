@@ -1,8 +1,7 @@
-"""Questions about images and network: shapes, parameters, what a change does to them."""
+"""Questions about images and network: shapes and parameters."""
 
 from __future__ import annotations
 
-import math
 from random import Random
 
 from conviction.lesson.facts import Facts, Stage
@@ -214,18 +213,6 @@ def _dense_params(facts: Facts, chance: Random) -> Draft | None:
     )
 
 
-def _most_params(facts: Facts, chance: Random) -> Draft | None:
-    ranked = sorted((r for r in facts.layers if r.params), key=lambda r: -r.params)
-    if len(ranked) < 2 or ranked[0].params == ranked[1].params:
-        return None
-    heaviest = ranked[0]
-    return Draft(
-        f"Which layer holds the most of the network's {facts.params:,} parameters?",
-        (heaviest.name, f"{heaviest.params:,}, {heaviest.params / facts.params:.1%} of all."),
-        [(r.name, f"It has {r.params:,}.") for r in ranked[1:]],
-    )
-
-
 def _receptive_field(facts: Facts, chance: Random) -> Draft | None:
     if len(facts.convs) < 2:
         return None
@@ -270,104 +257,6 @@ def _flat_length(facts: Facts, chance: Random) -> Draft | None:
     )
 
 
-def _twice_the_filters(facts: Facts, chance: Random) -> Draft | None:
-    stage = facts.convs[-1] if len(facts.convs) > 1 else None
-    if stage is None:
-        return None
-    (k, m), c, f = stage.layer.kernel_size, stage.before[2], stage.layer.filters
-    bias = 1 if stage.layer.use_bias else 0
-    now = stage.row.params
-    after = (k * m * 2 * c + bias) * 2 * f
-    return Draft(
-        f"{stage.row.name} has {now:,} parameters. You double the filters of every convolution. How "
-        "many has it then?",
-        (
-            f"{after:,}",
-            "Twice the maps come in and twice go out: four times the weights"
-            + (" (the biases only double)." if bias else "."),
-        ),
-        [
-            (f"{2 * now:,}", "Its filters doubled, but so did the channels that come in."),
-            (f"{8 * now:,}", "Twice in and twice out is four times; the kernel's size did not change."),
-            (f"{now:,}", "Its own filters doubled, and so did the maps that come in."),
-        ],
-    )
-
-
-def _larger_kernel(facts: Facts, chance: Random) -> Draft | None:
-    stage = facts.convs[0] if facts.convs else None
-    if stage is None or stage.layer.padding != "valid" or stage.layer.strides != (1, 1):
-        return None
-    (h, w, _), (k, m), f = stage.before, stage.layer.kernel_size, stage.layer.filters
-    if min(h - k, w - m) < 4:
-        return None
-    out = (h - k - 1, w - m - 1, f)
-    return Draft(
-        f"{stage.row.name} now gives {times(stage.row.output)}. Its kernel grows from {k}x{m} to "
-        f"{k + 2}x{m + 2}. What does it give then?",
-        (times(out), f"{h} - {k + 2} + 1 = {out[0]}: without padding, a larger window has fewer places."),
-        [
-            (times(stage.row.output), "Only with same padding would the size stay."),
-            (times((out[0] + 4, out[1] + 4, f)), "A larger window has fewer places, not more."),
-            (
-                times((out[0], out[1], 2 * f)),
-                "The number of maps is the number of filters, whatever their size.",
-            ),
-        ],
-    )
-
-
-def _larger_batch(facts: Facts, chance: Random) -> Draft | None:
-    now, after = facts.steps, facts.steps_at(2 * facts.batch)
-    if now < 4:
-        return None
-    return Draft(
-        f"With batches of {facts.batch} an epoch has {now:,} steps. How many with batches of "
-        f"{2 * facts.batch}?",
-        (
-            f"{after:,}",
-            f"{facts.train:,} / {2 * facts.batch}, rounded up. About half the updates, at the same "
-            "number of epochs.",
-        ),
-        [
-            (f"{2 * now:,}", "Larger batches make fewer steps."),
-            (f"{now:,}", "An epoch is all images once, so larger batches need fewer of them."),
-            (f"{math.ceil(now / 4):,}", "Twice the batch halves the steps; it does not quarter them."),
-        ],
-    )
-
-
-def _dropped(facts: Facts, chance: Random) -> Draft | None:
-    stage = facts.first_dense
-    if stage is None or stage.layer.units < 8:
-        return None
-    units = stage.layer.units
-    rate = chance.choice([0.2, 0.25, 0.4])
-    return Draft(
-        f"Dropout of {rate:g} follows {stage.row.name} with its {plural(units, 'unit')}. What happens when "
-        "the network predicts?",
-        (
-            f"all {units} units are used, as they are",
-            "Dropout works in training only; there the rest was scaled up so that nothing need be "
-            "scaled now.",
-        ),
-        [
-            (
-                f"about {plural(round(units * rate), 'unit')} are zero, as in training",
-                "At prediction nothing is dropped, or the answer would depend on chance.",
-            ),
-            (
-                f"all {units} are used, each one multiplied by {1 - rate:g}",
-                "So the first paper did it; Keras divides by that number in training instead.",
-            ),
-            (
-                f"the least useful ones, {round(units * rate)} in number, are left out",
-                "Nothing is chosen by use; that would be pruning.",
-            ),
-        ],
-    )
-
-
 def _pick(stages: list[Stage], chance: Random) -> Stage | None:
     return chance.choice(stages) if stages else None
 
@@ -379,9 +268,7 @@ MAKERS: dict[str, tuple[Maker, ...]] = {
         _pool_shape,
         _conv_params,
         _dense_params,
-        _most_params,
         _receptive_field,
         _flat_length,
     ),
-    "hyperparameters": (_twice_the_filters, _larger_kernel, _larger_batch, _dropped),
 }

@@ -5,13 +5,13 @@ from __future__ import annotations
 import random
 from collections.abc import Iterable, Iterator
 
-from conviction.lesson import ask_figures, ask_network
+from conviction.lesson import ask_changes, ask_figures, ask_network
 from conviction.lesson.facts import Facts
 from conviction.lesson.question import Draft, Maker, Option, Question
 from conviction.lesson.shelf import table
 from conviction.lesson.words import render_line
 
-MAKERS: dict[str, tuple[Maker, ...]] = {**ask_network.MAKERS, **ask_figures.MAKERS}
+MAKERS: dict[str, tuple[Maker, ...]] = {**ask_network.MAKERS, **ask_figures.MAKERS, **ask_changes.MAKERS}
 MOST_OPTIONS = 4
 
 
