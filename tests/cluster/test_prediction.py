@@ -26,6 +26,9 @@ from PIL import Image
 from conviction.cluster.prediction import predict_folder
 from conviction.cluster.storage import open_storage, pictures_in
 from conviction.data.decode import SUFFIXES, DecodingRule
+from conviction.data.listing import list_pictures
+from conviction.data.tree import open_tree
+from conviction.data.unused import PassedOver
 from conviction.deploy.card import Card
 from conviction.errors import ClusterError, OutputError, RequestError, SourceError
 from tests.cluster.conftest import cluster_of
@@ -195,6 +198,7 @@ def test_answers_are_those_without_a_cluster(
 
     # As people type it: from the folder above.
     shutil.copytree(pictures, tmp_path / "mine")
+    (tmp_path / "mine" / "notes.txt").write_text("not a picture")
     here = cli("predict", model, "mine", "--threshold", "0.6", "--out", "here.parquet", afresh=True)
     there = cli(
         *("predict", model, "mine", "--threshold", "0.6", "--on", "ray", "--out", "there"),
@@ -213,6 +217,9 @@ def test_answers_are_those_without_a_cluster(
     left_out = [line for line in here.err.splitlines() if line.startswith("left out")]
     assert len(left_out) == 3
     assert [line for line in there.err.splitlines() if line.startswith("left out")] == left_out
+    not_used = "Not used: 1 file without the ending of a picture file (notes.txt)."
+    assert not_used in here.err
+    assert not_used in there.err
     assert "401 predictions of 404 pictures are in there/predictions." in there.err
     assert unreadable(tmp_path / "there") == [
         line.split(":")[0].removeprefix("left out ") for line in left_out
@@ -454,7 +461,8 @@ def test_a_listing_is_in_the_order_of_paths_wherever_it_is(tmp_path: Path) -> No
 
     names = ["b.png", "a/z.JPG", "a/b/c.png", "a.b/x.gif", "a b/é.png", "B/0.tiff", "a/ä.webp", "a-/1.bmp"]
     memory = fsspec.filesystem("memory")
-    for name in [*names, "a/no.txt"]:
+    beside = ["a/no.txt", "a/.hidden.png", ".DS_Store", "more.zip", "labels.csv"]
+    for name in [*names, *beside]:
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).write_bytes(b"x")
         memory.pipe_file(f"/listed/{name}", b"x")
@@ -462,11 +470,19 @@ def test_a_listing_is_in_the_order_of_paths_wherever_it_is(tmp_path: Path) -> No
     (tmp_path / "linked.png").symlink_to(tmp_path / "b.png")
     (tmp_path / "dangling.png").symlink_to(tmp_path / "none.png")
     os.mkfifo(tmp_path / "pipe.png")
-    found = [name for name, _ in pictures_in(open_storage(str(tmp_path)))]
+    passed: list[PassedOver] = []
+    found = [name for name, _ in pictures_in(open_storage(str(tmp_path)), passed)]
     expected = sorted(p for p in tmp_path.rglob("*") if p.suffix.lower() in SUFFIXES and p.is_file())
-    assert found == [str(p.relative_to(tmp_path)) for p in expected if "loop" not in p.parts]
-    far = list(pictures_in(open_storage("memory://listed")))
+    assert found == [
+        str(p.relative_to(tmp_path)) for p in expected if not {"loop", ".hidden.png"} & {*p.parts}
+    ]
+    with open_tree(tmp_path) as tree:
+        assert sorted(passed) == sorted(list_pictures(tree).passed)
+    there: list[PassedOver] = []
+    far = list(pictures_in(open_storage("memory://listed"), there))
     assert far == [(name, 1) for name in found if name != "linked.png"]
+    links = ("broken_link", "repeated_folder", "special_file")
+    assert sorted(there) == sorted(p for p in passed if p[0] not in links)
 
 
 @pytest.mark.full

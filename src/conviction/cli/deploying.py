@@ -135,6 +135,7 @@ def _predict_on_ray(
             f"{len(done.unreadable):,} pictures could not be read; all of them are in {out}/{UNREADABLE}.",
             file=sys.stderr,
         )
+    show.tell_unused(done.unused)
     print(
         f"{done.predicted:,} predictions of {done.images:,} pictures are in {out}/{PREDICTIONS}.",
         file=sys.stderr,

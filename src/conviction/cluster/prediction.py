@@ -20,6 +20,7 @@ from conviction.cluster.connection import connected
 from conviction.cluster.request import LISTING, Request, the_request
 from conviction.cluster.storage import Pictures, open_storage, said
 from conviction.data.image_set import Unreadable
+from conviction.data.unused import Unused
 from conviction.deploy.opening import load
 from conviction.deploy.parquet import prediction_table, pyarrow_for, text
 from conviction.deploy.predict import Prediction, check_threshold, classify
@@ -49,6 +50,7 @@ class Answered:
     images: int
     predicted: int
     unreadable: list[Unreadable]
+    unused: tuple[Unused, ...]
 
 
 def predict_folder(
@@ -281,7 +283,7 @@ def _finish(request: Request) -> Answered:
         parquet.write_table(pa.table(columns), file)
     request.out.sweep("", "listing", "manifest", "unreadable")
     request.out.sweep(PREDICTIONS, "part")
-    return Answered(request.images, predicted, unreadable)
+    return Answered(request.images, predicted, unreadable, request.unused)
 
 
 def _counted(request: Request, shard: int) -> tuple[int, list[Unreadable]]:

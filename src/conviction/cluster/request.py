@@ -12,6 +12,7 @@ from pathlib import Path
 
 from conviction.audience import on_ray, option
 from conviction.cluster.storage import Storage, asked, pictures_in
+from conviction.data.unused import PassedOver, Unused, count_unused, unused_sentence
 from conviction.deploy.parquet import pyarrow_for
 from conviction.errors import OutputError, RequestError
 
@@ -31,6 +32,7 @@ class Request:
         model: The content of the ONNX file.
         threshold: Below it the label is None.
         images: In the listing.
+        unused: What else lies beside them.
         shard: Pictures of each shard but the last.
     """
 
@@ -41,6 +43,7 @@ class Request:
     model: bytes
     threshold: float
     images: int
+    unused: tuple[Unused, ...]
     shard: int
 
     @property
@@ -66,7 +69,8 @@ def the_request(source: Storage, out: Storage, model: bytes, threshold: float, s
         # As pathlib writes it, because ``predict`` without a cluster does.
         prefix = source.given.rstrip("/") if "://" in source.given else str(Path(source.given))
         found = {"version": 1, "id": uuid.uuid4().hex, **asking, "prefix": prefix, "shard": shard}
-        found["images"] = _list(source, out, found["id"], shard)
+        found["images"], unused = _list(source, out, found["id"], shard)
+        found["unused"] = [one.to_json() for one in unused]
         with asked(out, _NO_PLACE), out.writing(MANIFEST) as file:
             file.write(json.dumps(found, indent=1).encode())
     if found.get("version") != 1:
@@ -80,8 +84,10 @@ def the_request(source: Storage, out: Storage, model: bytes, threshold: float, s
             + "; ".join(f"its {name} is {found[name]}, not {asking[name]}" for name in differing)
             + f". Name another folder with {option('out')}."
         )
+    # A request of an earlier version has no such record.
+    unused = tuple(Unused(**one | {"examples": tuple(one["examples"])}) for one in found.get("unused", []))
     return Request(
-        found["id"], source, found["prefix"], out, model, threshold, found["images"], found["shard"]
+        found["id"], source, found["prefix"], out, model, threshold, found["images"], unused, found["shard"]
     )
 
 
@@ -105,15 +111,18 @@ def asked_before(out: Storage) -> dict | None:
     return None
 
 
-def _list(source: Storage, out: Storage, identity: str, shard: int) -> int:
-    """Writes the listing, a row group for each shard; gives the number of pictures."""
+def _list(source: Storage, out: Storage, identity: str, shard: int) -> tuple[int, tuple[Unused, ...]]:
+    """Writes the listing, a row group for each shard; gives the number of pictures, and what else lies there."""
     pa, parquet = pyarrow_for(on_ray())
     # Bytes, because the name of a file need not be text.
     schema = pa.schema({"name": pa.binary(), "size": pa.int64()}, {"request": identity})
-    found = pictures_in(source)
+    passed: list[PassedOver] = []
+    found = pictures_in(source, passed)
     rows = list(islice(found, shard))
     if not rows:
-        raise RequestError(f"{source.given}: found no picture there.")
+        raise RequestError(
+            f"{source.given}: found no picture there. {unused_sentence(count_unused(passed))}".rstrip()
+        )
     images = 0
     with asked(out, _NO_PLACE), out.writing(LISTING) as file, parquet.ParquetWriter(file, schema) as writer:
         while rows:
@@ -122,4 +131,4 @@ def _list(source: Storage, out: Storage, identity: str, shard: int) -> int:
             writer.write_table(pa.Table.from_arrays(columns, schema=schema))
             images += len(rows)
             rows = list(islice(found, shard))
-    return images
+    return images, count_unused(passed)

@@ -10,8 +10,9 @@ from functools import partial
 from pathlib import Path
 from typing import IO, Any
 
-from conviction.data.listing import kind_of
+from conviction.data.listing import LABELS_FILE, kind_of
 from conviction.data.tree import MAX_FILE_BYTES, UnreadableFileError
+from conviction.data.unused import PassedOver
 from conviction.data.walking import walk_folders
 from conviction.deploy.predict import PictureFile
 from conviction.errors import ClusterError, ConvictionError, RequestError, SourceError, SourceNotFoundError
@@ -144,10 +145,11 @@ def said(failure: BaseException) -> str:
     return " ".join(f"{type(failure).__name__}: {failure}".split())[:300]
 
 
-def pictures_in(storage: Storage) -> Iterator[tuple[str, int]]:
+def pictures_in(storage: Storage, passed: list[PassedOver]) -> Iterator[tuple[str, int]]:
     """(path below the folder, bytes or -1) of every picture at every depth; one folder is in memory at a time.
 
-    The order is that of ``predict`` without a cluster: by the parts of the path.
+    The order is that of ``predict`` without a cluster: by the parts of the path. What else lies there is added to
+    ``passed``.
 
     Raises:
         SourceNotFoundError: There is no such folder.
@@ -155,36 +157,52 @@ def pictures_in(storage: Storage) -> Iterator[tuple[str, int]]:
     """
     with asked(storage, "it cannot be listed"):
         if storage.fs is not None:
-            yield from _remote(storage, storage.root)
+            yield from _remote(storage, storage.root, passed)
         else:
             os.scandir(storage.root).close()  # which says that there is none, or no permission
             # The folders, of which there are fewer than pictures: which links are followed is known after all.
-            folders = {inside for inside, _ in walk_folders(Path(storage.root), [])}
-            yield from _local(storage.root, "", folders)
+            folders = {inside for inside, _ in walk_folders(Path(storage.root), passed)}
+            yield from _local(storage.root, "", folders, passed)
 
 
-def _local(folder: str, below: str, folders: Collection[str]) -> Iterator[tuple[str, int]]:
+def _local(
+    folder: str, below: str, folders: Collection[str], passed: list[PassedOver]
+) -> Iterator[tuple[str, int]]:
     with os.scandir(folder) as scanned:
         entries = sorted(scanned, key=lambda e: e.name)
     for entry in entries:
         name = below + entry.name
         if name in folders:
-            yield from _local(entry.path, name + "/", folders)
-        elif kind_of(name.split("/")) == "picture" and entry.is_file():
-            yield name, -1
+            yield from _local(entry.path, name + "/", folders, passed)
+        elif entry.is_file():
+            if _is_picture(name, passed):
+                yield name, -1
+        elif not entry.is_dir():  # else it is a link to a folder, which is passed over already
+            passed.append(("broken_link" if entry.is_symlink() else "special_file", name))
 
 
-def _remote(storage: Storage, place: str) -> Iterator[tuple[str, int]]:
+def _remote(storage: Storage, folder: str, passed: list[PassedOver]) -> Iterator[tuple[str, int]]:
     assert storage.fs is not None
-    found = {info["name"].rstrip("/"): info for info in storage.fs.ls(place, detail=True)}
-    for name in sorted(found, key=lambda n: n.rpartition("/")[2]):
-        if name == place:
+    entries = {info["name"].rstrip("/"): info for info in storage.fs.ls(folder, detail=True)}
+    for path in sorted(entries, key=lambda n: n.rpartition("/")[2]):
+        name = path[len(storage.root) + 1 :]
+        if path == folder:
             continue
-        if found[name]["type"] == "directory":
-            yield from _remote(storage, name)
-        elif kind_of(name[len(storage.root) + 1 :].split("/")) == "picture":
-            size = found[name].get("size")
-            yield name[len(storage.root) + 1 :], -1 if size is None else int(size)
+        if entries[path]["type"] == "directory":
+            yield from _remote(storage, path, passed)
+        elif _is_picture(name, passed):
+            size = entries[path].get("size")
+            yield name, -1 if size is None else int(size)
+
+
+def _is_picture(name: str, passed: list[PassedOver]) -> bool:
+    parts = name.split("/")
+    kind = kind_of(parts)
+    if kind == "picture":
+        return True
+    if kind != "system" and parts[-1] != LABELS_FILE:
+        passed.append((kind, name))
+    return False
 
 
 class Pictures:
