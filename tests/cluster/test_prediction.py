@@ -476,8 +476,11 @@ def test_a_listing_is_in_the_order_of_paths_wherever_it_is(tmp_path: Path) -> No
     assert found == [
         str(p.relative_to(tmp_path)) for p in expected if not {"loop", ".hidden.png"} & {*p.parts}
     ]
+    # Without a cluster these two are pictures that cannot be read, and named for that.
+    assert {("broken_link", "dangling.png"), ("special_file", "pipe.png")} <= {*passed}
     with open_tree(tmp_path) as tree:
-        assert sorted(passed) == sorted(list_pictures(tree).passed)
+        others = [p for p in passed if p[1] not in ("dangling.png", "pipe.png")]
+        assert sorted(others) == sorted(list_pictures(tree).passed)
     there: list[PassedOver] = []
     far = list(pictures_in(open_storage("memory://listed"), there))
     assert far == [(name, 1) for name in found if name != "linked.png"]
