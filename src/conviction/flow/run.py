@@ -225,7 +225,7 @@ class _Keeper:
     ) -> None:
         self._path = path
         self._show = show
-        self._classes, self._images = len(ready.images.class_names), len(ready.split.validation)
+        self._ready = ready
         self._said = ""
         self._history: list[EpochRow] = list(start.history) if start else []
         self._timing: list[EpochTiming] = list(start.timing) if start else []
@@ -242,12 +242,16 @@ class _Keeper:
         self._write()
         self._show.epoch_done(row, timing)
         self._logs.epoch_done(row)
-        found = read_curves(
-            self._history, classes=self._classes, validation_images=self._images, finished=False
+        verdict = judge_live(
+            self._history,
+            train_images=len(self._ready.split.train),
+            validation_images=len(self._ready.split.validation),
+            classes=len(self._ready.images.class_names),
+            recipe=self._ready.recipe,
         )
-        if found.kind in ("overfitting", "unstable") and found.name != self._said:
-            self._said = found.name
-            self._show.noticed(f"{found.name.capitalize()}: {found.sentence}")
+        if verdict.kind in ("overfitting", "memorising", "unstable") and verdict.name != self._said:
+            self._said = verdict.name
+            self._show.noticed(f"{verdict.name.capitalize()}: {live_sentence(verdict)}")
 
     def _write(self) -> None:
         folder.write_rows(self._path / folder.HISTORY, self._history, [f.name for f in fields(EpochRow)])
@@ -261,8 +265,9 @@ def _evaluate_and_tell(
     if training.kept_epoch:
         told.append(steps.early_stopping_step(training, ready.recipe.training))
         show.step(told[-1])
-    evaluation = predict_and_assess(Run(path), ready, "fit")
-    told.append(evaluation_step(evaluation, ready))
+    run = Run(path)
+    evaluation = predict_and_assess(run, ready, "fit")
+    told.append(evaluation_step(evaluation, ready, run))
     show.step(told[-1])
     return evaluation
 
