@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import math
+from bisect import bisect_left
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
@@ -14,8 +14,6 @@ from conviction.training import EpochRow
 NORMAL = 0.05
 # A gap whose interval reaches up to this cannot be called small.
 LARGE = 0.10
-# Of the standard normal distribution, for 95% on both sides.
-Z = 1.959964
 
 
 @dataclass(frozen=True)
@@ -82,8 +80,9 @@ def measure_gap(
         measured: When the training images were scored.
     """
     (p, n), (q, m) = train, unseen
-    low, high = newcombe((round(p * n), n), (round(q * m), m))
-    return Gap(part, measured, p, n, q, m, low, high, gap_power(p, n, m))
+    right = round(p * n)
+    low, high = newcombe((right, n), (round(q * m), m))
+    return Gap(part, measured, p, n, q, m, low, high, gap_power(right, n, m))
 
 
 def live_gap(row: EpochRow, train_images: int, validation_images: int) -> Gap:
@@ -92,18 +91,23 @@ def live_gap(row: EpochRow, train_images: int, validation_images: int) -> Gap:
     return measure_gap(train, unseen, "validation", "in training")
 
 
-def gap_power(train_accuracy: float, train_images: int, unseen_images: int) -> float:
-    """The probability that a true gap of ``LARGE`` has an interval above 0, by the normal approximation.
+def gap_power(train_right: int, train_images: int, unseen_images: int) -> float:
+    """The probability that a true gap of ``LARGE`` has an interval above 0, for the accuracy in training as it is.
 
     Args:
-        train_accuracy: From 0 to 1.
+        train_right: In 0..``train_images``.
         train_images: At least 1.
         unseen_images: At least 1.
     """
-    p = train_accuracy
-    q = max(0.0, p - LARGE)
-    error = math.sqrt(p * (1 - p) / train_images + q * (1 - q) / unseen_images)
-    return 0.5 * (1.0 + math.erf((LARGE / error - Z) / math.sqrt(2.0))) if error else 1.0
+    from scipy.stats import binom
+
+    train = (train_right, train_images)
+    # The more unseen images are right, the lower the interval: up to how many of them it still lies above 0.
+    most = (
+        bisect_left(range(unseen_images + 1), 1, key=lambda b: newcombe(train, (b, unseen_images))[0] <= 0.0)
+        - 1
+    )
+    return float(binom.cdf(most, unseen_images, max(0.0, train_right / train_images - LARGE)))
 
 
 def best_epoch(history: Sequence[EpochRow]) -> EpochRow:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from conviction.backend import prepare
 from conviction.data import encode_labels
 from conviction.errors import Interrupted, TrainingError
-from conviction.evaluation import Evaluation, fit_temperature
+from conviction.evaluation import Evaluation, fit_temperature, judge_live
 from conviction.flow.evaluation import evaluation_step, predict_and_assess, write_report
 from conviction.flow.network import compiled
 from conviction.flow.prepare import Prepared, Show
@@ -19,6 +19,7 @@ from conviction.flow.records import about, data_json, environment_json
 from conviction.flow.trainer import Trainer
 from conviction.model import carry_over, divide_logits, predict_probabilities
 from conviction.report import steps
+from conviction.report.verdict import live_sentence
 from conviction.runs import Run, folder
 from conviction.runs.checkpoints import read_checkpoint, write_checkpoint
 from conviction.runs.logs import Logs, Outcome, open_logs, request_logs
@@ -28,7 +29,6 @@ from conviction.training import (
     StopRequest,
     Training,
     TrainingState,
-    read_curves,
     steps_per_epoch,
     stop_on_signals,
     train,

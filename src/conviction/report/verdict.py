@@ -35,9 +35,8 @@ def gap_sentence(gap: Gap) -> str:
     if gap.high < 0:
         return f"{text}: the {gap.unseen} images are easier by {-points:.1f} points ({interval})."
     if gap.low <= 0:
-        return (
-            f"{text}: {_images(gap.unseen_images, gap.unseen)} cannot distinguish this difference from none ({interval})."
-        )
+        few = _images(gap.unseen_images, gap.unseen)
+        return f"{text}: {few} cannot distinguish this difference from none ({interval})."
     return f"{text}: a gap of {points:.1f} points ({interval})."
 
 
@@ -111,7 +110,8 @@ def _cannot_tell(verdict: Verdict) -> str:
             f"{_often(power.gap)}"
         )
     text = "; and ".join(reasons)
-    return f"{text[0].upper()}{text[1:]}. More {'validation' if power.turn < ENOUGH_POWER else gap.unseen} images would."
+    more = "validation" if power.turn < ENOUGH_POWER else gap.unseen
+    return f"{text[0].upper()}{text[1:]}. More {more} images would."
 
 
 def _could_have_shown(verdict: Verdict) -> str:

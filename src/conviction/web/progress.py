@@ -10,9 +10,10 @@ from pathlib import Path
 from typing import Any
 
 from conviction.errors import ConvictionError
+from conviction.evaluation import Verdict, judge_live
 from conviction.experiments.store import DESIGN, RESULT, TRIALS
 from conviction.runs import Run, folder
-from conviction.training import EpochRow, Verdict, read_curves
+from conviction.training import EpochRow
 from conviction.web.jobs import Job
 
 LOOK_SECONDS = 1.0
@@ -31,7 +32,7 @@ class Standing:
         epochs: That were asked for; 0 before the specification is written.
         seconds: That the last epoch took; 0 before there is one.
         since: When the last epoch was written, or the run began, in seconds since the epoch.
-        verdict: What the curves show; None before there are any.
+        verdict: Of the evaluation once there is one, and of the curves until then; None before there are any.
     """
 
     path: Path
@@ -129,12 +130,7 @@ def _standing(path: Path) -> Standing:
         # After one epoch or two there is nothing to compare.
         told = len(rows) >= LEAST_EPOCHS or run.status != "unfinished"
         if rows and told and (path / folder.DATA).is_file():
-            verdict = read_curves(
-                rows,
-                classes=len(run.data["class_names"]),
-                validation_images=sum(run.data["counts"]["validation"]),
-                finished=run.status != "unfinished",
-            )
+            verdict = run.verdict if run.status == "done" else _live(run, rows)
         written = path / (folder.HISTORY if rows else folder.CONFIG)
         return Standing(
             path,
@@ -147,6 +143,18 @@ def _standing(path: Path) -> Standing:
         )
     except (ConvictionError, OSError, KeyError, TypeError, ValueError) as failure:
         return Standing(path, "damaged", since=time.time(), trouble=str(failure))
+
+
+def _live(run: Run, rows: tuple[EpochRow, ...]) -> Verdict:
+    counts = run.data["counts"]
+    return judge_live(
+        rows,
+        train_images=sum(counts["train"]),
+        validation_images=sum(counts["validation"]),
+        classes=len(run.data["class_names"]),
+        recipe=run.config,
+        finished=run.status != "unfinished",
+    )
 
 
 def _last_seconds(path: Path) -> float:
