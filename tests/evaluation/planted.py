@@ -9,8 +9,8 @@ import numpy as np
 
 from conviction.config import load_recipe
 from conviction.evaluation import Gap, Verdict, judge, measure_gap
-from conviction.evaluation.gap import LARGE, NORMAL
-from conviction.evaluation.verdict import ENOUGH_POWER, OF_THE_ERROR
+from conviction.evaluation.gap import LARGE, NORMAL, OF_THE_ERROR
+from conviction.evaluation.verdict import ENOUGH_POWER
 from conviction.training import Curves, read_curves
 from tests.training.curves import CLASSES, plant
 

@@ -14,6 +14,8 @@ from conviction.training import EpochRow
 NORMAL = 0.05
 # A gap whose interval reaches up to this cannot be called small.
 LARGE = 0.10
+# Memorising: at least this share of the error on unseen images is the gap, and not error on training images as well.
+OF_THE_ERROR = 0.5
 
 
 @dataclass(frozen=True)
@@ -52,6 +54,11 @@ class Gap:
     def is_large(self) -> bool:
         """Whether the whole interval lies above what is normal."""
         return self.low > NORMAL
+
+    @property
+    def is_memorising(self) -> bool:
+        """Whether it is large, and most of the error on unseen images."""
+        return self.is_large and self.of_the_error >= OF_THE_ERROR
 
     @property
     def may_be_large(self) -> bool:

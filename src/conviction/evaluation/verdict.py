@@ -25,8 +25,6 @@ Kind = Literal[
     "unstable",
 ]
 
-# Memorising: at least this share of the error on unseen images is the gap, and not error on training images as well.
-OF_THE_ERROR = 0.5
 # What would have been seen less often than that cannot be said to be absent.
 ENOUGH_POWER = 0.5
 
@@ -121,7 +119,7 @@ def judge(curves: Curves, gap: Gap, recipe: Recipe) -> Verdict:
         kind: Kind = "unstable"
     elif curves.kind == "turned":
         kind = "overfitting"
-    elif gap.is_large and gap.of_the_error >= OF_THE_ERROR:
+    elif gap.is_memorising:
         kind = "memorising"
     elif curves.kind == "underfitting":
         kind = "underfitting"
