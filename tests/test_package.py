@@ -20,6 +20,7 @@ PACKAGE = Path(conviction.__file__).parent
 ORDER = [
     "errors",
     "late",
+    "audience",
     "config",
     "backend",
     "data",

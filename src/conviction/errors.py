@@ -8,6 +8,10 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterable
+from typing import Literal
+
+# Why a file of a run cannot be read. A "value" is one that the specification does not take.
+FileTrouble = Literal["missing", "folder", "permission", "unreadable", "package", "newer", "value", "damaged"]
 
 
 class ConvictionError(Exception):
@@ -20,6 +24,14 @@ class RequestError(ConvictionError, ValueError):
     """The request was wrong: an unknown key, a value out of range, a network that does not fit."""
 
     exit_code = 2
+
+
+class UnknownKeyError(RequestError):
+    """A specification has a key that does not exist here; ``key`` is its name."""
+
+    def __init__(self, message: str, key: str = "") -> None:
+        super().__init__(message)
+        self.key = key
 
 
 class MisfitError(RequestError):
@@ -50,6 +62,19 @@ class SourceNotFoundError(SourceError, FileNotFoundError):
 
 class RunError(RequestError):
     """A run folder is missing, damaged, or not what the command needs."""
+
+
+class RunFileError(RunError):
+    """A file of a run cannot be read; ``reason`` says whether that is the file's fault."""
+
+    def __init__(self, message: str, reason: FileTrouble = "damaged") -> None:
+        super().__init__(message)
+        self.reason = reason
+
+    @property
+    def state(self) -> str:
+        """What a list of runs says of such a run in a word: ``damaged`` or ``unreadable``."""
+        return "damaged" if self.reason in ("damaged", "missing") else "unreadable"
 
 
 class ArtefactError(RequestError):

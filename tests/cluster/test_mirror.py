@@ -86,7 +86,7 @@ def test_storage_that_refuses_is_named_and_nothing_is_lost(
     with pytest.raises(StorageError) as refused:
         study()
     assert "trials.jsonl could not be written (no space left in the bucket)" in str(refused.value)
-    assert "--out explorations/digits-1 goes on" in str(refused.value)
+    assert "out explorations/digits-1 goes on" in str(refused.value)
     assert (tmp_path / "explorations/digits-1/trials.jsonl").read_text() == "0\n1\n2\n"
     assert (tmp_path / "there/trials.jsonl").read_text() == "0\n1\n"
 
@@ -98,7 +98,7 @@ def test_an_address_that_cannot_be_used_is_refused_before_anything_is_kept(
     (tmp_path / "file").touch()
     for address in ("nothing://bucket/study", f"file://{tmp_path}/file/study"):
         with (
-            pytest.raises(RequestError, match=f"--out {address}: cannot be used"),
+            pytest.raises(RequestError, match=f"out {address}: cannot be used"),
             study_at(address, "d", Nobody()),
         ):
             pass

@@ -307,7 +307,7 @@ def test_another_request_in_the_same_folder_is_refused(
         predict_folder(other, str(pictures), str(out))
     with pytest.raises(OutputError, match="its source is"):
         predict_folder(model, str(pictures / "000"), str(out))
-    with pytest.raises(OutputError, match=r"its threshold is 0.0, not 0.5. Name another folder with --out"):
+    with pytest.raises(OutputError, match=r"its threshold is 0.0, not 0.5. Name another folder with out"):
         predict_folder(model, str(pictures), str(out), 0.5)
     with pytest.raises(
         OutputError, match="expected a new folder, or one of an earlier prediction; it holds 000"

@@ -103,7 +103,7 @@ def test_keras_supplies_what_lies_nowhere_and_is_checked_too(
 
 
 def test_a_data_folder_that_does_not_exist_is_said(tmp_path: Path) -> None:
-    with pytest.raises(SourceNotFoundError, match="--data-dir"):
+    with pytest.raises(SourceNotFoundError, match="data_dir"):
         load_source("mnist", data_dir=tmp_path / "nowhere")
 
 

@@ -73,7 +73,7 @@ def test_a_grid_is_every_value_with_every_other() -> None:
     pairs = [(arm.keys["model.kernel_size"], arm.keys["training.batch_size"]) for arm in arms]
     assert pairs == [(k, b) for k in (3, 5) for b in (32, 64, 128)]
     assert {arm.question for arm in arms} == {"model.kernel_size and training.batch_size"}
-    with pytest.raises(RequestError, match="--vary twice"):
+    with pytest.raises(RequestError, match="vary twice"):
         arms_for(["kernel"], ["model.kernel_size=3"], grid=True)
 
 

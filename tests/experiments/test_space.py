@@ -70,7 +70,7 @@ def test_what_is_no_space_is_refused(content: dict[str, Any], reason: str) -> No
 def test_a_file_that_is_none_is_refused(tmp_path: Path) -> None:
     for name, text in (("a.yaml", "[1, 2"), ("b.yaml", "- 1"), ("c.yaml", "")):
         (tmp_path / name).write_text(text)
-        with pytest.raises(RequestError, match="--space"):
+        with pytest.raises(RequestError, match="space"):
             read_space(tmp_path / name)
-    with pytest.raises(RequestError, match="--space"):
+    with pytest.raises(RequestError, match="space"):
         read_space(tmp_path / "missing.yaml")

@@ -9,6 +9,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from conviction.evaluation import judge_run
 from conviction.lesson import DEPTHS, TOPICS, chapters, read_topic, recorded_facts
 from conviction.lesson.facts import Facts, Result
 from conviction.lesson.question import plural

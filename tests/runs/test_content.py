@@ -35,14 +35,6 @@ def written(name: str, text: str) -> Callable[[Path], None]:
     return lambda run: (run / name).write_text(text) and None
 
 
-def as_folder(name: str) -> Callable[[Path], None]:
-    def damage(run: Path) -> None:
-        (run / name).unlink()
-        (run / name).mkdir()
-
-    return damage
-
-
 DAMAGES = {
     "evaluation that is empty": written(folder.EVALUATION, "{}"),
     "evaluation that is null": written(folder.EVALUATION, "null"),
@@ -55,7 +47,6 @@ DAMAGES = {
     "no history": lambda run: (run / folder.HISTORY).unlink(),
     "history that is empty": written(folder.HISTORY, ""),
     "history with its head alone": written(folder.HISTORY, "epoch,loss,accuracy\n"),
-    "history that is a folder": as_folder(folder.HISTORY),
     "no data": lambda run: (run / folder.DATA).unlink(),
     "data without classes": changed(folder.DATA, "class_names"),
     "data whose counts are none": written(

@@ -15,7 +15,7 @@ from conviction.runs import Run
 
 
 def runs_table(runs: Sequence[Run]) -> list[dict[str, Any]]:
-    """One row per run; a damaged run is a row that says so."""
+    """One row per run; one that cannot be read is a row that says so."""
     return [_row(run) for run in runs]
 
 
@@ -30,7 +30,7 @@ def _row(run: Run) -> dict[str, Any]:
             row["test_accuracy_ci95"] = run.evaluation.accuracy_ci95
             row["validation_accuracy"] = run.evaluation.validation["accuracy"]
     except (ConvictionError, KeyError, TypeError) as failure:
-        row["status"] = "damaged"
+        row["status"] = getattr(failure, "state", "damaged")
         row["reason"] = str(failure)
     return row
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from conviction import __version__
+from conviction.audience import audience_of_command, speak_to
 from conviction.cli import assessment, deploying, experimenting, lab, learning, serving
 from conviction.cli.options import (
     Config,
@@ -250,6 +251,7 @@ def doctor(data_dir: DataDir = None, as_json: Json = False) -> None:
 
 def main() -> None:
     """Runs the command line and ends the process with its exit code."""
+    speak_to(audience_of_command())
     wants_json = "--json" in sys.argv
     try:
         code = app(prog_name="conviction", standalone_mode=False) or 0

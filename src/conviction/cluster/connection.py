@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
+from conviction.audience import on_ray
 from conviction.errors import RequestError
 
 # Ray itself tries for two minutes, and then ends the process.
@@ -29,7 +30,7 @@ def import_ray() -> Any:
     try:
         import ray
     except ImportError:
-        raise RequestError("--on ray: needs Ray: pip install 'conviction[ray]'") from None
+        raise RequestError(f"{on_ray()}: needs Ray: pip install 'conviction[ray]'") from None
     return ray
 
 
@@ -65,13 +66,11 @@ def connected() -> Iterator[Any]:
 def _said(address: str | None, failure: Exception) -> str:
     reason = " ".join(str(failure).split())
     if address is None:
-        return f"--on ray: a cluster cannot be started here: {reason}"
+        return f"{on_ray()}: a cluster cannot be started here: {reason}"
     if "Version mismatch" in reason:
-        return (
-            f"--on ray: the cluster at RAY_ADDRESS={address} has another version than this machine: {reason}"
-        )
+        return f"{on_ray()}: the cluster at RAY_ADDRESS={address} has another version than this machine: {reason}"
     return (
-        f"--on ray: no connection to RAY_ADDRESS={address}: {reason} This machine has to be a node of the cluster; "
+        f"{on_ray()}: no connection to RAY_ADDRESS={address}: {reason} This machine has to be a node of the cluster; "
         "from elsewhere give the address of its dashboard, RAY_ADDRESS=http://HOST:8265."
     )
 
@@ -99,6 +98,7 @@ def _check_reachable(address: str) -> None:
             grpc.channel_ready_future(channel).result(timeout=PATIENCE)
         except grpc.FutureTimeoutError:
             raise RequestError(
-                f"--on ray: no Ray cluster answers at RAY_ADDRESS={address}. Start one there with `ray start --head`, "
+                f"{on_ray()}: no Ray cluster answers at RAY_ADDRESS={address}. Start one there with `ray "
+                "start --head`, "
                 "name another, or unset RAY_ADDRESS for one on this machine."
             ) from None

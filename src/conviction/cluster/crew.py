@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from conviction.audience import on_ray
 from conviction.cluster.nodes import difference
 from conviction.cluster.placing import PATIENCE_SECONDS, Size, node_name, reserve
 from conviction.cluster.training_worker import Job, Place, Worker, package_versions
@@ -72,14 +73,15 @@ class Crew:
                 versions, address = self._ray.get(actor.hello.remote(), timeout=PATIENCE_SECONDS)
             except (self._ray.exceptions.RayError, TimeoutError) as failure:
                 raise RequestError(
-                    f"--on ray: no worker could start on the node {name} ({_last_line(failure)}). It needs Python with "
+                    f"{on_ray()}: no worker could start on the node {name} ({_last_line(failure)}). It needs "
+                    "Python with "
                     "the same packages as here: pip install 'conviction[ray]'"
                 ) from None
             if other := difference(name, versions, own):
                 raise RequestError(other)
             if len(addresses) > 1 and address.startswith("127."):
                 raise RequestError(
-                    f"--on ray: the node {name} calls itself {address}, where other nodes cannot reach it. Have the "
+                    f"{on_ray()}: the node {name} calls itself {address}, where other nodes cannot reach it. Have the "
                     "name of that machine lead to its address in the network, in its /etc/hosts."
                 )
 

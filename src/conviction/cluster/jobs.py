@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+from conviction.audience import on_ray, option
 from conviction.cluster.connection import PATIENCE, import_ray, ray_address
 from conviction.cluster.nodes import PASSED_ON
 from conviction.errors import ClusterError, Interrupted, RequestError
@@ -53,8 +54,9 @@ def send(arguments: Sequence[str], out: str | None, *, as_json: bool) -> int:
     address = ray_address() or ""
     if out is None or not (Path(out).is_absolute() or "://" in out):
         raise RequestError(
-            f"--on ray: RAY_ADDRESS={address} runs the command on the cluster, in a folder that does not last. "
-            f"Give --out a folder there that does, such as /shared/study, or s3://bucket/study; got {out or 'none'}."
+            f"{on_ray()}: RAY_ADDRESS={address} runs the command on the cluster, in a folder that does not last. "
+            f"Give {option('out')} a folder there that does, such as /shared/study, or s3://bucket/study; got "
+            f"{out or 'none'}."
         )
     client = _client(address)
     environment = {name: value for name, value in os.environ.items() if name.startswith(PASSED_ON)}
@@ -93,7 +95,7 @@ def _client(address: str) -> Any:
     except (OSError, RuntimeError, ValueError, ray.exceptions.RayError) as failure:
         reason = " ".join(str(failure).split())
         raise RequestError(
-            f"--on ray: no Ray jobs are taken at RAY_ADDRESS={address}: {reason}. Give the address of the cluster's "
+            f"{on_ray()}: no Ray jobs are taken at RAY_ADDRESS={address}: {reason}. Give the address of the cluster's "
             "dashboard, RAY_ADDRESS=http://HOST:8265."
         ) from None
 
@@ -111,7 +113,7 @@ def _submitted(client: Any, **how: Any) -> str:
         except (OSError, RuntimeError) as failure:
             if "try again" not in str(failure) or time.monotonic() - began > LOST:
                 reason = " ".join(str(failure).split())
-                raise ClusterError(f"--on ray: the cluster takes no job: {reason}") from None
+                raise ClusterError(f"{on_ray()}: the cluster takes no job: {reason}") from None
         time.sleep(LOOK)
 
 
@@ -171,7 +173,7 @@ def _followed(client: Any, job: str, output: _Output) -> Any:
             if time.monotonic() - heard > LOST:
                 reason = " ".join(str(failure).split())
                 raise ClusterError(
-                    f"--on ray: the job server does not answer any more: {reason}. Job {job} may be running on; "
+                    f"{on_ray()}: the job server does not answer any more: {reason}. Job {job} may be running on; "
                     "`ray job status` tells, and the same command goes on from what is finished."
                 ) from None
         else:

@@ -6,6 +6,7 @@ import os
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+from conviction.audience import on_ray
 from conviction.errors import RequestError
 
 # What decides the bits, besides what Ray itself compares (Python and Ray).
@@ -89,7 +90,7 @@ def difference(address: str, there: Versions, here: Versions) -> str:
     if not wrong:
         return ""
     return (
-        f"--on ray: node {address} has {', '.join(wrong)}. Results depend on these versions: install the same on "
+        f"{on_ray()}: node {address} has {', '.join(wrong)}. Results depend on these versions: install the same on "
         "every node."
     )
 
@@ -114,8 +115,8 @@ def check_nodes(ray: Any) -> None:
         try:
             said.append(difference(asked[ref], ray.get(ref), here))
         except ray.exceptions.RayError as failure:
-            said.append(f"--on ray: node {asked[ref]} runs nothing: {failure}")
-    said += [f"--on ray: node {asked[ref]} did not answer within {ANSWER:g} seconds." for ref in silent]
+            said.append(f"{on_ray()}: node {asked[ref]} runs nothing: {failure}")
+    said += [f"{on_ray()}: node {asked[ref]} did not answer within {ANSWER:g} seconds." for ref in silent]
     wrong = [sentence for sentence in said if sentence]
     if wrong:
         raise RequestError(" ".join(dict.fromkeys(wrong)))

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from conviction.audience import on_ray, option
 from conviction.cluster.nodes import alive, in_words
 from conviction.errors import RequestError
 
@@ -67,9 +68,9 @@ def reserve(ray: Any, workers: int, size: Size) -> Any:
         while not group.wait(0.5):
             if time.monotonic() > end or capacity(ray, size) < workers:
                 raise NoRoom(
-                    f"--on ray: no place for {workers} workers of {size} within {PATIENCE_SECONDS:.0f} seconds; the "
+                    f"{on_ray()}: no place for {workers} workers of {size} within {PATIENCE_SECONDS:.0f} seconds; the "
                     f"cluster has {in_words(ray)}, perhaps with other work on them. Try again later, or with fewer "
-                    "--workers."
+                    f"{option('workers')}."
                 )
     except BaseException:
         remove_placement_group(group)

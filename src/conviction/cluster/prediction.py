@@ -15,6 +15,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from conviction.audience import call, on_ray
 from conviction.cluster.connection import connected
 from conviction.cluster.request import LISTING, Request, the_request
 from conviction.cluster.storage import Pictures, open_storage, said
@@ -78,7 +79,7 @@ def predict_folder(
     """
     check_threshold(threshold)
     model = _model(Path(artefact))
-    pyarrow_for("--on ray")
+    pyarrow_for(on_ray())
     place = open_storage(out)
     with ExitStack() as stack:
         stack.enter_context(_told_of_signals())
@@ -128,8 +129,8 @@ def _model(path: Path) -> bytes:
     if path.suffix.lower() != ".onnx":
         run = path if path.is_dir() else "RUN"
         raise RequestError(
-            f"{path}: on a cluster onnxruntime answers; expected an .onnx file. Make it: conviction export {run} "
-            "--format onnx"
+            f"{path}: on a cluster onnxruntime answers; expected an .onnx file. Make it: "
+            f"{call('export', run, '--format onnx', repr(['onnx']))}"
         )
     load(path, threads=1)
     return path.read_bytes()
@@ -148,7 +149,7 @@ def _answer(request: Request, shards: Sequence[int]) -> Generator[int, None, Non
     logging.getLogger("ray.data").setLevel(logging.CRITICAL)  # what fails is said below
     cores = int(ray.cluster_resources().get("CPU", 0))
     if not cores:
-        raise ClusterError("--on ray: the cluster has no processor: start its nodes with --num-cpus.")
+        raise ClusterError(f"{on_ray()}: the cluster has no processor: start its nodes with --num-cpus.")
     answered = ray.data.from_items(
         [{"shard": n} for n in shards], override_num_blocks=len(shards)
     ).map_batches(
@@ -170,7 +171,7 @@ def _answer(request: Request, shards: Sequence[int]) -> Generator[int, None, Non
     except ConvictionError:
         raise
     except Exception as failure:  # Ray and Ray Data have no common error
-        raise ClusterError(f"--on ray: the cluster failed ({_in_short(failure)}). {KEPT}") from None
+        raise ClusterError(f"{on_ray()}: the cluster failed ({_in_short(failure)}). {KEPT}") from None
     finally:
         _end_threads(answered._current_executor)
 
@@ -221,7 +222,7 @@ class _Classifier:
         return {"shard": [shard], "failure": [""]}
 
     def _answer(self, shard: int) -> None:
-        pa, parquet = pyarrow_for("--on ray")
+        pa, parquet = pyarrow_for(on_ray())
         request = self.request
         listed = self._listed(shard)
         names = [os.fsdecode(name) for name in listed["name"].to_pylist()]
@@ -250,7 +251,7 @@ class _Classifier:
         """
         out = self.request.out
         if self.listing is None:
-            _, parquet = pyarrow_for("--on ray")
+            _, parquet = pyarrow_for(on_ray())
             try:
                 self.listing = parquet.ParquetFile(out.open(LISTING))
             except Exception as failure:  # each storage has errors of its own
@@ -271,7 +272,7 @@ def _finish(request: Request) -> Answered:
         parts = list(pool.map(lambda n: _counted(request, n), range(request.shards)))
     unreadable = [u for _, some in parts for u in some]
     predicted = sum(rows for rows, _ in parts)
-    pa, parquet = pyarrow_for("--on ray")
+    pa, parquet = pyarrow_for(on_ray())
     columns = {
         "file": pa.array([text(u.name) for u in unreadable], pa.string()),
         "reason": pa.array([text(u.reason) for u in unreadable], pa.string()),
@@ -289,7 +290,7 @@ def _counted(request: Request, shard: int) -> tuple[int, list[Unreadable]]:
     Raises:
         ClusterError: It is damaged, or they are not as many as were listed.
     """
-    _, parquet = pyarrow_for("--on ray")
+    _, parquet = pyarrow_for(on_ray())
     name = f"{PREDICTIONS}/{_part(shard)}"
     try:
         with request.out.open(name) as file:

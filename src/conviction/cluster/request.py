@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 
+from conviction.audience import on_ray, option
 from conviction.cluster.storage import Storage, asked, pictures_in
 from conviction.deploy.parquet import pyarrow_for
 from conviction.errors import OutputError, RequestError
@@ -70,14 +71,14 @@ def the_request(source: Storage, out: Storage, model: bytes, threshold: float, s
             file.write(json.dumps(found, indent=1).encode())
     if found.get("version") != 1:
         raise OutputError(
-            f"{out.given}: its {MANIFEST} is of another version. Name another folder with --out."
+            f"{out.given}: its {MANIFEST} is of another version. Name another folder with {option('out')}."
         )
     differing = [name for name, value in asking.items() if found[name] != value]
     if differing:
         raise OutputError(
             f"{out.given}: holds answers to another request: "
             + "; ".join(f"its {name} is {found[name]}, not {asking[name]}" for name in differing)
-            + ". Name another folder with --out."
+            + f". Name another folder with {option('out')}."
         )
     return Request(
         found["id"], source, found["prefix"], out, model, threshold, found["images"], found["shard"]
@@ -99,14 +100,14 @@ def asked_before(out: Storage) -> dict | None:
     if strange:
         raise OutputError(
             f"{out.given}: expected a new folder, or one of an earlier prediction; it holds {min(strange)}. "
-            "Name another one with --out."
+            f"Name another one with {option('out')}."
         )
     return None
 
 
 def _list(source: Storage, out: Storage, identity: str, shard: int) -> int:
     """Writes the listing, a row group for each shard; gives the number of pictures."""
-    pa, parquet = pyarrow_for("--on ray")
+    pa, parquet = pyarrow_for(on_ray())
     # Bytes, because the name of a file need not be text.
     schema = pa.schema({"name": pa.binary(), "size": pa.int64()}, {"request": identity})
     found = pictures_in(source)

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from conviction.audience import on_ray, option
 from conviction.backend import import_keras
 from conviction.cluster.connection import connected
 from conviction.cluster.crew import Crew, LostWorkers
@@ -47,13 +48,13 @@ def ray_workers(workers: int, *, cpus: int = 1, gpus: int = 0) -> Iterator[RayTr
         RequestError: A number is too small, the cluster cannot be reached or has too little, or Keras already runs on
             another backend than JAX.
     """
-    for option, number, least in (
-        ("--workers", workers, 1),
-        ("--cpus-per-worker", cpus, 1),
-        ("--gpus-per-worker", gpus, 0),
+    for name, number, least in (
+        (option("workers"), workers, 1),
+        (option("cpus-per-worker", "cpus"), cpus, 1),
+        (option("gpus-per-worker", "gpus"), gpus, 0),
     ):
         if number < least:
-            raise RequestError(f"{option}: expected at least {least}; got {number}.")
+            raise RequestError(f"{name}: expected at least {least}; got {number}.")
     use_jax()
     # Where one worker is lost the others fail too, and Ray would print what they say long afterwards.
     os.environ.setdefault("RAY_IGNORE_UNHANDLED_ERRORS", "1")
@@ -79,11 +80,11 @@ def use_jax() -> None:
     try:
         backend = asked if asked != "jax" else import_keras().backend.backend()
     except ImportError:
-        raise RequestError("--on ray: training needs JAX: pip install 'conviction[ray]'") from None
+        raise RequestError(f"{on_ray()}: training needs JAX: pip install 'conviction[ray]'") from None
     if backend != "jax":
         raise RequestError(
-            f"--on ray: Keras spreads training over workers on JAX only, and the backend is {backend}. Set "
-            "KERAS_BACKEND=jax in a new process, or train on this machine without --on ray."
+            f"{on_ray()}: Keras spreads training over workers on JAX only, and the backend is {backend}. Set "
+            f"KERAS_BACKEND=jax in a new process, or train on this machine without {on_ray()}."
         )
 
 
@@ -107,12 +108,13 @@ class RayTrainer:
             nearest = max(1, round(self._batch / devices)) * devices
             raise RequestError(
                 f"training.batch_size={self._batch}: expected a multiple of {devices}, for {self._asked} workers of "
-                f"{self._size}. Try training.batch_size={nearest}, or another number of --workers."
+                f"{self._size}. Try training.batch_size={nearest}, or another number of {option('workers')}."
             )
         room = capacity(self._ray, self._size)
         if room < self._asked:
             raise RequestError(
-                f"--workers {self._asked}: expected at most {room}, for workers of {self._size}; the cluster has "
+                f"{option('workers')} {self._asked}: expected at most {room}, for workers of {self._size}; "
+                "the cluster has "
                 f"{in_words(self._ray)}."
             )
         self._crew = Crew(self._ray, self._asked, self._size)
@@ -123,7 +125,7 @@ class RayTrainer:
         node, store = smallest_store(self._ray, self._crew.node_ids)
         if needed > store:
             raise RequestError(
-                f"--on ray: {images:,} images take {needed / 2**20:,.0f} MiB, and the object store of the node "
+                f"{on_ray()}: {images:,} images take {needed / 2**20:,.0f} MiB, and the object store of the node "
                 f"{node} has {store / 2**20:,.0f} MiB. Start Ray there with a larger --object-store-memory, or train "
                 "on one machine."
             )

@@ -8,7 +8,7 @@ from conviction.late import late
 
 if TYPE_CHECKING:
     from conviction.config.model import ModelSpec, Shorthand, expand
-    from conviction.config.recipe import DataSpec, EvaluationSpec, Recipe, keys, load_recipe
+    from conviction.config.recipe import DataSpec, EvaluationSpec, Recipe, keys, load_recipe, read_recipe
     from conviction.config.recipes import RECIPES, Facts
     from conviction.config.training import AugmentationSpec, TrainingSpec
 
@@ -25,6 +25,7 @@ __all__ = [
     "expand",
     "keys",
     "load_recipe",
+    "read_recipe",
 ]
 
 # A server that only predicts does not wait for what trains.
@@ -43,5 +44,6 @@ __getattr__ = late(
         "expand": "conviction.config.model",
         "keys": "conviction.config.recipe",
         "load_recipe": "conviction.config.recipe",
+        "read_recipe": "conviction.config.recipe",
     },
 )

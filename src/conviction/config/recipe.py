@@ -10,6 +10,7 @@ from typing import Annotated, Any, Literal, TypeVar
 import yaml
 from pydantic import AfterValidator, BaseModel, BeforeValidator, Field, ValidationError, model_validator
 
+from conviction.audience import option
 from conviction.config.model import (
     LAYER_TYPES,
     ModelSpec,
@@ -21,7 +22,7 @@ from conviction.config.model import (
 from conviction.config.recipes import DEFAULT_RECIPE, RECIPES, Facts
 from conviction.config.text import read_yaml, shown
 from conviction.config.training import AugmentationSpec, TrainingSpec
-from conviction.errors import RequestError, did_you_mean
+from conviction.errors import RequestError, UnknownKeyError, did_you_mean
 
 Spec = TypeVar("Spec", bound=BaseModel)
 Fraction = Annotated[float, Field(gt=0.0, lt=1.0)]
@@ -147,7 +148,7 @@ def load_recipe(
     given = given_keys(overrides, config)
     for key in given:
         if key not in keys():
-            raise RequestError(f"Unknown key '{key}'.{did_you_mean(key, keys())}")
+            raise UnknownKeyError(f"Unknown key '{key}'.{did_you_mean(key, keys())}", key)
     name = given.pop("recipe", DEFAULT_RECIPE)
     if not isinstance(name, str) or name not in RECIPES:
         expected = ", ".join(RECIPES)
@@ -156,6 +157,16 @@ def load_recipe(
     if "model.layers" in given:  # says the whole network
         base = {k: v for k, v in base.items() if not k.startswith("model.")}
     return _validate(name, {**base, **given})
+
+
+def read_recipe(path: Path) -> Recipe:
+    """The specification of a run, from the ``config.yaml`` that it has written.
+
+    Raises:
+        OSError, ValueError, yaml.YAMLError: The file cannot be read, or is no YAML with sections.
+        RequestError: It holds a key or a value that the specification does not take.
+    """
+    return load_recipe(dict(_flat(read_yaml(path.read_text(encoding="utf-8")))))
 
 
 def given_keys(
@@ -216,7 +227,7 @@ def _check(section: str, spec: type[Spec], values: dict[str, Any]) -> Spec:
             owner = LAYER_TYPES.get(str(first["loc"][-2])) if len(first["loc"]) > 1 else None
             known = list((owner or spec).model_fields)
             hint = did_you_mean(str(first["loc"][-1]), known)
-            raise RequestError(f"Unknown key '{where}'.{hint} Known: {', '.join(known)}.") from None
+            raise UnknownKeyError(f"Unknown key '{where}'.{hint} Known: {', '.join(known)}.", where) from None
         text = (
             first["msg"]
             .removeprefix("Value error, ")
@@ -286,14 +297,23 @@ def _is_exponent(text: str) -> bool:
 
 def _read_file(path: Path) -> Iterator[tuple[str, Any]]:
     try:
-        content = read_yaml(path.read_text(encoding="utf-8"))
+        yield from _flat(read_yaml(path.read_text(encoding="utf-8")))
+    except _NoSections as failure:
+        raise RequestError(f"{option('config')} {path}: {failure}.") from None
     except (OSError, UnicodeDecodeError) as failure:
         reason = getattr(failure, "strerror", None) or "it is not a text file"
-        raise RequestError(f"--config {path}: cannot read it ({reason}).") from None
+        raise RequestError(f"{option('config')} {path}: cannot read it ({reason}).") from None
     except yaml.YAMLError as failure:
-        raise RequestError(f"--config {path}: not valid YAML ({_one_line(failure)}).") from None
+        raise RequestError(f"{option('config')} {path}: not valid YAML ({_one_line(failure)}).") from None
+
+
+class _NoSections(ValueError):
+    """YAML that is no specification."""
+
+
+def _flat(content: Any) -> Iterator[tuple[str, Any]]:
     if not isinstance(content, dict):
-        raise RequestError(f"--config {path}: expected sections such as 'training:'; got {shown(content)}.")
+        raise _NoSections(f"expected sections such as 'training:'; got {shown(content)}")
     for section, values in content.items():
         if section == "recipe" or not isinstance(values, dict):
             yield str(section), values

@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from conviction.audience import Remedy, by_key
 from conviction.config import DataSpec
 from conviction.data import cache
 from conviction.data.darkness import light, too_dark
@@ -124,7 +125,7 @@ def _leak(images: ImageSet, looks: np.ndarray, own: np.ndarray, out: np.ndarray)
         inside = np.isin(images.parts, (higher, *lower)) & ~out
         for numbers, how in (
             (looks, "the same, or nearly the same, as"),
-            (own, "of the same group (data.group) as"),
+            (own, f"of the same group{by_key('data.group')} as"),
         ):
             groups = _several(images, images.parts == higher, _members(numbers, inside))
             leaked = tuple(sorted(i for g in groups for i in g if images.parts[i] in lower))
@@ -138,10 +139,11 @@ def _leak(images: ImageSet, looks: np.ndarray, own: np.ndarray, out: np.ndarray)
                     f"{plural(len(leaked), 'image')} to learn from {'is' if len(leaked) == 1 else 'are'} {how} "
                     f"{plural(held, higher + ' image')}: {held / (images.parts == higher).sum():.1%} of that part is "
                     "not unseen, and accuracy on it is too good.",
-                    "data.on_leak=drop leaves these images out of training; the manifest lists them.",
+                    "What was learned from cannot be a test.",
                     len(leaked),
                     tuple(_in_turn(g, images.parts == higher) for g in groups),
                     leave_out=leaked,
+                    remedy=Remedy.DROP_LEAKS,
                 )
             )
     return found
@@ -168,10 +170,11 @@ def _conflicts(images: ImageSet, equal: np.ndarray, looks: np.ndarray, blank: np
                 "serious",
                 f"{plural(len(exact), 'picture')} {'has' if len(exact) == 1 else 'have'} more than one class: the "
                 f"same pixels lie under different labels ({n:,} images). At most one of each can be right.",
-                "Look at them, keep the right one and leave out the others; the manifest lists all.",
+                "Look at them, keep the right one and leave out the others.",
                 n,
                 tuple(exact),
                 leave_out=tuple(sorted(inside)),
+                remedy=Remedy.LEAVE_OUT,
             )
         )
     if near:
@@ -211,11 +214,12 @@ def _duplicates(images: ImageSet, equal: np.ndarray, looks: np.ndarray, blank: n
                     f"{plural(len(surplus), 'image')} {'is a' if len(surplus) == 1 else 'are'} "
                     f"{word} {'copy' if len(surplus) == 1 else 'copies'} of another one of the same class and part "
                     f"({plural(len(groups), 'group')}, the largest of {len(groups[0])}).",
-                    "Splits keep copies together, so they do no harm to the test; they only weigh more. The manifest "
-                    "lists all but one of each.",
+                    "Splits keep copies together, so they do no harm to the test; they only weigh more. One of each "
+                    "is enough.",
                     sum(map(len, groups)),
                     tuple(groups),
                     leave_out=surplus,
+                    remedy=Remedy.LEAVE_OUT,
                 )
             )
     return found

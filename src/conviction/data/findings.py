@@ -8,6 +8,7 @@ from typing import Any, Literal
 
 import numpy as np
 
+from conviction.audience import Audience, Remedy, listening
 from conviction.data.image_set import ImageSet
 
 Severity = Literal["serious", "warning", "note"]
@@ -42,12 +43,13 @@ class Finding:
         kind: A stable name, such as ``leak``.
         severity: "serious" makes a test accuracy doubtful; "warning" costs accuracy; "note" is good to know.
         sentence: What was found, with numbers.
-        advice: What to do.
-        advice_on_page: What to do there, where that is something else, because keys of ``data`` are not set there.
+        advice: What it means, and what helps wherever one is.
+        advice_on_page: What to do on the page, where that is something else: keys of ``data`` are not set there.
         count: How many images are concerned.
         groups: Indices of images that show it; images of one group belong together.
         names: Of files that have no pixels, of folders or of classes.
         leave_out: Indices of the images that a manifest suggests to leave out.
+        remedy: What can be done about it, which has other words for each audience.
     """
 
     kind: str
@@ -58,7 +60,13 @@ class Finding:
     groups: tuple[tuple[int, ...], ...] = ()
     names: tuple[str, ...] = ()
     leave_out: tuple[int, ...] = ()
+    remedy: Remedy = Remedy.NOTHING
     advice_on_page: str = ""
+
+    def advise(self, audience: Audience | None = None) -> str:
+        """What to do, for whoever listens."""
+        on_page = self.advice_on_page if (audience or listening()) == "page" else ""
+        return f"{on_page or self.advice} {self.remedy.words(audience)}".strip()
 
     def to_json(self, images: ImageSet) -> dict[str, Any]:
         """Plain values for ``data.json`` and ``inspect --json``."""
@@ -66,7 +74,7 @@ class Finding:
             "kind": self.kind,
             "severity": self.severity,
             "sentence": self.sentence,
-            "advice": self.advice,
+            "advice": self.advise(),
             "count": self.count,
             "groups": [[images.names[i] for i in g] for g in self.groups[:LISTED_GROUPS]],
             "names": list(self.names[:LISTED_GROUPS]),
@@ -111,6 +119,7 @@ def blank_pictures(images: ImageSet, blank: np.ndarray) -> list[Finding]:
             len(which),
             tuple((i,) for i in which),
             leave_out=tuple(which),
+            remedy=Remedy.LEAVE_OUT,
         )
     ]
 
@@ -161,6 +170,9 @@ def balance(images: ImageSet, kept: np.ndarray) -> list[Finding]:
                 "Judge by the recall of every class and not by accuracy alone; more images of the small classes help "
                 "most, and with training.class_weights=balanced each class counts the same in the loss.",
                 int(counts.sum()),
+                advice_on_page="Judge by the recall of every class and not by accuracy alone; more images of the small "
+                "classes help most, and with 'Classes in the loss' at Compile (training.class_weights=balanced) each "
+                "class counts the same.",
             )
         )
     return found
@@ -186,7 +198,7 @@ def few_to_learn_from(images: ImageSet, learn: np.ndarray) -> list[Finding]:
             f"{'has' if len(small) == 1 else 'have'} fewer than {FEW_PER_CLASS} images to learn from after the split, "
             f"'{images.class_names[fewest]}' has {counts[fewest]}.",
             "Expect wide intervals, and a network that learns its few images by heart: it starts from nothing. More "
-            "images help more than any key; augmentation helps some.",
+            "images help more than any setting; augmentation helps some.",
             int(counts[small].sum()),
         )
     ]
@@ -214,7 +226,8 @@ def class_folders(images: ImageSet, kept: np.ndarray) -> list[Finding]:
                 "class_folders",
                 "serious",
                 f"train and {part} have different classes ({'; '.join(said)}). They are matched by name.",
-                "Rename the folders so that the names match, or add what is missing; fit refuses this source.",
+                "Rename the folders so that the names match, or add what is missing; nothing is trained on them as "
+                "they are.",
                 len(extra) + len(missing),
             )
         )
@@ -252,9 +265,10 @@ def shapes(images: ImageSet) -> list[Finding]:
                 "note",
                 f"{plural(len(stretched), 'picture')} {'is' if len(stretched) == 1 else 'are'} stretched by more than "
                 f"{STRETCH:g} to fit {images.rule.width}x{images.rule.height}.",
-                "Choose data.image_size=[height,width] nearer to the pictures, or crop them first.",
+                "Shapes are part of what the network learns.",
                 len(stretched),
                 tuple((i,) for i in stretched[:LISTED_GROUPS]),
+                remedy=Remedy.IMAGE_SIZE,
             )
         )
     modes = {h.mode for h in headers}

@@ -10,6 +10,7 @@ from pathlib import PurePosixPath
 
 import numpy as np
 
+from conviction.audience import by_key
 from conviction.config import DataSpec
 from conviction.data.decode import SUFFIXES, Probe
 from conviction.data.decoded import load_decoded
@@ -208,7 +209,7 @@ def _conversions(spec: DataSpec, probes: list[Probe], rule: DecodingRule) -> lis
     if rule.color_mode == "rgb" and colors < len(probes):
         said.append(f"{len(probes) - colors} grayscale pictures became RGB with three equal channels.")
     if rule.color_mode == "grayscale" and colors:
-        said.append(f"{colors} colour pictures became grayscale (data.color_mode=grayscale).")
+        said.append(f"{colors} colour pictures became grayscale{by_key('data.color_mode=grayscale')}.")
     deep = sum(is_deep(p.mode) for p in probes)
     if deep:
         low, high = rule.deep_range or FULL_RANGE

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
+from conviction.audience import option
 from conviction.data.image_set import ImageSet
 from conviction.errors import RequestError, SourceError, did_you_mean
 
@@ -107,11 +108,13 @@ def excluded(images: ImageSet, path: str | None) -> np.ndarray:
     """
     if path is None:
         return np.zeros(len(images), bool)
-    names = {name for name, _ in read_file_column(Path(path), "--exclude")}
-    check_known(names, images, f"--exclude={path}")
+    names = {name for name, _ in read_file_column(Path(path), option("exclude", "data.exclude"))}
+    check_known(names, images, f"{option('exclude', 'data.exclude')}={path}")
     left_out = np.array([name in names for name in images.names], bool)
     if left_out.all():
-        raise SourceError(f"--exclude={path}: it lists every image of {images.location}, so none is left.")
+        raise SourceError(
+            f"{option('exclude', 'data.exclude')}={path}: it lists every image of {images.location}, so none is left."
+        )
     return left_out
 
 

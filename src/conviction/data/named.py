@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from conviction.audience import option
 from conviction.config import DataSpec
 from conviction.data.arrays import Arrays, load_arrays
 from conviction.data.folder import load_folder
@@ -100,7 +101,7 @@ def data_folders(data_dir: str | Path | None) -> list[Path]:
     folders = []
     if data_dir is not None:
         if not Path(data_dir).is_dir():
-            raise SourceNotFoundError(f"--data-dir {data_dir}: there is no such folder.")
+            raise SourceNotFoundError(f"{option('data-dir')} {data_dir}: there is no such folder.")
         folders.append(Path(data_dir))
     if os.environ.get(DATA_DIR_VARIABLE):
         folders.append(Path(os.environ[DATA_DIR_VARIABLE]))
@@ -188,7 +189,9 @@ def _through_keras(name: str, data_dir: str | Path | None) -> Arrays:
 
 def _tried(name: str, data_dir: str | Path | None, failure: Exception) -> str:
     folders = data_folders(data_dir)
-    places = [str(f) for f in folders] or [f"no data folder (--data-dir and {DATA_DIR_VARIABLE} are unset)"]
+    places = [str(f) for f in folders] or [
+        f"no data folder ({option('data-dir')} and {DATA_DIR_VARIABLE} are unset)"
+    ]
     offline = ", ".join(["digits", *available(folders)])
     reason = " ".join(str(failure).split())
     return (

@@ -6,6 +6,7 @@ from typing import Literal
 
 import numpy as np
 
+from conviction.audience import by_key
 from conviction.data.depth import FULL_RANGE, Range, scale_to_uint8
 from conviction.data.rule import DecodingRule
 from conviction.errors import SourceError
@@ -73,7 +74,7 @@ def value_range(arrays: list[np.ndarray], given: Range | None, where: str) -> tu
             raise SourceError(
                 f"{where}: data.range={list(given)}, but the pixel values go from {low:g} to {high:g}."
             )
-        return given, f"Pixel values {given[0]:g} to {given[1]:g} (data.range) became 0 to 255."
+        return given, f"Pixel values {given[0]:g} to {given[1]:g}{by_key('data.range')} became 0 to 255."
     usual = usual_range(kind, arrays, low, high)
     if usual is None:
         raise SourceError(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import statistics
 from collections.abc import Iterable
 
+from conviction.audience import by_key
 from conviction.data.rule import DecodingRule
 
 # Two blocks of 3x3 convolution and 2x2 pooling fit from 10 pixels on, but the lab's network was made for
@@ -12,8 +13,6 @@ from conviction.data.rule import DecodingRule
 SMALLEST = 28
 # Beyond this the lab's dense layer alone has over 1.6 million weights, and a laptop waits.
 LARGEST = 64
-# Where a terminal tells people to change it.
-HOW = "change it with data.image_size=N"
 
 
 def auto_size(sizes: list[tuple[int, int]]) -> tuple[int, int]:
@@ -45,11 +44,11 @@ def size_sentence(sizes: Iterable[tuple[int, int]], rule: DecodingRule, *, asked
     if distinct == [(rule.height, rule.width)]:
         return []
     target = f"{rule.height}x{rule.width}"
-    why = "data.image_size" if asked else HOW
+    why = by_key("data.image_size" if asked else "change it with data.image_size=N")
     if len(distinct) > 1:
-        return [f"Images of {len(distinct)} sizes were brought to {target}, height x width ({why})."]
+        return [f"Images of {len(distinct)} sizes were brought to {target}, height x width{why}."]
     height, width = distinct[0]
     grown = rule.height * rule.width > height * width
     word = "enlarged" if grown else "reduced"
     reason = " so that two blocks of convolution and pooling fit" if grown and not asked else ""
-    return [f"Images of {height}x{width} were {word} to {target}{reason} ({why})."]
+    return [f"Images of {height}x{width} were {word} to {target}{reason}{why}."]

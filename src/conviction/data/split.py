@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from conviction.audience import listening
 from conviction.config import DataSpec
 from conviction.data.image_set import ImageSet, number_equals, set_hash
 from conviction.errors import SourceError
@@ -127,10 +128,13 @@ def _leaks(images: ImageSet, pool: np.ndarray, groups: np.ndarray) -> np.ndarray
 
 def _leak_message(images: ImageSet, leaks: np.ndarray) -> str:
     count = f"{len(leaks)} training or validation image{'s' if len(leaks) > 1 else ''}"
+    look = "conviction inspect SOURCE --html page.html"
+    if listening() != "terminal":
+        look = "conviction.inspect(source, html='page.html')"
     return (
         f"{images.location}: {count} are also, or nearly, among the test or validation images; the first is "
-        f"'{images.names[leaks[0]]}' (data.on_leak=fail). See them with: conviction inspect SOURCE --html page.html. "
-        "data.on_leak=drop leaves them out."
+        f"'{images.names[leaks[0]]}' (data.on_leak=fail). See them with: "
+        f"{look}. data.on_leak=drop leaves them out."
     )
 
 

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
+from conviction.audience import option
 from conviction.data.decode import SUFFIXES, UnreadableImageError, decode
 from conviction.data.image_set import Unreadable
 from conviction.data.listing import list_pictures
@@ -120,7 +121,7 @@ def check_threshold(threshold: float) -> None:
         RequestError: It is out of range.
     """
     if not 0.0 <= threshold <= 1.0:
-        raise RequestError(f"--threshold: expected a probability from 0 to 1; got {threshold:g}.")
+        raise RequestError(f"{option('threshold')}: expected a probability from 0 to 1; got {threshold:g}.")
 
 
 def _files(path: Path, stack: ExitStack, passed: list[PassedOver]) -> Iterator[PictureFile]:

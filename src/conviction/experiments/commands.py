@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, get_args
 
+from conviction.audience import option
 from conviction.config import Recipe
 from conviction.config.recipe import given_keys
 from conviction.errors import Interrupted, RequestError
@@ -134,7 +135,7 @@ def explore(
     arms = arms_for(question, vary, grid=grid, layers="model.layers" in given)
     where = Where(on, jobs, limit, cpus_per_trial, gpus_per_trial)
     if equal_seconds is not None and not 0 < equal_seconds < float("inf"):
-        raise RequestError(f"--equal-seconds: expected a number above 0; got {equal_seconds:g}.")
+        raise RequestError(f"{option('equal-seconds')}: expected a number above 0; got {equal_seconds:g}.")
     shown = file or sys.stderr
     with _loading(source, shown):
         planned = plan(
@@ -216,11 +217,13 @@ def tune(
     """
     shown = file or sys.stderr
     where = Where(on, jobs, limit, cpus_per_trial, gpus_per_trial)
-    for name, value in (("--trials", trials), ("--confirm", confirm_seeds)):
+    for name, value in ((option("trials"), trials), (option("confirm", "confirm_seeds"), confirm_seeds)):
         if value < 1:
             raise RequestError(f"{name}: expected at least 1; got {value}.")
     if against not in (None, *get_args(Against)):
-        raise RequestError(f"--against: expected params, multiply_adds or latency; got '{against}'.")
+        raise RequestError(
+            f"{option('against')}: expected params, multiply_adds or latency; got '{against}'."
+        )
     given = given_keys(overrides, config)
     wanted = _space(space)
     with _loading(source, shown):
@@ -280,7 +283,7 @@ def going_on(place: Path) -> Any:
             if stop.signal_number is None:
                 raise
             raise Interrupted(
-                f"Stopped. What is finished is kept in {place}; the same command with --out {place} goes on.",
+                f"Stopped. What is finished is kept in {place}; the same command with {option('out')} {place} goes on.",
                 stop.signal_number,
             ) from None
 

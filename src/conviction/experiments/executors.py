@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Any, Literal, Protocol, get_args
 
+from conviction.audience import on_ray, option
 from conviction.backend import usable_cores
 from conviction.cluster import nodes
 from conviction.cluster.connection import connected
@@ -107,14 +108,14 @@ class Where:
     def __post_init__(self) -> None:
         if self.on not in get_args(On):
             raise RequestError(
-                f"--on: expected local or ray; got '{self.on}'.{did_you_mean(self.on, get_args(On))}"
+                f"{option('on')}: expected local or ray; got '{self.on}'.{did_you_mean(self.on, get_args(On))}"
             )
         if self.jobs is not None and self.jobs < 1:
-            raise RequestError(f"--jobs: expected at least 1; got {self.jobs}.")
-        for name, value in (("--cpus-per-trial", self.cpus), ("--gpus-per-trial", self.gpus)):
+            raise RequestError(f"{option('jobs')}: expected at least 1; got {self.jobs}.")
+        for name, value in ((option("cpus-per-trial"), self.cpus), (option("gpus-per-trial"), self.gpus)):
             if value is not None and self.on == "local":
                 raise RequestError(
-                    f"{name}: is for --on ray; on this machine --jobs says how many run at once."
+                    f"{name}: is for {on_ray()}; on this machine {option('jobs')} says how many run at once."
                 )
         self._share(1)
 
@@ -142,8 +143,9 @@ class Where:
             said = nodes.in_words(ray)
             if not room and self.jobs is None:  # a cluster that grows with demand is told how far by --jobs
                 raise RequestError(
-                    f"--on ray: none of {said} has room for a trial of {share.cpus:g} CPUs and {share.gpus:g} GPUs. "
-                    "Ask for less with --cpus-per-trial and --gpus-per-trial, or say with --jobs how many to wait for."
+                    f"{on_ray()}: none of {said} has room for a trial of {share.cpus:g} CPUs and {share.gpus:g} GPUs. "
+                    f"Ask for less with {option('cpus-per-trial')} and {option('gpus-per-trial')}, or say "
+                    f"with {option('jobs')} how many to wait for."
                 )
             print(f"On Ray: {said}; room for {nodes.counted(room, 'trial')} at once.", file=file, flush=True)
             yield OnRay(ray, self.jobs, self.limit, share)

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
+from conviction.audience import option
 from conviction.config import Facts, Recipe, load_recipe
 from conviction.data import Audit, ImageSet, audit_images, load_source, split_images
 from conviction.data.image_set import PARTS, set_hash
@@ -123,7 +124,7 @@ def plan(
         RequestError: Something in the request or the data is wrong.
     """
     if seeds < 1:
-        raise RequestError(f"--seeds: expected at least 1; got {seeds}.")
+        raise RequestError(f"{option('seeds')}: expected at least 1; got {seeds}.")
     given = {"recipe": "lab", **given}
     _check_keys(given, arms)
     first = load_recipe(given)
@@ -151,10 +152,11 @@ def _check_keys(given: Mapping[str, Any], arms: Sequence[Arm]) -> None:
         for key in arm.keys:
             if key.startswith("data.") or key in ("training.seed", "training.epochs"):
                 raise RequestError(
-                    f"--vary {key}: all arms share images, seeds and the number of images seen; vary something else."
+                    f"{option('vary')} {key}: all arms share images, seeds and the number of images seen; "
+                    "vary something else."
                 )
     if "training.seed" in given:
-        raise RequestError("explore: seeds are 0 to --seeds; leave out training.seed.")
+        raise RequestError(f"explore: seeds are 0 to {option('seeds')}; leave out training.seed.")
 
 
 def _spread(budget: int | None, epochs: int, every: int) -> tuple[int, int | None]:
@@ -162,7 +164,7 @@ def _spread(budget: int | None, epochs: int, every: int) -> tuple[int, int | Non
     if budget is None:
         return epochs, None
     if budget < 1:
-        raise RequestError(f"--budget: expected a number of images, at least 1; got {budget}.")
+        raise RequestError(f"{option('budget')}: expected a number of images, at least 1; got {budget}.")
     images = min(every, max(1, budget // epochs))
     return max(1, round(budget / images)), None if images == every else images
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from conviction.audience import option
 from conviction.errors import RequestError, StorageError
 from conviction.experiments.exploration import Watch
 
@@ -47,7 +48,7 @@ class Mirror:
             except Exception as failure:  # whatever a driver raises
                 raise StorageError(
                     f"{self.address}: {name} could not be written ({_short(failure)}). What is finished is kept in "
-                    f"{self.path}; the same command with --out {self.path} goes on."
+                    f"{self.path}; the same command with {option('out')} {self.path} goes on."
                 ) from None
             self._sent[name] = state
 
@@ -83,7 +84,7 @@ def fetched(address: str, path: Path) -> Mirror:
         else:
             files.makedirs(root, exist_ok=True)
     except Exception as failure:  # whatever a driver raises, or the lack of one
-        raise RequestError(f"--out {address}: cannot be used ({_short(failure)}).") from None
+        raise RequestError(f"{option('out')} {address}: cannot be used ({_short(failure)}).") from None
     mirror = Mirror(address, files, root, path)
     mirror.know()
     return mirror

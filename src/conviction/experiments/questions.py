@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from conviction.audience import option
 from conviction.config import Facts, ModelSpec, Recipe, load_recipe
 from conviction.config.model import (
     AveragePooling2D,
@@ -194,7 +195,7 @@ def arms_for(
         RequestError: An unknown question or key, a key without values, nothing asked, or a grid of other than two.
     """
     if grid and (len(vary) != 2 or questions):
-        raise RequestError("--grid: expected --vary twice, and no --question.")
+        raise RequestError(f"{option('grid')}: expected {option('vary')} twice, and no {option('question')}.")
     if grid:
         one, two = map(_varied, vary)
         name = " and ".join(text.partition("=")[0] for text in vary)
@@ -208,13 +209,15 @@ def arms_for(
         else:
             known = [*QUESTIONS, "all"]
             raise RequestError(
-                f"--question: there is none called '{name}'.{did_you_mean(name, known)} Questions: {', '.join(known)}."
+                f"{option('question')}: there is none called '{name}'.{did_you_mean(name, known)} Questions: "
+                f"{', '.join(known)}."
             )
     for text in vary:
         out += _varied(text)
     if not out:
         raise RequestError(
-            "explore: nothing to vary. Give --question filters (or another, or all), or --vary KEY=a,b,c."
+            f"explore: nothing to vary. Give {option('question')} filters (or another, or all), or "
+            f"{option('vary')} KEY=a,b,c."
         )
     return out
 
@@ -222,9 +225,11 @@ def arms_for(
 def _varied(text: str) -> list[Arm]:
     key, equals, values = text.partition("=")
     if not equals or not values:
-        raise RequestError(f"--vary: expected KEY=a,b,c such as model.kernel_size=3,5; got '{text}'.")
+        raise RequestError(
+            f"{option('vary')}: expected KEY=a,b,c such as model.kernel_size=3,5; got '{text}'."
+        )
     if key not in keys():
-        raise RequestError(f"--vary: unknown key '{key}'.{did_you_mean(key, keys())}")
+        raise RequestError(f"{option('vary')}: unknown key '{key}'.{did_you_mean(key, keys())}")
     # Lists hold commas themselves: model.filters=[16,32],[32,64].
     parts = list(_split(values))
     return [Arm(key, f"{key}={part}", dict(parse_overrides([f"{key}={part}"]))) for part in parts]

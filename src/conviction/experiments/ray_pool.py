@@ -13,6 +13,7 @@ from functools import cache
 from types import TracebackType
 from typing import Any
 
+from conviction.audience import on_ray, option
 from conviction.cluster import nodes
 from conviction.errors import ClusterError, RequestError
 from conviction.experiments.pool import ATTEMPTS, LOOK, Hear, Outcome, Task
@@ -39,10 +40,11 @@ class Share:
 
     def __post_init__(self) -> None:
         if not 0 < self.cpus < math.inf:
-            raise RequestError(f"--cpus-per-trial: expected a number above 0; got {self.cpus:g}.")
+            raise RequestError(f"{option('cpus-per-trial')}: expected a number above 0; got {self.cpus:g}.")
         if not 0 <= self.gpus < math.inf or (self.gpus > 1 and self.gpus % 1):
             raise RequestError(
-                f"--gpus-per-trial: expected a part of one, such as 0.5, or a whole number; got {self.gpus:g}."
+                f"{option('gpus-per-trial')}: expected a part of one, such as 0.5, or a whole number; got "
+                f"{self.gpus:g}."
             )
 
     def fits(self, resources: Mapping[str, float]) -> int:
@@ -216,8 +218,9 @@ class RayPool:
                 self._had_room = self._counted
             elif self._counted - self._had_room > WAIT:
                 raise ClusterError(
-                    f"--on ray: no node of the cluster has had room for a trial for {WAIT:g} seconds. What is finished "
-                    "is kept; when there are nodes again, the same command with --out goes on."
+                    f"{on_ray()}: no node of the cluster has had room for a trial for {WAIT:g} seconds. What "
+                    "is finished "
+                    f"is kept; when there are nodes again, the same command with {option('out')} goes on."
                 )
         # One waits even where there is no room, which tells a cluster that grows with demand to grow.
         return max(1, self._room)
@@ -262,7 +265,7 @@ class RayPool:
         except errors.OutOfMemoryError:
             return died(f"its process was ended for lack of memory on {place}"), ended.lost
         except errors.RayTaskError as failure:  # it could not even be begun
-            raise RequestError(f"--on ray: a node cannot run trials: {failure.cause or failure}") from None
+            raise RequestError(f"{on_ray()}: a node cannot run trials: {failure.cause or failure}") from None
         except errors.RayError as failure:
             return died(f"its process on {place} ended: {_short(failure)}"), ended.lost
         if kind == "refused":

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import yaml
 
+from conviction.audience import option
 from conviction.config.recipe import keys
 from conviction.config.text import read_yaml
 from conviction.errors import RequestError, did_you_mean
@@ -118,10 +119,11 @@ def read_space(path: Path | None) -> Space:
     try:
         content = read_yaml(path.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as failure:
-        raise RequestError(f"--space {path}: cannot read it ({type(failure).__name__}).") from None
+        raise RequestError(f"{option('space')} {path}: cannot read it ({type(failure).__name__}).") from None
     if not isinstance(content, Mapping) or not content:
         raise RequestError(
-            f"--space {path}: expected keys with choices or ranges, such as 'model.kernel_size: {{choices: [3, 5]}}'."
+            f"{option('space')} {path}: expected keys with choices or ranges, such as 'model.kernel_size: "
+            f"{{choices: [3, 5]}}'."
         )
     return parse_space(content)
 

@@ -8,8 +8,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from conviction.errors import RequestError
+from conviction.audience import option
+from conviction.errors import RequestError, RunFileError
 from conviction.runs import folder
+from conviction.runs.reading import read_run_file
 
 DESIGN, TRIALS, RESULT, REPORT = "design.json", "trials.jsonl", "result.json", "report.html"
 EPOCHS = "epochs.json"
@@ -33,16 +35,16 @@ def open_study(path: Path, design: Mapping[str, Any]) -> dict[str, dict[str, Any
         folder.write_json(file, dict(design))
         return {}
     try:
-        before = json.loads(file.read_text(encoding="utf-8"))
-    except ValueError:
-        raise RequestError(f"{file}: the file is damaged. Give another folder with --out.") from None
+        before = read_run_file(file, lambda path: json.loads(path.read_text(encoding="utf-8")))
+    except RunFileError as failure:
+        raise RequestError(f"{failure} Give another folder with {option('out')}.") from None
     plain = json.loads(json.dumps(design))
     differing = [key for key in plain if plain[key] != before.get(key)]
     if differing:
         said = ", ".join(_difference(key, before.get(key), plain[key]) for key in differing)
         raise RequestError(
             f"{path}: holds a study of another design; {said}. "
-            "Give another folder with --out, or the old request to go on with it."
+            f"Give another folder with {option('out')}, or the old request to go on with it."
         )
     return read_trials(path)
 

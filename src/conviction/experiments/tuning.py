@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+from conviction.audience import option
 from conviction.errors import RequestError
 from conviction.experiments.executors import Executor
 from conviction.experiments.exploration import Plan, Planned, Watch, task_of
@@ -87,7 +88,7 @@ def open_optuna(path: Path, name: str, storage: str | None, search: Search) -> o
         study = begin_study(name, storage or f"sqlite:///{path.resolve() / 'study.db'}", search.against)
     except Exception as failure:  # whatever a database driver raises
         reason = " ".join(str(failure).split())[:200] or type(failure).__name__
-        raise RequestError(f"--storage {storage}: the study cannot be opened ({reason}).") from None
+        raise RequestError(f"{option('storage')} {storage}: the study cannot be opened ({reason}).") from None
     study.sampler = _sampler(search.seed, len(study.get_trials(deepcopy=False)), path if storage else None)
     design = json.loads(json.dumps(search.design()))
     before = study.user_attrs.get("design")
@@ -97,7 +98,7 @@ def open_optuna(path: Path, name: str, storage: str | None, search: Search) -> o
         said = ", ".join(_differences(before, design))
         raise RequestError(
             f"study '{name}': was begun with another request; {said}. "
-            "Give another --out or --study, or the old request."
+            f"Give another {option('out')} or {option('study')}, or the old request."
         )
     return study
 

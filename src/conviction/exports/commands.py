@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 
+from conviction.audience import option
 from conviction.data import ImageSet
 from conviction.deploy.card import Quantized
 from conviction.deploy.formats import FORMATS, Format
@@ -106,7 +107,7 @@ def export(
     """
     wanted, small = _wanted(formats, quantize)
     if not 0.0 <= most_lost <= 1.0:
-        raise RequestError(f"--most-lost: expected a share from 0 to 1; got {most_lost:g}.")
+        raise RequestError(f"{option('most-lost')}: expected a share from 0 to 1; got {most_lost:g}.")
     opened = load_finished(run)
     answers = read_predictions(opened.path)
     show = show or Terminal(sys.stderr)
@@ -117,7 +118,7 @@ def export(
         show.close()
     place = Path(out) if out is not None else opened.path / FOLDER
     if place.exists() and not place.is_dir():
-        raise RequestError(f"--out {place}: expected a folder; this is a file.")
+        raise RequestError(f"{option('out')} {place}: expected a folder; this is a file.")
     with folder.storing(place):
         place.mkdir(parents=True, exist_ok=True)
     try:
@@ -145,17 +146,18 @@ def _wanted(formats: Sequence[str], quantize: str | None) -> tuple[list[str], Qu
     for name in wanted:
         if name not in known:
             raise RequestError(
-                f"--format: expected any of {', '.join(known)}; got '{name}'.{did_you_mean(name, known)}"
+                f"{option('format', 'formats')}: expected any of {', '.join(known)}; got "
+                f"'{name}'.{did_you_mean(name, known)}"
             )
     if not wanted:
-        raise RequestError(f"--format: expected at least one of {', '.join(known)}.")
+        raise RequestError(f"{option('format', 'formats')}: expected at least one of {', '.join(known)}.")
     small = next((name for name in QUANTIZED if name == quantize), None)
     if quantize is not None and small is None:
-        raise RequestError(f"--quantize: expected float16 or int8; got '{quantize}'.")
+        raise RequestError(f"{option('quantize')}: expected float16 or int8; got '{quantize}'.")
     whole = [n for n in wanted if quantize and not (n in FORMATS and FORMATS[n].quantizes)]
     if whole:
         able = ", ".join(f.name for f in FORMATS.values() if f.quantizes)
-        raise RequestError(f"--quantize: only {able} can be quantized; got {', '.join(whole)}.")
+        raise RequestError(f"{option('quantize')}: only {able} can be quantized; got {', '.join(whole)}.")
     return wanted, small
 
 
@@ -290,5 +292,5 @@ def _accept(parity: Parity, name: str, most_lost: float) -> None:
         raise ParityError(
             f"{name}: loses {100 * parity.lost:.2f} points of accuracy on {parity.labelled:,} validation images (95% "
             f"interval {low:.2f} to {high:.2f}); accepted: {100 * most_lost:g}. Nothing was kept. Accept more with "
-            "--most-lost, or take --quantize float16."
+            f"{option('most-lost')}, or take {option('quantize')} float16."
         )

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from conviction.audience import option
 from conviction.backend import quiet_stderr
 from conviction.errors import ParityError, RequestError
 from conviction.exports.section import Section
@@ -41,7 +42,7 @@ def write_notebook(path: Path, run: Run, sections: Sequence[Section]) -> None:
         from nbclient.exceptions import CellExecutionError
     except ImportError as failure:
         raise RequestError(
-            f"export --format notebook: needs {failure.name}: pip install 'conviction[notebook]'"
+            f"export {option('format', 'formats')} notebook: needs {failure.name}: pip install 'conviction[notebook]'"
         ) from None
     book = nbformat.v4.new_notebook(cells=_cells(run, sections))
     book.metadata["kernelspec"] = {"name": "python3", "display_name": "Python 3", "language": "python"}

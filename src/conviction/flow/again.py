@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 from pydantic import ValidationError
 
+from conviction.audience import call
 from conviction.config import Recipe
 from conviction.data import DecodingRule, ImageSet, load_source
 from conviction.errors import RequestError, RunError
@@ -75,7 +76,7 @@ def load_finished(path: str | Path) -> Run:
     if run.status != "done":
         raise RunError(
             f"{run.path}: expected a finished run; this one is {run.status}. Finish it with: "
-            f"{folder.command('resume', run.path)}"
+            f"{call('resume', run.path)}"
         )
     run.check()
     return run

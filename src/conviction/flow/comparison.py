@@ -8,13 +8,14 @@ from typing import Any
 
 import numpy as np
 
+from conviction.audience import call
 from conviction.config.recipe import by_key
 from conviction.data import ImageSet, load_source
 from conviction.errors import RequestError, SourceError
 from conviction.evaluation import Comparison, Pair, count_openings, holm, mcnemar, newcombe_paired, wilson
 from conviction.flow.again import few, load_finished, saved_rule
 from conviction.model import walk
-from conviction.runs import Run, folder, load_run
+from conviction.runs import Run, load_run
 from conviction.runs.predictions import Answers, read_predictions
 
 
@@ -92,7 +93,7 @@ def _same_images(runs: Sequence[Run]) -> tuple[str, list[Answers]]:
         sealed = next(r.path for r, a in zip(runs, known, strict=True) if "test" not in a)
         raise RequestError(
             f"compare: the test set of {sealed} is sealed, and the validation images differ between the runs, so there "
-            f"is nothing that both have answered. Open it with: {folder.command('evaluate', sealed)}"
+            f"is nothing that both have answered. Open it with: {call('evaluate', sealed)}"
         )
     return "validation", found
 

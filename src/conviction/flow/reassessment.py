@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from conviction.audience import call
 from conviction.config import DataSpec, Recipe
 from conviction.data import ImageSet, load_source
 from conviction.data.image_set import set_hash
@@ -149,7 +150,7 @@ def report(
             if hashes != known.hashes:
                 raise RunError(
                     f"{opened.path}: its predictions are of other {part} images than its data. Make them anew with: "
-                    f"{folder.command('evaluate', opened.path)}"
+                    f"{call('evaluate', opened.path)}"
                 )
             probabilities[part] = known.probabilities
         # As many as when the figure was made: who looks later changes nothing in it.

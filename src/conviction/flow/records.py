@@ -25,12 +25,17 @@ def about(ready: Prepared) -> dict[str, Any]:
     }
 
 
+def source_name(source: str | Path) -> str:
+    """How a run calls its source: a named set by its name, anything else by its whole path."""
+    return str(source) if str(source) in NAMED_SETS else str(Path(source).expanduser().resolve())
+
+
 def data_json(source: str | Path, ready: Prepared) -> dict[str, Any]:
     """``data.json``: where the images came from, the audit, and the split, a hash per image."""
     images, split = ready.images, ready.split
     parts = ("train", "validation", "test")
     return {
-        "source": str(source) if str(source) in NAMED_SETS else str(Path(source).expanduser().resolve()),
+        "source": source_name(source),
         "name": images.name,
         "location": images.location,
         "stored": images.stored,

@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from conviction.audience import call
 from conviction.config import Recipe, keys, load_recipe
 from conviction.config.recipe import by_key, parse_overrides
 from conviction.errors import RequestError, RunError, did_you_mean
@@ -102,7 +103,7 @@ def _check_epochs(run: Run, recipe: Recipe, start: TrainingState | None, asked: 
         return
     raise RunError(
         f"{run.path}: the run is done, after {done} epochs. Go on to more with: "
-        f"{folder.command('resume', run.path)} {EPOCHS}={2 * done}"
+        f"{call('resume', run.path, f'{EPOCHS}={2 * done}', repr({EPOCHS: 2 * done}))}"
     )
 
 

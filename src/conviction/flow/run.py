@@ -8,6 +8,7 @@ from dataclasses import fields
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from conviction.audience import call
 from conviction.backend import prepare
 from conviction.data import encode_labels
 from conviction.errors import Interrupted, TrainingError
@@ -130,9 +131,9 @@ def complete(
 
 
 def how_to_go_on(path: Path, trainer: Trainer | None = None) -> str:
-    """The command that resumes a run, in a sentence."""
-    options = f" {trainer.options}" if trainer else ""
-    return f"Nothing is lost; go on with: {folder.command('resume', path)}{options}"
+    """What resumes a run, in a sentence."""
+    words, arguments = (trainer.options, "trainer=...") if trainer else ("", "")
+    return f"Nothing is lost; go on with: {call('resume', path, words, arguments)}"
 
 
 def _train(

@@ -10,6 +10,7 @@ from importlib import resources
 from pathlib import Path
 from typing import Any
 
+from conviction.audience import call
 from conviction.config import Recipe
 from conviction.config.model import AveragePooling2D, Conv2D, Dense, Layer, MaxPooling2D
 from conviction.errors import RunError
@@ -17,7 +18,7 @@ from conviction.evaluation import Verdict
 from conviction.lesson.variants import CHANGES, Variant, variant
 from conviction.model import LayerRow, loss_name, walk
 from conviction.model.shapes import Shape
-from conviction.runs import Run, folder, load_run
+from conviction.runs import Run, load_run
 from conviction.training import EpochRow
 
 RECORDED = "a recorded run of the lab on Fashion-MNIST"
@@ -342,13 +343,6 @@ class Facts:
         return self._found.parts.get("train")
 
     @property
-    def gap(self) -> float:
-        """Accuracy on training images minus accuracy on test images."""
-        assert self.test is not None
-        assert self.trained is not None
-        return self.trained.accuracy - self.test.accuracy
-
-    @property
     def worst(self) -> Mapping[str, Any] | None:
         """The class with the lowest recall on the test images; None if all are equal, or the set is sealed."""
         if self.test is None or len({recall for _, _, recall in self.test.classes}) < 2:
@@ -366,7 +360,7 @@ def facts_of(run: Run, title: str | None = None) -> Facts:
     if run.status != "done":
         raise RunError(
             f"{run.path}: the lesson needs a finished run; this one is {run.status}. "
-            f"Finish it with: {folder.command('resume', run.path)}"
+            f"Finish it with: {call('resume', run.path)}"
         )
     data, evaluation = run.data, run.evaluation
     rule = data["decoding"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from conviction.audience import option
 from conviction.explanation import (
     Convolution,
     Explanation,
@@ -83,7 +84,8 @@ def _layers(explanation: Explanation) -> Step:
     return Step(
         "What every layer gave",
         (
-            "For this picture. --layer NAME --at ROW,COLUMN,CHANNEL (or --at UNIT) shows the numbers of one value.",
+            f"For this picture. {option('layer')} NAME {option('at')} ROW,COLUMN,CHANNEL (or {option('at')} UNIT) "
+            "shows the numbers of one value.",
         ),
         Table(head, rows, right=(2, 3, 4, 5, 6)),
     )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping, Sequence
 
+from conviction.audience import by_key
 from conviction.evaluation import (
     Advice,
     Binary,
@@ -31,7 +32,7 @@ FIGURES = {
 }
 SURE = 0.05
 # A page with buttons has other words for these.
-SEALED, TO_TRY = "The test set stays sealed (evaluation.test=false).", "To try: "
+SEALED, TO_TRY = "The test set stays sealed", "To try: "
 
 
 def evaluate_step(
@@ -47,7 +48,7 @@ def evaluate_step(
     scored = [("training", evaluation.train), ("validation", evaluation.validation)]
     sentences = []
     if evaluation.test is None:
-        sentences.append(SEALED)
+        sentences.append(f"{SEALED}{by_key('evaluation.test=false')}.")
     else:
         scored.append(("test", evaluation.test))
         sentences.append(_accuracy("Test accuracy", evaluation.test))
@@ -60,7 +61,7 @@ def evaluate_step(
     if evaluation.verdict.smoothing:
         sentences.append(
             "The losses of the table are of the labels as they are; those of the epochs are of smoothed targets and "
-            "higher, so the two cannot be compared (training.label_smoothing)."
+            f"higher, so the two cannot be compared{by_key('training.label_smoothing')}."
         )
     rows = tuple(_score_row(name, s) for name, s in scored)
     return Step("Evaluate", tuple(sentences), Table(_HEAD, rows, (1, 2, 3, 4)))
@@ -95,8 +96,8 @@ def _where_it_fails(part: Part) -> list[str]:
 
 def _calibrated(temperature: float) -> str:
     said = (
-        f"Its logits are divided by a temperature of {temperature:.3f} (evaluation.calibrate). Losses here are after "
-        "that, those of the epochs before."
+        f"Its logits are divided by a temperature of {temperature:.3f}{by_key('evaluation.calibrate')}. Losses here "
+        "are after that, those of the epochs before."
     )
     for limit, word in ((COLDEST, "lowest"), (HOTTEST, "highest")):
         if math.isclose(temperature, limit, rel_tol=0.01):

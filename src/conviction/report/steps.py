@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
+from conviction.audience import by_key, listening
 from conviction.config import DataSpec, Recipe, TrainingSpec
 from conviction.data import Finding, ImageSet, Split, encode_labels
 from conviction.data.unused import unused_sentence
@@ -134,7 +135,7 @@ def audit_step(findings: Sequence[Finding]) -> Step:
                 "similar size.",
             ),
         )
-    said = [f"{f.severity.capitalize()}: {printable(f.sentence)} {printable(f.advice)}" for f in findings]
+    said = [f"{f.severity.capitalize()}: {printable(f.sentence)} {printable(f.advise())}" for f in findings]
     return Step("Audit", tuple(said))
 
 
@@ -153,7 +154,7 @@ def split_step(images: ImageSet, split: Split, spec: DataSpec) -> Step:
         f"({origin['validation']}), {len(split.test):,} sealed for the end ({origin['test']}).",
         "Who goes where follows from each image's content: the same images split the same way in another "
         "folder, order or machine. Copies and near-copies stay together"
-        + (", and so do the groups of data.group." if spec.group else "."),
+        + (", and so do your groups" + by_key("data.group") + "." if spec.group else "."),
         *_left_out(split),
     )
     counts = [images.counts(split.of(p)) for p in ("train", "validation", "test")]
@@ -167,17 +168,17 @@ def _left_out(split: Split) -> list[str]:
     said = []
     if "excluded" in split.left_out:
         said.append(
-            f"{len(split.left_out['excluded']):,} images are left out, as the list asks (data.exclude)."
+            f"{len(split.left_out['excluded']):,} images are left out, as the list asks{by_key('data.exclude')}."
         )
     if "leak" in split.left_out:
         said.append(
             f"{len(split.left_out['leak']):,} images that are also, or nearly, in a part that must be unseen were "
-            "dropped from training (data.on_leak=drop)."
+            f"dropped from training{by_key('data.on_leak=drop')}."
         )
     elif len(split.leaks):
         said.append(
             f"{len(split.leaks):,} images to learn from are also, or nearly, in a part that should be unseen, and were "
-            "kept (data.on_leak=keep)."
+            f"kept{by_key('data.on_leak=keep')}."
         )
     return said
 
@@ -261,7 +262,7 @@ def _found(search: RateSearch | None) -> list[str]:
     low, high = search.sweeps[0].rates[0], max(s.rates[-1] for s in search.sweeps)
     return [
         f"That rate was found by {len(search.sweeps)} range tests, each from other first weights, with a step at every "
-        f"rate from {low:g} to {high:.2g} (training.learning_rate=auto)."
+        f"rate from {low:g} to {high:.2g}{by_key('training.learning_rate=auto')}."
     ]
 
 
@@ -323,13 +324,13 @@ def early_stopping_step(training: Training, spec: TrainingSpec) -> Step:
 
 def folder_step(path: Path, names: Sequence[str]) -> Step:
     """The run folder and what to do next."""
-    return Step(
-        "Keep",
-        (
-            f"Everything is in {path}: {', '.join(names)}.",
-            f"Open {path / 'report.html'} in a browser; classify a picture with: conviction predict {path} IMAGE",
-        ),
-    )
+    opened = f"Open {path / 'report.html'} in a browser; classify"
+    following = {
+        "terminal": f"{opened} a picture with: conviction predict {path} IMAGE",
+        "python": f"{opened} pictures with: conviction.load_run({str(path)!r}).predict(images)",
+        "page": "Its report is at Take away.",
+    }
+    return Step("Keep", (f"Everything is in {path}: {', '.join(names)}.", following[listening()]))
 
 
 def printable(name: str) -> str:

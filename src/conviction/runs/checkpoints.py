@@ -17,11 +17,14 @@ from typing import Any
 
 import numpy as np
 
+from conviction.errors import RunFileError
 from conviction.runs.folder import replacing, storing
+from conviction.runs.reading import read_run_file, trouble_with
 from conviction.training import EpochRow, EpochTiming, TrainingState
 
 FOLDER = "checkpoints"
 _FORMAT = b"conviction checkpoint 1\n"
+_OTHER_FORMAT = re.compile(rb"conviction checkpoint (\d{1,9})\n")
 _NAME = re.compile(r"(\d{6})-(\d{9})\.ckpt")
 # The one before is used where the last is damaged.
 _KEPT = 2
@@ -50,13 +53,19 @@ def write_checkpoint(run: Path, state: TrainingState, about: Mapping[str, Any]) 
 
 
 def read_checkpoint(run: Path) -> tuple[TrainingState, dict[str, Any], list[Path]] | None:
-    """The last whole checkpoint, what it belongs to, and the damaged ones after it; None if there is no whole one."""
+    """The last whole checkpoint, what it belongs to, and the damaged ones after it; None if there is no whole one.
+
+    Raises:
+        RunFileError: One cannot be read although it may be whole, such as one of another user or a newer version.
+    """
     damaged: list[Path] = []
     for path in _names(run):
-        found = _unpack(path)
-        if found is not None:
-            return (*found, damaged)
-        damaged.append(path)
+        try:
+            return (*read_run_file(path, _unpack), damaged)
+        except RunFileError as failure:
+            if failure.reason != "damaged":
+                raise  # the one before would throw away work that is there
+            damaged.append(path)
     return None
 
 
@@ -71,7 +80,10 @@ def clear_leftovers(run: Path) -> None:
 def _names(run: Path) -> list[Path]:
     """The checkpoints, newest first."""
     place = run / FOLDER
-    found = [p for p in place.iterdir() if _NAME.fullmatch(p.name)] if place.is_dir() else []
+    try:
+        found = [p for p in place.iterdir() if _NAME.fullmatch(p.name)] if place.is_dir() else []
+    except OSError as failure:
+        raise trouble_with(place, failure) from None
     return sorted(found, reverse=True)
 
 
@@ -95,15 +107,17 @@ def _pack(state: TrainingState, about: Mapping[str, Any]) -> bytes:
     return out.getvalue()
 
 
-def _unpack(path: Path) -> tuple[TrainingState, dict[str, Any]] | None:
-    try:
-        content = path.read_bytes()
-    except OSError:
-        return None
+def _unpack(path: Path) -> tuple[TrainingState, dict[str, Any]]:
+    content = path.read_bytes()
+    other = _OTHER_FORMAT.match(content)
+    if other and int(other[1]) > 1:
+        raise RunFileError(
+            f"{path}: a newer version of conviction wrote this checkpoint. Update conviction.", "newer"
+        )
     digest, newline, payload = content[len(_FORMAT) :].partition(b"\n")
     whole = content.startswith(_FORMAT) and newline and hashlib.sha256(payload).hexdigest().encode() == digest
     if not whole:
-        return None
+        raise ValueError("its content has not the hash that was written with it")
     with np.load(io.BytesIO(payload), allow_pickle=False) as archive:
         arrays = {name: archive[name] for name in archive.files}
     text = json.loads(arrays.pop("text").tobytes())

@@ -8,7 +8,7 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from conviction.errors import RunError
+from conviction.runs.reading import trouble_with
 
 
 class _Held(BaseModel):
@@ -78,7 +78,7 @@ class _Object(dict[str, Any]):
     where = "data.json"
 
     def __missing__(self, key: str) -> Any:
-        raise RunError(f"{self.where}: the file is damaged (it has no '{key}').")
+        raise trouble_with(Path(self.where), ValueError(f"it has no '{key}'"))
 
 
 def read_data(path: Path) -> dict[str, Any]:

@@ -17,6 +17,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from conviction.audience import option
 from conviction.backend import quiet_stderr
 from conviction.data import DecodingRule
 from conviction.errors import OutputError, RunError, StorageError
@@ -36,6 +37,7 @@ RATES = "learning_rate.json"
 
 # A member that Keras passes over, so that the file alone says what its outputs mean.
 MODEL_CARD = "conviction.json"
+CARD_VERSION = 1
 
 
 def command(verb: str, run: Path) -> str:
@@ -52,14 +54,18 @@ def check_out(out: Path) -> None:
     if out.exists() and not out.is_dir():
         raise OutputError(f"{out}: expected a new or empty folder; this is a file.")
     if out.is_dir() and any(out.iterdir()):
-        raise OutputError(f"{out}: the folder exists and is not empty. Name another one with --out.")
+        raise OutputError(
+            f"{out}: the folder exists and is not empty. Name another one with {option('out')}."
+        )
     place = out
     while not place.exists():
         place = place.parent
     if not place.is_dir():
-        raise OutputError(f"{out}: {place} is a file, no folder. Name another folder with --out.")
+        raise OutputError(f"{out}: {place} is a file, no folder. Name another folder with {option('out')}.")
     if not os.access(place, os.W_OK | os.X_OK):
-        raise OutputError(f"{out}: no permission to write in {place}. Name another folder with --out.")
+        raise OutputError(
+            f"{out}: no permission to write in {place}. Name another folder with {option('out')}."
+        )
 
 
 def check_file(path: Path) -> None:
@@ -227,7 +233,7 @@ def write_model(
         with quiet_stderr():  # on JAX, saving imports TensorFlow, which has much to say
             model.save(beside)
         card = {
-            "version": 1,
+            "version": CARD_VERSION,
             "class_names": list(class_names),
             "decoding": rule.model_dump(),
             "temperature": temperature,

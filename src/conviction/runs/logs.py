@@ -12,6 +12,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Literal, Protocol
 
+from conviction.audience import option
 from conviction.backend import import_keras, quiet_stderr
 from conviction.config import Recipe
 from conviction.config.recipe import by_key
@@ -208,7 +209,9 @@ def _event_writer() -> Any:
         with quiet_stderr():
             from tensorboard.summary.writer.event_file_writer import EventFileWriter
     except ImportError:
-        raise RequestError("--tensorboard needs an extra: pip install 'conviction[tensorboard]'") from None
+        raise RequestError(
+            f"{option('tensorboard')} needs an extra: pip install 'conviction[tensorboard]'"
+        ) from None
     return EventFileWriter
 
 
@@ -222,11 +225,11 @@ def _client(uri: str) -> Any:
         from mlflow.exceptions import MlflowException
         from mlflow.tracking import MlflowClient
     except ImportError:
-        raise RequestError("--mlflow needs an extra: pip install 'conviction[mlflow]'") from None
+        raise RequestError(f"{option('mlflow')} needs an extra: pip install 'conviction[mlflow]'") from None
     try:
         return MlflowClient(uri)
     except MlflowException as failure:
-        raise RequestError(f"--mlflow {uri}: {failure}") from None
+        raise RequestError(f"{option('mlflow')} {uri}: {failure}") from None
 
 
 def _experiment(uri: str) -> str:
@@ -238,7 +241,7 @@ def _experiment(uri: str) -> str:
     # Whatever the client, the network or a database driver make of it.
     except Exception as failure:
         reason = " ".join(str(failure).split())[:200]
-        raise RequestError(f"--mlflow {uri}: cannot be reached ({reason}).") from None
+        raise RequestError(f"{option('mlflow')} {uri}: cannot be reached ({reason}).") from None
 
 
 def _new_mlflow_run(uri: str, run: Path) -> str:
@@ -246,4 +249,4 @@ def _new_mlflow_run(uri: str, run: Path) -> str:
     try:
         return _client(uri).create_run(number, run_name=run.name).info.run_id
     except Exception as failure:
-        raise StorageError(f"--mlflow {uri}: {' '.join(str(failure).split())[:200]}") from None
+        raise StorageError(f"{option('mlflow')} {uri}: {' '.join(str(failure).split())[:200]}") from None

@@ -8,9 +8,11 @@ from pathlib import Path
 
 import numpy as np
 
+from conviction.audience import call
 from conviction.data import ImageSet, Split
 from conviction.errors import RunError
-from conviction.runs.folder import command, replacing
+from conviction.runs.folder import replacing
+from conviction.runs.reading import read_run_file
 
 PREDICTIONS = "predictions.npz"
 
@@ -57,22 +59,22 @@ def read_predictions(run: Path) -> dict[str, Answers]:
     """By part; "test" is missing if the test set is sealed.
 
     Raises:
-        RunError: There is no such file, or it is damaged.
+        RunError: There is no such file, or it cannot be read.
     """
     path = run / PREDICTIONS
-    if not path.is_file():
-        raise RunError(f"{run}: it keeps no predictions. Make them with: {command('evaluate', run)}")
-    try:
-        with np.load(path, allow_pickle=False) as archive:
-            parts = [name.removesuffix("_labels") for name in archive.files if name.endswith("_labels")]
-            return {
-                part: Answers(
-                    archive[f"{part}_probabilities"],
-                    archive[f"{part}_labels"],
-                    [row.tobytes().hex() for row in archive[f"{part}_hashes"]],
-                )
-                for part in parts
-            }
-    # NumPy and zipfile raise whatever a damaged file leads to.
-    except Exception as failure:
-        raise RunError(f"{path}: the file is damaged ({' '.join(str(failure).split())[:200]}).") from None
+    if not path.exists():
+        raise RunError(f"{run}: it keeps no predictions. Make them with: {call('evaluate', run)}")
+    return read_run_file(path, _answers)
+
+
+def _answers(path: Path) -> dict[str, Answers]:
+    with np.load(path, allow_pickle=False) as archive:
+        parts = [name.removesuffix("_labels") for name in archive.files if name.endswith("_labels")]
+        return {
+            part: Answers(
+                archive[f"{part}_probabilities"],
+                archive[f"{part}_labels"],
+                [row.tobytes().hex() for row in archive[f"{part}_hashes"]],
+            )
+            for part in parts
+        }

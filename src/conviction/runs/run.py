@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import os
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -13,15 +14,15 @@ from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
-from pydantic import ValidationError
 
 from conviction.backend import import_keras, quiet_stderr
-from conviction.config import Recipe, load_recipe
+from conviction.config import Recipe, read_recipe
 from conviction.data.given import Pictures, Predictions, check_decoded, given_pixels
 from conviction.data.rule import DecodingRule
-from conviction.errors import ConvictionError, RunError
+from conviction.errors import RunError, RunFileError
 from conviction.model.probabilities import predict_probabilities
 from conviction.runs import content, folder
+from conviction.runs.reading import read_run_file, trouble_with
 from conviction.training import EpochRow
 
 if TYPE_CHECKING:
@@ -42,10 +43,7 @@ class Run:
     def config(self) -> Recipe:
         """The resolved specification."""
 
-        def read(path: Path) -> Recipe:
-            return load_recipe(config=path)
-
-        return self._read(folder.CONFIG, read)
+        return self._read(folder.CONFIG, read_recipe)
 
     @cached_property
     def data(self) -> dict[str, Any]:
@@ -61,9 +59,7 @@ class Run:
         """
         rows = self._read(folder.HISTORY, _history) if self._has(folder.HISTORY) else []
         if not rows and self.status == "done":
-            raise RunError(
-                f"{self.path / folder.HISTORY}: the file is damaged (it has no epoch of a finished run)."
-            )
+            raise trouble_with(self.path / folder.HISTORY, ValueError("it has no epoch of a finished run"))
         return rows
 
     @cached_property
@@ -158,6 +154,10 @@ class Run:
     def _card(self) -> dict[str, Any]:
         def read(path: Path) -> dict[str, Any]:
             card = dict(folder.read_model_card(path))
+            if card.get("version", 1) > folder.CARD_VERSION:
+                raise RunFileError(
+                    f"{path}: a newer version of conviction wrote its model card. Update conviction.", "newer"
+                )
             DecodingRule.model_validate(card["decoding"])
             return card
 
@@ -187,20 +187,12 @@ class Run:
         return Predictions.of(predict_probabilities(self.model, pixels), self.class_names)
 
     def _has(self, name: str) -> bool:
-        return (self.path / name).is_file()
+        return os.path.exists(self.path / name)
 
     def _read(self, name: str, reader: Callable[[Path], T]) -> T:
-        path = self.path / name
-        if not path.is_file():
-            raise RunError(f"{self.path}: the run folder has no {name} ({self.status}).")
-        try:
-            return reader(path)
-        except (ConvictionError, ValidationError) as failure:
-            reason = str(failure)
-        # Keras, h5py and zipfile raise whatever a damaged file leads to.
-        except Exception as failure:
-            reason = str(failure) or type(failure).__name__
-        raise RunError(f"{path}: the file is damaged ({' '.join(reason.split())[:200]}).")
+        if not self._has(name):
+            raise RunFileError(f"{self.path}: the run folder has no {name} ({self.status}).", "missing")
+        return read_run_file(self.path / name, reader)
 
     def _repr_html_(self) -> str:
         """In a notebook, a run shows its report."""
@@ -220,9 +212,14 @@ def load_run(path: str | Path) -> Run:
     path = Path(path)
     if not path.is_dir():
         raise RunError(f"{path}: there is no such run folder. 'conviction runs' lists those in ./runs.")
-    if not (path / folder.CONFIG).is_file():
+    run = Run(path)
+    try:
+        has_config = (path / folder.CONFIG).exists()
+    except PermissionError as failure:
+        raise trouble_with(path / folder.CONFIG, failure) from None
+    if not has_config:
         raise RunError(f"{path}: not a run folder; it has no {folder.CONFIG}.")
-    return Run(path)
+    return run
 
 
 def list_runs(root: Path) -> list[Run]:

@@ -10,11 +10,12 @@ from nicegui import ui
 
 from conviction.config import Facts as Known
 from conviction.errors import ConvictionError
+from conviction.flow.records import source_name
 from conviction.lesson import Facts
 from conviction.report.steps import printable
-from conviction.runs import folder
 from conviction.web.elements import button, tag
-from conviction.web.lab import Here
+from conviction.web.lab import Here, is_done
+from conviction.web.progress import Standing
 from conviction.web.tutor.panel import chapter_panel
 from conviction.web.tutor.words import facts_for
 
@@ -98,14 +99,12 @@ def chapter(here: Here) -> None:
             on_query=remember,
         )
     ui.run_javascript("lesson.arrive()")
-    if here.stop.name not in DRAFTED:
-        return
     seen, asked = _seen(here), None
 
     async def look() -> None:
         nonlocal seen, asked
         wanted = here.desk.source, here.data
-        if wanted != asked:
+        if here.stop.name in DRAFTED and wanted != asked:
             asked = wanted
             # What cannot be read is said on the workbench.
             with contextlib.suppress(ConvictionError):
@@ -120,9 +119,8 @@ def chapter(here: Here) -> None:
 
 def _seen(here: Here) -> tuple[object, ...]:
     """What decides the numbers of a chapter."""
-    done = [s.path for s in here.lab.runs(here.owner) if s.status == "done"]
     split = here.lab.bench.split(here.desk.source, here.data)
-    return here.desk.source, here.desk.draft, here.known() is not None, split is not None, done
+    return here.desk.source, here.desk.draft, here.known() is not None, split is not None, _run(here)
 
 
 def _draft_facts(here: Here) -> Facts | None:
@@ -145,22 +143,26 @@ def _draft_facts(here: Here) -> Facts | None:
 
 def _is_done(here: Here) -> bool:
     """Whether the run that Train shows is finished, so that its numbers are what is on the page."""
-    runs = here.lab.runs(here.owner)
-    shown = next((s for s in runs if s.path.name == (here.part or runs[0].path.name)), None)
-    return shown is not None and shown.status == "done"
+    shown = here.standing()
+    return shown is not None and is_done(shown)
+
+
+def _run(here: Here) -> Standing | None:
+    """The finished run that this page is about, or the newest one on the same images; None if there is none."""
+    shown = here.standing()
+    if shown is not None and is_done(shown):
+        return shown
+    source = source_name(here.source)
+    return next((s for s in here.lab.runs(here.owner) if is_done(s) and s.source == source), None)
 
 
 def _facts(here: Here) -> Facts:
-    """Of the finished run that is looked at, or the newest one."""
-    done = [s.path for s in here.lab.runs(here.owner) if s.status == "done"]
-    looked_at = [p for p in done if p.name == here.part]
-    run = next(iter(looked_at or done), None)
-    stamp = 0
-    with contextlib.suppress(OSError):  # one that goes on to more epochs has no evaluation for a while
-        stamp = (run / folder.EVALUATION).stat().st_mtime_ns if run is not None else 0
-    return _read(run, stamp)
+    """Of that run; a recorded one where there is none."""
+    run = _run(here)
+    return _read(None if run is None else run.path, 0.0 if run is None else run.evaluated)
 
 
+# An evaluation that is written again, as when the test set is opened, changes the numbers.
 @lru_cache(maxsize=16)
-def _read(run: Path | None, stamp: int) -> Facts:
+def _read(run: Path | None, evaluated: float) -> Facts:
     return facts_for(run)

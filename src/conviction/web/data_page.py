@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -12,7 +11,6 @@ import numpy as np
 from nicegui import ui
 
 from conviction.data import ImageSet, encode_labels
-from conviction.data.size import HOW
 from conviction.report import steps
 from conviction.report.pictures import exhibits, samples
 from conviction.report.steps import Table
@@ -174,9 +172,7 @@ def _other_class(images: ImageSet, i: int) -> int:
 
 
 def _reshape(here: Here, images: ImageSet) -> None:
-    step = steps.reshape_step(images)
-    # The page has no setting for it.
-    show_step(replace(step, sentences=tuple(s.replace(f" ({HOW})", "") for s in step.sentences)))
+    show_step(steps.reshape_step(images))
     i = _picture(here, images)
     with tag("div", "", "looking"):
         picture(images.pixels[i], f"Image {i + 1}")
@@ -269,7 +265,7 @@ def _checked(here: Here, images: ImageSet, found: Checked) -> None:
         with tag("section", "", f"finding {finding.severity}"):
             paragraph(finding.severity, "severity")
             paragraph(steps.printable(finding.sentence))
-            paragraph(steps.printable(finding.advice_on_page or finding.advice), "note")
+            paragraph(steps.printable(finding.advise()), "note")
             with tag("div", "", "groups"):
                 for group in exhibit.groups[:6]:
                     with tag("div", "", "group"):

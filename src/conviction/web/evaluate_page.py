@@ -16,9 +16,9 @@ from conviction.web.elements import button, heading, link, paragraph, show_step,
 from conviction.web.evaluated import Evaluated, Reason, evaluated, reasons
 from conviction.web.frame import framed, onward
 from conviction.web.jobs import Job
-from conviction.web.lab import Here, shown_when_ready
+from conviction.web.lab import OF_A_RUN, Here, has_learned, shown_when_ready
 from conviction.web.progress import Standing, state_of
-from conviction.web.starts import run_folder, start_evaluate
+from conviction.web.starts import start_evaluate
 from conviction.web.surface import Surface
 
 # As Compile calls them.
@@ -38,22 +38,16 @@ async def evaluate_page(here: Here) -> None:
             await _Verdict(here, standing).show()
 
 
-def pick_run(here: Here, step: str, *, learning: bool = False) -> Standing | None:
-    """The finished run of the address, or the newest; says what to do where there is none.
-
-    Args:
-        here: Where the page stands.
-        step: The one that it is picked for.
-        learning: Whether one will do that has finished an epoch.
-    """
-    runs = here.lab.runs(here.owner)
-    names = [s.path.name for s in runs if s.status == "done" or (learning and s.rows)]
-    here.part = here.part or (names[0] if names else "")
-    if not here.part:
+def pick_run(here: Here, step: str) -> Standing | None:
+    """The run of the address, or the newest that this step can show; says what to do where there is none."""
+    can_show = OF_A_RUN[step]
+    names = [s.path.name for s in here.lab.runs(here.owner) if can_show(s)]
+    standing = here.standing()
+    if standing is None:
         paragraph("There is no run yet that has come so far.", "message")
         onward(here, "Train one", here.to("train"))
         return None
-    standing = here.lab.watcher.run(run_folder(here.root, here.part))
+    here.part = standing.path.name
     if names:
         with tag("nav", aria_label="The run that is shown"), tag("ul", "", "parts"):
             for name in names[:8]:
@@ -61,10 +55,10 @@ def pick_run(here: Here, step: str, *, learning: bool = False) -> Standing | Non
                 with tag("li"):
                     link(name, here.to(step, name), **current)
     if standing.trouble:
-        paragraph(f"{here.part} is damaged. {standing.trouble}", "message trouble")
+        paragraph(f"{here.part} is {standing.status}. {standing.trouble}", "message trouble")
         return None
     if standing.path.name not in names:
-        when = "once its first epoch is done" if learning else "once all its epochs are"
+        when = "once its first epoch is done" if can_show is has_learned else "once all its epochs are"
         state = state_of(standing, here.lab.jobs.last_at(standing.path))
         far = f", {len(standing.rows)} of {standing.epochs} epochs done" if standing.epochs else ""
         paragraph(f"{here.part} is {state}{far}. This step is for it {when}.", "message")
@@ -78,7 +72,7 @@ class _Verdict:
 
     def __init__(self, here: Here, standing: Standing) -> None:
         self.here, self.path = here, standing.path
-        self.run = Run(standing.path)
+        self.run, self.part = Run(standing.path), ""
         self.seen: Any = None
 
     async def show(self) -> None:
@@ -90,33 +84,33 @@ class _Verdict:
 
     async def _look(self) -> None:
         job = self.here.lab.jobs.last_at(self.path)
-        state = (
-            (self.path / folder.EVALUATION).stat().st_mtime_ns
-            if (self.path / folder.EVALUATION).is_file()
-            else 0,
-            job,
-        )
-        if state == self.seen:
+        standing = self.here.standing()
+        if standing is None or (standing, job) == self.seen:
             return
-        fresh = self.seen is None or state[0] != self.seen[0]
-        self.seen = state
+        if self.seen is not None and standing.status != "done":
+            ui.navigate.reload()  # it goes on to more epochs, and what stands here is no longer its evaluation
+            return
+        fresh = self.seen is None or standing != self.seen[0]
+        self.seen = (standing, job)
         self.run = Run(self.path)
         with self.head.drawing():
-            self._seal(job)
-        if not fresh or not state[0]:
+            self._seal(standing, job)
+        if not fresh:
             return
+        self.part = "test" if standing.opened else "validation"
         self.body.clear()
         with self.body:
             await shown_when_ready(
                 self.here,
                 "Putting together what the answers show ...",
-                lambda: self.here.lab.helper.call(evaluated, str(self.path), self.here.lab.data_dir),
+                lambda: self.here.lab.helper.call(
+                    evaluated, str(self.path), self.here.lab.data_dir, self.part
+                ),
                 self._shown,
             )
 
-    def _seal(self, job: Job | None) -> None:
+    def _seal(self, standing: Standing, job: Job | None) -> None:
         try:
-            opened = self.run.evaluation.test
             openings = count_openings(self.run.data["split"]["test_hash"])
             images = sum(self.run.data["counts"]["test"])
         except (ConvictionError, KeyError) as failure:
@@ -125,7 +119,7 @@ class _Verdict:
         if job is not None and job.alive and job.kind == "evaluate":
             paragraph("The test set is being opened ...", "waiting")
             return
-        if opened:
+        if standing.opened:
             return
         with tag("section", "", "card"):
             heading(f"{images:,} test images, still sealed", 3)
@@ -150,7 +144,7 @@ class _Verdict:
 
     def _shown(self, found: Evaluated) -> None:
         heading("On the test images" if found.part == "test" else "On the validation images")
-        said = [s for s in found.step.sentences if s != SEALED]
+        said = [s for s in found.step.sentences if not s.startswith(SEALED)]
         show_step(replace(found.step, sentences=tuple(said)))
         for advice in self.run.verdict.advice:
             words, step = advised(advice)
@@ -176,7 +170,9 @@ class _Verdict:
             await shown_when_ready(
                 self.here,
                 "Loading the network and asking it ...",
-                lambda: self.here.lab.helper.call(reasons, str(self.path), self.here.lab.data_dir, stamp),
+                lambda: self.here.lab.helper.call(
+                    reasons, str(self.path), self.here.lab.data_dir, self.part, stamp
+                ),
                 _show_reasons,
             )
 

@@ -19,7 +19,7 @@ from conviction.report.page import render_panel
 from conviction.report.steps import Step, printable
 from conviction.report.terminal import Silent
 from conviction.runs import Run, load_run
-from conviction.runs.predictions import read_predictions
+from conviction.runs.predictions import Answers, read_predictions
 
 MISTAKES_EXPLAINED = 8
 
@@ -50,28 +50,30 @@ class Reason:
     truth: str
 
 
-def evaluated(path: str, data_dir: str | None) -> Evaluated:
+def evaluated(path: str, data_dir: str | None, part: str) -> Evaluated:
     """The evaluation of a finished run, read and drawn.
 
     Args:
         path: The run folder.
         data_dir: Where named sets are looked for first.
+        part: Which images it is about: "test", or "validation" while the test set is sealed.
 
     Raises:
         RunError: It is not finished, or its predictions are missing.
         RequestError: Its data has changed.
     """
     run = load_finished(path)
-    answers = read_predictions(run.path)
-    sealed = "test" not in answers
+    sealed = part != "test"
+    # Between the opening and the evaluation that tells of it, the file has answers that the page does not know of.
+    answers = {name: known for name, known in _answers(run, part).items() if name != "test" or not sealed}
     recipe = run.config.model_copy(
         update={"evaluation": run.config.evaluation.model_copy(update={"test": not sealed})}
     )
     ready = prepare_again(run, recipe, data_dir, Silent())
-    for part, known in answers.items():
-        if [h.tobytes().hex() for h in ready.images.hashes[ready.split.of(part)]] != known.hashes:
-            raise RunError(f"{run.path}: its predictions are of other {part} images than its data.")
-    probabilities = {part: known.probabilities for part, known in answers.items()}
+    for name, known in answers.items():
+        if [h.tobytes().hex() for h in ready.images.hashes[ready.split.of(name)]] != known.hashes:
+            raise RunError(f"{run.path}: its predictions are of other {name} images than its data.")
+    probabilities = {name: known.probabilities for name, known in answers.items()}
     # As many as when the figure was made: who looks later changes nothing in it.
     openings = 0 if sealed else run.evaluation.test["openings"]
     evaluation = assess_predictions(run, ready, probabilities, openings)
@@ -82,20 +84,27 @@ def evaluated(path: str, data_dir: str | None) -> Evaluated:
     )
 
 
-def reasons(path: str, data_dir: str | None, stamp: float) -> list[Reason]:
+def _answers(run: Run, part: str) -> dict[str, Answers]:
+    answers = read_predictions(run.path)
+    if part not in answers:
+        raise RunError(f"{run.path.name}: it keeps no answers to the {part} images.")
+    return answers
+
+
+def reasons(path: str, data_dir: str | None, part: str, stamp: float) -> list[Reason]:
     """Grad-CAM for the mistakes that the run was surest of.
 
     Args:
         path: The run folder.
         data_dir: As for ``evaluated``.
+        part: As for ``evaluated``; the mistakes are those on its images.
         stamp: When the model was written, so that one that was trained on is loaded anew.
 
     Raises:
         RequestError: The network has no convolution; the data has changed.
     """
     run, images = _loaded(path, data_dir, stamp)
-    answers = read_predictions(run.path)
-    known = answers.get("test", answers["validation"])
+    known = _answers(run, part)[part]
     said = known.probabilities.argmax(axis=1)
     sure = known.probabilities.max(axis=1)
     wrong = np.flatnonzero(said != known.labels)

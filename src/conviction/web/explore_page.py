@@ -182,7 +182,7 @@ class _Card:
                 if job is not None and job.state == "failed":
                     paragraph(job.reason, "message trouble")
                 if standing is not None and standing.trouble:
-                    paragraph(f"The last experiment is damaged. {standing.trouble}", "message trouble")
+                    paragraph(f"The last experiment cannot be shown. {standing.trouble}", "message trouble")
                 if standing is not None and standing.result and study is not None:
                     self._note(standing.result, study)
                     self._answer(standing.result, study)

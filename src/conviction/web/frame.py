@@ -34,8 +34,8 @@ def framed(here: Here) -> Iterator[None]:
         with link("", here.to("data"), "brand"):
             tag("strong", "conviction")
             tag("span", " lab")
-        tag("span", stem_of(here.desk.source), "about")
-        _now(here)
+        about = tag("span", stem_of(here.source), "about")
+        _now(here, about)
         if here.owner == TEACHER:
             link("The class", "/class")
         lesson_button(here)
@@ -86,8 +86,12 @@ def _rail(here: Here) -> None:
                 tag("span", stop.title)
 
 
-def _now(here: Here) -> None:
-    """What runs now, wherever one is."""
+# Their parts show the images that were chosen when they were built, and their head those too.
+STILL = "data"
+
+
+def _now(here: Here, about: Tag) -> None:
+    """What runs now, wherever one is; and what the page is about, which another tab may change."""
     place = link("", here.to("train"), "now", hidden=True)
     shown = [""]
 
@@ -97,6 +101,8 @@ def _now(here: Here) -> None:
             shown[0] = said
             place.set_text(said)
             place.props["hidden"] = not said  # a link without words is none
+        if here.stop.name != STILL:
+            about.set_text(stem_of(here.source))
 
     look()
     ui.timer(1.0, look)

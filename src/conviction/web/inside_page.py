@@ -12,7 +12,7 @@ from conviction.web.lab import Here
 async def inside_page(here: Here) -> None:
     """Builds the step."""
     with framed(here):
-        standing = pick_run(here, "inside", learning=True)
+        standing = pick_run(here, "inside")
         if standing is None:
             return
 

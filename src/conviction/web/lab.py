@@ -33,6 +33,25 @@ OWN = ".lab"
 LEARNERS = "learners"
 
 
+def is_done(standing: Standing) -> bool:
+    """Whether a run has an evaluation to show."""
+    return standing.status == "done"
+
+
+def has_learned(standing: Standing) -> bool:
+    """Whether a run has a network to look into."""
+    return is_done(standing) or bool(standing.rows)
+
+
+# The steps that are about a run, and which runs each can show.
+OF_A_RUN: Mapping[str, Callable[[Standing], bool]] = {
+    "train": lambda standing: True,
+    "evaluate": is_done,
+    "inside": has_learned,
+    "take": is_done,
+}
+
+
 @dataclass(frozen=True)
 class Lab:
     """The workbench of a server.
@@ -180,6 +199,25 @@ class Here:
         self.query = {k: v for k, v in {**self.query, **query}.items() if v}
         there = address(self.desk.id, self.stop.name, self.part, self.query)
         ui.run_javascript(f"history.replaceState(null, '', {json.dumps(there)})")
+
+    def standing(self) -> Standing | None:
+        """Of the run that this page is about: the one in the address, or the newest that the step can show.
+
+        Whatever the page says of a run, its head and its lesson included, is from this. None where the step is not
+        about a run, or there is none.
+        """
+        can_show = OF_A_RUN.get(self.stop.name)
+        if can_show is None:
+            return None
+        if self.part:
+            return self.lab.watcher.run(run_folder(self.root, self.part))
+        return next((s for s in self.lab.runs(self.owner) if can_show(s)), None)
+
+    @property
+    def source(self) -> str:
+        """Of the images that this page is about: those of its run, or, where the desk comes first, those chosen."""
+        standing = None if self.stop.name == "train" else self.standing()
+        return (standing.source if standing else "") or self.desk.source
 
     def keep(self) -> None:
         """Writes the desk down."""

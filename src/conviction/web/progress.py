@@ -9,10 +9,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from conviction.errors import ConvictionError
+from conviction.errors import ConvictionError, RunError, RunFileError
 from conviction.evaluation import Verdict, judge_live
 from conviction.experiments.store import DESIGN, RESULT, TRIALS
 from conviction.runs import Run, folder
+from conviction.runs.reading import trouble_with
 from conviction.training import EpochRow
 from conviction.web.jobs import Job
 
@@ -26,13 +27,16 @@ class Standing:
 
     Attributes:
         path: Its folder.
-        status: As ``Run.status``; "damaged" where a file cannot be read.
-        trouble: Which file is damaged, in a sentence.
+        status: As ``Run.status``; "damaged" or "unreadable" where a file cannot be read.
+        trouble: Which file cannot be read and why, in a sentence.
         rows: Finished epochs.
         epochs: That were asked for; 0 before the specification is written.
         seconds: That the last epoch took; 0 before there is one.
         since: When the last epoch was written, or the run began, in seconds since the epoch.
         verdict: Of the evaluation once there is one, and of the curves until then; None before there are any.
+        source: What it was trained on, as ``fit`` takes it; empty before that is written.
+        opened: Whether its test set has been opened, so that its figures are of the test images.
+        evaluated: When its evaluation was written, in seconds since the epoch; 0 before that.
     """
 
     path: Path
@@ -43,6 +47,9 @@ class Standing:
     since: float = 0.0
     verdict: Verdict | None = None
     trouble: str = ""
+    source: str = ""
+    opened: bool = False
+    evaluated: float = 0.0
 
     def share(self, now: float) -> float:
         """How much of the training is done, 0 to 1; between two epochs it is guessed from the time."""
@@ -54,7 +61,7 @@ class Standing:
 
 @dataclass(frozen=True)
 class StudyStanding:
-    """An exploration as it stands: finished trials of all, its result when there is one, or which file is damaged."""
+    """An exploration as it stands: finished trials of all, its result when there is one, or why it cannot be read."""
 
     path: Path
     done: int
@@ -96,7 +103,7 @@ class Watcher:
 
 
 def state_of(standing: Standing, job: Job | None) -> str:
-    """The one name of a run's state: waiting, running, done, failed, paused or damaged.
+    """The one name of a run's state: waiting, running, done, failed, paused, damaged or unreadable.
 
     Args:
         standing: What its folder says.
@@ -104,7 +111,7 @@ def state_of(standing: Standing, job: Job | None) -> str:
     """
     if job is not None and job.alive:
         return job.state
-    if standing.status in ("done", "damaged"):
+    if standing.status in ("done", "damaged", "unreadable"):
         return standing.status
     if job is not None and job.state == "failed":
         return "failed"
@@ -140,9 +147,14 @@ def _standing(path: Path) -> Standing:
             _last_seconds(path) if rows else 0.0,
             written.stat().st_mtime,
             verdict,
+            source=run.data["source"] if (path / folder.DATA).is_file() else "",
+            opened=run.status == "done" and run.evaluation.test is not None,
+            evaluated=(path / folder.EVALUATION).stat().st_mtime if run.status == "done" else 0.0,
         )
     except (ConvictionError, OSError, KeyError, TypeError, ValueError) as failure:
-        return Standing(path, "damaged", since=time.time(), trouble=str(failure))
+        trouble = trouble_with(path, failure) if not isinstance(failure, RunError) else failure
+        state = trouble.state if isinstance(trouble, RunFileError) else "damaged"
+        return Standing(path, state, since=time.time(), trouble=str(trouble))
 
 
 def _live(run: Run, rows: tuple[EpochRow, ...]) -> Verdict:
@@ -178,8 +190,8 @@ def _study(path: Path) -> StudyStanding:
         trials = len(arms) * int(design.get("seeds", 0)) if design else 0
         name = RESULT
         return StudyStanding(path, done, trials, _result(_json(path / name)))
-    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
-        return StudyStanding(path, done, 0, None, f"{path / name}: the file is damaged.")
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as failure:
+        return StudyStanding(path, done, 0, None, str(trouble_with(path / name, failure)))
 
 
 def _result(found: dict[str, Any]) -> dict[str, Any] | None:

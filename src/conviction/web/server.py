@@ -11,6 +11,7 @@ import threading
 import webbrowser
 from pathlib import Path
 
+from conviction.audience import speak_to
 from conviction.data.named import data_folders
 from conviction.errors import RequestError
 from conviction.runs import folder
@@ -72,6 +73,7 @@ def serve_lab(
     token = None if learners else key or (None if place_.hosts is not None else secrets.token_urlsafe(16))
     who, door = (one_token(token), "") if learners is None else (who_of(learners), JOIN)
     address = f"{place_.address}/" + (f"?token={token}" if token else "")
+    speak_to("page")  # what was refused until here, was refused at a terminal
     with open_jobs(own / "jobs", jobs) as queue:
         given = None if data_dir is None else Path(data_dir)
         lab = Lab(

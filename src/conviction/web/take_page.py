@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-import contextlib
 from pathlib import Path
 from typing import Any
 
 from nicegui import ui
 
-from conviction.errors import RunError
 from conviction.exports.gate import Parity
-from conviction.runs import Run
-from conviction.runs.folder import EVALUATION
 from conviction.web.elements import button, heading, link, paragraph, tag
 from conviction.web.evaluate_page import pick_run
 from conviction.web.frame import framed
@@ -88,10 +84,8 @@ class _Shelf:
     def _look(self) -> None:
         job = self.here.lab.jobs.last_at(self.path)
         files = exported(self.path)
-        # One that goes on to more epochs has no evaluation until it is done.
-        opened = False
-        with contextlib.suppress(RunError):
-            opened = (self.path / EVALUATION).is_file() and bool(Run(self.path).evaluation.test)
+        standing = self.here.standing()
+        opened = standing is not None and standing.opened
         state = (job, files, opened)
         if state == self.seen:
             return

@@ -49,10 +49,8 @@ class _Bench:
     @property
     def name(self) -> str:
         """Of the run that is looked at: the one in the address, or the newest."""
-        if self.here.part:
-            return self.here.part
-        runs = self.here.lab.runs(self.here.owner)
-        return runs[0].path.name if runs else ""
+        standing = self.here.standing()
+        return standing.path.name if standing else ""
 
     def show(self) -> None:
         """Everything, and looks once a second what has changed."""
@@ -168,6 +166,10 @@ class _Bench:
             with tag("h2"):
                 tag("span", f"{name} ")
                 tag("span", *_state(standing, job))
+            if standing.source and standing.source != self.here.desk.source:
+                paragraph(
+                    f"It learned from {stem_of(standing.source)}, and not from the images above.", "note"
+                )
             self._hands(name, standing, job)
         self.place.clear()
         with self.place:
@@ -183,7 +185,7 @@ class _Bench:
                 self.fill = tag("div")
             self.said = paragraph("", "note")
             if standing.trouble:
-                paragraph(f"{name} is damaged. {standing.trouble}", "message trouble")
+                paragraph(f"{name} is {standing.status}. {standing.trouble}", "message trouble")
             if job is not None and job.reason and job.state in ("failed", "stopped"):
                 paragraph(job.reason, "message trouble")
             self.verdict = tag("div", "", "verdict", role="status")

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from conviction.audience import option
 from conviction.backend import quiet_stderr
 from conviction.deploy.artefact import Artefact
 from conviction.deploy.card import Card, parse_card
@@ -33,7 +34,7 @@ def write(model: keras.Model, path: Path, card: Card, calibration: np.ndarray) -
         import onnx
         import tf2onnx  # noqa: F401  Keras's own message about it is a traceback
     except ImportError as failure:
-        raise missing("export --format onnx", failure, "export") from None
+        raise missing(f"export {option('format', 'formats')} onnx", failure, "export") from None
     with tempfile.TemporaryDirectory(prefix=".onnx-", dir=path.parent) as folder:
         plain = Path(folder) / "plain.onnx"
         with quiet_stderr(), warnings.catch_warnings():

@@ -28,7 +28,7 @@ class ResultRow:
     Attributes:
         learner: Name.
         run: Name of the run folder.
-        status: ``done``, ``interrupted``, ``unfinished`` or ``damaged``.
+        status: ``done``, ``interrupted``, ``unfinished``, ``damaged`` or ``unreadable``.
         source: Where the images came from.
         recipe: What the specification began with.
         changes: What differs from that recipe, as ``key=value``.
@@ -141,7 +141,7 @@ def _run_row(run: Run) -> dict[str, Any]:
                 row["test_accuracy"] = evaluation.test["accuracy"]
                 row["openings"] = evaluation.test["openings"]
     except (ConvictionError, KeyError, TypeError, AttributeError) as failure:
-        row |= {"status": "damaged", "trouble": str(failure)}
+        row |= {"status": getattr(failure, "state", "damaged"), "trouble": str(failure)}
     return row
 
 

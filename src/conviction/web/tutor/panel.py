@@ -148,7 +148,7 @@ class ChapterPanel:
     def _whose(self, facts: Facts) -> str:
         """Said before numbers that are not of what the page shows."""
         if facts.title == RECORDED:
-            return f"Numbers of {RECORDED}, until you have a run of your own."
+            return f"Numbers of {RECORDED}, until you have trained a network on these images."
         if facts is self._run and self._draft is not None:
             return f"Numbers of {facts.title}, which need not be the network that is on this page now."
         return ""

@@ -1,0 +1,130 @@
+"""Who reads what this process says, so that a remedy is one that exists where they stand.
+
+A person at a terminal has commands and options, a program has functions and arguments, and a page has buttons. What is
+computed is the same for all of them; only these functions know the difference. A library speaks to programs until the
+command line or the page says otherwise.
+"""
+
+from __future__ import annotations
+
+import os
+import shlex
+from collections.abc import Mapping
+from enum import StrEnum
+from pathlib import Path
+from typing import Literal, get_args
+
+Audience = Literal["terminal", "python", "page"]
+AUDIENCES: tuple[Audience, ...] = get_args(Audience)
+# Handed on to the processes that a command or the page starts: what those say is read where it is read.
+VARIABLE = "CONVICTION_AUDIENCE"
+
+_named = os.environ.get(VARIABLE)
+_now: Audience = next((one for one in AUDIENCES if one == _named), "python")
+
+
+def speak_to(audience: Audience) -> None:
+    """From now on, what this process and those that it starts say is for these readers; for programs, not libraries."""
+    global _now
+    _now = audience
+    os.environ[VARIABLE] = audience
+
+
+def listening() -> Audience:
+    """Who reads what this process says."""
+    return _now
+
+
+def audience_of_command() -> Audience:
+    """Who reads what a command says: people at a terminal, unless the page has started it."""
+    return "page" if os.environ.get(VARIABLE) == "page" else "terminal"
+
+
+def option(name: str, argument: str = "") -> str:
+    """What a setting of a command is called: ``--data-dir``, ``data_dir`` from Python.
+
+    Args:
+        name: As in the command line, without its dashes.
+        argument: As in Python; by default the same word.
+
+    >>> option("data-dir")
+    'data_dir'
+    """
+    if _now == "terminal":
+        return f"--{name}"
+    return argument or name.replace("-", "_") if _now == "python" else f"'{name.replace('-', ' ')}'"
+
+
+def on_ray() -> str:
+    """What asks for a Ray cluster: ``--on ray``, ``on='ray'`` from Python."""
+    return {"terminal": "--on ray", "python": "on='ray'", "page": "on Ray"}[_now]
+
+
+def by_key(pair: str) -> str:
+    """`` (data.on_leak=drop)``: the key of the specification behind what was said; the page has none.
+
+    >>> by_key("data.on_leak=drop")
+    ' (data.on_leak=drop)'
+    """
+    return "" if _now == "page" else f" ({pair})"
+
+
+# Where the page has the same.
+_BUTTONS = {
+    "resume": "the button Resume at Train",
+    "evaluate": "the button 'Open the test set' at Evaluate",
+    "export": "the buttons at Take away",
+}
+
+
+def call(verb: str, run: Path | str, words: str = "", arguments: str = "") -> str:
+    """What does something with a run: a command to type, a function to call, or a button.
+
+    Args:
+        verb: A command with one run folder, which is a function of the same name.
+        run: The folder.
+        words: What follows it in the command.
+        arguments: What follows it in the call.
+
+    >>> call("resume", "runs/digits-1", "training.epochs=4", "['training.epochs=4']")
+    "conviction.resume('runs/digits-1', ['training.epochs=4'])"
+    """
+    if _now == "page":
+        return _BUTTONS[verb]
+    if _now == "terminal":
+        return f"conviction {verb} {shlex.quote(str(run))} {words}".rstrip()
+    return f"conviction.{verb}({', '.join([repr(str(run)), *([arguments] if arguments else [])])})"
+
+
+class Remedy(StrEnum):
+    """What can be done about a finding of the audit, in a sentence for each audience."""
+
+    NOTHING = ""
+    LEAVE_OUT = "leave_out"
+    DROP_LEAKS = "drop_leaks"
+    IMAGE_SIZE = "image_size"
+
+    def words(self, audience: Audience | None = None) -> str:
+        """The sentence, for whoever listens; empty where there is nothing to do."""
+        return _REMEDIES[self][audience or _now] if self else ""
+
+
+_REMEDIES: Mapping[Remedy, Mapping[Audience, str]] = {
+    Remedy.LEAVE_OUT: {
+        "terminal": "conviction inspect --out FILE.csv lists them, and conviction fit --exclude FILE.csv leaves them "
+        "out.",
+        "python": "conviction.inspect(source, out='list.csv') lists them, and fit leaves them out by the key "
+        "data.exclude.",
+        "page": "Where the images are your own, take them out of the folder and choose it again at Data.",
+    },
+    Remedy.DROP_LEAKS: {
+        "terminal": "data.on_leak=drop, the default, leaves them out of training.",
+        "python": "The key data.on_leak with the value 'drop', the default, leaves them out of training.",
+        "page": "They are left out of training here.",
+    },
+    Remedy.IMAGE_SIZE: {
+        "terminal": "Choose data.image_size=[HEIGHT,WIDTH] nearer to the pictures, or crop them first.",
+        "python": "Choose the key data.image_size, height and width, nearer to the pictures, or crop them first.",
+        "page": "Crop them, and choose the folder again at Data.",
+    },
+}

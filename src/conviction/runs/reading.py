@@ -1,0 +1,136 @@
+"""Why a file of a run cannot be read: damage is one reason of many, and the only one that says so."""
+
+from __future__ import annotations
+
+import json
+import re
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import TypeVar
+
+from pydantic import ValidationError
+
+from conviction import __version__
+from conviction.errors import ConvictionError, RunFileError, UnknownKeyError
+
+T = TypeVar("T")
+
+# Written at the end of a run; says which version of conviction made it.
+ENVIRONMENT = "environment.json"
+
+
+def read_run_file(path: Path, reader: Callable[[Path], T]) -> T:
+    """What ``reader`` makes of a file.
+
+    Raises:
+        RunFileError: It cannot be read; its ``reason`` says why.
+        MemoryError: It does not fit into memory, which says nothing about the file.
+    """
+    try:
+        # What the system has against it is the same for every reader, and some would hide it.
+        with path.open("rb"):
+            pass
+        return reader(path)
+    except MemoryError:
+        raise
+    # Keras, h5py, NumPy and zipfile raise whatever a damaged file leads to.
+    except Exception as failure:
+        raise trouble_with(path, failure) from None
+
+
+def trouble_with(path: Path, failure: Exception) -> RunFileError:
+    """The error that says what ``failure`` means for whoever wanted to read ``path``."""
+    if isinstance(failure, RunFileError):
+        return failure
+    if isinstance(failure, OSError) and failure.errno is not None:
+        return _refused(path, failure)
+    if isinstance(failure, ImportError):
+        return _lacking(path, failure)
+    newer = _newer(path)
+    if newer:
+        return RunFileError(f"{path}: {newer}", "newer")
+    key = _unknown_key(failure)
+    if key:
+        return RunFileError(
+            f"{path}: it has the key '{key}', which conviction {__version__} does not know. If a newer version "
+            "wrote it, update conviction; otherwise take the key out of the file.",
+            "newer",
+        )
+    if isinstance(failure, ConvictionError):  # a value that the specification does not take
+        return RunFileError(f"{path}: {failure}", "value")
+    reason = " ".join((str(failure) or type(failure).__name__).split())[:200]
+    return RunFileError(f"{path}: the file is damaged ({reason}).", "damaged")
+
+
+def _refused(path: Path, failure: OSError) -> RunFileError:
+    if isinstance(failure, FileNotFoundError):
+        return RunFileError(f"{path}: there is no such file.", "missing")
+    if isinstance(failure, IsADirectoryError):
+        return RunFileError(f"{path}: expected a file; this is a folder.", "folder")
+    if isinstance(failure, PermissionError):
+        return RunFileError(
+            f"{path}: this user has no permission to read the file. Its owner can give it.", "permission"
+        )
+    return RunFileError(
+        f"{path}: the system could not read the file ({failure.strerror}). The file itself may be sound; try again.",
+        "unreadable",
+    )
+
+
+def _lacking(path: Path, failure: ImportError) -> RunFileError:
+    if isinstance(failure, ModuleNotFoundError) and failure.name:
+        package = failure.name.split(".")[0]
+        return RunFileError(
+            f"{path}: to read it, Python needs the package '{package}', which is not installed here. Install it and "
+            "start again.",
+            "package",
+        )
+    reason = " ".join(str(failure).split())[:200]
+    return RunFileError(f"{path}: what is needed to read it could not be imported ({reason}).", "package")
+
+
+def _unknown_key(failure: Exception) -> str:
+    if isinstance(failure, ValidationError):
+        first = failure.errors()[0]
+        return ".".join(map(str, first["loc"])) if first["type"] == "extra_forbidden" else ""
+    return failure.key if isinstance(failure, UnknownKeyError) else ""
+
+
+def _newer(path: Path) -> str:
+    """Which newer program wrote the file, in a sentence; empty if none did, as far as can be seen."""
+    written = {"conviction": (_version_of_run(path.parent), __version__)}
+    if path.suffix == ".keras":
+        written["Keras"] = (_version_of_keras(path), _installed_keras())
+    for name, (theirs, ours) in written.items():
+        if _numbers(theirs) > _numbers(ours) > ():
+            return f"it was written by {name} {theirs}, and this is {name} {ours}. Update {name}."
+    return ""
+
+
+def _version_of_run(run: Path) -> str:
+    try:
+        return str(json.loads((run / ENVIRONMENT).read_text(encoding="utf-8"))["versions"]["conviction"])
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
+        return ""
+
+
+def _version_of_keras(path: Path) -> str:
+    try:
+        with zipfile.ZipFile(path) as archive:
+            return str(json.loads(archive.read("metadata.json"))["keras_version"])
+    except Exception:  # a damaged archive; whatever that leads to
+        return ""
+
+
+def _installed_keras() -> str:
+    from importlib import metadata
+
+    try:
+        return metadata.version("keras")
+    except metadata.PackageNotFoundError:
+        return ""
+
+
+def _numbers(version: str) -> tuple[int, ...]:
+    return tuple(int(number) for number in re.findall(r"\d+", version)[:3])
