@@ -8,6 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, get_args
 
+import numpy as np
 import pytest
 from PIL import Image
 
@@ -16,6 +17,7 @@ from conviction import audience
 from conviction.audience import AUDIENCES, Audience, Remedy, by_key, call, on_ray, option
 from conviction.config import DataSpec, load_recipe
 from conviction.data import audit_images, load_source, split_images
+from conviction.data.findings import few_to_learn_from
 from conviction.errors import ConvictionError
 from conviction.report import steps
 from tests.conftest import Cli, picture
@@ -62,7 +64,8 @@ def faulty(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_what_the_audit_advises_exists_where_it_is_read(reader: Audience, faulty: Path) -> None:
     images = load_source(faulty, DataSpec())
-    findings = audit_images(images, DataSpec()).findings
+    few = few_to_learn_from(images, np.flatnonzero(images.parts == "train"))
+    findings = [*audit_images(images, DataSpec()).findings, *few]
     assert {f.kind for f in findings} >= {
         *("class_folders", "leak", "label_conflict", "duplicates", "unreadable", "blank", "misnamed"),
         *("imbalance", "few_images", "sizes", "aspect_ratios", "modes"),

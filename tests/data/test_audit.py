@@ -161,7 +161,7 @@ def test_imbalance_and_few_images(tmp_path: Path) -> None:
     assert found["imbalance"].severity == "warning"
     assert "11.0 times" in found["imbalance"].sentence
     assert "91.7%" in found["imbalance"].sentence
-    assert "training.class_weights=balanced" in found["imbalance"].advice
+    assert "training.class_weights=balanced" in found["imbalance"].advise("terminal")
     assert "'few' has 4" in found["few_images"].sentence
 
 

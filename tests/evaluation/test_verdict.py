@@ -135,7 +135,7 @@ def test_few_images_cannot_tell_and_say_what_they_would_have_shown() -> None:
     assert reasons(verdict).endswith(
         "These 15 validation images cannot tell whether it has turned: a loss that has risen by a quarter would be "
         "noticed in 30 of 100 such runs; and these 15 validation images cannot tell whether the gap is small: it may "
-        "be as large as 20 points. More validation images would."
+        "be as large as 20 points. More validation images would tell."
     )
     short = judged((130, 130), (1_000, 1_000), settled(1_000, 0.0, epochs=3))
     assert "3 epochs are too few for a turn to show" in reasons(short)

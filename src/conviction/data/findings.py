@@ -168,11 +168,9 @@ def balance(images: ImageSet, kept: np.ndarray) -> list[Finding]:
                 f"'{images.class_names[few]}' ({counts[most]:,} and {counts[few]:,}). Always saying the largest class "
                 f"would be right for {counts[most] / counts.sum():.1%} of them.",
                 "Judge by the recall of every class and not by accuracy alone; more images of the small classes help "
-                "most, and with training.class_weights=balanced each class counts the same in the loss.",
+                "most.",
                 int(counts.sum()),
-                advice_on_page="Judge by the recall of every class and not by accuracy alone; more images of the small "
-                "classes help most, and with 'Classes in the loss' at Compile (training.class_weights=balanced) each "
-                "class counts the same.",
+                remedy=Remedy.BALANCE,
             )
         )
     return found

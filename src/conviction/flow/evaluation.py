@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
+from conviction.audience import call, listening
 from conviction.evaluation import Advice, Evaluation, assess, predict_parts, read_metadata, record_opening
 from conviction.flow.again import fit_again
 from conviction.flow.prepare import Prepared
@@ -59,15 +60,18 @@ def assess_predictions(
     )
 
 
-def advice_command(advice: Advice, run: Run) -> str:
-    """What a verdict advises, as a command to type."""
+def advice_words(advice: Advice, run: Run) -> str:
+    """What a verdict advises, as a command to type or a function to call."""
     keys = " ".join(advice.keys)
     if advice.resumes:
-        return f"{folder.command('resume', run.path)} {keys}"
-    source = shlex.quote(run.data["source"])
-    if any(key.startswith("recipe=") for key in advice.keys):
-        return f"conviction fit {source} {keys}"
-    return f"{fit_again(run)} {keys}"
+        return call("resume", run.path, keys, repr(list(advice.keys)))
+    source = run.data["source"]
+    # A recipe to begin from leaves the run's own keys behind.
+    anew = any(key.startswith("recipe=") for key in advice.keys)
+    if listening() == "python":
+        config = "" if anew else f", config={str(run.path / folder.CONFIG)!r}"
+        return f"conviction.fit({source!r}, {list(advice.keys)!r}{config})"
+    return f"conviction fit {shlex.quote(source)} {keys}" if anew else f"{fit_again(run)} {keys}"
 
 
 def evaluation_step(evaluation: Evaluation, ready: Prepared, run: Run | None) -> steps.Step:
@@ -76,14 +80,14 @@ def evaluation_step(evaluation: Evaluation, ready: Prepared, run: Run | None) ->
     Args:
         evaluation: Of the run.
         ready: Its data.
-        run: For the commands that the verdict advises; None where commands are of no use.
+        run: For what the verdict advises; None where somebody else words it. The page does, with links.
     """
     doubts = [
         finding.sentence
         for finding in ready.audit.findings
         if finding.severity == "serious" and not (finding.kind == "leak" and "leak" in ready.split.left_out)
     ]
-    advise = None if run is None else partial(advice_command, run=run)
+    advise = None if run is None or listening() == "page" else partial(advice_words, run=run)
     return evaluate_step(evaluation, doubts, advise)
 
 

@@ -111,7 +111,7 @@ def _cannot_tell(verdict: Verdict) -> str:
         )
     text = "; and ".join(reasons)
     more = "validation" if power.turn < ENOUGH_POWER else gap.unseen
-    return f"{text[0].upper()}{text[1:]}. More {more} images would."
+    return f"{text[0].upper()}{text[1:]}. More {more} images would tell."
 
 
 def _could_have_shown(verdict: Verdict) -> str:
