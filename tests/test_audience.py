@@ -6,8 +6,10 @@ import ast
 import re
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, get_args
+from types import SimpleNamespace
+from typing import Any, cast, get_args
 
+import numpy as np
 import pytest
 from PIL import Image
 
@@ -16,8 +18,12 @@ from conviction import audience
 from conviction.audience import AUDIENCES, Audience, Remedy, by_key, call, on_ray, option
 from conviction.config import DataSpec, load_recipe
 from conviction.data import audit_images, load_source, split_images
+from conviction.data.findings import few_to_learn_from
 from conviction.errors import ConvictionError
+from conviction.evaluation import Advice
+from conviction.flow.evaluation import advice_words
 from conviction.report import steps
+from conviction.runs import Run
 from tests.conftest import Cli, picture
 
 OPTION = re.compile(r"(?<![\w-])--[a-z]")
@@ -62,7 +68,8 @@ def faulty(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_what_the_audit_advises_exists_where_it_is_read(reader: Audience, faulty: Path) -> None:
     images = load_source(faulty, DataSpec())
-    findings = audit_images(images, DataSpec()).findings
+    few = few_to_learn_from(images, np.flatnonzero(images.parts == "train"))
+    findings = [*audit_images(images, DataSpec()).findings, *few]
     assert {f.kind for f in findings} >= {
         *("class_folders", "leak", "label_conflict", "duplicates", "unreadable", "blank", "misnamed"),
         *("imbalance", "few_images", "sizes", "aspect_ratios", "modes"),
@@ -94,6 +101,29 @@ def test_what_the_steps_say_exists_where_it_is_read(reader: Audience, tmp_path: 
         ]
         for step in told:
             assert_for(reader, " ".join(step.sentences))
+
+
+def test_what_a_verdict_advises_exists_where_it_is_read(reader: Audience) -> None:
+    run = cast("Run", SimpleNamespace(path=Path("runs/a b"), data={"source": "my set"}))
+    longer = advice_words(Advice(("training.epochs=8",), resumes=True), run)
+    assert_for(reader, longer)
+    if reader == "page":
+        return  # It words the others itself, with links: tests/web/test_said.py.
+    key, recipe = (advice_words(Advice((key,)), run) for key in ("training.early_stopping=3", "recipe=best"))
+    for words in (key, recipe):
+        assert_for(reader, words)
+    assert (longer, key, recipe) == {
+        "terminal": (
+            "conviction resume 'runs/a b' training.epochs=8",
+            "conviction fit 'my set' --config 'runs/a b/config.yaml' training.early_stopping=3",
+            "conviction fit 'my set' recipe=best",
+        ),
+        "python": (
+            "conviction.resume('runs/a b', ['training.epochs=8'])",
+            "conviction.fit('my set', ['training.early_stopping=3'], config='runs/a b/config.yaml')",
+            "conviction.fit('my set', ['recipe=best'])",
+        ),
+    }[reader]
 
 
 @pytest.mark.parametrize("remedy", [r for r in Remedy if r])

@@ -103,6 +103,7 @@ class Remedy(StrEnum):
     LEAVE_OUT = "leave_out"
     DROP_LEAKS = "drop_leaks"
     IMAGE_SIZE = "image_size"
+    BALANCE = "balance"
 
     def words(self, audience: Audience | None = None) -> str:
         """The sentence, for whoever listens; empty where there is nothing to do."""
@@ -126,5 +127,10 @@ _REMEDIES: Mapping[Remedy, Mapping[Audience, str]] = {
         "terminal": "Choose data.image_size=[HEIGHT,WIDTH] nearer to the pictures, or crop them first.",
         "python": "Choose the key data.image_size, height and width, nearer to the pictures, or crop them first.",
         "page": "Crop them, and choose the folder again at Data.",
+    },
+    Remedy.BALANCE: {
+        "terminal": "With training.class_weights=balanced each class counts the same in the loss.",
+        "python": "With the key training.class_weights and the value 'balanced' each class counts the same.",
+        "page": "With 'Classes in the loss' at Compile each class can count the same.",
     },
 }

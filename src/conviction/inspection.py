@@ -5,12 +5,14 @@ from __future__ import annotations
 import csv
 import io
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from conviction.config import load_recipe
-from conviction.data import Audit, ImageSet, audit_images, load_source
+from conviction.data import Audit, ImageSet, audit_images, load_source, split_images
+from conviction.errors import SourceError
 from conviction.report.page import render_inspection
 from conviction.runs import folder
 
@@ -75,7 +77,13 @@ def inspect(
             folder.check_file(Path(path))
     spec = load_recipe(overrides, config)
     images = load_source(source, spec.data, data_dir)
-    found = Inspection(images, audit_images(images, spec.data))
+    audit = audit_images(images, spec.data)
+    # What cannot be split has an error of its own when it is trained on; here the rest of the audit is wanted.
+    with suppress(SourceError):
+        audit = audit.after_split(
+            images, split_images(images, spec.data, spec.training.seed, audit.groups, audit.excluded)
+        )
+    found = Inspection(images, audit)
     if out is not None:
         with folder.replacing(Path(out)) as beside:
             beside.write_bytes(found.manifest())

@@ -149,7 +149,11 @@ def balance_of(counts: dict[str, int], tmp_path: Path) -> dict[str, Finding]:
     for label, (name, n) in enumerate(counts.items()):
         for i in range(n):
             made.put(f"{name}/{i}.png", save(scene(1000 * label + i)))
-    return {f.kind: f for f in audit_images(load_source(made.root), DataSpec()).findings}
+    images, spec = load_source(made.root), DataSpec()
+    audit = audit_images(images, spec)
+    return {
+        f.kind: f for f in audit.after_split(images, split_images(images, spec, 0, audit.groups)).findings
+    }
 
 
 def test_imbalance_and_few_images(tmp_path: Path) -> None:
@@ -157,7 +161,13 @@ def test_imbalance_and_few_images(tmp_path: Path) -> None:
     assert found["imbalance"].severity == "warning"
     assert "11.0 times" in found["imbalance"].sentence
     assert "91.7%" in found["imbalance"].sentence
-    assert "'few' has 6" in found["few_images"].sentence
+    assert "training.class_weights=balanced" in found["imbalance"].advise("terminal")
+    assert "'few' has 4" in found["few_images"].sentence
+
+
+def test_images_to_learn_from_are_counted_after_the_split(tmp_path: Path) -> None:
+    found = balance_of({"a": 60, "b": 60}, tmp_path)
+    assert "2 classes have fewer than 50 images to learn from after the split" in found["few_images"].sentence
 
 
 def test_class_folders_are_matched_by_name(tmp_path: Path) -> None:

@@ -10,9 +10,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from conviction.evaluation import Score, cross_entropies, score, wilson
-from conviction.evaluation.gap import best_epoch, describe_gap
-from conviction.training import EpochRow, Verdict
+from conviction.evaluation import cross_entropies, score, wilson
+from conviction.evaluation.gap import best_epoch
+from conviction.training import EpochRow
 
 
 @given(n=st.integers(1, 20_000), share=st.floats(0, 1))
@@ -80,39 +80,5 @@ def history(*pairs: tuple[float, float]) -> list[EpochRow]:
     return [EpochRow(i, loss, 0.9, val, 0.9, 0.001) for i, (loss, val) in enumerate(pairs, start=1)]
 
 
-def part(accuracy: float, n: int = 1000, loss_se: float = 0.01) -> Score:
-    return Score(n, 0.3, loss_se, accuracy, wilson(round(accuracy * n), n))
-
-
 def test_the_best_epoch_is_the_earliest_of_the_lowest() -> None:
     assert best_epoch(history((1, 0.5), (0.5, 0.4), (0.4, 0.4))).epoch == 2
-
-
-VERDICT = Verdict("overfitting", 2, "It turned.", {"rise": 0.2, "noise": math.inf}, ("training.epochs=2",))
-
-
-def test_the_verdict_stands_beside_the_gap() -> None:
-    rows = history((1, 0.9), (0.5, 0.40), (0.2, 0.60))
-    said = describe_gap(rows, part(0.95), part(0.94), part(0.94), VERDICT)
-    assert said["curves"] == "Verdict: overfitting since epoch 2. It turned."
-    assert (said["verdict"], said["since"], said["evidence"]) == ("overfitting", 2, {"rise": 0.2})
-    assert (said["best_epoch"], said["last_epoch"]) == (2, 3)
-
-
-@pytest.mark.parametrize(
-    ("train", "unseen", "words"),
-    [
-        (0.99, 0.90, "a gap of 9.0 points"),
-        (0.905, 0.90, "no gap that 1000 test images could show"),
-        (0.80, 0.90, "the test images are easier by 10.0 points"),
-    ],
-)
-def test_the_gap_is_said_in_points_and_against_the_interval(train: float, unseen: float, words: str) -> None:
-    said = describe_gap(history((1, 0.5)), part(train), part(0.9), part(unseen), VERDICT)
-    assert words in said["sentence"]
-    assert said["gap"] == pytest.approx(train - unseen)
-
-
-def test_a_sealed_test_set_compares_with_validation() -> None:
-    said = describe_gap(history((1, 0.5)), part(0.99), part(0.9), None, VERDICT)
-    assert said["unseen"] == "validation"

@@ -6,10 +6,10 @@ import numpy as np
 
 from conviction.config import ModelSpec, Shorthand, expand, load_recipe
 from conviction.errors import RequestError
-from conviction.evaluation import wilson
+from conviction.evaluation import judge_run, wilson
 from conviction.lesson.facts import Facts, Part, Result
 from conviction.model import walk
-from conviction.training import EpochRow, read_curves
+from conviction.training import EpochRow
 
 
 def network(rng: np.random.Generator, shape: tuple[int, int, int], classes: int) -> ModelSpec:
@@ -56,15 +56,17 @@ def invented(seed: int) -> Facts:
         EpochRow(i + 1, float(v), float(rng.uniform()), float(rng.uniform(0, 2)), float(rng.uniform()), 0.001)
         for i, v in enumerate(falling)
     ]
-    verdict = read_curves(history, classes=len(names), validation_images=counts["validation"])
     parts = {"train": part(rng, counts["train"], names)}
     if rng.integers(4):
         parts["test"] = part(rng, counts["test"], names)
+    accuracies = {name: (one.accuracy, one.n) for name, one in parts.items()}
+    accuracies["validation"] = (history[-1].val_accuracy, counts["validation"])
+    verdict = judge_run(history, accuracies, classes=len(names), recipe=recipe)
     return Facts(
         title=f"invented run {seed}",
         recipe=recipe,
         shape=shape,
         class_names=names,
         counts=counts,
-        result=Result(history, verdict.name, verdict.since, parts),
+        result=Result(history, verdict, parts),
     )

@@ -9,6 +9,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from conviction.evaluation import judge_run
 from conviction.lesson import DEPTHS, TOPICS, chapters, read_topic, recorded_facts
 from conviction.lesson.facts import Facts, Result
 from conviction.lesson.question import plural
@@ -50,7 +51,10 @@ def single(facts: Facts) -> Facts:
     """The same with 1 of everything."""
     rng = np.random.default_rng(0)
     counts = {"train": 1, "validation": 1, "test": 1}
-    result = Result(facts.history[:1], "too short to tell", None, {"train": part(rng, 1, facts.class_names)})
+    row, one = facts.history[0], part(rng, 1, facts.class_names)
+    right = {"train": (one.accuracy, 1), "validation": (float(row.val_accuracy > 0.5), 1)}
+    verdict = judge_run([row], right, classes=facts.classes, recipe=facts.recipe)
+    result = Result([row], verdict, {"train": one})
     training = facts.recipe.training.model_copy(update={"batch_size": 1, "epochs": 1})
     return replace(
         facts, counts=counts, result=result, recipe=facts.recipe.model_copy(update={"training": training})

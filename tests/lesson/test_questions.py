@@ -12,7 +12,8 @@ import pytest
 from scipy.stats import norm
 
 from conviction.backend import import_keras
-from conviction.evaluation import wilson
+from conviction.evaluation import newcombe, wilson
+from conviction.evaluation.gap import NORMAL
 from conviction.lesson import chapters, recorded_facts
 from conviction.lesson.ask_figures import PATIENCE
 from conviction.lesson.facts import Facts
@@ -169,6 +170,26 @@ def test_explanations_are_true_of_the_run_they_speak_of() -> None:
         turned += 1
     assert turned
     assert ahead > 20
+
+
+def test_memorising_is_the_right_answer_exactly_where_the_gap_says_so() -> None:
+    answers = set()
+    for facts in runs():
+        question = asked(facts, 0).get("what_the_gap_says")
+        if question is None:
+            assert facts.test is None
+            continue
+        gap = facts.judged.gap
+        low, high = newcombe((facts.trained.right, facts.trained.n), (facts.test.right, facts.test.n))
+        assert (gap.low, gap.high) == (low, high)
+        memorised = next((o for o in question.options if "memorised" in o.text), None)
+        far = low > NORMAL and 2 * gap.size >= 1 - facts.test.accuracy
+        assert far == (memorised is not None and memorised.right), question
+        if facts.judged.kind == "memorising":
+            assert far
+        assert all("overfit" not in option.text for option in question.options if not option.right)
+        answers.add(question.right.text)
+    assert len(answers) >= 3
 
 
 def test_no_explanation_claims_what_it_does_not_compute() -> None:

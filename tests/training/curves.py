@@ -17,7 +17,7 @@ from conviction.training import EpochRow
 from conviction.training.monitor import BEYOND_NOISE, LAST, WORTHWHILE
 
 RECORDED = Path(__file__).parent / "recorded.npz"
-KINDS = ("fitting well", "overfitting", "underfitting", "still improving", "unstable")
+KINDS = ("settled", "turned", "underfitting", "still improving", "unstable")
 SIZES = (200, 500, 1_000, 5_000)
 CLASSES = 10
 # Of the two recorded sets alike, a validation loss of v goes with about this share of v wrong images.
@@ -52,16 +52,22 @@ def recorded() -> dict[str, np.ndarray]:
         return {name: archive[name].astype(np.float64) for name in archive.files}
 
 
-def plant(kind: str, rng: np.random.Generator) -> Planted:
-    """One curve whose truth is at least one standard error away from every boundary."""
+def plant(kind: str, rng: np.random.Generator, images: int | None = None) -> Planted:
+    """One curve whose truth is at least one standard error away from every boundary.
+
+    Args:
+        kind: Of ``KINDS``.
+        rng: Draws it.
+        images: In the validation set; None draws one of ``SIZES``.
+    """
     while True:
-        found = _draw(kind, rng)
-        if found is not None:
-            return found
+        planted = _draw(kind, rng, images or int(rng.choice(SIZES)))
+        if planted is not None:
+            return planted
 
 
-def _draw(kind: str, rng: np.random.Generator) -> Planted | None:
-    epochs, images = int(rng.integers(6, 25)), int(rng.choice(SIZES))
+def _draw(kind: str, rng: np.random.Generator, images: int) -> Planted | None:
+    epochs = int(rng.integers(6, 25))
     noise = _Noise(rng, epochs, images)
     train, validation = _truth(kind, rng, epochs, noise)
     noisy = validation + noise.of(validation)
@@ -99,13 +105,13 @@ def _truth(kind: str, rng: np.random.Generator, epochs: int, noise: _Noise) -> t
         return validation * rng.uniform(0.85, 1.0), validation
     validation = floor + (start - floor) * np.exp(-t / fast)
     train = validation * rng.uniform(0.6, 0.95)
-    if kind == "overfitting":
+    if kind == "turned":
         begins = int(rng.integers(2, epochs - 2))
         late = np.clip(t - begins, 0, None) / (epochs - 1 - begins)
         rise = rng.uniform(1, 30) * noise.error(validation, begins)
         validation = validation + rise * late ** rng.uniform(1, 1.5)
         train = train * (1 - 0.5 * np.clip(t / (epochs - 1), 0, 1))
-    if kind == "fitting well" and rng.random() < 0.5:
+    if kind == "settled" and rng.random() < 0.5:
         # Training goes on, and unseen images gain nothing by it and lose nothing.
         train = train * (1 - 0.5 * np.clip(t / (epochs - 1), 0, 1))
     if kind == "unstable":
@@ -123,11 +129,11 @@ def _clear(kind: str, validation: np.ndarray, turn: int, error: float) -> bool:
     before = validation[-2 * third : -third].mean()
     fall = before - validation[-third:].mean()
     least = max(WORTHWHILE * before, 2 * error)
-    if kind == "overfitting":
+    if kind == "turned":
         return turn < epochs - LAST and rise > (BEYOND_NOISE + 1) * error
     if kind == "still improving":
         return fall > least + error
-    if kind == "fitting well":
+    if kind == "settled":
         return fall < least - error
     return True
 

@@ -11,9 +11,10 @@ import pytest
 
 from conviction.config import Facts as Known
 from conviction.config import load_recipe
+from conviction.evaluation import Advice
 from conviction.lesson import Facts, NoRunError, read_topic
 from conviction.lesson.topics import topic_has_numbers
-from conviction.web.evaluate_page import advice
+from conviction.web.evaluate_page import advised
 from conviction.web.explore_page import interval, judged, reach
 from conviction.web.jobs import Job
 from conviction.web.progress import Standing, state_of
@@ -72,10 +73,11 @@ def test_a_state_has_one_name(status: str, state: Any, said: str) -> None:
 
 
 def test_what_a_verdict_advises_is_said_in_the_words_of_the_page() -> None:
-    assert advice("conviction resume '/a b/run=1' training.epochs=24") == ("go on to 24 epochs", "train")
-    assert advice("conviction fit digits recipe=best") == ("begin again from best", "network")
-    told = advice("conviction fit digits --config c.yaml training.learning_rate=0.0001 training.epochs=4")
-    assert told == ("Learning rate 0.0001 and Epochs 4", "compile")
+    assert advised(Advice(("training.epochs=24",), resumes=True)) == ("go on to 24 epochs", "train")
+    assert advised(Advice(("recipe=best",))) == ("begin again from best", "network")
+    assert advised(Advice(("augmentation.shift=0.1",))) == ("Shifted by up to 0.1", "compile")
+    two = advised(Advice(("training.learning_rate=0.0001", "training.epochs=4")))
+    assert two == ("Learning rate 0.0001 and Epochs 4", "compile")
 
 
 def test_numbers_that_need_no_run_are_of_what_is_to_be_run() -> None:

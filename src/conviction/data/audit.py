@@ -5,7 +5,7 @@ It looks at pixels, names and headers of all parts, the test set included; it sc
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -19,6 +19,7 @@ from conviction.data.findings import (
     balance,
     blank_pictures,
     class_folders,
+    few_to_learn_from,
     misnamed,
     plural,
     shapes,
@@ -27,6 +28,7 @@ from conviction.data.findings import (
 from conviction.data.group import excluded, join, user_groups
 from conviction.data.image_set import ImageSet, number_equals
 from conviction.data.naming import doubtful_folders, similar_classes
+from conviction.data.split import Split
 
 
 @dataclass(frozen=True)
@@ -36,6 +38,10 @@ class Audit:
     findings: tuple[Finding, ...]
     groups: np.ndarray
     excluded: np.ndarray
+
+    def after_split(self, images: ImageSet, split: Split) -> Audit:
+        """With what only the split shows: classes of which few images are left to learn from."""
+        return replace(self, findings=_ranked([*self.findings, *few_to_learn_from(images, split.train)]))
 
 
 def audit_images(images: ImageSet, spec: DataSpec) -> Audit:
@@ -71,8 +77,12 @@ def audit_images(images: ImageSet, spec: DataSpec) -> Audit:
         *balance(images, ~out),
         *shapes(images),
     ]
+    return Audit(_ranked(found), groups, out)
+
+
+def _ranked(findings: list[Finding]) -> tuple[Finding, ...]:
     rank = {"serious": 0, "warning": 1, "note": 2}
-    return Audit(tuple(sorted(found, key=lambda f: rank[f.severity])), groups, out)
+    return tuple(sorted(findings, key=lambda f: rank[f.severity]))
 
 
 def near_duplicates(images: ImageSet) -> NearPairs:

@@ -150,7 +150,7 @@ def misnamed(images: ImageSet, kept: np.ndarray) -> list[Finding]:
 
 
 def balance(images: ImageSet, kept: np.ndarray) -> list[Finding]:
-    """Classes of very different size, and classes of few images."""
+    """Classes of very different size."""
     found = []
     learn = kept & (images.parts != "test")
     counts = np.bincount(images.labels[learn], minlength=len(images.class_names))
@@ -170,23 +170,36 @@ def balance(images: ImageSet, kept: np.ndarray) -> list[Finding]:
                 "Judge by the recall of every class and not by accuracy alone; more images of the small classes help "
                 "most.",
                 int(counts.sum()),
-            )
-        )
-    small = [i for i in present if counts[i] < FEW_PER_CLASS]
-    if small:
-        found.append(
-            Finding(
-                "few_images",
-                "warning",
-                f"{plural(len(small), 'class') if len(small) == 1 else f'{len(small)} classes'} "
-                f"{'has' if len(small) == 1 else 'have'} fewer than {FEW_PER_CLASS} images to learn from, "
-                f"'{images.class_names[few]}' has {counts[few]}.",
-                "Expect wide intervals, and a network that learns little: it starts from nothing. More images help "
-                "more than any setting; augmentation helps some.",
-                int(counts[small].sum()),
+                remedy=Remedy.BALANCE,
             )
         )
     return found
+
+
+def few_to_learn_from(images: ImageSet, learn: np.ndarray) -> list[Finding]:
+    """Classes of which the split has left few images to learn from.
+
+    Args:
+        images: All images.
+        learn: (n,) int64, the indices of the training images.
+    """
+    counts = np.bincount(images.labels[learn], minlength=len(images.class_names))
+    small = [i for i in np.flatnonzero(counts) if counts[i] < FEW_PER_CLASS]
+    if not small:
+        return []
+    fewest = min(small, key=lambda i: counts[i])
+    return [
+        Finding(
+            "few_images",
+            "warning",
+            f"{plural(len(small), 'class') if len(small) == 1 else f'{len(small)} classes'} "
+            f"{'has' if len(small) == 1 else 'have'} fewer than {FEW_PER_CLASS} images to learn from after the split, "
+            f"'{images.class_names[fewest]}' has {counts[fewest]}.",
+            "Expect wide intervals, and a network that learns its few images by heart: it starts from nothing. More "
+            "images help more than any setting; augmentation helps some.",
+            int(counts[small].sum()),
+        )
+    ]
 
 
 def class_folders(images: ImageSet, kept: np.ndarray) -> list[Finding]:

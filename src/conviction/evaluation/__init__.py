@@ -12,28 +12,33 @@ from conviction.evaluation.evaluate import (
     describe_part,
     predict_parts,
 )
-from conviction.evaluation.gap import best_epoch
+from conviction.evaluation.gap import Gap, best_epoch, measure_gap
 from conviction.evaluation.intervals import holm, mcnemar, newcombe, newcombe_paired, wilson
 from conviction.evaluation.ledger import count_openings, openings_sentence, record_opening
 from conviction.evaluation.metrics import ClassScore, Score, cross_entropies, score
 from conviction.evaluation.mistakes import Suspect, suspect_labels
 from conviction.evaluation.paired import Comparison, Pair
 from conviction.evaluation.slices import Slice, Slicing, read_metadata
+from conviction.evaluation.verdict import Advice, Power, Verdict, judge, judge_live, judge_run
 
 __all__ = [
+    "Advice",
     "Binary",
     "Calibration",
     "ClassScore",
     "Comparison",
     "Evaluation",
     "Figure",
+    "Gap",
     "Pair",
     "Part",
+    "Power",
     "ReliabilityBin",
     "Score",
     "Slice",
     "Slicing",
     "Suspect",
+    "Verdict",
     "assess",
     "at_temperature",
     "best_epoch",
@@ -44,7 +49,11 @@ __all__ = [
     "describe_part",
     "fit_temperature",
     "holm",
+    "judge",
+    "judge_live",
+    "judge_run",
     "mcnemar",
+    "measure_gap",
     "newcombe",
     "newcombe_paired",
     "openings_sentence",

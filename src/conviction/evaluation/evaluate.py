@@ -8,18 +8,19 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from conviction.config import Recipe
 from conviction.data import ImageSet, Split
 from conviction.errors import EvaluationError
 from conviction.evaluation.binary import Binary, two_classes
 from conviction.evaluation.bootstrap import Figure
 from conviction.evaluation.calibration import ReliabilityBin, at_temperature, confidence_sentence, reliability
 from conviction.evaluation.figures import figures
-from conviction.evaluation.gap import describe_gap
 from conviction.evaluation.metrics import Score, score
 from conviction.evaluation.mistakes import Suspect, confused_pairs, suspect_labels
 from conviction.evaluation.slices import Slicing, properties, slices
+from conviction.evaluation.verdict import Verdict, judge_run
 from conviction.model.probabilities import predict_probabilities
-from conviction.training import EpochRow, Verdict, read_curves
+from conviction.training import EpochRow
 
 if TYPE_CHECKING:
     import keras
@@ -102,7 +103,7 @@ class Evaluation:
     train: Score
     validation: Score
     test: Score | None
-    overfitting: dict[str, Any]
+    verdict: Verdict
     openings: int
     shown: Part
     content: dict[str, Any] = field(repr=False)
@@ -168,10 +169,10 @@ def assess(
     split: Split,
     history: list[EpochRow],
     *,
+    recipe: Recipe,
     openings: int,
     temperature: float = 1.0,
     metadata: Mapping[str, Sequence[str]] | None = None,
-    remedy: Callable[[Verdict], str],
 ) -> Evaluation:
     """Scores the predictions of a run.
 
@@ -180,10 +181,10 @@ def assess(
         images: The data.
         split: Which image is in which part.
         history: At least one epoch.
+        recipe: What the network was trained with.
         openings: How often the test set has been opened.
         temperature: That the probabilities were scaled with.
         metadata: A value per image of the whole set, by column.
-        remedy: Makes of what the curves show the command that might mend it.
     """
     scores = {
         part: score(p, images.labels[split.of(part)], images.class_names) for part, p in probabilities.items()
@@ -199,17 +200,16 @@ def assess(
         metadata=metadata,
     )
     test = scores.get("test")
-    verdict = read_curves(history, classes=len(images.class_names), validation_images=len(split.validation))
-    overfitting = describe_gap(history, scores["train"], scores["validation"], test, verdict)
-    overfitting["remedy"] = remedy(verdict) if verdict.remedy else None
+    accuracies = {part: (scored.accuracy, scored.n) for part, scored in scores.items()}
+    verdict = judge_run(history, accuracies, classes=len(images.class_names), recipe=recipe)
     content: dict[str, Any] = {
         "test": None if test is None else {**test.to_json(), "openings": openings},
         "validation": scores["validation"].to_json(),
         "train": scores["train"].to_json(),
-        "overfitting": overfitting,
+        "overfitting": verdict.to_json(),
     }
     content[name] |= shown.to_json(images)
-    return Evaluation(scores["train"], scores["validation"], test, overfitting, openings, shown, content)
+    return Evaluation(scores["train"], scores["validation"], test, verdict, openings, shown, content)
 
 
 def describe_part(

@@ -148,7 +148,7 @@ def _facts(plan: Plan, base: Summary) -> Facts:
         shape=plan.images.rule.shape,
         class_names=tuple(plan.images.class_names),
         counts=counts,
-        result=Result(base.curve, ""),
+        result=Result(base.curve, None),
     )
 
 

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 
-from conviction.evaluation import Evaluation, assess, predict_parts, read_metadata, record_opening
+from conviction.audience import call, listening
+from conviction.evaluation import Advice, Evaluation, assess, predict_parts, read_metadata, record_opening
 from conviction.flow.again import fit_again
 from conviction.flow.prepare import Prepared
 from conviction.report import steps
@@ -16,7 +18,7 @@ from conviction.report.page import render_page
 from conviction.report.scores import evaluate_step
 from conviction.runs import Run, folder
 from conviction.runs.predictions import write_predictions
-from conviction.training import EpochRow, Verdict
+from conviction.training import EpochRow
 
 
 def predict_and_assess(run: Run, ready: Prepared, command: str) -> Evaluation:
@@ -51,32 +53,42 @@ def assess_predictions(
         ready.images,
         ready.split,
         run.history,
+        recipe=ready.recipe,
         openings=openings,
         temperature=run.temperature,
         metadata=read_metadata(spec.metadata, ready.images) if spec.metadata else None,
-        remedy=lambda found: remedy_command(found, run),
     )
 
 
-def remedy_command(verdict: Verdict, run: Run) -> str:
-    """What a verdict advises, as a command to type."""
-    keys = " ".join(verdict.remedy)
-    if verdict.resumes:
-        return f"{folder.command('resume', run.path)} {keys}"
-    source = shlex.quote(run.data["source"])
-    if any(key.startswith("recipe=") for key in verdict.remedy):
-        return f"conviction fit {source} {keys}"
-    return f"{fit_again(run)} {keys}"
+def advice_words(advice: Advice, run: Run) -> str:
+    """What a verdict advises, as a command to type or a function to call."""
+    keys = " ".join(advice.keys)
+    if advice.resumes:
+        return call("resume", run.path, keys, repr(list(advice.keys)))
+    source = run.data["source"]
+    # A recipe to begin from leaves the run's own keys behind.
+    anew = any(key.startswith("recipe=") for key in advice.keys)
+    if listening() == "python":
+        config = "" if anew else f", config={str(run.path / folder.CONFIG)!r}"
+        return f"conviction.fit({source!r}, {list(advice.keys)!r}{config})"
+    return f"conviction fit {shlex.quote(source)} {keys}" if anew else f"{fit_again(run)} {keys}"
 
 
-def evaluation_step(evaluation: Evaluation, ready: Prepared) -> steps.Step:
-    """With what the audit found that makes the accuracy doubtful; leaks that were left out do not."""
+def evaluation_step(evaluation: Evaluation, ready: Prepared, run: Run | None) -> steps.Step:
+    """With what the audit found that makes the accuracy doubtful; leaks that were left out do not.
+
+    Args:
+        evaluation: Of the run.
+        ready: Its data.
+        run: For what the verdict advises; None where somebody else words it. The page does, with links.
+    """
     doubts = [
         finding.sentence
         for finding in ready.audit.findings
         if finding.severity == "serious" and not (finding.kind == "leak" and "leak" in ready.split.left_out)
     ]
-    return evaluate_step(evaluation, doubts)
+    advise = None if run is None or listening() == "page" else partial(advice_words, run=run)
+    return evaluate_step(evaluation, doubts, advise)
 
 
 def write_report(

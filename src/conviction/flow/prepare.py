@@ -74,6 +74,7 @@ def prepare_run(
     show.loading("the audit of all images")
     audit = audit_images(images, asked.data)
     split = split_images(images, asked.data, asked.training.seed, audit.groups, audit.excluded)
+    audit = audit.after_split(images, split)
     recipe = adapt(Facts.of(images.rule.shape, len(split.train)))
     check_batch_size(recipe.training, len(split.train))
     if recipe.evaluation.metadata:

@@ -241,7 +241,7 @@ def _story(run: Run, ready: Prepared, evaluation: Evaluation | None) -> list[ste
         if spec.early_stopping:
             kept = best_row(run.history, spec).epoch
             told.append(steps.early_stopping_step(Training(run.history, kept_epoch=kept), spec))
-        told.append(evaluation_step(evaluation, ready))
+        told.append(evaluation_step(evaluation, ready, run))
     return told
 
 

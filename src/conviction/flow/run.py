@@ -12,7 +12,7 @@ from conviction.audience import call
 from conviction.backend import prepare
 from conviction.data import encode_labels
 from conviction.errors import Interrupted, TrainingError
-from conviction.evaluation import Evaluation, fit_temperature
+from conviction.evaluation import Evaluation, fit_temperature, judge_live
 from conviction.flow.evaluation import evaluation_step, predict_and_assess, write_report
 from conviction.flow.network import compiled
 from conviction.flow.prepare import Prepared, Show
@@ -20,6 +20,7 @@ from conviction.flow.records import about, data_json, environment_json
 from conviction.flow.trainer import Trainer
 from conviction.model import carry_over, divide_logits, predict_probabilities
 from conviction.report import steps
+from conviction.report.verdict import live_sentence
 from conviction.runs import Run, folder
 from conviction.runs.checkpoints import read_checkpoint, write_checkpoint
 from conviction.runs.logs import Logs, Outcome, open_logs, request_logs
@@ -29,7 +30,6 @@ from conviction.training import (
     StopRequest,
     Training,
     TrainingState,
-    read_curves,
     steps_per_epoch,
     stop_on_signals,
     train,
@@ -226,7 +226,7 @@ class _Keeper:
     ) -> None:
         self._path = path
         self._show = show
-        self._classes, self._images = len(ready.images.class_names), len(ready.split.validation)
+        self._ready = ready
         self._said = ""
         self._history: list[EpochRow] = list(start.history) if start else []
         self._timing: list[EpochTiming] = list(start.timing) if start else []
@@ -243,12 +243,16 @@ class _Keeper:
         self._write()
         self._show.epoch_done(row, timing)
         self._logs.epoch_done(row)
-        found = read_curves(
-            self._history, classes=self._classes, validation_images=self._images, finished=False
+        verdict = judge_live(
+            self._history,
+            train_images=len(self._ready.split.train),
+            validation_images=len(self._ready.split.validation),
+            classes=len(self._ready.images.class_names),
+            recipe=self._ready.recipe,
         )
-        if found.kind in ("overfitting", "unstable") and found.name != self._said:
-            self._said = found.name
-            self._show.noticed(f"{found.name.capitalize()}: {found.sentence}")
+        if verdict.kind in ("overfitting", "memorising", "unstable") and verdict.name != self._said:
+            self._said = verdict.name
+            self._show.noticed(f"{verdict.name.capitalize()}: {live_sentence(verdict)}")
 
     def _write(self) -> None:
         folder.write_rows(self._path / folder.HISTORY, self._history, [f.name for f in fields(EpochRow)])
@@ -262,8 +266,9 @@ def _evaluate_and_tell(
     if training.kept_epoch:
         told.append(steps.early_stopping_step(training, ready.recipe.training))
         show.step(told[-1])
-    evaluation = predict_and_assess(Run(path), ready, "fit")
-    told.append(evaluation_step(evaluation, ready))
+    run = Run(path)
+    evaluation = predict_and_assess(run, ready, "fit")
+    told.append(evaluation_step(evaluation, ready, run))
     show.step(told[-1])
     return evaluation
 

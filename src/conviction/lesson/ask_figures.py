@@ -6,6 +6,7 @@ import math
 from random import Random
 
 from conviction.evaluation import newcombe, wilson
+from conviction.evaluation.gap import NORMAL
 from conviction.lesson.facts import Facts
 from conviction.lesson.question import Draft, Maker, plural
 
@@ -290,27 +291,43 @@ def _four_times(facts: Facts, chance: Random) -> Draft | None:
 def _what_the_gap_says(facts: Facts, chance: Random) -> Draft | None:
     if facts.test is None or facts.trained is None:
         return None
-    return Draft(
-        f"On training images {facts.trained.accuracy:.1%} is right, on test images "
-        f"{facts.test.accuracy:.1%}. What does that show?",
+    gap = facts.judged.gap
+    memorised = "that it has memorised much of its training images"
+    too_long = "that it was trained for too long"
+    rest = "that it is worse on new images, though most of its error is there in training as well"
+    small = "that it is worse on new images, but not clearly by a large gap"
+    none = "no gap that is clear of chance"
+    easier = "that the test images are easier for it"
+    interval = f"The gap is {_points(gap.size)} (95% interval {100 * gap.low:.1f} to {100 * gap.high:.1f})"
+    if gap.is_memorising:
+        share = f"{min(1.0, gap.of_the_error):.0%} of the error on test images"
+        right, why = memorised, f"{interval} and makes up {share}. That is one meaning of overfitting."
+    elif gap.is_large:
+        right, why = rest, f"{interval}, and the error on test images is {1 - gap.unseen_accuracy:.1%}."
+    elif gap.low > 0.0:
+        right, why = small, f"{interval}: above 0, but not all of it above {_points(NORMAL)}."
+    elif gap.high >= 0.0:
+        right, why = none, f"{interval}, and 0 lies in it."
+    else:
+        right, why = easier, f"{interval}: all of it is below 0."
+    wrong = [
         (
-            "how little the training figure says about new images",
-            f"A gap of {facts.gap * 100:.1f} points is that and no more; whether it trained too "
-            "long, the validation curve tells.",
+            too_long,
+            "That is a validation loss that has turned, which the curve shows, not these two figures.",
         ),
-        [
-            (
-                "that it overfits",
-                "Every network that learns has a gap. Overfitting is a validation loss that has turned.",
-            ),
-            (
-                "that the test images are harder",
-                "They are drawn like the others. The network has learned from the training images, "
-                "that is the difference.",
-            ),
-            ("that training was too short", "More training usually widens the gap."),
-        ],
+        ("that training was too short", "The curves can show that; two figures at the end cannot."),
+        *((text, f"{interval}.") for text in (memorised, none) if text != right),
+    ]
+    return Draft(
+        f"{facts.trained.accuracy:.1%} of {plural(facts.trained.n, 'training image')} and {facts.test.accuracy:.1%} "
+        f"of {plural(facts.test.n, 'test image')} are right. What do these two figures show?",
+        (right, why),
+        wrong[:3],
     )
+
+
+def _points(share: float) -> str:
+    return f"{100 * share:.1f} points"
 
 
 MAKERS: dict[str, tuple[Maker, ...]] = {

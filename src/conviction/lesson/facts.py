@@ -14,6 +14,7 @@ from conviction.audience import call
 from conviction.config import Recipe
 from conviction.config.model import AveragePooling2D, Conv2D, Dense, Layer, MaxPooling2D
 from conviction.errors import RunError
+from conviction.evaluation import Verdict
 from conviction.lesson.variants import CHANGES, Variant, variant
 from conviction.model import LayerRow, loss_name, walk
 from conviction.model.shapes import Shape
@@ -74,14 +75,12 @@ class Result:
 
     Attributes:
         history: At least one epoch.
-        verdict: What the curves show, in words.
-        since: The epoch since which it overfits; None if it does not.
+        verdict: Of the curves, the gap and what they could have shown; None for the mean of several runs.
         parts: ``train``, ``validation`` and, unless it is sealed, ``test``.
     """
 
     history: Sequence[EpochRow]
-    verdict: str
-    since: int | None = None
+    verdict: Verdict | None
     parts: Mapping[str, Part] = field(default_factory=dict)
 
 
@@ -119,14 +118,21 @@ class Facts:
         return self._found.history
 
     @property
-    def verdict(self) -> str:
-        """What the curves show, in words."""
+    def judged(self) -> Verdict:
+        """Of the curves, the gap and what they could have shown."""
+        if self._found.verdict is None:
+            raise NoRunError(f"{self.title}: there is no verdict on the mean of several runs.")
         return self._found.verdict
 
     @property
+    def verdict(self) -> str:
+        """The verdict's name."""
+        return self.judged.name
+
+    @property
     def since(self) -> int | None:
-        """The epoch since which it overfits; None if it does not."""
-        return self._found.since
+        """The epoch since which its validation loss has turned; None if it has not."""
+        return self.judged.since
 
     @cached_property
     def layers(self) -> list[LayerRow]:
@@ -337,13 +343,6 @@ class Facts:
         return self._found.parts.get("train")
 
     @property
-    def gap(self) -> float:
-        """Accuracy on training images minus accuracy on test images."""
-        assert self.test is not None
-        assert self.trained is not None
-        return self.trained.accuracy - self.test.accuracy
-
-    @property
     def worst(self) -> Mapping[str, Any] | None:
         """The class with the lowest recall on the test images; None if all are equal, or the set is sealed."""
         if self.test is None or len({recall for _, _, recall in self.test.classes}) < 2:
@@ -366,7 +365,6 @@ def facts_of(run: Run, title: str | None = None) -> Facts:
     data, evaluation = run.data, run.evaluation
     rule = data["decoding"]
     channels = 1 if rule["color_mode"] == "grayscale" else 3
-    verdict, since = evaluation.overfitting["verdict"], evaluation.overfitting["since"]
     parts = {name: getattr(evaluation, name, None) for name in ("train", "validation", "test")}
     return Facts(
         title=title or f"your run {run.path}",
@@ -377,8 +375,7 @@ def facts_of(run: Run, title: str | None = None) -> Facts:
         class_counts=tuple(data["counts"]["train"]),
         result=Result(
             history=tuple(run.history),
-            verdict=f"{verdict} since epoch {since}" if since else verdict,
-            since=since,
+            verdict=run.verdict,
             parts={name: _part(content) for name, content in parts.items() if content},
         ),
     )

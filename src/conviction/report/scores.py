@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from conviction.audience import by_key
 from conviction.evaluation import (
+    Advice,
     Binary,
     Calibration,
     Evaluation,
@@ -18,6 +19,7 @@ from conviction.evaluation import (
 )
 from conviction.evaluation.calibration import COLDEST, HOTTEST
 from conviction.report.steps import Step, Table, printable
+from conviction.report.verdict import verdict_sentences
 
 FIGURES = {
     "balanced_accuracy": ("balanced accuracy", "mean recall of the classes"),
@@ -33,8 +35,16 @@ SURE = 0.05
 SEALED, TO_TRY = "The test set stays sealed", "To try: "
 
 
-def evaluate_step(evaluation: Evaluation, doubts: Sequence[str] = ()) -> Step:
-    """Evaluate: the three parts side by side, what the gap says, and what makes the figures doubtful."""
+def evaluate_step(
+    evaluation: Evaluation, doubts: Sequence[str] = (), advise: Callable[[Advice], str] | None = None
+) -> Step:
+    """Evaluate: the three parts side by side, the verdict, and what makes the figures doubtful.
+
+    Args:
+        evaluation: To be worded.
+        doubts: Sentences of the audit.
+        advise: Words an advice where this is read; None leaves it to who shows the step.
+    """
     scored = [("training", evaluation.train), ("validation", evaluation.validation)]
     sentences = []
     if evaluation.test is None:
@@ -45,9 +55,14 @@ def evaluate_step(evaluation: Evaluation, doubts: Sequence[str] = ()) -> Step:
         sentences.append(openings_sentence(evaluation.openings))
     sentences += [f"This makes the figures doubtful: {printable(doubt)}" for doubt in doubts]
     sentences += _where_it_fails(evaluation.shown)
-    sentences += [evaluation.overfitting["sentence"], evaluation.overfitting["curves"]]
-    if evaluation.overfitting["remedy"]:
-        sentences.append(f"{TO_TRY}{evaluation.overfitting['remedy']}")
+    sentences += verdict_sentences(evaluation.verdict)
+    if advise is not None and evaluation.verdict.advice:
+        sentences.append(f"{TO_TRY}{'; or '.join(map(advise, evaluation.verdict.advice))}")
+    if evaluation.verdict.smoothing:
+        sentences.append(
+            "The losses of the table are of the labels as they are; those of the epochs are of smoothed targets and "
+            f"higher, so the two cannot be compared{by_key('training.label_smoothing')}."
+        )
     rows = tuple(_score_row(name, s) for name, s in scored)
     return Step("Evaluate", tuple(sentences), Table(_HEAD, rows, (1, 2, 3, 4)))
 

@@ -68,7 +68,7 @@ class _Evaluation(_Held):
     # None while the test set is sealed.
     test: _Part | None
     validation: _Part
-    train: _Part | None = None
+    train: _Part
     overfitting: _Overfitting
 
 

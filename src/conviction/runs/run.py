@@ -28,6 +28,8 @@ from conviction.training import EpochRow
 if TYPE_CHECKING:
     import keras
 
+    from conviction.evaluation import Verdict
+
 T = TypeVar("T")
 
 
@@ -80,6 +82,26 @@ class Run:
         test = found["test"] or {}
         return SimpleNamespace(**{**found, **{k: test.get(k) for k in ("accuracy", "accuracy_ci95", "loss")}})
 
+    @cached_property
+    def verdict(self) -> Verdict:
+        """How the training went; judged here where ``evaluation.json`` has no more of it than its name.
+
+        Raises:
+            RunError: The run did not come so far, or a file is damaged.
+        """
+        from conviction.evaluation import Verdict, judge_run
+
+        evaluation = self.evaluation
+        if "curves" in evaluation.overfitting and isinstance(evaluation.overfitting["curves"], dict):
+            return self._read(folder.EVALUATION, lambda _: Verdict.from_json(evaluation.overfitting))
+        parts = {name: getattr(evaluation, name, None) for name in ("train", "validation", "test")}
+        return judge_run(
+            self.history,
+            {name: (part["accuracy"], part["n"]) for name, part in parts.items() if part},
+            classes=len(self.data["class_names"]),
+            recipe=self.config,
+        )
+
     def check(self) -> None:
         """Reads what pages and commands take from a run as it stands, the model and predictions excepted.
 
@@ -88,7 +110,7 @@ class Run:
         """
         _ = self.config, self.history
         if self.status == "done":
-            _ = self.data, self.evaluation
+            _ = self.data, self.verdict
 
     @property
     def status(self) -> str:

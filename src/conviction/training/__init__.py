@@ -3,7 +3,7 @@
 from conviction.training.batches import epoch_order, make_batches, weigh_classes
 from conviction.training.devices import Devices, check_devices
 from conviction.training.finder import RateSearch, Sweep, find_rate
-from conviction.training.monitor import Verdict, read_curves
+from conviction.training.monitor import Curves, read_curves
 from conviction.training.precision import choose_precision
 from conviction.training.record import EpochRow, EpochTiming, Progress, Training, Watcher
 from conviction.training.recorder import best_row, has_stopped
@@ -12,6 +12,7 @@ from conviction.training.state import TrainingState
 from conviction.training.train import check_batch_size, steps_per_call, steps_per_epoch, train
 
 __all__ = [
+    "Curves",
     "Devices",
     "EpochRow",
     "EpochTiming",
@@ -21,7 +22,6 @@ __all__ = [
     "Sweep",
     "Training",
     "TrainingState",
-    "Verdict",
     "Watcher",
     "best_row",
     "check_batch_size",

@@ -20,6 +20,7 @@ from conviction.web.lab import Here, shown_with_images
 KEY_RATE = "training.learning_rate"
 OPTIMIZERS = {name: name for name in ("adam", "adamw", "sgd", "rmsprop")}
 SCHEDULES = {"constant": "constant", "one_cycle": "one cycle", "cosine": "cosine"}
+CLASS_WEIGHTS = {"none": "every image counts the same", "balanced": "every class counts the same"}
 WHY = {
     "adam": "Adam gives every weight a step of its own size and forgives a rate that is not quite right.",
     "adamw": "AdamW is Adam with a weight decay that works on all weights alike.",
@@ -90,6 +91,8 @@ class _Form(DraftPage):
             self._number(
                 "Averaged weights", "training.ema", training.ema, real, min=0, max=0.9999, step="any"
             )
+        put_weights = self._put("training.class_weights", str)
+        choice("Classes in the loss", CLASS_WEIGHTS, training.class_weights, put_weights, "class_weights")
         _explain("weight decay", "label smoothing", "averaged weights")
         paragraph(
             "Each is off at 0. Without a number, weight decay is the optimizer's own: 0.004 for adamw.",

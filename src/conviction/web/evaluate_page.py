@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import shlex
 from dataclasses import replace
 from typing import Any
 
 from nicegui import ui
 
 from conviction.errors import ConvictionError
-from conviction.evaluation import count_openings, openings_sentence
+from conviction.evaluation import Advice, count_openings, openings_sentence
 from conviction.report.scores import SEALED, TO_TRY
 from conviction.runs import Run, folder
 from conviction.web.addresses import stop_named
@@ -27,6 +26,7 @@ LABELS = {
     "training.learning_rate": "Learning rate",
     "training.early_stopping": "Stop early after",
     "training.epochs": "Epochs",
+    "augmentation.shift": "Shifted by up to",
 }
 
 
@@ -144,11 +144,10 @@ class _Verdict:
 
     def _shown(self, found: Evaluated) -> None:
         heading("On the test images" if found.part == "test" else "On the validation images")
-        said = [s for s in found.step.sentences if not s.startswith(SEALED) and not s.startswith(TO_TRY)]
+        said = [s for s in found.step.sentences if not s.startswith(SEALED)]
         show_step(replace(found.step, sentences=tuple(said)))
-        remedy = self.run.evaluation.overfitting["remedy"]
-        if remedy:
-            words, step = advice(remedy)
+        for advice in self.run.verdict.advice:
+            words, step = advised(advice)
             with tag("p", f"{TO_TRY}{words}, at "):
                 stop = stop_named(step)
                 link(stop.title, self.here.to(step, self.path.name if step == "train" else ""))
@@ -178,19 +177,14 @@ class _Verdict:
             )
 
 
-def advice(command: str) -> tuple[str, str]:
-    """What a verdict advises, in the words of the page, and the step that has them.
-
-    Args:
-        command: As the terminal says it.
-    """
-    given = dict(word.split("=", 1) for word in shlex.split(command) if "=" in word)
-    if command.startswith("conviction resume"):
-        return f"go on to {given['training.epochs']} epochs", "train"
-    if "recipe" in given:
-        return f"begin again from {given['recipe']}", "network"
-    keys = [f"{label} {given[key]}" for key, label in LABELS.items() if key in given]
-    return " and ".join(keys), "compile"
+def advised(advice: Advice) -> tuple[str, str]:
+    """What a verdict advises, in the words of the page, and the step that has them."""
+    keys = dict(key.split("=", 1) for key in advice.keys)
+    if advice.resumes:
+        return f"go on to {keys['training.epochs']} epochs", "train"
+    if "recipe" in keys:
+        return f"begin again from {keys['recipe']}", "network"
+    return " and ".join(f"{LABELS[key]} {value}" for key, value in keys.items()), "compile"
 
 
 def _show_reasons(found: list[Reason]) -> None:

@@ -78,7 +78,7 @@ def evaluated(path: str, data_dir: str | None, part: str) -> Evaluated:
     openings = 0 if sealed else run.evaluation.test["openings"]
     evaluation = assess_predictions(run, ready, probabilities, openings)
     return Evaluated(
-        evaluation_step(evaluation, ready),
+        evaluation_step(evaluation, ready, None),
         render_panel(ready.images, evaluation.shown),
         evaluation.shown.name,
     )

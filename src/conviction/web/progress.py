@@ -10,10 +10,11 @@ from pathlib import Path
 from typing import Any
 
 from conviction.errors import ConvictionError, RunError, RunFileError
+from conviction.evaluation import Verdict, judge_live
 from conviction.experiments.store import DESIGN, RESULT, TRIALS
 from conviction.runs import Run, folder
 from conviction.runs.reading import trouble_with
-from conviction.training import EpochRow, Verdict, read_curves
+from conviction.training import EpochRow
 from conviction.web.jobs import Job
 
 LOOK_SECONDS = 1.0
@@ -32,7 +33,7 @@ class Standing:
         epochs: That were asked for; 0 before the specification is written.
         seconds: That the last epoch took; 0 before there is one.
         since: When the last epoch was written, or the run began, in seconds since the epoch.
-        verdict: What the curves show; None before there are any.
+        verdict: Of the evaluation once there is one, and of the curves until then; None before there are any.
         source: What it was trained on, as ``fit`` takes it; empty before that is written.
         opened: Whether its test set has been opened, so that its figures are of the test images.
         evaluated: When its evaluation was written, in seconds since the epoch; 0 before that.
@@ -136,12 +137,7 @@ def _standing(path: Path) -> Standing:
         # After one epoch or two there is nothing to compare.
         told = len(rows) >= LEAST_EPOCHS or run.status != "unfinished"
         if rows and told and (path / folder.DATA).is_file():
-            verdict = read_curves(
-                rows,
-                classes=len(run.data["class_names"]),
-                validation_images=sum(run.data["counts"]["validation"]),
-                finished=run.status != "unfinished",
-            )
+            verdict = run.verdict if run.status == "done" else _live(run, rows)
         written = path / (folder.HISTORY if rows else folder.CONFIG)
         return Standing(
             path,
@@ -159,6 +155,18 @@ def _standing(path: Path) -> Standing:
         trouble = trouble_with(path, failure) if not isinstance(failure, RunError) else failure
         state = trouble.state if isinstance(trouble, RunFileError) else "damaged"
         return Standing(path, state, since=time.time(), trouble=str(trouble))
+
+
+def _live(run: Run, rows: tuple[EpochRow, ...]) -> Verdict:
+    counts = run.data["counts"]
+    return judge_live(
+        rows,
+        train_images=sum(counts["train"]),
+        validation_images=sum(counts["validation"]),
+        classes=len(run.data["class_names"]),
+        recipe=run.config,
+        finished=run.status != "unfinished",
+    )
 
 
 def _last_seconds(path: Path) -> float:

@@ -120,7 +120,8 @@ def set_aside() -> None:
 
 def _check(images: ImageSet, spec: DataSpec, seed: int) -> Checked:
     audit = audit_images(images, spec)
-    return Checked(audit, split_images(images, spec, seed, audit.groups, audit.excluded))
+    split = split_images(images, spec, seed, audit.groups, audit.excluded)
+    return Checked(audit.after_split(images, split), split)
 
 
 async def _shared(kept: OrderedDict[Any, asyncio.Task[T]], key: Any, make: Callable[[], Awaitable[T]]) -> T:

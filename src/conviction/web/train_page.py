@@ -13,6 +13,7 @@ from conviction.config import Facts
 from conviction.data import ImageSet
 from conviction.errors import RequestError
 from conviction.report.steps import Table
+from conviction.report.verdict import live_sentence
 from conviction.web import network
 from conviction.web.curves import FIGURES, chart
 from conviction.web.desk import Draft
@@ -245,7 +246,7 @@ class _Bench:
         if standing.verdict is not None:
             with self.verdict:
                 tag("b", standing.verdict.name)
-                paragraph(standing.verdict.sentence)
+                paragraph(live_sentence(standing.verdict))
         if not standing.rows or not self.charts:
             return
         histories = {name: standing.rows, **{n: s.rows for n, s in overs if s.rows}}
