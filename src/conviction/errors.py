@@ -78,6 +78,10 @@ class TrainingError(ConvictionError, RuntimeError):
     """Training itself failed, for example because the loss is no longer a number."""
 
 
+class StudyError(ConvictionError, RuntimeError):
+    """An exploration or a search ended without an answer, because what it needed did not finish; its folder is kept."""
+
+
 class ClusterError(ConvictionError, RuntimeError):
     """A cluster was lost, or cannot do what it was asked: a node without the data, a storage that refuses.
 

@@ -146,6 +146,21 @@ def plan(
     )
 
 
+def check_arms(plan: Plan) -> None:
+    """Refuses an exploration that would compare the base with nothing.
+
+    Raises:
+        RequestError: Every arm is the base itself, or none fits the images.
+    """
+    if not plan.arms:
+        raise RequestError(
+            "explore: every arm equals the base, so there is nothing to compare. Ask for other values (--vary, --question)."
+        )
+    if all(p.recipe is None for p in plan.arms):
+        first = plan.arms[0]
+        raise RequestError(f"explore: no arm fits the images. {first.arm.label}: {first.refusal}")
+
+
 def _check_keys(given: Mapping[str, Any], arms: Sequence[Arm]) -> None:
     for arm in arms:
         for key in arm.keys:
@@ -228,6 +243,11 @@ class Trials:
     values: dict[str, dict[int, dict[str, Any]]] = field(default_factory=dict)
     failures: dict[str, dict[int, str]] = field(default_factory=dict)
 
+    @property
+    def reasons(self) -> list[str]:
+        """Why trials failed, one for each."""
+        return [reason for seeds in self.failures.values() for reason in seeds.values()]
+
 
 def run_plan(plan: Plan, path: Path, *, executor: Executor, watch: Watch) -> Trials:
     """Runs what is not finished yet, in the folder of the study.
@@ -247,6 +267,8 @@ def run_plan(plan: Plan, path: Path, *, executor: Executor, watch: Watch) -> Tri
         done = open_study(path, plan.design())
         labels = {p.key: p.arm.label for p in plan.tried}
         wanted = [(p, seed) for seed in range(plan.seeds) for p in plan.tried]
+        # What failed is tried again: this command may allow more time or memory.
+        done = {key: trial for key, trial in done.items() if trial["failure"] is None}
         todo = [(p, seed) for p, seed in wanted if _key(p, seed) not in done]
         watch.begin(len(wanted), len(wanted) - len(todo))
         try:

@@ -19,6 +19,7 @@ from multiprocessing.context import SpawnProcess
 from types import TracebackType
 from typing import Any, Protocol
 
+from conviction.backend import without_main
 from conviction.experiments.worker import resident_bytes, work
 
 # A task whose process died is tried so often: the death may have been another's fault.
@@ -145,7 +146,8 @@ class Pool:
         context = multiprocessing.get_context("spawn")
         ours, theirs = context.Pipe()
         process = context.Process(target=work, args=(theirs, list(sys.path)), daemon=True)
-        process.start()
+        with without_main():
+            process.start()
         theirs.close()
         self._workers.append(_Worker(process, ours))
         return self._workers[-1]
