@@ -109,6 +109,20 @@ def versions() -> dict[str, Any]:
 
 
 @contextlib.contextmanager
+def without_main() -> Iterator[None]:
+    """Processes that are spawned meanwhile do not import the script that runs.
+
+    They need nothing of it, and a script without ``if __name__ == "__main__":`` would begin again in each of them.
+    """
+    main = sys.modules["__main__"]
+    sys.modules["__main__"] = ModuleType("__main__")
+    try:
+        yield
+    finally:
+        sys.modules["__main__"] = main
+
+
+@contextlib.contextmanager
 def signals_wait() -> Iterator[None]:
     """SIGINT and SIGTERM that come meanwhile are delivered at the end.
 

@@ -103,7 +103,11 @@ def _luck(name: str, searched: float | None, base: float, difference: Difference
     lead, left = (searched - base) * 100, difference.mean * 100
     led = f"Trial {name} led the base by {lead:+.2f} points in the search, and by {left:+.2f} on "
     seeds = "a fresh seed" if difference.n == 1 else f"{difference.n} fresh seeds"
-    return f"{led}{seeds}: {lead - left:.2f} points were luck." if left < lead else f"{led}{seeds}: none was luck."
+    return (
+        f"{led}{seeds}: {lead - left:.2f} points were luck."
+        if left < lead
+        else f"{led}{seeds}: none was luck."
+    )
 
 
 def _against_base(d: Difference | None) -> str:

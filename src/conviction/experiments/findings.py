@@ -124,7 +124,9 @@ def findings(plan: Plan, trials: Trials) -> Findings:
     pairs = [(planned, _summary(planned, trials)) for planned in plan.arms if planned.recipe is not None]
     untried = [(p.arm.question, p.arm.label, p.refusal) for p in plan.arms if p.recipe is None]
     compared = [s for _, s in pairs if set(s.seeds) & set(base.seeds)]
-    untried += [(s.question, s.label, _not_compared(s, base)) for _, s in pairs if s not in compared]
+    untried += [
+        (s.question, s.label, _not_compared(s, base)) for _, s in pairs if not set(s.seeds) & set(base.seeds)
+    ]
     accuracies = [_paired(s, base, "accuracy") for s in compared]
     corrected = holm([d.p for d in accuracies]) if compared else []
     arms = tuple(

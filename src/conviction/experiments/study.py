@@ -85,6 +85,7 @@ def nothing_found(what: str, reasons: Sequence[str], path: Path) -> str:
     """
     counted = ", ".join(f"{count} failed: {reason}" for reason, count in Counter(reasons).most_common(3))
     return (
-        f"{what} {counted or 'No run was begun'}. Allow each run more time (--limit) or memory (fewer --jobs), or take a "
-        f"smaller network; the same request with --out {path} runs what failed again. {path / REPORT} has all reasons."
+        f"{what} {counted or 'No run was begun'}. Allow each run more time (--limit) or memory (fewer --jobs), or "
+        f"take a smaller network; the same request with --out {path} runs what failed again. {path / REPORT} has all "
+        "reasons."
     )

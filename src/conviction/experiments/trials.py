@@ -47,7 +47,9 @@ def base_accuracy(study: optuna.Study) -> float | None:
 
 def search_failures(study: optuna.Study) -> list[str]:
     """Why trials of the search failed, one reason for each."""
-    return [str(t.user_attrs["failure"]) for t in study.get_trials(deepcopy=False) if "failure" in t.user_attrs]
+    return [
+        str(t.user_attrs["failure"]) for t in study.get_trials(deepcopy=False) if "failure" in t.user_attrs
+    ]
 
 
 def confirmation_failures(study: optuna.Study) -> dict[str, tuple[str, ...]]:

@@ -18,7 +18,7 @@ from conviction.experiments.exploration import Plan, Planned, Watch, task_of
 from conviction.experiments.pool import Outcome, Task
 from conviction.experiments.questions import Arm
 from conviction.experiments.space import Space, base_values, suggest
-from conviction.experiments.trials import CONFIRMED_RUNS, base_accuracy, best_trials, is_finished
+from conviction.experiments.trials import CONFIRMED_RUNS, best_trials, is_finished
 
 if TYPE_CHECKING:
     import optuna
