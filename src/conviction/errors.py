@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterable
+from typing import Any
 
 
 class ConvictionError(Exception):
@@ -102,6 +103,9 @@ class Interrupted(ConvictionError):
     def __init__(self, message: str, signal_number: int) -> None:
         super().__init__(message)
         self.exit_code = 128 + signal_number
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return (Interrupted, (str(self), self.exit_code - 128))
 
 
 def did_you_mean(word: str, known: Iterable[str]) -> str:

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from conviction.backend import process_restored
 from conviction.config import load_recipe
 from conviction.data import Audit, ImageSet, audit_images, load_source
 from conviction.report.page import render_inspection
@@ -46,6 +47,7 @@ class Inspection:
         return text.getvalue().encode("utf-8", "surrogateescape")
 
 
+@process_restored()
 def inspect(
     source: str | Path,
     overrides: Sequence[str] | Mapping[str, Any] = (),

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, get_args
 
+from conviction.backend import process_restored
 from conviction.config import Recipe
 from conviction.config.recipe import given_keys
 from conviction.errors import Interrupted, RequestError, StudyError
@@ -80,6 +81,7 @@ class Tuned:
         return {**tuning_json(self.search, self.study, self.belief), "test_accuracy": accuracy}
 
 
+@process_restored()
 def explore(
     source: str | Path,
     overrides: Overrides = (),
@@ -161,6 +163,7 @@ def explore(
     return Explored(place, found)
 
 
+@process_restored()
 def tune(
     source: str | Path,
     overrides: Overrides = (),

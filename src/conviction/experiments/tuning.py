@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+from conviction.backend import undone_at_the_end
 from conviction.errors import RequestError
 from conviction.experiments.executors import Executor
 from conviction.experiments.exploration import Plan, Planned, Watch, task_of
@@ -83,7 +84,9 @@ def open_optuna(path: Path, name: str, storage: str | None, search: Search) -> o
         import optuna
     except ImportError:
         raise RequestError("tune needs Optuna: pip install 'conviction[tune]'") from None
+    verbosity = optuna.logging.get_verbosity()
     optuna.logging.set_verbosity(optuna.logging.ERROR)
+    undone_at_the_end(lambda: optuna.logging.set_verbosity(verbosity))
     try:
         study = begin_study(name, storage or f"sqlite:///{path.resolve() / 'study.db'}", search.against)
     except Exception as failure:  # whatever a database driver raises

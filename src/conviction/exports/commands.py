@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 
+from conviction.backend import process_restored
 from conviction.data import ImageSet
 from conviction.deploy.card import Quantized
 from conviction.deploy.formats import FORMATS, Format
@@ -74,6 +75,7 @@ class Exported:
         return self.parity.sentence if self.parity else "a program of its own, without this package."
 
 
+@process_restored()
 def export(
     run: str | Path,
     formats: Sequence[str] = ("onnx",),

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from conviction.backend import process_restored
 from conviction.config import DataSpec, Recipe
 from conviction.data import ImageSet, load_source
 from conviction.data.image_set import set_hash
@@ -68,6 +69,7 @@ class NewImages:
         }
 
 
+@process_restored()
 def evaluate(
     run: str | Path,
     *,
@@ -101,6 +103,7 @@ def evaluate(
     return evaluation
 
 
+@process_restored()
 def report(
     run: str | Path,
     *,
@@ -164,6 +167,7 @@ def report(
     return written
 
 
+@process_restored()
 def evaluate_new(
     run: str | Path,
     source: str | Path,
