@@ -5,7 +5,7 @@
 VENV ?= .venv
 BIN = $(VENV)/bin
 
-.PHONY: help demo lab test test-full check lint types constraints bench bench-lab bench-speed bench-data bench-duplicates bench-fuzz bench-kill bench-growth bench-gpu bench-monitor bench-evaluation bench-small bench-explore bench-tune bench-serve bench-soak bench-page bench-ray clean
+.PHONY: help demo lab test test-full check lint types constraints bench bench-lab bench-speed bench-data bench-duplicates bench-fuzz bench-kill bench-growth bench-gpu bench-monitor bench-evaluation bench-small bench-explore bench-lesson bench-tune bench-serve bench-soak bench-page bench-ray clean
 
 help:
 	@sed -n 's/^# //p' Makefile
@@ -77,6 +77,9 @@ bench-small: $(VENV)/.installed-dev
 
 bench-explore: $(VENV)/.installed-dev
 	$(BIN)/python benchmarks/explore.py
+
+bench-lesson: $(VENV)/.installed-dev
+	$(BIN)/python benchmarks/lesson.py
 
 # KerasTuner is a peer, not a part: it has an environment of its own.
 build/bench-tune/.installed: $(VENV)/.installed-dev

@@ -85,3 +85,25 @@ def test_a_thread_imports_as_well() -> None:
     thread.start()
     thread.join()
     assert not failures
+
+
+def test_a_child_that_is_started_without_ctrl_c_does_not_hear_it_and_its_parent_does_afterwards() -> None:
+    script = (
+        "import signal; from multiprocessing import get_context; from tests.test_backend import hears_ctrl_c\n"
+        "from conviction.backend import children_without_ctrl_c\n"
+        "if __name__ == '__main__':\n"
+        "    came = []\n"
+        "    signal.signal(signal.SIGINT, lambda *_: came.append(1))\n"
+        "    child = get_context('spawn').Process(target=hears_ctrl_c)\n"
+        "    with children_without_ctrl_c():\n"
+        "        child.start()\n"
+        "        signal.raise_signal(signal.SIGINT)\n"
+        "    child.join()\n"
+        "    print(child.exitcode, came)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert done.stdout == "0 [1]\n"
+
+
+def hears_ctrl_c() -> None:
+    sys.exit(signal.SIGINT not in signal.pthread_sigmask(signal.SIG_BLOCK, []))

@@ -10,6 +10,7 @@ import tempfile
 import threading
 from collections.abc import Callable, Iterator
 from importlib.util import find_spec
+from multiprocessing import resource_tracker
 from types import ModuleType
 from typing import Any
 
@@ -317,6 +318,25 @@ def signals_wait() -> Iterator[None]:
             signal.signal(number, handler)
         for waiting in came:
             signal.raise_signal(waiting)
+
+
+@contextlib.contextmanager
+def children_without_ctrl_c() -> Iterator[None]:
+    """Processes that are started meanwhile do not hear SIGINT; this one hears at the end what came.
+
+    Ctrl-C reaches every process at a terminal. One that is still importing would print a traceback there before it
+    could say that this is its parent's business.
+    """
+    if not hasattr(signal, "pthread_sigmask"):  # Windows
+        yield
+        return
+    # Lifts such a block when it starts a process of its own, so that has to come first.
+    resource_tracker.ensure_running()
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 @contextlib.contextmanager

@@ -31,6 +31,7 @@ class Inspection:
             "images": len(self.images),
             "classes": dict(zip(self.images.class_names, self.images.counts(), strict=True)),
             "unreadable": {u.name: u.reason for u in self.images.unreadable},
+            "unused": [u.to_json() for u in self.images.unused],
             "findings": [f.to_json(self.images) for f in self.audit.findings],
         }
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import csv
 import io
+import json
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +14,9 @@ from PIL import Image
 from sklearn.datasets import load_digits
 
 import conviction
+from conviction.flow.again import load_again
 from tests.conftest import Cli
+from tests.data.builders import png, png16
 
 
 @pytest.fixture
@@ -88,6 +92,43 @@ def test_predict_in_python_refuses_another_scale(trained: Path) -> None:
         run.predict(np.zeros((8, 8)))
     one = run.predict([np.zeros((8, 8)), np.ones((12, 9))])
     assert one.probabilities.shape == (2, 10)
+
+
+def test_files_of_16_bits_mean_what_those_of_8_mean(
+    cli: Cli, exported: Path, trained: Path, tmp_path: Path
+) -> None:
+    """The network learned from arrays of 0 to 16, which says nothing of files."""
+    pixels = conviction.load_source("digits").pixels[:20]
+    for i, one in enumerate(pixels):
+        for folder, written in (("8", png(one[..., 0])), ("16", png16(one.astype(np.uint16) * 257))):
+            (tmp_path / folder).mkdir(exist_ok=True)
+            (tmp_path / folder / f"{i:02}.png").write_bytes(written)
+    for model in (trained, exported / "model.onnx"):
+        answers = [cli("predict", model, folder, "--json").json["predictions"] for folder in ("8", "16")]
+        assert answers[0]
+        assert [p["probabilities"] for p in answers[0]] == [p["probabilities"] for p in answers[1]]
+    opened = [Image.open(tmp_path / "16" / f"{i:02}.png") for i in range(20)]
+    labels = conviction.load_run(trained).predict(opened).labels
+    assert labels == [p["label"] for p in cli("predict", trained, "16", "--json").json["predictions"]]
+    for one in opened:
+        one.close()
+
+
+def test_a_run_of_an_earlier_decoding_rule_is_read_by_that_rule(trained: Path, tmp_path: Path) -> None:
+    copy = tmp_path / "old"
+    shutil.copytree(trained, copy)
+    data = json.loads((copy / "data.json").read_text())
+    data["decoding"] = {k: v for k, v in data["decoding"].items() if k not in ("array_type", "file_range")}
+    for version in (1, 2):
+        data["decoding"]["version"] = version
+        (copy / "data.json").write_text(json.dumps(data))
+        images = load_again(conviction.load_run(copy), None)
+        assert (images.rule.version, images.rule.deep_range) == (version, (0.0, 16.0))
+        assert np.array_equal(images.pixels, conviction.load_source("digits").pixels)
+    data["decoding"]["version"] = 99
+    (copy / "data.json").write_text(json.dumps(data))
+    with pytest.raises(conviction.ConvictionError, match=r"data\.json.*decoding\.version"):
+        load_again(conviction.load_run(copy), None)
 
 
 def test_runs_lists_every_run_with_its_interval(cli: Cli, trained: Path) -> None:

@@ -8,6 +8,7 @@ import io
 import struct
 import tarfile
 import zipfile
+import zlib
 from collections.abc import Callable
 from pathlib import Path
 
@@ -136,3 +137,38 @@ ARRAY_SOURCES: dict[str, Callable[[Path], Path]] = {
     "idx": idx,
     "idx.gz": lambda tmp: idx(tmp, gz=True),
 }
+
+
+def png16(pixels: np.ndarray) -> bytes:
+    """(h, w, 1 gray, 2 gray and alpha, 3 RGB or 4 RGBA) uint16 as a PNG of 16 bits; Pillow writes gray ones only."""
+    height, width, channels = pixels.shape
+    kind = {1: 0, 2: 4, 3: 2, 4: 6}[channels]
+
+    def chunk(name: bytes, body: bytes) -> bytes:
+        return struct.pack(">I", len(body)) + name + body + struct.pack(">I", zlib.crc32(name + body))
+
+    rows = b"".join(b"\0" + row.astype(">u2").tobytes() for row in pixels)
+    header = struct.pack(">IIBBBBB", width, height, 16, kind, 0, 0, 0)
+    parts = ((b"IHDR", header), (b"IDAT", zlib.compress(rows)), (b"IEND", b""))
+    return b"\x89PNG\r\n\x1a\n" + b"".join(chunk(*part) for part in parts)
+
+
+def tiff16(pixels: np.ndarray, order: str, photometric: int = 2, extra: int | None = None) -> bytes:
+    """(h, w, c) uint16 as a TIFF of byte order ``<`` or ``>``; ``extra`` says what a fourth channel is."""
+    height, width, channels = pixels.shape
+    body = pixels.astype(f"{order}u2").tobytes()
+    extras = [] if extra is None else [(338, 3, extra)]
+    tags = [(256, 3, width), (257, 3, height), (258, 3, 0), (259, 3, 1), (262, 3, photometric), (273, 4, 8)]
+    tags += [(277, 3, channels), (278, 3, height), (279, 4, len(body)), *extras]
+    directory = 8 + len(body)
+    bits = directory + 2 + 12 * len(tags) + 4
+    out = struct.pack(f"{order}2sHI", b"II" if order == "<" else b"MM", 42, directory) + body
+    out += struct.pack(f"{order}H", len(tags))
+    for tag, kind, value in tags:
+        if tag == 258:
+            out += struct.pack(f"{order}HHII", tag, kind, channels, bits)
+        elif kind == 3:
+            out += struct.pack(f"{order}HHIHH", tag, kind, 1, value, 0)
+        else:
+            out += struct.pack(f"{order}HHII", tag, kind, 1, value)
+    return out + struct.pack(f"{order}I{channels}H", 0, *[16] * channels)

@@ -124,7 +124,7 @@ def test_16_bit_is_scaled_by_its_full_range(kind: str) -> None:
 
 def test_16_bit_is_scaled_by_the_range_that_is_given() -> None:
     deep = np.linspace(0, 4095, 900).astype(np.uint16).reshape(30, 30)
-    rule = GRAY.model_copy(update={"array_range": (0.0, 4095.0)})
+    rule = GRAY.model_copy(update={"file_range": (0.0, 4095.0)})
     assert (
         np.abs(decode(encoded(Image.fromarray(deep), "PNG"), rule)[..., 0] - deep / 4095 * 255).max() <= 0.51
     )
@@ -234,4 +234,4 @@ def test_the_rule_reads_back() -> None:
     rule = DecodingRule(color_mode="rgb", height=3, width=4, array_range=(0.0, 1.0))
     assert DecodingRule.model_validate(rule.model_dump(mode="json")) == rule
     with pytest.raises(ValueError, match="version"):
-        DecodingRule.model_validate({**rule.model_dump(), "version": 3})
+        DecodingRule.model_validate({**rule.model_dump(), "version": 4})

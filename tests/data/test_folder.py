@@ -65,7 +65,9 @@ def test_files_that_are_no_pictures_by_name_and_hidden_ones_are_passed_over(tmp_
     images = load_source(root)
     assert len(images) == 24
     assert images.unreadable == []
-    assert any(c.startswith("2 other files") for c in images.conversions)
+    assert [(u.kind, u.count, u.examples) for u in images.unused] == [
+        ("other_file", 2, ("README.md", "ant/notes.txt"))
+    ]
 
 
 @pytest.mark.parametrize("above", [".", "train"])
@@ -74,8 +76,8 @@ def test_a_folder_without_a_picture_is_named(above: str, tmp_path: Path) -> None
     root = builders.write_tree(tmp_path / "d", tree)
     (root / above / "horse").mkdir()
     (root / above / ".cache").mkdir()
-    said = [s for s in load_source(root).conversions if "holds no picture" in s]
-    assert said == ["The folder 'horse' holds no picture, so that it is no class."]
+    (unused,) = load_source(root).unused
+    assert (unused.kind, unused.examples) == ("empty_folder", ("horse" if above == "." else "train/horse",))
 
 
 def test_sizes_and_modes_are_brought_together_and_it_is_said(tmp_path: Path) -> None:

@@ -4,12 +4,17 @@ from __future__ import annotations
 
 import math
 import re
+from functools import cache
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 from scipy.stats import norm
 
+from conviction.backend import import_keras
+from conviction.evaluation import wilson
 from conviction.lesson import chapters, recorded_facts
+from conviction.lesson.ask_figures import PATIENCE
 from conviction.lesson.facts import Facts
 from conviction.lesson.question import Question
 from conviction.lesson.questions import MAKERS, questions
@@ -91,12 +96,100 @@ def test_answers_about_figures_are_computed_again(seed: int) -> None:
     batches = [min(facts.batch, facts.train - i) for i in range(0, facts.train, facts.batch)]
     assert number(found["steps_an_epoch"].right.text) == len(batches)
     assert number(found["all_updates"].right.text) == len(batches) * len(facts.history)
-    if "turning_point" in found:
-        losses = [row.val_loss for row in facts.history]
-        assert found["turning_point"].right.text == f"epoch {int(np.argmin(losses)) + 1}"
     if facts.test:
         wrong = facts.test.n - round(facts.test.accuracy * facts.test.n)
         assert number(found["mistakes"].right.text) == wrong
+
+
+def stopped_by_keras(losses: list[float]) -> tuple[int, int]:
+    """(the epoch whose weights are kept, the last one), by Keras's own callback."""
+    stop = import_keras().callbacks.EarlyStopping(
+        monitor="val_loss", mode="min", patience=PATIENCE, restore_best_weights=True
+    )
+    stop.set_model(SimpleNamespace(stop_training=False, get_weights=list, set_weights=lambda _: None))
+    stop.on_train_begin()
+    for epoch, loss in enumerate(losses):
+        stop.on_epoch_end(epoch, {"val_loss": loss})
+        if stop.model.stop_training:
+            return stop.best_epoch + 1, epoch + 1
+    return stop.best_epoch + 1, len(losses)
+
+
+@cache
+def runs() -> list[Facts]:
+    """The recorded run, and 50 that nobody made."""
+    return [recorded_facts(), *map(invented, range(RUNS))]
+
+
+def test_early_stopping_is_that_of_keras() -> None:
+    seen = 0
+    for facts in runs():
+        question = asked(facts, 0).get("turning_point")
+        if question is not None:
+            kept, end = stopped_by_keras([row.val_loss for row in facts.history])
+            assert question.right.text == f"end after epoch {end}, with the weights of epoch {kept}"
+            waited = "brought none lower" in question.right.why
+            assert waited == (end == kept + PATIENCE), question
+            seen += 1
+    assert seen > 20
+
+
+def test_explanations_are_true_of_the_run_they_speak_of() -> None:
+    turned = ahead = 0
+    for facts in runs():
+        history = facts.history
+        question = asked(facts, 0).get("overfitting_since")
+        if question is None:
+            continue
+        for option in question.options:
+            if found := re.match(r"since epoch (\d+), when the training loss was first below", option.text):
+                at = int(found[1])
+                assert [row.loss < row.val_loss for row in history[:at]] == [False] * (at - 1) + [True]
+                assert at != facts.since
+                ahead += 1
+        right = question.right
+        if facts.since is None:
+            assert right.text == "no"
+            continue
+        assert right.text == f"since epoch {facts.since}"
+        low, epoch, last = re.findall(r"\(([\d.]+) in epoch (\d+), ([\d.]+) at the end\)", right.why)[0]
+        assert int(epoch) == 1 + int(np.argmin([row.val_loss for row in history]))
+        assert float(low) < float(last)
+        before, after = map(float, re.findall(r"went from ([\d.]+) to ([\d.]+\d)", right.why)[0])
+        assert after < before, "the training loss is said to have gone on falling"
+        turned += 1
+    assert turned
+    assert ahead > 20
+
+
+def test_no_explanation_claims_what_it_does_not_compute() -> None:
+    for seed, facts in enumerate(runs()):
+        for question in asked(facts, seed).values():
+            for option in question.options:
+                assert not re.search(r"still falling|all along|already risen|nearly always", option.why), (
+                    question
+                )
+            # An answer that stands in the question is read off, not known.
+            assert not re.search(
+                rf"(?<![\w.,]){re.escape(question.right.text)}(?![\w.,])", question.prompt
+            ), question
+
+
+def test_a_share_of_sealed_images_is_of_all() -> None:
+    for facts in runs():
+        counts = facts.counts
+        assert asked(facts, 0)["sealed"].right.text == f"{counts['test'] / sum(counts.values()):.2%}"
+
+
+def test_four_times_the_images_halve_the_interval() -> None:
+    seen = 0
+    for facts in runs():
+        if "four_times" in asked(facts, 0):
+            assert facts.test is not None
+            one, four = (wilson(facts.test.right * m, facts.test.n * m) for m in (1, 4))
+            assert (four[1] - four[0]) / (one[1] - one[0]) == pytest.approx(0.5, abs=0.02)
+            seen += 1
+    assert seen > 10
 
 
 def test_better_or_not_agrees_with_a_test_of_two_proportions() -> None:

@@ -6,7 +6,9 @@ import io
 
 import pytest
 
-from conviction.report.steps import MOST_ROWS, Step, Table
+from conviction.config.model import Conv2D, Flatten, ModelSpec
+from conviction.model import walk
+from conviction.report.steps import MOST_ROWS, Step, Table, model_step
 from conviction.report.terminal import Terminal
 from conviction.training import EpochRow, EpochTiming, Progress
 
@@ -68,3 +70,13 @@ def test_a_file_gets_a_line_for_each_row_however_long() -> None:
     Terminal(file).step(Step("Load", (), Table(("file", "class"), (("x" * 200, "cat"), ("y", "dog")))))
     rows = file.getvalue().splitlines()[-2:]
     assert [row.split() for row in rows] == [["x" * 200, "cat"], ["y", "dog"]]
+
+
+def test_a_network_is_shown_to_its_output() -> None:
+    file = io.StringIO()
+    layers = [Conv2D(filters=4, kernel_size=(1, 1)) for _ in range(MOST_ROWS + 5)]
+    rows = walk(ModelSpec(layers=(*layers, Flatten())), (8, 8, 1), 10)
+    Terminal(file).step(model_step(rows))
+    shown = file.getvalue()
+    assert all(f" {row.name} " in shown for row in rows)
+    assert " more\n" not in shown

@@ -104,13 +104,14 @@ def predict(
     if sum([as_json, as_csv, out is not None]) > 1:
         raise RequestError("--json, --csv and --out: give one of them.")
     opened = load(artefact)
-    with picture_files([Path(image) for image in images]) as files:
+    with picture_files([Path(image) for image in images]) as (files, unused):
         found = show.watched(classify(opened, files, threshold), len(files))
         if out is None:
-            show.print_predictions(opened.class_names, found, as_json=as_json, as_csv=as_csv)
+            show.print_predictions(opened.class_names, found, unused, as_json=as_json, as_csv=as_csv)
             return
         unreadable = show.write_predictions(Path(out), opened.class_names, found)
     show.tell_unreadable(unreadable)
+    show.tell_unused(unused)
     print(f"{len(files) - len(unreadable):,} predictions are in {out}.", file=sys.stderr)
 
 

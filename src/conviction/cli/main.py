@@ -284,7 +284,9 @@ def main() -> None:
 def _fail(message: str, code: int, wants_json: bool) -> None:
     """One line on stderr; with --json also an object on stdout, so that programs need not parse prose."""
     line = " ".join(message.split())
-    print(f"conviction: {line}", file=sys.stderr)
+    # A terminal has written ^C where the cursor was, and a question may stand before it.
+    start = "\n" if code == INTERRUPTED and sys.stderr.isatty() else ""
+    print(f"{start}conviction: {line}", file=sys.stderr)
     if wants_json:
         print_json({"error": {"message": line, "exit_code": code}})
     sys.exit(code)
@@ -292,4 +294,5 @@ def _fail(message: str, code: int, wants_json: bool) -> None:
 
 def _print_run(run: Run) -> None:
     evaluation = json.loads((run.path / "evaluation.json").read_text(encoding="utf-8"))
-    print_json({"run": str(run.path), "status": run.status, "evaluation": evaluation})
+    unused = run.data.get("unused", [])  # a run of an earlier version has no such record
+    print_json({"run": str(run.path), "status": run.status, "unused": unused, "evaluation": evaluation})

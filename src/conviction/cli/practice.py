@@ -6,8 +6,9 @@ import random
 import sys
 from collections.abc import Iterator
 from dataclasses import asdict
+from textwrap import fill
 
-from conviction.cli.markdown import print_markdown
+from conviction.cli.markdown import WIDEST, print_markdown
 from conviction.cli.options import print_json
 from conviction.errors import RequestError
 from conviction.lesson import Facts, chapters
@@ -49,7 +50,7 @@ def quiz(facts: Facts, chapter: str | None, *, as_json: bool) -> None:
             {"numbers_from": facts.title, "questions": [asdict(q) for qs in asked.values() for q in qs]}
         )
         return
-    print(f"Answers are from {facts.title}. A letter answers, q leaves.")
+    print_markdown(_literal(f"Answers are from {facts.title}. A letter answers, q leaves."))
     right = answered = 0
     try:
         for name, chapter_questions in asked.items():
@@ -74,7 +75,7 @@ def _ask(head: str, question: Question) -> bool:
     print()
     print_markdown(f"**{head}.** {_literal(question.prompt)}")
     for letter, option in letters.items():
-        print(f"  {letter}  {option.text}")
+        print(fill(option.text, WIDEST, initial_indent=f"  {letter}  ", subsequent_indent="     "))
     letter = _answer(f"{'/'.join(letters)}? ", letters)
     chosen = letters[letter]
     print_markdown(_verdict(chosen, question.right))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import io
 import json
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -12,6 +13,7 @@ from pathlib import Path
 from typing import IO, Any, TypeVar
 
 from conviction.data.image_set import Unreadable
+from conviction.data.unused import Unused, unused_sentence
 from conviction.deploy import Prediction
 from conviction.deploy.parquet import prediction_schema, prediction_table, pyarrow_for
 from conviction.errors import RequestError
@@ -19,6 +21,8 @@ from conviction.report.steps import Table, printable
 from conviction.report.terminal import print_table
 from conviction.runs import folder
 
+# The columns of every CSV of predictions; after them comes one for each class.
+COLUMNS = ("file", "label", "probability")
 ABSTAINED = "(unsure)"
 # Rows of a Parquet file that are written together.
 ROW_GROUP = 10_000
@@ -39,9 +43,14 @@ def watched(found: Iterable[T], total: int) -> Iterator[T]:
 
 
 def print_predictions(
-    class_names: Sequence[str], found: Iterable[Found], *, as_json: bool, as_csv: bool
+    class_names: Sequence[str],
+    found: Iterable[Found],
+    unused: Sequence[Unused],
+    *,
+    as_json: bool,
+    as_csv: bool,
 ) -> None:
-    """Prints predictions on stdout and, for people, unreadable files on stderr.
+    """Prints predictions on stdout and, for people, unreadable files and what else is not used on stderr.
 
     Raises:
         RequestError: Not one of the files could be read.
@@ -54,15 +63,20 @@ def print_predictions(
         value = {
             "predictions": [asdict(p) for p in predictions],
             "unreadable": [asdict(u) for u in unreadable],
+            "unused": [u.to_json() for u in unused],
         }
         print(json.dumps(value, allow_nan=False))
     elif as_csv:
-        write = _csv_rows(sys.stdout, class_names)
+        text = io.StringIO()
+        write = _csv_rows(text, class_names)
         for p in predictions:
             write(p)
+        sys.stdout.flush()
+        sys.stdout.buffer.write(text.getvalue().encode("utf-8", "surrogateescape"))
     else:
         _print_table(predictions)
     tell_unreadable(unreadable)
+    tell_unused(unused)
 
 
 def write_predictions(path: Path, class_names: Sequence[str], found: Iterable[Found]) -> list[Unreadable]:
@@ -111,18 +125,39 @@ def tell_unreadable(unreadable: Sequence[Unreadable]) -> None:
         print(f"left out {printable(u.name)}: {u.reason}", file=sys.stderr)
 
 
+def tell_unused(unused: Sequence[Unused]) -> None:
+    """On stderr, in one sentence; nothing where everything is used."""
+    if unused:
+        print(unused_sentence(unused), file=sys.stderr)
+
+
 Write = Callable[[Prediction], Any]
+
+
+def class_columns(class_names: Sequence[str]) -> list[str]:
+    """A column for the probability of each class: its name, with ``probability_of_`` before it where that is taken."""
+    taken = {*COLUMNS, *class_names}
+    columns = []
+    for name in class_names:
+        column = name
+        if name in COLUMNS:
+            while column in taken:
+                column = f"probability_of_{column}"
+            taken.add(column)
+        columns.append(column)
+    return columns
 
 
 @contextmanager
 def _csv_file(path: Path, class_names: Sequence[str]) -> Iterator[Write]:
-    with path.open("w", encoding="utf-8", newline="") as file:
+    # Names of files need not be valid Unicode, and must come back as they are.
+    with path.open("w", encoding="utf-8", errors="surrogateescape", newline="") as file:
         yield _csv_rows(file, class_names)
 
 
 def _csv_rows(file: IO[str], class_names: Sequence[str]) -> Write:
     writer = csv.writer(file, lineterminator="\n")
-    writer.writerow(["file", "label", "probability", *class_names])
+    writer.writerow([*COLUMNS, *class_columns(class_names)])
     return lambda p: writer.writerow([p.file, p.label or "", p.probability, *p.probabilities.values()])
 
 

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import IO, Any
 
-from conviction.data.decode import SUFFIXES
+from conviction.data.listing import kind_of
 from conviction.data.tree import MAX_FILE_BYTES, UnreadableFileError
+from conviction.data.walking import walk_folders
 from conviction.deploy.predict import PictureFile
 from conviction.errors import ClusterError, ConvictionError, RequestError, SourceError, SourceNotFoundError
 from conviction.runs import folder
@@ -153,17 +154,24 @@ def pictures_in(storage: Storage) -> Iterator[tuple[str, int]]:
         SourceError: It, or a folder in it, cannot be listed.
     """
     with asked(storage, "it cannot be listed"):
-        yield from _local(storage.root, "") if storage.fs is None else _remote(storage, storage.root)
+        if storage.fs is not None:
+            yield from _remote(storage, storage.root)
+        else:
+            os.scandir(storage.root).close()  # which says that there is none, or no permission
+            # The folders, of which there are fewer than pictures: which links are followed is known after all.
+            folders = {inside for inside, _ in walk_folders(Path(storage.root), [])}
+            yield from _local(storage.root, "", folders)
 
 
-def _local(place: str, below: str) -> Iterator[tuple[str, int]]:
-    with os.scandir(place) as found:
-        entries = sorted(found, key=lambda e: e.name)
+def _local(folder: str, below: str, folders: Collection[str]) -> Iterator[tuple[str, int]]:
+    with os.scandir(folder) as scanned:
+        entries = sorted(scanned, key=lambda e: e.name)
     for entry in entries:
-        if entry.is_dir(follow_symlinks=False):
-            yield from _local(entry.path, f"{below}{entry.name}/")
-        elif entry.name.lower().endswith(SUFFIXES) and entry.is_file():
-            yield below + entry.name, -1
+        name = below + entry.name
+        if name in folders:
+            yield from _local(entry.path, name + "/", folders)
+        elif kind_of(name.split("/")) == "picture" and entry.is_file():
+            yield name, -1
 
 
 def _remote(storage: Storage, place: str) -> Iterator[tuple[str, int]]:
@@ -174,7 +182,7 @@ def _remote(storage: Storage, place: str) -> Iterator[tuple[str, int]]:
             continue
         if found[name]["type"] == "directory":
             yield from _remote(storage, name)
-        elif name.lower().endswith(SUFFIXES):
+        elif kind_of(name[len(storage.root) + 1 :].split("/")) == "picture":
             size = found[name].get("size")
             yield name[len(storage.root) + 1 :], -1 if size is None else int(size)
 

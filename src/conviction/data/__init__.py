@@ -8,11 +8,11 @@ from conviction.late import late
 
 if TYPE_CHECKING:
     from conviction.data.audit import Audit, audit_images
-    from conviction.data.decode import DecodingRule
     from conviction.data.encode import encode_labels
     from conviction.data.findings import Finding
     from conviction.data.image_set import ImageSet
     from conviction.data.named import NAMED_SETS
+    from conviction.data.rule import DecodingRule
     from conviction.data.source import load_source
     from conviction.data.split import Split, split_images
 
@@ -34,7 +34,7 @@ __getattr__ = late(
     __name__,
     {
         "Audit": "conviction.data.audit",
-        "DecodingRule": "conviction.data.decode",
+        "DecodingRule": "conviction.data.rule",
         "Finding": "conviction.data.findings",
         "ImageSet": "conviction.data.image_set",
         "NAMED_SETS": "conviction.data.named",

@@ -10,12 +10,20 @@ import numpy as np
 
 from conviction.backend import free_bytes
 from conviction.config import DataSpec
-from conviction.data.decode import DecodingRule, decode_array
+from conviction.data.decode import decode_array
+from conviction.data.depth import Range
 from conviction.data.image_set import ImageSet, array_hashes
 from conviction.data.pictures import THUMB
-from conviction.data.pixels import to_uint8, value_range, with_channels
+from conviction.data.pixels import Kind, file_range, kind_of, own_range, to_uint8, value_range, with_channels
+from conviction.data.rule import DecodingRule
 from conviction.data.size import auto_size, size_sentence
+from conviction.data.unused import Unused
 from conviction.errors import SourceError, StorageError
+
+FOURTH_CHANNEL = (
+    "The fourth channel was taken for transparency (alpha) and laid over white. If it is something else, such as the "
+    "black of CMYK or infrared, convert the images to three channels first."
+)
 
 
 def require_memory(size: int, where: str) -> None:
@@ -40,16 +48,59 @@ class Arrays:
     parts: Mapping[str, tuple[np.ndarray, np.ndarray]]
     class_names: list[str] | None = None
     # Black and white where the source is known to use a scale that its data type does not tell.
-    known_range: tuple[float, float] | None = None
+    known_range: Range | None = None
+    # The names of images and labels of each part, where the source has names for them.
+    keys: Mapping[str, tuple[str, str]] | None = None
+    unused: tuple[Unused, ...] = ()
 
 
-def load_arrays(source: Arrays, spec: DataSpec) -> ImageSet:
-    """Checks and converts arrays to an ``ImageSet``.
+def load_arrays(source: Arrays, spec: DataSpec, saved: DecodingRule | None = None) -> ImageSet:
+    """Checks and converts arrays to an ``ImageSet``, by the rule that a run has ``saved``, if any.
 
     Raises:
         SourceError: Lengths that differ, shapes that are no images, pixels outside the accepted ranges,
             labels that are not whole numbers from 0, or classes that training does not have.
     """
+    where = source.location
+    images = _checked_images(source)
+    labels, class_names = _labels(source)
+    kind = kind_of(np.result_type(*(x.dtype for x in images.values())))
+    known = spec.range or source.known_range or (own_range(saved, kind) if saved and kind else None)
+    stored, sentence = value_range(list(images.values()), known, where)
+    assert kind is not None  # refused by ``value_range``
+    if spec.range is None and source.known_range is not None:
+        sentence = f"Values {stored[0]:g} to {stored[1]:g}, the full range of this set, became 0 to 255."
+    shape = next(iter(images.values())).shape[1:]
+    rule = saved or _rule(spec, shape, stored, kind)
+    full = {part: to_uint8(x, stored) for part, x in images.items()}
+    first = next(iter(source.parts.values()))[0]
+    count = sum(len(x) for x in images.values())
+    pixels = _finish(list(full.values()), rule)
+    return ImageSet(
+        name=source.name,
+        location=where,
+        pixels=pixels,
+        thumbs=_thumbs(list(full.values())),
+        pixel_hashes=array_hashes(pixels),
+        labels=np.concatenate([labels[p] for p in full]),
+        hashes=np.concatenate([array_hashes(x) for x in full.values()]),
+        names=[f"{p or 'image'}/{i}" for p, x in full.items() for i in range(len(x))],
+        parts=np.concatenate([np.full(len(x), p, dtype="<U10") for p, x in full.items()]),
+        class_names=class_names,
+        rule=rule,
+        unused=source.unused,
+        stored=f"array {(count, *first.shape[1:])} of {first.dtype}",
+        conversions=[
+            *_understood(source.keys or {}),
+            *([sentence] if sentence else []),
+            *([FOURTH_CHANNEL] if shape[2] == 4 else []),
+            *size_sentence([next(iter(full.values())).shape[1:3]], rule, asked=spec.image_size is not None),
+        ],
+    )
+
+
+def _checked_images(source: Arrays) -> dict[str, np.ndarray]:
+    """The images of each part, (n, h, w, c) of one shape, with as many labels."""
     where = source.location
     for part, (x, y) in source.parts.items():
         if x.ndim and 0 in x.shape[1:]:
@@ -68,33 +119,15 @@ def load_arrays(source: Arrays, spec: DataSpec) -> ImageSet:
                 f"{where}: expected as many labels as images; got {len(x)} images in {_x(part)} and "
                 f"{len(y)} labels in {_y(part)}."
             )
-    labels, class_names = _labels(source)
-    stored, sentence = value_range(list(images.values()), spec.range or source.known_range, where)
-    if spec.range is None and source.known_range is not None:
-        sentence = f"Values {stored[0]:g} to {stored[1]:g}, the full range of this set, became 0 to 255."
-    rule = _rule(spec, shapes.pop(), stored)
-    full = {part: to_uint8(x, stored) for part, x in images.items()}
-    first = next(iter(source.parts.values()))[0]
-    count = sum(len(x) for x in images.values())
-    pixels = _finish(list(full.values()), rule)
-    return ImageSet(
-        name=source.name,
-        location=where,
-        pixels=pixels,
-        thumbs=_thumbs(list(full.values())),
-        pixel_hashes=array_hashes(pixels),
-        labels=np.concatenate([labels[p] for p in full]),
-        hashes=np.concatenate([array_hashes(x) for x in full.values()]),
-        names=[f"{p or 'image'}/{i}" for p, x in full.items() for i in range(len(x))],
-        parts=np.concatenate([np.full(len(x), p, dtype="<U10") for p, x in full.items()]),
-        class_names=class_names,
-        rule=rule,
-        stored=f"array {(count, *first.shape[1:])} of {first.dtype}",
-        conversions=[
-            *([sentence] if sentence else []),
-            *size_sentence([next(iter(full.values())).shape[1:3]], rule, asked=spec.image_size is not None),
-        ],
-    )
+    return images
+
+
+def _understood(keys: Mapping[str, tuple[str, str]]) -> list[str]:
+    """Which arrays were taken for what, unless all have the names that are documented."""
+    if all(names == (_x(part), _y(part)) for part, names in keys.items()):
+        return []
+    names = [f"{part or 'all images'}: {x} and {y}" for part, (x, y) in keys.items()]
+    return [f"Arrays of images and labels, by their names: {'; '.join(names)}."]
 
 
 def _x(part: str) -> str:
@@ -105,12 +138,19 @@ def _y(part: str) -> str:
     return f"y_{part}" if part else "y"
 
 
-def _rule(spec: DataSpec, shape: tuple[int, ...], stored: tuple[float, float]) -> DecodingRule:
+def _rule(spec: DataSpec, shape: tuple[int, ...], stored: Range, kind: Kind) -> DecodingRule:
     height, width = spec.image_size or auto_size([(shape[0], shape[1])])
     mode = spec.color_mode
     if mode == "auto":
         mode = "grayscale" if shape[2] == 1 else "rgb"
-    return DecodingRule(color_mode=mode, height=height, width=width, array_range=stored)
+    return DecodingRule(
+        color_mode=mode,
+        height=height,
+        width=width,
+        array_range=stored,
+        array_type=kind,
+        file_range=file_range(stored, kind),
+    )
 
 
 def _finish(arrays: list[np.ndarray], rule: DecodingRule) -> np.ndarray:

@@ -11,13 +11,13 @@ import numpy as np
 
 from conviction.config import DataSpec
 from conviction.data import cache
+from conviction.data.darkness import light, too_dark
 from conviction.data.duplicates import METHOD, NearPairs, find_near_duplicates
 from conviction.data.findings import (
     Finding,
     balance,
     blank_pictures,
     class_folders,
-    is_blank,
     misnamed,
     plural,
     shapes,
@@ -25,6 +25,7 @@ from conviction.data.findings import (
 )
 from conviction.data.group import excluded, join, user_groups
 from conviction.data.image_set import ImageSet, number_equals
+from conviction.data.naming import doubtful_folders, similar_classes
 
 
 @dataclass(frozen=True)
@@ -47,7 +48,9 @@ def audit_images(images: ImageSet, spec: DataSpec) -> Audit:
     near = near_duplicates(images)
     keep = ~(out[near.first] | out[near.second])
     pairs = np.stack([near.first, near.second], axis=1)[keep]
-    blank = is_blank(images) & ~out
+    blank, brightest = light(images)
+    blank &= ~out
+    dark, concerned = too_dark(images, brightest, ~out)
     # Pictures that show nothing are all alike; that they are of one group would say nothing.
     equal = number_equals(images.pixel_hashes)
     equal[out] = -1
@@ -55,11 +58,14 @@ def audit_images(images: ImageSet, spec: DataSpec) -> Audit:
     groups = join(len(images), looks, own, number_equals(images.hashes))
     found = [
         *class_folders(images, ~out),
+        *doubtful_folders(images),
+        *similar_classes(images),
         *_leak(images, looks, own, out),
         *_conflicts(images, equal, looks, blank),
         *_duplicates(images, equal, looks, blank),
         *unreadable(images),
-        *blank_pictures(images, blank),
+        *dark,
+        *blank_pictures(images, blank & ~concerned),
         *misnamed(images, ~out),
         *balance(images, ~out),
         *shapes(images),
@@ -70,7 +76,10 @@ def audit_images(images: ImageSet, spec: DataSpec) -> Audit:
 
 def near_duplicates(images: ImageSet) -> NearPairs:
     """The confirmed near-duplicates of all images, from the cache if these images were searched before."""
-    key = cache.key_of("pairs", METHOD, images.hashes.tobytes().hex(), images.thumbs.shape)
+    rule = images.rule  # what is black and white changes the small copies
+    key = cache.key_of(
+        "pairs", METHOD, images.hashes.tobytes().hex(), images.thumbs.shape, rule.array_range, rule.deep_range
+    )
     found = cache.load_note("pairs", key)
     if found is not None:
         return NearPairs(**found)

@@ -12,14 +12,23 @@ import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Annotated, Literal
 
 import numpy as np
 import simplejpeg
-from PIL import Image, ImageOps, UnidentifiedImageError
-from pydantic import Field
+from PIL import Image, ImageFile, ImageOps, UnidentifiedImageError
 
-from conviction.config.model import Strict
+from conviction.data.depth import (
+    FULL_RANGE,
+    Range,
+    is_deep_colour,
+    join_bytes,
+    low_mode,
+    raw_mode,
+    read_as,
+    shown_mode,
+    to_8_bit,
+)
+from conviction.data.rule import DecodingRule
 
 # Pillow logs what it then raises; without a handler that would go to standard error.
 logging.getLogger("PIL").addHandler(logging.NullHandler())
@@ -41,58 +50,9 @@ class UnreadableImageError(Exception):
     """This picture cannot be decoded; the message says why. Caught where files are listed."""
 
 
-class DecodingRule(Strict):
-    """How any picture becomes (height, width, channels) uint8.
-
-    Version 2: the first frame; EXIF orientation applied; transparency laid over white; 16-bit gray
-    scaled by ``array_range`` if given, else by its full range 0-65535; converted to ``color_mode``
-    (grayscale by ITU-R 601 luma, as Pillow does); stretched to (height, width) by Pillow's
-    antialiased bilinear filter, if it has another size. Large JPEG files are decoded at 1/2, 1/4 or 1/8
-    of their size (as libjpeg does from a part of the coefficients), the smallest that leaves twice
-    (height, width) and at least 128 pixels a side. Version 1 always decoded them at full size.
-
-    ``array_range`` is what black and white are in arrays handed over as numbers.
-    """
-
-    version: Literal[1, 2] = 2
-    color_mode: Literal["grayscale", "rgb"]
-    height: Annotated[int, Field(ge=1)]
-    width: Annotated[int, Field(ge=1)]
-    filter: Literal["bilinear"] = "bilinear"
-    array_range: tuple[float, float] | None = Field(default=None, strict=False)
-
-    @property
-    def channels(self) -> int:
-        """1 for grayscale, 3 for RGB."""
-        return 1 if self.color_mode == "grayscale" else 3
-
-    @property
-    def shape(self) -> tuple[int, int, int]:
-        """(height, width, channels)."""
-        return (self.height, self.width, self.channels)
-
-    def scale(self, width: int, height: int) -> int:
-        """By how much a JPEG of this (upright) size is reduced while it is decoded: 1, 2, 4 or 8."""
-        if self.version == 1:
-            return 1
-        return next(
-            s
-            for s in (8, 4, 2, 1)
-            if s == 1
-            or (
-                width // s >= max(LEAST_DECODED, 2 * self.width)
-                and height // s >= max(LEAST_DECODED, 2 * self.height)
-            )
-        )
-
-
-# Smaller pictures are never reduced while they are decoded; and up to half this size every rule decodes alike.
-LEAST_DECODED = 128
-
-
 @dataclass(frozen=True)
 class Probe:
-    """What the header of a picture says: upright size, whether it has colours, its Pillow mode and format."""
+    """What the header of a picture says: upright size, whether it has colours, its mode (``shown_mode``) and format."""
 
     width: int
     height: int
@@ -177,15 +137,17 @@ def _probe_of(header: tuple[int, int, bool]) -> Probe:
 
 def _probe(content: bytes) -> Probe:
     picture = _open(content)
+    raw = raw_mode(picture)  # looking for EXIF loads a PNG, after which it is not known
     try:
         sideways = picture.getexif().get(_ORIENTATION) in _SIDEWAYS
-        has_color = _has_color(picture)
+        has_color = raw != "LA;16B" and _has_color(picture)
+        mode = shown_mode(picture, raw)
     except Exception:  # broken EXIF or palette: whether the picture itself is good, decoding decides
-        sideways, has_color = False, True
+        sideways, has_color, mode = False, True, picture.mode
     width, height = picture.size
     if sideways:
         width, height = height, width
-    return Probe(width, height, has_color, picture.mode, picture.format or "")
+    return Probe(width, height, has_color, mode, picture.format or "")
 
 
 def _has_color(picture: Image.Image) -> bool:
@@ -224,14 +186,21 @@ def probe_and_decode(content: bytes, rules: Sequence[DecodingRule]) -> tuple[Pro
 
 def _decode_by_pillow(content: bytes, rules: Sequence[DecodingRule]) -> list[np.ndarray]:
     loaded: dict[int, Image.Image] = {}
+    deep: dict[Range | None, Image.Image] = {}
     out = []
     for rule in rules:
         picture = _open(content)
         try:
             scale = _pillow_scale(picture, rule)
+            raw = raw_mode(picture)
             if scale not in loaded:
                 loaded[scale] = _load(picture, scale)
-            out.append(_finish(_to_8_bit(loaded[scale], rule.array_range), rule))
+            if rule.version >= 3 and is_deep_colour(raw):
+                if rule.file_range not in deep:
+                    deep[rule.file_range] = _deep_colours(content, loaded[scale], raw, rule.file_range)
+                out.append(_finish(deep[rule.file_range], rule))
+            else:
+                out.append(_finish(to_8_bit(loaded[scale], rule.deep_range), rule))
         except UnreadableImageError:
             raise
         except MemoryError:
@@ -239,6 +208,20 @@ def _decode_by_pillow(content: bytes, rules: Sequence[DecodingRule]) -> list[np.
         except Exception as failure:  # as above: the decoders of six formats have no common error
             raise UnreadableImageError(f"its pixels cannot be decoded ({_reason(failure)})") from None
     return out
+
+
+def _deep_colours(content: bytes, loaded: Image.Image, raw: str, scale: Range | None) -> Image.Image:
+    """Of 16-bit colours, both bytes; where only the high ones can be had, those if they have the full range."""
+    low = low_mode(raw)
+    if not low:
+        if scale is None:
+            return loaded
+        raise UnreadableImageError(
+            "data.range cannot be applied to 16-bit colours that are stored in this way; save it as PNG"
+        )
+    picture = _open(content)
+    read_as(picture, low)
+    return join_bytes(loaded, _load(picture, 1), raw, scale or FULL_RANGE)
 
 
 def _plain_jpeg(content: bytes) -> tuple[int, int, bool] | None:
@@ -329,32 +312,45 @@ def _load(picture: Image.Image, scale: int) -> Image.Image:
         return picture
 
 
+def decode_picture(picture: Image.Image, rule: DecodingRule) -> np.ndarray:
+    """Brings a Pillow picture to (height, width, channels) uint8 as the file that it came from would be.
+
+    A picture that has not been loaded is read from its file, and stays as it is. One that has is taken as it stands
+    in memory: of 16-bit colours there are only 8 bits left, and a large JPEG was decoded at its full size.
+
+    Raises:
+        UnreadableImageError: As for ``decode``; or its mode cannot become gray or colours.
+    """
+    try:
+        content = _unread_content(picture)
+        if content is not None:
+            return decode(content, rule)
+        with _no_warnings():
+            upright = ImageOps.exif_transpose(picture)
+            return _finish(to_8_bit(upright, rule.deep_range), rule)
+    except (UnreadableImageError, MemoryError):
+        raise
+    except Exception as failure:  # as above
+        raise UnreadableImageError(f"its pixels cannot be decoded ({_reason(failure)})") from None
+
+
+def _unread_content(picture: Image.Image) -> bytes | None:
+    """The file behind a picture of which nothing has been read but the header and the first frame's place."""
+    file = getattr(picture, "fp", None)
+    untouched = isinstance(picture, ImageFile.ImageFile) and picture.tile and picture.tell() == 0
+    if not untouched or file is None or picture.format not in FORMATS:
+        return None
+    at = file.tell()
+    file.seek(0)
+    content = file.read()
+    file.seek(at)
+    return content
+
+
 def decode_array(image: np.ndarray, rule: DecodingRule) -> np.ndarray:
     """Brings one uint8 image (h, w, 1 or 3 or 4) to the rule's size and channels."""
     squeezed = image[..., 0] if image.shape[-1] == 1 else image
     return _finish(Image.fromarray(np.ascontiguousarray(squeezed)), rule)
-
-
-def _to_8_bit(picture: Image.Image, stored_range: tuple[float, float] | None) -> Image.Image:
-    if picture.mode == "F":
-        raise UnreadableImageError("it holds floating-point pixels; save it with 8 or 16 bits")
-    if picture.mode != "I" and not picture.mode.startswith("I;16"):
-        return picture
-    low, high = stored_range or (0.0, 65535.0)
-    values = np.asarray(picture)
-    if stored_range is None and (values.min() < 0 or values.max() > 65535):
-        raise UnreadableImageError("it holds 32-bit pixels; save it with 8 or 16 bits")
-    out = np.empty(values.shape, np.uint8)
-    for at in range(0, len(values), 256):  # in bands: as floats, the largest would take gigabytes
-        out[at : at + 256] = scale_to_uint8(
-            np.clip(values[at : at + 256].astype(np.float64), low, high), low, high
-        )
-    return Image.fromarray(out)
-
-
-def scale_to_uint8(values: np.ndarray, low: float, high: float) -> np.ndarray:
-    """Maps [low, high] linearly onto 0..255 and rounds to the nearest (ties to even)."""
-    return np.rint((values.astype(np.float64) - low) * (255.0 / (high - low))).astype(np.uint8)
 
 
 def _finish(picture: Image.Image, rule: DecodingRule) -> np.ndarray:

@@ -10,15 +10,18 @@ import numpy as np
 
 from conviction.data import cache
 from conviction.data.cache import Decoded
-from conviction.data.decode import DecodingRule, Probe, UnreadableImageError, probe
+from conviction.data.decode import Probe, UnreadableImageError, probe
 from conviction.data.image_set import HASH_BYTES
 from conviction.data.pictures import Chunk, Survey, place_of, read_pictures, survey_of, thumb_rule
+from conviction.data.rule import DecodingRule
 from conviction.data.tree import Tree, UnreadableFileError, peek
 from conviction.errors import StorageError
 
 RuleOf = Callable[[list[Probe]], DecodingRule]
 # How many headers are looked at to guess the rule, before every file is read once and decoded by that guess.
 GUESSED_FROM = 64
+# Counts the changes of what a header is said to hold.
+LISTING = 2
 # Without a cache, this much is held in memory rather than nothing.
 LARGEST_IN_MEMORY = 2 * 10**9
 
@@ -42,7 +45,9 @@ def load_decoded(
         StorageError: The cache cannot be written, and the pixels are too many for memory.
     """
     cache.limit_bytes()  # refused before any work, and whether or not the cache will have to grow
-    listing = cache.key_of("listing", tree.location.resolve(), [(n, tree.stamps.get(n)) for n in names])
+    listing = cache.key_of(
+        "listing", LISTING, tree.location.resolve(), [(n, tree.stamps.get(n)) for n in names]
+    )
     survey = _saved_survey(listing)
     if survey is not None:
         rule = rule_of([p for p in survey.probes if p])

@@ -331,6 +331,7 @@ def _align(x: np.ndarray, y: np.ndarray, warp: np.ndarray, steps: int) -> tuple[
     is the (m,) float32 gain, how much more contrast ``x`` has than ``y``.
     """
     m, side = x.shape[:2]
+    area = side * side  # spelt out below, because NumPy cannot infer an axis of an array without elements
     grid = ((2 * np.arange(side) + 1) / side - 1).astype(np.float32)  # centres of pixels, from -1 to 1
     x, y = (part - part.mean((1, 2), keepdims=True) for part in (x, y))
     gain = np.ones(m, np.float32)
@@ -339,10 +340,10 @@ def _align(x: np.ndarray, y: np.ndarray, warp: np.ndarray, steps: int) -> tuple[
         moved, weight = _warped(y, warp)
         down, right = np.gradient(moved, 2 / side, axis=(1, 2))
         columns = np.stack([down * grid[:, None], down, right * grid, right, moved, np.ones_like(moved)], 1)
-        columns = columns.reshape(m, 6, -1)
-        weighted = columns * weight.reshape(m, 1, -1)
+        columns = columns.reshape(m, 6, area)
+        weighted = columns * weight.reshape(m, 1, area)
         normal = weighted @ columns.transpose(0, 2, 1)
-        target = weighted @ x.reshape(m, -1, 1)
+        target = weighted @ x.reshape(m, area, 1)
         size = np.einsum("mii->mi", normal)
         size += 1e-5 * size + 1e-3
         size[:, :4] += WARP_PRIOR

@@ -43,9 +43,10 @@ class Finding:
         severity: "serious" makes a test accuracy doubtful; "warning" costs accuracy; "note" is good to know.
         sentence: What was found, with numbers.
         advice: What to do.
+        advice_on_page: What to do there, where that is something else, because keys of ``data`` are not set there.
         count: How many images are concerned.
         groups: Indices of images that show it; images of one group belong together.
-        names: Of files that have no pixels.
+        names: Of files that have no pixels, of folders or of classes.
         leave_out: Indices of the images that a manifest suggests to leave out.
     """
 
@@ -57,6 +58,7 @@ class Finding:
     groups: tuple[tuple[int, ...], ...] = ()
     names: tuple[str, ...] = ()
     leave_out: tuple[int, ...] = ()
+    advice_on_page: str = ""
 
     def to_json(self, images: ImageSet) -> dict[str, Any]:
         """Plain values for ``data.json`` and ``inspect --json``."""
@@ -92,18 +94,6 @@ def unreadable(images: ImageSet) -> list[Finding]:
             names=tuple(u.name for u in images.unreadable),
         )
     ]
-
-
-def is_blank(images: ImageSet) -> np.ndarray:
-    """(n,) bool: pictures whose values all lie within ``BLANK_RANGE`` levels, in each channel."""
-    blank = np.empty(len(images), bool)
-    for start in range(0, len(images), 4096):  # in pieces, because the pixels may be larger than memory
-        flat = images.pixels[start : start + 4096].reshape(-1, int(np.prod(images.rule.shape)))
-        # Each channel by itself: a picture of one strong colour is blank too.
-        by_channel = flat.reshape(len(flat), -1, images.rule.channels)  # (n, h*w*c) -> (n, h*w, c)
-        spread = by_channel.max(axis=1).astype(int) - by_channel.min(axis=1)
-        blank[start : start + 4096] = spread.max(axis=1) <= BLANK_RANGE
-    return blank
 
 
 def blank_pictures(images: ImageSet, blank: np.ndarray) -> list[Finding]:

@@ -4,29 +4,25 @@ from __future__ import annotations
 
 import csv
 import io
+import os
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 
 import numpy as np
 
 from conviction.config import DataSpec
-from conviction.data.decode import SUFFIXES, DecodingRule, Probe
+from conviction.data.decode import SUFFIXES, Probe
 from conviction.data.decoded import load_decoded
+from conviction.data.depth import FULL_RANGE, is_deep
 from conviction.data.image_set import ImageSet, Unreadable, sorted_order
+from conviction.data.layout import PARTS, Doubt, as_text, common_depth, read_layout
+from conviction.data.listing import LABELS_FILE, Listing, kind_of, list_pictures
+from conviction.data.rule import DecodingRule
 from conviction.data.size import auto_size, size_sentence
 from conviction.data.tree import Tree
+from conviction.data.unused import PassedOver, count_unused, unused_sentence
 from conviction.errors import SourceError
 
-LABELS_FILE = "labels.csv"
-_PART_NAMES = {
-    "train": "train",
-    "training": "train",
-    "test": "test",
-    "testing": "test",
-    "val": "validation",
-    "valid": "validation",
-    "validation": "validation",
-}
 _FILE_COLUMNS = ("file", "filename", "image", "path")
 _LABEL_COLUMNS = ("label", "class", "category")
 
@@ -38,24 +34,25 @@ class _Entry:
     part: str
 
 
-def load_folder(tree: Tree, spec: DataSpec) -> ImageSet:
+def load_folder(tree: Tree, spec: DataSpec, saved: DecodingRule | None = None) -> ImageSet:
     """Decodes every readable picture of an image folder or an archive of one.
 
-    Broken pictures are listed in ``unreadable`` and left out.
+    Broken pictures are listed in ``unreadable`` and left out. ``saved`` is the rule of a run, if there is one.
 
     Raises:
         SourceError: No pictures, an unknown layout, a class without a readable picture.
         StorageError: The pixels are too many for memory, and the cache cannot be written.
     """
-    entries, passed_over = _entries(tree)
+    entries, passed, doubts = _entries(tree)
+    unused = count_unused(passed)
     if not entries:
         raise SourceError(
             f"{tree.location}: expected one subfolder of pictures per class, or a {LABELS_FILE}; found no "
-            f"{', '.join(SUFFIXES)} file in that place."
+            f"{', '.join(SUFFIXES)} file in that place. {unused_sentence(unused)}".rstrip()
         )
     class_names = sorted({e.label for e in entries})
     survey, rule, decoded, said = load_decoded(
-        tree, [e.path for e in entries], lambda found: _rule(spec, found)
+        tree, [e.path for e in entries], lambda probes: saved or _rule(spec, probes)
     )
     good = [i for i in range(len(entries)) if i not in survey.problems]
     unreadable = [Unreadable(name=entries[i].path, reason=why) for i, why in sorted(survey.problems.items())]
@@ -67,7 +64,7 @@ def load_folder(tree: Tree, spec: DataSpec) -> ImageSet:
     headers = [p for p in (survey.probes[i] for i in rows) if p]
     index = {name: i for i, name in enumerate(class_names)}
     return ImageSet(
-        name=tree.location.name,
+        name=as_text(tree.location.name),
         location=str(tree.location),
         pixels=decoded.pixels,
         thumbs=decoded.thumbs,
@@ -80,61 +77,51 @@ def load_folder(tree: Tree, spec: DataSpec) -> ImageSet:
         class_names=class_names,
         rule=rule,
         stored=_stored(headers),
-        conversions=[*passed_over, *_conversions(spec, headers, rule), *([said] if said else [])],
+        conversions=[*_conversions(spec, headers, rule), *([said] if said else [])],
         unreadable=unreadable,
+        unused=unused,
+        doubts=tuple(doubts),
     )
 
 
-def _entries(tree: Tree) -> tuple[list[_Entry], list[str]]:
-    """The labelled pictures, and what was passed over, in sentences."""
-    # Plain text and not PurePosixPath, which costs 10 microseconds a name, of which there can be a million.
-    visible = {p: p.split("/") for p in tree.sizes}
-    visible = {p: parts for p, parts in visible.items() if not _hidden(parts)}
-    depth = _common_depth(list(visible.values()))
-    base = PurePosixPath(*next(iter(visible.values()), [])[:depth])
-    if (base / LABELS_FILE).as_posix() in visible:
-        return _from_csv(tree, base), []
-    pictures = {p: parts[depth:] for p, parts in visible.items() if p.lower().endswith(SUFFIXES)}
-    skipped = len(visible) - len(pictures)
-    tops = {parts[0].lower() for parts in pictures.values() if len(parts) > 1}
-    in_parts = bool(tops) and tops <= set(_PART_NAMES)
-    entries = [
-        _Entry(p, parts[in_parts], _PART_NAMES[parts[0].lower()] if in_parts else "")
-        for p, parts in pictures.items()
-        if len(parts) > 1 + in_parts
-    ]
-    above = {base / parts[0] if in_parts else base for parts in pictures.values()}
-    said = [f"{skipped} other files, not pictures by their name, were passed over."] if skipped else []
-    return entries, said + _bare_folders(tree, above, {e.label for e in entries})
+def _entries(tree: Tree) -> tuple[list[_Entry], list[PassedOver], list[Doubt]]:
+    """The labelled pictures, what was passed over, and which folders may not have been meant as classes."""
+    listing = list_pictures(tree)
+    depth = common_depth([*listing.pictures.values(), *listing.tables.values()], LABELS_FILE)
+    first = next(iter([*listing.pictures.values(), *listing.tables.values()]), [])
+    base = PurePosixPath(*first[:depth])
+    table = (base / LABELS_FILE).as_posix()
+    others: list[PassedOver] = [("other_file", path) for path in listing.tables if path != table]
+    if table in listing.tables:
+        entries = _from_csv(tree, base)
+        listed = {e.path for e in entries}
+        passed = [p for p in [*listing.passed, *others] if p[1] not in listed]
+        return entries, passed + [("unlabelled_picture", p) for p in listing.pictures if p not in listed], []
+    layout = read_layout(
+        tree.location, {path: [as_text(p) for p in parts[depth:]] for path, parts in listing.pictures.items()}
+    )
+    entries = [_Entry(path, label, part) for path, (label, part) in layout.labels.items()]
+    empty = _empty_folders(tree, base, listing) if entries else []
+    return entries, [*listing.passed, *others, *layout.passed, *empty], layout.doubts
 
 
-def _bare_folders(tree: Tree, above: set[PurePosixPath], classes: set[str]) -> list[str]:
-    """Folders on disk beside those of the classes that hold no picture: somebody may have meant them as classes."""
+def _empty_folders(tree: Tree, base: PurePosixPath, listing: Listing) -> list[PassedOver]:
+    """Folders on disk that hold no picture, beside those that do: somebody may have meant them as classes."""
     if not tree.location.is_dir():
         return []
-    beside = [p for place in above for p in (tree.location / place).iterdir() if p.is_dir()]
-    bare = sorted({p.name for p in beside if p.name not in classes and not _hidden([p.name])})
-    return [f"The folder '{name}' holds no picture, so that it is no class." for name in bare]
-
-
-def _hidden(parts: list[str]) -> bool:
-    """MacOS and Windows put files of their own among pictures."""
-    return any(p.startswith(".") or p in ("__MACOSX", "Thumbs.db", "desktop.ini") for p in parts)
-
-
-def _common_depth(paths: list[list[str]]) -> int:
-    """Archives often hold one folder that holds everything: how many such to step into, while classes stay below."""
-    depth = 0
-    while True:
-        tops = {parts[depth] for parts in paths}
-        deeper = any(len(parts) - depth > 2 or parts[-1] == LABELS_FILE for parts in paths)
-        only = next(iter(tops), "")
-        # An archive may hold a file and a folder of one name.
-        if any(len(parts) == depth + 1 for parts in paths):
-            return depth
-        if len(tops) != 1 or not deeper or only.lower() in _PART_NAMES or only == LABELS_FILE:
-            return depth
-        depth += 1
+    passed = {name for _, name in listing.passed}
+    holding = {path.rpartition("/")[0] for path in listing.pictures}
+    holding |= {
+        "/".join(parts[:i]) for parts in (f.split("/") for f in holding) for i in range(1, len(parts))
+    }
+    empty: list[PassedOver] = []
+    for above in sorted({folder.rpartition("/")[0] for folder in holding if folder}):
+        with os.scandir(tree.location / above) as entries:
+            names = {e.name: f"{above}/{e.name}".lstrip("/") for e in entries if e.is_dir()}
+        for name, path in sorted(names.items()):
+            if path not in holding and path not in passed and kind_of([name]) == "other_file":
+                empty.append(("empty_folder", path))
+    return empty
 
 
 def _from_csv(tree: Tree, base: PurePosixPath) -> list[_Entry]:
@@ -160,12 +147,12 @@ def _from_csv(tree: Tree, base: PurePosixPath) -> list[_Entry]:
         if PurePosixPath(name).is_absolute() or ".." in PurePosixPath(name).parts:
             raise SourceError(f"{tree.location}: {where} line {number} leads out of the folder: '{name}'.")
         part = (row[part_column] or "").strip().lower() if part_column else ""
-        if part and part not in _PART_NAMES:
+        if part and part not in PARTS:
             raise SourceError(
                 f"{tree.location}: {where} line {number}: expected train, validation or test as split; "
                 f"got '{part}'."
             )
-        entries.append(_Entry((base / name).as_posix(), label, _PART_NAMES.get(part, "")))
+        entries.append(_Entry((base / name).as_posix(), label, PARTS.get(part, "")))
     _check_once(tree, where, entries)
     return entries
 
@@ -197,7 +184,7 @@ def _rule(spec: DataSpec, probes: list[Probe]) -> DecodingRule:
     mode = spec.color_mode
     if mode == "auto":
         mode = "rgb" if any(p.has_color for p in probes) else "grayscale"
-    return DecodingRule(color_mode=mode, height=height, width=width, array_range=spec.range)
+    return DecodingRule(color_mode=mode, height=height, width=width, file_range=spec.range)
 
 
 def _stored(probes: list[Probe]) -> str:
@@ -222,8 +209,20 @@ def _conversions(spec: DataSpec, probes: list[Probe], rule: DecodingRule) -> lis
         said.append(f"{len(probes) - colors} grayscale pictures became RGB with three equal channels.")
     if rule.color_mode == "grayscale" and colors:
         said.append(f"{colors} colour pictures became grayscale (data.color_mode=grayscale).")
-    deep = sum(p.mode == "I" or p.mode.startswith("I;16") for p in probes)
+    deep = sum(is_deep(p.mode) for p in probes)
     if deep:
-        low, high = rule.array_range or (0, 65535)
+        low, high = rule.deep_range or FULL_RANGE
         said.append(f"{deep} 16-bit pictures: values {low:g} to {high:g} became 0 to 255.")
-    return said
+    return [*said, *_fourth_channels(probes)]
+
+
+def _fourth_channels(probes: list[Probe]) -> list[str]:
+    """What the channels beyond red, green and blue were taken for."""
+    modes = [p.mode.removesuffix(";16") for p in probes]
+    taken = (
+        (("LA", "La", "PA", "RGBA", "RGBa"), "with transparency (alpha) were laid over white"),
+        (("CMYK",), "in four inks (CMYK) became red, green and blue"),
+        (("RGBX",), "have a fourth channel that their file does not name; it was left out"),
+    )
+    counts = [(sum(m in names for m in modes), what) for names, what in taken]
+    return [f"{n} pictures {what}." for n, what in counts if n]

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import gzip
 import math
+import re
 import struct
 import zlib
 from pathlib import Path
@@ -15,6 +16,9 @@ from pathlib import Path
 import numpy as np
 
 from conviction.data.arrays import Arrays, require_memory
+from conviction.data.layout import as_text
+from conviction.data.listing import kind_of
+from conviction.data.unused import PassedOver, Unused, count_unused
 from conviction.errors import SourceError
 
 _TYPES = {0x08: ">u1", 0x09: ">i1", 0x0B: ">i2", 0x0C: ">i4", 0x0D: ">f4", 0x0E: ">f8"}
@@ -29,34 +33,57 @@ _PREFIXES = {
 
 def find_idx(folder: Path) -> dict[str, tuple[Path, Path]]:
     """The (images, labels) files of a folder by part: ``train-images-idx3-ubyte[.gz]`` and so on."""
+    files = _idx_files(folder)
     found = {}
-    for prefix, part in _PREFIXES.items():
-        images = _first(folder, f"{prefix}-images")
-        labels = _first(folder, f"{prefix}-labels")
+    for part in dict.fromkeys(_PREFIXES.values()):
+        images, labels = files.get((part, "images")), files.get((part, "labels"))
         if images and labels:
-            found[part] = (images, labels)
+            found[part] = (images[0], labels[0])
     return found
 
 
-def _first(folder: Path, start: str) -> Path | None:
-    # Some copies are named with a dot: train-images.idx3-ubyte.
-    names = sorted(p for p in folder.glob(f"{start}*") if "idx" in p.name and p.is_file())
-    return names[0] if names else None
+def _idx_files(folder: Path) -> dict[tuple[str, str], list[Path]]:
+    """The files for (part, "images" or "labels"), the one to read first."""
+    found: dict[tuple[str, str], list[Path]] = {}
+    for path in sorted(folder.glob("*-*idx*")):
+        # Some copies are named with a dot: train-images.idx3-ubyte.
+        match = re.match(r"([a-z0-9]+)-(images|labels)", path.name)
+        if match and match[1] in _PREFIXES and path.is_file():
+            found.setdefault((_PREFIXES[match[1]], match[2]), []).append(path)
+    return found
 
 
 def read_idx_folder(folder: Path) -> Arrays:
-    """Reads the training and test files of a folder of IDX files.
+    """Reads the training, validation and test files of a folder of IDX files.
 
     Raises:
-        SourceError: No training pair, or a file that is damaged.
+        SourceError: No training pair, images without labels or labels without images, or a file that is damaged.
     """
-    found = find_idx(folder)
+    found, files = find_idx(folder), _idx_files(folder)
     if "train" not in found:
         raise SourceError(
             f"{folder}: expected train-images-idx3-ubyte and train-labels-idx1-ubyte (.gz or not)."
         )
+    for (part, role), (first, *_) in files.items():
+        if part not in found:
+            raise SourceError(
+                f"{folder}: {first.name} has no file of {'labels' if role == 'images' else 'images'} beside it. "
+                "Add it, or move this file out of the folder."
+            )
     parts = {part: (read_idx(x), read_idx(y)) for part, (x, y) in found.items()}
-    return Arrays(folder.name, str(folder), parts)
+    return Arrays(as_text(folder.name), str(folder), parts, unused=_unused(folder, files))
+
+
+def _unused(folder: Path, files: dict[tuple[str, str], list[Path]]) -> tuple[Unused, ...]:
+    known = {path for several in files.values() for path in several}
+    passed: list[PassedOver] = [("second_file", p.name) for several in files.values() for p in several[1:]]
+    for path in folder.iterdir():
+        kind = kind_of([path.name])
+        if path.is_dir() and kind == "other_file":
+            passed.append(("beside_idx", path.name + "/"))
+        elif path not in known and kind not in ("system", "hidden_picture"):
+            passed.append(("beside_idx", path.name))
+    return count_unused(passed)
 
 
 def read_idx(path: Path) -> np.ndarray:

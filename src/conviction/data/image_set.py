@@ -7,7 +7,10 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from conviction.data.decode import DecodingRule, Probe
+from conviction.data.decode import Probe
+from conviction.data.layout import Doubt
+from conviction.data.rule import DecodingRule
+from conviction.data.unused import Unused
 
 PARTS = ("train", "validation", "test")
 
@@ -37,6 +40,8 @@ class ImageSet:
         stored: How they came, e.g. ``(60000, 28, 28) uint8``.
         conversions: One sentence for each thing that was changed on the way in.
         unreadable: Files that were left out.
+        unused: What else was supplied and is not used.
+        doubts: Folders that were taken for classes and may have been meant otherwise.
         thumbs: (n, 32, 32, 1 or 3) uint8, a small copy of each image whatever ``rule`` says, for the audit.
         pixel_hashes: (n,) of 16 bytes: each row of ``pixels``. Equal ones look equal to the network.
         headers: What the file of each image declares; empty where images were not files.
@@ -54,6 +59,8 @@ class ImageSet:
     stored: str
     conversions: list[str] = field(default_factory=list)
     unreadable: list[Unreadable] = field(default_factory=list)
+    unused: tuple[Unused, ...] = ()
+    doubts: tuple[Doubt, ...] = ()
     thumbs: np.ndarray
     pixel_hashes: np.ndarray
     headers: list[Probe] = field(default_factory=list)

@@ -17,6 +17,7 @@ from conviction.data.folder import load_folder
 from conviction.data.idx import find_idx, read_idx_folder
 from conviction.data.image_set import ImageSet
 from conviction.data.npz import read_npz
+from conviction.data.rule import DecodingRule
 from conviction.data.tree import open_tree
 from conviction.errors import SourceError, SourceNotFoundError
 
@@ -72,7 +73,9 @@ NAMED_SETS: dict[str, NamedSet] = {
 }
 
 
-def load_named(name: str, spec: DataSpec, data_dir: str | Path | None) -> ImageSet:
+def load_named(
+    name: str, spec: DataSpec, data_dir: str | Path | None, saved: DecodingRule | None = None
+) -> ImageSet:
     """Loads a named set: scikit-learn for digits; else data folders, Keras's cache, a download.
 
     Raises:
@@ -80,12 +83,12 @@ def load_named(name: str, spec: DataSpec, data_dir: str | Path | None) -> ImageS
         SourceError: What was found under its name is not the official set.
     """
     if name == "digits":
-        return load_arrays(_digits(), spec)
+        return load_arrays(_digits(), spec, saved)
     for folder in data_folders(data_dir):
         found = find_in(folder, name)
         if found is not None:
-            return _load_found(name, found, spec)
-    return load_arrays(_through_keras(name, data_dir), spec)
+            return _load_found(name, found, spec, saved)
+    return load_arrays(_through_keras(name, data_dir), spec, saved)
 
 
 def data_folders(data_dir: str | Path | None) -> list[Path]:
@@ -114,14 +117,14 @@ def find_in(folder: Path, name: str) -> Path | None:
     return None
 
 
-def _load_found(name: str, found: Path, spec: DataSpec) -> ImageSet:
+def _load_found(name: str, found: Path, spec: DataSpec, saved: DecodingRule | None) -> ImageSet:
     known = NAMED_SETS[name]
     if found.is_dir() and find_idx(found):
-        return load_arrays(_official(name, read_idx_folder(found)), spec)
+        return load_arrays(_official(name, read_idx_folder(found)), spec, saved)
     if found.suffix == ".npz":
-        return load_arrays(_official(name, read_npz(found)), spec)
+        return load_arrays(_official(name, read_npz(found)), spec, saved)
     with open_tree(found) as tree:
-        images = load_folder(tree, spec)
+        images = load_folder(tree, spec, saved)
     sizes = (int((images.parts == "train").sum()), int((images.parts == "test").sum()))
     if images.class_names != sorted(known.class_names) or sizes != (known.train_size, known.test_size):
         raise _not_official(name, found, f"{sizes[0]} training and {sizes[1]} test pictures")
@@ -137,7 +140,7 @@ def _official(name: str, arrays: Arrays) -> Arrays:
         raise _not_official(name, arrays.location, f"{len(x_train)} training and {len(x_test)} test images")
     if known.train_sha256 and hashlib.sha256(x_train.tobytes()).hexdigest() != known.train_sha256:
         raise _not_official(name, arrays.location, "images whose checksum differs")
-    return Arrays(known.title, arrays.location, arrays.parts, list(known.class_names))
+    return Arrays(known.title, arrays.location, arrays.parts, list(known.class_names), unused=arrays.unused)
 
 
 def _not_official(name: str, location: Path | str, got: str) -> SourceError:

@@ -1,8 +1,13 @@
-"""NumPy archives: ``x_train``, ``y_train``, ``x_test``, ``y_test`` (and ``x_validation``), or ``x``, ``y``."""
+"""NumPy archives: ``x_train``, ``y_train``, ``x_test``, ``y_test``, ``x_validation``, or ``x``, ``y``, as people spell
+them.
+"""
 
 from __future__ import annotations
 
 import math
+import re
+from collections import Counter
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import IO
 from zipfile import ZIP_DEFLATED, ZIP_STORED
@@ -10,10 +15,17 @@ from zipfile import ZIP_DEFLATED, ZIP_STORED
 import numpy as np
 
 from conviction.data.arrays import Arrays, require_memory
+from conviction.data.layout import PARTS, as_text
+from conviction.data.unused import count_unused
 from conviction.errors import SourceError, StorageError
 
-_PARTS = {"train": "train", "validation": "validation", "val": "validation", "test": "test"}
 CLASS_NAMES = "class_names"
+_ROLES = {"x": "x", "y": "y"}
+_ROLES |= dict.fromkeys(("image", "images", "img", "imgs", "data", "pixels"), "x")
+_ROLES |= dict.fromkeys(("label", "labels", "target", "targets"), "y")
+_PARTS = PARTS | {"dev": "validation"}
+_JOINED = re.compile(rf"(x|y)_?({'|'.join(_PARTS)})|({'|'.join(_PARTS)})_?(x|y)")
+_CAMEL = re.compile(r"(?<=[a-z])(?=[A-Z])")
 
 
 def read_npz(path: Path) -> Arrays:
@@ -30,13 +42,15 @@ def read_npz(path: Path) -> Arrays:
                 raise SourceError(f"{path}: expected an npz archive; this is a single .npy array.")
             with archive:
                 names = set(archive.files)
-                pairs = _pairs(path, names)
-                wanted = [CLASS_NAMES, *(name for _, *both in pairs for name in both)]
-                require_memory(_declared(archive, path, names.intersection(wanted)), str(path))
+                pairs = array_pairs(names, str(path))
+                used = {CLASS_NAMES, *(name for both in pairs.values() for name in both)}
+                require_memory(_declared(archive, path, names & used), str(path))
                 class_names = None
                 if CLASS_NAMES in names:
                     class_names = [str(c) for c in np.atleast_1d(_array(archive, CLASS_NAMES))]
-                parts = {p: (_array(archive, x), _array(archive, y)) for p, x, y in pairs}
+                    _check_once(class_names, path)
+                parts = {p: (_array(archive, x), _array(archive, y)) for p, (x, y) in pairs.items()}
+                unused = count_unused(("unknown_array", name) for name in names - used)
     except (SourceError, StorageError, PermissionError):
         raise
     except ValueError as failure:
@@ -50,7 +64,7 @@ def read_npz(path: Path) -> Arrays:
         raise StorageError(f"{path}: its arrays do not fit into memory.") from None
     except Exception as failure:  # zipfile and numpy raise whatever a broken header leads to
         raise SourceError(f"{path}: not a readable npz file ({' '.join(str(failure).split())}).") from None
-    return Arrays(path.stem, str(path), parts, class_names)
+    return Arrays(as_text(path.stem), str(path), parts, class_names, keys=pairs, unused=unused)
 
 
 def declared_bytes(path: Path) -> int:
@@ -95,17 +109,65 @@ def _array(archive: np.lib.npyio.NpzFile, name: str) -> np.ndarray:
     return found
 
 
-def _pairs(path: Path, names: set[str]) -> list[tuple[str, str, str]]:
-    pairs = [
-        (part, f"x_{suffix}", f"y_{suffix}")
-        for suffix, part in _PARTS.items()
-        if {f"x_{suffix}", f"y_{suffix}"} <= names
-    ]
-    if {"x", "y"} <= names and not pairs:
-        return [("", "x", "y")]
-    if not any(part == "train" for part, _, _ in pairs):
+def array_pairs(names: Collection[str], where: str) -> dict[str, tuple[str, str]]:
+    """The names of images and labels of each part: "train", "validation", "test", or "" where there is one pair only.
+
+    Args:
+        names: Of all arrays; ``X_val``, ``xTest`` and ``train_images`` are understood.
+        where: For messages.
+
+    Raises:
+        SourceError: Images without labels or labels without images, two arrays for one thing, or nothing to learn
+            from.
+    """
+    known: dict[tuple[str, str], str] = {}
+    for name in sorted(names):
+        meaning = _meaning(name)
+        if meaning is not None and known.setdefault(meaning, name) != name:
+            raise SourceError(
+                f"{where}: the arrays {known[meaning]} and {name} stand for the same; expected one of them. Save the "
+                "file without the other."
+            )
+    pairs = {}
+    for part in ("", "train", "validation", "test"):
+        x, y = known.get(("x", part)), known.get(("y", part))
+        if x and y:
+            pairs[part] = (x, y)
+        elif part not in ("", "train") and (x or y):
+            other = "labels" if x else "images"
+            raise SourceError(
+                f"{where}: the array {x or y} has no array of {other} beside it; expected "
+                f"{'y' if x else 'x'}_{part}. Add it, or save the file without {x or y}."
+            )
+    if "train" in pairs:
+        pairs.pop("", None)  # which is then named as not used
+    elif "" in pairs and len(pairs) > 1:
+        pairs = {"train": pairs.pop(""), **pairs}
+    if not pairs.keys() & {"", "train"}:
         raise SourceError(
-            f"{path}: expected the arrays x_train and y_train (with x_test and y_test if there are), or x "
+            f"{where}: expected the arrays x_train and y_train (with x_test and y_test if there are), or x "
             f"and y; got {', '.join(map(repr, sorted(names)[:10])) or 'none'}."
         )
     return pairs
+
+
+def _meaning(name: str) -> tuple[str, str] | None:
+    """("x" or "y", part or "") for a name that says both; None for any other."""
+    plain = "_".join(w for w in re.split(r"[\W_]+", _CAMEL.sub("_", name).lower()) if w)
+    joined = _JOINED.fullmatch(plain)
+    if joined:
+        return joined[1] or joined[4], _PARTS[joined[2] or joined[3]]
+    words = plain.split("_")
+    roles = [_ROLES[w] for w in words if w in _ROLES]
+    parts = [_PARTS[w] for w in words if w in _PARTS]
+    if len(roles) != 1 or len(parts) > 1 or len(words) != len(roles) + len(parts):
+        return None
+    return roles[0], parts[0] if parts else ""
+
+
+def _check_once(class_names: Sequence[str], path: Path) -> None:
+    twice = [name for name, count in Counter(class_names).items() if count > 1]
+    if twice:
+        raise SourceError(
+            f"{path}: class_names has '{twice[0]}' more than once; expected a different name for each class."
+        )

@@ -15,10 +15,11 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from conviction.backend import usable_cores
+from conviction.backend import children_without_ctrl_c, usable_cores
 from conviction.data.cache import Rows
-from conviction.data.decode import DecodingRule, Probe, UnreadableImageError, probe_and_decode
+from conviction.data.decode import Probe, UnreadableImageError, probe_and_decode
 from conviction.data.image_set import HASH_BYTES, content_hash
+from conviction.data.rule import DecodingRule
 from conviction.data.tree import MAX_FILE_BYTES, Place, Tree, UnreadableFileError, fetch
 
 # Files for one task: enough that handing it over costs little, few enough that progress is even.
@@ -77,7 +78,8 @@ class Chunk:
 def thumb_rule(rule: DecodingRule) -> DecodingRule:
     """How the small copy of a picture is made, whatever size and mode the network gets."""
     # Whether any picture has colours is known only after all were read; three channels hold both.
-    return rule.model_copy(update={"height": THUMB, "width": THUMB, "color_mode": "rgb", "version": 2})
+    # Nor is it different for a rule of an earlier version, so that the data of an old run splits as it did.
+    return DecodingRule(height=THUMB, width=THUMB, color_mode="rgb", file_range=rule.deep_range)
 
 
 def read_chunk(start: int, places: Sequence[Place], rule: DecodingRule, rows: Rows | None) -> Chunk:
@@ -147,7 +149,8 @@ def _on_all_cores(tasks: Iterator[_Task], cores: int) -> Iterator[Chunk]:
             waiting = [w for w in waiting if w not in done]
             yield from (w.result() for w in done)
             if len(waiting) < AHEAD * (cores - 1):
-                waiting.append(others.submit(read_chunk, *task))
+                with children_without_ctrl_c():
+                    waiting.append(others.submit(read_chunk, *task))
             else:
                 yield read_chunk(*task)
         yield from (w.result() for w in waiting)

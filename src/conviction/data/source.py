@@ -7,13 +7,15 @@ from pathlib import Path
 from conviction.backend import process_restored
 from conviction.config import DataSpec
 from conviction.data.arrays import load_arrays
+from conviction.data.depth import is_deep
 from conviction.data.folder import load_folder
 from conviction.data.idx import find_idx, read_idx_folder
 from conviction.data.image_set import ImageSet
 from conviction.data.named import NAMED_SETS, load_named
 from conviction.data.npz import read_npz
+from conviction.data.rule import DecodingRule
 from conviction.data.tree import is_archive, open_tree
-from conviction.errors import SourceError, SourceNotFoundError, did_you_mean
+from conviction.errors import RequestError, SourceError, SourceNotFoundError, did_you_mean
 
 
 @process_restored()
@@ -23,6 +25,7 @@ def load_source(
     data_dir: str | Path | None = None,
     *,
     least_classes: int = 2,
+    rule: DecodingRule | None = None,
 ) -> ImageSet:
     """Loads and decodes a source.
 
@@ -32,39 +35,78 @@ def load_source(
         spec: How to decode; the defaults take everything from the data.
         data_dir: Where named sets are looked for first.
         least_classes: How many there have to be; to learn from, two.
+        rule: By which a run decoded its images; then size and mode of ``spec`` do not count.
 
     Raises:
         SourceNotFoundError: There is no such source.
         SourceError: Its images or labels cannot be used as they are.
+        RequestError: A key of ``spec`` has no effect on this source.
     """
     spec = spec or DataSpec()
     if str(source) in NAMED_SETS:
-        return _checked(load_named(str(source), spec, data_dir), least_classes)
-    path = Path(source).expanduser()
+        images = load_named(str(source), spec, data_dir, rule)
+    else:
+        images = _load_path(Path(source).expanduser(), spec, rule)
+    if rule is None:
+        refuse_unused(spec, images)
+    return _checked(images, least_classes)
+
+
+def _load_path(path: Path, spec: DataSpec, rule: DecodingRule | None) -> ImageSet:
     try:
-        return _checked(_load_path(path, spec), least_classes)
+        return _load_existing(path, spec, rule)
     except PermissionError as failure:
         raise SourceError(f"{failure.filename or path}: no permission to read it.") from None
 
 
-def _load_path(path: Path, spec: DataSpec) -> ImageSet:
+def _load_existing(path: Path, spec: DataSpec, rule: DecodingRule | None) -> ImageSet:
     if path.is_dir():
         if find_idx(path):
-            return load_arrays(read_idx_folder(path), spec)
+            return load_arrays(read_idx_folder(path), spec, rule)
     elif not path.exists():
         raise SourceNotFoundError(
             f"'{path}' is neither a named set ({', '.join(NAMED_SETS)}) nor an existing path."
             f"{did_you_mean(str(path), NAMED_SETS)}"
         )
     elif path.suffix.lower() == ".npz":
-        return load_arrays(read_npz(path), spec)
+        return load_arrays(read_npz(path), spec, rule)
     elif not is_archive(path):
         raise SourceError(
             f"{path}: expected an image folder, a .zip or .tar of one, an .npz, or a folder of IDX files; "
             "got another kind of file."
         )
     with open_tree(path) as tree:
-        return load_folder(tree, spec)
+        return load_folder(tree, spec, rule)
+
+
+def refuse_unused(spec: DataSpec, images: ImageSet) -> None:
+    """Refuses a key that was changed from its default and has no effect on these images.
+
+    Raises:
+        RequestError: There is one; says why it has none.
+    """
+    default, where = DataSpec(), images.location
+    if spec.range is not None and images.headers and not any(is_deep(h.mode) for h in images.headers):
+        low, high = (f"{v:g}" for v in spec.range)
+        raise RequestError(
+            f"data.range=[{low},{high}] has no effect on {where}: its files have 8 bits, in which black is 0 and white "
+            "is 255. Leave the key out. If the values in the files are smaller than that, save the pictures as arrays "
+            "(.npz), for which the key holds."
+        )
+    for part, asked, usual in (
+        ("test", spec.test, default.test),
+        ("validation", spec.validation, default.validation),
+    ):
+        if asked == usual:
+            continue
+        count = int((images.parts == part).sum())
+        if part == "validation" and spec.folds:
+            reason = f"data.folds={spec.folds} says which images validate"
+        elif count:
+            reason = f"the source brings {count:,} {part} images of its own, which are used as they are"
+        else:
+            continue
+        raise RequestError(f"data.{part}={asked:g} has no effect on {where}: {reason}. Leave the key out.")
 
 
 def _checked(images: ImageSet, least_classes: int) -> ImageSet:

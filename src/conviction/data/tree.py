@@ -16,6 +16,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
 
+from conviction.data.unused import PassedOver
+from conviction.data.walking import walk_folders
 from conviction.errors import SourceError
 
 # The largest picture file that is read; a 16-bit RGB TIFF of 40 megapixels has 240 MB.
@@ -55,13 +57,15 @@ class Tree:
     """Files by their relative POSIX path, in an order in which reading them all is one forward pass.
 
     ``place`` says where the content of a path is. ``stamps`` change when the content of a path may have
-    changed; an archive has one for all.
+    changed; an archive has one for all. ``passed`` is what lies there and is no file: links that are not
+    followed, pipes, devices.
     """
 
     location: Path
     sizes: dict[str, int]
     stamps: dict[str, str]
     place: Callable[[str], Place]
+    passed: tuple[PassedOver, ...] = ()
 
     def read(self, path: str) -> bytes:
         """The content of a file.
@@ -246,24 +250,20 @@ def _checked(size: int) -> None:
 def _folder(root: Path) -> Tree:
     sizes: dict[str, int] = {}
     stamps: dict[str, str] = {}
+    passed: list[PassedOver] = []
     base = str(root)
-
-    def unreadable(failure: OSError) -> None:
-        raise SourceError(f"{failure.filename}: cannot read this folder ({failure.strerror}).")
-
-    # os.walk does not follow links to folders, so a loop of links ends; links to files are followed.
-    for folder, subfolders, files in os.walk(root, onerror=unreadable):
-        subfolders.sort()
-        inside = Path(folder).relative_to(root).as_posix()
-        for file in sorted(files):
-            name = file if inside == "." else f"{inside}/{file}"
+    for inside, files in walk_folders(root, passed):
+        for file in files:
+            name = f"{inside}/{file}" if inside else file
             try:
-                status = os.stat(os.path.join(folder, file))
+                status = os.stat(os.path.join(base, name))
             except OSError:
                 sizes[name], stamps[name] = -1, ""  # reading it will say why
                 continue
-            if stat.S_ISREG(status.st_mode):  # a FIFO would block for ever
+            if stat.S_ISREG(status.st_mode):
                 sizes[name], stamps[name] = status.st_size, _stamp(status)
+            else:  # reading a pipe would block for ever
+                passed.append(("special_file", name))
 
     def place(name: str) -> Place:
         try:
@@ -272,7 +272,7 @@ def _folder(root: Path) -> Tree:
             return failure
         return os.path.join(base, name)
 
-    return Tree(root, sizes, stamps, place)
+    return Tree(root, sizes, stamps, place, tuple(passed))
 
 
 def _stamp(status: os.stat_result) -> str:
@@ -301,9 +301,15 @@ def _zip(location: Path, archive: zipfile.ZipFile) -> Tree:
     members: dict[str, zipfile.ZipInfo] = {}
     infos = sorted(archive.infolist(), key=lambda i: i.header_offset)
     overlapping = set()
+    passed: list[PassedOver] = []
     for info, following in zip(infos, [*infos[1:], None], strict=True):
         name = _relative(location, info.filename)
-        if name and not info.is_dir():
+        kind = stat.S_IFMT(info.external_attr >> 16)  # 0 where it was not packed on Unix
+        if name and kind not in (0, stat.S_IFREG, stat.S_IFDIR):
+            passed.append(("archive_link" if kind == stat.S_IFLNK else "special_file", name))
+        elif name and not info.is_dir():
+            if name in members:
+                passed.append(("replaced_member", name))
             members[name] = info
         end = info.header_offset + _LOCAL_HEADER.size + info.compress_size
         if following is not None and end > following.header_offset:
@@ -330,15 +336,20 @@ def _zip(location: Path, archive: zipfile.ZipFile) -> Tree:
         )
 
     sizes = {name: info.file_size for name, info in members.items()}
-    return Tree(location, sizes, dict.fromkeys(sizes, _stamp(location.stat())), place)
+    return Tree(location, sizes, dict.fromkeys(sizes, _stamp(location.stat())), place, tuple(passed))
 
 
 def _tar(location: Path, archive: tarfile.TarFile) -> Tree:
     members: dict[str, tarfile.TarInfo] = {}
+    passed: list[PassedOver] = []
     for info in archive:
         name = _relative(location, info.name)
-        if name and info.isfile():  # links and devices are not followed
+        if name and info.isfile():
+            if name in members:
+                passed.append(("replaced_member", name))
             members[name] = info
+        elif name and not info.isdir():  # links could lead out of it
+            passed.append(("archive_link" if info.issym() or info.islnk() else "special_file", name))
 
     def place(name: str) -> Place:
         # Compressed archives cannot be entered in the middle, so this process reads them, from front to back.
@@ -352,4 +363,4 @@ def _tar(location: Path, archive: tarfile.TarFile) -> Tree:
             return UnreadableFileError(f"damaged in the archive: {failure}")
 
     sizes = {name: info.size for name, info in members.items()}
-    return Tree(location, sizes, dict.fromkeys(sizes, _stamp(location.stat())), place)
+    return Tree(location, sizes, dict.fromkeys(sizes, _stamp(location.stat())), place, tuple(passed))

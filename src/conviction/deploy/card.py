@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, ValidationError, model_validator
 
 from conviction.config.model import Strict
-from conviction.data.decode import DecodingRule
+from conviction.data.rule import DecodingRule
 from conviction.errors import ArtefactError
 
 Fraction = Annotated[float, Field(ge=0.0, le=1.0)]

@@ -13,7 +13,9 @@ import numpy as np
 
 from conviction.data.decode import SUFFIXES, UnreadableImageError, decode
 from conviction.data.image_set import Unreadable
+from conviction.data.listing import list_pictures
 from conviction.data.tree import MAX_FILE_BYTES, UnreadableFileError, is_archive, open_tree
+from conviction.data.unused import PassedOver, Unused, count_unused, unused_sentence
 from conviction.deploy.artefact import Predictor
 from conviction.errors import RequestError, SourceNotFoundError
 
@@ -61,7 +63,7 @@ def predict_files(
         SourceNotFoundError: A path does not exist.
         RequestError: The threshold is out of range, or there is no picture at all.
     """
-    with picture_files(paths) as files:
+    with picture_files(paths) as (files, _):
         found = list(classify(predictor, files, threshold))
     return (
         [f for f in found if isinstance(f, Prediction)],
@@ -70,20 +72,24 @@ def predict_files(
 
 
 @contextmanager
-def picture_files(paths: Sequence[Path]) -> Iterator[list[PictureFile]]:
-    """All pictures of some paths, in order; archives stay open meanwhile, and nothing of them is unpacked.
+def picture_files(paths: Sequence[Path]) -> Iterator[tuple[list[PictureFile], tuple[Unused, ...]]]:
+    """All pictures of some paths, in order, and what else lies there; archives stay open meanwhile, and nothing of
+    them is unpacked. What is passed over in a folder or an archive is what ``fit`` passes over there.
 
     Raises:
         SourceNotFoundError: A path does not exist.
         RequestError: There is no picture at all, or an archive cannot be read.
     """
     with ExitStack() as stack:
-        files = [file for path in paths for file in _files(path, stack)]
+        passed: list[PassedOver] = []
+        files = [file for path in paths for file in _files(path, stack, passed)]
+        unused = count_unused(passed)
         if not files:
             raise RequestError(
-                f"{', '.join(map(str, paths))}: found no picture ({', '.join(SUFFIXES)}) there."
+                f"{', '.join(map(str, paths))}: found no picture ({', '.join(SUFFIXES)}) there. "
+                f"{unused_sentence(unused)}".rstrip()
             )
-        yield files
+        yield files, unused
 
 
 def classify(
@@ -117,18 +123,23 @@ def check_threshold(threshold: float) -> None:
         raise RequestError(f"--threshold: expected a probability from 0 to 1; got {threshold:g}.")
 
 
-def _files(path: Path, stack: ExitStack) -> Iterator[PictureFile]:
+def _files(path: Path, stack: ExitStack, passed: list[PassedOver]) -> Iterator[PictureFile]:
     if str(path) == STANDARD_INPUT:
         yield PictureFile(STANDARD_INPUT, _standard_input)
     elif path.is_dir():
-        found = sorted(p for p in path.rglob("*") if p.suffix.lower() in SUFFIXES and p.is_file())
-        yield from (PictureFile(str(p), p.read_bytes) for p in found)
+        tree = stack.enter_context(open_tree(path))
+        listing = list_pictures(tree)
+        passed += listing.passed
+        # By the parts of the path, so that what lies in one folder stays together.
+        for name, _ in sorted(listing.pictures.items(), key=lambda item: item[1]):
+            yield PictureFile(str(path / name), partial(tree.read, name))
     elif not path.exists():
         raise SourceNotFoundError(f"{path}: there is no such file or folder.")
     elif is_archive(path):
         tree = stack.enter_context(open_tree(path))
-        names = [name for name in tree.sizes if name.lower().endswith(SUFFIXES)]
-        yield from (PictureFile(f"{path}/{name}", partial(tree.read, name)) for name in names)
+        listing = list_pictures(tree)
+        passed += listing.passed
+        yield from (PictureFile(f"{path}/{name}", partial(tree.read, name)) for name in listing.pictures)
     else:
         yield PictureFile(str(path), path.read_bytes)
 

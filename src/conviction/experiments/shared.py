@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 
 from conviction.data import Audit, ImageSet
-from conviction.data.decode import DecodingRule
 from conviction.data.image_set import HASH_BYTES
+from conviction.data.rule import DecodingRule
 from conviction.errors import StorageError
 
 _HASHES = np.dtype(f"V{HASH_BYTES}")

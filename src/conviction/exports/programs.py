@@ -10,7 +10,7 @@ from conviction.data import ImageSet
 from conviction.errors import RequestError
 from conviction.evaluation import record_opening
 from conviction.exports.notebook import write_notebook
-from conviction.exports.reading_code import needs, reading_section
+from conviction.exports.reading_code import has_deep, needs, reading_section
 from conviction.exports.section import Section
 from conviction.exports.training_code import (
     compile_section,
@@ -107,7 +107,8 @@ def _beginning(run: Run, images: ImageSet, here: str = 'os.path.abspath("")') ->
     )
     standard = [i for i in imports if i.split()[1] in _STANDARD]
     others = [i for i in imports if i not in standard]
-    lines = ["from __future__ import annotations\n"] if active_operations(run.config.augmentation) else []
+    annotated = active_operations(run.config.augmentation) or has_deep(images)
+    lines = ["from __future__ import annotations\n"] if annotated else []
     lines += [*standard, ""]
     lines += [
         'os.environ["KERAS_BACKEND"] = "tensorflow"',
@@ -150,4 +151,5 @@ def _write_split(path: Path, run: Run, images: ImageSet) -> None:
     for part in ("train", "validation", "test"):
         found = [place[h] for h in run.data["split"][part].values()]
         content[part] = {images.names[i]: int(images.labels[i]) for i in found}
-    path.write_text(json.dumps(content, ensure_ascii=False), encoding="utf-8")
+    # In ASCII, because names of files need not be valid Unicode.
+    path.write_text(json.dumps(content), encoding="utf-8")

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import inspect
 import zipfile
+from collections.abc import Callable
 from pathlib import Path
 from textwrap import dedent
 
-from conviction.data import ImageSet
-from conviction.data.decode import LEAST_DECODED
+from conviction.data import ImageSet, depth
+from conviction.data.depth import FULL_RANGE, is_deep
 from conviction.data.idx import find_idx
+from conviction.data.npz import array_pairs
+from conviction.data.rule import LEAST_DECODED
 from conviction.errors import RequestError
 from conviction.exports.section import Section
 from conviction.runs import Run
@@ -28,11 +32,27 @@ def reading_section(run: Run, images: ImageSet) -> Section:
 def needs(run: Run, images: ImageSet) -> list[str]:
     """What the section imports besides NumPy and the standard library."""
     return [
-        "from PIL import Image, ImageOps" if images.headers else "from PIL import Image",
+        f"from PIL import Image{', ImageFile' if has_deep(images) else ''}{', ImageOps' if images.headers else ''}",
         *(["from sklearn.datasets import load_digits"] if images.location == "scikit-learn" else []),
         *(["import gzip"] if _is_idx(images) else []),
         *(_archive_import(images) if images.headers else []),
     ]
+
+
+def has_deep(images: ImageSet) -> bool:
+    """Whether there are files of more than 8 bits, which take functions of the package."""
+    return any(is_deep(header.mode) for header in images.headers)
+
+
+def _deep_functions(run: Run) -> list[str]:
+    """The source of what brings files of more than 8 bits to 8; 16-bit colours since version 3 of the rule."""
+    functions: list[Callable[..., object]] = [depth.is_deep, depth.to_8_bit, depth.scale_to_uint8]
+    names = ["FULL_RANGE", "BAND"]
+    if run.rule.version >= 3:
+        functions += [depth.raw_mode, depth.is_deep_colour, depth.low_mode, depth.read_as, depth.join_bytes]
+        names.append("_OTHER_ORDER")
+    constants = "\n".join(f"{name} = {getattr(depth, name)!r}" for name in names)
+    return [constants, *(f"\n\n{inspect.getsource(f).rstrip()}" for f in functions), "", ""]
 
 
 def _is_idx(images: ImageSet) -> bool:
@@ -51,7 +71,7 @@ def _arrays(run: Run, images: ImageSet) -> str:
     lines = [_raw_arrays(images), ""]
     lines += ["", "def pixels_of(name):", '    """One image, (height, width, channels) uint8."""']
     lines += ['    part, number = name.split("/")', "    image = arrays[part][int(number)]"]
-    if (low, high) != (0.0, 255.0):
+    if (low, high) != (0.0, 255.0) or rule.array_type == "float":
         lines.append(f"    image = np.rint((image.astype('float64') - {low!r}) * (255.0 / {high - low!r}))")
     lines.append('    picture = Image.fromarray(np.squeeze(image).astype("uint8"))')
     lines += _finish(rule.color_mode, rule.height, rule.width)
@@ -70,7 +90,8 @@ def _raw_arrays(images: ImageSet) -> str:
         parts = sorted({name.split("/")[0] for name in images.names})
         with zipfile.ZipFile(where) as archive:
             stored = {name.removesuffix(".npy") for name in archive.namelist()}
-        keys = {p: next(k for k in _npz_names(p) if k in stored) for p in parts}
+        pairs = array_pairs(stored, where)
+        keys = {part: pairs["" if part == "image" else part][0] for part in parts}
         listed = ", ".join(f'"{part}": archive["{key}"]' for part, key in keys.items())
         return f"with np.load(DATA) as archive:\n    arrays = {{{listed}}}"
     if _is_idx(images):
@@ -97,15 +118,14 @@ def _raw_arrays(images: ImageSet) -> str:
     raise RequestError(f"{where}: no program can be written for a source of this kind.")
 
 
-def _npz_names(part: str) -> list[str]:
-    return {"image": ["x"], "validation": ["x_validation", "x_val"]}.get(part, [f"x_{part}"])
-
-
 def _pictures(run: Run, images: ImageSet) -> str:
     rule = run.rule
-    lines = [_opened(images), "", "", "def pixels_of(name):"]
+    deep = has_deep(images)
+    lines = [*(_deep_functions(run) if deep else []), _opened(images), "", "", "def pixels_of(name):"]
     lines += ['    """One picture, (height, width, channels) uint8."""']
-    lines += ["    with Image.open(open_picture(name)) as picture:"]
+    lines += ["    with open_picture(name) as file, Image.open(file) as picture:"]
+    colours = deep and rule.version >= 3
+    lines += ["        raw = raw_mode(picture)"] if colours else []
     if rule.version >= 2 and any(rule.scale(h.width, h.height) > 1 for h in images.headers):
         lines += [
             "        # A large JPEG is decoded at 1/2, 1/4 or 1/8 of its size, the smallest that leaves enough pixels.",
@@ -116,11 +136,15 @@ def _pictures(run: Run, images: ImageSet) -> str:
             "            picture.draft(None, (picture.width // fits[0], picture.height // fits[0]))",
         ]
     lines += ["        picture = ImageOps.exif_transpose(picture)  # upright"]
-    lines += ['    if picture.mode in ("LA", "PA") or "transparency" in picture.info:']
-    lines += ['        picture = picture.convert("RGBA")']
-    lines += ['    if picture.mode == "RGBA":']
-    lines += ['        white = Image.new("RGBA", picture.size, "white")']
-    lines += ["        picture = Image.alpha_composite(white, picture)"]
+    if colours:
+        lines += [
+            "    if is_deep_colour(raw) and low_mode(raw):",
+            "        with open_picture(name) as file, Image.open(file) as low:",
+            "            read_as(low, low_mode(raw))",
+            "            low = ImageOps.exif_transpose(low)",
+            f"        picture = join_bytes(picture, low, raw, {rule.deep_range or FULL_RANGE})",
+        ]
+    lines += [f"    picture = to_8_bit(picture, {rule.deep_range})"] if deep else []
     lines += _finish(rule.color_mode, rule.height, rule.width)
     return "\n".join(lines) + _gather()
 
@@ -144,6 +168,11 @@ def _finish(color_mode: str, height: int, width: int) -> list[str]:
     mode = "L" if color_mode == "grayscale" else "RGB"
     convert = f'picture.convert("RGB").convert("{mode}")' if mode == "L" else 'picture.convert("RGB")'
     return [
+        '    if picture.mode in ("LA", "La", "PA", "RGBa") or "transparency" in picture.info:',
+        '        picture = picture.convert("RGBA")',
+        '    if picture.mode == "RGBA":  # transparency is laid over white',
+        '        white = Image.new("RGBA", picture.size, "white")',
+        "        picture = Image.alpha_composite(white, picture)",
         f'    if picture.mode != "{mode}":',
         f"        picture = {convert}",
         f"    if picture.size != ({width}, {height}):",

@@ -9,9 +9,10 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
+from pydantic import ValidationError
 
 from conviction.config import Recipe
-from conviction.data import ImageSet, load_source
+from conviction.data import DecodingRule, ImageSet, load_source
 from conviction.errors import RequestError, RunError
 from conviction.flow.prepare import Prepared, Show, prepare_run
 from conviction.runs import Run, folder, load_run
@@ -25,9 +26,11 @@ def prepare_again(run: Run, recipe: Recipe, data_dir: str | Path | None, show: S
     """As ``prepare_run``, for the data of a run that exists.
 
     Raises:
-        RequestError: The images, classes or the decoding rule are not those of the run.
+        RequestError: The images or classes are not those of the run.
     """
-    ready = prepare_run(run.data["source"], recipe, data_dir, show, lambda facts: recipe)
+    ready = prepare_run(
+        run.data["source"], recipe, data_dir, show, lambda facts: recipe, rule=saved_rule(run)
+    )
     _check_data(run, ready)
     rates = run.path / folder.RATES
     if not rates.is_file():
@@ -41,11 +44,25 @@ def load_again(run: Run, data_dir: str | Path | None) -> ImageSet:
     """The images of a run alone, without an audit or a split: for who finds them by their content.
 
     Raises:
-        RequestError: The classes or the decoding rule are not those of the run.
+        RequestError: The classes are not those of the run.
     """
-    images = load_source(run.data["source"], run.config.data, data_dir)
+    images = load_source(run.data["source"], run.config.data, data_dir, rule=saved_rule(run))
     _check_meaning(run, images)
     return images
+
+
+def saved_rule(run: Run) -> DecodingRule:
+    """By which a run decoded its images, whether or not it has a model yet; later versions decode by it too.
+
+    Raises:
+        RunError: It is none, or one of a later version.
+    """
+    try:
+        return DecodingRule.model_validate(run.data["decoding"])
+    except ValidationError as failure:
+        first = failure.errors()[0]
+        key = ".".join(map(str, ("decoding", *first["loc"])))
+        raise RunError(f"{run.path / folder.DATA}: cannot be used ({key}: {first['msg']}).") from None
 
 
 def load_finished(path: str | Path) -> Run:
@@ -76,7 +93,7 @@ def few(names: Sequence[str]) -> str:
 
 
 def _check_data(run: Run, ready: Prepared) -> None:
-    """Refuses images, classes or a decoding rule that are not those of the run."""
+    """Refuses images or classes that are not those of the run."""
     images, split = ready.images, ready.split
     _check_meaning(run, images)
     said = []
@@ -97,8 +114,8 @@ def _check_data(run: Run, ready: Prepared) -> None:
 
 
 def _check_meaning(run: Run, images: ImageSet) -> None:
-    for key, now in (("class_names", images.class_names), ("decoding", images.rule.model_dump(mode="json"))):
-        if json.loads(json.dumps(run.data[key])) != json.loads(json.dumps(now)):
-            raise RequestError(
-                f"{run.path}: the data has other {key} than when the run began: {run.data[key]}, now {now}."
-            )
+    before = list(run.data["class_names"])
+    if before != images.class_names:
+        raise RequestError(
+            f"{run.path}: the data has other class_names than when the run began: {before}, now {images.class_names}."
+        )

@@ -12,7 +12,7 @@ from conviction.config.recipe import by_key
 from conviction.data import ImageSet, load_source
 from conviction.errors import RequestError, SourceError
 from conviction.evaluation import Comparison, Pair, count_openings, holm, mcnemar, newcombe_paired, wilson
-from conviction.flow.again import few, load_finished
+from conviction.flow.again import few, load_finished, saved_rule
 from conviction.model import walk
 from conviction.runs import Run, folder, load_run
 from conviction.runs.predictions import Answers, read_predictions
@@ -157,6 +157,6 @@ def find_pictures(comparison: Comparison, data_dir: str | Path | None = None) ->
     """
     first = load_run(comparison.runs[0])
     try:
-        return load_source(first.data["source"], first.config.data, data_dir), ""
+        return load_source(first.data["source"], first.config.data, data_dir, rule=saved_rule(first)), ""
     except SourceError as failure:
         return None, str(failure)

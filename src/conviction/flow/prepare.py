@@ -9,7 +9,7 @@ from typing import Protocol
 
 from conviction.backend import usable_cores
 from conviction.config import Facts, Recipe
-from conviction.data import Audit, ImageSet, Split, audit_images, load_source, split_images
+from conviction.data import Audit, DecodingRule, ImageSet, Split, audit_images, load_source, split_images
 from conviction.evaluation import read_metadata
 from conviction.flow.network import all_steps, search_rate
 from conviction.model import LayerRow, check_memory, walk
@@ -62,10 +62,15 @@ def prepare_run(
     data_dir: str | Path | None,
     show: Show,
     adapt: Callable[[Facts], Recipe],
+    *,
+    rule: DecodingRule | None = None,
 ) -> Prepared:
-    """Everything that can be wrong with a request is found here, before anything is told or written."""
+    """Everything that can be wrong with a request is found here, before anything is shown or written.
+
+    ``rule`` is that of a run whose images are read again.
+    """
     show.loading(str(source))
-    images = load_source(source, asked.data, data_dir)
+    images = load_source(source, asked.data, data_dir, rule=rule)
     show.loading("the audit of all images")
     audit = audit_images(images, asked.data)
     split = split_images(images, asked.data, asked.training.seed, audit.groups, audit.excluded)

@@ -191,16 +191,16 @@ def evaluate_new(
         EvaluationError: The network's outputs are not numbers.
     """
     opened = load_finished(run)
-    rule, names = opened.rule, opened.class_names
+    names = opened.class_names
     show = show or Terminal(sys.stderr)
     show.loading(str(source))
     try:
-        spec = DataSpec(
-            image_size=(rule.height, rule.width), color_mode=rule.color_mode, range=opened.config.data.range
-        )
-        images, index, notes = _matched(load_source(source, spec, data_dir, least_classes=1), names)
+        # Earlier rules do not tell a scale that was given from one that the type has.
+        spec = DataSpec(range=opened.config.data.range if opened.rule.version < 3 else None)
+        images = load_source(source, spec, data_dir, least_classes=1, rule=opened.rule)
+        images, index, notes = _matched(images, names)
         values = read_metadata(metadata, images) if metadata else None
-        notes += steps.left_out(images) + _learned(opened, images, index)
+        notes += steps.left_out(images) + steps.not_used(images) + _learned(opened, images, index)
         answers = read_predictions(opened.path)["validation"]
         openings = record_opening(set_hash(images.hashes[index]), opened.path, "evaluate")
         probabilities = checked(predict_probabilities(opened.model, images.pixels, index))

@@ -35,6 +35,7 @@ def data_json(source: str | Path, ready: Prepared) -> dict[str, Any]:
         "location": images.location,
         "stored": images.stored,
         "conversions": images.conversions,
+        "unused": [u.to_json() for u in images.unused],
         "decoding": images.rule.model_dump(),
         "class_names": images.class_names,
         "counts": {part: images.counts(split.of(part)) for part in parts},

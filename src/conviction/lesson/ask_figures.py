@@ -7,7 +7,11 @@ from random import Random
 
 from conviction.evaluation import newcombe, wilson
 from conviction.lesson.facts import Facts
-from conviction.lesson.question import Draft, Maker
+from conviction.lesson.question import Draft, Maker, plural
+
+PATIENCE = 3
+# More of them are no longer read.
+MOST_EPOCHS = 30
 
 
 def _chance_level(facts: Facts, chance: Random) -> Draft:
@@ -24,20 +28,17 @@ def _chance_level(facts: Facts, chance: Random) -> Draft:
 
 
 def _sealed(facts: Facts, chance: Random) -> Draft:
-    counts = facts.counts
+    test, validation, train = (facts.counts[name] / facts.total for name in ("test", "validation", "train"))
     return Draft(
-        "How many images of this run decided nothing at all, until the end?",
-        (f"{counts['test']:,}", "The test images: they changed no weight and no choice."),
+        "Which share of all images of this run decided nothing at all, until the end?",
+        (f"{test:.2%}", "The test images: they changed no weight and no choice."),
         [
             (
-                f"{counts['validation']:,}",
+                f"{validation:.2%}",
                 "Those are the validation images: they change no weight, but they help decide.",
             ),
-            (f"{counts['train']:,}", "Those are the training images; every step is made by them."),
-            (
-                f"{counts['test'] + counts['validation']:,}",
-                "Validation images decide when to stop and what to prefer.",
-            ),
+            (f"{train:.2%}", "Those are the training images; every step is made by them."),
+            (f"{test + validation:.2%}", "Validation images decide when to stop and what to prefer."),
         ],
     )
 
@@ -46,7 +47,7 @@ def _guessing_loss(facts: Facts, chance: Random) -> Draft:
     k = facts.classes
     return Draft(
         f"What is the loss of a network that gives all {k} classes the same probability?",
-        (f"{math.log(k):.3f}", f"-ln(1/{k}) = ln {k}. An untrained network should be near it."),
+        (f"{math.log(k):.3f}", f"-ln(1/{k}) = ln {k}, whatever the labels are."),
         [
             (f"{1 / k:.3f}", "That is the probability; the loss is minus its logarithm."),
             (f"{1 - 1 / k:.3f}", "That is how often a guess is wrong; cross-entropy is no error rate."),
@@ -63,7 +64,10 @@ def _sure_and_wrong(facts: Facts, chance: Random) -> Draft:
         (f"{-math.log(p):.2f}", f"-ln {p:g}."),
         [
             (f"{1 - p:.2f}", "That would be a distance; cross-entropy grows without bound as p goes to 0."),
-            (f"{-math.log(1 - p):.2f}", "That is the loss if this class were the wrong one of two."),
+            (
+                f"{-math.log(1 - p):.2f}",
+                "That would be the loss if the other one of two classes were the right one.",
+            ),
             (f"{-math.log10(p):.2f}", "The logarithm is the natural one."),
         ],
     )
@@ -75,7 +79,7 @@ def _which_loss(facts: Facts, chance: Random) -> Draft:
         "binary_crossentropy": "It suits one sigmoid unit and labels of 0 or 1.",
         "categorical_crossentropy": "It suits a softmax over the classes and one-hot labels.",
         "sparse_categorical_crossentropy": "It suits a softmax and labels that are whole numbers.",
-        "mean_squared_error": "Its gradient vanishes where the network is sure and wrong.",
+        "mean_squared_error": "Its gradient nearly vanishes where the network is sure and wrong.",
     }
     last = (
         "one sigmoid unit, and labels are 0 or 1"
@@ -106,10 +110,11 @@ def _steps_an_epoch(facts: Facts, chance: Random) -> Draft:
     n, b, s = facts.train, facts.batch, facts.steps
     rest = n % b
     return Draft(
-        f"{n:,} training images in batches of {b}. How many steps has an epoch?",
+        f"{plural(n, 'training image')} in batches of {b}. How many steps are in one epoch?",
         (
             f"{s:,}",
-            f"{n:,} / {b}" + (f", rounded up: the last batch has only {rest} images." if rest else "."),
+            f"{n:,} / {b}"
+            + (f", rounded up: the last batch has only {plural(rest, 'image')}." if rest else "."),
         ),
         [
             (f"{n // b:,}", "The incomplete batch at the end is a step as well."),
@@ -121,59 +126,86 @@ def _steps_an_epoch(facts: Facts, chance: Random) -> Draft:
 
 
 def _turning_point(facts: Facts, chance: Random) -> Draft | None:
-    if facts.epochs < 4:
+    if not 4 <= facts.epochs <= MOST_EPOCHS:
         return None
-    low = facts.lowest.epoch
-    losses = ", ".join(f"{row.epoch}: {row.val_loss:.4f}" for row in facts.history[:12])
-    best = max(facts.history, key=lambda row: row.val_accuracy).epoch
+    kept, end = stopped(facts)
+    losses = ", ".join(f"{row.epoch}: {row.val_loss:.4f}" for row in facts.history)
+    waits = f"Epoch {kept} had the lowest loss so far"
+    why = (
+        f"{waits}, and the {PATIENCE} epochs after it brought none lower."
+        if end == kept + PATIENCE
+        else f"{waits}, and fewer than {PATIENCE} epochs were left, so it never had to stop."
+    )
+    rise = _first_rise(facts)
     others = [
-        (facts.last.epoch, "The last epoch has the lowest training loss, as it nearly always has."),
-        (best, "There validation accuracy was highest; the loss turns earlier."),
-        (max(1, low - 2), "It was still falling."),
-        (low + 1, "There it had already risen."),
+        ((kept, rise), f"It waits for {PATIENCE} epochs without a better loss, not for one."),
+        ((end, end), "It goes back to the weights of the best epoch; that is what they are kept for."),
+        ((facts.lowest.epoch, facts.epochs), "It does not know what later epochs would have brought."),
+        ((kept, facts.epochs), "It ends as soon as it has waited in vain."),
     ]
     return Draft(
-        f"Validation loss by epoch: {losses}. Whose weights would you keep, by validation loss?",
-        (f"epoch {low}", f"The lowest, {facts.lowest.val_loss:.4f}."),
-        [(f"epoch {e}", why) for e, why in others if e != low and 1 <= e <= facts.epochs],
+        f"Validation loss by epoch: {losses}. What would early stopping with a patience of {PATIENCE} have done?",
+        (_stopping(kept, end), why),
+        [(_stopping(k, e), w) for (k, e), w in others if (k, e) != (kept, end) and e and k <= e],
     )
+
+
+def _stopping(kept: int, end: int) -> str:
+    return f"end after epoch {end}, with the weights of epoch {kept}"
+
+
+def _first_rise(facts: Facts) -> int | None:
+    """The first epoch whose validation loss is not below the one before."""
+    pairs = zip(facts.history, facts.history[1:], strict=False)
+    return next((after.epoch for before, after in pairs if after.val_loss >= before.val_loss), None)
+
+
+def stopped(facts: Facts) -> tuple[int, int]:
+    """(the epoch whose weights are kept, the last epoch) with early stopping on the validation loss."""
+    best = facts.history[0]
+    for row in facts.history:
+        if row.val_loss < best.val_loss:
+            best = row
+        elif row.epoch - best.epoch >= PATIENCE:
+            return best.epoch, row.epoch
+    return best.epoch, facts.epochs
 
 
 def _overfitting_since(facts: Facts, chance: Random) -> Draft | None:
     if facts.epochs < 4:
         return None
-    gap = (
-        "since epoch 1, as training was better all along",
-        "That is a gap. Overfitting is a turn, not a distance.",
-    )
-    last = (f"since epoch {facts.epochs}, the last", "One epoch is no turn.")
+    prompt = "Did the validation loss of this run turn, by more than its noise, and since when?"
+    wrong = [(f"since epoch {facts.epochs}, the last", "One epoch is no turn.")]
+    ahead = next((row.epoch for row in facts.history if row.loss < row.val_loss), None)
+    if ahead is not None and ahead != facts.since:
+        better = f"since epoch {ahead}, when the training loss was first below the validation loss"
+        wrong.insert(
+            0, (better, "That is a distance between two curves. A turn is one curve that rises again.")
+        )
     if facts.since is None:
-        none = ("it does not overfit", "The validation loss has not turned by more than its noise.")
-        return Draft("Did this run overfit, and since when?", none, [gap, last])
-    turn = f"{facts.lowest.val_loss:.3f} in epoch {facts.lowest.epoch}, {facts.last.val_loss:.3f} at the end"
+        return Draft(prompt, ("no", "It has not risen above its lowest by more than its noise."), wrong)
+    low, last = facts.lowest, facts.last
+    turn = f"{low.val_loss:.3f} in epoch {low.epoch}, {last.val_loss:.3f} at the end"
+    accuracies = f"{low.val_accuracy:.1%} then and {last.val_accuracy:.1%} at the end"
+    fitted = f"the training loss went from {low.loss:.3f} to {last.loss:.3f}"
+    right = f"It rose by more than its noise ({turn}), while {fitted}."
+    counts = (
+        f"It turned: {turn}. Accuracy ({accuracies}) counts mistakes; the loss also asks how sure they are."
+    )
     return Draft(
-        "Did this run overfit, and since when?",
-        (
-            f"since epoch {facts.since}",
-            f"From there on validation loss rose by more than its noise ({turn}) while training loss fell.",
-        ),
-        [
-            gap,
-            last,
-            ("it does not, as accuracy hardly fell", f"The loss turned: {turn}. Accuracy turns later."),
-        ],
+        prompt, (f"since epoch {facts.since}", right), [*wrong, ("no, for accuracy decides that", counts)]
     )
 
 
 def _all_updates(facts: Facts, chance: Random) -> Draft:
     s, e = facts.steps, facts.epochs
     return Draft(
-        f"{e} epoch{'s' if e > 1 else ''} of {s:,} steps were made. How often did each weight change?",
-        (f"{s * e:,} times", "Once in every step."),
+        f"Training: {plural(e, 'epoch')} of {plural(s, 'step')}. How often did each weight change?",
+        (plural(s * e, "time"), "Once in every step."),
         [
-            (f"{e:,} times", "Weights change in every step, not once an epoch."),
-            (f"{facts.train * e:,} times", "One update is made by a whole batch, not by one image."),
-            (f"{s:,} times", "That is one epoch."),
+            (plural(e, "time"), "Weights change in every step, not once an epoch."),
+            (plural(facts.train * e, "time"), "One update is made by a whole batch, not by one image."),
+            (plural(s, "time"), "That is one epoch."),
         ],
     )
 
@@ -184,7 +216,7 @@ def _mistakes(facts: Facts, chance: Random) -> Draft | None:
         return None
     wrong = test.n - test.right
     return Draft(
-        f"Test accuracy is {test.accuracy:.2%} of {test.n:,} images. How many were wrong?",
+        f"Test accuracy is {test.accuracy:.2%} of {plural(test.n, 'image')}. How many were wrong?",
         (f"{wrong:,}", f"{test.n:,} - {test.right:,}."),
         [
             (f"{test.right:,}", "That many were right."),
@@ -217,7 +249,7 @@ def _better_or_not(facts: Facts, chance: Random) -> Draft | None:
         else (better, f"Too soon: {between}, with 0 in it.")
     )
     return Draft(
-        f"A network has {test.accuracy:.1%} of {test.n:,} test images right. Another one has "
+        f"A network has {test.accuracy:.1%} of {plural(test.n, 'test image')} right. Another one has "
         f"{other / test.n:.1%} of as many others. Is the first one better?",
         right,
         [
@@ -236,6 +268,9 @@ def _four_times(facts: Facts, chance: Random) -> Draft | None:
     if test is None or test.right in (0, test.n):
         return None
     low, high = wilson(test.right, test.n)
+    four = wilson(4 * test.right, 4 * test.n)
+    if abs((four[1] - four[0]) / (high - low) - 0.5) > 0.02:
+        return None  # so few images, or so few mistakes, that the square root does not hold yet
     return Draft(
         f"The interval of this accuracy is {(high - low) * 100:.1f} points wide. About how many "
         "test images would halve it?",
@@ -248,20 +283,6 @@ def _four_times(facts: Facts, chance: Random) -> Draft | None:
             ),
             (f"{16 * test.n:,}", "That would quarter it."),
         ],
-    )
-
-
-def _weakest_class(facts: Facts, chance: Random) -> Draft | None:
-    worst = facts.worst
-    if worst is None or facts.test is None:
-        return None
-    ranked = sorted(facts.test.classes, key=lambda c: c[2])
-    if ranked[0][2] == ranked[1][2]:
-        return None
-    return Draft(
-        "Which class does the network find least often, by recall on the test images?",
-        (str(worst["name"]), f"{worst['recall']:.1%} of its {worst['support']} images."),
-        [(name, f"Its recall is {recall:.1%}.") for name, _, recall in (ranked[-1], *ranked[1:3])],
     )
 
 
@@ -295,5 +316,5 @@ MAKERS: dict[str, tuple[Maker, ...]] = {
     "objectives": (_chance_level, _sealed),
     "compiling": (_guessing_loss, _sure_and_wrong, _which_loss, _adams_memory),
     "training": (_steps_an_epoch, _turning_point, _overfitting_since, _all_updates),
-    "evaluating": (_mistakes, _better_or_not, _four_times, _weakest_class, _what_the_gap_says),
+    "evaluating": (_mistakes, _better_or_not, _four_times, _what_the_gap_says),
 }

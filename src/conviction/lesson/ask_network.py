@@ -6,14 +6,14 @@ import math
 from random import Random
 
 from conviction.lesson.facts import Facts, Stage
-from conviction.lesson.question import Draft, Maker, times
+from conviction.lesson.question import Draft, Maker, plural, times
 
 
 def _array_shape(facts: Facts, chance: Random) -> Draft:
     h, w, c = facts.shape
     n = facts.train
     return Draft(
-        f"You have {n:,} training images of {h}x{w} pixels with {c} channel{'s' if c > 1 else ''}. "
+        f"You have {plural(n, 'training image')} of {h}x{w} pixels with {c} channel{'s' if c > 1 else ''}. "
         "What shape does Keras expect?",
         (f"({n}, {h}, {w}, {c})", "Images first, then height, width, and the channels last."),
         [
@@ -78,14 +78,14 @@ def _last_slice(facts: Facts, chance: Random) -> Draft:
     n = facts.train + facts.validation
     at = int(n * 0.9)
     return Draft(
-        f"Keras gets {n:,} images and validation_split=0.1. Which ones does it validate on?",
+        f"Keras gets {plural(n, 'image')} and validation_split=0.1. Which ones does it validate on?",
         (
             f"images {at:,} to {n - 1:,}, the last tenth",
             "The last slice, taken before shuffling; so shuffle first.",
         ),
         [
             (
-                f"{n - at:,} images, drawn at random",
+                f"{plural(n - at, 'image')}, drawn at random",
                 "It looks like that, but nothing is drawn: it is the end of the array.",
             ),
             (f"images 0 to {n - at - 1:,}, the first tenth", "A slice it is, but of the other end."),
@@ -105,11 +105,16 @@ def _conv_shape(facts: Facts, chance: Random) -> Draft | None:
     out, f = stage.row.output, stage.layer.filters
     padding = stage.layer.padding
     formula = f"floor(({h} - {k}) / {s}) + 1" if padding == "valid" else f"ceil({h} / {s})"
+    one_less = (
+        "One too few: a window of k pixels has n - k + 1 places, not n - k."
+        if padding == "valid"
+        else "One too few: same padding adds enough zeros for a window at every place."
+    )
     return Draft(
-        f"{stage.row.name} has {f} filters of {times(stage.layer.kernel_size)}, {padding} padding "
+        f"{stage.row.name} has {plural(f, 'filter')} of {times(stage.layer.kernel_size)}, {padding} padding "
         f"and stride {s}; its input is "
         f"{times(stage.before)}. Its output?",
-        (times(out), f"Height {formula} = {out[0]}, and one map for each of the {f} filters."),
+        (times(out), f"Height {formula} = {out[0]}, and one map for each filter."),
         [
             (
                 times((*out[:2], stage.before[2])),
@@ -118,7 +123,7 @@ def _conv_shape(facts: Facts, chance: Random) -> Draft | None:
             (times((h, w, f)), "The size stays only with same padding and stride 1."),
             (
                 times((max(1, out[0] - 1), max(1, out[1] - 1), f)),
-                "One too few: a window of k pixels has n - k + 1 places, not n - k.",
+                one_less,
             ),
             (
                 times((*out[:2], f * stage.before[2])),
@@ -155,7 +160,7 @@ def _pool_shape(facts: Facts, chance: Random) -> Draft | None:
                 times((max(1, h - p + 1), max(1, w - q + 1), c)),
                 "That is a window moved by one pixel; pooling windows stand side by side.",
             ),
-            (times((max(1, h // (2 * p)), max(1, w // (2 * q)), c)), "Halved once too often."),
+            (times((max(1, h // (2 * p)), max(1, w // (2 * q)), c)), "That is twice the window's size."),
         ],
     )
 
@@ -168,9 +173,9 @@ def _conv_params(facts: Facts, chance: Random) -> Draft | None:
     bias = f if stage.layer.use_bias else 0
     positions = stage.row.output[0] * stage.row.output[1]
     weights = k * m * c * f
-    said = f"{k} x {m} x {c} x {f}" + (f", and {f} biases" if bias else ", without biases")
+    said = f"{k} x {m} x {c} x {f}" + (", and a bias for each filter" if bias else ", without biases")
     return Draft(
-        f"{stage.row.name}: {f} filters of {k}x{m} on {c} channel{'s' if c > 1 else ''}, "
+        f"{stage.row.name}: {plural(f, 'filter')} of {k}x{m} on {c} channel{'s' if c > 1 else ''}, "
         f"{'with' if bias else 'without'} bias. How many parameters?",
         (f"{stage.row.params:,}", f"{said}: {stage.row.params:,}. The size of the picture plays no part."),
         [
@@ -180,7 +185,7 @@ def _conv_params(facts: Facts, chance: Random) -> Draft | None:
                 f"{stage.row.params * positions:,}",
                 "The same weights are used at every place; that is what makes it a convolution.",
             ),
-            (f"{k * m * c + bias:,}", "That is one filter alone."),
+            (f"{k * m * c + (1 if bias else 0):,}", "That is one filter alone."),
         ],
     )
 
@@ -191,11 +196,12 @@ def _dense_params(facts: Facts, chance: Random) -> Draft | None:
         return None
     inputs, units, bias = stage.before[0], stage.layer.units, stage.layer.use_bias
     return Draft(
-        f"{stage.row.name} connects {inputs:,} values with {units} "
-        f"units{'' if bias else ', without bias'}. How many parameters?",
+        f"{stage.row.name} connects {plural(inputs, 'value')} with {plural(units, 'unit')}"
+        f"{'' if bias else ', without bias'}. How many parameters?",
         (
             f"{stage.row.params:,}",
-            f"{inputs:,} x {units}" + (f" weights and {units} biases." if bias else " weights."),
+            f"{inputs:,} x {units} for the weights"
+            + (f", and one bias for each of {plural(units, 'unit')}." if bias else "."),
         ),
         [
             (
@@ -226,6 +232,8 @@ def _receptive_field(facts: Facts, chance: Random) -> Draft | None:
     stage = facts.convs[-1]
     field = stage.row.receptive_field
     assert field is not None
+    if field[0] >= facts.height or field[1] >= facts.width:
+        return None  # the picture ends before the field does
     kernel = tuple(stage.layer.kernel_size)
     added = tuple(sum(s.layer.kernel_size[i] for s in facts.convs) for i in (0, 1))
     return Draft(
@@ -275,7 +283,8 @@ def _twice_the_filters(facts: Facts, chance: Random) -> Draft | None:
         "many has it then?",
         (
             f"{after:,}",
-            "Twice the maps come in and twice go out: four times the weights (the biases only double).",
+            "Twice the maps come in and twice go out: four times the weights"
+            + (" (the biases only double)." if bias else "."),
         ),
         [
             (f"{2 * now:,}", "Its filters doubled, but so did the channels that come in."),
@@ -317,8 +326,8 @@ def _larger_batch(facts: Facts, chance: Random) -> Draft | None:
         f"{2 * facts.batch}?",
         (
             f"{after:,}",
-            f"{facts.train:,} / {2 * facts.batch}, rounded up. Half the updates, at the same number "
-            "of epochs.",
+            f"{facts.train:,} / {2 * facts.batch}, rounded up. About half the updates, at the same "
+            "number of epochs.",
         ),
         [
             (f"{2 * now:,}", "Larger batches make fewer steps."),
@@ -335,7 +344,7 @@ def _dropped(facts: Facts, chance: Random) -> Draft | None:
     units = stage.layer.units
     rate = chance.choice([0.2, 0.25, 0.4])
     return Draft(
-        f"Dropout of {rate:g} follows {stage.row.name} with its {units} units. What happens when "
+        f"Dropout of {rate:g} follows {stage.row.name} with its {plural(units, 'unit')}. What happens when "
         "the network predicts?",
         (
             f"all {units} units are used, as they are",
@@ -344,15 +353,15 @@ def _dropped(facts: Facts, chance: Random) -> Draft | None:
         ),
         [
             (
-                f"about {round(units * rate)} units are zero, as in training",
-                "At prediction nothing is _dropped, or the answer would depend on chance.",
+                f"about {plural(round(units * rate), 'unit')} are zero, as in training",
+                "At prediction nothing is dropped, or the answer would depend on chance.",
             ),
             (
-                f"all {units} are used, each multiplied by {1 - rate:g}",
+                f"all {units} are used, each one multiplied by {1 - rate:g}",
                 "So the first paper did it; Keras divides by that number in training instead.",
             ),
             (
-                f"the {round(units * rate)} least useful units are left out",
+                f"the least useful ones, {round(units * rate)} in number, are left out",
                 "Nothing is chosen by use; that would be pruning.",
             ),
         ],

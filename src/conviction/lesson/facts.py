@@ -95,6 +95,7 @@ class Facts:
         class_names: At least 2.
         counts: Images in ``train``, ``validation`` and ``test``, each at least 1.
         result: None before a run; asking for anything of it then raises ``NoRunError``.
+        class_counts: Training images of each class; empty where they are not known.
     """
 
     title: str
@@ -103,6 +104,7 @@ class Facts:
     class_names: tuple[str, ...]
     counts: Mapping[str, int]
     result: Result | None
+    class_counts: tuple[int, ...] = ()
 
     @property
     def _found(self) -> Result:
@@ -293,6 +295,16 @@ class Facts:
         return math.log(self.classes)
 
     @property
+    def base_rate_loss(self) -> float:
+        """The least loss of giving every image the same probabilities: the entropy of the training classes' shares.
+
+        It is ``guess`` where all are equally common, or where their counts are not known.
+        """
+        total = sum(self.class_counts)
+        shares = [count / total for count in self.class_counts if count]
+        return -sum(p * math.log(p) for p in shares) if shares else self.guess
+
+    @property
     def first(self) -> EpochRow:
         """The first epoch."""
         return self.history[0]
@@ -361,6 +373,7 @@ def facts_of(run: Run, title: str | None = None) -> Facts:
         shape=(rule["height"], rule["width"], channels),
         class_names=tuple(data["class_names"]),
         counts={name: sum(counts) for name, counts in data["counts"].items()},
+        class_counts=tuple(data["counts"]["train"]),
         result=Result(
             history=tuple(run.history),
             verdict=f"{verdict} since epoch {since}" if since else verdict,

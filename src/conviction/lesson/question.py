@@ -49,6 +49,12 @@ class Draft:
 Maker = Callable[[Facts, random.Random], Draft | None]
 
 
+def plural(number: float, noun: str) -> str:
+    """``1 epoch``, ``12 epochs``, ``1 batch``, ``2 batches``."""
+    ending = "es" if noun.endswith(("s", "x", "ch", "sh")) else "s"
+    return f"{number:,} {noun}{'' if number == 1 else ending}"
+
+
 def times(shape: tuple[int, ...]) -> str:
     """``26x26x32``."""
     return "x".join(map(str, shape))

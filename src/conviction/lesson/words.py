@@ -13,9 +13,13 @@ import jinja2.meta
 
 from conviction.evaluation import wilson
 from conviction.lesson.facts import Facts
+from conviction.lesson.question import plural
+from conviction.lesson.record import Direction, Measurement, measurements
 from conviction.lesson.shelf import Reference, glossary, references, sheets, table
 
 GLOSSARY, REFERENCE = "glossary:", "reference:"
+# Headings of the lists at the end of a text, which are looked up and not listened to.
+MEASUREMENTS, SOURCES = "Measurements", "Sources"
 
 _CITATION = re.compile(r"\[(@[^\]]+)\]")
 # What must stay as it is: fenced and indented code, headings, tables' rules, links, code in a line.
@@ -30,19 +34,30 @@ def render(text: str, facts: Facts, *, link: bool = True) -> str:
     Args:
         text: Markdown with Jinja placeholders and citations ``[@key; @key]``.
         facts: What the placeholders are filled from, as ``run``.
-        link: Whether terms become links ``glossary:slug`` and what was cited is listed at the end.
+        link: Whether terms become links ``glossary:slug``, and what was measured or cited is listed at the end.
 
     Raises:
+        ContradictionError: A text predicts what the record of measurements contradicts.
         jinja2.UndefinedError: A placeholder names what does not exist.
         KeyError: A citation names no source.
     """
-    filled = _environment().from_string(text).render(run=facts, sheets=sheets(), given=table("given"))
+    quoted: dict[str, Measurement] = {}
+
+    def measured(name: str, measure: str, predicted: Direction) -> str:
+        quoted[name] = measurements()[name]
+        return _measured(name, measure, predicted)
+
+    filled = (
+        _environment()
+        .from_string(text)
+        .render(run=facts, sheets=sheets(), given=table("given"), measured=measured)
+    )
     filled = re.sub(r"\n{3,}", "\n\n", filled)
     cited = list(dict.fromkeys(key for group in _CITATION.findall(filled) for key in _keys(group)))
     out = _CITATION.sub(lambda found: _cite(_keys(found[1])), filled)
     if not link:
         return out
-    return link_terms(out) + _sources(references()[key] for key in cited)
+    return link_terms(out) + _how_measured(quoted.values()) + _sources(references()[key] for key in cited)
 
 
 def render_line(text: str, facts: Facts) -> str:
@@ -107,9 +122,25 @@ def _cite(keys: list[str]) -> str:
     return f"({'; '.join(f'[{short_name(references()[k])}]({REFERENCE}{k})' for k in keys)})"
 
 
+def _measured(name: str, measure: str, predicted: Direction) -> str:
+    """A measured difference with its interval; ``predicted`` is what the sentence around it says."""
+    return measurements()[name].quote(measure, predicted)
+
+
+def _how_measured(quoted: Iterable[Measurement]) -> str:
+    lines = [f"- {one.about()}." for one in quoted]
+    if not lines:
+        return ""
+    return (
+        f"\n\n## {MEASUREMENTS}\n\nA difference is that of the change from its base, with its 95% interval. Each "
+        "interval stands alone: of twenty differences that do not exist, about one would look like one. "
+        "`make bench-lesson` measures them again.\n\n" + "\n".join(lines) + "\n"
+    )
+
+
 def _sources(cited: Iterable[Reference]) -> str:
     lines = [f"- {full_name(r)} {r.note}" for r in sorted(cited, key=lambda r: (r.authors, r.year))]
-    return "\n\n## Sources\n\n" + "\n".join(lines) + "\n" if lines else ""
+    return f"\n\n## {SOURCES}\n\n" + "\n".join(lines) + "\n" if lines else ""
 
 
 @cache
@@ -120,13 +151,21 @@ def _environment() -> jinja2.Environment:
         "pct": lambda v: f"{v:.1%}",
         "f": lambda v, digits: f"{v:.{digits}f}",
         "g": lambda v: f"{v:g}",
+        "g2": lambda v: f"{v:.2g}",
         "shape": _times,
         "size": lambda v: _times(v[:2]),
         "times": _times,
     }
     out.filters.update(filters)
     out.globals.update(
-        sqrt=math.sqrt, ln=math.log, wilson=wilson, t975=_t975, best_of=_best_of, ordinal=_ordinal
+        sqrt=math.sqrt,
+        ln=math.log,
+        wilson=wilson,
+        t975=_t975,
+        best_of=_best_of,
+        ordinal=_ordinal,
+        plural=plural,
+        measured=_measured,
     )
     return out
 

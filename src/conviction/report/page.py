@@ -12,6 +12,7 @@ import numpy as np
 from conviction import __version__
 from conviction.config import Recipe
 from conviction.data import Finding, ImageSet, Split, encode_labels
+from conviction.data.unused import unused_sentence
 from conviction.evaluation import Comparison, Evaluation, Part
 from conviction.explanation import Explanation
 from conviction.report.augmentation import augmentation_rows
@@ -89,6 +90,7 @@ def render_inspection(images: ImageSet, findings: Sequence[Finding]) -> str:
     return render_template(
         "inspection.html.j2",
         images=images,
+        unused=unused_sentence(images.unused),
         counts=counts,
         exhibits=exhibits(images, findings),
         serious=sum(f.severity == "serious" for f in findings),

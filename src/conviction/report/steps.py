@@ -11,6 +11,7 @@ import numpy as np
 
 from conviction.config import DataSpec, Recipe, TrainingSpec
 from conviction.data import Finding, ImageSet, Split, encode_labels
+from conviction.data.unused import unused_sentence
 from conviction.model import LayerRow, loss_name, warmup_steps
 from conviction.model.compile import RISE_FROM
 from conviction.training import RateSearch, Training, TrainingState
@@ -21,11 +22,15 @@ MOST_ROWS = 20
 
 @dataclass(frozen=True)
 class Table:
-    """Column heads and rows of text; columns at ``right`` hold numbers."""
+    """Column heads and rows of text; columns at ``right`` hold numbers.
+
+    A terminal shows the first rows of a long table, unless it says something only as a ``whole``.
+    """
 
     columns: tuple[str, ...]
     rows: tuple[tuple[str, ...], ...]
     right: tuple[int, ...] = ()
+    whole: bool = False
 
 
 @dataclass(frozen=True)
@@ -40,11 +45,18 @@ class Step:
 def load_step(images: ImageSet) -> Step:
     """Load: what was found, what was left out."""
     sentences = [
-        f"{images.name}: {len(images):,} images of {len(images.class_names)} classes from {images.location}, "
+        f"{images.name}: {len(images):,} images of {len(images.class_names)} classes from "
+        f"{printable(images.location)}, "
         f"stored as {images.stored}."
     ]
     listed = ["All are in data.json."] if len(images.unreadable) > 1 else []
-    return Step("Load", (*sentences, *left_out(images), *listed))
+    return Step("Load", (*sentences, *left_out(images), *listed, *not_used(images)))
+
+
+def not_used(images: ImageSet) -> list[str]:
+    """What else was supplied and is not used, in one sentence; none if all is."""
+    sentence = unused_sentence(images.unused)
+    return [sentence] if sentence else []
 
 
 def left_out(images: ImageSet) -> list[str]:
@@ -198,6 +210,7 @@ def model_step(rows: Sequence[LayerRow]) -> Step:
             ("layer", "what it is", "output", "parameters", "multiply-adds", "receptive field"),
             body,
             (2, 3, 4, 5),
+            whole=True,  # a network without its output is none
         ),
     )
 

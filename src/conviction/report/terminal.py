@@ -5,15 +5,21 @@ from __future__ import annotations
 import sys
 from typing import IO, Any, cast
 
+from rich.cells import cell_len
 from rich.console import Console
 from rich.markup import escape
+from rich.padding import Padding
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 from rich.status import Status
 from rich.table import Table as RichTable
+from rich.text import Text
 
 from conviction.report.steps import MOST_ROWS, Step, Table
 from conviction.training import EpochRow, EpochTiming
 from conviction.training import Progress as State
+
+# Cells of what stands to the left and right of the bar, for up to 999 epochs: a wider bar would push the time out.
+_BESIDE_THE_BAR = 74
 
 
 class Terminal:
@@ -30,6 +36,7 @@ class Terminal:
 
     def loading(self, source: str, doing: str = "reading") -> None:
         """Shows that something happens that takes a while."""
+        self.close()  # a second spinner beside the first would turn for ever
         if self.console.is_terminal:
             self._status = self.console.status(f"{escape(doing)} {escape(source)} ...")
             self._status.start()
@@ -40,7 +47,7 @@ class Terminal:
         self._steps += 1
         self.console.print(f"\n[bold cyan]{self._steps:>2}  {escape(step.title)}[/]")
         for sentence in step.sentences:
-            self.console.print(f"    {sentence}", markup=False, soft_wrap=not self.console.is_terminal)
+            self._sentence(Text(sentence))
         if step.table is not None:
             _print_whole(self.console, _rich(step.table, indent="   "))
 
@@ -56,7 +63,7 @@ class Terminal:
         if self._bar is None:
             self._bar = Progress(
                 TextColumn("    epoch {task.fields[epoch]}"),
-                BarColumn(bar_width=24),
+                BarColumn(bar_width=max(4, min(24, self.console.width - _BESIDE_THE_BAR))),
                 TextColumn("loss {task.fields[loss]:.4f}  accuracy {task.fields[accuracy]:.2%}"),
                 TextColumn("{task.fields[rate]:,.0f} images/s"),
                 TimeRemainingColumn(),
@@ -88,7 +95,14 @@ class Terminal:
 
     def noticed(self, sentence: str) -> None:
         """Prints what the curves show, below the epoch that showed it."""
-        self.console.print(f"    [yellow]{escape(sentence)}[/]", soft_wrap=not self.console.is_terminal)
+        self._sentence(Text(sentence, "yellow"))
+
+    def _sentence(self, text: Text) -> None:
+        """Indented on every line of a terminal; one line elsewhere."""
+        if self.console.is_terminal:
+            self.console.print(Padding(text, (0, 0, 0, 4)))
+        else:
+            self.console.print(Text("    ") + text, soft_wrap=True)
 
     def close(self) -> None:
         """Takes away whatever moves; call it whatever happened."""
@@ -148,11 +162,14 @@ def _replacing(file: IO[str]) -> IO[str]:
 
 
 def _rich(table: Table, most: int = MOST_ROWS, indent: str = "") -> RichTable:
+    most = len(table.rows) if table.whole else most
     out = RichTable(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="dim")
     first = [indent] if indent else []
     for i, column in enumerate([*first, *table.columns]):
         right = i - len(first) in table.right
-        out.add_column(column, justify="right" if right else "left", overflow="fold")
+        # Cells may be broken anywhere, as long names must be; a word of a head may not.
+        least = max(map(cell_len, column.split()), default=None)
+        out.add_column(column, justify="right" if right else "left", overflow="fold", min_width=least)
     for row in table.rows[:most]:
         # Cells are data: a class called [red] is not markup.
         out.add_row(*first, *map(escape, row))

@@ -193,7 +193,8 @@ def _umask() -> int:
 def write_text(path: Path, text: str) -> None:
     """Writes UTF-8 text atomically."""
     with replacing(path) as beside:
-        beside.write_text(text, encoding="utf-8")
+        # A name of a file or folder need not be valid Unicode; what is written must be.
+        beside.write_text(text, encoding="utf-8", errors="backslashreplace")
 
 
 def write_json(path: Path, value: Any) -> None:

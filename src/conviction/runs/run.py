@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 from html import escape
@@ -17,8 +17,8 @@ from pydantic import ValidationError
 
 from conviction.backend import import_keras, process_restored, quiet_stderr
 from conviction.config import Recipe, load_recipe
-from conviction.data.decode import DecodingRule
-from conviction.data.given import Predictions, given_pixels
+from conviction.data.given import Pictures, Predictions, check_decoded, given_pixels
+from conviction.data.rule import DecodingRule
 from conviction.errors import ConvictionError, RunError
 from conviction.model.probabilities import predict_probabilities
 from conviction.runs import content, folder
@@ -143,21 +143,28 @@ class Run:
 
         return self._read(folder.MODEL, read)
 
-    def predict(self, images: np.ndarray | Sequence[np.ndarray]) -> Predictions:
-        """Classifies images given as numbers on the scale of the training data.
+    def predict(self, images: Pictures) -> Predictions:
+        """Classifies pictures given as numbers or by Pillow.
 
         Args:
-            images: (n, h, w) or (n, h, w, channels), or a sequence of single images of any sizes; uint8
-                0-255, or the scale of the arrays that the model was trained on.
+            images: (n, h, w, channels) with 1, 3 or 4 channels; (n, h, w) if the model is of gray pictures; one picture
+                of exactly the model's shape, which gives one answer; a Pillow picture, which is decoded as its file is;
+                or a sequence of single pictures of any sizes. uint8 is 0-255, uint16 0-65535, bool black and white,
+                floats 0-1, unless the training data had a scale of its own.
 
         Raises:
-            RequestError: Values outside that scale, or a shape that is no image.
+            RequestError: Values outside that scale, a shape that is no picture or could be read in two ways.
         """
         return self.predict_pixels(given_pixels(images, self.rule))
 
     @process_restored()
     def predict_pixels(self, pixels: np.ndarray) -> Predictions:
-        """Classifies images decoded by ``rule``, (n, height, width, channels) uint8."""
+        """Classifies images decoded by ``rule``, (n, height, width, channels) uint8.
+
+        Raises:
+            RequestError: They have another shape or type.
+        """
+        check_decoded(pixels, self.rule)
         return Predictions.of(predict_probabilities(self.model, pixels), self.class_names)
 
     def _has(self, name: str) -> bool:

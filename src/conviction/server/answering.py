@@ -11,7 +11,8 @@ from typing import Any
 import numpy as np
 
 from conviction.backend import usable_cores
-from conviction.data.decode import DecodingRule, UnreadableImageError, decode, probe
+from conviction.data.decode import UnreadableImageError, decode, probe
+from conviction.data.rule import DecodingRule
 from conviction.deploy.artefact import Artefact
 from conviction.server.batching import Batcher
 from conviction.server.limits import Limits

@@ -269,7 +269,7 @@ def _checked(here: Here, images: ImageSet, found: Checked) -> None:
         with tag("section", "", f"finding {finding.severity}"):
             paragraph(finding.severity, "severity")
             paragraph(steps.printable(finding.sentence))
-            paragraph(steps.printable(finding.advice), "note")
+            paragraph(steps.printable(finding.advice_on_page or finding.advice), "note")
             with tag("div", "", "groups"):
                 for group in exhibit.groups[:6]:
                     with tag("div", "", "group"):

@@ -124,6 +124,15 @@ def test_speakers_are_marked() -> None:
     assert set(speakers) == {"Learner", "Teacher"}
 
 
+def test_what_was_measured_and_cited_is_a_block_at_the_end() -> None:
+    html = lesson_html(render(read("conversations/data.md"), recorded_facts()), "x")
+    before, _, evidence = html.partition('<div class="evidence">')
+    assert ">Measurements</h3>" in evidence
+    assert "data-speaker" not in evidence
+    assert "data-speaker" in before
+    assert "paired seeds" not in before
+
+
 def test_numbers_are_the_runs_own(trained: Path, tmp_path: Path) -> None:
     facts = facts_for(trained)
     assert facts.train == facts_of(load_run(trained)).train

@@ -10,7 +10,8 @@ from typing import Any
 import numpy as np
 
 from conviction.data import ImageSet
-from conviction.data.decode import DecodingRule, UnreadableImageError, decode
+from conviction.data.decode import UnreadableImageError, decode
+from conviction.data.rule import DecodingRule
 from conviction.errors import ConvictionError, RequestError
 from conviction.explanation import LayerOutput, activations, explain_value
 from conviction.flow.again import load_again

@@ -1,6 +1,6 @@
 // Reads a text aloud with the browser's own voices, sentence by sentence, and marks the sentence that is being read.
 const BLOCKS = "h2, h3, h4, h5, p, li, blockquote";
-const SILENT = "pre, table, [popover], [hidden]";
+const SILENT = "pre, table, [popover], [hidden], .evidence";
 const MARK = "spoken";
 
 export default {

@@ -13,7 +13,7 @@ from markdown_it.token import Token
 
 from conviction.errors import ConvictionError
 from conviction.lesson import Facts, facts_of, glossary, recorded_facts, references
-from conviction.lesson.words import GLOSSARY, REFERENCE, full_name
+from conviction.lesson.words import GLOSSARY, MEASUREMENTS, REFERENCE, SOURCES, full_name
 from conviction.runs import load_run
 
 SPEAKERS = ("Learner", "Teacher")
@@ -40,7 +40,7 @@ def lesson_html(text: str, prefix: str) -> str:
 
     Returns:
         Headings one level lower; each term and citation a button that opens a note (an HTML popover); paragraphs that
-        begin with a speaker's name carry it in ``data-speaker``.
+        begin with a speaker's name carry it in ``data-speaker``; the lists at the end are in a ``div.evidence``.
     """
     tokens = _parser().parse(text)
     notes: dict[str, str] = {}
@@ -50,6 +50,7 @@ def lesson_html(text: str, prefix: str) -> str:
         if token.children:
             token.children = _settle(token.children, notes, prefix)
     _name_speakers(tokens)
+    _enclose_evidence(tokens)
     body = _parser().renderer.render(tokens, _parser().options, {})
     return body.replace("<table>", '<div class="scroll" tabindex="0"><table>').replace(
         "</table>", "</table></div>"
@@ -117,6 +118,15 @@ def _note(target: str, prefix: str) -> str:
         reference = references()[target.removeprefix(REFERENCE)]
         content = f"{html.escape(full_name(reference).replace('*', ''))} {html.escape(reference.note)}"
     return f'<div popover class="meaning" id="{html.escape(_id(target, prefix))}" role="note">{content}</div>'
+
+
+def _enclose_evidence(tokens: list[Token]) -> None:
+    """Puts what was measured and cited, which ends a text, into a block that is not read aloud."""
+    for i, (opening, inline) in enumerate(pairwise(tokens)):
+        if opening.type == "heading_open" and inline.content in (MEASUREMENTS, SOURCES):
+            tokens.insert(i, Token("html_block", "", 0, content='<div class="evidence">\n'))
+            tokens.append(Token("html_block", "", 0, content="</div>\n"))
+            return
 
 
 def _name_speakers(tokens: Sequence[Token]) -> None:
