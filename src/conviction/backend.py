@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import contextlib
+import multiprocessing
 import os
+import random
 import signal
 import sys
 import tempfile
 import threading
+import warnings
 from collections.abc import Callable, Iterator
 from importlib.util import find_spec
 from multiprocessing import resource_tracker
@@ -18,6 +21,9 @@ from conviction.errors import RequestError, did_you_mean
 
 BACKEND_VARIABLE = "KERAS_BACKEND"
 BACKENDS = ("tensorflow", "jax")
+# scikit-learn sets these for the OpenMP that it has loaded and that stays loaded; without them macOS ends a process
+# that loads another one.
+KEPT = "KMP_"
 # What a run needs of Keras, whatever keras.json, the environment or the program around it have set. The epsilon is
 # that of losses; the limits are KERAS_MAX_EPOCHS and KERAS_MAX_STEPS_PER_EPOCH.
 SETTINGS: dict[str, Any] = {
@@ -38,7 +44,7 @@ class _Calls:
         self.running = 0
         self.is_ours = False
         self.has_settings = False
-        self.undo: list[Callable[[], object]] = []
+        self.undo = contextlib.ExitStack()
 
 
 _CALLS = _Calls()
@@ -59,6 +65,8 @@ def process_restored() -> Iterator[None]:
     in threads; the last one restores.
     """
     with _CALLS.lock:
+        if not _CALLS.running:
+            _remember()
         _CALLS.running += 1
         if "keras" in sys.modules:
             _settle(sys.modules["keras"])
@@ -69,25 +77,42 @@ def process_restored() -> Iterator[None]:
             _CALLS.running -= 1
             if not _CALLS.running:
                 _CALLS.has_settings = False
-                while _CALLS.undo:
-                    _CALLS.undo.pop()()
+                _CALLS.undo.close()
+
+
+def _remember() -> None:
+    """What is the interpreter's: libraries that are imported meanwhile change all of it."""
+    variables, drawn = dict(os.environ), random.getstate()
+    numpy: Any = sys.modules.get("numpy.random")
+    arrays_drawn = numpy and numpy.get_state()
+    start_method = multiprocessing.get_start_method(allow_none=True)
+
+    def put_back() -> None:
+        for name in os.environ.keys() - variables.keys():
+            if not name.startswith(KEPT):
+                del os.environ[name]
+        os.environ.update(variables)
+        random.setstate(drawn)
+        if numpy:
+            numpy.set_state(arrays_drawn)
+        # The first process that is spawned settles it, and users could not set theirs any more.
+        multiprocessing.set_start_method(start_method, force=True)
+
+    _CALLS.undo.callback(put_back)
+    _CALLS.undo.enter_context(warnings.catch_warnings())
 
 
 def undone_at_the_end(undo: Callable[[], object]) -> None:
     """Calls ``undo`` when the function that the user has called ends; never in a process of our own."""
     with _CALLS.lock:
         if _CALLS.running and not _CALLS.is_ours:
-            _CALLS.undo.append(undo)
+            _CALLS.undo.callback(undo)
 
 
 def default_variable(name: str, value: str) -> None:
     """Sets a variable of the environment that has no value, until the function that the user has called ends."""
     if not os.environ.get(name):
-        before = os.environ.get(name)
         os.environ[name] = value
-        undone_at_the_end(
-            lambda: os.environ.pop(name, None) if before is None else os.environ.__setitem__(name, before)
-        )
 
 
 def _settle(keras: ModuleType) -> None:

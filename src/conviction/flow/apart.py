@@ -69,9 +69,9 @@ def run_apart(function: str, arguments: Mapping[str, Any], show: Show) -> Run:
         ) from None
     finally:
         ours.close()
-        with contextlib.suppress(AttributeError):
-            child.join(1)
-            child.kill()
+        child.join(1)
+        child.kill()  # all that it had to write is written, or nobody waits for it any more
+        child.join()
 
 
 def work(
