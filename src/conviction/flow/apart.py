@@ -89,7 +89,7 @@ def work(
         call = getattr(import_module("conviction.flow"), function)
         run: Run = call(**arguments, show=_Teller(connection))
         said = ("done", Path(run.path))
-    except ConvictionError as failure:
+    except (ConvictionError, KeyboardInterrupt) as failure:
         said = ("raised", failure)
     except BaseException:
         said = ("raised", RuntimeError(f"The child process failed:\n{traceback.format_exc()}"))
