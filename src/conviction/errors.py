@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterable
-from typing import Literal
+from typing import Any, Literal
 
 # Why a file of a run cannot be read. A "value" is one that the specification does not take.
 FileTrouble = Literal["missing", "folder", "permission", "unreadable", "package", "newer", "value", "damaged"]
@@ -103,6 +103,10 @@ class TrainingError(ConvictionError, RuntimeError):
     """Training itself failed, for example because the loss is no longer a number."""
 
 
+class StudyError(ConvictionError, RuntimeError):
+    """An exploration or a search ended without an answer, because what it needed did not finish; its folder is kept."""
+
+
 class ClusterError(ConvictionError, RuntimeError):
     """A cluster was lost, or cannot do what it was asked: a node without the data, a storage that refuses.
 
@@ -123,6 +127,9 @@ class Interrupted(ConvictionError):
     def __init__(self, message: str, signal_number: int) -> None:
         super().__init__(message)
         self.exit_code = 128 + signal_number
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return (Interrupted, (str(self), self.exit_code - 128))
 
 
 def did_you_mean(word: str, known: Iterable[str]) -> str:

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from conviction.backend import process_restored
 from conviction.config import load_recipe
 from conviction.data import Audit, ImageSet, audit_images, load_source, split_images
 from conviction.errors import SourceError
@@ -49,6 +50,7 @@ class Inspection:
         return text.getvalue().encode("utf-8", "surrogateescape")
 
 
+@process_restored()
 def inspect(
     source: str | Path,
     overrides: Sequence[str] | Mapping[str, Any] = (),

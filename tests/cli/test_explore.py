@@ -237,3 +237,51 @@ def test_equal_seconds_give_the_cheaper_arm_more_epochs(cli: Cli, tmp_path: Path
     )
     assert again.json == result.json
     assert (tmp_path / "one" / "epochs.json").read_bytes() == measured
+
+
+def test_where_every_run_failed_nothing_was_found_and_the_same_request_tries_again(tmp_path: Path) -> None:
+    asked = ["explore", *ASKED[:-2], "--seeds", "1", "--out", "one"]
+    failed = run_cli(*asked, "--limit", "0.01", "--json", cwd=tmp_path, home=tmp_path / "home")
+    assert failed.code == 1
+    assert failed.err.splitlines()[-1].startswith("conviction: The base finished with no seed")
+    assert "2 failed: took longer than 0.01 seconds" in failed.json["error"]["message"]
+    assert "--limit" in failed.json["error"]["message"]
+    result = json.loads((tmp_path / "one" / "result.json").read_text())
+    assert (result["arms"], result["base"]["accuracy"]) == ([], [])
+    assert "took longer than 0.01 seconds" in (tmp_path / "one" / "report.html").read_text()
+    again = run_cli(*asked, cwd=tmp_path, home=tmp_path / "home")
+    assert again.code == 0, again.err
+    assert len(json.loads((tmp_path / "one" / "result.json").read_text())["arms"]) == 1
+
+
+def test_an_exploration_without_arms_is_refused(tmp_path: Path) -> None:
+    same = [*SMALL, "training.learning_rate=0.01", "--vary", "training.learning_rate=0.01", "--out", "one"]
+    for asked, reason in (
+        (same, "every arm equals the base"),
+        ([*SMALL, "--vary", "model.kernel_size=99", "--out", "one"], "no arm fits the images"),
+    ):
+        refused = run_cli("explore", *asked, cwd=tmp_path, home=tmp_path / "home")
+        assert (refused.code, len(refused.err.splitlines())) == (2, 1)
+        assert reason in refused.err
+        assert not (tmp_path / "one").exists()
+
+
+UNGUARDED = """
+import conviction
+base = {"training.epochs": 1, "model.filters": [4, 4], "model.dense": [16], "training.batch_size": 128}
+done = conviction.explore("digits", base, vary=["model.kernel_size=5"], seeds=1, out="study")
+print(len(done.findings.arms), "arm")
+"""
+
+
+def test_a_script_needs_no_guard(tmp_path: Path) -> None:
+    (tmp_path / "study.py").write_text(UNGUARDED)
+    done = subprocess.run(
+        [sys.executable, "study.py"],
+        cwd=tmp_path,
+        env=environment(tmp_path / "home"),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (done.returncode, done.stdout) == (0, "1 arm\n"), done.stderr

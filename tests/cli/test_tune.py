@@ -246,6 +246,30 @@ def test_two_machines_share_a_study_on_postgresql(place: Path, postgres: str) ->
     assert owners == {"one", "two"}
 
 
+def test_where_every_trial_failed_there_is_no_winner_and_the_seal_stays(place: Path) -> None:
+    asked = ["--trials", "2", "--out", "one"]
+    done = start(place, *asked, "--limit", "0.01")
+    _, err = done.communicate(timeout=600)
+    assert done.returncode == 1
+    assert len(err.splitlines()) == 1
+    assert "No trial of the search finished, so nothing is recommended. 2 failed: took longer" in err
+    result = json.loads((place / "one" / "result.json").read_text())
+    assert (result["recommended"], result["test_accuracy"]) == (None, None)
+    assert [t["accuracy"] for t in result["trials"]] == [None, None]
+    page = (place / "one" / "report.html").read_text()
+    assert "No trial of the search finished" in page
+    assert "No trial beat the base" not in page
+    assert not (place / "one" / "best.yaml").exists()
+    assert not (place / "home" / "openings.jsonl").exists()
+    # The same request with time enough runs them again, the base among them.
+    again = start(place, *asked, "--no-test")
+    _, err = again.communicate(timeout=600)
+    assert again.returncode == 0, err
+    ran = [t for t in trials(place) if "value" in t.user_attrs]
+    assert len(ran) == 2
+    assert sum(bool(t.user_attrs.get("base")) for t in ran) == 1
+
+
 def test_a_journal_file_is_a_storage(place: Path) -> None:
     done = start(place, "--trials", "3", "--no-test", "--storage", "journal:shared.log", "--out", "one")
     _, err = done.communicate(timeout=600)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import optuna
+import pytest
 from optuna.distributions import FloatDistribution
 from optuna.trial import TrialState, create_trial
 
@@ -77,3 +78,66 @@ def test_nothing_better_than_the_base_recommends_the_base() -> None:
     assert belief.contenders == ()
     assert belief.winner.name == "base"
     assert belief.sentences == ["No trial beat the base, which is what is recommended."]
+
+
+def lacking(base: float | None, trials: list[float]) -> optuna.Study:
+    """A search whose base, where it has no accuracy, failed."""
+    if base is not None:
+        return searched(base, trials)
+    study = optuna.create_study(direction="maximize")
+    for trial in searched(0.0, trials).trials[1:]:
+        study.add_trial(trial)
+    study.add_trial(create_trial(state=TrialState.FAIL, user_attrs={"base": True, "failure": "planted"}))
+    return study
+
+
+def on_fresh_seeds(**accuracies: list[float]) -> dict[str, dict[int, dict[str, float]]]:
+    """Of ``base`` and trials, with seeds from 1000 on."""
+    return {
+        name.removeprefix("t"): {
+            1000 + s: {"rank_accuracy": a, "rank_images": 100.0} for s, a in enumerate(values)
+        }
+        for name, values in accuracies.items()
+    }
+
+
+@pytest.mark.parametrize(
+    ("study", "fresh", "winner", "sentence"),
+    [
+        (lacking(None, []), {}, None, "No trial of the search finished, so nothing is recommended."),
+        (lacking(0.9, [0.95]), {"base": [], "t1": []}, None, "No run on fresh seeds finished"),
+        # What was not measured is not 0: nobody is said to have led it.
+        (
+            lacking(None, [0.1]),
+            {"base": [0.5, 0.5], "t0": [0.1, 0.1]},
+            "base",
+            "nobody knows which trials led",
+        ),
+        (
+            lacking(None, [0.6]),
+            {"base": [0.5, 0.5], "t0": [0.6, 0.6]},
+            "0",
+            "Recommended: trial 0, +10.00 points",
+        ),
+        (lacking(0.9, [0.95]), {"base": [], "t1": [0.94, 0.95]}, "1", "The base finished on none"),
+        (lacking(0.9, [0.95]), {"base": [0.9, 0.9], "t1": []}, "base", "nothing is better than the base"),
+    ],
+)
+def test_what_failed_is_not_zero(
+    study: optuna.Study, fresh: dict[str, list[float]], winner: str | None, sentence: str
+) -> None:
+    belief = believe(study, {"base": {}} | on_fresh_seeds(**fresh), 10)
+    assert (belief.winner and belief.winner.name) == winner
+    assert sentence in " ".join(belief.sentences)
+    assert "0.00%" not in " ".join(belief.sentences)
+
+
+def test_a_trial_is_compared_on_the_seeds_that_it_and_the_base_finished() -> None:
+    # Better than the base on the one seed that both have, though its mean is lower than that of the base.
+    study = lacking(0.9, [0.95])
+    failed = {"failure": "took longer than 1 seconds", "value": None}
+    study.set_user_attr("confirmed", {"1/1001": failed, "base/1000": {"failure": None}})
+    belief = believe(study, on_fresh_seeds(base=[0.5, 0.9], t1=[0.6]), 10)
+    assert belief.winner is not None
+    assert belief.winner.name == "1"
+    assert "Trial 1 failed on 1 of 2 fresh seeds: took longer than 1 seconds." in belief.sentences

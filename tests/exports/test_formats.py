@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import subprocess
 import sys
 import zipfile
@@ -17,6 +18,7 @@ from hypothesis import strategies as st
 import conviction
 from conviction.deploy import Artefact, load
 from conviction.errors import ArtefactError
+from conviction.exports.commands import Exported
 from conviction.runs.predictions import read_predictions
 from tests.conftest import FORMATS, Cli, artefact, run_cli
 
@@ -199,6 +201,24 @@ def test_a_saved_model_that_reads_files_is_refused(exported: Path, tmp_path: Pat
     (place / "assets.extra/conviction.json").write_text(json.dumps({**card, "files": _hashes(place)}))
     with pytest.raises(ArtefactError, match="ReadFile"):
         load(place)
+
+
+@pytest.mark.parametrize("name", FORMATS)
+def test_the_name_of_a_folder_is_no_pattern(exported: Path, tmp_path: Path, name: str) -> None:
+    plain = artefact(exported, name)
+    place = tmp_path / "run [lr=0.01] *?"
+    place.mkdir()
+    (shutil.copytree if plain.is_dir() else shutil.copy)(plain, place / plain.name)
+    pixels = np.random.default_rng(0).integers(0, 17, (3, 8, 8, 1), dtype=np.uint8)
+    expected = load(plain).predict(pixels).probabilities
+    assert np.array_equal(load(place / plain.name).predict(pixels).probabilities, expected)
+
+
+def test_an_export_says_where_tensorflow_itself_finds_no_weights(tmp_path: Path) -> None:
+    inside = Exported("saved_model", tmp_path / "run [1]" / "saved_model", None, None)
+    assert "TensorFlow itself opens it only where" in inside.sentence
+    assert "TensorFlow" not in Exported("onnx", tmp_path / "run [1]" / "model.onnx", None, None).sentence
+    assert "TensorFlow" not in Exported("saved_model", tmp_path / "saved_model", None, None).sentence
 
 
 def test_what_is_no_artefact(tmp_path: Path) -> None:

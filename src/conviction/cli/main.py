@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import json
 import os
 import sys
@@ -12,6 +13,7 @@ import typer
 
 from conviction import __version__
 from conviction.audience import audience_of_command, speak_to
+from conviction.backend import own_process
 from conviction.cli import assessment, deploying, experimenting, lab, learning, serving
 from conviction.cli.options import (
     Config,
@@ -27,6 +29,7 @@ from conviction.cli.options import (
     print_json,
 )
 from conviction.cli.placing import send_away, training_on
+from conviction.cli.streams import say_what_was_replaced, take_every_letter
 from conviction.errors import ConvictionError
 
 if TYPE_CHECKING:
@@ -253,6 +256,9 @@ def main() -> None:
     """Runs the command line and ends the process with its exit code."""
     speak_to(audience_of_command())
     wants_json = "--json" in sys.argv
+    own_process()
+    take_every_letter()
+    atexit.register(say_what_was_replaced)
     try:
         code = app(prog_name="conviction", standalone_mode=False) or 0
         if code == INTERRUPTED:  # typer has caught the signal, and says nothing

@@ -11,12 +11,13 @@ import os
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from conviction.audience import on_ray, option
-from conviction.backend import import_keras
+from conviction.backend import default_variable, import_keras, process_restored
 from conviction.cluster.connection import connected
 from conviction.cluster.crew import Crew, LostWorkers
 from conviction.cluster.nodes import in_words
@@ -55,9 +56,14 @@ def ray_workers(workers: int, *, cpus: int = 1, gpus: int = 0) -> Iterator[RayTr
     ):
         if number < least:
             raise RequestError(f"{name}: expected at least {least}; got {number}.")
-    use_jax()
-    # Where one worker is lost the others fail too, and Ray would print what they say long afterwards.
-    os.environ.setdefault("RAY_IGNORE_UNHANDLED_ERRORS", "1")
+    with process_restored():
+        use_jax()
+        # Where one worker is lost the others fail too, and Ray would print what they say long afterwards.
+        default_variable("RAY_IGNORE_UNHANDLED_ERRORS", "1")
+        yield from _trainer(workers, cpus, gpus)
+
+
+def _trainer(workers: int, cpus: int, gpus: int) -> Iterator[RayTrainer]:
     with connected() as ray:
         trainer = RayTrainer(ray, workers, Size(cpus, gpus))
         try:
@@ -73,14 +79,13 @@ def use_jax() -> None:
         RequestError: Another backend was asked for, or runs in this process already.
     """
     if "keras" not in sys.modules:
-        os.environ.setdefault("KERAS_BACKEND", "jax")
+        default_variable("KERAS_BACKEND", "jax")
     # This process evaluates, perhaps beside a worker on the same GPU.
-    os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")
+    default_variable("XLA_PYTHON_CLIENT_PREALLOCATE", "false")
     asked = os.environ.get("KERAS_BACKEND", "jax")
-    try:
-        backend = asked if asked != "jax" else import_keras().backend.backend()
-    except ImportError:
-        raise RequestError(f"{on_ray()}: training needs JAX: pip install 'conviction[ray]'") from None
+    if asked == "jax" and find_spec("jax") is None:
+        raise RequestError(f"{on_ray()}: training needs JAX: pip install 'conviction[ray]'")
+    backend = asked if asked != "jax" else import_keras().backend.backend()
     if backend != "jax":
         raise RequestError(
             f"{on_ray()}: Keras spreads training over workers on JAX only, and the backend is {backend}. Set "

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from conviction.backend import process_restored
 from conviction.config import DataSpec
 from conviction.data.arrays import load_arrays
 from conviction.data.depth import is_deep
@@ -17,6 +18,7 @@ from conviction.data.tree import is_archive, open_tree
 from conviction.errors import RequestError, SourceError, SourceNotFoundError, did_you_mean
 
 
+@process_restored()
 def load_source(
     source: str | Path,
     spec: DataSpec | None = None,

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from conviction.backend import process_restored
 from conviction.deploy.artefact import Artefact
 from conviction.deploy.formats import FORMATS
 from conviction.errors import ArtefactError, SourceNotFoundError
@@ -13,6 +14,7 @@ if TYPE_CHECKING:
     from conviction.runs import Run
 
 
+@process_restored()
 def load(path: str | Path, *, threads: int | None = None) -> Run | Artefact:
     """Opens a run folder, or an artefact of ``conviction export``, to predict with.
 

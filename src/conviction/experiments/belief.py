@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from conviction.experiments.statistics import Difference, paired_difference
-from conviction.experiments.tuning import base_accuracy, best_trials
+from conviction.experiments.trials import base_accuracy, best_trials, confirmation_failures
 
 if TYPE_CHECKING:
     import optuna
@@ -22,18 +22,20 @@ class Contender:
     Attributes:
         name: ``base``, or the number of the trial.
         keys: What it changes of the base.
-        searched: Its accuracy in the search, on the ranking half of the validation images.
+        searched: Its accuracy in the search, on the ranking half of the validation images; None if it failed there.
         again: Accuracies on fresh seeds, each with validation images of its own.
         difference: Of those from the base's, paired by seed.
         params: Parameters.
+        failures: Why it failed on fresh seeds, one for each on which it did.
     """
 
     name: str
     keys: Mapping[str, Any]
-    searched: float
+    searched: float | None
     again: tuple[float, ...]
     difference: Difference | None
     params: int
+    failures: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -44,33 +46,68 @@ class Belief:
     contenders: tuple[Contender, ...]
 
     @property
-    def winner(self) -> Contender:
-        """The best on fresh seeds; the base if none is better."""
-        return max((self.base, *self.contenders), key=lambda c: float(np.mean(c.again)) if c.again else -1.0)
+    def winner(self) -> Contender | None:
+        """The best on fresh seeds, by its differences from the base; the base if none is better.
+
+        None where nothing finished that could be recommended: no trial of the search, or no run on fresh seeds.
+        """
+        if self.base.again:
+            compared = [(c.difference.mean, c) for c in self.contenders if c.difference is not None]
+            lead, best = max(compared, key=lambda pair: pair[0], default=(0.0, self.base))
+            return best if lead > 0 else self.base
+        if not self.contenders:
+            return None if self.base.searched is None else self.base
+        again = [c for c in self.contenders if c.again]
+        return max(again, key=lambda c: float(np.mean(c.again)), default=None)
 
     @property
     def sentences(self) -> list[str]:
-        """What became of the lead of the search's own first."""
-        if not self.contenders:
-            return ["No trial beat the base, which is what is recommended."]
-        out = [self._luck(self.contenders[0])] if self.contenders[0].again and self.base.again else []
+        """What became of the lead of the search's own first, and what failed."""
+        failures = [s for c in (self.base, *self.contenders) for s in _failed(c)]
         winner = self.winner
+        if winner is None:
+            what = "run on fresh seeds" if self.contenders else "trial of the search"
+            return [f"No {what} finished, so nothing is recommended.", *failures]
+        if not self.contenders:
+            return ["No trial beat the base, which is what is recommended.", *failures]
+        first = self.contenders[0]
+        out = []
+        if self.base.searched is None:
+            out.append("The base failed in the search, so nobody knows which trials led it there.")
+        elif first.difference is not None:
+            out.append(_luck(first.name, first.searched, self.base.searched, first.difference))
         if winner is self.base:
             out.append("On fresh seeds nothing is better than the base, which is what is recommended.")
+        elif winner.difference is None:
+            mean, n = float(np.mean(winner.again)), len(winner.again)
+            seeds = "a fresh seed" if n == 1 else f"{n} fresh seeds"
+            out.append(
+                f"Recommended: trial {winner.name}, with {mean:.2%} on {seeds}. The base finished on none, so nobody "
+                "knows whether the trial is better."
+            )
         else:
             out.append(f"Recommended: trial {winner.name}, {_against_base(winner.difference)}")
-        return out
+        return [*out, *failures]
 
-    def _luck(self, first: Contender) -> str:
-        lead = (first.searched - self.base.searched) * 100
-        left = (float(np.mean(first.again)) - float(np.mean(self.base.again))) * 100
-        led = f"Trial {first.name} led the base by {lead:+.2f} points in the search, and by {left:+.2f} on "
-        seeds = f"{len(first.again)} fresh seeds"
-        return (
-            f"{led}{seeds}: {lead - left:.2f} points were luck."
-            if left < lead
-            else f"{led}{seeds}: none was luck."
-        )
+
+def _failed(c: Contender) -> list[str]:
+    if not c.failures:
+        return []
+    name = "The base" if c.name == "base" else f"Trial {c.name}"
+    of = len(c.failures) + len(c.again)
+    return [f"{name} failed on {len(c.failures)} of {of} fresh seeds: {c.failures[0]}."]
+
+
+def _luck(name: str, searched: float | None, base: float, difference: Difference) -> str:
+    assert searched is not None  # a contender finished
+    lead, left = (searched - base) * 100, difference.mean * 100
+    led = f"Trial {name} led the base by {lead:+.2f} points in the search, and by {left:+.2f} on "
+    seeds = "a fresh seed" if difference.n == 1 else f"{difference.n} fresh seeds"
+    return (
+        f"{led}{seeds}: {lead - left:.2f} points were luck."
+        if left < lead
+        else f"{led}{seeds}: none was luck."
+    )
 
 
 def _against_base(d: Difference | None) -> str:
@@ -91,7 +128,16 @@ def believe(
         base_params: Parameters of the base.
     """
     base_again = {seed: float(v["rank_accuracy"]) for seed, v in again["base"].items()}
-    base = Contender("base", {}, base_accuracy(study), tuple(base_again.values()), None, base_params)
+    failures = confirmation_failures(study)
+    base = Contender(
+        "base",
+        {},
+        base_accuracy(study),
+        tuple(base_again.values()),
+        None,
+        base_params,
+        failures.get("base", ()),
+    )
     resolution = max((1 / v["rank_images"] for v in again["base"].values()), default=0.0)
     contenders = []
     for trial in best_trials(study):
@@ -107,6 +153,7 @@ def believe(
                 tuple(ours.values()),
                 difference,
                 int(trial.user_attrs["value"]["params"]),
+                failures.get(str(trial.number), ()),
             )
         )
     return Belief(base, tuple(contenders))

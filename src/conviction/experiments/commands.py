@@ -10,17 +10,19 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, get_args
 
 from conviction.audience import option
+from conviction.backend import process_restored
 from conviction.config import Recipe
 from conviction.config.recipe import given_keys
-from conviction.errors import Interrupted, RequestError
-from conviction.experiments.belief import Belief, believe
+from conviction.errors import Interrupted, RequestError, StudyError
+from conviction.experiments.belief import Belief, Contender, believe
 from conviction.experiments.executors import On, Where
-from conviction.experiments.exploration import Plan, plan, run_plan
+from conviction.experiments.exploration import Plan, check_arms, plan, run_plan
 from conviction.experiments.findings import Findings, findings
 from conviction.experiments.questions import Arm, arms_for
 from conviction.experiments.space import Space, parse_space, read_space
 from conviction.experiments.store import DESIGN, REPORT, RESULT
-from conviction.experiments.study import SEARCHES, keep, study_at
+from conviction.experiments.study import SEARCHES, keep, nothing_found, study_at
+from conviction.experiments.trials import confirmation_failures, done_trials, search_failures
 from conviction.experiments.tuning import Against, Search, confirm, open_optuna, run_search
 from conviction.experiments.tuning_page import render_tuning, tuning_json
 from conviction.report.board import Board
@@ -80,6 +82,7 @@ class Tuned:
         return {**tuning_json(self.search, self.study, self.belief), "test_accuracy": accuracy}
 
 
+@process_restored()
 def explore(
     source: str | Path,
     overrides: Overrides = (),
@@ -102,8 +105,6 @@ def explore(
     file: IO[str] | None = None,
 ) -> Explored:
     """Changes one thing at a time over the same seeds; only validation images are looked at.
-
-    In a script, call it below ``if __name__ == "__main__":``, because trials run in processes that import the script.
 
     Args:
         source: As for ``fit``.
@@ -128,6 +129,7 @@ def explore(
 
     Raises:
         RequestError: Something in the request or the data is wrong; nothing has been written.
+        StudyError: The base finished with no seed, or no arm did; the folder says why.
         Interrupted: SIGINT or SIGTERM; what is finished is kept.
         StorageError: No space is left.
     """
@@ -148,6 +150,7 @@ def explore(
             seconds=equal_seconds,
             data_dir=data_dir,
         )
+        check_arms(planned)
     with (
         where.opened(_threads(planned), shown) as executor,
         study_at(out, str(source), Board(shown)) as (place, watch),
@@ -156,9 +159,12 @@ def explore(
         trials = run_plan(planned, place, executor=executor, watch=watch)
         found = findings(planned, trials)
         keep(place, found)
+        if not found.arms:
+            raise StudyError(nothing_found(found.nothing, trials.reasons, place))
     return Explored(place, found)
 
 
+@process_restored()
 def tune(
     source: str | Path,
     overrides: Overrides = (),
@@ -185,8 +191,6 @@ def tune(
 ) -> Tuned:
     """Searches with Optuna, runs the best again on fresh seeds, and tests what is recommended once.
 
-    In a script, call it below ``if __name__ == "__main__":``, as ``explore``.
-
     Args:
         source: As for ``fit``.
         overrides: Keys of the base; ``recipe`` defaults to ``lab``.
@@ -212,6 +216,7 @@ def tune(
 
     Raises:
         RequestError: Something in the request or the data is wrong, or Optuna is not installed.
+        StudyError: No trial finished, or no run on fresh seeds; the folder says why, and the test set stays sealed.
         Interrupted: SIGINT or SIGTERM; what is finished is kept.
         StorageError: No space is left.
     """
@@ -240,13 +245,21 @@ def tune(
         opened = _open(place, study, storage, search)
         how: dict[str, Any] = {"executor": executor, "watch": watch}
         run_search(search, opened, place, **how)
-        again = confirm(search, opened, place, seeds=confirm_seeds, **how)
+        done = done_trials(opened)
+        again = confirm(search, opened, place, seeds=confirm_seeds, **how) if done else {}
         belief = believe(opened, again, sum(row.params for row in base.base.rows))
-        folder.write_text(place / SPECIFICATION, _recommended(search, belief).to_yaml())
-        run = _test(source, place, data_dir, shown) if test else None
+        run = None
+        if belief.winner is not None:
+            folder.write_text(place / SPECIFICATION, _recommended(search, belief.winner).to_yaml())
+            run = _test(source, place, data_dir, shown) if test else None
         tuned = Tuned(place, search, opened, belief, run)
         folder.write_json(place / RESULT, tuned.to_json())
         folder.write_text(place / REPORT, render_tuning(search, opened, belief, tuned.test_sentence))
+        if belief.winner is None:
+            reasons = search_failures(opened)
+            if done:  # what failed is the confirmation
+                reasons = [r for seeds in confirmation_failures(opened).values() for r in seeds]
+            raise StudyError(nothing_found(belief.sentences[0], reasons, place))
     return tuned
 
 
@@ -299,9 +312,8 @@ def _open(place: Path, name: str, storage: str | None, search: Search) -> optuna
     return study
 
 
-def _recommended(search: Search, belief: Belief) -> Recipe:
-    winner = belief.winner
-    planned = search.plan.base if winner is belief.base else search.plan.settle(Arm("", "", winner.keys))
+def _recommended(search: Search, winner: Contender) -> Recipe:
+    planned = search.plan.settle(Arm("", "", winner.keys)) if winner.keys else search.plan.base
     assert planned.recipe is not None
     # What was right for trials beside each other is not for a run by itself.
     alone = {"threads": None, "precision": "auto", "checkpoint_minutes": 5.0}

@@ -5,7 +5,8 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from itertools import chain
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -147,6 +148,22 @@ def plan(
     )
 
 
+def check_arms(plan: Plan) -> None:
+    """Refuses an exploration that would compare the base with nothing.
+
+    Raises:
+        RequestError: Every arm is the base itself, or none fits the images.
+    """
+    if not plan.arms:
+        raise RequestError(
+            "explore: every arm equals the base, so there is nothing to compare. Ask for other values "
+            "(--vary, --question)."
+        )
+    if all(p.recipe is None for p in plan.arms):
+        first = plan.arms[0]
+        raise RequestError(f"explore: no arm fits the images. {first.arm.label}: {first.refusal}")
+
+
 def _check_keys(given: Mapping[str, Any], arms: Sequence[Arm]) -> None:
     for arm in arms:
         for key in arm.keys:
@@ -230,6 +247,11 @@ class Trials:
     values: dict[str, dict[int, dict[str, Any]]] = field(default_factory=dict)
     failures: dict[str, dict[int, str]] = field(default_factory=dict)
 
+    @property
+    def reasons(self) -> list[str]:
+        """Why trials failed, one for each."""
+        return [reason for seeds in self.failures.values() for reason in seeds.values()]
+
 
 def run_plan(plan: Plan, path: Path, *, executor: Executor, watch: Watch) -> Trials:
     """Runs what is not finished yet, in the folder of the study.
@@ -249,14 +271,23 @@ def run_plan(plan: Plan, path: Path, *, executor: Executor, watch: Watch) -> Tri
         done = open_study(path, plan.design())
         labels = {p.key: p.arm.label for p in plan.tried}
         wanted = [(p, seed) for seed in range(plan.seeds) for p in plan.tried]
+        # What failed is tried again: this command may allow more time or memory.
+        done = {key: trial for key, trial in done.items() if trial["failure"] is None}
         todo = [(p, seed) for p, seed in wanted if _key(p, seed) not in done]
         watch.begin(len(wanted), len(wanted) - len(todo))
         try:
             if todo:
                 with executor.begun(plan.images, plan.audit, path, len(todo)) as (pool, data):
-                    epochs = _measured(plan, path, data, pool) if plan.seconds else {}
-                    tasks = (task_of(plan, p, seed, data, epochs=epochs.get(p.key)) for p, seed in todo)
-                    for outcome in pool.run(tasks, _listener(watch, labels)):
+                    epochs, unmeasured = _measured(plan, path, data, pool) if plan.seconds else ({}, {})
+                    tasks = (
+                        task_of(plan, p, seed, data, epochs=epochs.get(p.key))
+                        for p, seed in todo
+                        if p.key not in unmeasured
+                    )
+                    lost = (
+                        replace(unmeasured[p.key], key=_key(p, s)) for p, s in todo if p.key in unmeasured
+                    )
+                    for outcome in chain(lost, pool.run(tasks, _listener(watch, labels))):
                         done[outcome.key] = _record(outcome)
                         add_trial(path, done[outcome.key])
                         watch.ended(outcome.key, labels[outcome.key.split("/")[0]], done[outcome.key])
@@ -277,23 +308,29 @@ def _key(planned: Planned, seed: int) -> str:
     return f"{planned.key}/{seed}"
 
 
-def _measured(plan: Plan, path: Path, data: Any, pool: Runs) -> dict[str, int]:
+def _measured(
+    plan: Plan, path: Path, data: Any, pool: Runs
+) -> tuple[Mapping[str, int], Mapping[str, Outcome]]:
     """How many epochs of each specification fit into ``plan.seconds``, by the second of two that are run for it.
 
-    Kept in the folder, since a study that goes on must not measure anew.
+    Kept in the folder, since a study that goes on must not measure again. What failed here has no number of epochs:
+    it comes back by itself, and its trials fail for the same reason.
     """
-    file = path / EPOCHS
-    if file.exists():
-        return dict(json.loads(file.read_text(encoding="utf-8")))
     assert plan.seconds is not None
-    out = {}
-    for outcome in pool.run(iter([task_of(plan, p, 0, data, epochs=2) for p in plan.tried])):
-        # One that fails here will say why in its trials.
-        second = {} if outcome.failure else outcome.value["timing"][-1]
-        took = second.get("train_seconds", 0.0) + second.get("validation_seconds", 0.0)
-        out[outcome.key.split("/")[0]] = max(1, int(plan.seconds / took)) if took else 1
+    file = path / EPOCHS
+    out: dict[str, int] = json.loads(file.read_text(encoding="utf-8")) if file.exists() else {}
+    failed = {}
+    missing = [p for p in plan.tried if p.key not in out]
+    for outcome in pool.run(iter([task_of(plan, p, 0, data, epochs=2) for p in missing])):
+        key = outcome.key.split("/")[0]
+        if outcome.failure is not None:
+            failed[key] = outcome
+            continue
+        second = outcome.value["timing"][-1]
+        took = second["train_seconds"] + second["validation_seconds"]
+        out[key] = max(1, int(plan.seconds / took)) if took else 1
     folder.write_json(file, out)
-    return out
+    return out, failed
 
 
 def task_of(

@@ -94,6 +94,13 @@ class Findings:
         """In the order in which they were asked."""
         return list(dict.fromkeys([*(f.arm.question for f in self.arms), *(q for q, _, _ in self.untried)]))
 
+    @property
+    def nothing(self) -> str:
+        """What is missing where no arm could be compared, in a sentence."""
+        if not self.base.seeds:
+            return "The base finished with no seed, so no arm can be compared with it."
+        return "No arm finished with a seed of the base, so nothing can be compared."
+
     def of(self, question: str) -> list[Finding]:
         """The findings of a question."""
         return [f for f in self.arms if f.arm.question == question]
@@ -116,12 +123,10 @@ def findings(plan: Plan, trials: Trials) -> Findings:
     base = _summary(plan.base, trials)
     pairs = [(planned, _summary(planned, trials)) for planned in plan.arms if planned.recipe is not None]
     untried = [(p.arm.question, p.arm.label, p.refusal) for p in plan.arms if p.recipe is None]
+    compared = [s for _, s in pairs if set(s.seeds) & set(base.seeds)]
     untried += [
-        (s.question, s.label, next(iter(s.failures.values()), "it did not run"))
-        for _, s in pairs
-        if not s.seeds
+        (s.question, s.label, _not_compared(s, base)) for _, s in pairs if not set(s.seeds) & set(base.seeds)
     ]
-    compared = [s for _, s in pairs if s.seeds and set(s.seeds) & set(base.seeds)]
     accuracies = [_paired(s, base, "accuracy") for s in compared]
     corrected = holm([d.p for d in accuracies]) if compared else []
     arms = tuple(
@@ -136,6 +141,15 @@ def findings(plan: Plan, trials: Trials) -> Findings:
     )
     about = tuple(_about(plan, base, len(arms)))
     return Findings(plan.source, base, arms, tuple(untried), about, _facts(plan, base))
+
+
+def _not_compared(arm: Summary, base: Summary) -> str:
+    """Why an arm that was run has no finding."""
+    if not arm.seeds:
+        return f"It finished with no seed: {next(iter(arm.failures.values()), 'it did not run')}."
+    if not base.seeds:
+        return "The base finished with no seed, so there is nothing to compare it with."
+    return "It and the base finished with different seeds, so there is no pair to compare."
 
 
 def _facts(plan: Plan, base: Summary) -> Facts:

@@ -44,11 +44,17 @@ COLUMNS = (
 
 def exploration_steps(found: Findings) -> list[Step]:
     """The base, then a step for each question: what was to be expected, what was found, the numbers."""
-    steps = [Step("Base", found.about, Table(COLUMNS, (_row(found.base, None),), tuple(range(1, 8))))]
+    steps = [
+        Step(
+            "Base",
+            (*found.about, *_failures(found.base)),
+            Table(COLUMNS, (_row(found.base, None),), tuple(range(1, 8))),
+        )
+    ]
     for question in found.questions:
         arms = found.of(question)
         sentences = [*_expected(question), *(f.sentence for f in arms)]
-        sentences += [f"{label}: not tried. {reason}" for q, label, reason in found.untried if q == question]
+        sentences += [f"{label}: no finding. {reason}" for q, label, reason in found.untried if q == question]
         sentences += [text for f in arms for text in _failures(f.arm)]
         rows = (_row(found.base, None), *(_row(f.arm, f.accuracy) for f in arms))
         steps.append(Step(title(question), tuple(sentences), Table(COLUMNS, rows, tuple(range(1, 8)))))

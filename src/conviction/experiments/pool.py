@@ -19,7 +19,7 @@ from multiprocessing.context import SpawnProcess
 from types import TracebackType
 from typing import Any, Protocol
 
-from conviction.backend import children_without_ctrl_c
+from conviction.backend import children_without_ctrl_c, loaded_backend, without_main
 from conviction.experiments.worker import resident_bytes, work
 
 # A task whose process died is tried so often: the death may have been another's fault.
@@ -145,8 +145,8 @@ class Pool:
     def _start(self) -> _Worker:
         context = multiprocessing.get_context("spawn")
         ours, theirs = context.Pipe()
-        process = context.Process(target=work, args=(theirs, list(sys.path)), daemon=True)
-        with children_without_ctrl_c():
+        process = context.Process(target=work, args=(theirs, list(sys.path), loaded_backend()), daemon=True)
+        with without_main(), children_without_ctrl_c():
             process.start()
         theirs.close()
         self._workers.append(_Worker(process, ours))

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import re
 import shutil
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -72,3 +73,19 @@ def keep(path: Path, found: Findings) -> None:
     """Writes the result for programs and the page for people."""
     folder.write_json(path / RESULT, found.to_json())
     folder.write_text(path / REPORT, render_exploration(found))
+
+
+def nothing_found(what: str, reasons: Sequence[str], path: Path) -> str:
+    """What a study says that ended without an answer: what is missing, why, and how to go on.
+
+    Args:
+        what: Is missing, as a sentence.
+        reasons: Why runs failed, one for each.
+        path: Its folder.
+    """
+    counted = ", ".join(f"{count} failed: {reason}" for reason, count in Counter(reasons).most_common(3))
+    return (
+        f"{what} {counted or 'No run was begun'}. Allow each run more time (--limit) or memory (fewer --jobs), or "
+        f"take a smaller network; the same request with --out {path} runs what failed again. {path / REPORT} has all "
+        "reasons."
+    )

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from conviction.backend import import_keras, prepare
+from conviction.backend import import_keras, prepare, process_restored
 from conviction.config import DataSpec, Recipe
 from conviction.data import Split, encode_labels, split_images
 from conviction.experiments.shared import Shared, open_shared
@@ -25,6 +25,7 @@ FUNCTION = "conviction.experiments.trial:run_trial"
 ANSWERS = 50
 
 
+@process_restored()
 def run_trial(payload: Mapping[str, Any], report: Report) -> dict[str, Any]:
     """Trains one network and says how it does on validation images; no test image is looked at.
 

@@ -13,12 +13,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from conviction.audience import option
+from conviction.backend import undone_at_the_end
 from conviction.errors import RequestError
 from conviction.experiments.executors import Executor
 from conviction.experiments.exploration import Plan, Planned, Watch, task_of
 from conviction.experiments.pool import Outcome, Task
 from conviction.experiments.questions import Arm
 from conviction.experiments.space import Space, base_values, suggest
+from conviction.experiments.trials import CONFIRMED_RUNS, best_trials, is_finished
 
 if TYPE_CHECKING:
     import optuna
@@ -26,8 +28,8 @@ if TYPE_CHECKING:
 Against = Literal["params", "multiply_adds", "latency"]
 # So many proposals in a row that do not fit the images mean that the space hardly fits them.
 MOST_MISFITS = 200
-# Trials that are run again, and the first of their seeds: no trial of the search has it.
-CONFIRMED, FRESH_SEED = 3, 1000
+# The first seed of trials that are run again: no trial of the search has it.
+FRESH_SEED = 1000
 # Attempts to begin a study beside others.
 BEGINNINGS = 5
 
@@ -83,7 +85,9 @@ def open_optuna(path: Path, name: str, storage: str | None, search: Search) -> o
         import optuna
     except ImportError:
         raise RequestError("tune needs Optuna: pip install 'conviction[tune]'") from None
+    verbosity = optuna.logging.get_verbosity()
     optuna.logging.set_verbosity(optuna.logging.ERROR)
+    undone_at_the_end(lambda: optuna.logging.set_verbosity(verbosity))
     try:
         study = begin_study(name, storage or f"sqlite:///{path.resolve() / 'study.db'}", search.against)
     except Exception as failure:  # whatever a database driver raises
@@ -196,6 +200,8 @@ class _Driver:
         self._running: dict[str, optuna.Trial] = {}
         self._labels: dict[str, str] = {}
         self._began = time.monotonic()
+        # Those of an earlier command are tried again: this one may allow more time or memory.
+        self._failed_before: frozenset[int] = frozenset()
 
     def take_up(self) -> None:
         """Trials of a process that was killed are run again; the base comes first of all.
@@ -210,6 +216,11 @@ class _Driver:
             self._study.enqueue_trial(
                 base_values(self._search.space, self._search.given), {**ours, "base": True}
             )
+        failed = [t for t in trials if "failure" in t.user_attrs]
+        self._failed_before = frozenset(t.number for t in failed)
+        bases = [t for t in trials if t.user_attrs.get("base")]
+        if bases and all("failure" in t.user_attrs for t in bases):
+            self._study.enqueue_trial(bases[-1].params, {**ours, "base": True})
         for trial in trials:
             if trial.state == TrialState.RUNNING and trial.user_attrs.get("owner") == self._owner:
                 self._study.tell(trial.number, state=TrialState.FAIL)
@@ -218,7 +229,8 @@ class _Driver:
 
     def finished(self) -> int:
         """Trials that ran to an end of their own, well or not; those that were never run do not count."""
-        return sum(is_finished(trial) for trial in self._study.get_trials(deepcopy=False))
+        trials = self._study.get_trials(deepcopy=False)
+        return sum(is_finished(t) for t in trials if t.number not in self._failed_before)
 
     def tasks(self, data: Any) -> Iterator[Task]:
         """Proposes as long as there is a need."""
@@ -296,36 +308,6 @@ class _Driver:
         self._watch.ended(outcome.key, self._labels[outcome.key], record)
 
 
-def is_finished(trial: optuna.trial.FrozenTrial) -> bool:
-    """Whether it ran to an end of its own: done, pruned, or failed with a reason."""
-    from optuna.trial import TrialState
-
-    if "misfit" in trial.user_attrs:
-        return False
-    if trial.state == TrialState.FAIL:
-        return "failure" in trial.user_attrs
-    return trial.state in (TrialState.COMPLETE, TrialState.PRUNED)
-
-
-def best_trials(study: optuna.Study, count: int = CONFIRMED) -> list[optuna.trial.FrozenTrial]:
-    """The best finished trials by accuracy that beat the base; those that did not need no second look."""
-    base = base_accuracy(study)
-    others = [t for t in done_trials(study) if not t.user_attrs.get("base") and t.values[0] > base]
-    return sorted(others, key=lambda t: (-t.values[0], t.number))[:count]
-
-
-def done_trials(study: optuna.Study) -> list[optuna.trial.FrozenTrial]:
-    """Those that ran to their end and were neither pruned nor failed."""
-    from optuna.trial import TrialState
-
-    return [t for t in study.get_trials(deepcopy=False) if t.state == TrialState.COMPLETE]
-
-
-def base_accuracy(study: optuna.Study) -> float:
-    """What the base had in the search; 0 if it failed there."""
-    return max((float(t.values[0]) for t in done_trials(study) if t.user_attrs.get("base")), default=0.0)
-
-
 def confirm(
     search: Search,
     study: optuna.Study,
@@ -345,7 +327,8 @@ def confirm(
         wanted[str(trial.number)] = search.plan.settle(
             Arm("", f"trial {trial.number}", trial.user_attrs["keys"])
         )
-    kept: dict[str, dict[str, Any]] = dict(study.user_attrs.get("confirmed", {}))
+    kept: dict[str, dict[str, Any]] = dict(study.user_attrs.get(CONFIRMED_RUNS, {}))
+    kept = {key: record for key, record in kept.items() if record["failure"] is None}  # others are run again
     todo = [
         (name, planned, seed)
         for seed in range(FRESH_SEED, FRESH_SEED + seeds)
@@ -363,7 +346,7 @@ def confirm(
                 )
                 for outcome in pool.run(tasks, _shows(watch)):
                     kept[outcome.key] = {"value": outcome.value, "failure": outcome.failure}
-                    study.set_user_attr("confirmed", kept)
+                    study.set_user_attr(CONFIRMED_RUNS, kept)
                     record = {**kept[outcome.key], "seconds": outcome.seconds}
                     watch.ended(outcome.key, _named(outcome.key), record)
     finally:

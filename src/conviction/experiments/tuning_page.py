@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from conviction.experiments.belief import Belief, Contender
-from conviction.experiments.tuning import Against, Search, done_trials, is_finished
+from conviction.experiments.trials import done_trials, is_finished
+from conviction.experiments.tuning import Against, Search
 from conviction.report.drawing import Drawing, whole_numbers
 from conviction.report.page import render_template
 from conviction.report.steps import Step, Table
@@ -296,7 +297,7 @@ def tuning_json(search: Search, study: optuna.Study, belief: Belief) -> dict[str
         "source": search.plan.source,
         "trials": trials,
         "importances": importances(study),
-        "recommended": belief.winner.name,
+        "recommended": belief.winner.name if belief.winner else None,
         "confirmed": {c.name: list(c.again) for c in (belief.base, *belief.contenders)},
         "sentences": belief.sentences,
     }

@@ -11,18 +11,21 @@ from collections.abc import Callable, Mapping
 from multiprocessing.connection import Connection
 from typing import Any
 
+from conviction.backend import BACKEND_VARIABLE, own_process
+
 # What a task's function is given besides its payload: it says something and learns whether to go on.
 Report = Callable[[Any], bool]
 TaskFunction = Callable[[Mapping[str, Any], Report], Any]
 
 
-def work(connection: Connection, paths: list[str]) -> None:
+def work(connection: Connection, paths: list[str], backend: str | None = None) -> None:
     """Answers tasks until the other end is closed.
 
     Args:
         connection: Gives ``(function, payload)`` or None for the end; is told ``("began",)``, ``("report", value)``
             and, at the end, ``("done", value, resident bytes)`` or ``("raised", reason, resident bytes)``.
         paths: ``sys.path`` of the parent, so that its functions are found.
+        backend: On which Keras runs in the parent, so that it does here; None if the parent has not imported it.
     """
 
     def report(value: Any) -> bool:
@@ -32,6 +35,9 @@ def work(connection: Connection, paths: list[str]) -> None:
     _belong_to_parent()
     sys.path[:] = paths
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    if backend is not None:
+        os.environ[BACKEND_VARIABLE] = backend
+    own_process()
     with contextlib.suppress(EOFError, BrokenPipeError, ConnectionResetError):
         while (given := connection.recv()) is not None:
             name, payload = given

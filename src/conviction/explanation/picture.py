@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from conviction.backend import process_restored
 from conviction.errors import RequestError, did_you_mean
 from conviction.explanation.forward import LayerOutput, activations, convolutions, filters
 from conviction.explanation.gradients import GradCam, grad_cam, input_gradient
@@ -82,6 +83,7 @@ class Explanation:
         }
 
 
+@process_restored()
 def explain_picture(
     model: keras.Sequential,
     pixels: np.ndarray,

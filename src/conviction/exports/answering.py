@@ -14,6 +14,7 @@ from pathlib import Path
 
 import numpy as np
 
+from conviction.backend import own_process
 from conviction.data.decode import UnreadableImageError, decode
 from conviction.data.tree import UnreadableFileError, open_tree
 from conviction.deploy.artefact import Predictor
@@ -44,6 +45,7 @@ def answers(predictor: Predictor, location: Path, names: list[str]) -> np.ndarra
 
 def main(artefact: str, pictures: str, out: str) -> int:
     """Writes the answers; says on stderr why it cannot, in one line."""
+    own_process()
     asked = json.loads(Path(pictures).read_text(encoding="utf-8"))
     try:
         found = answers(load(artefact), Path(asked["location"]), asked["names"])

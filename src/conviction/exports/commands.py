@@ -16,9 +16,10 @@ from typing import Any
 import numpy as np
 
 from conviction.audience import option
+from conviction.backend import process_restored
 from conviction.data import ImageSet
 from conviction.deploy.card import Quantized
-from conviction.deploy.formats import FORMATS, Format
+from conviction.deploy.formats import FORMATS, Format, saved_model
 from conviction.errors import ParityError, RequestError, did_you_mean
 from conviction.evaluation import newcombe_paired
 from conviction.exports.card import card_of, card_page
@@ -63,7 +64,12 @@ class Exported:
     @property
     def sentence(self) -> str:
         """For people."""
-        return f"{self.path}: {self._what}"
+        elsewhere = (
+            " TensorFlow itself opens it only where no folder's name has *, ? or [; conviction does anywhere."
+            if self.format == saved_model.NAME and saved_model.is_pattern(self.path)
+            else ""
+        )
+        return f"{self.path}: {self._what}{elsewhere}"
 
     @property
     def named(self) -> str:
@@ -75,6 +81,7 @@ class Exported:
         return self.parity.sentence if self.parity else "a program of its own, without this package."
 
 
+@process_restored()
 def export(
     run: str | Path,
     formats: Sequence[str] = ("onnx",),

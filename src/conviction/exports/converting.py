@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from conviction.backend import import_keras, quiet_stderr
+from conviction.backend import import_keras, own_process, quiet_stderr
 from conviction.deploy.card import parse_card
 from conviction.deploy.formats import FORMATS
 from conviction.errors import ConvictionError
@@ -67,6 +67,7 @@ def convert(job: dict[str, Any]) -> None:
 
 def main(job: str) -> int:
     """Converts; says on stderr why it cannot, in one line."""
+    own_process()
     try:
         convert(json.loads(Path(job).read_text(encoding="utf-8")))
     except ConvictionError as failure:

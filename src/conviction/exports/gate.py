@@ -85,7 +85,12 @@ def run_module(name: str, *arguments: str, doing: str) -> None:
     """
     environment = {**os.environ, "KERAS_BACKEND": "tensorflow", "TF_CPP_MIN_LOG_LEVEL": "3"}
     done = subprocess.run(
-        [sys.executable, "-m", name, *arguments], env=environment, capture_output=True, text=True, check=False
+        [sys.executable, "-m", name, *arguments],
+        env=environment,
+        capture_output=True,
+        encoding="utf-8",
+        errors="replace",
+        check=False,
     )
     if done.returncode == 0:
         return

@@ -8,8 +8,10 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from conviction.backend import has_threads, process_restored, usable_cores
 from conviction.config import Facts, load_recipe
 from conviction.data import load_source
+from conviction.flow.apart import run_apart
 from conviction.flow.prepare import Show, prepare_run
 from conviction.flow.run import run
 from conviction.flow.trainer import Trainer
@@ -21,6 +23,7 @@ from conviction.runs.logs import check_logs
 Overrides = Sequence[str] | Mapping[str, Any]
 
 
+@process_restored()
 def fit(
     source: str | Path,
     overrides: Overrides = (),
@@ -65,6 +68,9 @@ def fit(
     folder.check_out(place if place is not None else Path("runs", "new"))
     check_logs(tensorboard=tensorboard, mlflow=mlflow)
     show = show or Terminal(sys.stderr)
+    if trainer is None and not has_threads(spec.training.threads or usable_cores()):
+        asked = {"source": source, "overrides": given, "config": config, "out": place, "data_dir": data_dir}
+        return run_apart("fit", {**asked, "tensorboard": tensorboard, "mlflow": mlflow}, show)
     try:
         ready = prepare_run(source, spec, data_dir, show, lambda facts: load_recipe(given, config, facts))
         if trainer:
@@ -83,6 +89,7 @@ def fit(
         show.close()
 
 
+@process_restored()
 def summary(
     source: str | Path,
     overrides: Overrides = (),

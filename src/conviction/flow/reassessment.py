@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from conviction.audience import call
+from conviction.backend import process_restored
 from conviction.config import DataSpec, Recipe
 from conviction.data import ImageSet, load_source
 from conviction.data.image_set import set_hash
@@ -69,6 +70,7 @@ class NewImages:
         }
 
 
+@process_restored()
 def evaluate(
     run: str | Path,
     *,
@@ -102,6 +104,7 @@ def evaluate(
     return evaluation
 
 
+@process_restored()
 def report(
     run: str | Path,
     *,
@@ -165,6 +168,7 @@ def report(
     return written
 
 
+@process_restored()
 def evaluate_new(
     run: str | Path,
     source: str | Path,

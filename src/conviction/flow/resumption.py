@@ -10,10 +10,12 @@ from pathlib import Path
 from typing import Any
 
 from conviction.audience import call
+from conviction.backend import has_threads, process_restored, usable_cores
 from conviction.config import Recipe, keys, load_recipe
 from conviction.config.recipe import by_key, parse_overrides
 from conviction.errors import RequestError, RunError, did_you_mean
 from conviction.flow.again import MOST_NAMED, fit_again, prepare_again
+from conviction.flow.apart import run_apart
 from conviction.flow.prepare import Prepared, Show
 from conviction.flow.records import about
 from conviction.flow.run import complete
@@ -26,6 +28,7 @@ from conviction.training import TrainingState, has_stopped
 EPOCHS = "training.epochs"
 
 
+@process_restored()
 def resume(
     path: str | Path,
     overrides: Sequence[str] | Mapping[str, Any] = (),
@@ -55,6 +58,8 @@ def resume(
     run = load_run(path)
     asked = dict(overrides) if isinstance(overrides, Mapping) else dict(parse_overrides(overrides))
     show = show or Terminal(sys.stderr)
+    if trainer is None and not has_threads(_recipe(run, asked).training.threads or usable_cores()):
+        return run_apart("resume", {"path": path, "overrides": asked, "data_dir": data_dir}, show)
     with folder.claimed(run.path):
         clear_leftovers(run.path)
         recipe = _recipe(run, asked)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from typing import IO, Any
+from typing import IO, Any, cast
 
 from rich.cells import cell_len
 from rich.console import Console
@@ -38,14 +38,14 @@ class Terminal:
         """Shows that something happens that takes a while."""
         self.close()  # a second spinner beside the first would turn for ever
         if self.console.is_terminal:
-            self._status = self.console.status(f"{doing} {escape(source)} ...")
+            self._status = self.console.status(f"{escape(doing)} {escape(source)} ...")
             self._status.start()
 
     def step(self, step: Step) -> None:
         """Prints one step of the lab."""
         self.close()
         self._steps += 1
-        self.console.print(f"\n[bold cyan]{self._steps:>2}  {step.title}[/]")
+        self.console.print(f"\n[bold cyan]{self._steps:>2}  {escape(step.title)}[/]")
         for sentence in step.sentences:
             self._sentence(Text(sentence))
         if step.table is not None:
@@ -135,10 +135,30 @@ def _print_whole(out: Console, table: RichTable) -> None:
 
 def console(file: IO[str]) -> Console:
     """A console on ``file``; what is no terminal has no width to respect."""
-    out = Console(file=file, highlight=False)
+    out = Console(file=_replacing(file), highlight=False)
     if not out.is_terminal:
         out.width = 120
     return out
+
+
+class _Replacing:
+    """A text file that takes every letter, those that its encoding lacks as question marks."""
+
+    def __init__(self, file: IO[str], encoding: str) -> None:
+        self._file, self._encoding = file, encoding
+
+    def write(self, text: str) -> int:
+        """Whatever it is."""
+        return self._file.write(text.encode(self._encoding, "replace").decode(self._encoding))
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._file, name)
+
+
+def _replacing(file: IO[str]) -> IO[str]:
+    encoding = getattr(file, "encoding", None)
+    strict = getattr(file, "errors", None) == "strict"
+    return cast("IO[str]", _Replacing(file, encoding)) if strict and encoding else file
 
 
 def _rich(table: Table, most: int = MOST_ROWS, indent: str = "") -> RichTable:

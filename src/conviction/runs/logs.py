@@ -6,14 +6,13 @@ What a run logs to stands in its ``logs.json``, so that ``conviction resume`` go
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Literal, Protocol
 
 from conviction.audience import option
-from conviction.backend import import_keras, quiet_stderr
+from conviction.backend import default_variable, import_keras, quiet_stderr
 from conviction.config import Recipe
 from conviction.config.recipe import by_key
 from conviction.errors import RequestError, StorageError
@@ -217,10 +216,10 @@ def _event_writer() -> Any:
 
 def _client(uri: str) -> Any:
     # It tells of every table that it makes in a new database.
-    os.environ.setdefault("MLFLOW_LOGGING_LEVEL", "WARNING")
+    default_variable("MLFLOW_LOGGING_LEVEL", "WARNING")
     # Its own 7 tries of 120 s would hold training up for as long when the server goes away.
-    os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "2")
-    os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "20")
+    default_variable("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "2")
+    default_variable("MLFLOW_HTTP_REQUEST_TIMEOUT", "20")
     try:
         from mlflow.exceptions import MlflowException
         from mlflow.tracking import MlflowClient

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 
-from conviction.backend import import_keras, quiet_stderr
+from conviction.backend import import_keras, process_restored, quiet_stderr
 from conviction.config import Recipe, read_recipe
 from conviction.data.given import Pictures, Predictions, check_decoded, given_pixels
 from conviction.data.rule import DecodingRule
@@ -120,14 +120,16 @@ class Run:
         return "interrupted" if self._has(folder.MODEL) else "unfinished"
 
     @cached_property
+    @process_restored()
     def model(self) -> keras.Sequential:
         """The trained ``keras.Sequential``: raw uint8 pixels in, probabilities out.
 
         For two classes its output is (n, 1), the probability of the second; ``predict`` gives (n, 2).
         """
 
+        keras = import_keras()
+
         def load(path: Path) -> Any:
-            keras = import_keras()
             with quiet_stderr(), warnings.catch_warnings():
                 # Saved on JAX, the file asks for XLA, which TensorFlow has not with deterministic kernels.
                 warnings.filterwarnings("ignore", "Model doesn't support `jit_compile=True`")
@@ -177,6 +179,7 @@ class Run:
         """
         return self.predict_pixels(given_pixels(images, self.rule))
 
+    @process_restored()
     def predict_pixels(self, pixels: np.ndarray) -> Predictions:
         """Classifies images decoded by ``rule``, (n, height, width, channels) uint8.
 

@@ -298,10 +298,8 @@ class _Card:
                 )
                 tag("div", innerHTML=drawn)
                 paragraph(arm["sentence"])
-            if not result["arms"] and not result["untried"]:
-                paragraph("Every arm is what you start from already, so there was nothing to compare.")
             for untried in result["untried"]:
-                paragraph(f"{untried['label']}: not tried. {untried['reason']}", "note")
+                paragraph(f"{untried['label']}: no finding. {untried['reason']}", "note")
             for sentence in result["about"]:
                 paragraph(sentence, "note")
             href = f"/lab/{self.here.desk.id}/file/{EXPLORATIONS}/{study.name}/report.html"

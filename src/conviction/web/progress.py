@@ -189,7 +189,7 @@ def _study(path: Path) -> StudyStanding:
         arms = {key for _, _, key in design.get("arms", []) if key} | {design.get("base")}
         trials = len(arms) * int(design.get("seeds", 0)) if design else 0
         name = RESULT
-        return StudyStanding(path, done, trials, _result(_json(path / name)))
+        return StudyStanding(path, min(done, trials), trials, _result(_json(path / name)))
     except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as failure:
         return StudyStanding(path, done, 0, None, str(trouble_with(path / name, failure)))
 

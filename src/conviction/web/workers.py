@@ -14,6 +14,7 @@ from concurrent.futures.process import BrokenProcessPool
 from multiprocessing.connection import wait
 from typing import Any, TypeVar
 
+from conviction.backend import own_process
 from conviction.errors import TrainingError
 from conviction.web.processes import NICENESS
 
@@ -56,6 +57,7 @@ def _begin() -> None:
     threading.Thread(target=_end_with_the_server, daemon=True).start()
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    own_process()
     with contextlib.suppress(OSError, AttributeError):
         os.nice(NICENESS)
 

@@ -44,7 +44,7 @@ FORMATS = {
     for f in (
         Format("onnx", "ONNX", ".onnx", True, onnx_file.write, onnx_file.read),
         Format("litert", "LiteRT", ".tflite", True, litert.write, litert.read),
-        Format("saved_model", "SavedModel", "", False, saved_model.write, saved_model.read),
+        Format(saved_model.NAME, "SavedModel", "", False, saved_model.write, saved_model.read),
         Format("keras", "Keras", ".keras", False, keras_file.write, keras_file.read),
     )
 }

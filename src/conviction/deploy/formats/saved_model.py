@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
+import shutil
+import tempfile
+from collections.abc import Iterator
 from operator import attrgetter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -19,6 +23,7 @@ from conviction.errors import ArtefactError
 if TYPE_CHECKING:
     import keras
 
+NAME = "saved_model"
 # TensorFlow keeps this folder for what is not its own.
 CARD = Path("assets.extra", "conviction.json")
 # What reads or writes files, runs code that is not in the graph, or talks to other machines.
@@ -35,6 +40,8 @@ REFUSED = (
     "Dataset",
     "Iterator",
 )
+# TensorFlow takes these for a pattern in the path of the weights, and finds no file.
+PATTERN = "*?["
 # How Keras's exporter keeps and finds its own weights.
 ITS_OWN = {"SaveV2", "RestoreV2", "MergeV2Checkpoints", "ShardedFilename"}
 
@@ -64,8 +71,8 @@ def read(path: Path, threads: int | None = None) -> Artefact:
 
     _look_through(path)
     try:
-        with quiet_stderr():
-            loaded = tf.saved_model.load(path)
+        with quiet_stderr(), _openable(path) as plain:
+            loaded = tf.saved_model.load(plain)
         serve = loaded.serve
     except Exception as failure:  # whatever a damaged graph leads to
         raise ArtefactError(
@@ -76,6 +83,26 @@ def read(path: Path, threads: int | None = None) -> Artefact:
         return serve(tf.constant(pixels)).numpy()
 
     return Artefact(path, card, in_chunks(answer)).checked()
+
+
+def is_pattern(path: Path) -> bool:
+    """Whether TensorFlow itself cannot open a SavedModel there, such as in ``run [lr=0.01]``."""
+    return any(letter in str(path.resolve()) for letter in PATTERN)
+
+
+@contextlib.contextmanager
+def _openable(path: Path) -> Iterator[Path]:
+    """The same folder under a name that TensorFlow does not take for a pattern."""
+    if not is_pattern(path):
+        yield path
+        return
+    with tempfile.TemporaryDirectory() as folder:
+        plain = Path(folder, "model")
+        try:
+            plain.symlink_to(path.resolve(), target_is_directory=True)
+        except OSError:  # Windows asks for a privilege
+            shutil.copytree(path, plain)
+        yield plain
 
 
 def _hashes(path: Path) -> dict[str, str]:

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from conviction.backend import own_process
 from conviction.errors import ConvictionError, RequestError
 
 if TYPE_CHECKING:
@@ -176,6 +177,7 @@ def work(connection: Connection, paths: list[str], data_dir: Path | None) -> Non
     )  # Ctrl-C reaches the whole group, and is the server's business
     sys.path[:] = paths
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    own_process()
     if hasattr(os, "nice"):
         os.nice(NICENESS)
     from conviction.web.inside.seeing import Seer, answer

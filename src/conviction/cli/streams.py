@@ -1,0 +1,45 @@
+"""Standard output and error that take every letter: no run is lost because a name cannot be shown."""
+
+from __future__ import annotations
+
+import codecs
+import io
+import sys
+
+HANDLER = "conviction.replace"
+# Encodings that lacked a letter.
+_lacking: set[str] = set()
+
+
+def take_every_letter() -> None:
+    """From here on letters that the encoding of a stream lacks are written as question marks."""
+    codecs.register_error(HANDLER, _replace)
+    for stream in (sys.stdout, sys.stderr):
+        if not isinstance(stream, io.TextIOWrapper):
+            continue
+        # With every letter at hand, surrogateescape gives the bytes of a file's name back as they were.
+        if stream.errors == "strict" or (
+            stream.errors == "surrogateescape" and not _is_utf8(stream.encoding)
+        ):
+            stream.reconfigure(errors=HANDLER)
+
+
+def say_what_was_replaced() -> None:
+    """One line on stderr, if anything was."""
+    for encoding in sorted(_lacking):
+        print(
+            f"conviction: some letters are shown as '?', because the encoding {encoding} lacks them; the files of the "
+            "run have them. PYTHONUTF8=1 shows them where the terminal can.",
+            file=sys.stderr,
+        )
+
+
+def _replace(failure: UnicodeError) -> tuple[str, int]:
+    assert isinstance(failure, UnicodeEncodeError)
+    if not _is_utf8(failure.encoding):  # which lacks nothing but what is no letter
+        _lacking.add(failure.encoding)
+    return "?" * (failure.end - failure.start), failure.end
+
+
+def _is_utf8(encoding: str) -> bool:
+    return codecs.lookup(encoding).name == "utf-8"

@@ -1,0 +1,62 @@
+"""What became of the trials of a search: which finished, which led, which failed and why."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import optuna
+
+# So many trials are run again on fresh seeds, whose results stand in the study under this key.
+CONFIRMED, CONFIRMED_RUNS = 3, "confirmed"
+
+
+def is_finished(trial: optuna.trial.FrozenTrial) -> bool:
+    """Whether it ran to an end of its own: done, pruned, or failed with a reason."""
+    from optuna.trial import TrialState
+
+    if "misfit" in trial.user_attrs:
+        return False
+    if trial.state == TrialState.FAIL:
+        return "failure" in trial.user_attrs
+    return trial.state in (TrialState.COMPLETE, TrialState.PRUNED)
+
+
+def best_trials(study: optuna.Study, count: int = CONFIRMED) -> list[optuna.trial.FrozenTrial]:
+    """The best finished trials by accuracy that beat the base; those that did not need no second look.
+
+    Where the base failed, all that finished: what was not measured cannot be beaten.
+    """
+    base = base_accuracy(study)
+    others = [t for t in done_trials(study) if not t.user_attrs.get("base")]
+    others = [t for t in others if base is None or t.values[0] > base]
+    return sorted(others, key=lambda t: (-t.values[0], t.number))[:count]
+
+
+def done_trials(study: optuna.Study) -> list[optuna.trial.FrozenTrial]:
+    """Those that ran to their end and were neither pruned nor failed."""
+    from optuna.trial import TrialState
+
+    return [t for t in study.get_trials(deepcopy=False) if t.state == TrialState.COMPLETE]
+
+
+def base_accuracy(study: optuna.Study) -> float | None:
+    """What the base had in the search; None if it did not finish there."""
+    return max((float(t.values[0]) for t in done_trials(study) if t.user_attrs.get("base")), default=None)
+
+
+def search_failures(study: optuna.Study) -> list[str]:
+    """Why trials of the search failed, one reason for each."""
+    return [
+        str(t.user_attrs["failure"]) for t in study.get_trials(deepcopy=False) if "failure" in t.user_attrs
+    ]
+
+
+def confirmation_failures(study: optuna.Study) -> dict[str, tuple[str, ...]]:
+    """Why runs on fresh seeds failed: by ``base`` or the number of the trial, one reason for each seed."""
+    out: dict[str, tuple[str, ...]] = {}
+    for key, record in study.user_attrs.get(CONFIRMED_RUNS, {}).items():
+        if record["failure"] is not None:
+            name = key.partition("/")[0]
+            out[name] = (*out.get(name, ()), str(record["failure"]))
+    return out
