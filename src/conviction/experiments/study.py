@@ -9,6 +9,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
+from conviction.audience import option
 from conviction.errors import OutputError, RequestError
 from conviction.experiments.exploration import Watch
 from conviction.experiments.findings import Findings
@@ -85,7 +86,7 @@ def nothing_found(what: str, reasons: Sequence[str], path: Path) -> str:
     """
     counted = ", ".join(f"{count} failed: {reason}" for reason, count in Counter(reasons).most_common(3))
     return (
-        f"{what} {counted or 'No run was begun'}. Allow each run more time (--limit) or memory (fewer --jobs), or "
-        f"take a smaller network; the same request with --out {path} runs what failed again. {path / REPORT} has all "
-        "reasons."
+        f"{what} {counted or 'No run was begun'}. Allow each run more time "
+        f"({option('limit')}) or memory (less of {option('jobs')}), or take a smaller network; the same request with "
+        f"{option('out')} {path} runs what failed again. {path / REPORT} has all reasons."
     )
