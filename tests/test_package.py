@@ -21,6 +21,7 @@ ORDER = [
     "errors",
     "late",
     "config",
+    "process",
     "backend",
     "data",
     "model",

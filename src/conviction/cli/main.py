@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from conviction import __version__
-from conviction.backend import own_process
 from conviction.cli import assessment, deploying, experimenting, lab, learning, serving
 from conviction.cli.options import (
     Config,
@@ -30,6 +29,7 @@ from conviction.cli.options import (
 from conviction.cli.placing import send_away, training_on
 from conviction.cli.streams import say_what_was_replaced, take_every_letter
 from conviction.errors import ConvictionError
+from conviction.process import own_process
 
 if TYPE_CHECKING:
     from conviction.runs import Run
