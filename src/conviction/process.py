@@ -25,8 +25,6 @@ SETTINGS: dict[str, Any] = {
     "max_epochs": None,
     "max_steps_per_epoch": None,
 }
-
-
 POLICY = "float32"
 
 
