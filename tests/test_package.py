@@ -22,6 +22,7 @@ ORDER = [
     "late",
     "audience",
     "config",
+    "process",
     "backend",
     "data",
     "model",

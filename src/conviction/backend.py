@@ -1,147 +1,24 @@
-"""Keras, imported late, quietly and with what a run needs; and the process left as it was found."""
+"""Keras, imported late, quietly and with what a run needs."""
 
 from __future__ import annotations
 
 import contextlib
-import multiprocessing
 import os
-import random
 import signal
 import sys
 import tempfile
 import threading
-import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from importlib.util import find_spec
 from multiprocessing import resource_tracker
 from types import ModuleType
 from typing import Any
 
 from conviction.errors import RequestError, did_you_mean
+from conviction.process import default_variable, is_own_process, settle, undone_at_the_end
 
 BACKEND_VARIABLE = "KERAS_BACKEND"
 BACKENDS = ("tensorflow", "jax")
-# scikit-learn sets these for the OpenMP that it has loaded and that stays loaded; without them macOS ends a process
-# that loads another one.
-KEPT = "KMP_"
-# What a run needs of Keras, whatever keras.json, the environment or the program around it have set. The epsilon is
-# that of losses; the limits are KERAS_MAX_EPOCHS and KERAS_MAX_STEPS_PER_EPOCH.
-SETTINGS: dict[str, Any] = {
-    "floatx": "float32",
-    "epsilon": 1e-7,
-    "image_data_format": "channels_last",
-    "dtype_policy": "float32",
-    "max_epochs": None,
-    "max_steps_per_epoch": None,
-}
-
-
-class _Calls:
-    """Calls of public functions that run in this process at the moment, and how to undo what they have changed."""
-
-    def __init__(self) -> None:
-        self.lock = threading.RLock()
-        self.running = 0
-        self.is_ours = False
-        self.has_settings = False
-        self.undo = contextlib.ExitStack()
-
-
-_CALLS = _Calls()
-
-
-def own_process() -> None:
-    """Says that this process does nothing but our work, such as that of a command: nothing in it needs restoring."""
-    _CALLS.is_ours = True
-    with _CALLS.lock:
-        _CALLS.running += 1
-
-
-@contextlib.contextmanager
-def process_restored() -> Iterator[None]:
-    """What runs within finds Keras set as a run needs it; at the end the process is as it was before.
-
-    For functions that users call, also as a decorator. Calls may stand within one another, and run beside one another
-    in threads; the last one restores.
-    """
-    with _CALLS.lock:
-        if not _CALLS.running:
-            _remember()
-        _CALLS.running += 1
-        if "keras" in sys.modules:
-            _settle(sys.modules["keras"])
-    try:
-        yield
-    finally:
-        with _CALLS.lock:
-            _CALLS.running -= 1
-            if not _CALLS.running:
-                _CALLS.has_settings = False
-                _CALLS.undo.close()
-
-
-def _remember() -> None:
-    """What is the interpreter's: libraries that are imported meanwhile change all of it."""
-    variables, drawn = dict(os.environ), random.getstate()
-    numpy: Any = sys.modules.get("numpy.random")
-    arrays_drawn = numpy and numpy.get_state()
-    start_method = multiprocessing.get_start_method(allow_none=True)
-
-    def put_back() -> None:
-        for name in os.environ.keys() - variables.keys():
-            if not name.startswith(KEPT):
-                del os.environ[name]
-        os.environ.update(variables)
-        random.setstate(drawn)
-        if numpy:
-            numpy.set_state(arrays_drawn)
-        # The first process that is spawned settles it, and users could not set theirs any more.
-        multiprocessing.set_start_method(start_method, force=True)
-
-    _CALLS.undo.callback(put_back)
-    _CALLS.undo.enter_context(warnings.catch_warnings())
-
-
-def undone_at_the_end(undo: Callable[[], object]) -> None:
-    """Calls ``undo`` when the function that the user has called ends; never in a process of our own."""
-    with _CALLS.lock:
-        if _CALLS.running and not _CALLS.is_ours:
-            _CALLS.undo.callback(undo)
-
-
-def default_variable(name: str, value: str) -> None:
-    """Sets a variable of the environment that has no value, until the function that the user has called ends."""
-    if not os.environ.get(name):
-        os.environ[name] = value
-
-
-def _settle(keras: ModuleType) -> None:
-    if not _CALLS.running or _CALLS.has_settings or not hasattr(keras, "config"):
-        return
-    _CALLS.has_settings = True
-    _restore_global_state()
-    for name, needed in SETTINGS.items():
-        put: Callable[[Any], object] = getattr(keras.config, f"set_{name}")
-        before = getattr(keras.config, name)()
-        if (before.name if name == "dtype_policy" else before) != needed:
-            put(needed)
-            undone_at_the_end(lambda put=put, before=before: put(before))  # type: ignore[misc]
-
-
-def _restore_global_state() -> None:
-    """Names that Keras has given to nameless layers, and a policy that nobody has chosen yet."""
-    try:
-        from keras.src.backend.common import global_state  # neither can be read or unset in public
-    except ImportError:
-        return
-    names = "object_name_uids"
-    given = global_state.get_global_attribute(names)
-    before = {
-        "dtype_policy": global_state.get_global_attribute("dtype_policy"),
-        names: given and given.copy(),
-    }
-    for attribute, value in before.items():
-        undone_at_the_end(lambda a=attribute, v=value: global_state.set_global_attribute(a, v))  # type: ignore[misc]
 
 
 def import_keras() -> ModuleType:
@@ -165,8 +42,7 @@ def import_keras() -> ModuleType:
             ) from None
     import keras
 
-    with _CALLS.lock:
-        _settle(keras)
+    settle(keras)
     name = loaded_backend()
     if name is not None and name not in BACKENDS:
         raise RequestError(
@@ -202,7 +78,7 @@ def has_threads(threads: int) -> bool:
     Nothing is imported. On JAX the number is that of the process's affinity, whatever is asked for.
     """
     name = loaded_backend() or os.environ.get(BACKEND_VARIABLE) or BACKENDS[0]
-    if name != "tensorflow" or _CALLS.is_ours:
+    if name != "tensorflow" or is_own_process():
         return True
     return threads == (_tensorflow_threads() if "tensorflow" in sys.modules else usable_cores())
 

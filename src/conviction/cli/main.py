@@ -13,7 +13,6 @@ import typer
 
 from conviction import __version__
 from conviction.audience import audience_of_command, speak_to
-from conviction.backend import own_process
 from conviction.cli import assessment, deploying, experimenting, lab, learning, serving
 from conviction.cli.options import (
     Config,
@@ -31,6 +30,7 @@ from conviction.cli.options import (
 from conviction.cli.placing import send_away, training_on
 from conviction.cli.streams import say_what_was_replaced, take_every_letter
 from conviction.errors import ConvictionError
+from conviction.process import own_process
 
 if TYPE_CHECKING:
     from conviction.runs import Run

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from conviction.audience import on_ray, option
-from conviction.backend import default_variable, import_keras, process_restored
+from conviction.backend import import_keras
 from conviction.cluster.connection import connected
 from conviction.cluster.crew import Crew, LostWorkers
 from conviction.cluster.nodes import in_words
@@ -26,6 +26,7 @@ from conviction.cluster.training_worker import Job
 from conviction.data import encode_labels
 from conviction.errors import RequestError, TrainingError
 from conviction.flow.prepare import Prepared
+from conviction.process import default_variable, process_restored
 from conviction.training import Progress, StopRequest, Training, TrainingState, Watcher
 from conviction.training.state import write_variables
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from conviction.backend import process_restored
 from conviction.config import DataSpec
 from conviction.data.arrays import load_arrays
 from conviction.data.depth import is_deep
@@ -16,6 +15,7 @@ from conviction.data.npz import read_npz
 from conviction.data.rule import DecodingRule
 from conviction.data.tree import is_archive, open_tree
 from conviction.errors import RequestError, SourceError, SourceNotFoundError, did_you_mean
+from conviction.process import process_restored
 
 
 @process_restored()

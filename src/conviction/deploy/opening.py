@@ -5,10 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from conviction.backend import process_restored
 from conviction.deploy.artefact import Artefact
 from conviction.deploy.formats import FORMATS
 from conviction.errors import ArtefactError, SourceNotFoundError
+from conviction.process import process_restored
 
 if TYPE_CHECKING:
     from conviction.runs import Run

@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, get_args
 
 from conviction.audience import option
-from conviction.backend import process_restored
 from conviction.config import Recipe
 from conviction.config.recipe import given_keys
 from conviction.errors import Interrupted, RequestError, StudyError
@@ -25,6 +24,7 @@ from conviction.experiments.study import SEARCHES, keep, nothing_found, study_at
 from conviction.experiments.trials import confirmation_failures, done_trials, search_failures
 from conviction.experiments.tuning import Against, Search, confirm, open_optuna, run_search
 from conviction.experiments.tuning_page import render_tuning, tuning_json
+from conviction.process import process_restored
 from conviction.report.board import Board
 from conviction.report.terminal import Silent, Terminal
 from conviction.runs import Run, folder, load_run

@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from conviction.audience import option
-from conviction.backend import undone_at_the_end
 from conviction.errors import RequestError
 from conviction.experiments.executors import Executor
 from conviction.experiments.exploration import Plan, Planned, Watch, task_of
@@ -21,6 +20,7 @@ from conviction.experiments.pool import Outcome, Task
 from conviction.experiments.questions import Arm
 from conviction.experiments.space import Space, base_values, suggest
 from conviction.experiments.trials import CONFIRMED_RUNS, best_trials, is_finished
+from conviction.process import undone_at_the_end
 
 if TYPE_CHECKING:
     import optuna

@@ -11,7 +11,8 @@ from collections.abc import Callable, Mapping
 from multiprocessing.connection import Connection
 from typing import Any
 
-from conviction.backend import BACKEND_VARIABLE, own_process
+from conviction.backend import BACKEND_VARIABLE
+from conviction.process import own_process
 
 # What a task's function is given besides its payload: it says something and learns whether to go on.
 Report = Callable[[Any], bool]

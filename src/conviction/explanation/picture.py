@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from conviction.backend import process_restored
 from conviction.errors import RequestError, did_you_mean
 from conviction.explanation.forward import LayerOutput, activations, convolutions, filters
 from conviction.explanation.gradients import GradCam, grad_cam, input_gradient
 from conviction.explanation.numbers import Value
 from conviction.explanation.value import explain_value
 from conviction.model.probabilities import predict_probabilities
+from conviction.process import process_restored
 
 if TYPE_CHECKING:
     import keras

@@ -14,12 +14,12 @@ from pathlib import Path
 
 import numpy as np
 
-from conviction.backend import own_process
 from conviction.data.decode import UnreadableImageError, decode
 from conviction.data.tree import UnreadableFileError, open_tree
 from conviction.deploy.artefact import Predictor
 from conviction.deploy.opening import load
 from conviction.errors import ConvictionError, RequestError
+from conviction.process import own_process
 
 BATCH = 500
 

@@ -16,7 +16,6 @@ from typing import Any
 import numpy as np
 
 from conviction.audience import option
-from conviction.backend import process_restored
 from conviction.data import ImageSet
 from conviction.deploy.card import Quantized
 from conviction.deploy.formats import FORMATS, Format, saved_model
@@ -28,6 +27,7 @@ from conviction.exports.pictures import picture_files, spread_out
 from conviction.exports.programs import PROGRAMS, write_program
 from conviction.flow.again import fit_again, load_again, load_finished
 from conviction.flow.prepare import Show
+from conviction.process import process_restored
 from conviction.report.terminal import Terminal
 from conviction.runs import Run, folder
 from conviction.runs.predictions import Answers, read_predictions

@@ -16,10 +16,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from conviction.backend import import_keras, own_process, quiet_stderr
+from conviction.backend import import_keras, quiet_stderr
 from conviction.deploy.card import parse_card
 from conviction.deploy.formats import FORMATS
 from conviction.errors import ConvictionError
+from conviction.process import own_process
 
 if TYPE_CHECKING:
     import keras

@@ -17,9 +17,10 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
-from conviction.backend import BACKEND_VARIABLE, loaded_backend, own_process, without_main
+from conviction.backend import BACKEND_VARIABLE, loaded_backend, without_main
 from conviction.errors import ConvictionError, TrainingError
 from conviction.flow.prepare import Show
+from conviction.process import own_process
 from conviction.runs import Run
 from conviction.training import stop_on_signals
 

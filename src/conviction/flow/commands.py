@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from conviction.backend import has_threads, process_restored, usable_cores
+from conviction.backend import has_threads, usable_cores
 from conviction.config import Facts, load_recipe
 from conviction.data import load_source
 from conviction.flow.apart import run_apart
@@ -16,6 +16,7 @@ from conviction.flow.prepare import Show, prepare_run
 from conviction.flow.run import run
 from conviction.flow.trainer import Trainer
 from conviction.model import LayerRow, walk
+from conviction.process import process_restored
 from conviction.report.terminal import Terminal
 from conviction.runs import Run, folder
 from conviction.runs.logs import check_logs

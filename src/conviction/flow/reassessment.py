@@ -11,7 +11,6 @@ from typing import Any
 import numpy as np
 
 from conviction.audience import call
-from conviction.backend import process_restored
 from conviction.config import DataSpec, Recipe
 from conviction.data import ImageSet, load_source
 from conviction.data.image_set import set_hash
@@ -29,6 +28,7 @@ from conviction.flow.again import few, load_finished, prepare_again
 from conviction.flow.evaluation import assess_predictions, evaluation_step, predict_and_assess, write_report
 from conviction.flow.prepare import Prepared, Show
 from conviction.model import predict_probabilities
+from conviction.process import process_restored
 from conviction.report import steps
 from conviction.report.figures import save_figures
 from conviction.report.scores import new_images_step

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from conviction.audience import call
-from conviction.backend import has_threads, process_restored, usable_cores
+from conviction.backend import has_threads, usable_cores
 from conviction.config import Recipe, keys, load_recipe
 from conviction.config.recipe import by_key, parse_overrides
 from conviction.errors import RequestError, RunError, did_you_mean
@@ -20,6 +20,7 @@ from conviction.flow.prepare import Prepared, Show
 from conviction.flow.records import about
 from conviction.flow.run import complete
 from conviction.flow.trainer import Trainer
+from conviction.process import process_restored
 from conviction.report.terminal import Terminal
 from conviction.runs import Run, folder, load_run
 from conviction.runs.checkpoints import clear_leftovers, read_checkpoint

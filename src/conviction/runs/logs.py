@@ -12,10 +12,11 @@ from pathlib import Path
 from typing import Any, Literal, Protocol
 
 from conviction.audience import option
-from conviction.backend import default_variable, import_keras, quiet_stderr
+from conviction.backend import import_keras, quiet_stderr
 from conviction.config import Recipe
 from conviction.config.recipe import by_key
 from conviction.errors import RequestError, StorageError
+from conviction.process import default_variable
 from conviction.runs import folder
 from conviction.training import EpochRow
 

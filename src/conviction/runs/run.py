@@ -15,12 +15,13 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 
-from conviction.backend import import_keras, process_restored, quiet_stderr
+from conviction.backend import import_keras, quiet_stderr
 from conviction.config import Recipe, read_recipe
 from conviction.data.given import Pictures, Predictions, check_decoded, given_pixels
 from conviction.data.rule import DecodingRule
 from conviction.errors import RunError, RunFileError
 from conviction.model.probabilities import predict_probabilities
+from conviction.process import process_restored
 from conviction.runs import content, folder
 from conviction.runs.reading import read_run_file, trouble_with
 from conviction.training import EpochRow

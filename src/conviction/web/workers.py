@@ -14,8 +14,8 @@ from concurrent.futures.process import BrokenProcessPool
 from multiprocessing.connection import wait
 from typing import Any, TypeVar
 
-from conviction.backend import own_process
 from conviction.errors import TrainingError
+from conviction.process import own_process
 from conviction.web.processes import NICENESS
 
 T = TypeVar("T")

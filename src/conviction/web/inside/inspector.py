@@ -19,8 +19,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from conviction.backend import own_process
 from conviction.errors import ConvictionError, RequestError
+from conviction.process import own_process
 
 if TYPE_CHECKING:
     from conviction.web.inside.seeing import Close, Opened, Picture, Sight

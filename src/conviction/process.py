@@ -1,0 +1,158 @@
+"""The process in which users call us: set as a run needs it while a call runs, and left as it was found."""
+
+from __future__ import annotations
+
+import contextlib
+import multiprocessing
+import os
+import random
+import sys
+import threading
+import warnings
+from collections.abc import Callable, Iterator
+from types import ModuleType
+from typing import Any
+
+# scikit-learn sets these for the OpenMP that it has loaded and that stays loaded; without them macOS ends a process
+# that loads another one.
+KEPT = "KMP_"
+# What a run needs of Keras, whatever keras.json, the environment or the program around it have set. The epsilon is
+# that of losses; the limits are KERAS_MAX_EPOCHS and KERAS_MAX_STEPS_PER_EPOCH.
+SETTINGS: dict[str, Any] = {
+    "floatx": "float32",
+    "epsilon": 1e-7,
+    "image_data_format": "channels_last",
+    "max_epochs": None,
+    "max_steps_per_epoch": None,
+}
+POLICY = "float32"
+
+
+class _Calls:
+    """Calls of public functions that run in this process at the moment, and how to undo what they have changed."""
+
+    def __init__(self) -> None:
+        self.lock = threading.RLock()
+        self.running = 0
+        self.is_ours = False
+        self.has_settings = False
+        self.undo = contextlib.ExitStack()
+
+
+class _Here(threading.local):
+    """The same of those in one thread."""
+
+    def __init__(self) -> None:
+        self.running = 0
+        self.has_policy = False
+        self.undo = contextlib.ExitStack()
+
+
+_CALLS, _HERE = _Calls(), _Here()
+
+
+def own_process() -> None:
+    """Says that this process does nothing but our work, such as that of a command: nothing in it needs restoring."""
+    _CALLS.is_ours = True
+    with _CALLS.lock:
+        _CALLS.running += 1
+
+
+def is_own_process() -> bool:
+    """Whether ``own_process`` was called."""
+    return _CALLS.is_ours
+
+
+@contextlib.contextmanager
+def process_restored() -> Iterator[None]:
+    """What runs within finds Keras set as a run needs it; at the end the process is as it was before.
+
+    For functions that users call, also as a decorator. Calls may stand within one another, and run beside one another
+    in threads; the last one restores.
+    """
+    with _CALLS.lock:
+        if not _CALLS.running:
+            _remember()
+        _CALLS.running += 1
+    _HERE.running += 1
+    if "keras" in sys.modules:
+        settle(sys.modules["keras"])
+    try:
+        yield
+    finally:
+        _HERE.running -= 1
+        if not _HERE.running:
+            _HERE.has_policy = False
+            _HERE.undo.close()
+        with _CALLS.lock:
+            _CALLS.running -= 1
+            if not _CALLS.running:
+                _CALLS.has_settings = False
+                _CALLS.undo.close()
+
+
+def _remember() -> None:
+    """What is the interpreter's: libraries that are imported meanwhile change all of it."""
+    variables, drawn = dict(os.environ), random.getstate()
+    numpy: Any = sys.modules.get("numpy.random")
+    arrays_drawn = numpy and numpy.get_state()
+    start_method = multiprocessing.get_start_method(allow_none=True)
+
+    def put_back() -> None:
+        for name in os.environ.keys() - variables.keys():
+            if not name.startswith(KEPT):
+                del os.environ[name]
+        os.environ.update(variables)
+        random.setstate(drawn)
+        if numpy:
+            numpy.set_state(arrays_drawn)
+        # The first process that is spawned settles it, and users could not set theirs any more.
+        multiprocessing.set_start_method(start_method, force=True)
+
+    _CALLS.undo.callback(put_back)
+    _CALLS.undo.enter_context(warnings.catch_warnings())
+
+
+def undone_at_the_end(undo: Callable[[], object]) -> None:
+    """Calls ``undo`` when the function that the user has called ends; never in a process of our own."""
+    with _CALLS.lock:
+        if _CALLS.running and not _CALLS.is_ours:
+            _CALLS.undo.callback(undo)
+
+
+def default_variable(name: str, value: str) -> None:
+    """Sets a variable of the environment that has no value, until the function that the user has called ends."""
+    if not os.environ.get(name):
+        os.environ[name] = value
+
+
+def settle(keras: ModuleType) -> None:
+    """Sets Keras as a run needs it, if a function runs that a user has called."""
+    if not hasattr(keras, "config"):  # in the middle of its import, by another thread
+        return
+    with _CALLS.lock:
+        if _CALLS.running and not _CALLS.has_settings:
+            _CALLS.has_settings = True
+            for name, needed in SETTINGS.items():
+                put: Callable[[Any], object] = getattr(keras.config, f"set_{name}")
+                before = getattr(keras.config, name)()
+                if before != needed:
+                    put(needed)
+                    undone_at_the_end(lambda put=put, before=before: put(before))  # type: ignore[misc]
+    if _HERE.running and not _HERE.has_policy:
+        _HERE.has_policy = True
+        _remember_thread()
+        if keras.config.dtype_policy().name != POLICY:
+            keras.config.set_dtype_policy(POLICY)
+
+
+def _remember_thread() -> None:
+    """The policy, if one was chosen, and the names that nameless layers have: Keras keeps them by thread."""
+    try:
+        from keras.src.backend.common import global_state  # neither can be read or unset in public
+    except ImportError:
+        return
+    for attribute in ("dtype_policy", "object_name_uids"):
+        value = global_state.get_global_attribute(attribute)
+        value = value.copy() if isinstance(value, dict) else value
+        _HERE.undo.callback(global_state.set_global_attribute, attribute, value)
