@@ -20,9 +20,9 @@ PICTURES = Path(__file__).parent.parent / "docs" / "pictures"
 def main() -> None:
     """Runs, draws, prints."""
     from conviction.experiments import arms_for, exploration_steps, findings, plan, run_plan
-    from conviction.experiments.executors import Local
-    from conviction.experiments.page import curves_of, forest
+    from conviction.experiments.exploration_page import curves_of, forest
     from conviction.experiments.study import keep
+    from conviction.pool.executors import Local
     from conviction.report.board import Board
 
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")

@@ -34,7 +34,7 @@ from typing import Any
 import numpy as np
 import socketio
 
-from conviction.web import processes
+from conviction.web.jobs import processes
 
 
 def speed(run: Path) -> float:

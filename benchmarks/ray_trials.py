@@ -32,7 +32,7 @@ def trial(payload: Mapping[str, Any], report: Any) -> bool:
 
 def share_of_ideal(pool: Any, trials: int, seconds: float) -> float:
     """The rate at which a pool has trials done, in parts of the rate without anything between them."""
-    from conviction.experiments.pool import Task
+    from conviction.pool.processes import Task
 
     tasks = (Task(str(i), "ray_trials:trial", {"seconds": seconds}) for i in range(trials))
     began = time.monotonic()
@@ -63,8 +63,8 @@ def cluster(place: str) -> Iterator[str]:
 def main() -> int:
     """Measures both and prints them as JSON."""
     from conviction.cluster.connection import connected
-    from conviction.experiments.pool import Pool
-    from conviction.experiments.ray_pool import RayPool
+    from conviction.pool.processes import Pool
+    from conviction.pool.ray_tasks import RayPool
 
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
     parser.add_argument("--trials", type=int, default=100)

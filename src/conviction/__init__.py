@@ -13,13 +13,13 @@ from typing import TYPE_CHECKING
 from conviction.late import late
 
 if TYPE_CHECKING:
+    from conviction.artefacts import load
     from conviction.data import load_source
-    from conviction.deploy import load
     from conviction.errors import ConvictionError
-    from conviction.experiments.commands import explore, tune
-    from conviction.exports import export
+    from conviction.experiments.explore import explore, tune
     from conviction.flow import compare, evaluate, evaluate_new, fit, resume, summary
-    from conviction.inspection import inspect
+    from conviction.flow.inspect import inspect
+    from conviction.programs import export
     from conviction.runs import Run, load_run
 
 __version__ = "0.1.0"
@@ -48,16 +48,16 @@ _PLACES = {
     "compare": "conviction.flow",
     "evaluate": "conviction.flow",
     "evaluate_new": "conviction.flow",
-    "explore": "conviction.experiments.commands",
-    "export": "conviction.exports",
+    "explore": "conviction.experiments.explore",
+    "export": "conviction.programs",
     "fit": "conviction.flow",
-    "inspect": "conviction.inspection",
-    "load": "conviction.deploy",
+    "inspect": "conviction.flow.inspect",
+    "load": "conviction.artefacts",
     "load_run": "conviction.runs",
     "load_source": "conviction.data",
     "resume": "conviction.flow",
     "summary": "conviction.flow",
-    "tune": "conviction.experiments.commands",
+    "tune": "conviction.experiments.explore",
 }
 
 

@@ -17,9 +17,9 @@ import pytest
 from conviction.cluster.connection import connected
 from conviction.config import DataSpec
 from conviction.data import audit_images, load_source
-from conviction.experiments.executors import Local, OnRay
-from conviction.experiments.pool import Outcome, Pool, Task
-from conviction.experiments.ray_pool import RayPool, Share
+from conviction.pool.executors import Local, OnRay
+from conviction.pool.processes import Outcome, Pool, Task
+from conviction.pool.ray_tasks import RayPool, Share
 
 FAULTS = "tests.experiments.faults"
 MakePool = Callable[..., Any]

@@ -23,13 +23,13 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from conviction.artefacts.card import Card
 from conviction.cluster.prediction import predict_folder
 from conviction.cluster.storage import open_storage, pictures_in
 from conviction.data.decode import SUFFIXES, DecodingRule
 from conviction.data.listing import list_pictures
 from conviction.data.tree import open_tree
 from conviction.data.unused import PassedOver
-from conviction.deploy.card import Card
 from conviction.errors import ClusterError, OutputError, RequestError, SourceError
 from tests.cluster.conftest import cluster_of
 from tests.conftest import Cli, environment

@@ -18,9 +18,9 @@ import pytest
 
 from conviction.cluster.connection import connected
 from conviction.errors import ClusterError
-from conviction.experiments import ray_pool
-from conviction.experiments.pool import Task
-from conviction.experiments.ray_pool import RayPool, Share
+from conviction.pool import ray_tasks as ray_pool
+from conviction.pool.processes import Task
+from conviction.pool.ray_tasks import RayPool, Share
 from tests.cluster.conftest import cluster_of
 from tests.conftest import environment, run_cli
 

@@ -16,7 +16,7 @@ from conviction.config import DataSpec
 from conviction.data import audit_images, load_source, split_images
 from conviction.data.findings import Finding
 from conviction.errors import RequestError
-from conviction.inspection import inspect
+from conviction.flow.inspect import inspect
 from tests.conftest import Cli
 
 SIDE = 96

@@ -19,7 +19,7 @@ from conviction.data import DecodingRule, load_source
 from conviction.data.decode import UnreadableImageError, decode, decode_array, probe
 from conviction.data.given import given_pixels
 from conviction.errors import RequestError
-from conviction.exports.reading_code import needs, reading_section
+from conviction.programs.reading_code import needs, reading_section
 from tests.data.builders import png, png16, tiff16, write_tree
 
 SIDE = 30

@@ -13,10 +13,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from conviction.artefacts.predict import picture_files
 from conviction.data import ImageSet, load_source
 from conviction.data.npz import array_pairs
 from conviction.data.unused import Unused, count_unused, unused_sentence
-from conviction.deploy.predict import picture_files
 from conviction.errors import SourceError
 from tests.data import builders
 

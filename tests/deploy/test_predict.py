@@ -15,7 +15,7 @@ import pytest
 from PIL import Image
 
 import conviction
-from conviction.deploy import load, predict_files
+from conviction.artefacts import load, predict_files
 from tests.conftest import FORMATS, Cli, artefact, environment
 
 

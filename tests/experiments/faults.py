@@ -85,7 +85,7 @@ def meets(payload: Any, report: Any) -> dict[str, Any]:
 
 def where_pixels_lie(payload: Any, report: Any) -> dict[str, Any]:
     """The file that the pixels of shared images are mapped from, and the digest of their bytes."""
-    from conviction.experiments.shared import open_shared
+    from conviction.pool.shared import open_shared
 
     images = open_shared(payload["data"]).images
     at = images.pixels.ctypes.data

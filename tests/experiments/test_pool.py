@@ -11,8 +11,8 @@ from typing import Any
 
 import pytest
 
-from conviction.experiments import pool
-from conviction.experiments.pool import Outcome, Pool, Task
+from conviction.pool import processes as pool
+from conviction.pool.processes import Outcome, Pool, Task
 
 FAULTS = "tests.experiments.faults"
 
@@ -53,7 +53,7 @@ def test_a_worker_that_has_grown_is_replaced(monkeypatch: pytest.MonkeyPatch) ->
 def test_workers_die_with_their_parent(tmp_path: Path) -> None:
     code = (
         "import sys\n"
-        "from conviction.experiments.pool import Pool, Task\n"
+        "from conviction.pool.processes import Pool, Task\n"
         "if __name__ == '__main__':\n"
         "    def hear(key, process):\n"
         "        print(process, flush=True)\n"

@@ -15,8 +15,8 @@ from PIL import Image
 from sklearn.datasets import load_digits
 
 import conviction
+from conviction.artefacts import explain_file
 from conviction.data.decode import decode
-from conviction.deploy import explain_file
 from conviction.errors import RequestError
 from conviction.explanation import Convolution, explain_picture, explain_value, region_shares
 from conviction.report.explanation import explanation_steps

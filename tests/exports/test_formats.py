@@ -16,9 +16,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import conviction
-from conviction.deploy import Artefact, load
+from conviction.artefacts import Artefact, load
 from conviction.errors import ArtefactError
-from conviction.exports.commands import Exported
+from conviction.flow.export import Exported
 from conviction.runs.predictions import read_predictions
 from tests.conftest import FORMATS, Cli, artefact, run_cli
 
@@ -101,7 +101,7 @@ def test_a_file_of_another_program_is_refused(tmp_path: Path, name: str) -> None
 @given(where=st.integers(0, 10**9), value=st.integers(1, 255))
 def test_no_changed_byte_of_a_litert_model_is_believed(exported: Path, where: int, value: int) -> None:
     """Its runtime may read outside a damaged file, so the file is compared with its hash before."""
-    from conviction.deploy.formats.litert import _parts
+    from conviction.artefacts.formats.litert import _parts
 
     content = bytearray((exported / "model.tflite").read_bytes())
     with zipfile.ZipFile(exported / "model.tflite") as archive:
@@ -187,7 +187,7 @@ def test_a_lambda_layer_is_refused(exported: Path, tmp_path: Path) -> None:
 def test_a_saved_model_that_reads_files_is_refused(exported: Path, tmp_path: Path) -> None:
     import tensorflow as tf
 
-    from conviction.deploy.formats.saved_model import _hashes
+    from conviction.artefacts.formats.saved_model import _hashes
 
     class Thief(tf.Module):
         @tf.function(input_signature=[tf.TensorSpec((None, 16, 16, 1), tf.uint8)])

@@ -19,13 +19,13 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 import conviction
-from conviction.deploy import load
-from conviction.deploy.card import Card
-from conviction.deploy.formats import FORMATS
+from conviction.artefacts import load
+from conviction.artefacts.card import Card
+from conviction.artefacts.formats import FORMATS
+from conviction.artefacts.parity import TOLERANCE, ask, compare
+from conviction.artefacts.pictures import Pictures, picture_files, spread_out
+from conviction.artefacts.run_card import card_of
 from conviction.errors import ParityError
-from conviction.exports.card import card_of
-from conviction.exports.gate import TOLERANCE, ask, compare
-from conviction.exports.pictures import Pictures, picture_files, spread_out
 from conviction.runs import folder
 from conviction.runs.predictions import read_predictions
 from tests.conftest import Cli, environment, run_cli
@@ -107,7 +107,7 @@ def test_planted_faults_of_preprocessing_are_found(colours: Path, tmp_path: Path
 def test_a_refused_export_leaves_nothing(
     colours: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from conviction.exports import commands
+    from conviction.flow import export as commands
 
     def swapped(name: str, *arguments: str, doing: str) -> None:
         model, card = built(colours, "swapped channels")
@@ -165,7 +165,7 @@ def test_quantized_artefacts_are_held_to_an_accuracy(
 
 
 def test_a_quantized_artefact_that_lost_too_much_is_refused() -> None:
-    from conviction.exports.commands import _accept, _loss
+    from conviction.flow.export import _accept, _loss
 
     labels = np.arange(200) % 2
     reference = np.eye(2, dtype=np.float32)[labels]

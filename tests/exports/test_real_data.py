@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 import conviction
-from conviction.deploy import load, predict_files
+from conviction.artefacts import load, predict_files
 from tests.conftest import FORMATS, Cli, artefact
 from tests.test_real_data import data
 

@@ -12,7 +12,7 @@ import pytest
 import conviction.lesson
 from conviction.errors import RunError
 from conviction.runs import Run, folder
-from conviction.web.progress import Watcher
+from conviction.web.jobs.progress import Watcher
 from tests.conftest import Cli
 
 RECORDED = Path(conviction.lesson.__file__).parent / "recorded"

@@ -19,7 +19,7 @@ from conviction.errors import RunFileError
 from conviction.runs import Run, folder, load_run
 from conviction.runs.checkpoints import FOLDER, read_checkpoint, write_checkpoint
 from conviction.runs.predictions import PREDICTIONS, read_predictions
-from conviction.web.progress import Watcher
+from conviction.web.jobs.progress import Watcher
 from tests.conftest import Cli
 from tests.runs.test_checkpoints import ABOUT, state
 from tests.runs.test_content import RECORDED

@@ -21,20 +21,20 @@ from conviction.config import DataSpec, Facts, load_recipe
 from conviction.errors import RequestError, SourceError
 from conviction.runs import folder
 from conviction.training import EpochRow, EpochTiming
-from conviction.web import uploads
-from conviction.web.addresses import STOPS, address, stop_named
 from conviction.web.app import file_to_take, zipped
-from conviction.web.classroom.tries import MOST_WRONG
-from conviction.web.desk import Desks, new_draft
-from conviction.web.gate import COOKIE, OWNER, Gate, one_token
+from conviction.web.door.gate import COOKIE, OWNER, Gate, one_token
+from conviction.web.door.tries import MOST_WRONG
 from conviction.web.inside.inspector import Inspector
-from conviction.web.jobs import Jobs
-from conviction.web.lab import Lab
-from conviction.web.network import remove
-from conviction.web.progress import Watcher, state_of
-from conviction.web.sources import Bench
-from conviction.web.starts import next_name, run_folder, start_explore, start_fit, start_resume, stem_of
-from conviction.web.workers import Helper
+from conviction.web.jobs.helper import Helper
+from conviction.web.jobs.progress import Watcher, state_of
+from conviction.web.jobs.queue import Jobs
+from conviction.web.jobs.starts import next_name, run_folder, start_explore, start_fit, start_resume, stem_of
+from conviction.web.work import uploads
+from conviction.web.work.addresses import STOPS, address, stop_named
+from conviction.web.work.desk import Desks, new_draft
+from conviction.web.work.lab import Lab
+from conviction.web.work.network import remove
+from conviction.web.work.sources import Bench
 
 FACTS = Facts(32, 32, 1300)
 

@@ -18,8 +18,8 @@ import pytest
 
 from conviction.errors import OutputError, RequestError, RunError, StorageError
 from conviction.runs import folder
-from conviction.web import processes
-from conviction.web.jobs import RECORD, Bounds, Job, Jobs, open_jobs
+from conviction.web.jobs import processes
+from conviction.web.jobs.queue import RECORD, Bounds, Job, Jobs, open_jobs
 
 # Behaves as the command line does: one JSON object at the end, and 130 after SIGINT.
 PROGRAM = (
@@ -201,7 +201,7 @@ def test_another_process_of_the_same_number_is_left_alone(jobs: Jobs) -> None:
 def test_a_job_outlives_its_server(tmp_path: Path) -> None:
     script = (
         "import sys, time, pathlib\n"
-        "from conviction.web.jobs import open_jobs\n"
+        "from conviction.web.jobs.queue import open_jobs\n"
         "root = pathlib.Path(sys.argv[1])\n"
         "with open_jobs(root, 1, sys.argv[2:]) as jobs:\n"
         "    job = jobs.submit('', 'fit', ['wait'], root / 'x', 'x')\n"
@@ -261,7 +261,7 @@ def test_a_record_that_cannot_be_read_is_passed_over(jobs: Jobs) -> None:
 def test_the_oldest_of_those_that_have_ended_make_room(
     jobs: Jobs, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("conviction.web.jobs.MOST_ENDED", 2)
+    monkeypatch.setattr("conviction.web.jobs.queue.MOST_ENDED", 2)
     (tmp_path / "kept").mkdir()
     first = jobs.submit("", "fit", ["answer"], tmp_path / "kept", "kept")
     made = [first, *(submit(jobs, "answer", f"run-{i}") for i in range(4)), submit(jobs, "wait", "last")]

@@ -12,9 +12,9 @@ from conviction.config import Facts, ModelSpec
 from conviction.config.model import LAYER_TYPES, Conv2D, Dense, Dropout, Flatten, MaxPooling2D
 from conviction.errors import RequestError
 from conviction.model import walk
-from conviction.web import network
-from conviction.web.network import Layers, look
-from conviction.web.network_drawing import draw
+from conviction.web.pages.network_drawing import draw
+from conviction.web.work import network
+from conviction.web.work.network import Layers, look
 
 SHAPE, CLASSES = (28, 28, 1), 10
 LAB: Layers = network.starting_point("lab", Facts()).model.layers

@@ -14,10 +14,10 @@ from conviction.config import load_recipe
 from conviction.evaluation import Advice
 from conviction.lesson import Facts, NoRunError, read_topic
 from conviction.lesson.topics import topic_has_numbers
-from conviction.web.evaluate_page import advised
-from conviction.web.explore_page import interval, judged, reach
-from conviction.web.jobs import Job
-from conviction.web.progress import Standing, state_of
+from conviction.web.jobs.progress import Standing, state_of
+from conviction.web.jobs.queue import Job
+from conviction.web.pages.evaluate import advised
+from conviction.web.pages.explore import interval, judged, reach
 from tests.web.labs import Served, from_the_lab, lab, to
 from tests.web.pages import check_accessibility, opened
 

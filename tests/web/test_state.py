@@ -13,8 +13,8 @@ import pytest
 
 from conviction.runs import load_run
 from conviction.runs.predictions import read_predictions
-from conviction.web.evaluated import evaluated, reasons
-from conviction.web.progress import Watcher
+from conviction.web.jobs.progress import Watcher
+from conviction.web.pages.evaluated import evaluated, reasons
 from tests.conftest import run_cli
 from tests.web.labs import PATIENCE, lab, to
 from tests.web.pages import opened
@@ -46,8 +46,10 @@ def test_what_is_asked_of_one_part_is_answered_of_that_part(
     assert evaluated(str(trained), None, part).part == part
     run, known = load_run(trained), read_predictions(trained)[part]
     wrong = np.flatnonzero(known.probabilities.argmax(axis=1) != known.labels)
-    monkeypatch.setattr("conviction.web.evaluated.grad_cam", lambda *_: pytest.fail("no mistake is left"))
-    monkeypatch.setattr("conviction.web.evaluated.MISTAKES_EXPLAINED", 0)
+    monkeypatch.setattr(
+        "conviction.web.pages.evaluated.grad_cam", lambda *_: pytest.fail("no mistake is left")
+    )
+    monkeypatch.setattr("conviction.web.pages.evaluated.MISTAKES_EXPLAINED", 0)
     assert reasons(str(trained), None, part, 0.0) == []
     monkeypatch.undo()
     found = reasons(str(trained), None, part, 0.0)

@@ -8,11 +8,11 @@ import subprocess
 import sys
 import time
 
-from conviction.web import processes
+from conviction.web.jobs import processes
 
 SERVER = """
 import asyncio, os, sys
-from conviction.web.workers import Helper
+from conviction.web.jobs.helper import Helper
 
 if __name__ == "__main__":
     print(asyncio.run(Helper().call(os.getpid)), flush=True)

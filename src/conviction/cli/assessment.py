@@ -26,7 +26,7 @@ def evaluate(
     as_json: Json = False,
 ) -> None:
     """Evaluate a run: open its test set again, or score it on new images."""
-    from conviction.flow import reassessment
+    from conviction.flow import evaluate as reassessment
     from conviction.report.page import render_new_images
     from conviction.report.scores import new_images_step
     from conviction.report.terminal import Terminal
@@ -88,7 +88,7 @@ def compare(
     as_json: Json = False,
 ) -> None:
     """Compare runs on the same test images: difference with interval, McNemar's test, specification."""
-    from conviction.flow.comparison import compare, find_pictures
+    from conviction.flow.compare import compare, find_pictures
     from conviction.report.comparison import comparison_step, contrasts, specification_table
     from conviction.report.page import render_comparison
     from conviction.report.terminal import Terminal, print_table

@@ -48,7 +48,7 @@ def export(
     as_json: Json = False,
 ) -> None:
     """Write a run's model in other formats; each must answer test images as the run did, or is not kept."""
-    from conviction.exports import export as make
+    from conviction.programs import export as make
     from conviction.report.terminal import Terminal
 
     wanted = [name.strip() for name in formats.split(",") if name.strip()]
@@ -97,9 +97,9 @@ def predict(
     if on == "ray":
         _predict_on_ray(artefact, images, threshold, out, as_json or as_csv)
         return
+    from conviction.artefacts import load
+    from conviction.artefacts.predict import classify, picture_files
     from conviction.cli import predictions as show
-    from conviction.deploy import load
-    from conviction.deploy.predict import classify, picture_files
 
     if sum([as_json, as_csv, out is not None]) > 1:
         raise RequestError("--json, --csv and --out: give one of them.")
@@ -158,8 +158,8 @@ def explain(
     as_json: Json = False,
 ) -> None:
     """Show why a run answers as it does to a picture: Grad-CAM, activations, filters, numbers."""
+    from conviction.artefacts import explain_file
     from conviction.cli.explanations import position, print_steps
-    from conviction.deploy import explain_file
     from conviction.report.explanation import explanation_steps
     from conviction.report.page import render_explanation
     from conviction.runs import folder, load_run

@@ -81,7 +81,7 @@ def explore(
     """Change one thing at a time over the same seeds, and say whether it mattered. The test set stays sealed."""
     send_away(on, out, as_json)
     from conviction.experiments import exploration_steps
-    from conviction.experiments.commands import explore as run
+    from conviction.experiments.explore import explore as run
     from conviction.report.terminal import Terminal
 
     done = run(
@@ -180,8 +180,8 @@ def tune(
 ) -> None:
     """Search for better settings, run the best again on fresh seeds, and test what is recommended once."""
     send_away(on, out, as_json)
-    from conviction.experiments.commands import SPECIFICATION
-    from conviction.experiments.commands import tune as run
+    from conviction.experiments.explore import SPECIFICATION
+    from conviction.experiments.explore import tune as run
     from conviction.experiments.tuning_page import tuning_steps
     from conviction.report.terminal import Terminal
 

@@ -25,7 +25,7 @@ def lab(
     data_dir: DataDir = None,
 ) -> None:
     """Open the lab as a page in the browser: data, network, training, evaluation, experiments, step by step."""
-    from conviction.deploy.formats.reading import missing
+    from conviction.artefacts.formats.reading import missing
 
     try:
         import nicegui  # noqa: F401

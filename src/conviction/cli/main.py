@@ -164,7 +164,7 @@ def inspect(
     as_json: Json = False,
 ) -> None:
     """Audit images and labels without training: copies, leaks, contradictions, broken files, balance."""
-    from conviction.inspection import inspect
+    from conviction.flow.inspect import inspect
     from conviction.report.steps import audit_step, load_step
     from conviction.report.terminal import Terminal
 

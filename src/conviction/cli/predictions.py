@@ -12,10 +12,10 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import IO, Any, TypeVar
 
+from conviction.artefacts import Prediction
+from conviction.artefacts.parquet import prediction_schema, prediction_table, pyarrow_for
 from conviction.data.image_set import Unreadable
 from conviction.data.unused import Unused, unused_sentence
-from conviction.deploy import Prediction
-from conviction.deploy.parquet import prediction_schema, prediction_table, pyarrow_for
 from conviction.errors import RequestError
 from conviction.report.steps import Table, printable
 from conviction.report.terminal import print_table

@@ -15,15 +15,15 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from conviction.artefacts.opening import load
+from conviction.artefacts.parquet import prediction_table, pyarrow_for, text
+from conviction.artefacts.predict import Prediction, check_threshold, classify
 from conviction.audience import call, on_ray
 from conviction.cluster.connection import connected
 from conviction.cluster.request import LISTING, Request, the_request
 from conviction.cluster.storage import Pictures, open_storage, said
 from conviction.data.image_set import Unreadable
 from conviction.data.unused import Unused
-from conviction.deploy.opening import load
-from conviction.deploy.parquet import prediction_table, pyarrow_for, text
-from conviction.deploy.predict import Prediction, check_threshold, classify
 from conviction.errors import ClusterError, ConvictionError, Interrupted, OutputError, RequestError
 from conviction.runs import folder
 from conviction.training import stop_on_signals

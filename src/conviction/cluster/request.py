@@ -10,10 +10,10 @@ from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 
+from conviction.artefacts.parquet import pyarrow_for
 from conviction.audience import on_ray, option
 from conviction.cluster.storage import Storage, asked, pictures_in
 from conviction.data.unused import PassedOver, Unused, count_unused, unused_sentence
-from conviction.deploy.parquet import pyarrow_for
 from conviction.errors import OutputError, RequestError
 
 MANIFEST, LISTING = "manifest.json", "listing.parquet"

@@ -10,11 +10,11 @@ from functools import partial
 from pathlib import Path
 from typing import IO, Any
 
+from conviction.artefacts.predict import PictureFile
 from conviction.data.listing import LABELS_FILE, kind_of
 from conviction.data.tree import MAX_FILE_BYTES, UnreadableFileError
 from conviction.data.unused import PassedOver
 from conviction.data.walking import walk_folders
-from conviction.deploy.predict import PictureFile
 from conviction.errors import ClusterError, ConvictionError, RequestError, SourceError, SourceNotFoundError
 from conviction.runs import folder
 

@@ -1,8 +1,8 @@
 """Controlled experiments: one thing changed over the same seeds, in worker processes."""
 
 from conviction.experiments.exploration import Plan, Trials, Watch, plan, run_plan
+from conviction.experiments.exploration_page import exploration_steps, render_exploration
 from conviction.experiments.findings import Finding, Findings, findings
-from conviction.experiments.page import exploration_steps, render_exploration
 from conviction.experiments.questions import QUESTIONS, arms_for
 
 __all__ = [

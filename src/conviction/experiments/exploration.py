@@ -15,12 +15,12 @@ from conviction.config import Facts, Recipe, load_recipe
 from conviction.data import Audit, ImageSet, audit_images, load_source, split_images
 from conviction.data.image_set import PARTS, set_hash
 from conviction.errors import RequestError
-from conviction.experiments.executors import Executor
-from conviction.experiments.pool import Outcome, Runs, Task
 from conviction.experiments.questions import BASE, Arm
 from conviction.experiments.store import EPOCHS, add_trial, open_study
 from conviction.experiments.trial import FUNCTION
 from conviction.model import LayerRow, check_memory, walk
+from conviction.pool.executors import Executor
+from conviction.pool.processes import Outcome, Runs, Task
 from conviction.runs import folder
 from conviction.training import check_batch_size, choose_precision
 

@@ -12,9 +12,9 @@ from pathlib import Path
 from conviction.audience import option
 from conviction.errors import OutputError, RequestError
 from conviction.experiments.exploration import Watch
+from conviction.experiments.exploration_page import render_exploration
 from conviction.experiments.findings import Findings
 from conviction.experiments.mirror import Sends, fetched, is_address
-from conviction.experiments.page import render_exploration
 from conviction.experiments.store import DESIGN, REPORT, RESULT
 from conviction.runs import folder
 

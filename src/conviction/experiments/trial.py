@@ -14,10 +14,10 @@ import numpy as np
 from conviction.backend import import_keras, prepare
 from conviction.config import DataSpec, Recipe
 from conviction.data import Split, encode_labels, split_images
-from conviction.experiments.shared import Shared, open_shared
-from conviction.experiments.worker import Report
 from conviction.flow.network import compiled, search_rate
 from conviction.model import predict_probabilities, walk
+from conviction.pool.shared import Shared, open_shared
+from conviction.pool.worker import Report
 from conviction.process import process_restored
 from conviction.training import EpochRow, EpochTiming, Progress, StopRequest, train
 

@@ -14,12 +14,12 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from conviction.audience import option
 from conviction.errors import RequestError
-from conviction.experiments.executors import Executor
 from conviction.experiments.exploration import Plan, Planned, Watch, task_of
-from conviction.experiments.pool import Outcome, Task
 from conviction.experiments.questions import Arm
 from conviction.experiments.space import Space, base_values, suggest
 from conviction.experiments.trials import CONFIRMED_RUNS, best_trials, is_finished
+from conviction.pool.executors import Executor
+from conviction.pool.processes import Outcome, Task
 from conviction.process import undone_at_the_end
 
 if TYPE_CHECKING:

@@ -1,8 +1,1 @@
-"""The whole lab in order: load, reshape, normalise, encode, split, model, compile, train, evaluate, keep; and again."""
-
-from conviction.flow.commands import fit, summary
-from conviction.flow.comparison import compare
-from conviction.flow.reassessment import evaluate, evaluate_new, report
-from conviction.flow.resumption import resume
-
-__all__ = ["compare", "evaluate", "evaluate_new", "fit", "report", "resume", "summary"]
+"""The whole lab in order, a file for each verb: load, reshape, normalise, encode, split, build, train, evaluate, keep."""

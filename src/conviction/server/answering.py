@@ -10,10 +10,10 @@ from typing import Any
 
 import numpy as np
 
+from conviction.artefacts.artefact import Artefact
 from conviction.backend import usable_cores
 from conviction.data.decode import UnreadableImageError, decode, probe
 from conviction.data.rule import DecodingRule
-from conviction.deploy.artefact import Artefact
 from conviction.server.batching import Batcher
 from conviction.server.limits import Limits
 from conviction.server.measures import Measures

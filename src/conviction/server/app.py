@@ -11,8 +11,8 @@ from fastapi import FastAPI, Request, Response
 from starlette.exceptions import HTTPException
 
 from conviction import __version__
-from conviction.deploy.artefact import Artefact
-from conviction.deploy.card import Card
+from conviction.artefacts.artefact import Artefact
+from conviction.artefacts.card import Card
 from conviction.server.answering import Answering
 from conviction.server.answers import PICTURES, Occlusion, Predictions, ProblemDocument, Status
 from conviction.server.gate import STATIC, Exchange, Gate

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from conviction.deploy.artefact import Answer
+from conviction.artefacts.artefact import Answer
 from conviction.server.limits import Limits
 from conviction.server.measures import Measures
 

@@ -15,9 +15,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from conviction.deploy.artefact import Artefact
-from conviction.deploy.formats.reading import missing
-from conviction.deploy.opening import load
+from conviction.artefacts.artefact import Artefact
+from conviction.artefacts.formats.reading import missing
+from conviction.artefacts.opening import load
 from conviction.errors import ArtefactError, RequestError, SourceNotFoundError
 from conviction.server.limits import Limits
 from conviction.server.workers import supervise

@@ -21,24 +21,24 @@ from starlette.responses import FileResponse, JSONResponse, PlainTextResponse, R
 
 from conviction.errors import ConvictionError, RequestError
 from conviction.report.page import report_style
-from conviction.web.addresses import address, stop_named
 from conviction.web.classroom import Learners
 from conviction.web.classroom.panel import class_panel
-from conviction.web.compile_page import compile_page
-from conviction.web.data_page import data_page
-from conviction.web.elements import link, tag
-from conviction.web.evaluate_page import evaluate_page
-from conviction.web.explore_page import explore_page
-from conviction.web.frame import one_main
-from conviction.web.gate import OWNER
-from conviction.web.inside_page import inside_page
-from conviction.web.joining import TEACHER, add_joining, bare_page
-from conviction.web.lab import Here, Lab
-from conviction.web.network_page import network_page
-from conviction.web.starts import EXPLORATIONS
-from conviction.web.take_page import FILES, take_page
-from conviction.web.train_page import train_page
-from conviction.web.uploads import arriving, check_declared, sources_of
+from conviction.web.door.gate import OWNER
+from conviction.web.door.joining import TEACHER, add_joining, bare_page
+from conviction.web.elements.plain import link, tag
+from conviction.web.jobs.starts import EXPLORATIONS
+from conviction.web.pages.compile import compile_page
+from conviction.web.pages.data import data_page
+from conviction.web.pages.evaluate import evaluate_page
+from conviction.web.pages.explore import explore_page
+from conviction.web.pages.frame import one_main
+from conviction.web.pages.inside import inside_page
+from conviction.web.pages.network import network_page
+from conviction.web.pages.take import FILES, take_page
+from conviction.web.pages.train import train_page
+from conviction.web.work.addresses import address, stop_named
+from conviction.web.work.lab import Here, Lab
+from conviction.web.work.uploads import arriving, check_declared, sources_of
 
 TICK_SECONDS = 1.0
 PAGES: dict[str, Callable[[Here], Awaitable[None]]] = {

@@ -18,14 +18,14 @@ from conviction.runs import folder
 from conviction.server.process import KEY, listen
 from conviction.web.app import make_app
 from conviction.web.classroom import Learners, load_course
-from conviction.web.desk import Desks
-from conviction.web.gate import Gate, one_token
+from conviction.web.door.gate import Gate, one_token
+from conviction.web.door.joining import JOIN, who_of
 from conviction.web.inside.inspector import Inspector
-from conviction.web.jobs import Bounds, open_jobs
-from conviction.web.joining import JOIN, who_of
-from conviction.web.lab import LEARNERS, OWN, Lab
-from conviction.web.sources import Bench
-from conviction.web.workers import Helper
+from conviction.web.jobs.helper import Helper
+from conviction.web.jobs.queue import Bounds, open_jobs
+from conviction.web.work.desk import Desks
+from conviction.web.work.lab import LEARNERS, OWN, Lab
+from conviction.web.work.sources import Bench
 
 
 def serve_lab(

@@ -36,7 +36,7 @@ from conviction.web.classroom import (
 )
 from conviction.web.classroom.names import check_name, folder_name
 from conviction.web.classroom.results import safe_cell
-from conviction.web.joining import add_joining
+from conviction.web.door.joining import add_joining
 
 GOOD = {
     "title": "Seeing machines",

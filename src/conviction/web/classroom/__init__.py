@@ -6,10 +6,10 @@ join and gives each a folder; ``may_use`` says whether a run or job folder is th
 done; ``panel.class_panel``, which needs NiceGUI, shows it.
 """
 
-from conviction.web.classroom.course import Course, Limits, load_course
 from conviction.web.classroom.guesses import Guess, keep_guess, read_guesses
 from conviction.web.classroom.learners import Joined, Learner, Learners, may_use, visible
 from conviction.web.classroom.results import ResultRow, class_results, results_csv
+from conviction.web.work.course import Course, Limits, load_course
 
 __all__ = [
     "Course",

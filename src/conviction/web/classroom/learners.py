@@ -12,9 +12,9 @@ from pathlib import Path
 
 from conviction.errors import OutputError, RequestError
 from conviction.runs import folder
-from conviction.web.classroom.course import Course
 from conviction.web.classroom.names import check_name, folder_name
-from conviction.web.classroom.tries import Tries
+from conviction.web.door.tries import Tries
+from conviction.web.work.course import Course
 
 JOINED = "learners.json"
 

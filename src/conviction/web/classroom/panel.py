@@ -11,7 +11,7 @@ from nicegui.events import GenericEventArguments
 from conviction.report.steps import Table
 from conviction.web.classroom.learners import Learner
 from conviction.web.classroom.results import ResultRow, class_results, results_csv
-from conviction.web.elements import button, heading, paragraph, table, tag
+from conviction.web.elements.plain import button, heading, paragraph, table, tag
 
 COLUMNS = (
     "learner",

@@ -10,8 +10,8 @@ from nicegui.events import GenericEventArguments, UploadEventArguments
 
 from conviction.errors import ConvictionError, RequestError
 from conviction.report.drawing import png_address
-from conviction.web.elements import Tag, button, paragraph, tag
-from conviction.web.inside.components import Drawing
+from conviction.web.elements.maps import Drawing
+from conviction.web.elements.plain import Tag, button, paragraph, tag
 from conviction.web.inside.seeing import Opened
 
 if TYPE_CHECKING:

@@ -11,10 +11,10 @@ from nicegui import ui
 from nicegui.events import GenericEventArguments
 
 from conviction.explanation.numbers import number
-from conviction.web.elements import button, paragraph, tag
+from conviction.web.elements.fields import NumberField
+from conviction.web.elements.maps import Maps, Pick
+from conviction.web.elements.plain import button, paragraph, tag
 from conviction.web.inside.calculation import Calculation
-from conviction.web.inside.components import Maps, Pick
-from conviction.web.inside.fields import NumberField
 from conviction.web.inside.seeing import STRIP_CHANNELS, Close, Opened, scaled
 from conviction.web.inside.tables import GROUPS_SHOWN, groups_html, lines_html
 from conviction.web.inside.view import View, row_width

@@ -11,10 +11,10 @@ from nicegui import ui
 from nicegui.events import GenericEventArguments
 
 from conviction.errors import ConvictionError
-from conviction.web.elements import Tag, paragraph, picture, tag
+from conviction.web.elements.maps import Maps, Pick
+from conviction.web.elements.plain import Tag, paragraph, picture, tag
 from conviction.web.inside.chooser import Chooser
 from conviction.web.inside.closeup import CloseUp
-from conviction.web.inside.components import Maps, Pick
 from conviction.web.inside.inspector import Inspector
 from conviction.web.inside.kept import Kept
 from conviction.web.inside.seeing import OVERVIEW_UNITS, SMALL, Opened, Picture, Sight

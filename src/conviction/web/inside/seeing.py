@@ -17,8 +17,8 @@ from conviction.explanation import LayerOutput, activations, explain_value
 from conviction.flow.again import load_again
 from conviction.runs import Run, folder, load_run
 from conviction.web.inside.calculation import Calculation, calculate
+from conviction.web.inside.learning import build_again, take_checkpoint
 from conviction.web.inside.view import row_width
-from conviction.web.learning import build_again, take_checkpoint
 
 # In place of the time of the model: the run has none for good.
 LEARNING = -1

@@ -20,7 +20,7 @@ from conviction.lesson.questions import questions
 from conviction.lesson.shelf import Card, read
 from conviction.lesson.topics import topic_has_numbers
 from conviction.lesson.words import has_numbers, render, render_line
-from conviction.web.elements import button, choice, link, paragraph, tag
+from conviction.web.elements.plain import button, choice, link, paragraph, tag
 from conviction.web.tutor.practice import Cards, Quiz
 from conviction.web.tutor.speech import Speech
 from conviction.web.tutor.words import lesson_html

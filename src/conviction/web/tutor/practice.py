@@ -11,7 +11,7 @@ from conviction.lesson.progress import Answer, load_progress, now, update_progre
 from conviction.lesson.question import Option, Question
 from conviction.lesson.shelf import Card
 from conviction.lesson.shelf import cards as all_cards
-from conviction.web.elements import button, heading, paragraph, tag
+from conviction.web.elements.plain import button, heading, paragraph, tag
 
 RATINGS: tuple[tuple[Answer, str], ...] = (
     ("again", "Not known"),

@@ -1,0 +1,81 @@
+"""A process with the TensorFlow backend that writes artefacts from a run's float32 model.
+
+    python -m conviction.artefacts.converting JOB.json
+
+The JOB has ``model`` (a ``model.keras``), ``calibration`` (an npy of pixels, or null) and ``artefacts``, each with
+``format``, ``path`` and ``card``. Whatever backend and precision trained the network, this one writes all formats.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+import warnings
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from conviction.artefacts.card import parse_card
+from conviction.artefacts.formats import FORMATS
+from conviction.backend import import_keras, quiet_stderr
+from conviction.errors import ConvictionError
+from conviction.process import own_process
+
+if TYPE_CHECKING:
+    import keras
+
+
+def one_output_a_class(model: keras.Sequential) -> keras.Model:
+    """The network with a probability for each class: one sigmoid unit p becomes (1 - p, p).
+
+    Its layers are those of the run; it has no state of training, and has been called, which exporters ask for.
+    """
+    keras = import_keras()
+    pixels = keras.Input(model.input_shape[1:], dtype="uint8", name="pixels")
+    probabilities = pixels
+    for layer in model.layers:
+        probabilities = layer(probabilities)
+    if model.output_shape[-1] == 1:
+        other = keras.layers.Rescaling(scale=-1.0, offset=1.0, name="other", dtype="float32")(probabilities)
+        probabilities = keras.layers.Concatenate(name="probabilities", dtype="float32")(
+            [other, probabilities]
+        )
+    whole = keras.Model(pixels, probabilities, name="cnn")
+    whole(np.zeros((1, *model.input_shape[1:]), np.uint8))
+    return whole
+
+
+def convert(job: dict[str, Any]) -> None:
+    """Writes what the job names.
+
+    Raises:
+        ConvictionError: A package that is an extra is missing.
+    """
+    keras = import_keras()
+    with quiet_stderr(), warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        model = keras.models.load_model(job["model"], safe_mode=True, compile=False)
+    whole = one_output_a_class(model)
+    given = job["calibration"]
+    calibration = (
+        np.load(given, allow_pickle=False) if given else np.empty((0, *whole.input_shape[1:]), np.uint8)
+    )
+    for asked in job["artefacts"]:
+        card = parse_card(json.dumps(asked["card"]), asked["path"])
+        FORMATS[asked["format"]].write(whole, Path(asked["path"]), card, calibration)
+
+
+def main(job: str) -> int:
+    """Converts; says on stderr why it cannot, in one line."""
+    own_process()
+    try:
+        convert(json.loads(Path(job).read_text(encoding="utf-8")))
+    except ConvictionError as failure:
+        print(failure, file=sys.stderr)
+        return failure.exit_code
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1]))

@@ -1,0 +1,108 @@
+"""LiteRT (formerly TensorFlow Lite): converted by TensorFlow, read by ai-edge-litert without it.
+
+The card lies in a ZIP archive at the end of the file, where TensorFlow Lite keeps its own associated files; a reader
+that knows nothing of it reads the model alone.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+import tempfile
+import threading
+import zipfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from conviction.artefacts.artefact import Artefact
+from conviction.artefacts.card import Card, parse_card
+from conviction.artefacts.formats.reading import in_chunks, missing, read_bytes
+from conviction.backend import quiet_stderr, usable_cores
+from conviction.errors import ArtefactError
+
+if TYPE_CHECKING:
+    import keras
+
+CARD = "conviction.json"
+
+
+def write(model: keras.Model, path: Path, card: Card, calibration: np.ndarray) -> None:
+    """Writes the file; see ``Format.write``."""
+    import tensorflow as tf
+
+    def batches() -> Iterator[list[np.ndarray]]:
+        for image in calibration:
+            yield [image[np.newaxis]]
+
+    with tempfile.TemporaryDirectory(prefix=".litert-", dir=path.parent) as folder, quiet_stderr():
+        model.export(folder, format="tf_saved_model", verbose=False)
+        converter = tf.lite.TFLiteConverter.from_saved_model(folder)
+        if card.quantized is not None:
+            converter.optimizations = [tf.lite.Optimize.DEFAULT]
+        if card.quantized == "float16":
+            converter.target_spec.supported_types = [tf.float16]
+        elif card.quantized == "int8":
+            converter.representative_dataset = batches
+        content = converter.convert()
+    path.write_bytes(content)
+    about = {"bytes": len(content), "sha256": hashlib.sha256(content).hexdigest()}
+    with zipfile.ZipFile(path, "a") as archive:
+        archive.writestr(CARD, json.dumps({"model": about, "card": card.model_dump(mode="json")}))
+
+
+def read(path: Path, threads: int | None = None) -> Artefact:
+    """Opens the file after its model has been compared with the hash beside it.
+
+    Raises:
+        ArtefactError: It is damaged or not one of ours.
+    """
+    try:
+        from ai_edge_litert.interpreter import Interpreter
+    except ImportError as failure:
+        raise missing(f"{path}", failure, "export") from None
+    content, card = _parts(read_bytes(path), path)
+    try:
+        with quiet_stderr():  # it names the delegate that it has chosen
+            interpreter = Interpreter(model_content=content, num_threads=threads or usable_cores())
+            interpreter.allocate_tensors()
+        pixels_in = interpreter.get_input_details()[0]["index"]
+        probabilities_out = interpreter.get_output_details()[0]["index"]
+    except Exception as failure:  # the runtime raises ValueError and RuntimeError with whatever it met
+        raise ArtefactError(
+            f"{path}: LiteRT cannot open it ({' '.join(str(failure).split())[:200]})."
+        ) from None
+    one_at_a_time = threading.Lock()
+    shape: list[Any] = [None]
+
+    def answer(pixels: np.ndarray) -> np.ndarray:
+        with one_at_a_time:
+            if pixels.shape != shape[0]:
+                interpreter.resize_tensor_input(pixels_in, pixels.shape)
+                interpreter.allocate_tensors()
+                shape[0] = pixels.shape
+            interpreter.set_tensor(pixels_in, pixels)
+            interpreter.invoke()
+            return interpreter.get_tensor(probabilities_out)  # a copy
+
+    return Artefact(path, card, in_chunks(answer)).checked()
+
+
+def _parts(content: bytes, path: Path) -> tuple[bytes, Card]:
+    """The model alone, whole, and the card."""
+    try:
+        with zipfile.ZipFile(io.BytesIO(content)) as archive:
+            about = json.loads(archive.read(CARD))
+        model = content[: about["model"]["bytes"]]
+        whole = hashlib.sha256(model).hexdigest() == about["model"]["sha256"]
+        card = json.dumps(about["card"])
+    except (zipfile.BadZipFile, KeyError, TypeError, ValueError, NotImplementedError):
+        raise ArtefactError(
+            f"{path}: damaged, or without a model card; expected a file of 'conviction export'."
+        ) from None
+    if not whole:
+        raise ArtefactError(f"{path}: damaged; the model has not the hash that was written with it.")
+    return model, parse_card(card, path)

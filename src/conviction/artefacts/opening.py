@@ -1,0 +1,49 @@
+"""Opening whatever can predict: a run folder, or an artefact of any format."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from conviction.artefacts.artefact import Artefact
+from conviction.artefacts.formats import FORMATS
+from conviction.errors import ArtefactError, SourceNotFoundError
+from conviction.process import process_restored
+
+if TYPE_CHECKING:
+    from conviction.runs import Run
+
+
+@process_restored()
+def load(path: str | Path, *, threads: int | None = None) -> Run | Artefact:
+    """Opens a run folder, or an artefact of ``conviction export``, to predict with.
+
+    TensorFlow is imported for SavedModel and Keras files alone, and for a run when it first predicts.
+
+    Args:
+        path: A run folder, a SavedModel folder, or an ``.onnx``, ``.tflite`` or ``.keras`` file.
+        threads: For ONNX and LiteRT; None for one a core.
+
+    Raises:
+        SourceNotFoundError: There is nothing there.
+        ArtefactError: It is damaged, of another kind, or holds what a network does not need.
+        RequestError: A package that is an extra is missing.
+    """
+    path = Path(path)
+    if not path.exists():
+        raise SourceNotFoundError(f"{path}: there is no such run folder or exported model.")
+    if path.is_dir():
+        from conviction.runs import folder, load_run
+
+        if (path / folder.CONFIG).is_file():
+            return load_run(path)
+        if (path / "saved_model.pb").is_file():
+            return FORMATS["saved_model"].read(path, threads)
+        raise ArtefactError(f"{path}: expected a run folder or a SavedModel; it has neither's files.")
+    for form in FORMATS.values():
+        if form.suffix and path.suffix.lower() == form.suffix:
+            return form.read(path, threads)
+    expected = ", ".join(f.suffix for f in FORMATS.values() if f.suffix)
+    raise ArtefactError(
+        f"{path}: expected a run folder, a SavedModel folder, or a file ending in {expected}."
+    )

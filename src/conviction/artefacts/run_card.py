@@ -1,0 +1,109 @@
+"""The model card of a run: for the artefacts, and as a page for people."""
+
+from __future__ import annotations
+
+import hashlib
+from typing import Any
+
+from conviction import __version__
+from conviction.artefacts.card import Card, TestFigure
+from conviction.evaluation import openings_sentence
+from conviction.runs import Run, folder
+
+# As their authors state them.
+LICENCES = {
+    "digits": "CC BY 4.0",
+    "mnist": "CC BY-SA 3.0",
+    "fashion_mnist": "MIT",
+}
+# A class of which fewer are recognised is named among the limits.
+WEAK_RECALL = 0.7
+
+
+def card_of(run: Run, kind: str, quantized: Any = None) -> Card:
+    """What an artefact of this format, made from a finished run, says about itself."""
+    data, environment = run.data, run.environment
+    test = run.evaluation.test
+    figure = None
+    if test:
+        figure = TestFigure(
+            n=test["n"],
+            accuracy=test["accuracy"],
+            accuracy_ci95=tuple(test["accuracy_ci95"]),
+            openings=test["openings"],
+            test_set=data["split"]["test_hash"],
+        )
+    return Card(
+        name=run.path.resolve().name,
+        kind=kind,
+        quantized=quantized,
+        class_names=tuple(run.class_names),
+        decoding=run.rule,
+        data={
+            "name": data["name"],
+            "licence": LICENCES.get(str(data["source"])),
+            "images_by_class": data["counts"],
+        },
+        specification=run.config.model_dump(mode="json"),
+        test=figure,
+        limits=tuple(_limits(run, quantized)),
+        provenance={
+            "model_sha256": hashlib.sha256((run.path / folder.MODEL).read_bytes()).hexdigest(),
+            "trained": environment.get("started"),
+            "versions": environment.get("versions", {}),
+            "precision": environment.get("precision"),
+            "exporter": __version__,
+        },
+    )
+
+
+def _limits(run: Run, quantized: Any) -> list[str]:
+    names = ", ".join(run.class_names) if len(run.class_names) <= 12 else f"{len(run.class_names)} classes"
+    said = [
+        f"It answers with one of {names} whatever a picture shows; it has no answer for anything else.",
+        f"Its figures hold for pictures like those of {run.data['name']}; on others its accuracy is unknown.",
+    ]
+    test = run.evaluation.test
+    if test:
+        said.append(openings_sentence(test["openings"]))
+        weak = [c for c in test.get("per_class", []) if c["recall"] is not None and c["recall"] < WEAK_RECALL]
+        if weak:
+            named = ", ".join(f"{c['name']} ({c['recall']:.0%})" for c in weak[:10])
+            said.append(
+                f"Of the test images of these classes it recognises fewer than {WEAK_RECALL:.0%}: {named}."
+            )
+    else:
+        said.append("Its test set is sealed: how good it is on unseen images has not been measured.")
+    if quantized:
+        said.append(f"Its numbers are {quantized}; the test figures are those of the float32 model.")
+    return said
+
+
+def card_page(card: Card, checks: list[str]) -> str:
+    """The card as Markdown, with what the parity gate found."""
+    rule = card.decoding
+    lines = [f"# {card.name}", "", "## What it does", ""]
+    lines += [
+        f"Takes pictures as {rule.height}x{rule.width} pixels, {rule.color_mode}, uint8 0 to 255, and gives the "
+        f"probability of each of {len(card.class_names)} classes: {', '.join(card.class_names)}. Scaling is inside.",
+        "",
+        f"Any picture becomes these pixels by decoding rule {rule.version}: EXIF orientation applied, transparency "
+        f"over white, {rule.color_mode}, antialiased {rule.filter} filter.",
+    ]
+    lines += ["", "## How good it is", ""]
+    if card.test:
+        low, high = card.test.accuracy_ci95
+        lines.append(
+            f"{card.test.accuracy:.2%} of {card.test.n:,} test images, 95% interval {low:.2%} to {high:.2%}."
+        )
+    lines += [f"- {limit}" for limit in card.limits]
+    counts = {part: sum(n) for part, n in card.data["images_by_class"].items()}
+    said = ", ".join(f"{n:,} for {part}" for part, n in counts.items())
+    licence = card.data["licence"] or "not known to this program"
+    lines += ["", "## What it has learned from", "", f"{card.data['name']}: {said}. Licence: {licence}."]
+    lines += ["", "## Exports", "", *[f"- {check}" for check in checks]]
+    lines += ["", "## Where it comes from", ""]
+    for name, value in card.provenance.items():
+        said = ", ".join(f"{k} {v}" for k, v in value.items()) if isinstance(value, dict) else value
+        lines.append(f"- {name}: {said}")
+    return "\n".join(lines) + "\n"

@@ -1,0 +1,303 @@
+"""What the command ``export`` calls: artefacts written, asked the run's questions, and kept if they answer alike."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import shutil
+import sys
+import tempfile
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from conviction.artefacts.card import Quantized
+from conviction.artefacts.formats import FORMATS, Format, saved_model
+from conviction.artefacts.parity import Parity, ask, compare, run_module
+from conviction.artefacts.pictures import picture_files, spread_out
+from conviction.artefacts.run_card import card_of, card_page
+from conviction.audience import option
+from conviction.data import ImageSet
+from conviction.errors import ParityError, RequestError, did_you_mean
+from conviction.evaluation import newcombe_paired
+from conviction.flow.again import fit_again, load_again, load_finished
+from conviction.flow.prepare import Show
+from conviction.process import process_restored
+from conviction.programs.script import PROGRAMS, write_program
+from conviction.report.terminal import Terminal
+from conviction.runs import Run, folder
+from conviction.runs.predictions import Answers, read_predictions
+
+FOLDER, RECORD, PAGE = "exports", "export.json", "MODEL_CARD.md"
+# How the folder begins in which an export is made before it is kept.
+BESIDE = ".export-"
+# Enough to see any difference of preprocessing; more pictures take time alone.
+MOST_COMPARED, MOST_LABELLED, CALIBRATION = 1000, 5000, 256
+QUANTIZED: tuple[Quantized, ...] = ("float16", "int8")
+
+
+@dataclass(frozen=True)
+class Exported:
+    """One artefact that was kept.
+
+    Attributes:
+        format: As users type it.
+        path: Its file or folder.
+        parity: What the gate found; None for programs, which hold no weights.
+        sha256: Of the file; None for a folder.
+    """
+
+    format: str
+    path: Path
+    parity: Parity | None
+    sha256: str | None
+
+    def to_json(self) -> dict[str, Any]:
+        """For ``export.json``."""
+        parity = asdict(self.parity) if self.parity else None
+        return {"format": self.format, "path": self.path.name, "sha256": self.sha256, "parity": parity}
+
+    @property
+    def sentence(self) -> str:
+        """For people."""
+        elsewhere = (
+            " TensorFlow itself opens it only where no folder's name has *, ? or [; conviction does anywhere."
+            if self.format == saved_model.NAME and saved_model.is_pattern(self.path)
+            else ""
+        )
+        return f"{self.path}: {self._what}{elsewhere}"
+
+    @property
+    def named(self) -> str:
+        """The same for whoever gets the folder, which is elsewhere then."""
+        return f"{self.path.name}: {self._what}"
+
+    @property
+    def _what(self) -> str:
+        return self.parity.sentence if self.parity else "a program of its own, without this package."
+
+
+@process_restored()
+def export(
+    run: str | Path,
+    formats: Sequence[str] = ("onnx",),
+    *,
+    quantize: str | None = None,
+    most_lost: float = 0.01,
+    out: str | Path | None = None,
+    data_dir: str | Path | None = None,
+    show: Show | None = None,
+) -> list[Exported]:
+    """Writes a finished run's model in other formats, each of which must answer as the model that was tested.
+
+    An artefact is opened in a fresh process by its format's own runtime and classifies test images (validation images
+    where the test set is sealed) from their files. No label of the test set is looked at.
+
+    Args:
+        run: The run folder.
+        formats: Any of onnx, litert, saved_model, keras, script, notebook.
+        quantize: "float16" or "int8", for ONNX and LiteRT.
+        most_lost: The share of validation images by which a quantized artefact may be worse.
+        out: The folder; default ``exports`` in the run folder. Files of earlier exports there are replaced.
+        data_dir: As for ``fit``.
+        show: Who is told; default the terminal (stderr).
+
+    Raises:
+        RunError: There is no such run, or it is not finished.
+        RequestError: An unknown format; a package that is an extra is missing; the data has changed.
+        ParityError: An artefact does not answer as the run does, or has lost too much. Nothing is kept.
+        StorageError: No space is left.
+    """
+    wanted, small = _wanted(formats, quantize)
+    if not 0.0 <= most_lost <= 1.0:
+        raise RequestError(f"{option('most-lost')}: expected a share from 0 to 1; got {most_lost:g}.")
+    opened = load_finished(run)
+    answers = read_predictions(opened.path)
+    show = show or Terminal(sys.stderr)
+    try:
+        show.loading(opened.data["source"])
+        images = load_again(opened, data_dir)
+    finally:
+        show.close()
+    place = Path(out) if out is not None else opened.path / FOLDER
+    if place.exists() and not place.is_dir():
+        raise RequestError(f"{option('out')} {place}: expected a folder; this is a file.")
+    with folder.storing(place):
+        place.mkdir(parents=True, exist_ok=True)
+    try:
+        with folder.claimed(place), folder.storing(place):
+            _clear(place)
+            show.loading(", ".join(wanted), "writing and asking")
+            return _Export(opened, images, answers, small, most_lost).make(wanted, place)
+    except BaseException:
+        with contextlib.suppress(OSError):  # if it was made for this alone
+            place.rmdir()
+        raise
+    finally:
+        show.close()
+
+
+def _clear(place: Path) -> None:
+    """Takes away what an export that was killed has left."""
+    for left in place.glob(f"{BESIDE}*"):
+        shutil.rmtree(left, ignore_errors=True)
+
+
+def _wanted(formats: Sequence[str], quantize: str | None) -> tuple[list[str], Quantized | None]:
+    known = [*FORMATS, *PROGRAMS]
+    wanted = list(dict.fromkeys(formats))
+    for name in wanted:
+        if name not in known:
+            raise RequestError(
+                f"{option('format', 'formats')}: expected any of {', '.join(known)}; got "
+                f"'{name}'.{did_you_mean(name, known)}"
+            )
+    if not wanted:
+        raise RequestError(f"{option('format', 'formats')}: expected at least one of {', '.join(known)}.")
+    small = next((name for name in QUANTIZED if name == quantize), None)
+    if quantize is not None and small is None:
+        raise RequestError(f"{option('quantize')}: expected float16 or int8; got '{quantize}'.")
+    whole = [n for n in wanted if quantize and not (n in FORMATS and FORMATS[n].quantizes)]
+    if whole:
+        able = ", ".join(f.name for f in FORMATS.values() if f.quantizes)
+        raise RequestError(f"{option('quantize')}: only {able} can be quantized; got {', '.join(whole)}.")
+    return wanted, small
+
+
+@dataclass(frozen=True)
+class _Export:
+    run: Run
+    images: ImageSet
+    answers: dict[str, Answers]
+    quantize: Quantized | None
+    most_lost: float
+
+    def make(self, wanted: Sequence[str], place: Path) -> list[Exported]:
+        """Everything beside its place first; it is put there when all of it is good."""
+        with tempfile.TemporaryDirectory(prefix=BESIDE, dir=place) as beside:
+            work = Path(beside)
+            forms = [FORMATS[name] for name in wanted if name in FORMATS]
+            paths = {f.name: work / self._file_name(f) for f in forms}
+            if forms:
+                self._convert(forms, paths, work)
+            made = [Exported(f.name, paths[f.name], self._check(f, paths[f.name], work), None) for f in forms]
+            for name in wanted:
+                if name in PROGRAMS:
+                    made.append(Exported(name, write_program(name, self.run, self.images, work), None, None))
+            kept = [self._keep(exported, place) for exported in made]
+        self._record(kept, place)
+        return kept
+
+    def _file_name(self, form: Format) -> str:
+        small = f"-{self.quantize}" if self.quantize else ""
+        return f"model{small}{form.suffix}" if form.suffix else form.name
+
+    def _convert(self, forms: Sequence[Format], paths: dict[str, Path], work: Path) -> None:
+        calibration = None
+        if self.quantize == "int8":
+            hashes = list(self.run.data["split"]["train"].values())
+            chosen = [hashes[i] for i in spread_out(len(hashes), CALIBRATION)]
+            calibration = work / "calibration.npy"
+            np.save(calibration, self.images.pixels[self._positions(chosen)], allow_pickle=False)
+        artefacts = [
+            {
+                "format": form.name,
+                "path": str(paths[form.name].resolve()),
+                "card": card_of(self.run, form.name, self.quantize).model_dump(mode="json"),
+            }
+            for form in forms
+        ]
+        job = work / "job.json"
+        job.write_text(
+            json.dumps(
+                {
+                    "model": str((self.run.path / folder.MODEL).resolve()),
+                    "calibration": str(calibration.resolve()) if calibration else None,
+                    "artefacts": artefacts,
+                }
+            ),
+            encoding="utf-8",
+        )
+        run_module(
+            "conviction.artefacts.converting", str(job.resolve()), doing=", ".join(f.name for f in forms)
+        )
+
+    def _check(self, form: Format, artefact: Path, work: Path) -> Parity:
+        part = "test" if "test" in self.answers else "validation"
+        reference, answered, _ = self._answers(part, MOST_COMPARED, artefact, work)
+        parity = compare(reference, answered, artefact.name, part, self.quantize)
+        if self.quantize is None:
+            return parity
+        reference, answered, labels = self._answers("validation", MOST_LABELLED, artefact, work)
+        parity = replace(parity, **_loss(reference, answered, labels))
+        _accept(parity, artefact.name, self.most_lost)
+        return parity
+
+    def _answers(
+        self, part: str, most: int, artefact: Path, work: Path
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """(the run's probabilities, the artefact's, labels) for images of a part."""
+        known = self.answers[part]
+        chosen = spread_out(len(known.labels), most)
+        positions = self._positions([known.hashes[i] for i in chosen])
+        files = work / part
+        files.mkdir(exist_ok=True)
+        pictures = picture_files(self.images, positions, files)
+        return known.probabilities[chosen], ask(artefact, pictures, work), known.labels[chosen]
+
+    def _positions(self, hashes: Sequence[str]) -> np.ndarray:
+        """Where images of these contents are in the data; (n,) int64."""
+        place = {h.tobytes().hex(): i for i, h in enumerate(self.images.hashes)}
+        gone = [h for h in hashes if h not in place]
+        if gone:
+            raise RequestError(
+                f"{self.images.location}: the data has changed since the run began: {len(gone)} of {len(hashes)} "
+                "images that are to be compared are gone or changed. Put them back, or begin a new run with: "
+                f"{fit_again(self.run)}"
+            )
+        return np.array([place[h] for h in hashes], np.int64)
+
+    def _keep(self, made: Exported, place: Path) -> Exported:
+        """Puts it where it belongs, in place of an earlier one."""
+        path = place / made.path.name
+        if path.is_dir():
+            # A folder cannot be replaced by renaming; the old one is gone only when the new one is at hand.
+            shutil.rmtree(path)
+        made.path.replace(path)
+        digest = hashlib.sha256(path.read_bytes()).hexdigest() if path.is_file() else None
+        return replace(made, path=path, sha256=digest)
+
+    def _record(self, kept: Sequence[Exported], place: Path) -> None:
+        """``export.json`` and the card as a page; artefacts of earlier exports stay in both."""
+        before = {}
+        with contextlib.suppress(OSError, ValueError, TypeError, KeyError):
+            before = {e["path"]: e for e in json.loads((place / RECORD).read_text(encoding="utf-8"))}
+        said = {e.path.name: e.to_json() | {"sentence": e.named} for e in kept}
+        entries = {p: e for p, e in {**before, **said}.items() if (place / p).exists()}
+        folder.write_json(place / RECORD, list(entries.values()))
+        page = card_page(card_of(self.run, "all"), [e["sentence"] for e in entries.values()])
+        folder.write_text(place / PAGE, page)
+
+
+def _loss(reference: np.ndarray, answered: np.ndarray, labels: np.ndarray) -> dict[str, Any]:
+    """What of the accuracy is lost, as ``Parity`` has it."""
+    right, still = reference.argmax(axis=1) == labels, answered.argmax(axis=1) == labels
+    both, first, second = (int(v.sum()) for v in (right & still, right & ~still, ~right & still))
+    interval = newcombe_paired(both, first, second, len(labels) - both - first - second)
+    return {"lost": (first - second) / len(labels), "lost_ci95": interval, "labelled": len(labels)}
+
+
+def _accept(parity: Parity, name: str, most_lost: float) -> None:
+    assert parity.lost is not None
+    assert parity.lost_ci95 is not None
+    if parity.lost > most_lost:
+        low, high = (100 * v for v in parity.lost_ci95)
+        raise ParityError(
+            f"{name}: loses {100 * parity.lost:.2f} points of accuracy on {parity.labelled:,} validation images (95% "
+            f"interval {low:.2f} to {high:.2f}); accepted: {100 * most_lost:g}. Nothing was kept. Accept more with "
+            f"{option('most-lost')}, or take {option('quantize')} float16."
+        )

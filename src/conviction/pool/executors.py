@@ -1,0 +1,157 @@
+"""Where trials run: in processes of this machine, or on a Ray cluster."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import IO, Any, Literal, Protocol, get_args
+
+from conviction.audience import on_ray, option
+from conviction.backend import usable_cores
+from conviction.cluster import nodes
+from conviction.cluster.connection import connected
+from conviction.data import Audit, ImageSet
+from conviction.errors import RequestError, did_you_mean
+from conviction.pool.processes import Pool, Runs
+from conviction.pool.ray_tasks import RayPool, Share
+from conviction.pool.shared import put, share
+from conviction.runs import folder
+
+On = Literal["local", "ray"]
+
+
+class Executor(Protocol):
+    """Makes a pool for a study, and its images known there."""
+
+    def begun(
+        self, images: ImageSet, audit: Audit, path: Path, trials: int
+    ) -> AbstractContextManager[tuple[Runs, Any]]:
+        """The pool, and what its tasks find the images by.
+
+        Args:
+            images: Of the study.
+            audit: Of them.
+            path: The study's folder, which is claimed.
+            trials: So many are left.
+        """
+
+
+@dataclass(frozen=True)
+class Local:
+    """Processes of this machine.
+
+    Attributes:
+        jobs: Trials at once.
+        limit: Seconds for one trial; None for any.
+    """
+
+    jobs: int
+    limit: float | None = None
+
+    @contextmanager
+    def begun(self, images: ImageSet, audit: Audit, path: Path, trials: int) -> Iterator[tuple[Runs, Any]]:
+        """The images are files that all workers map, and that are taken away at the end."""
+        _sweep(path)
+        try:
+            place = Path(tempfile.mkdtemp(prefix=".images-", dir=path.resolve()))
+            with folder.storing(place):
+                share(images, audit, place / "data")
+            with Pool(min(self.jobs, trials), limit=self.limit) as pool:
+                yield pool, str(place / "data")
+        finally:
+            _sweep(path)
+
+
+@dataclass(frozen=True)
+class OnRay:
+    """A cluster.
+
+    Attributes:
+        ray: Connected.
+        jobs: Trials given to it at once; None for as many as there is room for.
+        limit: Seconds for one trial; None for any.
+        share: What each trial has of its node.
+    """
+
+    ray: Any
+    jobs: int | None = None
+    limit: float | None = None
+    share: Share = field(default_factory=Share)
+
+    @contextmanager
+    def begun(self, images: ImageSet, audit: Audit, path: Path, trials: int) -> Iterator[tuple[Runs, Any]]:
+        """The images are in the object store, which brings them to each node once."""
+        _sweep(path)
+        data = put(images, audit, self.ray)
+        with RayPool(self.ray, self.jobs, self.limit, self.share) as pool:
+            yield pool, data
+
+
+@dataclass(frozen=True)
+class Where:
+    """What a user says about where trials run; see ``explore``.
+
+    Raises:
+        RequestError: Something in it is wrong.
+    """
+
+    on: On = "local"
+    jobs: int | None = None
+    limit: float | None = None
+    cpus: float | None = None
+    gpus: float | None = None
+
+    def __post_init__(self) -> None:
+        if self.on not in get_args(On):
+            raise RequestError(
+                f"{option('on')}: expected local or ray; got '{self.on}'.{did_you_mean(self.on, get_args(On))}"
+            )
+        if self.jobs is not None and self.jobs < 1:
+            raise RequestError(f"{option('jobs')}: expected at least 1; got {self.jobs}.")
+        for name, value in ((option("cpus-per-trial"), self.cpus), (option("gpus-per-trial"), self.gpus)):
+            if value is not None and self.on == "local":
+                raise RequestError(
+                    f"{name}: is for {on_ray()}; on this machine {option('jobs')} says how many run at once."
+                )
+        self._share(1)
+
+    def _share(self, threads: int) -> Share:
+        return Share(threads if self.cpus is None else self.cpus, self.gpus or 0)
+
+    @contextmanager
+    def opened(self, threads: int, file: IO[str]) -> Iterator[Executor]:
+        """The executor, connected and checked.
+
+        Args:
+            threads: Of a trial.
+            file: Is told what the cluster is.
+
+        Raises:
+            RequestError: There is no cluster, it has other versions, or no room for a trial.
+        """
+        if self.on == "local":
+            yield Local(self.jobs or usable_cores(), self.limit)
+            return
+        share = self._share(threads)
+        with connected() as ray:
+            nodes.check_nodes(ray)
+            room = sum(share.fits(node["Resources"]) for node in nodes.alive(ray))
+            said = nodes.in_words(ray)
+            if not room and self.jobs is None:  # a cluster that grows with demand is told how far by --jobs
+                raise RequestError(
+                    f"{on_ray()}: none of {said} has room for a trial of {share.cpus:g} CPUs and {share.gpus:g} GPUs. "
+                    f"Ask for less with {option('cpus-per-trial')} and {option('gpus-per-trial')}, or say "
+                    f"with {option('jobs')} how many to wait for."
+                )
+            print(f"On Ray: {said}; room for {nodes.counted(room, 'trial')} at once.", file=file, flush=True)
+            yield OnRay(ray, self.jobs, self.limit, share)
+
+
+def _sweep(path: Path) -> None:
+    """Takes the images of a study away, those of one that was killed as well: its folder is claimed."""
+    for left in path.glob(".images-*"):
+        shutil.rmtree(left, ignore_errors=True)

@@ -1,0 +1,282 @@
+"""Runs tasks as Ray tasks, with the contract of the pool of processes; see ``pool.py`` for the words."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import math
+import time
+from collections import deque
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from functools import cache
+from types import TracebackType
+from typing import Any
+
+from conviction.audience import on_ray, option
+from conviction.cluster import nodes
+from conviction.errors import ClusterError, RequestError
+from conviction.pool.processes import ATTEMPTS, LOOK, Hear, Outcome, Task
+from conviction.pool.worker import answer
+
+# A task whose node went away is tried so often more: nodes that may be taken back are, and the task is not to blame.
+NODES = 5
+# A worker ends after so many tasks, since what libraries keep of each adds up.
+CALLS = 100
+# How many trials fit on the cluster is asked so often, in seconds.
+COUNT = 1.0
+# For so long it is waited for tasks to end that are not wanted any more.
+ENDING = 10.0
+# For so long it is waited for a node to come where none has room any more.
+WAIT = 300.0
+
+
+@dataclass(frozen=True)
+class Share:
+    """What a task has of its node: CPUs, and GPUs, of which a part lets several tasks share one."""
+
+    cpus: float = 1
+    gpus: float = 0
+
+    def __post_init__(self) -> None:
+        if not 0 < self.cpus < math.inf:
+            raise RequestError(f"{option('cpus-per-trial')}: expected a number above 0; got {self.cpus:g}.")
+        if not 0 <= self.gpus < math.inf or (self.gpus > 1 and self.gpus % 1):
+            raise RequestError(
+                f"{option('gpus-per-trial')}: expected a part of one, such as 0.5, or a whole number; got "
+                f"{self.gpus:g}."
+            )
+
+    def fits(self, resources: Mapping[str, float]) -> int:
+        """How many tasks a node of these resources has room for."""
+        room = _times(self.cpus, resources.get("CPU", 0))
+        if not self.gpus:
+            return room
+        gpus = resources.get("GPU", 0)
+        # Of a GPU in parts each serves tasks by itself.
+        return min(room, int(gpus) * _times(self.gpus, 1) if self.gpus <= 1 else _times(self.gpus, gpus))
+
+
+def _times(part: float, whole: float) -> int:
+    return int(whole / part + 1e-9)
+
+
+@dataclass(frozen=True)
+class _Running:
+    task: Task
+    attempt: int
+    lost: int  # nodes
+
+
+class _Ear:
+    """Between tasks, which report and wait for an answer, and the driver; an actor on the driver's node."""
+
+    def __init__(self) -> None:
+        self._said: asyncio.Queue[tuple[int, str, int, str, Any]] = asyncio.Queue()
+        self._waiting: dict[int, asyncio.Future[bool]] = {}
+        self._count = 0
+
+    async def tell(self, key: str, attempt: int, kind: str, value: Any) -> bool:
+        """From a task."""
+        self._count += 1
+        number = self._count
+        self._waiting[number] = asyncio.get_running_loop().create_future()
+        self._said.put_nowait((number, key, attempt, kind, value))
+        return await self._waiting[number]
+
+    async def listen(self) -> list[tuple[int, str, int, str, Any]]:
+        """For the driver: what has been said, as soon as there is something."""
+        heard = [await self._said.get()]
+        while not self._said.empty():
+            heard.append(self._said.get_nowait())
+        return heard
+
+    async def reply(self, answers: Mapping[int, bool]) -> None:
+        """From the driver."""
+        for number, goes_on in answers.items():
+            self._waiting.pop(number).set_result(goes_on)
+
+
+def _run(task: Task, attempt: int, ear: Any, here: nodes.Versions) -> tuple[Any, ...]:
+    """On a node: ``("done", value, seconds)``, ``("raised", reason, seconds)`` or ``("refused", reason, 0.0)``."""
+    import ray
+
+    began = time.monotonic()
+    place = ray.util.get_node_ip_address()
+    # A node that came late has not been asked.
+    refused = nodes.difference(place, _versions(), here)
+    if refused:
+        return ("refused", refused, 0.0)
+    ear.tell.remote(task.key, attempt, "began", place)
+    kind, said = answer(
+        task.function, task.payload, lambda v: ray.get(ear.tell.remote(task.key, attempt, "report", v))
+    )
+    return (kind, said, time.monotonic() - began)
+
+
+@cache
+def _versions() -> nodes.Versions:
+    return nodes.versions()
+
+
+@dataclass
+class RayPool:
+    """Tasks on a cluster. Workers are Ray's, which uses one for many tasks of a command.
+
+    Attributes:
+        ray: Connected.
+        jobs: How many tasks are given to Ray at once; None for as many as there is room for, however nodes come and go.
+        limit: Seconds that a task may take; None for any.
+        share: What each task has of its node.
+    """
+
+    ray: Any
+    jobs: int | None = None
+    limit: float | None = None
+    share: Share = field(default_factory=Share)
+    _running: dict[Any, _Running] = field(default_factory=dict, init=False)
+    _began: dict[str, tuple[float, str]] = field(default_factory=dict, init=False)
+    _room: int = field(default=0, init=False)
+    _counted: float = field(default=-math.inf, init=False)
+    _had_room: float = field(default_factory=time.monotonic, init=False)
+
+    def __enter__(self) -> RayPool:
+        from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
+
+        ray = self.ray
+        beside_us = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
+        self._ear = ray.remote(num_cpus=0)(_Ear).options(scheduling_strategy=beside_us).remote()
+        self._listening = self._ear.listen.remote()
+        self._here = _versions()
+        gpus = self.share.gpus
+        environment = nodes.environment()
+        if 0 < gpus < 1:  # otherwise the first takes all of its memory
+            environment = {
+                "XLA_PYTHON_CLIENT_MEM_FRACTION": f"{0.9 * gpus:.2f}",
+                "TF_FORCE_GPU_ALLOW_GROWTH": "true",
+                **environment,
+            }
+        self._remote = ray.remote(
+            num_cpus=self.share.cpus,
+            num_gpus=gpus,
+            max_retries=0,  # they are counted here
+            max_calls=1 if gpus else CALLS,  # a process keeps the GPU that it has seen first
+            runtime_env={"env_vars": environment},
+        )(_run)
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        for ref in self._running:
+            self._cancel(ref)
+        # A task that misses its ear before it hears of its end would end by itself, and its process stay.
+        if self._running:
+            self.ray.wait(list(self._running), num_returns=len(self._running), timeout=ENDING)
+        self._running.clear()
+        self.ray.kill(self._ear)
+
+    def run(self, tasks: Iterator[Task], hear: Hear = lambda key, value: True) -> Iterator[Outcome]:
+        """Yields outcomes as they come; takes a task from ``tasks`` only when there is room for it.
+
+        Raises:
+            RequestError: A node that came late has other versions, so that it would give other results.
+        ClusterError: No node has room for a task any more.
+        """
+        again: deque[_Running] = deque()
+
+        def following() -> _Running | None:
+            if again:
+                return again.popleft()
+            task = next(tasks, None)
+            return None if task is None else _Running(task, 1, 0)
+
+        while True:
+            while len(self._running) < self._most() and (given := following()) is not None:
+                self._running[self._remote.remote(given.task, given.attempt, self._ear, self._here)] = given
+            if not self._running:
+                return
+            ready, _ = self.ray.wait([*self._running, self._listening], timeout=LOOK)
+            if self._listening in ready:
+                self._listen(hear)
+            for ref in [ref for ref in ready if ref in self._running]:
+                ended = self._running.pop(ref)
+                outcome, lost = self._outcome(ref, ended)
+                if outcome.died and ended.attempt < ATTEMPTS + min(lost, NODES):
+                    again.append(_Running(ended.task, ended.attempt + 1, lost))
+                else:
+                    yield outcome
+            yield from self._overdue()
+
+    def _most(self) -> int:
+        if self.jobs is not None:
+            return self.jobs
+        if time.monotonic() - self._counted > COUNT:
+            self._counted = time.monotonic()
+            self._room = sum(self.share.fits(node["Resources"]) for node in nodes.alive(self.ray))
+            if self._room:
+                self._had_room = self._counted
+            elif self._counted - self._had_room > WAIT:
+                raise ClusterError(
+                    f"{on_ray()}: no node of the cluster has had room for a trial for {WAIT:g} seconds. What "
+                    "is finished "
+                    f"is kept; when there are nodes again, the same command with {option('out')} goes on."
+                )
+        # One waits even where there is no room, which tells a cluster that grows with demand to grow.
+        return max(1, self._room)
+
+    def _listen(self, hear: Hear) -> None:
+        """Hears what tasks have said; one that has been given up is told to stop."""
+        known = {(r.task.key, r.attempt) for r in self._running.values()}
+        answers = {}
+        for number, key, attempt, kind, value in self.ray.get(self._listening):
+            answers[number] = (key, attempt) in known
+            if kind == "began" and answers[number]:
+                self._began[key] = time.monotonic(), value
+            elif answers[number]:
+                answers[number] = hear(key, value)
+        self._ear.reply.remote(answers)
+        self._listening = self._ear.listen.remote()
+
+    def _overdue(self) -> Iterator[Outcome]:
+        """Ends what has taken too long."""
+        limit = self.limit or math.inf
+        for ref, given in list(self._running.items()):
+            key = given.task.key
+            seconds = time.monotonic() - self._began[key][0] if key in self._began else 0.0
+            if seconds > limit:
+                self._cancel(ref)
+                del self._running[ref], self._began[key]
+                yield Outcome(key, None, f"took longer than {limit:g} seconds", seconds, given.attempt)
+
+    def _outcome(self, ref: Any, ended: _Running) -> tuple[Outcome, int]:
+        """How it ended, and how many nodes have been lost with it."""
+        key, now = ended.task.key, time.monotonic()
+        began, place = self._began.pop(key, (now, "a node"))
+        errors = self.ray.exceptions
+
+        def died(reason: str) -> Outcome:
+            return Outcome(key, None, reason, now - began, ended.attempt, died=True)
+
+        try:
+            kind, said, seconds = self.ray.get(ref)
+        except errors.NodeDiedError:
+            return died(f"its node, {place}, went away"), ended.lost + 1
+        except errors.OutOfMemoryError:
+            return died(f"its process was ended for lack of memory on {place}"), ended.lost
+        except errors.RayTaskError as failure:  # it could not even be begun
+            raise RequestError(f"{on_ray()}: a node cannot run trials: {failure.cause or failure}") from None
+        except errors.RayError as failure:
+            return died(f"its process on {place} ended: {_short(failure)}"), ended.lost
+        if kind == "refused":
+            raise RequestError(said)
+        value, reason = (said, None) if kind == "done" else (None, said)
+        return Outcome(key, value, reason, seconds, ended.attempt), ended.lost
+
+    def _cancel(self, ref: Any) -> None:
+        with contextlib.suppress(self.ray.exceptions.RayError, ValueError):
+            self.ray.cancel(ref, force=True)
+
+
+def _short(failure: Exception) -> str:
+    return " ".join(str(failure).split())[:200] or type(failure).__name__

@@ -1,0 +1,106 @@
+"""The program of a run as an executed notebook, with the lesson between the cells."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from conviction.audience import option
+from conviction.backend import quiet_stderr
+from conviction.errors import ParityError, RequestError
+from conviction.lesson import read_topic
+from conviction.lesson.facts import facts_of
+from conviction.programs.section import Section
+from conviction.runs import Run
+
+# A cell may train for hours.
+NO_TIMEOUT = None
+# Ten pictures side by side, as a notebook shows the last value of a cell.
+LOOK = """strip = np.hstack([image for image in x["train"][:10]])
+Image.fromarray(np.squeeze(strip)).resize((strip.shape[1] * 3, strip.shape[0] * 3), Image.Resampling.NEAREST)"""
+
+
+def write_notebook(path: Path, run: Run, sections: Sequence[Section]) -> None:
+    """Writes the notebook, executes it in a kernel of its own, and keeps it if it comes to the run's accuracy.
+
+    Args:
+        path: Its file; the program's ``split.json`` lies beside it.
+        run: For the lesson's numbers.
+        sections: The program.
+
+    Raises:
+        RequestError: nbformat, nbclient or ipykernel is missing.
+        ParityError: A cell failed, or the accuracy lies outside the run's own interval.
+    """
+    try:
+        import ipykernel  # noqa: F401  what executes it
+        import nbformat
+        from nbclient import NotebookClient
+        from nbclient.exceptions import CellExecutionError
+    except ImportError as failure:
+        raise RequestError(
+            f"export {option('format', 'formats')} notebook: needs {failure.name}: pip install 'conviction[notebook]'"
+        ) from None
+    book = nbformat.v4.new_notebook(cells=_cells(run, sections))
+    book.metadata["kernelspec"] = {"name": "python3", "display_name": "Python 3", "language": "python"}
+    for number, cell in enumerate(book.cells):
+        cell["id"] = f"cell-{number}"  # else drawn at random
+    client = NotebookClient(
+        book,
+        timeout=NO_TIMEOUT,
+        kernel_name="python3",
+        resources={"metadata": {"path": str(path.parent)}},
+        env={**os.environ, "KERAS_BACKEND": "tensorflow"},
+    )
+    try:
+        with quiet_stderr():  # the kernel says how it listens
+            client.execute()
+    except CellExecutionError as failure:
+        last = [line for line in str(failure).splitlines() if line.strip()][-1]
+        raise ParityError(f"{path.name}: a cell failed ({last[:300]}). Nothing was kept.") from None
+    _check_accuracy(book, run, path.name)
+    for cell in book.cells:
+        # TensorFlow names the hardware that it has not found.
+        cell["outputs"] = [o for o in cell.get("outputs", []) if o.get("name") != "stderr"]
+        if cell.cell_type != "code":
+            del cell["outputs"]
+    nbformat.validate(book)
+    path.write_text(nbformat.writes(book), encoding="utf-8")
+
+
+def _cells(run: Run, sections: Sequence[Section]) -> list[Any]:
+    import nbformat
+
+    facts = facts_of(run)
+    cells = [
+        nbformat.v4.new_markdown_cell(f"# The network of the run {run.path.resolve().name}, by plain Keras")
+    ]
+    for section in sections:
+        said = f"## {section.title}\n\n{section.said}"
+        if section.chapter:
+            chapter = read_topic(section.chapter, facts, "quick")
+            said += "\n\n" + re.sub(r"^#", "###", without_links(chapter), flags=re.MULTILINE)
+        if section.title == "Encode":
+            cells.append(nbformat.v4.new_code_cell(LOOK))
+        cells += [nbformat.v4.new_markdown_cell(said), nbformat.v4.new_code_cell(section.code)]
+    return cells
+
+
+def without_links(text: str) -> str:
+    """The same without links to the glossary, which a notebook does not have."""
+    return re.sub(r"\[([^\]]+)\]\(glossary:[^)]+\)", r"\1", text)
+
+
+def _check_accuracy(book: Any, run: Run, name: str) -> None:
+    printed = "".join(o.get("text", "") for c in book.cells for o in c.get("outputs", []))
+    found = re.search(r"test accuracy ([0-9.]+)", printed)
+    low, high = run.evaluation.test["accuracy_ci95"]
+    if found is None or not low <= float(found[1]) <= high:
+        got = found[1] if found else "nothing"
+        raise ParityError(
+            f"{name}: came to a test accuracy of {got}; the run's 95% interval is {low:.4f} to {high:.4f}. "
+            "Nothing was kept."
+        )

@@ -1,0 +1,155 @@
+"""A run as a plain Keras program, and as an executed notebook: how a learner sees that there is no magic."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+
+from conviction.data import ImageSet
+from conviction.errors import RequestError
+from conviction.evaluation import record_opening
+from conviction.programs.notebook import write_notebook
+from conviction.programs.reading_code import has_deep, needs, reading_section
+from conviction.programs.section import Section
+from conviction.programs.training_code import (
+    compile_section,
+    encoding_section,
+    model_section,
+    testing_section,
+    training_section,
+)
+from conviction.runs import Run
+from conviction.training.augment import active_operations
+from conviction.training.train import steps_per_epoch
+
+PROGRAMS = ("script", "notebook")
+SPLIT, SCRIPT, NOTEBOOK = "split.json", "train.py", "lab.ipynb"
+
+
+def write_program(name: str, run: Run, images: ImageSet, work: Path) -> Path:
+    """Writes a folder with a program that trains and tests the run's network without this package.
+
+    Args:
+        name: "script" or "notebook"; the notebook is executed here, which takes as long as the training and opens
+            the test set once more.
+        run: A finished run.
+        images: Its data.
+        work: Where the folder is made.
+
+    Returns:
+        The folder, with ``split.json`` beside the program.
+
+    Raises:
+        RequestError: The test set is sealed, so the program would open it; or a package that is an extra is missing.
+        ParityError: The notebook did not run, or came to another accuracy.
+    """
+    if not run.evaluation.test:
+        raise RequestError(
+            f"{run.path}: its test set is sealed, and the program would open it. Evaluate the run first."
+        )
+    folder = work / name
+    folder.mkdir()
+    _write_split(folder / SPLIT, run, images)
+    sections = program_sections(run, images)
+    if name == "script":
+        (folder / SCRIPT).write_text(script(run, images, sections), encoding="utf-8")
+    else:
+        # It runs here, down to its last cell.
+        record_opening(run.data["split"]["test_hash"], run.path, "export notebook")
+        write_notebook(folder / NOTEBOOK, run, [_beginning(run, images), *sections])
+    return folder
+
+
+def program_sections(run: Run, images: ImageSet) -> list[Section]:
+    """The steps of the lab, as this run took them."""
+    recipe, classes = run.config, len(run.class_names)
+    counts = {part: len(run.data["split"][part]) for part in ("train", "validation", "test")}
+    steps = recipe.training.epochs * steps_per_epoch(recipe.training, counts["train"])
+    return [
+        reading_section(run, images),
+        encoding_section(classes),
+        model_section(recipe, run.rule.shape, classes),
+        compile_section(recipe, classes, steps),
+        training_section(recipe, run.rule.shape, classes),
+        testing_section(recipe, classes),
+    ]
+
+
+def script(run: Run, images: ImageSet, sections: Sequence[Section]) -> str:
+    """The program as a file."""
+    test = run.evaluation.test
+    low, high = test["accuracy_ci95"]
+    digits = images.location == "scikit-learn"
+    needed = f"Keras, TensorFlow{', scikit-learn' if digits else ''} and Pillow"
+    head = "\n".join(
+        [
+            f'"""The network of the run {run.path.resolve().name}, trained and tested once more by plain Keras.',
+            "",
+            "    python train.py [WHERE THE IMAGES ARE]",
+            "",
+            f"Needs {needed}. The run had {test['accuracy']:.4f} of {test['n']:,} test images right,",
+            f"95% interval {low:.4f} to {high:.4f}. Where the run computed in float32 on TensorFlow, this program",
+            "comes to the same bits, on the same kind of processor, with the same versions; elsewhere within what",
+            "another seed changes.",
+            '"""',
+        ]
+    )
+    parts = [head, _beginning(run, images, "os.path.dirname(os.path.abspath(__file__))").code]
+    parts += [f"# {n}. {s.title}. {s.said}\n\n{s.code}" for n, s in enumerate(sections, 1)]
+    return "\n\n".join(parts) + "\n"
+
+
+def _beginning(run: Run, images: ImageSet, here: str = 'os.path.abspath("")') -> Section:
+    threads = run.config.training.threads or 1
+    imports = sorted(
+        ["import json", "import os", "import sys", *needs(run, images)], key=_plain_imports_first
+    )
+    standard = [i for i in imports if i.split()[1] in _STANDARD]
+    others = [i for i in imports if i not in standard]
+    annotated = active_operations(run.config.augmentation) or has_deep(images)
+    lines = ["from __future__ import annotations\n"] if annotated else []
+    lines += [*standard, ""]
+    lines += [
+        'os.environ["KERAS_BACKEND"] = "tensorflow"',
+        'os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"',
+        "import keras",
+        "import numpy as np",
+        "import tensorflow as tf",
+        *others,
+        "",
+        f"HERE = {here}",
+    ]
+    if not images.location.startswith(("scikit-learn", "keras.datasets.")):
+        given = json.dumps(str(Path(images.location).resolve()))
+        lines.append(
+            f"DATA = sys.argv[1] if len(sys.argv) > 1 else {given}"
+            if "__file__" in here
+            else f"DATA = {given}"
+        )
+    lines += [
+        "# The same sums in the same order every time: one number of threads, deterministic kernels.",
+        f"tf.config.threading.set_intra_op_parallelism_threads({threads})",
+        f"tf.config.threading.set_inter_op_parallelism_threads({threads})",
+        "tf.config.experimental.enable_op_determinism()",
+    ]
+    said = "The backend is TensorFlow; its kernels are told to give the same bits every time."
+    return Section("Begin", said, "\n".join(lines), "overview")
+
+
+_STANDARD = ("json", "os", "sys", "gzip", "io", "zipfile", "tarfile")
+
+
+def _plain_imports_first(line: str) -> tuple[bool, str]:
+    return line.startswith("from"), line
+
+
+def _write_split(path: Path, run: Run, images: ImageSet) -> None:
+    """Class and part of every image, in the run's own order."""
+    place = {h.tobytes().hex(): i for i, h in enumerate(images.hashes)}
+    content: dict[str, object] = {"classes": run.class_names}
+    for part in ("train", "validation", "test"):
+        found = [place[h] for h in run.data["split"][part].values()]
+        content[part] = {images.names[i]: int(images.labels[i]) for i in found}
+    # In ASCII, because names of files need not be valid Unicode.
+    path.write_text(json.dumps(content), encoding="utf-8")

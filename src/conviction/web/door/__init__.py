@@ -1,0 +1,1 @@
+"""Who may come in: hosts, tokens, cookies, and how often somebody may try."""

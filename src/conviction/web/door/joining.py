@@ -1,0 +1,120 @@
+"""How learners come in: a name and a token, once; then a cookie."""
+
+from __future__ import annotations
+
+import hashlib
+from html import escape
+from http.cookies import SimpleCookie
+from typing import TYPE_CHECKING
+from urllib.parse import parse_qs
+
+from starlette.concurrency import run_in_threadpool
+from starlette.requests import Request
+from starlette.responses import HTMLResponse, RedirectResponse, Response
+
+from conviction.errors import ConvictionError
+from conviction.web.classroom import Learners
+from conviction.web.door.gate import WhoIs, cookie_for
+
+if TYPE_CHECKING:
+    from fastapi import FastAPI
+
+JOIN = "/join"
+# The teacher's folder; no learner's is called so, because what is behind their _ is never empty.
+TEACHER = "teacher_"
+MOST_FORM = 4096
+
+
+def who_of(learners: Learners) -> WhoIs:
+    """Owners are called like the folders of learners."""
+
+    def who(token: str) -> str | None:
+        if learners.is_teacher(token):
+            return TEACHER
+        found = learners.who(token)
+        return found.folder.name if found is not None else None
+
+    return who
+
+
+def add_joining(app: FastAPI, learners: Learners) -> None:
+    """The page at which learners come in, and what it sends."""
+
+    @app.get(JOIN)
+    def form() -> Response:
+        return bare_page(learners.course.title, _FORM)
+
+    @app.post(JOIN)
+    async def join(request: Request) -> Response:
+        body = b""
+        async for chunk in request.stream():
+            body += chunk
+            if len(body) > MOST_FORM:
+                return bare_page(
+                    learners.course.title, _said("That is too long for a name and a token.") + _FORM, 413
+                )
+        fields = parse_qs(body.decode("utf-8", "replace"))
+        name, token = (fields.get(key, [""])[0].strip() for key in ("name", "token"))
+        # Wrong tokens are counted by where they come from as well, because the teacher's needs no name.
+        origin = f"from {request.client.host if request.client else ''}"
+        try:
+            learners.tries.check(origin)
+            if learners.is_teacher(token):
+                return _entered(RedirectResponse("/class", 303), token)
+            joined = await run_in_threadpool(learners.join, name, token)
+        except ConvictionError as failure:
+            learners.tries.wrong(origin, hashlib.sha256(token.encode()).hexdigest())
+            return bare_page(learners.course.title, _said(str(failure)) + _FORM, 403)
+        if joined.new_token is None:
+            return _entered(RedirectResponse("/", 303), token)
+        return _entered(
+            bare_page(learners.course.title, _welcome(joined.learner.name, joined.new_token)),
+            joined.new_token,
+        )
+
+
+def _entered(response: Response, token: str) -> Response:
+    made: SimpleCookie = cookie_for(token)
+    response.headers["set-cookie"] = next(iter(made.values())).OutputString()
+    response.headers["cache-control"] = "no-store"
+    return response
+
+
+_FORM = """<form method="post" action="/join" class="fields">
+<label class="field"><span class="field-name">Your name</span>
+<input type="text" name="name" autocomplete="username" required maxlength="60"></label>
+<label class="field"><span class="field-name">Token</span>
+<input type="password" name="token" autocomplete="current-password" required maxlength="200"></label>
+<button class="button primary">Join</button>
+</form>"""
+
+
+def _said(sentence: str) -> str:
+    return f'<p class="message trouble" role="alert">{escape(sentence)}</p>'
+
+
+def _welcome(name: str, token: str) -> str:
+    return (
+        f"<p>Welcome, {escape(name)}. When you come back, or use another browser, you need your name and this token of "
+        f'your own. Write it down:</p><p><code class="code">{escape(token)}</code></p>'
+        '<p><a class="button primary" href="/">Begin</a></p>'
+    )
+
+
+def bare_page(title: str, content: str, status: int = 200) -> HTMLResponse:
+    """A page in the look of the lab that is no step of it.
+
+    Args:
+        title: Its heading.
+        content: HTML.
+        status: Of the answer.
+    """
+    return HTMLResponse(
+        '<!doctype html><html lang="en"><head><meta charset="utf-8"><title>conviction lab</title>'
+        '<meta name="viewport" content="width=device-width, initial-scale=1">'
+        '<link rel="stylesheet" href="/lab-static/lab.css"></head><body>'
+        '<header class="top"><span class="brand">conviction <span>lab</span></span></header>'
+        f'<main class="joining"><h1>{escape(title)}</h1>{content}</main></body></html>',
+        status,
+        {"cache-control": "no-store"},
+    )

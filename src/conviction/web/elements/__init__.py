@@ -1,0 +1,1 @@
+"""What pages are made of: plain elements, surfaces, curves, maps, fields."""

@@ -1,0 +1,119 @@
+"""What the page starts: the words of each command, and the names of the folders it works in."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from conviction.config import Recipe
+from conviction.errors import RequestError
+from conviction.runs import folder
+from conviction.web.jobs.queue import Job, Jobs
+
+# Bytes; what is put behind it must fit as well.
+MOST_NAME = 200
+EXPLORATIONS = "explorations"
+# An exploration says these itself.
+OF_EXPLORE = ("training.epochs", "training.seed")
+
+
+def stem_of(source: str) -> str:
+    """The beginning of the names of a source's runs: ``digits``, or the name of a file without its ending."""
+    return re.sub(r"[^A-Za-z0-9._-]+", "-", Path(source).name.split(".")[0]).strip("-.")[:40] or "run"
+
+
+def next_name(root: Path, stem: str, jobs: Jobs) -> str:
+    """The first of ``stem-1``, ``stem-2``, ... that is neither there nor begun by a job that is not done."""
+    number = 1
+    while True:
+        place = root / f"{stem}-{number}"
+        last = jobs.last_at(place)
+        if not place.exists() and (last is None or last.state == "done"):
+            return place.name
+        number += 1
+
+
+def run_folder(root: Path, name: str) -> Path:
+    """The folder of a run of this name.
+
+    Raises:
+        RequestError: It is no name of a folder directly below ``root``.
+    """
+    if not is_run_name(name):
+        raise RequestError(f"'{name[:80]}' is no name of a run.")
+    return root / name
+
+
+def is_run_name(name: str) -> bool:
+    """Whether it can be the name of a folder, and is neither hidden nor a way to another place."""
+    plain = name.isprintable() and not name.startswith(".") and not {"/", "\\"} & set(name)
+    return bool(name) and plain and len(name.encode(errors="replace")) <= MOST_NAME
+
+
+def start_fit(jobs: Jobs, owner: str, source: str, recipe: Recipe, place: Path, *, configs: Path) -> Job:
+    """Queues a training.
+
+    Args:
+        jobs: The queue.
+        owner: Whose it is.
+        source: As for ``fit``.
+        recipe: The whole specification.
+        place: The run folder, which does not exist yet.
+        configs: The folder for the specification, which exists.
+    """
+    config = configs / f"{place.name}.yaml"
+    folder.write_text(config, recipe.to_yaml())
+    argv = ["fit", source, "--config", str(config), "--out", str(place), "--json"]
+    return jobs.submit(owner, "fit", argv, place, f"Training {place.name}")
+
+
+def start_resume(jobs: Jobs, owner: str, place: Path, epochs: int | None = None) -> Job:
+    """Queues the rest of a training that was paused, stopped or killed; or more epochs of one that is done.
+
+    One that ended before it had a run folder begins anew, by the words that it was started with.
+    """
+    last = jobs.last_at(place)
+    if not (place / folder.CONFIG).is_file() and last is not None and last.kind == "fit":
+        return jobs.submit(owner, "fit", last.argv, place, last.title)
+    more = [] if epochs is None else [f"training.epochs={epochs}"]
+    return jobs.submit(
+        owner, "resume", ["resume", str(place), *more, "--json"], place, f"Training {place.name}"
+    )
+
+
+def start_evaluate(jobs: Jobs, owner: str, place: Path) -> Job:
+    """Queues the opening of a run's test set."""
+    return jobs.submit(
+        owner, "evaluate", ["evaluate", str(place), "--json"], place, f"Opening the test set for {place.name}"
+    )
+
+
+def start_export(jobs: Jobs, owner: str, place: Path, formats: Sequence[str]) -> Job:
+    """Queues an export of a run."""
+    words = ",".join(formats)
+    argv = ["export", str(place), "--format", words, "--json"]
+    return jobs.submit(owner, "export", argv, place, f"Exporting {place.name} as {words}")
+
+
+def start_explore(
+    jobs: Jobs,
+    owner: str,
+    source: str,
+    question: str,
+    place: Path,
+    *,
+    seeds: int,
+    epochs: int,
+    budget: int | None,
+    base: Mapping[str, Any],
+) -> Job:
+    """Queues an exploration of one of the lab's questions; ``base`` holds the keys of what it starts from."""
+    keys = [f"{key}={json.dumps(value)}" for key, value in base.items() if key not in OF_EXPLORE]
+    argv = ["explore", source, *keys, f"training.epochs={epochs}", "--question", question]
+    argv += ["--seeds", str(seeds)]
+    argv += ["--budget", str(budget)] if budget else []
+    argv += ["--out", str(place), "--json"]
+    return jobs.submit(owner, "explore", argv, place, f"Exploring {question} on {stem_of(source)}")

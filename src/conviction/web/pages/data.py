@@ -1,0 +1,284 @@
+"""Step 1: choose images, see what they are, and what becomes of them on the way into the network."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from nicegui import ui
+
+from conviction.data import ImageSet, encode_labels
+from conviction.report import steps
+from conviction.report.pictures import exhibits, samples
+from conviction.report.steps import Table
+from conviction.web.elements.plain import (
+    button,
+    heading,
+    link,
+    paragraph,
+    picture,
+    show_step,
+    strip_of,
+    table,
+    tag,
+)
+from conviction.web.elements.surface import Surface
+from conviction.web.pages.draft import undo_buttons
+from conviction.web.pages.frame import framed, intro, onward, parts_of
+from conviction.web.work.lab import Here, shown_when_ready, shown_with_images
+from conviction.web.work.sources import Checked, Choice, at_hand, chosen_by
+from conviction.web.work.uploads import MOST_BYTES, uploads_of
+
+TITLES = {
+    "source": "Choose",
+    "load": "Load",
+    "reshape": "Reshape",
+    "normalise": "Normalise",
+    "encode": "Encode",
+    "audit": "Audit",
+    "split": "Split",
+}
+# So many rows and columns of a picture are shown as numbers.
+WINDOW = 8
+SAMPLES = 12
+
+
+async def data_page(here: Here) -> None:
+    """Builds the step."""
+    here.part = here.part or "source"
+    with framed(here):
+        parts_of(here, TITLES)
+        if here.part == "source":
+            _sources(here)
+            return
+        paragraph(intro(here.stop, TITLES[here.part]), "lead")
+        if here.part in ("audit", "split"):
+            waiting = "Looking at every image for copies, contradictions and broken files ..."
+            await shown_when_ready(here, waiting, here.checked, lambda found: _checked(here, *found))
+        else:
+            show = {"load": _load, "reshape": _reshape, "normalise": _normalise, "encode": _encode}[here.part]
+            await shown_with_images(here, lambda images: show(here, images))
+
+
+def _sources(here: Here) -> None:
+    course = here.lab.course
+    choices = at_hand(here.lab.data_dir) if course is None else chosen_by(course.sources)
+    own = []
+    if course is None:
+        own = [Choice(str(p), p.name) for p in uploads_of(here.lab.own("uploads"), here.owner)]
+    if here.desk.source not in {c.source for c in [*choices, *own]}:
+        own.append(Choice(here.desk.source, Path(here.desk.source).name))
+
+    def choose(source: str, *_: object) -> None:
+        here.desk.choose(source)
+        here.keep()
+        ui.navigate.to(here.to("data", "load"))
+
+    if here.desk.draft is None:
+        paragraph(
+            "Eight steps lead from images to a network that you have trained, judged and looked into. Begin with the "
+            "images: Digits is small, and learned in seconds. Each page ends with a button to the next.",
+            "lead",
+        )
+    _undoing(here)
+    heading("Images that are here")
+    with tag("div", "", "cards"):
+        for one in [*choices, *own]:
+            chosen = one.source == here.desk.source
+            with tag("section", "", "card chosen" if chosen else "card"):
+                heading(one.title, 3)
+                paragraph("Your upload" if one in own else one.source, "note")
+                word = "Go on with these" if chosen else "Take these"
+                button(
+                    word,
+                    here.guarded(partial(choose, one.source)),
+                    f"take-{one.source}",
+                    "primary" if chosen else "",
+                    aria_label=f"{word}: {one.title}",
+                )
+    if course is None:
+        _upload(here)
+
+
+def _undoing(here: Here) -> None:
+    """Takes back the choice, where that is what was done last."""
+    near = [*here.desk.undone[-1:], *here.desk.redone[-1:]]
+    if all(work.source == here.desk.source for work in near):
+        return
+
+    def act(do: Callable[[], bool]) -> Callable[..., Any]:
+        async def handler(*_: object) -> None:
+            do()
+            await here.keep_beside()
+            ui.navigate.reload()
+
+        return here.guarded(handler)
+
+    with Surface().drawing(), tag("div", "", "buttons"):
+        undo_buttons(here.desk, act)
+
+
+def _upload(here: Here) -> None:
+    heading("Your own")
+    paragraph(
+        "One folder of pictures for each class, in a folder or in an archive (.zip, .tar), or an .npz. Pictures may "
+        "differ in size, mode and format."
+    )
+    most = f"at most {MOST_BYTES // 2**20} MB"
+    to = {"data_to": f"/lab/{here.desk.id}/upload", "data_most": str(MOST_BYTES)}
+    with tag("div", "", "upload", **to):
+        with tag("div", "", "fields"):
+            with tag("label", "", "field"):
+                tag("span", f"A folder, {most}", "field-name")
+                tag("input", type="file", webkitdirectory="")
+            with tag("label", "", "field"):
+                tag("span", f"An archive, {most}", "field-name")
+                tag("input", type="file", accept=".zip,.tar,.gz,.tgz,.npz")
+        paragraph("Or drop either of them here.", "note")
+        tag("progress", "", max="1", value="0", hidden=True, aria_label="Sent so far")
+        tag("p", "", "note", role="alert")
+
+
+def _load(here: Here, images: ImageSet) -> None:
+    show_step(steps.load_step(images))
+    heading("What they look like")
+    counts = images.counts()
+    for i, name in enumerate(images.class_names[:30]):
+        index = np.flatnonzero(images.labels == i)[:SAMPLES]
+        with tag("div", "", "sample"):
+            with tag("span", steps.printable(name)):
+                tag("small", f" {counts[i]:,}")
+            strip_of(images.pixels[index], f"{len(index)} images of {steps.printable(name)}")
+    if len(images.class_names) > 30:
+        paragraph(f"And {len(images.class_names) - 30} more classes.", "note")
+    onward(here, "Reshape", here.to("data", "reshape"))
+
+
+def _chosen(here: Here, images: ImageSet) -> int:
+    """The picture that is looked at; its number stands in the address."""
+    given = here.query.get("image", "0")
+    return int(given) % len(images) if given.isdecimal() and len(given) < 12 else 0
+
+
+def _picture(here: Here, images: ImageSet) -> int:
+    """The chosen picture with the way to others."""
+    i = _chosen(here, images)
+    label = steps.printable(images.class_names[images.labels[i]])
+    with tag("nav", "", "buttons", aria_label="Pictures"):
+        link("Previous", here.to(image=(i - 1) % len(images)), "button", data_key="previous")
+        link("Next", here.to(image=(i + 1) % len(images)), "button", data_key="next")
+        link("Another class", here.to(image=_other_class(images, i)), "button", data_key="other")
+        tag("span", f"Image {i + 1:,} of {len(images):,}, labelled {label}", "soft")
+    return i
+
+
+def _other_class(images: ImageSet, i: int) -> int:
+    wanted = (images.labels[i] + 1) % len(images.class_names)
+    found = np.flatnonzero(images.labels == wanted)
+    return int(found[0]) if len(found) else i
+
+
+def _reshape(here: Here, images: ImageSet) -> None:
+    show_step(steps.reshape_step(images))
+    i = _picture(here, images)
+    with tag("div", "", "looking"):
+        picture(images.pixels[i], f"Image {i + 1}")
+        rows = (
+            ("as it was stored", images.stored),
+            ("one image now", "x".join(map(str, images.pixels.shape[1:]))),
+            ("all of them", "x".join(map(str, images.pixels.shape))),
+            ("values of this one", f"{images.pixels[i].min()} to {images.pixels[i].max()}, uint8"),
+        )
+        table(Table(("what", "shape"), rows), "Shapes")
+    onward(here, "Normalise", here.to("data", "normalise", image=i))
+
+
+def _normalise(here: Here, images: ImageSet) -> None:
+    show_step(steps.normalise_step(images), sentences=1)
+    i = _picture(here, images)
+    pixels = images.pixels[i]
+    top, left = busiest(pixels[..., 0])
+    window = pixels[top : top + WINDOW, left : left + WINDOW, 0]
+    with tag("div", "", "looking"):
+        picture(pixels, f"Image {i + 1}")
+        with tag("div"):
+            where = f"rows {top} to {top + len(window) - 1}, columns {left} to {left + window.shape[1] - 1}"
+            channel = "" if pixels.shape[-1] == 1 else ", red channel"
+            heading(f"Before: {where}{channel}", 3)
+            _values(window, [[str(int(v)) for v in row] for row in window], "Values before")
+            heading("After: each divided by 255", 3)
+            _values(window, [[f"{v / 255:.3f}" for v in row] for row in window], "Values after")
+    onward(here, "Encode", here.to("data", "encode", image=i))
+
+
+def busiest(plane: np.ndarray) -> tuple[int, int]:
+    """The upper left corner of the window of (h, w) pixels in which neighbours differ most."""
+    change = np.abs(np.diff(plane.astype(int), axis=1, prepend=plane[:, :1].astype(int)))
+    sums = np.pad(change.cumsum(0).cumsum(1), ((1, 0), (1, 0)))
+    height, width = (min(WINDOW, n) for n in plane.shape)
+    inside = sums[height:, width:] - sums[:-height, width:] - sums[height:, :-width] + sums[:-height, :-width]
+    at = np.unravel_index(int(inside.argmax()), inside.shape)
+    return int(at[0]), int(at[1])
+
+
+def _values(window: np.ndarray, texts: list[list[str]], label: str) -> None:
+    with (
+        tag("div", "", "scroll", tabindex=0, role="region", aria_label=label),
+        tag("table", "", "values"),
+        tag("tbody"),
+    ):
+        for levels, row in zip(window, texts, strict=True):
+            with tag("tr"):
+                for level, text in zip(levels, row, strict=True):
+                    tag("td", text, "light" if level > 127 else "", style=f"--level: {_apart(int(level))}")
+
+
+def _apart(level: int) -> int:
+    """A grey on which black or white text can be read."""
+    return level if not 90 < level < 150 else (90 if level <= 127 else 150)
+
+
+def _encode(here: Here, images: ImageSet) -> None:
+    show_step(steps.encode_step(images))
+    i = _picture(here, images)
+    classes = len(images.class_names)
+    vector = encode_labels(images.labels[i : i + 1], classes)[0]
+    with tag("div", "", "looking"):
+        picture(images.pixels[i], f"Image {i + 1}")
+        names = images.class_names if classes > 2 else [images.class_names[1]]
+        rows = tuple((steps.printable(n), f"{v:.0f}") for n, v in zip(names, vector, strict=True))
+        with tag("div"):
+            paragraph(
+                f"Label {images.labels[i]}, {steps.printable(images.class_names[images.labels[i]])}, becomes:"
+            )
+            table(Table(("class", "target"), rows, (1,)), "Target of this image")
+    onward(here, "Audit", here.to("data", "audit"))
+
+
+def _checked(here: Here, images: ImageSet, found: Checked) -> None:
+    if here.part == "split":
+        show_step(steps.split_step(images, found.split, here.data))
+        for sample in samples(images, found.split)[:10]:
+            with tag("div", "", "sample"):
+                with tag("span", steps.printable(sample.class_name)):
+                    tag("small", f" {sample.count:,} to learn from")
+                strip_of(sample.pixels, f"Training images of {steps.printable(sample.class_name)}")
+        onward(here, "Build a network", here.to("network"))
+        return
+    if not found.audit.findings:
+        show_step(steps.audit_step(()))
+    for exhibit in exhibits(images, found.audit.findings):
+        finding = exhibit.finding
+        with tag("section", "", f"finding {finding.severity}"):
+            paragraph(finding.severity, "severity")
+            paragraph(steps.printable(finding.sentence))
+            paragraph(steps.printable(finding.advise()), "note")
+            with tag("div", "", "groups"):
+                for group in exhibit.groups[:6]:
+                    with tag("div", "", "group"):
+                        for name, class_name, _, pixels in group:
+                            picture(pixels, f"{steps.printable(name)}, {steps.printable(class_name)}")
+    onward(here, "Split", here.to("data", "split"))

@@ -1,0 +1,172 @@
+"""What the steps share on which the draft is changed: drawing it anew, two tabs, undo."""
+
+from __future__ import annotations
+
+import re
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from typing import Any
+
+from nicegui import ui
+
+from conviction.data import ImageSet
+from conviction.errors import RequestError
+from conviction.web.elements.plain import button
+from conviction.web.elements.surface import Surface
+from conviction.web.work.changes import said_change
+from conviction.web.work.desk import Desk, Draft, Work
+from conviction.web.work.lab import Here, facts_about
+
+
+class DraftPage(ABC):
+    """A step that shows the draft on a surface, and draws it anew when this or another tab has changed it.
+
+    Args:
+        here: Where the page stands.
+        images: Those that the draft is for.
+    """
+
+    def __init__(self, here: Here, images: ImageSet) -> None:
+        self.here, self.images = here, images
+        self.source = here.desk.source
+        self.shape = images.rule.shape
+        self.classes = len(images.class_names)
+        self.facts = facts_about(images, here.data)
+        self.drawn = -1
+        # By the key of a field: what was typed and refused, and why. It stands there until it is mended.
+        self.wrong: dict[str, tuple[str, str]] = {}
+
+    @abstractmethod
+    def draw(self) -> None:
+        """Makes what the surface shows."""
+
+    def show(self) -> None:
+        """Everything."""
+        self.surface = Surface(self._late)
+        self._draw()
+        ui.timer(1.0, self._look)
+
+    def act(self, do: Callable[..., Any], *, in_field: bool = False) -> Callable[..., Any]:
+        """A handler that does something, draws what came of it, and then keeps it."""
+
+        async def handler(*given: Any) -> None:
+            if self.drawn != self.here.desk.revision:
+                self._late()
+                return
+            self.here.say("")
+            if not in_field:
+                self.wrong.clear()
+            try:
+                do(*given)
+            finally:
+                self._draw()
+            await self.here.keep_beside()
+
+        return self.here.guarded(handler)
+
+    def put(self, make: Callable[..., Draft]) -> Callable[..., Any]:
+        """A handler that takes the draft that ``make`` gives."""
+        return self.act(lambda *given: self.here.desk.change(make(*given)))
+
+    def put_field(self, key: str, name: str, make: Callable[[str], Draft]) -> Callable[[str], Any]:
+        """A handler of a field that takes the draft that ``make`` gives; what is refused is said at the field.
+
+        Args:
+            key: Of the field.
+            name: What the sentence calls it.
+            make: Called with what was typed.
+        """
+
+        def take(text: str) -> None:
+            self.wrong.pop(key, None)
+            try:
+                self.here.desk.change(make(text))
+            except RequestError as failure:
+                self.wrong[key] = (text, refusal(name, failure))
+
+        return self.act(take, in_field=True)
+
+    def shown(self, key: str, value: Any) -> dict[str, Any]:
+        """What a field shows: its value, or what was typed and refused, with the reason."""
+        typed, why = self.wrong.get(key, (value, ""))
+        return {"value": typed, "wrong": why}
+
+    def undoing(self) -> None:
+        """The two buttons."""
+        undo_buttons(self.here.desk, lambda do: self.act(lambda *_: do()))
+
+    def _look(self) -> None:
+        if self.drawn != self.here.desk.revision:
+            self._draw(foreign=True)
+
+    def _late(self) -> None:
+        self._look()
+        self.here.say("This was changed in another tab meanwhile. It is shown as it is now.")
+
+    def _draw(self, *, foreign: bool = False) -> None:
+        self.drawn = self.here.desk.revision
+        if foreign:
+            self.wrong.clear()
+        if self.source != self.here.desk.source:
+            ui.navigate.reload()  # other images, with other shapes
+            return
+        self.here.begin(self.images)  # chosen again meanwhile
+        with self.surface.drawing(foreign=foreign):
+            self.draw()
+
+
+def undo_buttons(desk: Desk, act: Callable[[Callable[[], bool]], Callable[..., Any]]) -> None:
+    """Undo and redo, which Ctrl+Z and Ctrl+Shift+Z press; ``act`` makes a handler of what they do.
+
+    Each says what it takes back or does again, which may have been done on another step.
+    """
+    now = Work(desk.source, desk.draft)
+    undo = f"Undo: {said_change(desk.undone[-1], now)}" if desk.undone else "Undo"
+    redo = f"Redo: {said_change(now, desk.redone[-1])}" if desk.redone else "Redo"
+    button(undo, act(desk.undo), "undo", disabled=not desk.undone, title="Ctrl+Z")
+    button(redo, act(desk.redo), "redo", disabled=not desk.redone, title="Ctrl+Shift+Z")
+
+
+# What the specification says of a bound, and what the page does.
+_BOUNDS = {
+    "greater than or equal to": "at least",
+    "less than or equal to": "at most",
+    "greater than": "above",
+    "less than": "below",
+}
+
+
+def refusal(name: str, failure: RequestError) -> str:
+    """A refusal in the words of the page, which knows fields by their names and not by their keys.
+
+    >>> refusal("conv_1, filters", RequestError("model.layers.0.filters: expected greater than or equal to 1; got -3."))
+    'conv_1, filters: at least 1; got -3.'
+    """
+    said = re.sub(r"^(?:[a-z_]+(?:\.\w+)+: )?[Ee]xpected ", "", str(failure))
+    for bound, word in _BOUNDS.items():
+        said = said.replace(bound, word)
+    return f"{name}: {said}"
+
+
+def whole(text: str) -> int:
+    """What was typed, as a whole number.
+
+    Raises:
+        RequestError: It is none.
+    """
+    try:
+        return int(text)
+    except ValueError:
+        raise RequestError(f"Expected a whole number; got '{text}'.") from None
+
+
+def real(text: str) -> float:
+    """What was typed, as a number.
+
+    Raises:
+        RequestError: It is none.
+    """
+    try:
+        return float(text)
+    except ValueError:
+        raise RequestError(f"Expected a number; got '{text}'.") from None

@@ -1,0 +1,383 @@
+"""Step 7: the lab's questions as experiments in the background; a guess first, then what was found beside it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from nicegui import ui
+
+from conviction.experiments.exploration_page import title
+from conviction.experiments.questions import QUESTIONS, SHEETS, arms_of
+from conviction.lesson.shelf import sheets
+from conviction.web.classroom import keep_guess
+from conviction.web.elements.plain import button, choice, heading, link, number, paragraph, tag
+from conviction.web.elements.surface import Surface
+from conviction.web.jobs.queue import Job
+from conviction.web.jobs.starts import EXPLORATIONS, OF_EXPLORE, next_name, start_explore, stem_of
+from conviction.web.pages.frame import framed, onward
+from conviction.web.work.lab import Here
+
+NO_DIFFERENCE, NOT_SAID = "no difference", ""
+# As ``classroom.Learner`` calls it.
+GUESSES = "guesses.jsonl"
+BASES = {"own": "what I have built", "lab": "the lab's network"}
+EPOCHS, SEEDS, BUDGETS = (
+    3,
+    3,
+    {"": "all, in every epoch", "3000": "3,000", "12000": "12,000", "60000": "60,000"},
+)
+# What no sheet of the lesson says.
+SHORT = {
+    "recipe": "A recipe is a whole specification under a name: lab is the classic network, fast takes a few epochs "
+    "with a rate that rises and falls, best is deeper and wider and takes longer. They differ in more than one thing."
+}
+READING = (
+    "Arm: one setting that is tried. Each is compared with the base, that is, with what you start from.",
+    "Seed: the number from which first weights, order and split follow. Base and arm are trained once with each seed, "
+    "and the two are compared seed by seed; one seed alone shows nothing.",
+    "The line is the 95% interval of the difference in validation accuracy, the dot its mean, both in percentage "
+    "points. Orange: a difference was found.",
+    "1.2 times the work: so many more multiply-adds for one picture. The time is what training took here.",
+    "Holm's method: of several comparisons one may look like a difference by chance. p-values are made larger so that "
+    "this stays below 5% for all of them together; an interval alone is not corrected.",
+    "A difference of 0.5 points would need 7 to 609 seeds: how many runs it would take to see so small a difference, "
+    "guessed from how far these few seeds lie apart. A wide range says that they are too few to tell.",
+)
+
+
+async def explore_page(here: Here) -> None:
+    """Builds the step."""
+    with framed(here):
+        paragraph(
+            "Each question is one experiment. Several networks are trained from the same seeds and splits: the one "
+            "that you start from, and one or more that differ from it in one thing. They are compared on validation "
+            "images; the test set stays sealed."
+        )
+        cards = [_Card(here, question) for question in QUESTIONS]
+        _settings(here, cards)
+        for card in cards:
+            card.show()
+
+        def look() -> None:
+            for card in cards:
+                card.look()
+
+        ui.timer(1.0, look)
+        onward(here, "Take it away", here.to("take"))
+
+
+def base_of(here: Here) -> dict[str, Any]:
+    """The keys of what the experiments start from."""
+    draft = here.desk.draft
+    own = draft is not None and here.desk.kept.get("base", "own") == "own"
+    return draft.base() if own and draft is not None else {"recipe": "lab"}
+
+
+def _said_base(here: Here) -> str:
+    """What a guess is about, in words."""
+    base = base_of(here)
+    said = {
+        k.partition(".")[2]: v for k, v in base.items() if k not in ("recipe", "model.layers", *OF_EXPLORE)
+    }
+    keys = [f"{name} {value}" for name, value in said.items()]
+    layers = base.get("model.layers")
+    network = (
+        "the lab's network" if layers is None else f"your network of {len(layers)} layers and the output"
+    )
+    return f"Starts from {network}" + (f", with {', '.join(keys)}." if keys else ".")
+
+
+def _settings(here: Here, cards: list[_Card]) -> None:
+    kept = here.desk.kept
+
+    def put(key: str, least: int, most: int) -> Any:
+        def change(text: str) -> None:
+            kept[key] = max(least, min(most, int(text) if text.isdecimal() and len(text) < 9 else least))
+            here.keep()
+
+        return here.guarded(change)
+
+    def put_budget(text: str) -> None:
+        kept["budget"] = text if text in BUDGETS else ""
+        here.keep()
+
+    def put_base(value: str) -> None:
+        kept["base"] = value if value in BASES else "own"
+        here.keep()
+        said.set_text(_said_base(here))
+        for card in cards:
+            card.look()
+
+    with tag("div", "", "fields"):
+        choice("Start from", BASES, kept.get("base", "own"), here.guarded(put_base), "base")
+        number("Seeds", kept.get("seeds", SEEDS), put("seeds", 1, 20), "seeds", min=1, max=20, step=1)
+        number(
+            "Epochs",
+            kept.get("explore_epochs", EPOCHS),
+            put("explore_epochs", 1, 100),
+            "epochs",
+            min=1,
+            step=1,
+        )
+        choice("Images seen by a run, over all epochs", BUDGETS, kept.get("budget", ""), put_budget, "budget")
+    said = paragraph(_said_base(here), "note")
+    paragraph(
+        "More seeds make intervals narrower, and take longer in proportion. The epochs are those given here, so that "
+        "an experiment does not take as long as a training. An image is seen again in every epoch, and counts each "
+        "time: 1,000 images in 3 epochs are 3,000 seen.",
+        "note",
+    )
+    with tag("details"):
+        tag("summary", "How to read an answer")
+        for sentence in READING:
+            paragraph(sentence, "note")
+
+
+def study_of(here: Here, question: str) -> Path | None:
+    """The newest study of a question on this source."""
+    prefix = _stem(here, question)
+    root = here.root / EXPLORATIONS
+    found = [p for p in root.glob(f"{prefix}-*") if p.name.removeprefix(f"{prefix}-").isdecimal()]
+    known = [Path(j.folder) for j in here.lab.jobs.of(here.owner) if j.kind == "explore" and j.alive]
+    found += [p for p in known if p.name.rpartition("-")[0] == prefix]
+    return max(found, key=lambda p: int(p.name.rpartition("-")[2]), default=None)
+
+
+def _stem(here: Here, question: str) -> str:
+    return f"{stem_of(here.desk.source)}-{question}"
+
+
+class _Card:
+    """A question: what to expect, the guess, the experiment, the answer."""
+
+    def __init__(self, here: Here, question: str) -> None:
+        self.here, self.question = here, question
+        self.seen: Any = None
+
+    def show(self) -> None:
+        """The card."""
+        with tag("section", "", "question", id=f"question-{self.question}"):
+            self.surface = Surface()
+        self.look()
+
+    def look(self) -> None:
+        """Draws it anew when the experiment has gone on."""
+        study = study_of(self.here, self.question)
+        job = self.here.lab.jobs.last_at(study) if study else None
+        standing = self.here.lab.watcher.study(study) if study else None
+        far = standing and (standing.done, standing.trials, bool(standing.result), standing.trouble)
+        state = (job, far, self.guess, self.labels)
+        if state == self.seen:
+            return
+        self.seen = state
+        with self.surface.drawing():
+            heading(title(self.question))
+            sheet = next((s for s in sheets() if s.name == SHEETS.get(self.question)), None)
+            paragraph(" ".join(sheet.short.split()) if sheet else SHORT[self.question], "note")
+            if job is not None and job.alive:
+                self._running(job, standing)
+            else:
+                if job is not None and job.state == "failed":
+                    paragraph(job.reason, "message trouble")
+                if standing is not None and standing.trouble:
+                    paragraph(f"The last experiment cannot be shown. {standing.trouble}", "message trouble")
+                if standing is not None and standing.result and study is not None:
+                    self._note(standing.result, study)
+                    self._answer(standing.result, study)
+                self._ask(again=standing is not None and bool(standing.result))
+
+    @property
+    def labels(self) -> list[str]:
+        """Of the arms."""
+        layers = "model.layers" in base_of(self.here)
+        return [arm.label for arm in arms_of(self.question, layers=layers)]
+
+    @property
+    def guess(self) -> str:
+        """What was expected, or nothing."""
+        return self.here.desk.guesses.get(self.question, NOT_SAID)
+
+    def _ask(self, *, again: bool) -> None:
+        labels = self.labels
+        options = {NOT_SAID: "Say what you expect ...", NO_DIFFERENCE: "No detectable difference"}
+        options |= {f"+{a}": f"{a}: better" for a in labels} | {f"-{a}": f"{a}: worse" for a in labels}
+
+        def put(value: str) -> None:
+            if value:
+                self.here.desk.guesses[self.question] = value
+            else:
+                self.here.desk.guesses.pop(self.question, None)
+            self.here.keep()
+            self.look()
+
+        # One that was about other arms is none about these.
+        guess = self.guess if self.guess in options else NOT_SAID
+        with tag("div", "", "fields"):
+            choice("Your guess", options, guess, self.here.guarded(put), f"guess-{self.question}")
+            button(
+                "Ask again" if again else "Find out",
+                self.here.guarded(self._start),
+                f"start-{self.question}",
+                "" if again else "primary",
+                disabled=not guess,
+                aria_label=f"{'Ask again' if again else 'Find out'}: {title(self.question)}",
+            )
+
+    async def _start(self, *_: Any) -> None:
+        here, kept = self.here, self.here.desk.kept
+        if here.lab.course is not None:
+            here.lab.check_images(len(await here.images()))
+        asked = study_of(here, self.question)
+        if asked is not None and here.lab.jobs.at(asked):  # in another tab, or by a double click
+            self.look()
+            return
+        root = here.root / EXPLORATIONS
+        if here.owner:
+            keep_guess(here.root / GUESSES, self.question, said_of(self.guess))
+        name = next_name(root, _stem(here, self.question), here.lab.jobs)
+        kept.setdefault("asked", {})[name] = self.guess
+        here.keep()
+        start_explore(
+            here.lab.jobs,
+            here.owner,
+            here.desk.source,
+            self.question,
+            root / name,
+            seeds=kept.get("seeds", SEEDS),
+            epochs=here.lab.most_epochs(kept.get("explore_epochs", EPOCHS)),
+            budget=int(kept["budget"]) if kept.get("budget") else None,
+            base=base_of(here),
+        )
+        here.lab.jobs.tick()
+        self.look()
+
+    def _note(self, result: dict[str, Any], study: Path) -> None:
+        """Keeps what was found beside the guess, once, where a teacher's table finds it."""
+        noted = self.here.desk.kept.setdefault("noted", [])
+        if not self.here.owner or study.name in noted or not result["arms"]:
+            return
+        noted.append(study.name)
+        self.here.keep()
+        found = " ".join(arm["sentence"] for arm in result["arms"])
+        keep_guess(self.here.root / GUESSES, self.question, said_of(self._asked(study)), found)
+
+    def _asked(self, study: Path) -> str:
+        """The guess with which a study was begun, whatever is guessed for the next one."""
+        return str(self.here.desk.kept.get("asked", {}).get(study.name, self.guess))
+
+    def _running(self, job: Job, standing: Any) -> None:
+        done, trials = (standing.done, standing.trials) if standing else (0, 0)
+        paragraph(f"You expect: {said_of(self.guess)}")
+        if job.state == "waiting":
+            paragraph("Waiting for its turn.", "waiting")
+        else:
+            paragraph(f"{done} of {trials} runs are done." if trials else "Reading the images ...", "waiting")
+        share = done / trials if trials else 0.0
+        with tag(
+            "div",
+            "",
+            "bar",
+            role="progressbar",
+            aria_label=title(self.question),
+            aria_valuenow=round(100 * share),
+        ):
+            tag("div", style=f"--share: {share:.3f}")
+        wish = self.here.guarded(lambda *_: self.here.lab.jobs.end(self.here.owner, job.id, "stopped"))
+        with tag("div", "", "buttons"):
+            button("Stop", wish, f"stop-{self.question}", disabled=bool(job.wish))
+
+    def _answer(self, result: dict[str, Any], study: Path) -> None:
+        with tag("div", "", "answer"):
+            paragraph(judged(self._asked(study), result["arms"]), "judged")
+            for arm in result["arms"]:
+                low, high = arm["accuracy"].get("low"), arm["accuracy"].get("high")
+                drawn = interval(
+                    low, arm["accuracy"]["mean"], high, detected=arm["detected"], most=reach(result["arms"])
+                )
+                tag("div", innerHTML=drawn)
+                paragraph(arm["sentence"])
+            for untried in result["untried"]:
+                paragraph(f"{untried['label']}: no finding. {untried['reason']}", "note")
+            for sentence in result["about"]:
+                paragraph(sentence, "note")
+            href = f"/lab/{self.here.desk.id}/file/{EXPLORATIONS}/{study.name}/report.html"
+            link("The report of this experiment, with its curves", href, target="_blank")
+
+
+def said_of(guess: str) -> str:
+    """A guess in words."""
+    if guess in (NOT_SAID, NO_DIFFERENCE):
+        return guess or "nothing"
+    return f"{guess[1:]}, {'better' if guess[0] == '+' else 'worse'}"
+
+
+def judged(guess: str, arms: Sequence[Mapping[str, Any]]) -> str:
+    """Whether what was expected was found, in a sentence.
+
+    Args:
+        guess: As ``Desk.guesses`` has it.
+        arms: Of ``result.json``.
+    """
+    found = {arm["arm"]["label"]: arm for arm in arms}
+    differ = [
+        f"{label} {'better' if arm['accuracy']['mean'] > 0 else 'worse'}"
+        for label, arm in found.items()
+        if arm["detected"]
+    ]
+    if guess == NOT_SAID or not found:
+        return "You expected nothing." if guess == NOT_SAID else f"You expected {_expected(guess)}."
+    if guess == NO_DIFFERENCE:
+        if differ:
+            return (
+                f"You expected no difference; what was found: {', '.join(differ)}. Your guess was not right."
+            )
+        return "You expected no difference, and none was found. That does not show that there is none."
+    expected, label = _expected(guess), guess[1:]
+    if label not in found:
+        return f"You expected {expected}; that was not tried."
+    if expected in differ:
+        return f"You expected {expected}, and so it was."
+    if any(one.startswith(f"{label} ") for one in differ):
+        return f"You expected {expected}; what was found is the opposite. Your guess was not right."
+    return (
+        f"You expected {expected}; no difference was found there, so your guess is neither shown nor refuted."
+    )
+
+
+def _expected(guess: str) -> str:
+    if guess == NO_DIFFERENCE:
+        return NO_DIFFERENCE
+    return f"{guess[1:]} {'better' if guess[0] == '+' else 'worse'}"
+
+
+def reach(arms: Sequence[Mapping[str, Any]]) -> float:
+    """How far the scale of a card goes to both sides, so that every mean is on it, and every interval if it can be."""
+    ends = [abs(arm["accuracy"].get(name) or 0.0) for arm in arms for name in ("low", "mean", "high")]
+    return next((most for most in (0.02, 0.05, 0.1, 0.2, 0.5) if max(ends, default=0.0) <= most), 1.0)
+
+
+def interval(low: float | None, mean: float, high: float | None, *, detected: bool, most: float) -> str:
+    """A difference in accuracy with its interval on a scale of ``most`` to both sides of none, in points."""
+
+    def at(value: float) -> float:
+        return 160 + 130 * max(-1.0, min(1.0, value / most))
+
+    color = "var(--training)" if detected else "var(--validation)"
+    line = (
+        f'<line x1="{at(low):.1f}" x2="{at(high):.1f}" y1="12" y2="12" stroke="{color}" stroke-width="2"/>'
+        if low is not None and high is not None
+        else ""
+    )
+    scale = "".join(
+        f'<text x="{at(share * most):.0f}" y="36" font-size="11" text-anchor="middle" fill="var(--soft)">'
+        f"{100 * share * most:+g}{' points' if share == 1 else ''}</text>"
+        for share in (-1, -0.5, 0, 0.5, 1)
+    ).replace("+0<", "0<")
+    return (
+        '<svg width="320" height="40" viewBox="0 0 320 40" aria-hidden="true">'
+        '<line x1="160" x2="160" y1="2" y2="22" stroke="var(--soft)" stroke-dasharray="2 3"/>'
+        f'<line x1="30" x2="290" y1="12" y2="12" stroke="var(--line)"/>{line}'
+        f'<circle cx="{at(mean):.1f}" cy="12" r="4.5" fill="{color}"/>{scale}</svg>'
+    )

@@ -1,0 +1,161 @@
+"""What surrounds every step: the head, the rail of steps, messages, the chapter beside the workbench."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from nicegui import ui
+
+from conviction.lesson.shelf import chapters, table
+from conviction.web.door.joining import TEACHER
+from conviction.web.elements.plain import Tag, heading, link, paragraph, tag
+from conviction.web.jobs.starts import stem_of
+from conviction.web.pages.chapter import chapter, is_open, lesson_button
+from conviction.web.work.addresses import STOPS, Stop
+from conviction.web.work.lab import Here
+
+# Said at the top of a step, from the words that the walkthrough has for it.
+SAID = {"network": "Model", "compile": "Compile", "train": "Train", "evaluate": "Evaluate", "take": "Keep"}
+# A step that the terminal does not have.
+INSIDE = (
+    "What every layer makes of a picture, down to each product and sum. Choose one, open a file, or draw."
+)
+
+
+@contextmanager
+def framed(here: Here) -> Iterator[None]:
+    """The page around a step; what is built inside lands in the workbench."""
+    one_main()
+    link("Skip to the workbench", "#work", "skip")
+    with tag("header", "", "top"):
+        with link("", here.to("data"), "brand"):
+            tag("strong", "conviction")
+            tag("span", " lab")
+        about = tag("span", stem_of(here.source), "about")
+        _now(here, about)
+        if here.owner == TEACHER:
+            link("The class", "/class")
+        lesson_button(here)
+    beside = " with-chapter" if is_open(here) else ""
+    with tag("div", "", f"frame{beside}"):
+        _rail(here)
+        with tag("main", "", "work", id="work", tabindex=-1):
+            heading(here.stop.title, 1)
+            words = intro(here.stop)
+            if words:
+                paragraph(words, "lead")
+            here.messages = tag("div", "", "messages", role="alert")
+            yield
+        if is_open(here):
+            with tag("aside", "", "chapter", aria_label="The lesson", tabindex=-1):
+                chapter(here)
+
+
+def one_main() -> None:
+    """Makes NiceGUI's own ``main`` around everything a plain element, because the page has one of its own."""
+    around = ui.context.client.content.parent_slot
+    assert around is not None
+    around.parent.tag = "div"
+
+
+def intro(stop: Stop, title: str = "") -> str:
+    """What the lesson says before a step."""
+    entry = table("walkthrough").get(title or SAID.get(stop.name, ""))
+    if entry:
+        return " ".join(entry["text"].split())
+    if stop.name == "inside":
+        return INSIDE
+    return next((c.aim for c in chapters() if c.name == stop.chapter), "") if stop.name != "data" else ""
+
+
+def _rail(here: Here) -> None:
+    with tag("nav", "", "rail", aria_label="Steps of the lab"), tag("ol"):
+        for i, stop in enumerate(STOPS, 1):
+            current = {"aria_current": "page"} if stop is here.stop else {}
+            # A run that is looked at stays the one that is looked at.
+            keep = (
+                here.part
+                if not here.stop.parts and not stop.parts and stop.name not in ("compile", "explore")
+                else ""
+            )
+            with tag("li"), link("", here.to(stop.name, keep), **current):
+                tag("b", str(i))
+                tag("span", stop.title)
+
+
+# Their parts show the images that were chosen when they were built, and their head those too.
+STILL = "data"
+
+
+def _now(here: Here, about: Tag) -> None:
+    """What runs now, wherever one is; and what the page is about, which another tab may change."""
+    place = link("", here.to("train"), "now", hidden=True)
+    shown = [""]
+
+    def look() -> None:
+        said = now_sentence(here)
+        if said != shown[0]:
+            shown[0] = said
+            place.set_text(said)
+            place.props["hidden"] = not said  # a link without words is none
+        if here.stop.name != STILL:
+            about.set_text(stem_of(here.source))
+
+    look()
+    ui.timer(1.0, look)
+
+
+def now_sentence(here: Here) -> str:
+    """``Training digits-1, 3 of 12 epochs``, as the page of the run counts; empty if nothing runs."""
+    alive = [j for j in here.lab.jobs.of(here.owner) if j.alive]
+    if not alive:
+        return ""
+    job = alive[-1]
+    said = job.title
+    if job.kind in ("fit", "resume") and job.state == "running":
+        standing = here.lab.watcher.run(Path(job.folder))
+        if standing.epochs:
+            said += f", {len(standing.rows)} of {standing.epochs} epochs"
+    elif job.state == "running" and job.started:
+        said += f", {time.time() - job.started:.0f} s"
+    else:
+        said += ", waiting"
+    more = len(alive) - 1
+    return f"{said} and {more} more" if more else said
+
+
+def parts_of(here: Here, titles: dict[str, str]) -> None:
+    """The parts of a step, to go through in order."""
+    with tag("nav", aria_label=f"Parts of {here.stop.title}"), tag("ul", "", "parts"):
+        for name, title in titles.items():
+            current = {"aria_current": "page"} if name == here.part else {}
+            query = {k: v for k, v in here.query.items() if k == "image"}
+            with tag("li"):
+                link(title, here.to(here.stop.name, name, **query), **current)
+
+
+def onward(here: Here, text: str, to: str) -> None:
+    """The way to what comes next."""
+    with tag("div", "", "onward"):
+        link(text, to, "button primary", data_key="onward")
+
+
+def misfit(here: Here, refusal: str) -> None:
+    """Says why the network that is built does not fit, and leads to where it is changed."""
+    with tag("div", "", "message trouble"):
+        paragraph(f"The network does not fit these images, so it cannot be trained. {refusal}")
+        link("Change it at Network", here.to("network"))
+
+
+def figures(rows: dict[str, str]) -> Tag:
+    """Large numbers with their names."""
+    place = tag("dl", "", "figures")
+    with place:
+        for name, value in rows.items():
+            with tag("div"):
+                tag("dt", name)
+                tag("dd", value)
+    return place

@@ -1,0 +1,98 @@
+"""How a network that still learns answers a few validation images, by its last checkpoint; for a helper process."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from conviction.explanation import activations
+from conviction.flow.again import load_again
+from conviction.report.drawing import png_address
+from conviction.report.steps import printable
+from conviction.runs import load_run
+from conviction.web.inside.learning import build_again, take_checkpoint
+
+SHOWN = 12
+
+
+@dataclass(frozen=True)
+class Answer:
+    """A picture, what it is and what the network says: names, and the probability of what it says."""
+
+    picture: str
+    truth: str
+    said: str
+    sure: float
+
+    @property
+    def right(self) -> bool:
+        """Whether it says what the picture is."""
+        return self.truth == self.said
+
+
+@dataclass(frozen=True)
+class Glimpse:
+    """The answers after so many epochs."""
+
+    epoch: int
+    answers: tuple[Answer, ...]
+
+
+@dataclass(frozen=True)
+class _Opened:
+    model: Any
+    pixels: np.ndarray
+    labels: list[str]
+    class_names: list[str]
+
+
+def glimpse(path: str, data_dir: str | None, began: float) -> Glimpse:
+    """Asks the network as it was at the last checkpoint.
+
+    Args:
+        path: A run folder whose training has begun.
+        data_dir: Where named sets are looked for first.
+        began: When it began, so that another run of this name is opened anew.
+
+    Raises:
+        RunError: There is no checkpoint yet.
+        RequestError: Its data has changed.
+    """
+    opened = _opened(path, data_dir, began)
+    epoch = take_checkpoint(Path(path), opened.model)
+    answers = []
+    for pixels, truth in zip(opened.pixels, opened.labels, strict=True):
+        output = activations(opened.model, pixels)[-1].output
+        probabilities = output if len(output) > 1 else np.array([1 - output[0], output[0]])
+        said = int(probabilities.argmax())
+        answers.append(
+            Answer(png_address(pixels), truth, opened.class_names[said], float(probabilities[said]))
+        )
+    return Glimpse(epoch, tuple(answers))
+
+
+@lru_cache(maxsize=1)
+def _opened(path: str, data_dir: str | None, began: float) -> _Opened:
+    run = load_run(path)
+    images = load_again(run, data_dir)
+    place = {h.tobytes().hex(): i for i, h in enumerate(images.hashes)}
+    validation = [place[h] for h in run.data["split"]["validation"].values()]
+    # One of each class before the second of any.
+    seen: Counter[int] = Counter()
+    turns = []
+    for i in validation:
+        turns.append(seen[int(images.labels[i])])
+        seen[int(images.labels[i])] += 1
+    chosen = [validation[k] for k in np.argsort(turns, kind="stable")[:SHOWN]]
+    names = [printable(name) for name in images.class_names]
+    return _Opened(
+        build_again(run, images),
+        images.pixels[chosen],
+        [names[images.labels[i]] for i in chosen],
+        names,
+    )

@@ -1,0 +1,261 @@
+"""Step 2: the network as layers, as a specification, as Keras code and as a picture: four views of one list."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from functools import partial
+from typing import Any, get_args
+
+from conviction.config import RECIPES
+from conviction.config.model import LAYER_TYPES, Activation, Layer
+from conviction.data import ImageSet
+from conviction.errors import RequestError
+from conviction.model import LayerRow
+from conviction.model.shapes import setting
+from conviction.report.steps import model_step
+from conviction.web.elements.plain import button, choice, number, paragraph, tag, text_field, tick
+from conviction.web.pages.draft import DraftPage, real, whole
+from conviction.web.pages.frame import figures, framed, onward, parts_of
+from conviction.web.pages.network_drawing import draw
+from conviction.web.work import network
+from conviction.web.work.desk import Draft, new_draft
+from conviction.web.work.lab import Here, shown_with_images
+
+TITLES = {"layers": "Layers", "yaml": "Specification", "keras": "Keras code"}
+NONE = "none"
+
+
+async def network_page(here: Here) -> None:
+    """Builds the step."""
+    here.part = here.part or "layers"
+    with framed(here):
+        parts_of(here, TITLES)
+        await shown_with_images(here, lambda images: _Editor(here, images).show())
+
+
+class _Editor(DraftPage):
+    """The views, and what is drawn anew when the list changes."""
+
+    def __init__(self, here: Here, images: ImageSet) -> None:
+        super().__init__(here, images)
+        given = here.query.get("layer", "")
+        # Layers go by names that move with them, so that focus and what is open do too.
+        self.layers: network.Layers = ()
+        self.names: list[int] = []
+        self.open: int | None = int(given) if given.isdecimal() and len(given) < 4 else None
+        self.kind = "Conv2D"
+        # A specification that was refused: a long text with one mistake in it is not thrown away.
+        self.refused: str | None = None
+
+    def draw(self) -> None:
+        """The list in the view that is asked for, and what follows from it."""
+        layers = self.here.draft.layers
+        if layers != self.layers:
+            self.refused = None
+        self.names = network.names_after(self.layers, self.names, layers)
+        self.layers = layers
+        view = network.look(layers, self.shape, self.classes)
+        self._tools()
+        if view.refusal:
+            self._refusal(view)
+        else:
+            figures(
+                {
+                    "parameters": f"{view.params:,}",
+                    "multiply-adds for one image": f"{view.multiply_adds:,}",
+                    "sees at most": _seen(view.rows),
+                }
+            )
+        {"layers": self._layers, "yaml": self._yaml, "keras": self._keras}[self.here.part](layers, view)
+        if view.rows:
+            for sentence in model_step(view.rows).sentences[1:]:
+                paragraph(sentence, "note")
+            onward(self.here, "Compile", self.here.to("compile"))
+
+    def _tools(self) -> None:
+        with tag("div", "", "buttons"):
+            self.undoing()
+            tag("span", "Begin again from", "soft")
+            for name in ("lab", "fast", "best"):
+                assert name in RECIPES
+                button(
+                    name,
+                    self.put(partial(self._begin_from, name)),
+                    f"recipe-{name}",
+                    aria_label=f"Begin again from the recipe {name}",
+                )
+            tag("span", "A recipe brings its network and its settings at Compile in place of yours.", "soft")
+
+    def _begin_from(self, recipe: str, *_: Any) -> Draft:
+        return new_draft(recipe, self.facts)
+
+    def _set(self, make: Callable[[], network.Layers]) -> Callable[..., Any]:
+        """Takes what ``make`` gives."""
+        return self.put(lambda *_: replace(self.here.draft, layers=make()))
+
+    def _refusal(self, view: network.View) -> None:
+        with tag("div", "", "message trouble", role="alert"):
+            paragraph(view.refusal)
+            if not view.fixes:
+                return
+            with tag("div", "", "buttons"):
+                for i, fix in enumerate(view.fixes):
+                    button(
+                        fix.label,
+                        self._set(partial(getattr, fix, "layers")),
+                        f"fix-{i}",
+                        "primary" if not i else "",
+                    )
+
+    def _layers(self, layers: network.Layers, view: network.View) -> None:
+        if view.rows:
+            with tag("div", "", "drawn", tabindex=0, role="region", aria_label="The network as a picture"):
+                tag("div", innerHTML=draw((*self.shape,), view.rows))
+        rows = view.rows or (None,) * (len(layers) + 2)
+        with tag("ol", "", "layers"):
+            self._fixed("Input and normalise", "x / 255, so that raw pixels go in", rows[0])
+            for i, layer in enumerate(layers):
+                self._layer(i, layer, rows[i + 1], wrong=i == view.index)
+            units = "1 unit, sigmoid" if self.classes == 2 else f"{self.classes} units, softmax"
+            self._fixed("Output", units, rows[-1])
+        with tag("div", "", "fields"):
+            kinds = {kind: kind for kind in LAYER_TYPES}
+            choice("Add a layer", kinds, self.kind, self._choose_kind, "add-kind")
+            button(
+                "Add", self._set(lambda: network.add(layers, self.kind, self._at(layers))), "add", "primary"
+            )
+
+    def _choose_kind(self, kind: str) -> None:
+        self.kind = kind if kind in LAYER_TYPES else "Conv2D"
+
+    def _at(self, layers: network.Layers) -> int:
+        """Where a new layer goes: behind the one that is open, else where its kind belongs."""
+        if self.open in self.names:
+            return self.names.index(self.open) + 1
+        head = next(
+            (i for i, x in enumerate(layers) if x.type in ("Flatten", "GlobalAveragePooling2D")), len(layers)
+        )
+        return len(layers) if self.kind == "Dense" else head
+
+    def _fixed(self, name: str, setting: str, row: LayerRow | None) -> None:
+        with tag("li", "", "layer given"):
+            with tag("div", "", "name"):
+                tag("b", name)
+                tag("span", setting)
+            _costs(row)
+
+    def _layer(self, i: int, layer: Layer, row: LayerRow | None, *, wrong: bool) -> None:
+        name = self.names[i]
+        is_open = name == self.open
+        label = row.name if row else f"layer {i + 1}"
+        classes = f"layer{' open' if is_open else ''}{' wrong' if wrong else ''}"
+        with tag("li", "", classes, key=f"layer-{name}"):
+            with tag("div", "", "name"):
+                tag("b", layer.type)
+                tag("span", setting(layer))
+            with tag("div", "", "hands"):
+                acts = {
+                    "edit": ("Close" if is_open else "Edit", self.act(lambda *_: self._toggle(name))),
+                    "up": ("Up", self._set(lambda: network.move(self.layers, i, -1))),
+                    "down": ("Down", self._set(lambda: network.move(self.layers, i, 1))),
+                    "remove": ("Remove", self._set(lambda: network.remove(self.layers, i))),
+                }
+                # Said to be disabled, but not made so: what has the focus keeps it when it gets to an end.
+                ends = {"up": i == 0, "down": i == len(self.layers) - 1}
+                for act, (word, do) in acts.items():
+                    off = {"aria_disabled": "true"} if ends.get(act) else {}
+                    button(
+                        word, do, f"{act}-{name}", "quiet", aria_label=f"{word} {layer.type} ({label})", **off
+                    )
+            _costs(row)
+            if is_open:
+                with tag("div", "", "fields"):
+                    self._settings(i, layer, label)
+
+    def _toggle(self, name: int) -> None:
+        self.open = None if self.open == name else name
+        self.here.mark({"layer": "" if self.open is None else str(self.names.index(name))})
+
+    def _settings(self, i: int, layer: Layer, of: str) -> None:
+        def make(field: str, read: Callable[[Any], Any], value: Any) -> Draft:
+            return replace(self.here.draft, layers=network.edit(self.layers, i, field, read(value)))
+
+        def typed(field: str, read: Callable[[Any], Any]) -> Callable[[Any], Any]:
+            said = f"{of}, {field.replace('_', ' ')}"
+            return self.put_field(f"{field}-{self.names[i]}", said, partial(make, field, read))
+
+        def put(field: str, read: Callable[[Any], Any]) -> Callable[[Any], Any]:
+            return self.put(partial(make, field, read))
+
+        activations = {name: name for name in get_args(Activation)}
+        for name in LAYER_TYPES[layer.type].model_fields:
+            value: Any = getattr(layer, name)
+            label, key = name.replace("_", " "), f"{name}-{self.names[i]}"
+            if name in ("filters", "units"):
+                number(label, handler=typed(name, whole), key=key, **self.shown(key, value), min=1, step=1)
+            elif name in ("rate", "momentum"):
+                shown = self.shown(key, value)
+                number(label, handler=typed(name, real), key=key, **shown, min=0, max=0.99, step=0.05)
+            elif name in ("kernel_size", "strides", "pool_size"):
+                text_field(label, handler=typed(name, _pair), key=key, **self.shown(key, _pair_text(value)))
+            elif name == "padding":
+                choice(label, {"valid": "valid", "same": "same"}, value, put(name, str), key)
+            elif name == "activation":
+                options = activations if layer.type == "Activation" else {NONE: NONE, **activations}
+                choice(label, options, value or NONE, put(name, lambda v: None if v == NONE else v), key)
+            elif name == "use_bias":
+                tick("bias", value, put(name, bool), key)
+
+    def _yaml(self, layers: network.Layers, view: network.View) -> None:
+        paragraph("The same network as a specification. Change it here, and the other views follow.")
+        written = network.to_yaml(layers) if self.refused is None else self.refused
+        text = tag("textarea", written, spellcheck="false", aria_label="Specification", data_key="yaml")
+        text.on("change", lambda e: self._set(partial(self._read, e.args))())
+        paragraph("It is taken over when you leave the field.", "note")
+
+    def _read(self, text: str) -> network.Layers:
+        self.refused = text
+        layers = network.from_yaml(text)
+        self.refused = None
+        return layers
+
+    def _keras(self, layers: network.Layers, view: network.View) -> None:
+        if not view.rows:
+            paragraph("There is no program for a network that does not fit.")
+            return
+        paragraph("The same network in plain Keras, as the exported program has it.")
+        code = network.keras_code(layers, self.shape, self.classes)
+        tag("pre", code, "code", tabindex=0, role="region", aria_label="Keras code")
+
+
+def _seen(rows: tuple[LayerRow, ...]) -> str:
+    seen = [row.receptive_field for row in rows if row.receptive_field]
+    return f"{seen[-1][0]}x{seen[-1][1]} pixels"
+
+
+def _costs(row: LayerRow | None) -> None:
+    with tag("div", "", "costs"):
+        if row is None:
+            return
+        tag("b", " x ".join(map(str, row.output)))
+        if row.params:
+            tag("span", f"{row.params:,} parameters")
+        if row.multiply_adds:
+            tag("span", f"{row.multiply_adds:,} multiply-adds")
+        if row.receptive_field and row.receptive_field != (1, 1):
+            tag("span", f"sees {row.receptive_field[0]}x{row.receptive_field[1]}")
+
+
+def _pair(text: str) -> tuple[int, int]:
+    """``3`` and ``3x5``."""
+    parts = [whole(part.strip()) for part in str(text).lower().replace(",", "x").split("x")]
+    if len(parts) == 1:
+        parts *= 2
+    if len(parts) != 2:
+        raise RequestError(f"Expected a size such as 3 or 3x5; got '{text}'.")
+    return parts[0], parts[1]
+
+
+def _pair_text(pair: tuple[int, int]) -> str:
+    return str(pair[0]) if pair[0] == pair[1] else f"{pair[0]}x{pair[1]}"

@@ -1,0 +1,367 @@
+"""Step 4: start, pause and resume trainings; their curves and what these show, while they grow."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+from nicegui import ui
+
+from conviction.config import Facts
+from conviction.data import ImageSet
+from conviction.errors import RequestError
+from conviction.report.steps import Table
+from conviction.report.verdict import live_sentence
+from conviction.web.elements.curves import FIGURES, chart
+from conviction.web.elements.plain import button, heading, link, paragraph, table, tag, tick
+from conviction.web.elements.surface import Surface
+from conviction.web.jobs.progress import Standing, state_of
+from conviction.web.jobs.queue import ERR, Job
+from conviction.web.jobs.starts import is_run_name, next_name, run_folder, start_fit, start_resume, stem_of
+from conviction.web.pages.examples import Examples
+from conviction.web.pages.frame import framed, misfit, onward
+from conviction.web.work import network
+from conviction.web.work.desk import Draft
+from conviction.web.work.lab import Here
+
+MOST_OVER = 3
+
+
+async def train_page(here: Here) -> None:
+    """Builds the step."""
+    with framed(here):
+        _Bench(here).show()
+
+
+class _Bench:
+    """One run that is looked at, others over it, and the list of all."""
+
+    def __init__(self, here: Here) -> None:
+        self.here = here
+        asked = here.query.get("over", "").split(",")
+        self.over = [n for n in asked if is_run_name(n)][:MOST_OVER]
+        self.starting = False
+        self.seen: Any = None
+        self.listed: Any = None
+
+    @property
+    def name(self) -> str:
+        """Of the run that is looked at: the one in the address, or the newest."""
+        standing = self.here.standing()
+        return standing.path.name if standing else ""
+
+    def show(self) -> None:
+        """Everything, and looks once a second what has changed."""
+        self.begin = Surface()
+        self.offered: Any = None
+        # The shapes say whether the network fits; until the images are read, nobody knows them.
+        ui.timer(0.01, self.here.guarded(self.here.images), once=True)
+        # What is pressed here is not lost when the rest is drawn anew.
+        self.hands = Surface()
+        self.place = tag("div")
+        heading("All runs")
+        self.list = tag("div")
+        self._look()
+        ui.timer(1.0, self._look)
+
+    def _offer(self) -> None:
+        """The button; where the network does not fit, why it cannot be pressed."""
+        desk, images = self.here.desk, self.here.known()
+        job = self.here.lab.jobs.last_at(run_folder(self.here.root, self.name)) if self.name else None
+        busy = job is not None and job.alive
+        now = (desk.revision, desk.draft, images is not None, busy)
+        if now == self.offered:
+            return
+        self.offered = now
+        refusal = "" if images is None or desk.draft is None else _refusal(desk.draft, images)
+        with self.begin.drawing():
+            if refusal:
+                misfit(self.here, refusal)
+            with tag("div", "", "buttons"):
+                start = self.here.guarded(self._start)
+                described = {"disabled": bool(refusal), "aria_describedby": "what"}
+                # Another one can be started while one runs, but that is not what comes next.
+                button("Train this network", start, "start", "" if busy else "primary", **described)
+                tag("span", self._what(), "soft", id="what")
+
+    def _what(self) -> str:
+        draft = self.here.desk.draft
+        layers = f"{len(draft.layers)} layers and the output" if draft else "the lab's network"
+        return f"{layers} on {stem_of(self.here.desk.source)}"
+
+    async def _start(self, *_: Any) -> None:
+        if self.starting:  # a double click is one
+            return
+        self.starting = True
+        try:
+            await self._begin()
+        except BaseException:
+            self.starting = False
+            raise
+
+    async def _begin(self) -> None:
+        here = self.here
+        here.say("The images are being checked ...", "waiting")
+        images, found = await here.checked()
+        refusal = _refusal(here.draft, images)
+        if refusal:
+            raise RequestError(refusal)
+        facts = Facts.of(images.rule.shape, len(found.split.train))
+        recipe = here.draft.specification(facts)
+        here.lab.check(recipe, len(images))
+        name = next_name(here.root, stem_of(here.desk.source), here.lab.jobs)
+        start_fit(
+            here.lab.jobs,
+            here.owner,
+            here.desk.source,
+            recipe,
+            here.root / name,
+            configs=here.lab.own("specifications", here.owner or "own"),
+        )
+        here.lab.jobs.tick()
+        ui.navigate.to(here.to("train", name))
+
+    def _look(self) -> None:
+        here, name = self.here, self.name
+        self._offer()
+        if name:
+            path = run_folder(here.root, name)
+            standing, job = here.lab.watcher.run(path), here.lab.jobs.last_at(path)
+            overs = [(n, here.lab.watcher.run(run_folder(here.root, n))) for n in self.over if n != name]
+            state = (standing, job, [s for _, s in overs], here.lab.jobs.ahead(job) if job else 0)
+            if state != self.seen:
+                redraw = self.seen is None or self._outline(state) != self._outline(self.seen)
+                self.seen = state
+                if redraw:
+                    self._draw(name, standing, job, overs)
+                else:
+                    self._grow(name, standing, overs)
+            self._move(standing, job)
+        listed = [
+            (s.path.name, s.status, len(s.rows), here.lab.jobs.last_at(s.path))
+            for s in here.lab.runs(here.owner)
+        ]
+        if listed != self.listed:
+            self.listed = listed
+            self._list()
+
+    @staticmethod
+    def _outline(state: Any) -> Any:
+        """What decides which elements there are; the rest is updated in place, so that the focus stays."""
+        standing, job, overs, ahead = state
+        return (
+            standing.status,
+            bool(standing.rows),
+            job and (job.id, job.state, job.wish),
+            len(overs),
+            ahead,
+        )
+
+    def _draw(
+        self, name: str, standing: Standing, job: Job | None, overs: list[tuple[str, Standing]]
+    ) -> None:
+        with self.hands.drawing():
+            with tag("h2"):
+                tag("span", f"{name} ")
+                tag("span", *_state(standing, job))
+            if standing.source and standing.source != self.here.desk.source:
+                paragraph(
+                    f"It learned from {stem_of(standing.source)}, and not from the images above.", "note"
+                )
+            self._hands(name, standing, job)
+        self.place.clear()
+        with self.place:
+            with tag(
+                "div",
+                "",
+                "bar",
+                role="progressbar",
+                aria_label="Training",
+                aria_valuemin=0,
+                aria_valuemax=100,
+            ) as self.bar:
+                self.fill = tag("div")
+            self.said = paragraph("", "note")
+            if standing.trouble:
+                paragraph(f"{name} is {standing.status}. {standing.trouble}", "message trouble")
+            if job is not None and job.reason and job.state in ("failed", "stopped"):
+                paragraph(job.reason, "message trouble")
+            self.verdict = tag("div", "", "verdict", role="status")
+            self.charts = {}
+            if standing.rows:
+                with tag("div", "", "charts"):
+                    for figure in FIGURES:
+                        made = ui.echart(chart(figure, {}), renderer="svg").classes("chart")
+                        made.props["role"] = "img"
+                        self.charts[figure] = made
+                if job is not None and (job.state == "running" or standing.status == "done"):
+                    Examples(self.here, standing.path).show()
+                self._pick_over(name)
+                with tag("details"):
+                    tag("summary", "The same as numbers")
+                    self.rows = tag("div")
+            if job is not None:
+                self._words(job)
+            if standing.status == "done":
+                onward(self.here, "Evaluate", self.here.to("evaluate", name))
+        self._grow(name, standing, overs)
+
+    def _hands(self, name: str, standing: Standing, job: Job | None) -> None:
+        here, jobs = self.here, self.here.lab.jobs
+
+        def act(do: Callable[[], object]) -> Callable[..., Any]:
+            def handler(*_: Any) -> None:
+                do()
+                jobs.tick()
+                self._look()
+
+            return here.guarded(handler)
+
+        with tag("div", "", "buttons"):
+            if job is not None and job.alive:
+                pause = act(partial(jobs.end, here.owner, job.id, "paused"))
+                button("Pause", pause, "paused", disabled=bool(job.wish))
+            elif job is not None and job.state == "failed" and job.code == RequestError.exit_code:
+                pass  # what was refused would be refused again
+            elif standing.status != "done":
+                button(
+                    "Resume",
+                    act(lambda: start_resume(jobs, here.owner, here.root / name)),
+                    "resume",
+                    "primary",
+                )
+            elif here.lab.most_epochs(standing.epochs * 2) > standing.epochs > 0:
+                more = here.lab.most_epochs(standing.epochs * 2)
+                button(
+                    f"Go on to {more} epochs",
+                    act(lambda: start_resume(jobs, here.owner, here.root / name, more)),
+                    "more",
+                )
+
+    def _grow(self, name: str, standing: Standing, overs: list[tuple[str, Standing]]) -> None:
+        """The curves, the verdict and the numbers as they are now."""
+        self.verdict.clear()
+        if standing.verdict is not None:
+            with self.verdict:
+                tag("b", standing.verdict.name)
+                paragraph(live_sentence(standing.verdict))
+        if not standing.rows or not self.charts:
+            return
+        histories = {name: standing.rows, **{n: s.rows for n, s in overs if s.rows}}
+        last = standing.rows[-1]
+        for figure, made in self.charts.items():
+            made.options.clear()
+            made.options.update(chart(figure, histories, standing.epochs))
+            made.props["aria-label"] = (
+                f"{figure} per epoch: {getattr(last, figure):.4f} in training and {getattr(last, 'val_' + figure):.4f} "
+                f"in validation after epoch {last.epoch}"
+            )
+            made.update()
+        self.rows.clear()
+        with self.rows:
+            table(_numbers(standing), "Loss and accuracy per epoch")
+
+    def _move(self, standing: Standing, job: Job | None) -> None:
+        """The bar and the sentence below it."""
+        share = (
+            1.0
+            if standing.status == "done"
+            else standing.share(time.time())
+            if job and job.alive
+            else standing.share(standing.since)
+        )
+        self.fill.style(f"--share: {share:.3f}")
+        self.bar.props["aria-valuenow"] = round(100 * share)
+        self.said.set_text(where(standing, job, self.here.lab.jobs.ahead(job) if job else 0))
+
+    def _pick_over(self, name: str) -> None:
+        others = [s.path.name for s in self.here.lab.runs(self.here.owner) if s.rows and s.path.name != name][
+            :12
+        ]
+        if not others:
+            return
+
+        def put(other: str, on: bool) -> None:
+            chosen = [n for n in self.over if n != other] + ([other] if on else [])
+            ui.navigate.to(self.here.to("train", name, over=",".join(chosen[-MOST_OVER:])))
+
+        with tag("fieldset", "", "ticks"):
+            tag("legend", "Lay over it")
+            for other in others:
+                tick(other, other in self.over, partial(put, other), f"over-{other}")
+
+    def _words(self, job: Job) -> None:
+        with tag("details") as place:
+            tag("summary", "What the process says")
+            text = tag("pre", "", "code", tabindex=0, role="region", aria_label="What the process says")
+        place.on(
+            "toggle",
+            lambda e: text.set_text(self.here.lab.jobs.said(job, ERR) or "Nothing yet."),
+            js_handler="() => emit()",
+        )
+
+    def _list(self) -> None:
+        self.list.clear()
+        with self.list:
+            if not self.listed:
+                paragraph("None yet.", "soft")
+                return
+            with tag("ul", "", "runs"):
+                for name, _, epochs, job in self.listed:
+                    standing = self.here.lab.watcher.run(self.here.root / name)
+                    with tag("li"):
+                        link(name, self.here.to("train", name))
+                        tag("span", *_state(standing, job))
+                        if epochs:
+                            last = standing.rows[-1]
+                            tag(
+                                "span",
+                                f"epoch {epochs}: validation accuracy {last.val_accuracy:.2%}",
+                                "soft",
+                            )
+
+
+def where(standing: Standing, job: Job | None, ahead: int) -> str:
+    """Where a training is, in a sentence."""
+    done = f"{len(standing.rows)} of {standing.epochs} epochs"
+    if job is not None and job.state == "waiting":
+        return f"Waiting for its turn; {ahead} before it." if ahead else "About to begin."
+    if job is not None and job.state == "running":
+        if job.wish:
+            return "It pauses at the next step and keeps what there is ..."
+        if job.kind == "evaluate":
+            return "The test set is being opened ..."
+        if job.kind == "export":
+            return "Being exported ..."
+        if not standing.rows:
+            return "Reading the images, building the network; the first epoch ..."
+        if len(standing.rows) >= standing.epochs:
+            return "All epochs are made; evaluating ..."
+        left = standing.seconds * (standing.epochs - len(standing.rows))
+        return f"{done}, about {left:.0f} s to go."
+    if standing.status == "done":
+        return f"{done}."
+    return f"{done}. Nothing is lost: it can go on." if standing.epochs else ""
+
+
+def _state(standing: Standing, job: Job | None) -> tuple[str, str]:
+    """A word for the state, and its class."""
+    state = state_of(standing, job)
+    return state, f"pill {'running' if job is not None and job.alive else state}"
+
+
+def _refusal(draft: Draft, images: ImageSet) -> str:
+    """Why a network does not fit these images; empty if it does."""
+    return network.look(draft.layers, images.rule.shape, len(images.class_names)).refusal
+
+
+def _numbers(standing: Standing) -> Table:
+    rows = tuple(
+        (str(r.epoch), f"{r.loss:.4f}", f"{r.accuracy:.2%}", f"{r.val_loss:.4f}", f"{r.val_accuracy:.2%}")
+        for r in standing.rows
+    )
+    return Table(
+        ("epoch", "loss", "accuracy", "validation loss", "validation accuracy"), rows, (0, 1, 2, 3, 4)
+    )

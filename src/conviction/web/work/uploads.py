@@ -1,0 +1,213 @@
+"""Archives that learners bring: counted while they arrive, kept under a name of their content, never unpacked."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import os
+import re
+import tempfile
+from collections import Counter
+from collections.abc import AsyncIterator, Callable, Collection, Iterable
+from functools import lru_cache
+from pathlib import Path
+
+from conviction.data.decode import SUFFIXES as PICTURES
+from conviction.data.decode import UnreadableImageError, declared_size
+from conviction.data.decoded import LARGEST_IN_MEMORY
+from conviction.data.npz import declared_bytes
+from conviction.data.tree import TAR_SUFFIXES, ZIP_SUFFIXES, UnreadableFileError, open_tree
+from conviction.errors import SourceError
+from conviction.runs import folder
+from conviction.server.limits import Limits
+from conviction.web.jobs.queue import Job
+
+MOST_BYTES = 200 * 2**20
+# Each learner may keep so many; the oldest that nothing needs makes room.
+MOST_KEPT = 10
+MOST_PIXELS = Limits().pixels
+SUFFIXES = (*ZIP_SUFFIXES, *TAR_SUFFIXES, ".npz")
+
+# What is looked at just now, by how many requests: neither offered nor given up.
+_looked_at: Counter[Path] = Counter()
+
+
+def uploads_of(root: Path, owner: str) -> list[Path]:
+    """What an owner has brought and was found good, newest first."""
+    return [p for p in _kept(root, owner) if not _looked_at[p]]
+
+
+def _kept(root: Path, owner: str) -> list[Path]:
+    place = root / _folder(owner)
+    found = [p for p in place.glob("*/*") if p.is_file()] if place.is_dir() else []
+    return sorted(found, key=lambda p: p.parent.stat().st_mtime_ns, reverse=True)
+
+
+def check_name(name: str) -> str:
+    """A file name that is safe to keep.
+
+    Raises:
+        SourceError: Its ending is that of no archive.
+    """
+    base = re.sub(r"[^A-Za-z0-9._-]+", "-", name.replace("\\", "/").rpartition("/")[2]).strip("-.")[-80:]
+    if not base.lower().endswith(SUFFIXES):
+        raise SourceError(f"'{name[-80:]}': expected an archive of pictures ({', '.join(SUFFIXES)}).")
+    return base
+
+
+@contextlib.asynccontextmanager
+async def arriving(
+    chunks: AsyncIterator[bytes],
+    name: str,
+    root: Path,
+    owner: str,
+    needed: Callable[[], Collection[str]],
+) -> AsyncIterator[Path]:
+    """Keeps an archive, unless the block that looks into it fails; the oldest that nobody needs makes room then.
+
+    Args:
+        chunks: Its bytes as they arrive.
+        name: As the browser calls it.
+        root: The folder of all uploads.
+        owner: Whose it is.
+        needed: Gives the sources that may not go; asked only where there is no room.
+
+    Raises:
+        SourceError: As ``receive``; or so many are kept already, and each of them is needed.
+        StorageError: No space is left.
+    """
+    path, anew = await receive(chunks, name, root, owner)
+    _looked_at[path] += 1
+    good = False
+    try:
+        _spare(root, owner, path, needed)
+        yield path
+        good = True
+    finally:
+        _looked_at[path] -= 1
+        if not good and anew and not _looked_at[path]:
+            _remove(path)
+    for old in _spare(root, owner, path, needed):
+        _remove(old)
+
+
+def _spare(root: Path, owner: str, new: Path, needed: Callable[[], Collection[str]]) -> list[Path]:
+    """The oldest uploads, as many as have to go so that there is room for a new one.
+
+    Raises:
+        SourceError: Too few of them may.
+    """
+    others = [p for p in _kept(root, owner) if p != new]
+    excess = len(others) + 1 - MOST_KEPT
+    if excess <= 0:
+        return []
+    stays = set(needed())
+    may_go = [p for p in reversed(others) if not _looked_at[p] and str(p) not in stays]
+    if not may_go:
+        raise SourceError(
+            f"{new.name}: {MOST_KEPT} uploads are kept at most, and those that are here are all in use: by what is "
+            "built, by a run, or because they are just being read. Remove the folder of a run that you no longer "
+            "need, and send it again."
+        )
+    return may_go[:excess]
+
+
+def _remove(path: Path) -> None:
+    path.unlink(missing_ok=True)
+    with contextlib.suppress(OSError):  # the same content under another name is still in there
+        path.parent.rmdir()
+
+
+def sources_of(runs: Path, jobs: Iterable[Job]) -> set[str]:
+    """What the runs of an owner were trained on, and what those are that wait, run or were paused.
+
+    Args:
+        runs: Where the runs are.
+        jobs: Of the owner.
+    """
+    found = {j.argv[1] for j in jobs if j.kind in ("fit", "explore") and (j.alive or j.state == "paused")}
+    return found | {_source(p, p.stat().st_mtime_ns) for p in runs.glob(f"*/{folder.DATA}") if p.is_file()}
+
+
+@lru_cache(maxsize=1000)
+def _source(data: Path, _: int) -> str:
+    try:
+        return str(json.loads(data.read_text(encoding="utf-8"))["source"])
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
+        return ""  # a damaged run needs nothing
+
+
+def check_declared(path: Path) -> None:
+    """Refuses what would take too much memory once it is unpacked, by what its headers declare.
+
+    Raises:
+        SourceError: Arrays or a picture are too large for an upload; or the archive cannot be read.
+    """
+    if path.suffix.lower() == ".npz":
+        size = declared_bytes(path)
+        if size > LARGEST_IN_MEMORY:
+            raise SourceError(
+                f"{path.name}: its arrays take {size / 1e9:,.1f} GB of memory; in an upload they may take at most "
+                f"{LARGEST_IN_MEMORY / 1e9:.0f}. Save fewer or smaller images, or train with conviction fit."
+            )
+        return
+    with open_tree(path) as tree:
+        for name in tree.sizes:
+            if not name.lower().endswith(PICTURES):
+                continue
+            try:
+                width, height = declared_size(tree.read(name))
+            except (UnreadableFileError, UnreadableImageError):
+                continue  # who loads it lists what cannot be read
+            if width * height > MOST_PIXELS:
+                raise SourceError(
+                    f"{path.name}: {name[-80:]} has {width}x{height} pixels; in an upload a picture may "
+                    f"have at most {MOST_PIXELS:,}. Make it smaller, or train with conviction fit."
+                )
+
+
+async def receive(chunks: AsyncIterator[bytes], name: str, root: Path, owner: str) -> tuple[Path, bool]:
+    """Puts an archive where it belongs.
+
+    Args:
+        chunks: Its bytes as they arrive.
+        name: As the browser calls it.
+        root: The folder of all uploads.
+        owner: Whose it is.
+
+    Returns:
+        Where it is, and whether it was not there before. Whether it holds images is for ``load_source`` to say.
+
+    Raises:
+        SourceError: It is too large, empty, or its name is that of no archive.
+        StorageError: No space is left.
+    """
+    base = check_name(name)
+    place = root / _folder(owner)
+    with folder.storing(place):
+        place.mkdir(parents=True, exist_ok=True)
+        handle, beside = tempfile.mkstemp(dir=place, prefix=".upload-")
+        size, digest = 0, hashlib.blake2b(digest_size=8)
+        try:
+            with os.fdopen(handle, "wb") as file:
+                async for chunk in chunks:
+                    size += len(chunk)
+                    if size > MOST_BYTES:
+                        raise SourceError(f"{base}: an archive may have at most {MOST_BYTES // 2**20} MB.")
+                    digest.update(chunk)
+                    file.write(chunk)
+            if not size:
+                raise SourceError(f"{base}: the file is empty.")
+            kept = place / digest.hexdigest() / base
+            anew = not kept.exists()
+            kept.parent.mkdir(exist_ok=True)
+            Path(beside).replace(kept)
+        except BaseException:
+            Path(beside).unlink(missing_ok=True)
+            raise
+    return kept, anew
+
+
+def _folder(owner: str) -> str:
+    return re.sub(r"[^A-Za-z0-9_-]+", "-", owner) or "own"
