@@ -19,7 +19,6 @@ PACKAGE = Path(conviction.__file__).parent
 # An image follows these rooms from left to right; a room may import from those before it.
 ORDER = [
     "errors",
-    "late",
     "audience",
     "config",
     "process",
@@ -32,12 +31,12 @@ ORDER = [
     "runs",
     "report",
     "lesson",
-    "inspection",
-    "deploy",
+    "artefacts",
     "server",
+    "programs",
     "flow",
-    "exports",
     "cluster",
+    "pool",
     "experiments",
     "web",
     "cli",
@@ -48,10 +47,17 @@ def room(module: str) -> str:
     return module.split(".")[1] if "." in module else module
 
 
+def origin_of(name: str) -> str:
+    """The module behind ``from conviction import name``: a room, or what a name of the face is from."""
+    return f"conviction.{name}" if name in ORDER else getattr(conviction, name).__module__
+
+
 def imports_of(path: Path) -> set[str]:
     found = set()
     for node in ast.walk(ast.parse(path.read_text())):
-        if isinstance(node, ast.ImportFrom) and node.module and node.module.startswith("conviction."):
+        if isinstance(node, ast.ImportFrom) and node.module == "conviction":
+            found |= {origin_of(alias.name) for alias in node.names if alias.name != "__version__"}
+        elif isinstance(node, ast.ImportFrom) and node.module and node.module.startswith("conviction."):
             found.add(node.module)
         elif isinstance(node, ast.Import):
             found |= {alias.name for alias in node.names if alias.name.startswith("conviction.")}

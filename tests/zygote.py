@@ -20,7 +20,12 @@ from typing import Any
 ROOT = Path(__file__).parent.parent
 IMPORTED = (
     *("matplotlib.figure", "scipy.stats", "sklearn.datasets", "sklearn.model_selection"),
-    *("conviction.programs", "conviction.flow", "conviction.flow.inspect", "conviction.experiments.explore"),
+    *(
+        "conviction.flow.export",
+        "conviction.flow.resume",
+        "conviction.flow.inspect",
+        "conviction.experiments.explore",
+    ),
 )
 # What modules read while they are imported.
 READ_AT_IMPORT = ("KERAS_", "TF_", "JAX_", "XLA_", "PYTHON")

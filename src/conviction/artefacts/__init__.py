@@ -1,30 +1,8 @@
-"""Using a trained network: what an artefact is, prediction from files, and why."""
+"""Trained networks as files: written, compared with the run, opened, asked."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import lazy_loader
 
-from conviction.late import late
-
-if TYPE_CHECKING:
-    from conviction.artefacts.artefact import Artefact, Predictor
-    from conviction.artefacts.card import Card
-    from conviction.artefacts.explain import explain_file
-    from conviction.artefacts.opening import load
-    from conviction.artefacts.predict import Prediction, predict_files
-
-__all__ = ["Artefact", "Card", "Prediction", "Predictor", "explain_file", "load", "predict_files"]
-
-# A server that only predicts does not wait for what trains.
-__getattr__ = late(
-    __name__,
-    {
-        "Artefact": "conviction.artefacts.artefact",
-        "Card": "conviction.artefacts.card",
-        "Prediction": "conviction.artefacts.predict",
-        "Predictor": "conviction.artefacts.artefact",
-        "explain_file": "conviction.artefacts.explain",
-        "load": "conviction.artefacts.opening",
-        "predict_files": "conviction.artefacts.predict",
-    },
-)
+# What the package gives out, and where it is from, stands in ``__init__.pyi``.
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

@@ -26,7 +26,7 @@ def evaluate(
     as_json: Json = False,
 ) -> None:
     """Evaluate a run: open its test set again, or score it on new images."""
-    from conviction.flow import evaluate as reassessment
+    from conviction.flow import evaluate as flow
     from conviction.report.page import render_new_images
     from conviction.report.scores import new_images_step
     from conviction.report.terminal import Terminal
@@ -37,13 +37,13 @@ def evaluate(
     if source is None:
         if html is not None:
             raise RequestError("evaluate: --html is for new images; of its own the run has report.html.")
-        evaluation = reassessment.evaluate(run, metadata=given, data_dir=data_dir, show=show)
+        evaluation = flow.evaluate(run, metadata=given, data_dir=data_dir, show=show)
         if as_json:
             print_json({"run": str(run), "evaluation": evaluation.to_json()})
         return
     if html is not None:
         folder.check_file(html)
-    found = reassessment.evaluate_new(run, source, metadata=given, data_dir=data_dir, show=show)
+    found = flow.evaluate_new(run, source, metadata=given, data_dir=data_dir, show=show)
     if html is not None:
         step = new_images_step(found.part, found.images.location, found.said)
         folder.write_text(html, render_new_images(found.images, found.part, step, str(run)))
@@ -66,7 +66,7 @@ def report(
     as_json: Json = False,
 ) -> None:
     """Make the report of a run anew, from what the run keeps; figures for a paper on request."""
-    from conviction.flow import report
+    from conviction.flow.evaluate import report
     from conviction.report.terminal import Terminal
 
     show = Terminal(sys.stderr)

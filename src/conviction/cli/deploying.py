@@ -48,7 +48,7 @@ def export(
     as_json: Json = False,
 ) -> None:
     """Write a run's model in other formats; each must answer test images as the run did, or is not kept."""
-    from conviction.programs import export as make
+    from conviction.flow.export import export as make
     from conviction.report.terminal import Terminal
 
     wanted = [name.strip() for name in formats.split(",") if name.strip()]

@@ -87,7 +87,7 @@ def fit(
 ) -> None:
     """Train and test a network on labelled images: the whole lab, step by step."""
     send_away(on, out, as_json)
-    from conviction.flow import fit
+    from conviction.flow.fit import fit
     from conviction.report.terminal import Terminal
 
     show = Terminal(sys.stderr if as_json else sys.stdout)
@@ -124,7 +124,7 @@ def resume(
 ) -> None:
     """Go on with a run that was stopped or killed, to the same bits; or to more epochs."""
     send_away(on, run, as_json)
-    from conviction.flow import resume
+    from conviction.flow.resume import resume
     from conviction.report.terminal import Terminal
 
     show = Terminal(sys.stderr if as_json else sys.stdout)
@@ -208,7 +208,7 @@ def summary(
     """Show the network for a source: shapes, parameters, multiply-adds, receptive field."""
     from dataclasses import asdict
 
-    from conviction.flow import summary
+    from conviction.flow.fit import summary
     from conviction.report.steps import model_step
     from conviction.report.terminal import Terminal
 

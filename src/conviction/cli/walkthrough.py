@@ -35,7 +35,7 @@ class Guide(Terminal):
 
 def walk_through(arguments: list[str], data_dir: Path | None) -> None:
     """Fits ``arguments``, a source and keys, and says at the end how to be asked about this very run."""
-    from conviction.flow import fit
+    from conviction.flow.fit import fit
 
     source, *keys = arguments or ["digits"]
     run = fit(source, keys, data_dir=data_dir, show=Guide())

@@ -2,46 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import lazy_loader
 
-from conviction.late import late
-
-if TYPE_CHECKING:
-    from conviction.data.audit import Audit, audit_images
-    from conviction.data.encode import encode_labels
-    from conviction.data.findings import Finding
-    from conviction.data.image_set import ImageSet
-    from conviction.data.named import NAMED_SETS
-    from conviction.data.rule import DecodingRule
-    from conviction.data.source import load_source
-    from conviction.data.split import Split, split_images
-
-__all__ = [
-    "NAMED_SETS",
-    "Audit",
-    "DecodingRule",
-    "Finding",
-    "ImageSet",
-    "Split",
-    "audit_images",
-    "encode_labels",
-    "load_source",
-    "split_images",
-]
-
-# A server that only predicts does not wait for what trains.
-__getattr__ = late(
-    __name__,
-    {
-        "Audit": "conviction.data.audit",
-        "DecodingRule": "conviction.data.rule",
-        "Finding": "conviction.data.findings",
-        "ImageSet": "conviction.data.image_set",
-        "NAMED_SETS": "conviction.data.named",
-        "Split": "conviction.data.split",
-        "audit_images": "conviction.data.audit",
-        "encode_labels": "conviction.data.encode",
-        "load_source": "conviction.data.source",
-        "split_images": "conviction.data.split",
-    },
-)
+# What the package gives out, and where it is from, stands in ``__init__.pyi``.
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

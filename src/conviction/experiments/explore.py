@@ -322,7 +322,8 @@ def _recommended(search: Search, winner: Contender) -> Recipe:
 
 def _test(source: str | Path, place: Path, data_dir: str | Path | None, file: IO[str]) -> Run:
     """Trains what is recommended on all images and opens the test set; once for a study."""
-    from conviction.flow import fit, resume
+    from conviction.flow.fit import fit
+    from conviction.flow.resume import resume
 
     path = place / RUN
     print(f"Training what is recommended on all images, in {path} ...", file=file)

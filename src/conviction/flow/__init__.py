@@ -1,1 +1,1 @@
-"""The whole lab in order, a file for each verb: load, reshape, normalise, encode, split, build, train, evaluate, keep."""
+"""The whole lab in order, a file for each verb."""

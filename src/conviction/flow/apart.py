@@ -29,7 +29,7 @@ LOOK = 0.2
 
 
 def run_apart(function: str, arguments: Mapping[str, Any], show: Show) -> Run:
-    """Calls a function of ``conviction.flow`` that makes a run, in a child process.
+    """Calls ``conviction.fit`` or ``conviction.resume``, in a child process.
 
     Args:
         function: ``fit`` or ``resume``.
@@ -87,7 +87,7 @@ def work(
     own_process()
     said: tuple[str, Any]
     try:
-        call = getattr(import_module("conviction.flow"), function)
+        call = getattr(import_module(f"conviction.flow.{function}"), function)
         run: Run = call(**arguments, show=_Teller(connection))
         said = ("done", Path(run.path))
     except (ConvictionError, KeyboardInterrupt) as failure:

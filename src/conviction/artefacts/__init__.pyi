@@ -1,0 +1,7 @@
+from .artefact import Artefact as Artefact
+from .artefact import Predictor as Predictor
+from .card import Card as Card
+from .explain import explain_file as explain_file
+from .opening import load as load
+from .predict import Prediction as Prediction
+from .predict import predict_files as predict_files

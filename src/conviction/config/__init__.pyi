@@ -1,0 +1,13 @@
+from .model import ModelSpec as ModelSpec
+from .model import Shorthand as Shorthand
+from .model import expand as expand
+from .recipe import DataSpec as DataSpec
+from .recipe import EvaluationSpec as EvaluationSpec
+from .recipe import Recipe as Recipe
+from .recipe import keys as keys
+from .recipe import load_recipe as load_recipe
+from .recipe import read_recipe as read_recipe
+from .recipes import RECIPES as RECIPES
+from .recipes import Facts as Facts
+from .training import AugmentationSpec as AugmentationSpec
+from .training import TrainingSpec as TrainingSpec

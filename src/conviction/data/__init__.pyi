@@ -1,0 +1,10 @@
+from .audit import Audit as Audit
+from .audit import audit_images as audit_images
+from .encode import encode_labels as encode_labels
+from .findings import Finding as Finding
+from .image_set import ImageSet as ImageSet
+from .named import NAMED_SETS as NAMED_SETS
+from .rule import DecodingRule as DecodingRule
+from .source import load_source as load_source
+from .split import Split as Split
+from .split import split_images as split_images
