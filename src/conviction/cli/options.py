@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+
+if TYPE_CHECKING:
+    from conviction.runs import Run
 
 Source = Annotated[
     str,
@@ -57,9 +60,24 @@ CpusPerWorker = Annotated[
 GpusPerWorker = Annotated[
     int, typer.Option("--gpus-per-worker", metavar="N", help="The same; 0 trains on CPUs.")
 ]
+CpusPerTrial = Annotated[
+    float | None,
+    typer.Option("--cpus-per-trial", help="On Ray: CPUs of its node for each; default as many as threads."),
+]
+GpusPerTrial = Annotated[
+    float | None,
+    typer.Option("--gpus-per-trial", help="On Ray: GPUs of its node for each; 0.5 lets two share one."),
+]
 Html = Annotated[Path | None, typer.Option("--html", help="Write a page.")]
 
 
 def print_json(value: Any) -> None:
     """One object on stdout; NaN is an error, because JSON has none."""
     print(json.dumps(value, allow_nan=False))
+
+
+def print_run(run: Run) -> None:
+    """What ``fit`` and ``resume`` answer with ``--json``."""
+    evaluation = json.loads((run.path / "evaluation.json").read_text(encoding="utf-8"))
+    unused = run.data.get("unused", [])  # a run of an earlier version has no such record
+    print_json({"run": str(run.path), "status": run.status, "unused": unused, "evaluation": evaluation})

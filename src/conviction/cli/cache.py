@@ -1,0 +1,71 @@
+"""``conviction cache``: the cache of decoded pictures."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from conviction.cli.options import (
+    Json,
+    print_json,
+)
+
+if TYPE_CHECKING:
+    pass
+from datetime import datetime
+from typing import Any
+
+from conviction.report.steps import Table, printable
+from conviction.report.terminal import print_table
+
+
+def cache(
+    clear: Annotated[bool, typer.Option("--clear", help="Remove everything in it.")] = False,
+    as_json: Json = False,
+) -> None:
+    """See or clear the cache of decoded pictures."""
+
+    from conviction.data.cache import clear as clear_cache
+
+    freed = clear_cache() if clear else None
+    contents = cache_contents()
+    if as_json:
+        print_json(contents if freed is None else {**contents, "freed_bytes": freed})
+    else:
+        print_cache(contents, freed)
+
+
+def cache_contents() -> dict[str, Any]:
+    """Where the cache is, how large it may become, and what is in it."""
+    from dataclasses import asdict
+
+    from conviction.data.cache import cache_root, entries, limit_bytes
+
+    return {
+        "cache": str(cache_root()),
+        "limit_bytes": limit_bytes(),
+        "entries": [asdict(entry) for entry in entries()],
+    }
+
+
+def print_cache(contents: dict[str, Any], freed: int | None) -> None:
+    """The same for people, on stdout."""
+    if freed is not None:
+        print(f"Removed {freed / 1e6:,.1f} MB from {contents['cache']}.")
+        return
+    total = sum(entry["bytes"] for entry in contents["entries"])
+    print(f"{contents['cache']}: {total / 1e6:,.1f} MB of at most {contents['limit_bytes'] / 1e9:,.1f} GB.")
+    rows = tuple(
+        (
+            printable(entry["name"]),
+            "x".join(map(str, entry["shape"])),
+            f"{entry['bytes'] / 1e6:,.1f}",
+            datetime.fromtimestamp(entry["last_used"]).astimezone().strftime("%Y-%m-%d %H:%M"),
+        )
+        for entry in contents["entries"]
+    )
+    if rows:
+        print_table(
+            Table(("source", "images x height x width x channels", "MB", "last used"), rows, right=(2,))
+        )

@@ -1,0 +1,44 @@
+"""``conviction compare``: runs on the same images."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from conviction.cli.options import DataDir, Html, Json, print_json
+
+
+def compare(
+    runs: Annotated[
+        list[Path], typer.Argument(metavar="RUN RUN...", help="Run folders; the first is the base.")
+    ],
+    html: Html = None,
+    data_dir: DataDir = None,
+    as_json: Json = False,
+) -> None:
+    """Compare runs on the same test images: difference with interval, McNemar's test, specification."""
+    from conviction.flow.compare import compare, find_pictures
+    from conviction.report.comparison import comparison_step, contrasts, specification_table
+    from conviction.report.page import render_comparison
+    from conviction.report.terminal import Terminal, print_table
+    from conviction.runs import folder
+
+    if html is not None:
+        folder.check_file(html)
+    found = compare(runs)
+    if html is not None:
+        images, missing = find_pictures(found, data_dir)
+        pictures = contrasts(found, images) if images is not None else []
+        folder.write_text(html, render_comparison(found, pictures, missing))
+    if as_json:
+        print_json(found.to_json())
+        return
+    Terminal(sys.stdout).step(comparison_step(found))
+    if found.specification:
+        print()
+        print_table(specification_table(found))
+    if html is not None:
+        print(f"\nThe page is {html}.")

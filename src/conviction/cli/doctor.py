@@ -1,0 +1,70 @@
+"""``conviction doctor``: what this machine has."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from conviction.cli.options import (
+    DataDir,
+    Json,
+    print_json,
+)
+
+if TYPE_CHECKING:
+    pass
+from typing import Any
+
+
+def doctor(data_dir: DataDir = None, as_json: Json = False) -> None:
+    """Check this machine: versions, backend, devices, cores, bfloat16, data sets."""
+
+    found = diagnose(data_dir)
+    if as_json:
+        print_json(found)
+    else:
+        print_diagnosis(found)
+
+
+def diagnose(data_dir: Path | None) -> dict[str, Any]:
+    """Versions, backend, devices, cores, whether bfloat16 is in hardware, where data sets are found."""
+    from conviction.backend import import_keras, quiet_stderr
+    from conviction.data.named import NAMED_SETS, data_folders, find_in
+    from conviction.evaluation.ledger import ledger_path
+    from conviction.runs.environment import describe_environment
+
+    keras = import_keras()
+    with quiet_stderr():
+        devices = list(keras.distribution.list_devices()) or ["cpu"]
+    folders = data_folders(data_dir)
+    cache = Path(os.environ.get("KERAS_HOME", Path.home() / ".keras")) / "datasets"
+    found: dict[str, str | None] = {"digits": "scikit-learn"}
+    for name in NAMED_SETS:
+        if name != "digits":
+            places = [find_in(f, name) for f in [*folders, cache]]
+            found[name] = next((str(p) for p in places if p), None)
+    return {
+        **describe_environment(),
+        "devices": devices,
+        "data_folders": [str(f) for f in folders],
+        "data_sets": found,
+        "ledger": str(ledger_path()),
+    }
+
+
+def print_diagnosis(found: dict[str, Any]) -> None:
+    """The same for people, on stdout."""
+    for name, version in found["versions"].items():
+        print(f"{name:<24}{version}")
+    print()
+    for name, value in found["hardware"].items():
+        text = {True: "yes", False: "no", None: "unknown"}[value] if value in (True, False, None) else value
+        print(f"{name.replace('_', ' '):<24}{text}")
+    print(f"{'devices':<24}{', '.join(found['devices'])}")
+    print()
+    folders = ", ".join(found["data_folders"]) or "none (set CONVICTION_DATA_DIR or use --data-dir)"
+    print(f"{'data folders':<24}{folders}")
+    for name, place in found["data_sets"].items():
+        print(f"{name:<24}{place or 'not here; Keras downloads it when asked for'}")
+    print(f"{'ledger of openings':<24}{found['ledger']}")

@@ -1,0 +1,53 @@
+"""``conviction evaluate``: a run's test set again, or new images."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from conviction.cli.options import DataDir, Html, Json, Metadata, print_json
+from conviction.errors import RequestError
+
+
+def evaluate(
+    run: Annotated[Path, typer.Argument(metavar="RUN", help="A run folder.")],
+    source: Annotated[
+        str | None,
+        typer.Argument(
+            metavar="[SOURCE]", help="Other images, of classes with the same names; default its own."
+        ),
+    ] = None,
+    metadata: Metadata = None,
+    html: Html = None,
+    data_dir: DataDir = None,
+    as_json: Json = False,
+) -> None:
+    """Evaluate a run: open its test set again, or score it on new images."""
+    from conviction.flow import evaluate as flow
+    from conviction.report.page import render_new_images
+    from conviction.report.scores import new_images_step
+    from conviction.report.terminal import Terminal
+    from conviction.runs import folder
+
+    show = Terminal(sys.stderr if as_json else sys.stdout)
+    given = None if metadata is None else str(metadata)
+    if source is None:
+        if html is not None:
+            raise RequestError("evaluate: --html is for new images; of its own the run has report.html.")
+        evaluation = flow.evaluate(run, metadata=given, data_dir=data_dir, show=show)
+        if as_json:
+            print_json({"run": str(run), "evaluation": evaluation.to_json()})
+        return
+    if html is not None:
+        folder.check_file(html)
+    found = flow.evaluate_new(run, source, metadata=given, data_dir=data_dir, show=show)
+    if html is not None:
+        step = new_images_step(found.part, found.images.location, found.said)
+        folder.write_text(html, render_new_images(found.images, found.part, step, str(run)))
+    if as_json:
+        print_json({"run": str(run), **found.to_json()})
+    elif html is not None:
+        print(f"\nThe page is {html}.")

@@ -1,0 +1,57 @@
+"""``conviction export``: a run's model in other formats, and as a program."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from conviction.cli.options import DataDir, Json, print_json
+
+
+def export(
+    run: Annotated[Path, typer.Argument(metavar="RUN", help="The folder of a finished run.")],
+    formats: Annotated[
+        str,
+        typer.Option(
+            "--format",
+            metavar="FORMAT,...",
+            help="Any of onnx, litert, saved_model, keras, script, notebook.",
+        ),
+    ] = "onnx",
+    quantize: Annotated[
+        str | None,
+        typer.Option("--quantize", help="float16 or int8: smaller numbers, for onnx and litert."),
+    ] = None,
+    most_lost: Annotated[
+        float,
+        typer.Option(
+            "--most-lost", help="By what share of validation images a quantized model may be worse."
+        ),
+    ] = 0.01,
+    out: Annotated[Path | None, typer.Option("--out", help="The folder; default RUN/exports.")] = None,
+    data_dir: DataDir = None,
+    as_json: Json = False,
+) -> None:
+    """Write a run's model in other formats; each must answer test images as the run did, or is not kept."""
+    from conviction.flow.export import export as make
+    from conviction.report.terminal import Terminal
+
+    wanted = [name.strip() for name in formats.split(",") if name.strip()]
+    made = make(
+        run,
+        wanted,
+        quantize=quantize,
+        most_lost=most_lost,
+        out=out,
+        data_dir=data_dir,
+        show=Terminal(sys.stderr),
+    )
+    if as_json:
+        print_json({"exports": [e.to_json() | {"path": str(e.path)} for e in made]})
+        return
+    for e in made:
+        print(e.sentence)
+    print(f"The model card is {made[0].path.parent / 'MODEL_CARD.md'}.")

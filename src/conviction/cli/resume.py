@@ -1,0 +1,47 @@
+"""``conviction resume``: a run that was stopped or killed goes on."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from conviction.cli.options import (
+    CpusPerWorker,
+    DataDir,
+    GpusPerWorker,
+    Json,
+    On,
+    Workers,
+    print_run,
+)
+from conviction.cli.placing import send_away, training_on
+
+if TYPE_CHECKING:
+    pass
+
+
+def resume(
+    run: Annotated[Path, typer.Argument(metavar="RUN", help="A run folder.")],
+    keys: Annotated[
+        list[str] | None, typer.Argument(metavar="training.epochs=N", help="Go on to more epochs.")
+    ] = None,
+    on: On = "local",
+    workers: Workers = None,
+    cpus_per_worker: CpusPerWorker = 1,
+    gpus_per_worker: GpusPerWorker = 0,
+    data_dir: DataDir = None,
+    as_json: Json = False,
+) -> None:
+    """Go on with a run that was stopped or killed, to the same bits; or to more epochs."""
+    send_away(on, run, as_json)
+    from conviction.flow.resume import resume
+    from conviction.report.terminal import Terminal
+
+    show = Terminal(sys.stderr if as_json else sys.stdout)
+    with training_on(on, workers, cpus_per_worker, gpus_per_worker) as trainer:
+        done = resume(run, keys or [], data_dir=data_dir, show=show, trainer=trainer)
+    if as_json:
+        print_run(done)

@@ -1,0 +1,89 @@
+"""``conviction runs``: the runs in a folder."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from conviction.cli.options import (
+    Json,
+    print_json,
+)
+from conviction.errors import ConvictionError
+
+if TYPE_CHECKING:
+    from conviction.runs import Run
+from collections.abc import Sequence
+from typing import Any
+
+from conviction.report.steps import Table
+from conviction.report.terminal import print_table
+from conviction.runs import Run
+
+
+def runs(
+    root: Annotated[Path, typer.Argument(metavar="FOLDER", help="Where the run folders are.")] = Path("runs"),
+    as_json: Json = False,
+) -> None:
+    """List the runs in a folder, oldest first."""
+
+    from conviction.runs import list_runs
+
+    rows = runs_table(list_runs(root))
+    if as_json:
+        print_json({"runs": rows})
+        return
+    if not rows:
+        print(f"No runs in {root}. Make one with: conviction fit digits", file=sys.stderr)
+        return
+
+    print_runs(rows)
+
+
+def runs_table(runs: Sequence[Run]) -> list[dict[str, Any]]:
+    """One row per run; one that cannot be read is a row that says so."""
+    return [_row(run) for run in runs]
+
+
+def _row(run: Run) -> dict[str, Any]:
+    row: dict[str, Any] = {"run": str(run.path), "status": run.status}
+    try:
+        row["source"] = run.data["source"]
+        row["recipe"] = run.config.recipe
+        row["epochs"] = len(run.history)
+        if run.status == "done":
+            row["test_accuracy"] = run.evaluation.accuracy
+            row["test_accuracy_ci95"] = run.evaluation.accuracy_ci95
+            row["validation_accuracy"] = run.evaluation.validation["accuracy"]
+    except (ConvictionError, KeyError, TypeError) as failure:
+        row["status"] = getattr(failure, "state", "damaged")
+        row["reason"] = str(failure)
+    return row
+
+
+def print_runs(rows: Sequence[dict[str, Any]]) -> None:
+    """A table on stdout."""
+    cells = []
+    for row in rows:
+        interval = row.get("test_accuracy_ci95")
+        test = "sealed" if row["status"] == "done" else row.get("reason", "")
+        if interval:
+            low, high = interval
+            test = f"{row['test_accuracy']:.2%} [{100 * low:.2f}, {100 * high:.2f}]"
+        validation = row.get("validation_accuracy")
+        cells.append(
+            (
+                row["run"],
+                row["status"],
+                row.get("source", ""),
+                row.get("recipe", ""),
+                str(row.get("epochs", "")),
+                "" if validation is None else f"{validation:.2%}",
+                test,
+            )
+        )
+    head = ("run", "status", "source", "recipe", "epochs", "validation", "test [95% interval]")
+    print_table(Table(head, tuple(cells), right=(4, 5)))

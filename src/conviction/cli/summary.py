@@ -1,0 +1,39 @@
+"""``conviction summary``: the network for a source."""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING
+
+from conviction.cli.options import (
+    Config,
+    DataDir,
+    Json,
+    Keys,
+    Source,
+    print_json,
+)
+
+if TYPE_CHECKING:
+    pass
+
+
+def summary(
+    source: Source,
+    keys: Keys = None,
+    config: Config = None,
+    data_dir: DataDir = None,
+    as_json: Json = False,
+) -> None:
+    """Show the network for a source: shapes, parameters, multiply-adds, receptive field."""
+    from dataclasses import asdict
+
+    from conviction.flow.fit import summary
+    from conviction.report.steps import model_step
+    from conviction.report.terminal import Terminal
+
+    rows = summary(source, keys or [], config=config, data_dir=data_dir)
+    if as_json:
+        print_json({"layers": [asdict(row) for row in rows]})
+    else:
+        Terminal(sys.stdout).step(model_step(rows))
