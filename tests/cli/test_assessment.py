@@ -14,7 +14,7 @@ from PIL import Image
 import conviction
 from conviction.errors import EvaluationError, RequestError, RunError
 from conviction.evaluation import checked
-from conviction.flow.evaluate import report
+from conviction.flow.report import report
 from conviction.runs.predictions import read_predictions
 from tests.conftest import Cli, run_cli
 

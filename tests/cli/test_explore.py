@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 from conviction.errors import Interrupted
-from conviction.experiments.explore import going_on
+from conviction.experiments.request import going_on
 from tests.conftest import Cli, environment, run_cli
 
 SMALL = ["digits", "training.epochs=2", "model.filters=[4,4]", "model.dense=[16]", "training.batch_size=128"]

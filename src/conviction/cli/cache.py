@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated
+from datetime import datetime
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -13,8 +14,6 @@ from conviction.cli.options import (
 
 if TYPE_CHECKING:
     pass
-from datetime import datetime
-from typing import Any
 
 from conviction.report.steps import Table, printable
 from conviction.report.terminal import print_table

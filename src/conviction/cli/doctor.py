@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from conviction.cli.options import (
     DataDir,
@@ -14,7 +14,6 @@ from conviction.cli.options import (
 
 if TYPE_CHECKING:
     pass
-from typing import Any
 
 
 def doctor(data_dir: DataDir = None, as_json: Json = False) -> None:

@@ -26,7 +26,8 @@ def evaluate(
     as_json: Json = False,
 ) -> None:
     """Evaluate a run: open its test set again, or score it on new images."""
-    from conviction.flow import evaluate as flow
+    from conviction.flow.evaluate import evaluate
+    from conviction.flow.evaluate_new import evaluate_new
     from conviction.report.page import render_new_images
     from conviction.report.scores import new_images_step
     from conviction.report.terminal import Terminal
@@ -37,13 +38,13 @@ def evaluate(
     if source is None:
         if html is not None:
             raise RequestError("evaluate: --html is for new images; of its own the run has report.html.")
-        evaluation = flow.evaluate(run, metadata=given, data_dir=data_dir, show=show)
+        evaluation = evaluate(run, metadata=given, data_dir=data_dir, show=show)
         if as_json:
             print_json({"run": str(run), "evaluation": evaluation.to_json()})
         return
     if html is not None:
         folder.check_file(html)
-    found = flow.evaluate_new(run, source, metadata=given, data_dir=data_dir, show=show)
+    found = evaluate_new(run, source, metadata=given, data_dir=data_dir, show=show)
     if html is not None:
         step = new_images_step(found.part, found.images.location, found.said)
         folder.write_text(html, render_new_images(found.images, found.part, step, str(run)))

@@ -24,7 +24,7 @@ def report(
     as_json: Json = False,
 ) -> None:
     """Make the report of a run anew, from what the run keeps; figures for a paper on request."""
-    from conviction.flow.evaluate import report
+    from conviction.flow.report import report
     from conviction.report.terminal import Terminal
 
     show = Terminal(sys.stderr)

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -16,8 +17,6 @@ from conviction.errors import ConvictionError
 
 if TYPE_CHECKING:
     from conviction.runs import Run
-from collections.abc import Sequence
-from typing import Any
 
 from conviction.report.steps import Table
 from conviction.report.terminal import print_table

@@ -28,7 +28,7 @@ def summary(
     """Show the network for a source: shapes, parameters, multiply-adds, receptive field."""
     from dataclasses import asdict
 
-    from conviction.flow.fit import summary
+    from conviction.flow.summary import summary
     from conviction.report.steps import model_step
     from conviction.report.terminal import Terminal
 

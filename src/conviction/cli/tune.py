@@ -90,8 +90,8 @@ def tune(
 ) -> None:
     """Search for better settings, run the best again on fresh seeds, and test what is recommended once."""
     send_away(on, out, as_json)
-    from conviction.experiments.explore import SPECIFICATION
-    from conviction.experiments.explore import tune as run
+    from conviction.experiments.tune import SPECIFICATION
+    from conviction.experiments.tune import tune as run
     from conviction.experiments.tuning_page import tuning_steps
     from conviction.report.terminal import Terminal
 

@@ -1,73 +1,20 @@
-"""``conviction evaluate`` and ``conviction report``: a finished run again, or on new images."""
+"""``evaluate``: a finished run's own test set again."""
 
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
-import numpy as np
-
-from conviction.audience import call
-from conviction.config import DataSpec, Recipe
-from conviction.data import ImageSet, load_source
-from conviction.data.image_set import set_hash
-from conviction.errors import RequestError, RunError
 from conviction.evaluation import (
     Evaluation,
-    Part,
-    checked,
-    describe_part,
-    openings_sentence,
-    read_metadata,
-    record_opening,
 )
-from conviction.flow.again import few, load_finished, prepare_again
-from conviction.flow.evaluation import assess_predictions, evaluation_step, predict_and_assess, write_report
-from conviction.flow.prepare import Prepared, Show
-from conviction.model import predict_probabilities
+from conviction.flow.again import load_finished
+from conviction.flow.evaluation import predict_and_assess, write_report
+from conviction.flow.finished import evaluated_as, prepare_finished, steps_of
+from conviction.flow.prepare import Show
 from conviction.process import process_restored
-from conviction.report import steps
-from conviction.report.figures import save_figures
-from conviction.report.scores import new_images_step
-from conviction.report.terminal import Silent, Terminal
-from conviction.runs import Run, folder, load_run
-from conviction.runs.predictions import read_predictions
-from conviction.training import Training, best_row
-
-
-@dataclass(frozen=True)
-class NewImages:
-    """A run on images that it was not made with.
-
-    Attributes:
-        images: With the labels and classes of the run.
-        part: What there is to say.
-        openings: How often this set has been opened, this time included.
-        notes: Classes that are unknown or missing, images that the run has learned from, in sentences.
-    """
-
-    images: ImageSet
-    part: Part
-    openings: int
-    notes: tuple[str, ...]
-
-    @property
-    def said(self) -> list[str]:
-        """The notes, and how often the set has been opened."""
-        return [*self.notes, openings_sentence(self.openings)]
-
-    def to_json(self) -> dict[str, Any]:
-        """For ``evaluate --json``."""
-        return {
-            "location": self.images.location,
-            **self.part.score.to_json(),
-            "openings": self.openings,
-            "notes": list(self.notes),
-            **self.part.to_json(self.images),
-        }
+from conviction.report.terminal import Terminal
+from conviction.runs import folder
 
 
 @process_restored()
@@ -95,200 +42,10 @@ def evaluate(
     opened = load_finished(run)
     show = show or Terminal(sys.stderr)
     with folder.claimed(opened.path):
-        ready = _prepare(opened, _asked(opened, test=True, metadata=metadata), data_dir, show)
+        ready = prepare_finished(opened, evaluated_as(opened, test=True, metadata=metadata), data_dir, show)
         evaluation = predict_and_assess(opened, ready, "evaluate")
-        told = _story(opened, ready, evaluation)
+        told = steps_of(opened, ready, evaluation)
         show.step(told[-1])
         write_report(opened.path, ready, opened.history, told=told, evaluation=evaluation)
         folder.write_json(opened.path / folder.EVALUATION, evaluation.to_json())
     return evaluation
-
-
-@process_restored()
-def report(
-    run: str | Path,
-    *,
-    png: str | Path | None = None,
-    pdf: str | Path | None = None,
-    metadata: str | None = None,
-    data_dir: str | Path | None = None,
-    show: Show | None = None,
-) -> list[Path]:
-    """Makes the report anew from what the run keeps, without predicting or opening anything.
-
-    Args:
-        run: The run folder.
-        png: A folder for the figures as PNG, for a paper or a slide.
-        pdf: The same as PDF.
-        metadata: A CSV as for ``evaluation.metadata``.
-        data_dir: Where named sets are looked for first.
-        show: Who is told that the data is being read; default the terminal (stderr).
-
-    Returns:
-        The files that were written, the report first.
-
-    Raises:
-        RunError: There is no such run, or its predictions are missing or damaged.
-        RequestError: Its data has changed or is not there any more; the metadata cannot be used.
-    """
-    opened = load_run(run)
-    for place in (png, pdf):
-        if place is not None and Path(place).exists() and not Path(place).is_dir():
-            raise RequestError(f"{place}: expected a folder for the figures; this is a file.")
-    if opened.status == "unfinished":
-        raise RunError(
-            f"{opened.path}: the run ended before there was a model, so there is nothing to report."
-        )
-    answers = read_predictions(opened.path) if opened.status == "done" else None
-    sealed = answers is None or "test" not in answers
-    show = show or Terminal(sys.stderr)
-    ready = _prepare(opened, _asked(opened, test=not sealed, metadata=metadata), data_dir, show)
-    evaluation, stopped = None, ""
-    if answers is None:
-        stopped = f"The run was stopped after {len(opened.history)} of {ready.recipe.training.epochs} epochs."
-    else:
-        probabilities = {}
-        for part, known in answers.items():
-            hashes = [h.tobytes().hex() for h in ready.images.hashes[ready.split.of(part)]]
-            if hashes != known.hashes:
-                raise RunError(
-                    f"{opened.path}: its predictions are of other {part} images than its data. Make them anew with: "
-                    f"{call('evaluate', opened.path)}"
-                )
-            probabilities[part] = known.probabilities
-        # As many as when the figure was made: who looks later changes nothing in it.
-        openings = 0 if sealed else opened.evaluation.test["openings"]
-        evaluation = assess_predictions(opened, ready, probabilities, openings)
-    told = _story(opened, ready, evaluation)
-    write_report(opened.path, ready, opened.history, told=told, evaluation=evaluation, stopped=stopped)
-    written = [opened.path / folder.REPORT]
-    for place, kind in ((png, "png"), (pdf, "pdf")):
-        if place is not None:
-            written += save_figures(Path(place), kind, opened.history, evaluation, ready.images.class_names)
-    return written
-
-
-@process_restored()
-def evaluate_new(
-    run: str | Path,
-    source: str | Path,
-    *,
-    metadata: str | None = None,
-    data_dir: str | Path | None = None,
-    show: Show | None = None,
-) -> NewImages:
-    """Scores a run on images that it was not made with; classes are matched by name.
-
-    Args:
-        run: The run folder, with a model.
-        source: As for ``fit``. If it brings a test set, that alone is used.
-        metadata: A CSV as for ``evaluation.metadata``, of these images.
-        data_dir: Where named sets are looked for first.
-        show: Who is told; default the terminal (stderr).
-
-    Raises:
-        RunError: There is no such run, or it is not finished.
-        RequestError: The source cannot be read, or has none of the run's classes.
-        EvaluationError: The network's outputs are not numbers.
-    """
-    opened = load_finished(run)
-    names = opened.class_names
-    show = show or Terminal(sys.stderr)
-    show.loading(str(source))
-    try:
-        # Earlier rules do not tell a scale that was given from one that the type has.
-        spec = DataSpec(range=opened.config.data.range if opened.rule.version < 3 else None)
-        images = load_source(source, spec, data_dir, least_classes=1, rule=opened.rule)
-        images, index, notes = _matched(images, names)
-        values = read_metadata(metadata, images) if metadata else None
-        notes += steps.left_out(images) + steps.not_used(images) + _learned(opened, images, index)
-        answers = read_predictions(opened.path)["validation"]
-        openings = record_opening(set_hash(images.hashes[index]), opened.path, "evaluate")
-        probabilities = checked(predict_probabilities(opened.model, images.pixels, index))
-        validation = (answers.probabilities, answers.labels)
-        part = describe_part(
-            "new", images, index, probabilities, validation, temperature=opened.temperature, metadata=values
-        )
-        found = NewImages(images, part, openings, tuple(notes))
-        show.step(new_images_step(part, images.location, found.said))
-    finally:
-        show.close()
-    return found
-
-
-def _asked(run: Run, *, test: bool, metadata: str | None) -> Recipe:
-    """The run's specification with what is evaluated now."""
-    before = run.config.evaluation
-    now = {"test": test, "metadata": metadata or before.metadata}
-    return run.config.model_copy(update={"evaluation": before.model_copy(update=now)})
-
-
-class _Quiet(Silent):
-    """Says that the data is being read, and none of the steps that were told when the run was made."""
-
-    def __init__(self, show: Show) -> None:
-        self.loading = show.loading  # type: ignore[method-assign]
-
-
-def _prepare(run: Run, recipe: Recipe, data_dir: str | Path | None, show: Show) -> Prepared:
-    try:
-        return prepare_again(run, recipe, data_dir, _Quiet(show))
-    finally:
-        show.close()
-
-
-def _story(run: Run, ready: Prepared, evaluation: Evaluation | None) -> list[steps.Step]:
-    """The steps as ``fit`` told them."""
-    spec = ready.recipe.training
-    told = [*ready.told, steps.train_step(ready.recipe, len(ready.split.train), None, ())]
-    if evaluation is not None:
-        if spec.early_stopping:
-            kept = best_row(run.history, spec).epoch
-            told.append(steps.early_stopping_step(Training(run.history, kept_epoch=kept), spec))
-        told.append(evaluation_step(evaluation, ready, run))
-    return told
-
-
-def _matched(images: ImageSet, names: Sequence[str]) -> tuple[ImageSet, np.ndarray, list[str]]:
-    """The set with the labels of the run, the images that can be scored, and what had to be left out.
-
-    Raises:
-        RequestError: No class has a name that the run knows.
-    """
-    known = {name: i for i, name in enumerate(names)}
-    unknown = [name for name in images.class_names if name not in known]
-    missing = [name for name in names if name not in images.class_names]
-    if len(unknown) == len(images.class_names):
-        raise RequestError(
-            f"{images.location}: none of its classes ({few(images.class_names)}) is one of the run's ({few(names)}). "
-            "Classes are matched by name: rename the folders."
-        )
-    to = np.array([known.get(name, -1) for name in images.class_names], np.int64)
-    labels = to[images.labels]
-    scored = labels >= 0
-    notes = []
-    if (images.parts == "test").any():
-        scored &= images.parts == "test"
-        notes.append("The source brings a test set; that alone is scored.")
-    if unknown:
-        left = int((labels < 0).sum())
-        notes.append(f"Classes that the run does not know are left out: {few(unknown)} ({left:,} images).")
-    if missing:
-        notes.append(
-            f"Classes of the run that have no images here, so that nothing is said of them: {few(missing)}."
-        )
-    if not scored.any():
-        raise RequestError(f"{images.location}: no image of a class that the run knows.")
-    return replace(images, labels=labels, class_names=list(names)), np.flatnonzero(scored), notes
-
-
-def _learned(run: Run, images: ImageSet, index: np.ndarray) -> list[str]:
-    """Whether the run has learned from some of these images."""
-    learned = {h for part in ("train", "validation") for h in run.data["split"][part].values()}
-    seen = sum(images.hashes[i].tobytes().hex() in learned for i in index)
-    if not seen:
-        return []
-    return [
-        f"This makes the figures doubtful: {seen:,} of these {len(index):,} images are among those that the run was "
-        "trained or chosen with."
-    ]

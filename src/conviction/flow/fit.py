@@ -1,4 +1,4 @@
-"""What the commands ``fit`` and ``summary`` call: the whole lab in order."""
+"""``fit``: the whole lab in order."""
 
 from __future__ import annotations
 
@@ -9,13 +9,11 @@ from pathlib import Path
 from typing import Any
 
 from conviction.backend import has_threads, usable_cores
-from conviction.config import Facts, load_recipe
-from conviction.data import load_source
+from conviction.config import load_recipe
 from conviction.flow.apart import run_apart
 from conviction.flow.prepare import Show, prepare_run
 from conviction.flow.run import run
 from conviction.flow.trainer import Trainer
-from conviction.model import LayerRow, walk
 from conviction.process import process_restored
 from conviction.report.terminal import Terminal
 from conviction.runs import Run, folder
@@ -63,7 +61,7 @@ def fit(
         StorageError: No space is left, or the device fails.
     """
     started = time.time()
-    given = _given(overrides, recipe)
+    given = with_recipe(overrides, recipe)
     spec = load_recipe(given, config)
     place = Path(out) if out is not None else None
     folder.check_out(place if place is not None else Path("runs", "new"))
@@ -90,28 +88,8 @@ def fit(
         show.close()
 
 
-@process_restored()
-def summary(
-    source: str | Path,
-    overrides: Overrides = (),
-    *,
-    recipe: str | None = None,
-    config: str | Path | None = None,
-    data_dir: str | Path | None = None,
-) -> list[LayerRow]:
-    """The network that ``fit`` would train on this source, layer by layer, without training it.
-
-    Returns:
-        One row per layer: output shape, parameters, multiply-adds, receptive field.
-    """
-    given = _given(overrides, recipe)
-    spec = load_recipe(given, config)
-    images = load_source(source, spec.data, data_dir)
-    spec = load_recipe(given, config, Facts.of(images.rule.shape, len(images)))
-    return walk(spec.model, images.rule.shape, len(images.class_names))
-
-
-def _given(overrides: Overrides, recipe: str | None) -> Overrides:
+def with_recipe(overrides: Overrides, recipe: str | None) -> Overrides:
+    """The overrides with a recipe among them, if one is given by itself."""
     if recipe is None:
         return overrides
     if isinstance(overrides, Mapping):

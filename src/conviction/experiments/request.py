@@ -1,0 +1,53 @@
+"""What ``explore`` and ``tune`` share: reading the source, and how to go on after an interrupt."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import IO, TYPE_CHECKING, Any
+
+from conviction.audience import option
+from conviction.errors import Interrupted
+from conviction.experiments.exploration import Plan
+from conviction.report.terminal import Terminal
+from conviction.training import stop_on_signals
+
+if TYPE_CHECKING:
+    pass
+
+Overrides = Sequence[str] | Mapping[str, Any]
+
+
+def threads_of(planned: Plan) -> int:
+    """With how many threads each trial calculates."""
+    assert planned.base.recipe is not None
+    return planned.base.recipe.training.threads or 1
+
+
+@contextlib.contextmanager
+def loading(source: str | Path, file: IO[str]) -> Any:
+    """Says that a source is being read."""
+    show = Terminal(file)
+    show.loading(str(source))
+    try:
+        yield
+    finally:
+        show.close()
+
+
+@contextlib.contextmanager
+def going_on(place: Path) -> Any:
+    """Turns SIGINT and SIGTERM into how to go on."""
+    with stop_on_signals() as stop:
+        stop.patient = False
+        try:
+            yield
+        except BaseException:
+            # Whatever it has become: Pydantic, for one, makes an error of its own of an interrupt.
+            if stop.signal_number is None:
+                raise
+            raise Interrupted(
+                f"Stopped. What is finished is kept in {place}; the same command with {option('out')} {place} goes on.",
+                stop.signal_number,
+            ) from None

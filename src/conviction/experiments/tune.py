@@ -1,0 +1,211 @@
+"""``tune``: a search, whose best are run again on fresh seeds, and what is recommended tested once."""
+
+from __future__ import annotations
+
+import contextlib
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, TYPE_CHECKING, Any, get_args
+
+from conviction.audience import option
+from conviction.config import Recipe
+from conviction.config.recipe import given_keys
+from conviction.errors import RequestError, StudyError
+from conviction.experiments.belief import Belief, Contender, believe
+from conviction.experiments.exploration import plan
+from conviction.experiments.questions import Arm
+from conviction.experiments.request import Overrides, going_on, loading, threads_of
+from conviction.experiments.space import Space, parse_space, read_space
+from conviction.experiments.store import DESIGN, REPORT, RESULT
+from conviction.experiments.study import SEARCHES, nothing_found, study_at
+from conviction.experiments.trials import confirmation_failures, done_trials, search_failures
+from conviction.experiments.tuning import Against, Search, confirm, open_optuna, run_search
+from conviction.experiments.tuning_page import render_tuning, tuning_json
+from conviction.pool.executors import On, Where
+from conviction.process import process_restored
+from conviction.report.board import Board
+from conviction.report.terminal import Silent
+from conviction.runs import Run, folder, load_run
+
+if TYPE_CHECKING:
+    import optuna
+
+SPECIFICATION, RUN = "best.yaml", "run"
+
+
+# Never stops early, and keeps the best epoch.
+PATIENT = {"training.early_stopping": 10_000}
+
+
+@dataclass(frozen=True)
+class Tuned:
+    """A finished search.
+
+    Attributes:
+        path: Its folder, with ``report.html`` and ``best.yaml``.
+        search: What was searched.
+        study: Optuna's study.
+        belief: What is recommended, and why.
+        run: What is recommended, trained on all training images and tested; None with ``test=False``.
+    """
+
+    path: Path
+    search: Search
+    study: optuna.Study
+    belief: Belief
+    run: Run | None
+
+    @property
+    def test_sentence(self) -> str:
+        """What the one look at the test set said; empty if there was none."""
+        if self.run is None or not self.run.evaluation.test:
+            return ""
+        low, high = self.run.evaluation.accuracy_ci95
+        return (
+            f"Trained on all training images, it has {self.run.evaluation.accuracy:.2%} of the test images right, 95% "
+            f"interval {low:.2%} to {high:.2%} ({self.run.path})."
+        )
+
+    def to_json(self) -> dict[str, Any]:
+        """For ``result.json``."""
+        accuracy = self.run.evaluation.accuracy if self.run is not None else None
+        return {**tuning_json(self.search, self.study, self.belief), "test_accuracy": accuracy}
+
+
+@process_restored()
+def tune(
+    source: str | Path,
+    overrides: Overrides = (),
+    *,
+    trials: int = 50,
+    budget: float | None = None,
+    images: int | None = None,
+    space: str | Path | Mapping[str, Any] | None = None,
+    against: Against | None = None,
+    confirm_seeds: int = 3,
+    storage: str | None = None,
+    study: str = "tune",
+    seed: int = 0,
+    jobs: int | None = None,
+    limit: float | None = None,
+    on: On = "local",
+    cpus_per_trial: float | None = None,
+    gpus_per_trial: float | None = None,
+    test: bool = True,
+    config: str | Path | None = None,
+    out: str | Path | None = None,
+    data_dir: str | Path | None = None,
+    file: IO[str] | None = None,
+) -> Tuned:
+    """Searches with Optuna, runs the best again on fresh seeds, and tests what is recommended once.
+
+    Args:
+        source: As for ``fit``.
+        overrides: Keys of the base; ``recipe`` defaults to ``lab``.
+        trials: In all, pruned ones included.
+        budget: Seconds after which no trial is begun.
+        images: Training images that a trial may see, over all its epochs.
+        space: A YAML file or its content; None for the default space.
+        against: A second objective, for a front of accuracy against cost.
+        confirm_seeds: Fresh seeds on which the best three and the base are run again.
+        storage: A database that machines share, or ``journal:FILE``; None for SQLite in the folder.
+        study: The study's name in the storage.
+        seed: Of the search and its trials.
+        jobs: Trials at once; None for one a core, on Ray for as many as there is room for.
+        limit: Seconds that one trial may take.
+        on: ``local``, or ``ray`` for the cluster that ``RAY_ADDRESS`` names, or one that is started here.
+        cpus_per_trial: Of a node of the cluster, for each trial; None for as many as it has threads.
+        gpus_per_trial: The same; a part of one lets several trials share it.
+        test: Whether to train what is recommended on all images and open the test set.
+        config: A YAML file; overrides win over it.
+        out: As for ``explore``; the default is below ``searches``.
+        data_dir: As for ``fit``.
+        file: Where progress is shown; default stderr.
+
+    Raises:
+        RequestError: Something in the request or the data is wrong, or Optuna is not installed.
+        StudyError: No trial finished, or no run on fresh seeds; the folder says why, and the test set stays sealed.
+        Interrupted: SIGINT or SIGTERM; what is finished is kept.
+        StorageError: No space is left.
+    """
+    shown = file or sys.stderr
+    where = Where(on, jobs, limit, cpus_per_trial, gpus_per_trial)
+    for name, value in ((option("trials"), trials), (option("confirm", "confirm_seeds"), confirm_seeds)):
+        if value < 1:
+            raise RequestError(f"{name}: expected at least 1; got {value}.")
+    if against not in (None, *get_args(Against)):
+        raise RequestError(
+            f"{option('against')}: expected params, multiply_adds or latency; got '{against}'."
+        )
+    given = given_keys(overrides, config)
+    wanted = _space(space)
+    with loading(source, shown):
+        base = plan(
+            source, {**PATIENT, **given}, [Arm("", "base")], seeds=1, budget=images, data_dir=data_dir
+        )
+    search = Search(base, wanted, trials, budget, against, seed, {"recipe": "lab", **given})
+    with contextlib.ExitStack() as stack:
+        executor = stack.enter_context(where.opened(threads_of(base), shown))
+        place, watch = stack.enter_context(study_at(out, str(source), Board(shown), SEARCHES))
+        place.mkdir(parents=True, exist_ok=True)
+        stack.enter_context(going_on(place))
+        stack.enter_context(folder.claimed(place))
+        opened = _open(place, study, storage, search)
+        how: dict[str, Any] = {"executor": executor, "watch": watch}
+        run_search(search, opened, place, **how)
+        done = done_trials(opened)
+        again = confirm(search, opened, place, seeds=confirm_seeds, **how) if done else {}
+        belief = believe(opened, again, sum(row.params for row in base.base.rows))
+        run = None
+        if belief.winner is not None:
+            folder.write_text(place / SPECIFICATION, _recommended(search, belief.winner).to_yaml())
+            run = _test(source, place, data_dir, shown) if test else None
+        tuned = Tuned(place, search, opened, belief, run)
+        folder.write_json(place / RESULT, tuned.to_json())
+        folder.write_text(place / REPORT, render_tuning(search, opened, belief, tuned.test_sentence))
+        if belief.winner is None:
+            reasons = search_failures(opened)
+            if done:  # what failed is the confirmation
+                reasons = [r for seeds in confirmation_failures(opened).values() for r in seeds]
+            raise StudyError(nothing_found(belief.sentences[0], reasons, place))
+    return tuned
+
+
+def _space(space: str | Path | Mapping[str, Any] | None) -> Space:
+    if isinstance(space, Mapping):
+        return parse_space(space)
+    return read_space(None if space is None else Path(space))
+
+
+def _open(place: Path, name: str, storage: str | None, search: Search) -> optuna.Study:
+    try:
+        study = open_optuna(place, name, storage, search)
+    except RequestError:
+        with contextlib.suppress(OSError):
+            place.rmdir()  # a wrong request leaves nothing; a study that was there before is not empty
+        raise
+    folder.write_json(place / DESIGN, search.design())
+    return study
+
+
+def _recommended(search: Search, winner: Contender) -> Recipe:
+    planned = search.plan.settle(Arm("", "", winner.keys)) if winner.keys else search.plan.base
+    assert planned.recipe is not None
+    # What was right for trials beside each other is not for a run by itself.
+    alone = {"threads": None, "precision": "auto", "checkpoint_minutes": 5.0}
+    return planned.recipe.model_copy(update={"training": planned.recipe.training.model_copy(update=alone)})
+
+
+def _test(source: str | Path, place: Path, data_dir: str | Path | None, file: IO[str]) -> Run:
+    """Trains what is recommended on all images and opens the test set; once for a study."""
+    from conviction.flow.fit import fit
+    from conviction.flow.resume import resume
+
+    path = place / RUN
+    print(f"Training what is recommended on all images, in {path} ...", file=file)
+    if path.is_dir() and any(path.iterdir()):
+        run = load_run(path)
+        return run if run.status == "done" else resume(path, [], data_dir=data_dir, show=Silent())
+    return fit(source, config=place / SPECIFICATION, out=path, data_dir=data_dir, show=Silent())

@@ -1,0 +1,158 @@
+"""``evaluate`` on images that a run was not made with."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from conviction.config import DataSpec
+from conviction.data import ImageSet, load_source
+from conviction.data.image_set import set_hash
+from conviction.errors import RequestError
+from conviction.evaluation import (
+    Part,
+    checked,
+    describe_part,
+    openings_sentence,
+    read_metadata,
+    record_opening,
+)
+from conviction.flow.again import few, load_finished
+from conviction.flow.prepare import Show
+from conviction.model import predict_probabilities
+from conviction.process import process_restored
+from conviction.report import steps
+from conviction.report.scores import new_images_step
+from conviction.report.terminal import Terminal
+from conviction.runs import Run
+from conviction.runs.predictions import read_predictions
+
+
+@dataclass(frozen=True)
+class NewImages:
+    """A run on images that it was not made with.
+
+    Attributes:
+        images: With the labels and classes of the run.
+        part: What there is to say.
+        openings: How often this set has been opened, this time included.
+        notes: Classes that are unknown or missing, images that the run has learned from, in sentences.
+    """
+
+    images: ImageSet
+    part: Part
+    openings: int
+    notes: tuple[str, ...]
+
+    @property
+    def said(self) -> list[str]:
+        """The notes, and how often the set has been opened."""
+        return [*self.notes, openings_sentence(self.openings)]
+
+    def to_json(self) -> dict[str, Any]:
+        """For ``evaluate --json``."""
+        return {
+            "location": self.images.location,
+            **self.part.score.to_json(),
+            "openings": self.openings,
+            "notes": list(self.notes),
+            **self.part.to_json(self.images),
+        }
+
+
+@process_restored()
+def evaluate_new(
+    run: str | Path,
+    source: str | Path,
+    *,
+    metadata: str | None = None,
+    data_dir: str | Path | None = None,
+    show: Show | None = None,
+) -> NewImages:
+    """Scores a run on images that it was not made with; classes are matched by name.
+
+    Args:
+        run: The run folder, with a model.
+        source: As for ``fit``. If it brings a test set, that alone is used.
+        metadata: A CSV as for ``evaluation.metadata``, of these images.
+        data_dir: Where named sets are looked for first.
+        show: Who is told; default the terminal (stderr).
+
+    Raises:
+        RunError: There is no such run, or it is not finished.
+        RequestError: The source cannot be read, or has none of the run's classes.
+        EvaluationError: The network's outputs are not numbers.
+    """
+    opened = load_finished(run)
+    names = opened.class_names
+    show = show or Terminal(sys.stderr)
+    show.loading(str(source))
+    try:
+        # Earlier rules do not tell a scale that was given from one that the type has.
+        spec = DataSpec(range=opened.config.data.range if opened.rule.version < 3 else None)
+        images = load_source(source, spec, data_dir, least_classes=1, rule=opened.rule)
+        images, index, notes = _matched(images, names)
+        values = read_metadata(metadata, images) if metadata else None
+        notes += steps.left_out(images) + steps.not_used(images) + _learned(opened, images, index)
+        answers = read_predictions(opened.path)["validation"]
+        openings = record_opening(set_hash(images.hashes[index]), opened.path, "evaluate")
+        probabilities = checked(predict_probabilities(opened.model, images.pixels, index))
+        validation = (answers.probabilities, answers.labels)
+        part = describe_part(
+            "new", images, index, probabilities, validation, temperature=opened.temperature, metadata=values
+        )
+        found = NewImages(images, part, openings, tuple(notes))
+        show.step(new_images_step(part, images.location, found.said))
+    finally:
+        show.close()
+    return found
+
+
+def _matched(images: ImageSet, names: Sequence[str]) -> tuple[ImageSet, np.ndarray, list[str]]:
+    """The set with the labels of the run, the images that can be scored, and what had to be left out.
+
+    Raises:
+        RequestError: No class has a name that the run knows.
+    """
+    known = {name: i for i, name in enumerate(names)}
+    unknown = [name for name in images.class_names if name not in known]
+    missing = [name for name in names if name not in images.class_names]
+    if len(unknown) == len(images.class_names):
+        raise RequestError(
+            f"{images.location}: none of its classes ({few(images.class_names)}) is one of the run's ({few(names)}). "
+            "Classes are matched by name: rename the folders."
+        )
+    to = np.array([known.get(name, -1) for name in images.class_names], np.int64)
+    labels = to[images.labels]
+    scored = labels >= 0
+    notes = []
+    if (images.parts == "test").any():
+        scored &= images.parts == "test"
+        notes.append("The source brings a test set; that alone is scored.")
+    if unknown:
+        left = int((labels < 0).sum())
+        notes.append(f"Classes that the run does not know are left out: {few(unknown)} ({left:,} images).")
+    if missing:
+        notes.append(
+            f"Classes of the run that have no images here, so that nothing is said of them: {few(missing)}."
+        )
+    if not scored.any():
+        raise RequestError(f"{images.location}: no image of a class that the run knows.")
+    return replace(images, labels=labels, class_names=list(names)), np.flatnonzero(scored), notes
+
+
+def _learned(run: Run, images: ImageSet, index: np.ndarray) -> list[str]:
+    """Whether the run has learned from some of these images."""
+    learned = {h for part in ("train", "validation") for h in run.data["split"][part].values()}
+    seen = sum(images.hashes[i].tobytes().hex() in learned for i in index)
+    if not seen:
+        return []
+    return [
+        f"This makes the figures doubtful: {seen:,} of these {len(index):,} images are among those that the run was "
+        "trained or chosen with."
+    ]

@@ -1,0 +1,81 @@
+"""``report``: made again from what the run keeps."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+from conviction.audience import call
+from conviction.errors import RequestError, RunError
+from conviction.flow.evaluation import assess_predictions, write_report
+from conviction.flow.finished import evaluated_as, prepare_finished, steps_of
+from conviction.flow.prepare import Show
+from conviction.process import process_restored
+from conviction.report.figures import save_figures
+from conviction.report.terminal import Terminal
+from conviction.runs import folder, load_run
+from conviction.runs.predictions import read_predictions
+
+
+@process_restored()
+def report(
+    run: str | Path,
+    *,
+    png: str | Path | None = None,
+    pdf: str | Path | None = None,
+    metadata: str | None = None,
+    data_dir: str | Path | None = None,
+    show: Show | None = None,
+) -> list[Path]:
+    """Makes the report anew from what the run keeps, without predicting or opening anything.
+
+    Args:
+        run: The run folder.
+        png: A folder for the figures as PNG, for a paper or a slide.
+        pdf: The same as PDF.
+        metadata: A CSV as for ``evaluation.metadata``.
+        data_dir: Where named sets are looked for first.
+        show: Who is told that the data is being read; default the terminal (stderr).
+
+    Returns:
+        The files that were written, the report first.
+
+    Raises:
+        RunError: There is no such run, or its predictions are missing or damaged.
+        RequestError: Its data has changed or is not there any more; the metadata cannot be used.
+    """
+    opened = load_run(run)
+    for place in (png, pdf):
+        if place is not None and Path(place).exists() and not Path(place).is_dir():
+            raise RequestError(f"{place}: expected a folder for the figures; this is a file.")
+    if opened.status == "unfinished":
+        raise RunError(
+            f"{opened.path}: the run ended before there was a model, so there is nothing to report."
+        )
+    answers = read_predictions(opened.path) if opened.status == "done" else None
+    sealed = answers is None or "test" not in answers
+    show = show or Terminal(sys.stderr)
+    ready = prepare_finished(opened, evaluated_as(opened, test=not sealed, metadata=metadata), data_dir, show)
+    evaluation, stopped = None, ""
+    if answers is None:
+        stopped = f"The run was stopped after {len(opened.history)} of {ready.recipe.training.epochs} epochs."
+    else:
+        probabilities = {}
+        for part, known in answers.items():
+            hashes = [h.tobytes().hex() for h in ready.images.hashes[ready.split.of(part)]]
+            if hashes != known.hashes:
+                raise RunError(
+                    f"{opened.path}: its predictions are of other {part} images than its data. Make them anew with: "
+                    f"{call('evaluate', opened.path)}"
+                )
+            probabilities[part] = known.probabilities
+        # As many as when the figure was made: who looks later changes nothing in it.
+        openings = 0 if sealed else opened.evaluation.test["openings"]
+        evaluation = assess_predictions(opened, ready, probabilities, openings)
+    told = steps_of(opened, ready, evaluation)
+    write_report(opened.path, ready, opened.history, told=told, evaluation=evaluation, stopped=stopped)
+    written = [opened.path / folder.REPORT]
+    for place, kind in ((png, "png"), (pdf, "pdf")):
+        if place is not None:
+            written += save_figures(Path(place), kind, opened.history, evaluation, ready.images.class_names)
+    return written

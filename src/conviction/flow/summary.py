@@ -1,0 +1,32 @@
+"""``summary``: the network that ``fit`` would train."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from conviction.config import Facts, load_recipe
+from conviction.data import load_source
+from conviction.flow.fit import Overrides, with_recipe
+from conviction.model import LayerRow, walk
+from conviction.process import process_restored
+
+
+@process_restored()
+def summary(
+    source: str | Path,
+    overrides: Overrides = (),
+    *,
+    recipe: str | None = None,
+    config: str | Path | None = None,
+    data_dir: str | Path | None = None,
+) -> list[LayerRow]:
+    """The network that ``fit`` would train on this source, layer by layer, without training it.
+
+    Returns:
+        One row per layer: output shape, parameters, multiply-adds, receptive field.
+    """
+    given = with_recipe(overrides, recipe)
+    spec = load_recipe(given, config)
+    images = load_source(source, spec.data, data_dir)
+    spec = load_recipe(given, config, Facts.of(images.rule.shape, len(images)))
+    return walk(spec.model, images.rule.shape, len(images.class_names))
