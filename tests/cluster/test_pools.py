@@ -21,7 +21,7 @@ from conviction.pool.executors import Local, OnRay
 from conviction.pool.processes import Outcome, Pool, Task
 from conviction.pool.ray_tasks import RayPool, Share
 
-FAULTS = "tests.experiments.faults"
+FAULTS = "tests.pool.faults"
 MakePool = Callable[..., Any]
 
 

@@ -281,10 +281,7 @@ def test_two_tasks_share_a_gpu(tmp_path: Path) -> None:
     with pytest.MonkeyPatch.context() as patch, cluster_of(2, num_gpus=1) as cluster:
         patch.setenv("RAY_ADDRESS", cluster.address)
         marks = [str(tmp_path / name) for name in "ab"]
-        tasks = [
-            Task(m, "tests.experiments.faults:meets", {"mine": m, "other": o})
-            for m, o in (marks, marks[::-1])
-        ]
+        tasks = [Task(m, "tests.pool.faults:meets", {"mine": m, "other": o}) for m, o in (marks, marks[::-1])]
         with connected() as ray:
             assert Share(1, 0.5).fits({"CPU": 2, "GPU": 1}) == 2
             with RayPool(ray, share=Share(1, 0.5)) as pool:
@@ -315,9 +312,7 @@ def test_lost_nodes_are_not_blamed_on_a_trial_and_no_node_left_is_said(
             kill_node(cluster, next(n for n in cluster.worker_nodes if workers_of(n, "ray::_run")))
             return True
 
-        waits = Task(
-            "a", "tests.experiments.faults:says_its_number_and_waits", {"go": str(tmp_path / "never")}
-        )
+        waits = Task("a", "tests.pool.faults:says_its_number_and_waits", {"go": str(tmp_path / "never")})
         with (
             connected() as ray,
             RayPool(ray) as pool,

@@ -14,7 +14,7 @@ import pytest
 from conviction.pool import processes as pool
 from conviction.pool.processes import Outcome, Pool, Task
 
-FAULTS = "tests.experiments.faults"
+FAULTS = "tests.pool.faults"
 
 
 def task(key: str, name: str, **payload: Any) -> Task:
