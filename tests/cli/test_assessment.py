@@ -134,7 +134,7 @@ def test_one_image_can_be_scored(here: Path) -> None:
     found = conviction.evaluate_new(here / "plain", here / "one")
     assert found.part.score.n == 1
     assert found.part.score.accuracy in (0.0, 1.0)
-    assert all(np.isfinite([f.value, *f.ci95]).all() for f in found.part.figures.values())
+    assert all(np.isfinite([f.value, *(f.ci95 or ())]).all() for f in found.part.figures.values())
 
 
 def test_runs_are_compared_image_by_image(here: Path, cli: Cli) -> None:
