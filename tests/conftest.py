@@ -104,7 +104,9 @@ def run_cli(
         out.touch()
         err.touch()
         code = ZYGOTE.run(words, cwd, whole, out, err)
-        return Result(code, out.read_text(encoding="utf-8"), err.read_text(encoding="utf-8"))
+        # A command to type again has a name that is not Unicode as its bytes.
+        texts = [path.read_text(encoding="utf-8", errors="surrogateescape") for path in (out, err)]
+        return Result(code, *texts)
 
 
 def _run_afresh(words: list[str], cwd: Path, whole: Mapping[str, str], largest_file: int | None) -> Result:

@@ -236,9 +236,9 @@ def test_ctrl_c_and_errors_pass_between_the_processes(tmp_path: Path) -> None:
     done = python("-c", STOPPED, cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     lines = done.stdout.splitlines()
-    assert lines[0].startswith("130 SIGINT stopped the run.")
+    assert lines[0].startswith("130 SIGINT stopped training after")
     assert lines[1] == "done"
-    assert lines[2].startswith("2 nowhere")
+    assert lines[2].startswith("2 'nowhere' is neither")
 
 
 @pytest.mark.full

@@ -34,6 +34,11 @@ def import_keras() -> ModuleType:
         try:
             with signals_wait(), quiet_stderr():
                 import keras
+        except ImportError as failure:
+            raise RequestError(
+                f"Keras cannot be imported ({failure}). A new installation has all that it needs: pip install "
+                "--force-reinstall conviction"
+            ) from None
         except Exception as failure:  # also what keras.json leads to
             reason = " ".join(str(failure).split())[:200]
             raise RequestError(

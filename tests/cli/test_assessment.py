@@ -134,7 +134,7 @@ def test_one_image_can_be_scored(here: Path) -> None:
     found = conviction.evaluate_new(here / "plain", here / "one")
     assert found.part.score.n == 1
     assert found.part.score.accuracy in (0.0, 1.0)
-    assert all(np.isfinite([f.value, *f.ci95]).all() for f in found.part.figures.values())
+    assert all(np.isfinite([f.value, *(f.ci95 or ())]).all() for f in found.part.figures.values())
 
 
 def test_runs_are_compared_image_by_image(here: Path, cli: Cli) -> None:
@@ -175,7 +175,7 @@ def test_comparisons_that_would_mean_nothing_are_refused(
     conviction.fit("digits", [*KEYS, "training.seed=1", "evaluation.test=false"], out=here / "seed")
     said = refused("plain", "seed")
     assert "is sealed, and the validation images differ" in said
-    assert f"conviction evaluate {here / 'seed'}" in said
+    assert f"conviction.evaluate('{here / 'seed'}')" in said
     conviction.evaluate(here / "seed")
     notes = conviction.compare([here / "plain", here / "seed"]).notes
     assert any("did not learn from the same images" in note for note in notes)
@@ -186,7 +186,7 @@ def test_comparisons_that_would_mean_nothing_are_refused(
     (here / "plain" / "predictions.npz").write_bytes(b"PK")
     assert "the file is damaged" in refused("plain", "seed")
     (here / "plain" / "predictions.npz").unlink()
-    assert "Make them with: conviction evaluate" in refused("plain", "seed")
+    assert "Make them with: conviction.evaluate(" in refused("plain", "seed")
 
 
 @pytest.mark.full

@@ -255,7 +255,8 @@ def test_where_every_trial_failed_there_is_no_winner_and_the_seal_stays(place: P
     assert "No trial of the search finished, so nothing is recommended. 2 failed: took longer" in err
     result = json.loads((place / "one" / "result.json").read_text())
     assert (result["recommended"], result["test_accuracy"]) == (None, None)
-    assert [t["accuracy"] for t in result["trials"]] == [None, None]
+    # Beside those that were run the record has proposals that do not fit the images.
+    assert [t["accuracy"] for t in result["trials"] if t["misfit"] is None] == [None, None]
     page = (place / "one" / "report.html").read_text()
     assert "No trial of the search finished" in page
     assert "No trial beat the base" not in page

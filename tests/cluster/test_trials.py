@@ -247,7 +247,7 @@ def test_another_version_of_ray_is_said(cluster: Any, tmp_path: Path) -> None:
         check=False,
     )
     last = done.stderr.strip().splitlines()[-1]
-    assert "RequestError: --on ray: the cluster at" in last
+    assert "RequestError: on='ray': the cluster at" in last
     assert "another version than this machine" in last
     assert "2.0.0" in last
 

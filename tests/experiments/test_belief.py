@@ -126,7 +126,7 @@ def on_fresh_seeds(**accuracies: list[float]) -> dict[str, dict[int, dict[str, f
 def test_what_failed_is_not_zero(
     study: optuna.Study, fresh: dict[str, list[float]], winner: str | None, sentence: str
 ) -> None:
-    belief = believe(study, {"base": {}} | on_fresh_seeds(**fresh), 10)
+    belief = believe(study, on_fresh_seeds(**fresh), 10)
     assert (belief.winner and belief.winner.name) == winner
     assert sentence in " ".join(belief.sentences)
     assert "0.00%" not in " ".join(belief.sentences)

@@ -124,10 +124,10 @@ def believe(
 
     Args:
         study: The search.
-        again: From ``confirm``.
+        again: From ``confirm``; empty where no trial finished, so that nothing was run again.
         base_params: Parameters of the base.
     """
-    base_again = {seed: float(v["rank_accuracy"]) for seed, v in again["base"].items()}
+    base_again = {seed: float(v["rank_accuracy"]) for seed, v in again.get("base", {}).items()}
     failures = confirmation_failures(study)
     base = Contender(
         "base",
@@ -138,7 +138,7 @@ def believe(
         base_params,
         failures.get("base", ()),
     )
-    resolution = max((1 / v["rank_images"] for v in again["base"].values()), default=0.0)
+    resolution = max((1 / v["rank_images"] for v in again.get("base", {}).values()), default=0.0)
     contenders = []
     for trial in best_trials(study):
         ours = {seed: float(v["rank_accuracy"]) for seed, v in again.get(str(trial.number), {}).items()}
