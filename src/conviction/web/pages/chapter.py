@@ -14,7 +14,7 @@ from conviction.flow.records import source_name
 from conviction.lesson import Facts
 from conviction.report.steps import printable
 from conviction.web.elements.plain import button, tag
-from conviction.web.jobs.progress import Standing
+from conviction.web.jobs.progress import RunStatus
 from conviction.web.tutor.panel import chapter_panel
 from conviction.web.tutor.words import facts_for
 from conviction.web.work.lab import Here, is_done
@@ -143,13 +143,13 @@ def _draft_facts(here: Here) -> Facts | None:
 
 def _is_done(here: Here) -> bool:
     """Whether the run that Train shows is finished, so that its numbers are what is on the page."""
-    shown = here.standing()
+    shown = here.run_status()
     return shown is not None and is_done(shown)
 
 
-def _run(here: Here) -> Standing | None:
+def _run(here: Here) -> RunStatus | None:
     """The finished run that this page is about, or the newest one on the same images; None if there is none."""
-    shown = here.standing()
+    shown = here.run_status()
     if shown is not None and is_done(shown):
         return shown
     source = source_name(here.source)

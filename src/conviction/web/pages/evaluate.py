@@ -13,7 +13,7 @@ from conviction.report.scores import SEALED, TO_TRY
 from conviction.runs import Run, folder
 from conviction.web.elements.plain import button, heading, link, paragraph, show_step, tag
 from conviction.web.elements.surface import Surface
-from conviction.web.jobs.progress import Standing, state_of
+from conviction.web.jobs.progress import RunStatus, state_of
 from conviction.web.jobs.queue import Job
 from conviction.web.jobs.starts import start_evaluate
 from conviction.web.pages.evaluated import Evaluated, Reason, evaluated, reasons
@@ -33,46 +33,46 @@ LABELS = {
 async def evaluate_page(here: Here) -> None:
     """Builds the step."""
     with framed(here):
-        standing = pick_run(here, "evaluate")
-        if standing is not None:
-            await _Verdict(here, standing).show()
+        run = pick_run(here, "evaluate")
+        if run is not None:
+            await _Verdict(here, run).show()
 
 
-def pick_run(here: Here, step: str) -> Standing | None:
+def pick_run(here: Here, step: str) -> RunStatus | None:
     """The run of the address, or the newest that this step can show; says what to do where there is none."""
     can_show = OF_A_RUN[step]
     names = [s.path.name for s in here.lab.runs(here.owner) if can_show(s)]
-    standing = here.standing()
-    if standing is None:
+    run = here.run_status()
+    if run is None:
         paragraph("There is no run yet that has come so far.", "message")
         onward(here, "Train one", here.to("train"))
         return None
-    here.part = standing.path.name
+    here.part = run.path.name
     if names:
         with tag("nav", aria_label="The run that is shown"), tag("ul", "", "parts"):
             for name in names[:8]:
                 current = {"aria_current": "page"} if name == here.part else {}
                 with tag("li"):
                     link(name, here.to(step, name), **current)
-    if standing.trouble:
-        paragraph(f"{here.part} is {standing.status}. {standing.trouble}", "message trouble")
+    if run.trouble:
+        paragraph(f"{here.part} is {run.status}. {run.trouble}", "message trouble")
         return None
-    if standing.path.name not in names:
+    if run.path.name not in names:
         when = "once its first epoch is done" if can_show is has_learned else "once all its epochs are"
-        state = state_of(standing, here.lab.jobs.last_at(standing.path))
-        far = f", {len(standing.rows)} of {standing.epochs} epochs done" if standing.epochs else ""
+        state = state_of(run, here.lab.jobs.last_at(run.path))
+        far = f", {len(run.rows)} of {run.epochs} epochs done" if run.epochs else ""
         paragraph(f"{here.part} is {state}{far}. This step is for it {when}.", "message")
         onward(here, "Go on with it" if state == "paused" else "To its training", here.to("train", here.part))
         return None
-    return standing
+    return run
 
 
 class _Verdict:
     """The button, and what is shown before and after it was pressed."""
 
-    def __init__(self, here: Here, standing: Standing) -> None:
-        self.here, self.path = here, standing.path
-        self.run, self.part = Run(standing.path), ""
+    def __init__(self, here: Here, status: RunStatus) -> None:
+        self.here, self.path = here, status.path
+        self.run, self.part = Run(status.path), ""
         self.seen: Any = None
 
     async def show(self) -> None:
@@ -84,20 +84,20 @@ class _Verdict:
 
     async def _look(self) -> None:
         job = self.here.lab.jobs.last_at(self.path)
-        standing = self.here.standing()
-        if standing is None or (standing, job) == self.seen:
+        status = self.here.run_status()
+        if status is None or (status, job) == self.seen:
             return
-        if self.seen is not None and standing.status != "done":
+        if self.seen is not None and status.status != "done":
             ui.navigate.reload()  # it goes on to more epochs, and what stands here is no longer its evaluation
             return
-        fresh = self.seen is None or standing != self.seen[0]
-        self.seen = (standing, job)
+        fresh = self.seen is None or status != self.seen[0]
+        self.seen = (status, job)
         self.run = Run(self.path)
         with self.head.drawing():
-            self._seal(standing, job)
+            self._seal(status, job)
         if not fresh:
             return
-        self.part = "test" if standing.opened else "validation"
+        self.part = "test" if status.opened else "validation"
         self.body.clear()
         with self.body:
             await shown_when_ready(
@@ -109,7 +109,7 @@ class _Verdict:
                 self._shown,
             )
 
-    def _seal(self, standing: Standing, job: Job | None) -> None:
+    def _seal(self, status: RunStatus, job: Job | None) -> None:
         try:
             openings = count_openings(self.run.data["split"]["test_hash"])
             images = sum(self.run.data["counts"]["test"])
@@ -119,7 +119,7 @@ class _Verdict:
         if job is not None and job.alive and job.kind == "evaluate":
             paragraph("The test set is being opened ...", "waiting")
             return
-        if standing.opened:
+        if status.opened:
             return
         with tag("section", "", "card"):
             heading(f"{images:,} test images, still sealed", 3)

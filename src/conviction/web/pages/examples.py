@@ -42,11 +42,11 @@ class Examples:
             self.place.clear()
 
     async def _look(self) -> None:
-        standing = self.here.lab.watcher.run(self.path)
+        run = self.here.lab.watcher.run(self.path)
         rested = time.monotonic() - self.asked_at > REST_SECONDS
-        if not self._on or self.asking or not rested or len(standing.rows) <= self.asked_for:
+        if not self._on or self.asking or not rested or len(run.rows) <= self.asked_for:
             return
-        self.asking, self.asked_for, self.asked_at = True, len(standing.rows), time.monotonic()
+        self.asking, self.asked_for, self.asked_at = True, len(run.rows), time.monotonic()
         try:
             began = (self.path / folder.CONFIG).stat().st_mtime
             found = await self.here.lab.helper.call(glimpse, str(self.path), self.here.lab.data_dir, began)

@@ -166,8 +166,8 @@ class _Card:
         """Draws it anew when the experiment has gone on."""
         study = study_of(self.here, self.question)
         job = self.here.lab.jobs.last_at(study) if study else None
-        standing = self.here.lab.watcher.study(study) if study else None
-        far = standing and (standing.done, standing.trials, bool(standing.result), standing.trouble)
+        status = self.here.lab.watcher.study(study) if study else None
+        far = status and (status.done, status.trials, bool(status.result), status.trouble)
         state = (job, far, self.guess, self.labels)
         if state == self.seen:
             return
@@ -177,16 +177,16 @@ class _Card:
             sheet = next((s for s in sheets() if s.name == SHEETS.get(self.question)), None)
             paragraph(" ".join(sheet.short.split()) if sheet else SHORT[self.question], "note")
             if job is not None and job.alive:
-                self._running(job, standing)
+                self._running(job, status)
             else:
                 if job is not None and job.state == "failed":
                     paragraph(job.reason, "message trouble")
-                if standing is not None and standing.trouble:
-                    paragraph(f"The last experiment cannot be shown. {standing.trouble}", "message trouble")
-                if standing is not None and standing.result and study is not None:
-                    self._note(standing.result, study)
-                    self._answer(standing.result, study)
-                self._ask(again=standing is not None and bool(standing.result))
+                if status is not None and status.trouble:
+                    paragraph(f"The last experiment cannot be shown. {status.trouble}", "message trouble")
+                if status is not None and status.result and study is not None:
+                    self._note(status.result, study)
+                    self._answer(status.result, study)
+                self._ask(again=status is not None and bool(status.result))
 
     @property
     def labels(self) -> list[str]:
@@ -267,8 +267,8 @@ class _Card:
         """The guess with which a study was begun, whatever is guessed for the next one."""
         return str(self.here.desk.kept.get("asked", {}).get(study.name, self.guess))
 
-    def _running(self, job: Job, standing: Any) -> None:
-        done, trials = (standing.done, standing.trials) if standing else (0, 0)
+    def _running(self, job: Job, status: Any) -> None:
+        done, trials = (status.done, status.trials) if status else (0, 0)
         paragraph(f"You expect: {said_of(self.guess)}")
         if job.state == "waiting":
             paragraph("Waiting for its turn.", "waiting")

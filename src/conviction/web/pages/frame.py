@@ -116,9 +116,9 @@ def now_sentence(here: Here) -> str:
     job = alive[-1]
     said = job.title
     if job.kind in ("fit", "resume") and job.state == "running":
-        standing = here.lab.watcher.run(Path(job.folder))
-        if standing.epochs:
-            said += f", {len(standing.rows)} of {standing.epochs} epochs"
+        run = here.lab.watcher.run(Path(job.folder))
+        if run.epochs:
+            said += f", {len(run.rows)} of {run.epochs} epochs"
     elif job.state == "running" and job.started:
         said += f", {time.time() - job.started:.0f} s"
     else:

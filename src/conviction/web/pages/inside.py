@@ -12,10 +12,10 @@ from conviction.web.work.lab import Here
 async def inside_page(here: Here) -> None:
     """Builds the step."""
     with framed(here):
-        standing = pick_run(here, "inside")
-        if standing is None:
+        run = pick_run(here, "inside")
+        if run is None:
             return
 
         kept = here.lab.kept.setdefault(here.owner, Kept())
-        inside_panel(standing.path, here.lab.inspector, kept, query=here.query, on_query=here.mark)
+        inside_panel(run.path, here.lab.inspector, kept, query=here.query, on_query=here.mark)
         onward(here, "Explore", here.to("explore"))

@@ -63,9 +63,9 @@ FILES = {
 async def take_page(here: Here) -> None:
     """Builds the step."""
     with framed(here):
-        standing = pick_run(here, "take")
-        if standing is not None:
-            _Shelf(here, standing.path).show()
+        run = pick_run(here, "take")
+        if run is not None:
+            _Shelf(here, run.path).show()
 
 
 class _Shelf:
@@ -84,8 +84,8 @@ class _Shelf:
     def _look(self) -> None:
         job = self.here.lab.jobs.last_at(self.path)
         files = exported(self.path)
-        standing = self.here.standing()
-        opened = standing is not None and standing.opened
+        run = self.here.run_status()
+        opened = run is not None and run.opened
         state = (job, files, opened)
         if state == self.seen:
             return

@@ -17,7 +17,7 @@ from conviction.report.verdict import live_sentence
 from conviction.web.elements.curves import FIGURES, chart
 from conviction.web.elements.plain import button, heading, link, paragraph, table, tag, tick
 from conviction.web.elements.surface import Surface
-from conviction.web.jobs.progress import Standing, state_of
+from conviction.web.jobs.progress import RunStatus, state_of
 from conviction.web.jobs.queue import ERR, Job
 from conviction.web.jobs.starts import is_run_name, next_name, run_folder, start_fit, start_resume, stem_of
 from conviction.web.pages.examples import Examples
@@ -49,8 +49,8 @@ class _Bench:
     @property
     def name(self) -> str:
         """Of the run that is looked at: the one in the address, or the newest."""
-        standing = self.here.standing()
-        return standing.path.name if standing else ""
+        run = self.here.run_status()
+        return run.path.name if run else ""
 
     def show(self) -> None:
         """Everything, and looks once a second what has changed."""
@@ -128,17 +128,17 @@ class _Bench:
         self._offer()
         if name:
             path = run_folder(here.root, name)
-            standing, job = here.lab.watcher.run(path), here.lab.jobs.last_at(path)
+            run, job = here.lab.watcher.run(path), here.lab.jobs.last_at(path)
             overs = [(n, here.lab.watcher.run(run_folder(here.root, n))) for n in self.over if n != name]
-            state = (standing, job, [s for _, s in overs], here.lab.jobs.ahead(job) if job else 0)
+            state = (run, job, [s for _, s in overs], here.lab.jobs.ahead(job) if job else 0)
             if state != self.seen:
                 redraw = self.seen is None or self._outline(state) != self._outline(self.seen)
                 self.seen = state
                 if redraw:
-                    self._draw(name, standing, job, overs)
+                    self._draw(name, run, job, overs)
                 else:
-                    self._grow(name, standing, overs)
-            self._move(standing, job)
+                    self._grow(name, run, overs)
+            self._move(run, job)
         listed = [
             (s.path.name, s.status, len(s.rows), here.lab.jobs.last_at(s.path))
             for s in here.lab.runs(here.owner)
@@ -150,27 +150,23 @@ class _Bench:
     @staticmethod
     def _outline(state: Any) -> Any:
         """What decides which elements there are; the rest is updated in place, so that the focus stays."""
-        standing, job, overs, ahead = state
+        run, job, overs, ahead = state
         return (
-            standing.status,
-            bool(standing.rows),
+            run.status,
+            bool(run.rows),
             job and (job.id, job.state, job.wish),
             len(overs),
             ahead,
         )
 
-    def _draw(
-        self, name: str, standing: Standing, job: Job | None, overs: list[tuple[str, Standing]]
-    ) -> None:
+    def _draw(self, name: str, run: RunStatus, job: Job | None, overs: list[tuple[str, RunStatus]]) -> None:
         with self.hands.drawing():
             with tag("h2"):
                 tag("span", f"{name} ")
-                tag("span", *_state(standing, job))
-            if standing.source and standing.source != self.here.desk.source:
-                paragraph(
-                    f"It learned from {stem_of(standing.source)}, and not from the images above.", "note"
-                )
-            self._hands(name, standing, job)
+                tag("span", *_state(run, job))
+            if run.source and run.source != self.here.desk.source:
+                paragraph(f"It learned from {stem_of(run.source)}, and not from the images above.", "note")
+            self._hands(name, run, job)
         self.place.clear()
         with self.place:
             with tag(
@@ -184,31 +180,31 @@ class _Bench:
             ) as self.bar:
                 self.fill = tag("div")
             self.said = paragraph("", "note")
-            if standing.trouble:
-                paragraph(f"{name} is {standing.status}. {standing.trouble}", "message trouble")
+            if run.trouble:
+                paragraph(f"{name} is {run.status}. {run.trouble}", "message trouble")
             if job is not None and job.reason and job.state in ("failed", "stopped"):
                 paragraph(job.reason, "message trouble")
             self.verdict = tag("div", "", "verdict", role="status")
             self.charts = {}
-            if standing.rows:
+            if run.rows:
                 with tag("div", "", "charts"):
                     for figure in FIGURES:
                         made = ui.echart(chart(figure, {}), renderer="svg").classes("chart")
                         made.props["role"] = "img"
                         self.charts[figure] = made
-                if job is not None and (job.state == "running" or standing.status == "done"):
-                    Examples(self.here, standing.path).show()
+                if job is not None and (job.state == "running" or run.status == "done"):
+                    Examples(self.here, run.path).show()
                 self._pick_over(name)
                 with tag("details"):
                     tag("summary", "The same as numbers")
                     self.rows = tag("div")
             if job is not None:
                 self._words(job)
-            if standing.status == "done":
+            if run.status == "done":
                 onward(self.here, "Evaluate", self.here.to("evaluate", name))
-        self._grow(name, standing, overs)
+        self._grow(name, run, overs)
 
-    def _hands(self, name: str, standing: Standing, job: Job | None) -> None:
+    def _hands(self, name: str, run: RunStatus, job: Job | None) -> None:
         here, jobs = self.here, self.here.lab.jobs
 
         def act(do: Callable[[], object]) -> Callable[..., Any]:
@@ -225,35 +221,35 @@ class _Bench:
                 button("Pause", pause, "paused", disabled=bool(job.wish))
             elif job is not None and job.state == "failed" and job.code == RequestError.exit_code:
                 pass  # what was refused would be refused again
-            elif standing.status != "done":
+            elif run.status != "done":
                 button(
                     "Resume",
                     act(lambda: start_resume(jobs, here.owner, here.root / name)),
                     "resume",
                     "primary",
                 )
-            elif here.lab.most_epochs(standing.epochs * 2) > standing.epochs > 0:
-                more = here.lab.most_epochs(standing.epochs * 2)
+            elif here.lab.most_epochs(run.epochs * 2) > run.epochs > 0:
+                more = here.lab.most_epochs(run.epochs * 2)
                 button(
                     f"Go on to {more} epochs",
                     act(lambda: start_resume(jobs, here.owner, here.root / name, more)),
                     "more",
                 )
 
-    def _grow(self, name: str, standing: Standing, overs: list[tuple[str, Standing]]) -> None:
+    def _grow(self, name: str, run: RunStatus, overs: list[tuple[str, RunStatus]]) -> None:
         """The curves, the verdict and the numbers as they are now."""
         self.verdict.clear()
-        if standing.verdict is not None:
+        if run.verdict is not None:
             with self.verdict:
-                tag("b", standing.verdict.name)
-                paragraph(live_sentence(standing.verdict))
-        if not standing.rows or not self.charts:
+                tag("b", run.verdict.name)
+                paragraph(live_sentence(run.verdict))
+        if not run.rows or not self.charts:
             return
-        histories = {name: standing.rows, **{n: s.rows for n, s in overs if s.rows}}
-        last = standing.rows[-1]
+        histories = {name: run.rows, **{n: s.rows for n, s in overs if s.rows}}
+        last = run.rows[-1]
         for figure, made in self.charts.items():
             made.options.clear()
-            made.options.update(chart(figure, histories, standing.epochs))
+            made.options.update(chart(figure, histories, run.epochs))
             made.props["aria-label"] = (
                 f"{figure} per epoch: {getattr(last, figure):.4f} in training and {getattr(last, 'val_' + figure):.4f} "
                 f"in validation after epoch {last.epoch}"
@@ -261,20 +257,20 @@ class _Bench:
             made.update()
         self.rows.clear()
         with self.rows:
-            table(_numbers(standing), "Loss and accuracy per epoch")
+            table(_numbers(run), "Loss and accuracy per epoch")
 
-    def _move(self, standing: Standing, job: Job | None) -> None:
+    def _move(self, run: RunStatus, job: Job | None) -> None:
         """The bar and the sentence below it."""
         share = (
             1.0
-            if standing.status == "done"
-            else standing.share(time.time())
+            if run.status == "done"
+            else run.share(time.time())
             if job and job.alive
-            else standing.share(standing.since)
+            else run.share(run.since)
         )
         self.fill.style(f"--share: {share:.3f}")
         self.bar.props["aria-valuenow"] = round(100 * share)
-        self.said.set_text(where(standing, job, self.here.lab.jobs.ahead(job) if job else 0))
+        self.said.set_text(where(run, job, self.here.lab.jobs.ahead(job) if job else 0))
 
     def _pick_over(self, name: str) -> None:
         others = [s.path.name for s in self.here.lab.runs(self.here.owner) if s.rows and s.path.name != name][
@@ -298,7 +294,7 @@ class _Bench:
             text = tag("pre", "", "code", tabindex=0, role="region", aria_label="What the process says")
         place.on(
             "toggle",
-            lambda e: text.set_text(self.here.lab.jobs.said(job, ERR) or "Nothing yet."),
+            lambda e: text.set_text(self.here.lab.jobs.output_tail(job, ERR) or "Nothing yet."),
             js_handler="() => emit()",
         )
 
@@ -310,12 +306,12 @@ class _Bench:
                 return
             with tag("ul", "", "runs"):
                 for name, _, epochs, job in self.listed:
-                    standing = self.here.lab.watcher.run(self.here.root / name)
+                    run = self.here.lab.watcher.run(self.here.root / name)
                     with tag("li"):
                         link(name, self.here.to("train", name))
-                        tag("span", *_state(standing, job))
+                        tag("span", *_state(run, job))
                         if epochs:
-                            last = standing.rows[-1]
+                            last = run.rows[-1]
                             tag(
                                 "span",
                                 f"epoch {epochs}: validation accuracy {last.val_accuracy:.2%}",
@@ -323,9 +319,9 @@ class _Bench:
                             )
 
 
-def where(standing: Standing, job: Job | None, ahead: int) -> str:
+def where(run: RunStatus, job: Job | None, ahead: int) -> str:
     """Where a training is, in a sentence."""
-    done = f"{len(standing.rows)} of {standing.epochs} epochs"
+    done = f"{len(run.rows)} of {run.epochs} epochs"
     if job is not None and job.state == "waiting":
         return f"Waiting for its turn; {ahead} before it." if ahead else "About to begin."
     if job is not None and job.state == "running":
@@ -335,20 +331,20 @@ def where(standing: Standing, job: Job | None, ahead: int) -> str:
             return "The test set is being opened ..."
         if job.kind == "export":
             return "Being exported ..."
-        if not standing.rows:
+        if not run.rows:
             return "Reading the images, building the network; the first epoch ..."
-        if len(standing.rows) >= standing.epochs:
+        if len(run.rows) >= run.epochs:
             return "All epochs are made; evaluating ..."
-        left = standing.seconds * (standing.epochs - len(standing.rows))
+        left = run.seconds * (run.epochs - len(run.rows))
         return f"{done}, about {left:.0f} s to go."
-    if standing.status == "done":
+    if run.status == "done":
         return f"{done}."
-    return f"{done}. Nothing is lost: it can go on." if standing.epochs else ""
+    return f"{done}. Nothing is lost: it can go on." if run.epochs else ""
 
 
-def _state(standing: Standing, job: Job | None) -> tuple[str, str]:
+def _state(run: RunStatus, job: Job | None) -> tuple[str, str]:
     """A word for the state, and its class."""
-    state = state_of(standing, job)
+    state = state_of(run, job)
     return state, f"pill {'running' if job is not None and job.alive else state}"
 
 
@@ -357,10 +353,10 @@ def _refusal(draft: Draft, images: ImageSet) -> str:
     return network.look(draft.layers, images.rule.shape, len(images.class_names)).refusal
 
 
-def _numbers(standing: Standing) -> Table:
+def _numbers(run: RunStatus) -> Table:
     rows = tuple(
         (str(r.epoch), f"{r.loss:.4f}", f"{r.accuracy:.2%}", f"{r.val_loss:.4f}", f"{r.val_accuracy:.2%}")
-        for r in standing.rows
+        for r in run.rows
     )
     return Table(
         ("epoch", "loss", "accuracy", "validation loss", "validation accuracy"), rows, (0, 1, 2, 3, 4)

@@ -21,7 +21,7 @@ from conviction.web.elements.plain import Tag, paragraph, tag
 from conviction.web.inside.inspector import Inspector
 from conviction.web.inside.kept import Kept
 from conviction.web.jobs.helper import Helper
-from conviction.web.jobs.progress import Standing, Watcher
+from conviction.web.jobs.progress import RunStatus, Watcher
 from conviction.web.jobs.queue import Jobs
 from conviction.web.jobs.starts import run_folder, stem_of
 from conviction.web.work.addresses import Stop, address
@@ -33,19 +33,19 @@ OWN = ".lab"
 LEARNERS = "learners"
 
 
-def is_done(standing: Standing) -> bool:
+def is_done(run: RunStatus) -> bool:
     """Whether a run has an evaluation to show."""
-    return standing.status == "done"
+    return run.status == "done"
 
 
-def has_learned(standing: Standing) -> bool:
+def has_learned(run: RunStatus) -> bool:
     """Whether a run has a network to look into."""
-    return is_done(standing) or bool(standing.rows)
+    return is_done(run) or bool(run.rows)
 
 
 # The steps that are about a run, and which runs each can show.
-OF_A_RUN: Mapping[str, Callable[[Standing], bool]] = {
-    "train": lambda standing: True,
+OF_A_RUN: Mapping[str, Callable[[RunStatus], bool]] = {
+    "train": lambda run: True,
     "evaluate": is_done,
     "inside": has_learned,
     "take": is_done,
@@ -140,15 +140,15 @@ class Lab:
         """So many epochs, or as many as the course allows."""
         return wanted if self.course is None else min(wanted, self.course.limits.epochs)
 
-    def runs(self, owner: str) -> list[Standing]:
+    def runs(self, owner: str) -> list[RunStatus]:
         """The runs of an owner, newest first; those that are about to begin, or ended before they could, included."""
         root = self.root(owner)
         found = {p.parent for p in root.glob(f"*/{folder.CONFIG}")}
         for job in self.jobs.of(owner):
             if (job.kind == "fit" and job.state != "done") or (job.kind == "resume" and job.alive):
                 found.add(Path(job.folder))
-        standings = [self.watcher.run(path) for path in found]
-        return sorted(standings, key=lambda s: (self._begun(s.path), s.path.name), reverse=True)
+        runs = [self.watcher.run(path) for path in found]
+        return sorted(runs, key=lambda s: (self._begun(s.path), s.path.name), reverse=True)
 
     def _begun(self, path: Path) -> float:
         try:
@@ -200,7 +200,7 @@ class Here:
         there = address(self.desk.id, self.stop.name, self.part, self.query)
         ui.run_javascript(f"history.replaceState(null, '', {json.dumps(there)})")
 
-    def standing(self) -> Standing | None:
+    def run_status(self) -> RunStatus | None:
         """Of the run that this page is about: the one in the address, or the newest that the step can show.
 
         Whatever the page says of a run, its head and its lesson included, is from this. None where the step is not
@@ -216,8 +216,8 @@ class Here:
     @property
     def source(self) -> str:
         """Of the images that this page is about: those of its run, or, where the desk comes first, those chosen."""
-        standing = None if self.stop.name == "train" else self.standing()
-        return (standing.source if standing else "") or self.desk.source
+        run = None if self.stop.name == "train" else self.run_status()
+        return (run.source if run else "") or self.desk.source
 
     def keep(self) -> None:
         """Writes the desk down."""
