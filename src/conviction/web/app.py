@@ -37,11 +37,11 @@ from conviction.web.pages.network import network_page
 from conviction.web.pages.take import FILES, take_page
 from conviction.web.pages.train import train_page
 from conviction.web.work.addresses import address, stop_named
-from conviction.web.work.lab import Here, Lab
+from conviction.web.work.lab import PageContext, Lab
 from conviction.web.work.uploads import arriving, check_declared, sources_of
 
 TICK_SECONDS = 1.0
-PAGES: dict[str, Callable[[Here], Awaitable[None]]] = {
+PAGES: dict[str, Callable[[PageContext], Awaitable[None]]] = {
     "data": data_page,
     "network": network_page,
     "compile": compile_page,
@@ -125,7 +125,7 @@ def _add_pages(lab: Lab) -> None:
         except RequestError as failure:
             return not_here(str(failure))
         ui.page_title(f"{stop.title} · conviction lab")
-        await PAGES[stop.name](Here(lab, found, stop, part, dict(request.query_params)))
+        await PAGES[stop.name](PageContext(lab, found, stop, part, dict(request.query_params)))
         return None
 
     @ui.page("/lab/{desk}/{step}", response_timeout=30)
@@ -167,7 +167,7 @@ def _add_files(lab: Lab) -> None:
             async with arriving(request.stream(), name, lab.own("uploads"), found.owner, needed) as path:
                 # Whether it holds images is found now, while the learner still looks at what was chosen.
                 await asyncio.to_thread(check_declared, path)
-                await lab.bench.images(str(path), Here(lab, found, stop_named("data"), "", {}).data)
+                await lab.bench.images(str(path), PageContext(lab, found, stop_named("data"), "", {}).data)
         except ConvictionError as failure:
             return JSONResponse({"message": str(failure)}, 422)
         except ClientDisconnect:  # the page was loaded again in the middle; nothing is kept

@@ -15,7 +15,7 @@ from conviction.web.pages.draft import DraftPage, real, whole
 from conviction.web.pages.frame import framed, misfit, onward
 from conviction.web.work import network
 from conviction.web.work.desk import Draft
-from conviction.web.work.lab import Here, shown_with_images
+from conviction.web.work.lab import PageContext, shown_with_images
 
 KEY_RATE = "training.learning_rate"
 OPTIMIZERS = {name: name for name in ("adam", "adamw", "sgd", "rmsprop")}
@@ -30,10 +30,10 @@ WHY = {
 FLIPS = {"none": "none", "horizontal": "left and right", "vertical": "up and down", "both": "both"}
 
 
-async def compile_page(here: Here) -> None:
+async def compile_page(page: PageContext) -> None:
     """Builds the step."""
-    with framed(here):
-        await shown_with_images(here, lambda images: _Form(here, images).show())
+    with framed(page):
+        await shown_with_images(page, lambda images: _Form(page, images).show())
 
 
 class _Form(DraftPage):
@@ -41,11 +41,11 @@ class _Form(DraftPage):
 
     def draw(self) -> None:
         """Every field, with what follows from it."""
-        spec = self.here.draft.specification(self.facts)
+        spec = self.page.draft.specification(self.facts)
         steps = spec.training.epochs * steps_per_epoch(spec.training, self.facts.images)
-        view = network.look(self.here.draft.layers, self.shape, self.classes)
+        view = network.look(self.page.draft.layers, self.shape, self.classes)
         if view.refusal:
-            misfit(self.here, view.refusal)
+            misfit(self.page, view.refusal)
         heading("What is lowered, and what is counted")
         for sentence in compile_step(spec.training, self.classes, steps).sentences:
             paragraph(sentence)
@@ -55,7 +55,7 @@ class _Form(DraftPage):
         )
         self._fields(spec)
         if not view.refusal:
-            onward(self.here, "Train", self.here.to("train"))
+            onward(self.page, "Train", self.page.to("train"))
 
     def _fields(self, spec: Recipe) -> None:
         training = spec.training
@@ -106,7 +106,7 @@ class _Form(DraftPage):
         self._number("Learning rate", KEY_RATE, value, real, min=0, step="any", disabled=searched)
 
         def turn(on: bool) -> Draft:
-            draft, kept = self.here.draft, self.here.desk.kept
+            draft, kept = self.page.draft, self.page.desk.kept
             if on:
                 kept["rate"] = value
                 return draft.with_key(KEY_RATE, "auto", self.facts)
@@ -138,11 +138,11 @@ class _Form(DraftPage):
         self, label: str, key: str, value: float | str, read: Callable[[str], Any], **props: Any
     ) -> None:
         field = key.rpartition(".")[2]
-        put = self.put_field(field, label, lambda text: self.here.draft.with_key(key, read(text), self.facts))
+        put = self.put_field(field, label, lambda text: self.page.draft.with_key(key, read(text), self.facts))
         number(label, handler=put, key=field, **self.shown(field, value), **props)
 
     def _put(self, key: str, read: Callable[[str], Any]) -> Callable[..., Any]:
-        return self.put(lambda text: self.here.draft.with_key(key, read(text), self.facts))
+        return self.put(lambda text: self.page.draft.with_key(key, read(text), self.facts))
 
 
 def _real_or_none(text: str) -> float | None:

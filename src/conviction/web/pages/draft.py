@@ -15,23 +15,23 @@ from conviction.web.elements.plain import button
 from conviction.web.elements.surface import Surface
 from conviction.web.work.changes import said_change
 from conviction.web.work.desk import Desk, Draft, Work
-from conviction.web.work.lab import Here, facts_about
+from conviction.web.work.lab import PageContext, facts_about
 
 
 class DraftPage(ABC):
     """A step that shows the draft on a surface, and draws it anew when this or another tab has changed it.
 
     Args:
-        here: Where the page stands.
+        page: Where the page stands.
         images: Those that the draft is for.
     """
 
-    def __init__(self, here: Here, images: ImageSet) -> None:
-        self.here, self.images = here, images
-        self.source = here.desk.source
+    def __init__(self, page: PageContext, images: ImageSet) -> None:
+        self.page, self.images = page, images
+        self.source = page.desk.source
         self.shape = images.rule.shape
         self.classes = len(images.class_names)
-        self.facts = facts_about(images, here.data)
+        self.facts = facts_about(images, page.data)
         self.drawn = -1
         # By the key of a field: what was typed and refused, and why. It stands there until it is mended.
         self.wrong: dict[str, tuple[str, str]] = {}
@@ -50,23 +50,23 @@ class DraftPage(ABC):
         """A handler that does something, draws what came of it, and then keeps it."""
 
         async def handler(*given: Any) -> None:
-            if self.drawn != self.here.desk.revision:
+            if self.drawn != self.page.desk.revision:
                 self._late()
                 return
-            self.here.say("")
+            self.page.say("")
             if not in_field:
                 self.wrong.clear()
             try:
                 do(*given)
             finally:
                 self._draw()
-            await self.here.keep_beside()
+            await self.page.keep_beside()
 
-        return self.here.guarded(handler)
+        return self.page.guarded(handler)
 
     def put(self, make: Callable[..., Draft]) -> Callable[..., Any]:
         """A handler that takes the draft that ``make`` gives."""
-        return self.act(lambda *given: self.here.desk.change(make(*given)))
+        return self.act(lambda *given: self.page.desk.change(make(*given)))
 
     def put_field(self, key: str, name: str, make: Callable[[str], Draft]) -> Callable[[str], Any]:
         """A handler of a field that takes the draft that ``make`` gives; what is refused is said at the field.
@@ -80,7 +80,7 @@ class DraftPage(ABC):
         def take(text: str) -> None:
             self.wrong.pop(key, None)
             try:
-                self.here.desk.change(make(text))
+                self.page.desk.change(make(text))
             except RequestError as failure:
                 self.wrong[key] = (text, refusal(name, failure))
 
@@ -93,24 +93,24 @@ class DraftPage(ABC):
 
     def undoing(self) -> None:
         """The two buttons."""
-        undo_buttons(self.here.desk, lambda do: self.act(lambda *_: do()))
+        undo_buttons(self.page.desk, lambda do: self.act(lambda *_: do()))
 
     def _look(self) -> None:
-        if self.drawn != self.here.desk.revision:
+        if self.drawn != self.page.desk.revision:
             self._draw(foreign=True)
 
     def _late(self) -> None:
         self._look()
-        self.here.say("This was changed in another tab meanwhile. It is shown as it is now.")
+        self.page.say("This was changed in another tab meanwhile. It is shown as it is now.")
 
     def _draw(self, *, foreign: bool = False) -> None:
-        self.drawn = self.here.desk.revision
+        self.drawn = self.page.desk.revision
         if foreign:
             self.wrong.clear()
-        if self.source != self.here.desk.source:
+        if self.source != self.page.desk.source:
             ui.navigate.reload()  # other images, with other shapes
             return
-        self.here.begin(self.images)  # chosen again meanwhile
+        self.page.begin(self.images)  # chosen again meanwhile
         with self.surface.drawing(foreign=foreign):
             self.draw()
 

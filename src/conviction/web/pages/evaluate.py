@@ -19,7 +19,7 @@ from conviction.web.jobs.starts import start_evaluate
 from conviction.web.pages.evaluated import Evaluated, Reason, evaluated, reasons
 from conviction.web.pages.frame import framed, onward
 from conviction.web.work.addresses import stop_named
-from conviction.web.work.lab import OF_A_RUN, Here, has_learned, shown_when_ready
+from conviction.web.work.lab import OF_A_RUN, PageContext, has_learned, shown_when_ready
 
 # As Compile calls them.
 LABELS = {
@@ -30,39 +30,39 @@ LABELS = {
 }
 
 
-async def evaluate_page(here: Here) -> None:
+async def evaluate_page(page: PageContext) -> None:
     """Builds the step."""
-    with framed(here):
-        run = pick_run(here, "evaluate")
+    with framed(page):
+        run = pick_run(page, "evaluate")
         if run is not None:
-            await _Verdict(here, run).show()
+            await _Verdict(page, run).show()
 
 
-def pick_run(here: Here, step: str) -> RunStatus | None:
+def pick_run(page: PageContext, step: str) -> RunStatus | None:
     """The run of the address, or the newest that this step can show; says what to do where there is none."""
     can_show = OF_A_RUN[step]
-    names = [s.path.name for s in here.lab.runs(here.owner) if can_show(s)]
-    run = here.run_status()
+    names = [s.path.name for s in page.lab.runs(page.owner) if can_show(s)]
+    run = page.run_status()
     if run is None:
         paragraph("There is no run yet that has come so far.", "message")
-        onward(here, "Train one", here.to("train"))
+        onward(page, "Train one", page.to("train"))
         return None
-    here.part = run.path.name
+    page.part = run.path.name
     if names:
         with tag("nav", aria_label="The run that is shown"), tag("ul", "", "parts"):
             for name in names[:8]:
-                current = {"aria_current": "page"} if name == here.part else {}
+                current = {"aria_current": "page"} if name == page.part else {}
                 with tag("li"):
-                    link(name, here.to(step, name), **current)
+                    link(name, page.to(step, name), **current)
     if run.trouble:
-        paragraph(f"{here.part} is {run.status}. {run.trouble}", "message trouble")
+        paragraph(f"{page.part} is {run.status}. {run.trouble}", "message trouble")
         return None
     if run.path.name not in names:
         when = "once its first epoch is done" if can_show is has_learned else "once all its epochs are"
-        state = state_of(run, here.lab.jobs.last_at(run.path))
+        state = state_of(run, page.lab.jobs.last_at(run.path))
         far = f", {len(run.rows)} of {run.epochs} epochs done" if run.epochs else ""
-        paragraph(f"{here.part} is {state}{far}. This step is for it {when}.", "message")
-        onward(here, "Go on with it" if state == "paused" else "To its training", here.to("train", here.part))
+        paragraph(f"{page.part} is {state}{far}. This step is for it {when}.", "message")
+        onward(page, "Go on with it" if state == "paused" else "To its training", page.to("train", page.part))
         return None
     return run
 
@@ -70,8 +70,8 @@ def pick_run(here: Here, step: str) -> RunStatus | None:
 class _Verdict:
     """The button, and what is shown before and after it was pressed."""
 
-    def __init__(self, here: Here, status: RunStatus) -> None:
-        self.here, self.path = here, status.path
+    def __init__(self, page: PageContext, status: RunStatus) -> None:
+        self.page, self.path = page, status.path
         self.run, self.part = Run(status.path), ""
         self.seen: Any = None
 
@@ -83,8 +83,8 @@ class _Verdict:
         ui.timer(1.0, self._look)
 
     async def _look(self) -> None:
-        job = self.here.lab.jobs.last_at(self.path)
-        status = self.here.run_status()
+        job = self.page.lab.jobs.last_at(self.path)
+        status = self.page.run_status()
         if status is None or (status, job) == self.seen:
             return
         if self.seen is not None and status.status != "done":
@@ -101,10 +101,10 @@ class _Verdict:
         self.body.clear()
         with self.body:
             await shown_when_ready(
-                self.here,
+                self.page,
                 "Putting together what the answers show ...",
-                lambda: self.here.lab.helper.call(
-                    evaluated, str(self.path), self.here.lab.data_dir, self.part
+                lambda: self.page.lab.helper.call(
+                    evaluated, str(self.path), self.page.lab.data_dir, self.part
                 ),
                 self._shown,
             )
@@ -133,13 +133,13 @@ class _Verdict:
                 paragraph(job.reason, "message trouble")
             busy = job is not None and job.alive
             with tag("div", "", "buttons"):
-                button("Open the test set", self.here.guarded(self._open), "open", "primary", disabled=busy)
+                button("Open the test set", self.page.guarded(self._open), "open", "primary", disabled=busy)
                 if busy:
                     tag("span", "Something is still at work on this run; then it can be opened.", "soft")
 
     async def _open(self, *_: Any) -> None:
-        start_evaluate(self.here.lab.jobs, self.here.owner, self.path)
-        self.here.lab.jobs.tick()
+        start_evaluate(self.page.lab.jobs, self.page.owner, self.path)
+        self.page.lab.jobs.tick()
         await self._look()
 
     def _shown(self, found: Evaluated) -> None:
@@ -150,28 +150,28 @@ class _Verdict:
             words, step = advised(advice)
             with tag("p", f"{TO_TRY}{words}, at "):
                 stop = stop_named(step)
-                link(stop.title, self.here.to(step, self.path.name if step == "train" else ""))
+                link(stop.title, self.page.to(step, self.path.name if step == "train" else ""))
         with tag("section"):
             heading("Why was it wrong?")
             place = tag("div")
             with place:
                 button(
                     "Show where the evidence lay, for the surest mistakes",
-                    self.here.guarded(lambda *_: self._reasons(place)),
+                    self.page.guarded(lambda *_: self._reasons(place)),
                     "reasons",
                 )
         ui.html(found.panel, sanitize=False).classes("report")
-        onward(self.here, "Look inside", self.here.to("inside", self.path.name))
+        onward(self.page, "Look inside", self.page.to("inside", self.path.name))
 
     async def _reasons(self, place: Any) -> None:
         place.clear()
         stamp = (self.path / folder.MODEL).stat().st_mtime
         with place:
             await shown_when_ready(
-                self.here,
+                self.page,
                 "Loading the network and asking it ...",
-                lambda: self.here.lab.helper.call(
-                    reasons, str(self.path), self.here.lab.data_dir, self.part, stamp
+                lambda: self.page.lab.helper.call(
+                    reasons, str(self.path), self.page.lab.data_dir, self.part, stamp
                 ),
                 _show_reasons,
             )

@@ -11,7 +11,7 @@ from conviction.errors import ConvictionError
 from conviction.runs import folder
 from conviction.web.elements.plain import paragraph, tag, tick
 from conviction.web.pages.glimpse import Glimpse, glimpse
-from conviction.web.work.lab import Here
+from conviction.web.work.lab import PageContext
 
 # Asking takes a moment of a core that trains; this seldom, it stays below what anybody would notice.
 REST_SECONDS = 5.0
@@ -20,8 +20,8 @@ REST_SECONDS = 5.0
 class Examples:
     """Shown only to those who ask for it."""
 
-    def __init__(self, here: Here, path: Path) -> None:
-        self.here, self.path = here, path
+    def __init__(self, page: PageContext, path: Path) -> None:
+        self.page, self.path = page, path
         self.asked_for, self.asked_at = 0, 0.0
         self.asking = False
 
@@ -33,23 +33,23 @@ class Examples:
 
     @property
     def _on(self) -> bool:
-        return bool(self.here.desk.kept.get("examples", False))
+        return bool(self.page.desk.kept.get("examples", False))
 
     def _turn(self, on: bool) -> None:
-        self.here.desk.kept["examples"] = on
-        self.here.keep()
+        self.page.desk.kept["examples"] = on
+        self.page.keep()
         if not on:
             self.place.clear()
 
     async def _look(self) -> None:
-        run = self.here.lab.watcher.run(self.path)
+        run = self.page.lab.watcher.run(self.path)
         rested = time.monotonic() - self.asked_at > REST_SECONDS
         if not self._on or self.asking or not rested or len(run.rows) <= self.asked_for:
             return
         self.asking, self.asked_for, self.asked_at = True, len(run.rows), time.monotonic()
         try:
             began = (self.path / folder.CONFIG).stat().st_mtime
-            found = await self.here.lab.helper.call(glimpse, str(self.path), self.here.lab.data_dir, began)
+            found = await self.page.lab.helper.call(glimpse, str(self.path), self.page.lab.data_dir, began)
         except (ConvictionError, OSError):
             return  # the next epoch asks again
         finally:

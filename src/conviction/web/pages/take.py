@@ -14,7 +14,7 @@ from conviction.web.jobs.queue import Job
 from conviction.web.jobs.starts import start_export
 from conviction.web.pages.evaluate import pick_run
 from conviction.web.pages.frame import framed
-from conviction.web.work.lab import Here
+from conviction.web.work.lab import PageContext
 
 # What is offered: the format, its title, what it is for, whether the test set must be open.
 OFFERS = (
@@ -60,19 +60,19 @@ FILES = {
 }
 
 
-async def take_page(here: Here) -> None:
+async def take_page(page: PageContext) -> None:
     """Builds the step."""
-    with framed(here):
-        run = pick_run(here, "take")
+    with framed(page):
+        run = pick_run(page, "take")
         if run is not None:
-            _Shelf(here, run.path).show()
+            _Shelf(page, run.path).show()
 
 
 class _Shelf:
     """What there is, what can be made, what is being made."""
 
-    def __init__(self, here: Here, path: Path) -> None:
-        self.here, self.path = here, path
+    def __init__(self, page: PageContext, path: Path) -> None:
+        self.page, self.path = page, path
         self.seen: Any = None
 
     def show(self) -> None:
@@ -82,9 +82,9 @@ class _Shelf:
         ui.timer(1.0, self._look)
 
     def _look(self) -> None:
-        job = self.here.lab.jobs.last_at(self.path)
+        job = self.page.lab.jobs.last_at(self.path)
         files = exported(self.path)
-        run = self.here.run_status()
+        run = self.page.run_status()
         opened = run is not None and run.opened
         state = (job, files, opened)
         if state == self.seen:
@@ -117,7 +117,7 @@ class _Shelf:
             tag("span", words, "soft")
 
     def _link(self, file: Path) -> None:
-        href = f"/lab/{self.here.desk.id}/file/{self.path.name}/{file.as_posix()}"
+        href = f"/lab/{self.page.desk.id}/file/{self.path.name}/{file.as_posix()}"
         name = f"{self.path.name}-{file.name}" if file.suffix == ".zip" else file.name
         how = {"target": "_blank"} if file.suffix == ".html" else {"download": name}
         link(file.as_posix(), href, **how)
@@ -133,7 +133,7 @@ class _Shelf:
         elif job.state == "failed":
             paragraph(job.reason, "message trouble")
         elif job.state == "done":
-            for made in self.here.lab.jobs.answer(job).get("exports", []):
+            for made in self.page.lab.jobs.answer(job).get("exports", []):
                 parity = made.get("parity")
                 said = Parity(**parity).sentence if parity else "A program of its own, without this package."
                 paragraph(f"{Path(made['path']).name}: {said}", "message")
@@ -150,17 +150,17 @@ class _Shelf:
                     "at Evaluate; then this can be made.",
                     "note",
                 )
-                link("To Evaluate", self.here.to("evaluate", self.path.name))
+                link("To Evaluate", self.page.to("evaluate", self.path.name))
                 return
-            make = self.here.guarded(lambda *_: self._make(name))
+            make = self.page.guarded(lambda *_: self._make(name))
             button(f"Make {words}", make, f"make-{name}", disabled=busy)
             if MADE[name] in files:
                 with tag("p", "Made: "):
                     self._link(MADE[name])
 
     def _make(self, name: str) -> None:
-        start_export(self.here.lab.jobs, self.here.owner, self.path, [name])
-        self.here.lab.jobs.tick()
+        start_export(self.page.lab.jobs, self.page.owner, self.path, [name])
+        self.page.lab.jobs.tick()
         self._look()
 
 

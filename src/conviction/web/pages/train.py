@@ -24,23 +24,23 @@ from conviction.web.pages.examples import Examples
 from conviction.web.pages.frame import framed, misfit, onward
 from conviction.web.work import network
 from conviction.web.work.desk import Draft
-from conviction.web.work.lab import Here
+from conviction.web.work.lab import PageContext
 
 MOST_OVER = 3
 
 
-async def train_page(here: Here) -> None:
+async def train_page(page: PageContext) -> None:
     """Builds the step."""
-    with framed(here):
-        _Bench(here).show()
+    with framed(page):
+        _Bench(page).show()
 
 
 class _Bench:
     """One run that is looked at, others over it, and the list of all."""
 
-    def __init__(self, here: Here) -> None:
-        self.here = here
-        asked = here.query.get("over", "").split(",")
+    def __init__(self, page: PageContext) -> None:
+        self.page = page
+        asked = page.query.get("over", "").split(",")
         self.over = [n for n in asked if is_run_name(n)][:MOST_OVER]
         self.starting = False
         self.seen: Any = None
@@ -49,7 +49,7 @@ class _Bench:
     @property
     def name(self) -> str:
         """Of the run that is looked at: the one in the address, or the newest."""
-        run = self.here.run_status()
+        run = self.page.run_status()
         return run.path.name if run else ""
 
     def show(self) -> None:
@@ -57,7 +57,7 @@ class _Bench:
         self.begin = Surface()
         self.offered: Any = None
         # The shapes say whether the network fits; until the images are read, nobody knows them.
-        ui.timer(0.01, self.here.guarded(self.here.images), once=True)
+        ui.timer(0.01, self.page.guarded(self.page.images), once=True)
         # What is pressed here is not lost when the rest is drawn anew.
         self.hands = Surface()
         self.place = tag("div")
@@ -68,8 +68,8 @@ class _Bench:
 
     def _offer(self) -> None:
         """The button; where the network does not fit, why it cannot be pressed."""
-        desk, images = self.here.desk, self.here.known()
-        job = self.here.lab.jobs.last_at(run_folder(self.here.root, self.name)) if self.name else None
+        desk, images = self.page.desk, self.page.known()
+        job = self.page.lab.jobs.last_at(run_folder(self.page.root, self.name)) if self.name else None
         busy = job is not None and job.alive
         now = (desk.revision, desk.draft, images is not None, busy)
         if now == self.offered:
@@ -78,18 +78,18 @@ class _Bench:
         refusal = "" if images is None or desk.draft is None else _refusal(desk.draft, images)
         with self.begin.drawing():
             if refusal:
-                misfit(self.here, refusal)
+                misfit(self.page, refusal)
             with tag("div", "", "buttons"):
-                start = self.here.guarded(self._start)
+                start = self.page.guarded(self._start)
                 described = {"disabled": bool(refusal), "aria_describedby": "what"}
                 # Another one can be started while one runs, but that is not what comes next.
                 button("Train this network", start, "start", "" if busy else "primary", **described)
                 tag("span", self._what(), "soft", id="what")
 
     def _what(self) -> str:
-        draft = self.here.desk.draft
+        draft = self.page.desk.draft
         layers = f"{len(draft.layers)} layers and the output" if draft else "the lab's network"
-        return f"{layers} on {stem_of(self.here.desk.source)}"
+        return f"{layers} on {stem_of(self.page.desk.source)}"
 
     async def _start(self, *_: Any) -> None:
         if self.starting:  # a double click is one
@@ -102,35 +102,35 @@ class _Bench:
             raise
 
     async def _begin(self) -> None:
-        here = self.here
-        here.say("The images are being checked ...", "waiting")
-        images, found = await here.checked()
-        refusal = _refusal(here.draft, images)
+        page = self.page
+        page.say("The images are being checked ...", "waiting")
+        images, found = await page.checked()
+        refusal = _refusal(page.draft, images)
         if refusal:
             raise RequestError(refusal)
         facts = Facts.of(images.rule.shape, len(found.split.train))
-        recipe = here.draft.specification(facts)
-        here.lab.check(recipe, len(images))
-        name = next_name(here.root, stem_of(here.desk.source), here.lab.jobs)
+        recipe = page.draft.specification(facts)
+        page.lab.check(recipe, len(images))
+        name = next_name(page.root, stem_of(page.desk.source), page.lab.jobs)
         start_fit(
-            here.lab.jobs,
-            here.owner,
-            here.desk.source,
+            page.lab.jobs,
+            page.owner,
+            page.desk.source,
             recipe,
-            here.root / name,
-            configs=here.lab.own("specifications", here.owner or "own"),
+            page.root / name,
+            configs=page.lab.own("specifications", page.owner or "own"),
         )
-        here.lab.jobs.tick()
-        ui.navigate.to(here.to("train", name))
+        page.lab.jobs.tick()
+        ui.navigate.to(page.to("train", name))
 
     def _look(self) -> None:
-        here, name = self.here, self.name
+        page, name = self.page, self.name
         self._offer()
         if name:
-            path = run_folder(here.root, name)
-            run, job = here.lab.watcher.run(path), here.lab.jobs.last_at(path)
-            overs = [(n, here.lab.watcher.run(run_folder(here.root, n))) for n in self.over if n != name]
-            state = (run, job, [s for _, s in overs], here.lab.jobs.ahead(job) if job else 0)
+            path = run_folder(page.root, name)
+            run, job = page.lab.watcher.run(path), page.lab.jobs.last_at(path)
+            overs = [(n, page.lab.watcher.run(run_folder(page.root, n))) for n in self.over if n != name]
+            state = (run, job, [s for _, s in overs], page.lab.jobs.ahead(job) if job else 0)
             if state != self.seen:
                 redraw = self.seen is None or self._outline(state) != self._outline(self.seen)
                 self.seen = state
@@ -140,8 +140,8 @@ class _Bench:
                     self._grow(name, run, overs)
             self._move(run, job)
         listed = [
-            (s.path.name, s.status, len(s.rows), here.lab.jobs.last_at(s.path))
-            for s in here.lab.runs(here.owner)
+            (s.path.name, s.status, len(s.rows), page.lab.jobs.last_at(s.path))
+            for s in page.lab.runs(page.owner)
         ]
         if listed != self.listed:
             self.listed = listed
@@ -164,7 +164,7 @@ class _Bench:
             with tag("h2"):
                 tag("span", f"{name} ")
                 tag("span", *_state(run, job))
-            if run.source and run.source != self.here.desk.source:
+            if run.source and run.source != self.page.desk.source:
                 paragraph(f"It learned from {stem_of(run.source)}, and not from the images above.", "note")
             self._hands(name, run, job)
         self.place.clear()
@@ -193,7 +193,7 @@ class _Bench:
                         made.props["role"] = "img"
                         self.charts[figure] = made
                 if job is not None and (job.state == "running" or run.status == "done"):
-                    Examples(self.here, run.path).show()
+                    Examples(self.page, run.path).show()
                 self._pick_over(name)
                 with tag("details"):
                     tag("summary", "The same as numbers")
@@ -201,11 +201,11 @@ class _Bench:
             if job is not None:
                 self._words(job)
             if run.status == "done":
-                onward(self.here, "Evaluate", self.here.to("evaluate", name))
+                onward(self.page, "Evaluate", self.page.to("evaluate", name))
         self._grow(name, run, overs)
 
     def _hands(self, name: str, run: RunStatus, job: Job | None) -> None:
-        here, jobs = self.here, self.here.lab.jobs
+        page, jobs = self.page, self.page.lab.jobs
 
         def act(do: Callable[[], object]) -> Callable[..., Any]:
             def handler(*_: Any) -> None:
@@ -213,26 +213,26 @@ class _Bench:
                 jobs.tick()
                 self._look()
 
-            return here.guarded(handler)
+            return page.guarded(handler)
 
         with tag("div", "", "buttons"):
             if job is not None and job.alive:
-                pause = act(partial(jobs.end, here.owner, job.id, "paused"))
+                pause = act(partial(jobs.end, page.owner, job.id, "paused"))
                 button("Pause", pause, "paused", disabled=bool(job.wish))
             elif job is not None and job.state == "failed" and job.code == RequestError.exit_code:
                 pass  # what was refused would be refused again
             elif run.status != "done":
                 button(
                     "Resume",
-                    act(lambda: start_resume(jobs, here.owner, here.root / name)),
+                    act(lambda: start_resume(jobs, page.owner, page.root / name)),
                     "resume",
                     "primary",
                 )
-            elif here.lab.most_epochs(run.epochs * 2) > run.epochs > 0:
-                more = here.lab.most_epochs(run.epochs * 2)
+            elif page.lab.most_epochs(run.epochs * 2) > run.epochs > 0:
+                more = page.lab.most_epochs(run.epochs * 2)
                 button(
                     f"Go on to {more} epochs",
-                    act(lambda: start_resume(jobs, here.owner, here.root / name, more)),
+                    act(lambda: start_resume(jobs, page.owner, page.root / name, more)),
                     "more",
                 )
 
@@ -270,10 +270,10 @@ class _Bench:
         )
         self.fill.style(f"--share: {share:.3f}")
         self.bar.props["aria-valuenow"] = round(100 * share)
-        self.said.set_text(where(run, job, self.here.lab.jobs.ahead(job) if job else 0))
+        self.said.set_text(where(run, job, self.page.lab.jobs.ahead(job) if job else 0))
 
     def _pick_over(self, name: str) -> None:
-        others = [s.path.name for s in self.here.lab.runs(self.here.owner) if s.rows and s.path.name != name][
+        others = [s.path.name for s in self.page.lab.runs(self.page.owner) if s.rows and s.path.name != name][
             :12
         ]
         if not others:
@@ -281,7 +281,7 @@ class _Bench:
 
         def put(other: str, on: bool) -> None:
             chosen = [n for n in self.over if n != other] + ([other] if on else [])
-            ui.navigate.to(self.here.to("train", name, over=",".join(chosen[-MOST_OVER:])))
+            ui.navigate.to(self.page.to("train", name, over=",".join(chosen[-MOST_OVER:])))
 
         with tag("fieldset", "", "ticks"):
             tag("legend", "Lay over it")
@@ -294,7 +294,7 @@ class _Bench:
             text = tag("pre", "", "code", tabindex=0, role="region", aria_label="What the process says")
         place.on(
             "toggle",
-            lambda e: text.set_text(self.here.lab.jobs.output_tail(job, ERR) or "Nothing yet."),
+            lambda e: text.set_text(self.page.lab.jobs.output_tail(job, ERR) or "Nothing yet."),
             js_handler="() => emit()",
         )
 
@@ -306,9 +306,9 @@ class _Bench:
                 return
             with tag("ul", "", "runs"):
                 for name, _, epochs, job in self.listed:
-                    run = self.here.lab.watcher.run(self.here.root / name)
+                    run = self.page.lab.watcher.run(self.page.root / name)
                     with tag("li"):
-                        link(name, self.here.to("train", name))
+                        link(name, self.page.to("train", name))
                         tag("span", *_state(run, job))
                         if epochs:
                             last = run.rows[-1]

@@ -159,8 +159,8 @@ class Lab:
 
 
 @dataclass
-class Here:
-    """Where a page stands.
+class PageContext:
+    """What a page is about: the desk, the step and the address it shows, in one lab.
 
     Attributes:
         lab: The workbench.
@@ -298,7 +298,7 @@ def facts_about(images: ImageSet, spec: DataSpec) -> Facts:
 
 
 async def shown_when_ready(
-    here: Here, waiting: str, get: Callable[[], Awaitable[Any]], build: Callable[[Any], Any]
+    page: PageContext, waiting: str, get: Callable[[], Awaitable[Any]], build: Callable[[Any], Any]
 ) -> None:
     """Shows what takes a while: a sentence until it is there, then the thing, or why it cannot be had."""
     place = tag("div", "", "arriving")
@@ -322,11 +322,11 @@ async def shown_when_ready(
     ui.timer(0.01, arrive, once=True)
 
 
-async def shown_with_images(here: Here, build: Callable[[ImageSet], Any]) -> None:
+async def shown_with_images(page: PageContext, build: Callable[[ImageSet], Any]) -> None:
     """Shows what needs the images: at once where they have been read, else when they have been."""
-    images = here.known()
+    images = page.known()
     if images is not None:
-        here.begin(images)
+        page.begin(images)
         build(images)
         return
-    await shown_when_ready(here, f"Reading {stem_of(here.desk.source)} ...", here.images, build)
+    await shown_when_ready(page, f"Reading {stem_of(page.desk.source)} ...", page.images, build)
