@@ -37,7 +37,7 @@ from conviction.web.pages.network import network_page
 from conviction.web.pages.take import FILES, take_page
 from conviction.web.pages.train import train_page
 from conviction.web.work.addresses import address, stop_named
-from conviction.web.work.lab import PageContext, Lab
+from conviction.web.work.lab import Lab, PageContext
 from conviction.web.work.uploads import arriving, check_declared, sources_of
 
 TICK_SECONDS = 1.0

@@ -13,7 +13,7 @@ from conviction.data import ImageSet
 from conviction.errors import RequestError
 from conviction.web.elements.plain import button
 from conviction.web.elements.surface import Surface
-from conviction.web.work.changes import said_change
+from conviction.web.work.changes import describe_change
 from conviction.web.work.desk import Desk, Draft, Work
 from conviction.web.work.lab import PageContext, facts_about
 
@@ -121,8 +121,8 @@ def undo_buttons(desk: Desk, act: Callable[[Callable[[], bool]], Callable[..., A
     Each says what it takes back or does again, which may have been done on another step.
     """
     now = Work(desk.source, desk.draft)
-    undo = f"Undo: {said_change(desk.undone[-1], now)}" if desk.undone else "Undo"
-    redo = f"Redo: {said_change(now, desk.redone[-1])}" if desk.redone else "Redo"
+    undo = f"Undo: {describe_change(desk.undone[-1], now)}" if desk.undone else "Undo"
+    redo = f"Redo: {describe_change(now, desk.redone[-1])}" if desk.redone else "Redo"
     button(undo, act(desk.undo), "undo", disabled=not desk.undone, title="Ctrl+Z")
     button(redo, act(desk.redo), "redo", disabled=not desk.redone, title="Ctrl+Shift+Z")
 
