@@ -19,7 +19,7 @@ from conviction.web.tutor.panel import chapter_panel
 from conviction.web.tutor.words import facts_for
 from conviction.web.work.lab import PageContext, is_done
 
-# What of a chapter is on the workbench: words, the step, its part.
+# What a chapter can point to on the workbench: the words of the link, the step, its part.
 SEEN = {
     "data": (
         ("reshape", "data", "reshape"),
@@ -38,16 +38,16 @@ SEEN = {
     "hyperparameters": (("questions", "explore", ""), ("settings", "compile", "")),
 }
 
-# Where the page shows what is built, and not what a run came to.
+# The steps that show what is being built, and not the result of a run.
 DRAFTED = ("data", "network", "compile", "train", "explore")
 
 
-# In the browser: where the lesson is below the workbench and out of sight, the button leads to it.
+# In the browser: if the lesson is below the workbench and out of sight, the button scrolls to it.
 _TURN = "() => lesson.show() || emit()"
 
 
 def lesson_button(page: PageContext) -> None:
-    """Puts the lesson away, which gives the workbench its room, or fetches it again; one out of sight is led to."""
+    """Hides the lesson, which gives the workbench its room, or shows it again; scrolls to one that is out of sight."""
     shown = is_open(page)
     made = tag(
         "button",
@@ -106,7 +106,7 @@ def chapter(page: PageContext) -> None:
         wanted = page.desk.source, page.data
         if page.stop.name in DRAFTED and wanted != asked:
             asked = wanted
-            # What cannot be read is said on the workbench.
+            # The workbench says what cannot be read.
             with contextlib.suppress(ConvictionError):
                 await page.checked()
         now = _seen(page)
@@ -124,7 +124,7 @@ def _seen(page: PageContext) -> tuple[object, ...]:
 
 
 def _draft_facts(page: PageContext) -> Facts | None:
-    """Of what is built on the workbench, once the images are known; None where it is not shown."""
+    """Facts about what is built on the workbench, once the images are known; None where it is not shown."""
     images, draft = page.known(), page.desk.draft
     split = page.lab.bench.split(page.desk.source, page.data)
     if page.stop.name not in DRAFTED or images is None or draft is None or split is None:
@@ -157,7 +157,7 @@ def _run(page: PageContext) -> RunStatus | None:
 
 
 def _facts(page: PageContext) -> Facts:
-    """Of that run; a recorded one where there is none."""
+    """Facts about that run, or about a recorded one if there is none."""
     run = _run(page)
     return _read(None if run is None else run.path, 0.0 if run is None else run.evaluated)
 

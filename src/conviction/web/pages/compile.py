@@ -37,7 +37,7 @@ async def compile_page(page: PageContext) -> None:
 
 
 class _Form(DraftPage):
-    """The settings, and what is said of them."""
+    """The settings, and what the page says about them."""
 
     def draw(self) -> None:
         """Every field, with what follows from it."""
@@ -46,11 +46,11 @@ class _Form(DraftPage):
         view = network.look(self.page.draft.layers, self.shape, self.classes)
         if view.refusal:
             misfit(self.page, view.refusal)
-        heading("What is lowered, and what is counted")
+        heading("What is minimised, and what is measured")
         for sentence in compile_step(spec.training, self.classes, steps).sentences:
             paragraph(sentence)
         paragraph(
-            f"{WHY[spec.training.optimizer]} The loss is no choice: it follows from the labels and the output.",
+            f"{WHY[spec.training.optimizer]} You do not choose the loss: it follows from the labels and the output.",
             "note",
         )
         self._fields(spec)
@@ -79,7 +79,7 @@ class _Form(DraftPage):
         _expect("batch_size")
         _explain("seed")
         paragraph(
-            "Stop early after so many epochs without a lower validation loss; 0 trains to the end.", "note"
+            "Stop early after this many epochs without a lower validation loss; 0 trains to the end.", "note"
         )
         with tag("div", "", "fields"):
             decay = "" if training.weight_decay is None else training.weight_decay
@@ -111,7 +111,7 @@ class _Form(DraftPage):
                 kept["rate"] = value
                 return draft.with_key(KEY_RATE, "auto", self.facts)
             plain = replace(draft, keys={k: v for k, v in draft.keys.items() if k != KEY_RATE})
-            # What stood there before the tick comes back.
+            # The value from before the tick is restored.
             before = kept.get("rate")
             return plain.with_key(KEY_RATE, before, self.facts) if before else plain
 
@@ -150,7 +150,7 @@ def _real_or_none(text: str) -> float | None:
 
 
 def _explain(*terms: str) -> None:
-    """What the glossary says of these settings."""
+    """What the glossary says about these settings."""
     known = {one.term: one.text for one in glossary()}
     with tag("details"):
         tag("summary", ", ".join(terms).capitalize())
@@ -159,7 +159,7 @@ def _explain(*terms: str) -> None:
 
 
 def _expect(*names: str) -> None:
-    """What the lesson says to expect of these settings."""
+    """What the lesson tells learners to expect of these settings."""
     for sheet in sheets():
         if sheet.name in names:
             with tag("details"):

@@ -41,7 +41,7 @@ TITLES = {
     "audit": "Audit",
     "split": "Split",
 }
-# So many rows and columns of a picture are shown as numbers.
+# How many rows and columns of a picture are shown as numbers.
 WINDOW = 8
 SAMPLES = 12
 
@@ -56,8 +56,8 @@ async def data_page(page: PageContext) -> None:
             return
         paragraph(intro(page.stop, TITLES[page.part]), "lead")
         if page.part in ("audit", "split"):
-            waiting = "Looking at every image for copies, contradictions and broken files ..."
-            await shown_when_ready(page, waiting, page.checked, lambda found: _checked(page, *found))
+            waiting = "Checking every image for copies, contradictions and broken files ..."
+            await shown_when_ready(page, waiting, page.checked, lambda result: _checked(page, *result))
         else:
             show = {"load": _load, "reshape": _reshape, "normalise": _normalise, "encode": _encode}[page.part]
             await shown_with_images(page, lambda images: show(page, images))
@@ -84,7 +84,7 @@ def _sources(page: PageContext) -> None:
             "lead",
         )
     _undoing(page)
-    heading("Images that are here")
+    heading("Available images")
     with tag("div", "", "cards"):
         for one in [*choices, *own]:
             chosen = one.source == page.desk.source
@@ -104,7 +104,7 @@ def _sources(page: PageContext) -> None:
 
 
 def _undoing(page: PageContext) -> None:
-    """Takes back the choice, where that is what was done last."""
+    """Undoes the choice of images, if that was the last change."""
     near = [*page.desk.undone[-1:], *page.desk.redone[-1:]]
     if all(work.source == page.desk.source for work in near):
         return
@@ -158,13 +158,13 @@ def _load(page: PageContext, images: ImageSet) -> None:
 
 
 def _chosen(page: PageContext, images: ImageSet) -> int:
-    """The picture that is looked at; its number stands in the address."""
-    given = page.query.get("image", "0")
-    return int(given) % len(images) if given.isdecimal() and len(given) < 12 else 0
+    """The number of the picture that is shown, from the address."""
+    number = page.query.get("image", "0")
+    return int(number) % len(images) if number.isdecimal() and len(number) < 12 else 0
 
 
 def _picture(page: PageContext, images: ImageSet) -> int:
-    """The chosen picture with the way to others."""
+    """Shows where the chosen picture is among the others, with links to them."""
     i = _chosen(page, images)
     label = steps.printable(images.class_names[images.labels[i]])
     with tag("nav", "", "buttons", aria_label="Pictures"):
@@ -177,8 +177,8 @@ def _picture(page: PageContext, images: ImageSet) -> int:
 
 def _other_class(images: ImageSet, i: int) -> int:
     wanted = (images.labels[i] + 1) % len(images.class_names)
-    found = np.flatnonzero(images.labels == wanted)
-    return int(found[0]) if len(found) else i
+    rows = np.flatnonzero(images.labels == wanted)
+    return int(rows[0]) if len(rows) else i
 
 
 def _reshape(page: PageContext, images: ImageSet) -> None:
@@ -258,19 +258,19 @@ def _encode(page: PageContext, images: ImageSet) -> None:
     onward(page, "Audit", page.to("data", "audit"))
 
 
-def _checked(page: PageContext, images: ImageSet, found: Checked) -> None:
+def _checked(page: PageContext, images: ImageSet, checked: Checked) -> None:
     if page.part == "split":
-        show_step(steps.split_step(images, found.split, page.data))
-        for sample in samples(images, found.split)[:10]:
+        show_step(steps.split_step(images, checked.split, page.data))
+        for sample in samples(images, checked.split)[:10]:
             with tag("div", "", "sample"):
                 with tag("span", steps.printable(sample.class_name)):
                     tag("small", f" {sample.count:,} to learn from")
                 strip_of(sample.pixels, f"Training images of {steps.printable(sample.class_name)}")
         onward(page, "Build a network", page.to("network"))
         return
-    if not found.audit.findings:
+    if not checked.audit.findings:
         show_step(steps.audit_step(()))
-    for exhibit in exhibits(images, found.audit.findings):
+    for exhibit in exhibits(images, checked.audit.findings):
         finding = exhibit.finding
         with tag("section", "", f"finding {finding.severity}"):
             paragraph(finding.severity, "severity")

@@ -1,4 +1,4 @@
-"""What the steps share on which the draft is changed: drawing it anew, two tabs, undo."""
+"""What the steps that change the draft share: redrawing it, two tabs, undo."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ from conviction.web.work.lab import PageContext, facts_about
 
 
 class DraftPage(ABC):
-    """A step that shows the draft on a surface, and draws it anew when this or another tab has changed it.
+    """A step that shows the draft on a surface, and redraws it when this or another tab has changed it.
 
     Args:
-        page: Where the page stands.
+        page: The context of the page.
         images: Those that the draft is for.
     """
 
@@ -33,7 +33,7 @@ class DraftPage(ABC):
         self.classes = len(images.class_names)
         self.facts = facts_about(images, page.data)
         self.drawn = -1
-        # By the key of a field: what was typed and refused, and why. It stands there until it is mended.
+        # By the key of a field: what was typed and refused, and why. It stays until it is corrected.
         self.wrong: dict[str, tuple[str, str]] = {}
 
     @abstractmethod
@@ -49,7 +49,7 @@ class DraftPage(ABC):
     def act(self, do: Callable[..., Any], *, in_field: bool = False) -> Callable[..., Any]:
         """A handler that does something, draws what came of it, and then keeps it."""
 
-        async def handler(*given: Any) -> None:
+        async def handler(*arguments: Any) -> None:
             if self.drawn != self.page.desk.revision:
                 self._late()
                 return
@@ -57,7 +57,7 @@ class DraftPage(ABC):
             if not in_field:
                 self.wrong.clear()
             try:
-                do(*given)
+                do(*arguments)
             finally:
                 self._draw()
             await self.page.keep_beside()
@@ -66,10 +66,10 @@ class DraftPage(ABC):
 
     def put(self, make: Callable[..., Draft]) -> Callable[..., Any]:
         """A handler that takes the draft that ``make`` gives."""
-        return self.act(lambda *given: self.page.desk.change(make(*given)))
+        return self.act(lambda *arguments: self.page.desk.change(make(*arguments)))
 
     def put_field(self, key: str, name: str, make: Callable[[str], Draft]) -> Callable[[str], Any]:
-        """A handler of a field that takes the draft that ``make`` gives; what is refused is said at the field.
+        """A handler of a field that takes the draft that ``make`` gives; a refusal is shown at the field.
 
         Args:
             key: Of the field.
@@ -101,7 +101,7 @@ class DraftPage(ABC):
 
     def _late(self) -> None:
         self._look()
-        self.page.say("This was changed in another tab meanwhile. It is shown as it is now.")
+        self.page.say("This was changed in another tab in the meantime. You now see the current state.")
 
     def _draw(self, *, foreign: bool = False) -> None:
         self.drawn = self.page.desk.revision
@@ -127,7 +127,7 @@ def undo_buttons(desk: Desk, act: Callable[[Callable[[], bool]], Callable[..., A
     button(redo, act(desk.redo), "redo", disabled=not desk.redone, title="Ctrl+Shift+Z")
 
 
-# What the specification says of a bound, and what the page does.
+# How a specification words a bound, and how the page does.
 _BOUNDS = {
     "greater than or equal to": "at least",
     "less than or equal to": "at most",
@@ -142,10 +142,10 @@ def refusal(name: str, failure: RequestError) -> str:
     >>> refusal("conv_1, filters", RequestError("model.layers.0.filters: expected greater than or equal to 1; got -3."))
     'conv_1, filters: at least 1; got -3.'
     """
-    said = re.sub(r"^(?:[a-z_]+(?:\.\w+)+: )?[Ee]xpected ", "", str(failure))
+    message = re.sub(r"^(?:[a-z_]+(?:\.\w+)+: )?[Ee]xpected ", "", str(failure))
     for bound, word in _BOUNDS.items():
-        said = said.replace(bound, word)
-    return f"{name}: {said}"
+        message = message.replace(bound, word)
+    return f"{name}: {message}"
 
 
 def whole(text: str) -> int:

@@ -44,7 +44,7 @@ def pick_run(page: PageContext, step: str) -> RunStatus | None:
     names = [s.path.name for s in page.lab.runs(page.owner) if can_show(s)]
     run = page.run_status()
     if run is None:
-        paragraph("There is no run yet that has come so far.", "message")
+        paragraph("No run has come this far yet.", "message")
         onward(page, "Train one", page.to("train"))
         return None
     page.part = run.path.name
@@ -61,7 +61,7 @@ def pick_run(page: PageContext, step: str) -> RunStatus | None:
         when = "once its first epoch is done" if can_show is has_learned else "once all its epochs are"
         state = state_of(run, page.lab.jobs.last_at(run.path))
         far = f", {len(run.rows)} of {run.epochs} epochs done" if run.epochs else ""
-        paragraph(f"{page.part} is {state}{far}. This step is for it {when}.", "message")
+        paragraph(f"{page.part} is {state}{far}. You can open it here {when}.", "message")
         onward(page, "Go on with it" if state == "paused" else "To its training", page.to("train", page.part))
         return None
     return run
@@ -76,7 +76,7 @@ class _Verdict:
         self.seen: Any = None
 
     async def show(self) -> None:
-        """Everything; drawn anew when the test set has been opened."""
+        """Shows everything, and redraws it when the test set has been opened."""
         self.head = Surface()
         self.body = tag("div")
         await self._look()
@@ -88,7 +88,7 @@ class _Verdict:
         if status is None or (status, job) == self.seen:
             return
         if self.seen is not None and status.status != "done":
-            ui.navigate.reload()  # it goes on to more epochs, and what stands here is no longer its evaluation
+            ui.navigate.reload()  # it goes on to more epochs, and what is shown is no longer its evaluation
             return
         fresh = self.seen is None or status != self.seen[0]
         self.seen = (status, job)
@@ -135,17 +135,21 @@ class _Verdict:
             with tag("div", "", "buttons"):
                 button("Open the test set", self.page.guarded(self._open), "open", "primary", disabled=busy)
                 if busy:
-                    tag("span", "Something is still at work on this run; then it can be opened.", "soft")
+                    tag(
+                        "span",
+                        "Something is still working on this run; you can open it after that.",
+                        "soft",
+                    )
 
     async def _open(self, *_: Any) -> None:
         start_evaluate(self.page.lab.jobs, self.page.owner, self.path)
         self.page.lab.jobs.tick()
         await self._look()
 
-    def _shown(self, found: Evaluated) -> None:
-        heading("On the test images" if found.part == "test" else "On the validation images")
-        said = [s for s in found.step.sentences if not s.startswith(SEALED)]
-        show_step(replace(found.step, sentences=tuple(said)))
+    def _shown(self, evaluation: Evaluated) -> None:
+        heading("On the test images" if evaluation.part == "test" else "On the validation images")
+        sentences = [s for s in evaluation.step.sentences if not s.startswith(SEALED)]
+        show_step(replace(evaluation.step, sentences=tuple(sentences)))
         for advice in self.run.verdict.advice:
             words, step = advised(advice)
             with tag("p", f"{TO_TRY}{words}, at "):
@@ -153,20 +157,20 @@ class _Verdict:
                 link(stop.title, self.page.to(step, self.path.name if step == "train" else ""))
         with tag("section"):
             heading("Why was it wrong?")
-            place = tag("div")
-            with place:
+            container = tag("div")
+            with container:
                 button(
                     "Show where the evidence lay, for the surest mistakes",
-                    self.page.guarded(lambda *_: self._reasons(place)),
+                    self.page.guarded(lambda *_: self._reasons(container)),
                     "reasons",
                 )
-        ui.html(found.panel, sanitize=False).classes("report")
+        ui.html(evaluation.panel, sanitize=False).classes("report")
         onward(self.page, "Look inside", self.page.to("inside", self.path.name))
 
-    async def _reasons(self, place: Any) -> None:
-        place.clear()
+    async def _reasons(self, container: Any) -> None:
+        container.clear()
         stamp = (self.path / folder.MODEL).stat().st_mtime
-        with place:
+        with container:
             await shown_when_ready(
                 self.page,
                 "Loading the network and asking it ...",
@@ -187,20 +191,20 @@ def advised(advice: Advice) -> tuple[str, str]:
     return " and ".join(f"{LABELS[key]} {value}" for key, value in keys.items()), "compile"
 
 
-def _show_reasons(found: list[Reason]) -> None:
-    if not found:
-        paragraph("It made no mistake on these images.")
+def _show_reasons(mistakes: list[Reason]) -> None:
+    if not mistakes:
+        paragraph("It made no mistakes on these images.")
         return
     paragraph(
-        "Grad-CAM at the last convolution: the more orange, the more that place spoke for the answer it gave.",
+        "Grad-CAM at the last convolution: the more orange a place is, the more it spoke for the answer.",
         "note",
     )
     with tag("div", "", "cards reasons"):
-        for one in found:
+        for one in mistakes:
             with tag("figure", "", "card"):
                 with tag("div", "", "pair"):
                     tag("img", "", "sharp", src=one.picture, alt=f"A picture of {one.truth}")
-                    tag("img", src=one.heat, alt=f"Where it saw {one.said}")
+                    tag("img", src=one.heat, alt=f"Where it saw {one.predicted}")
                 with tag("figcaption"):
                     tag("b", one.truth)
-                    tag("span", f" called {one.said}, {one.sure:.1%} sure")
+                    tag("span", f" called {one.predicted}, {one.sure:.1%} sure")

@@ -19,7 +19,7 @@ from conviction.web.jobs.starts import EXPLORATIONS, OF_EXPLORE, next_name, star
 from conviction.web.pages.frame import framed, onward
 from conviction.web.work.lab import PageContext
 
-NO_DIFFERENCE, NOT_SAID = "no difference", ""
+NO_DIFFERENCE, NO_GUESS = "no difference", ""
 # As ``classroom.Learner`` calls it.
 GUESSES = "guesses.jsonl"
 BASES = {"own": "what I have built", "lab": "the lab's network"}
@@ -28,7 +28,7 @@ EPOCHS, SEEDS, BUDGETS = (
     3,
     {"": "all, in every epoch", "3000": "3,000", "12000": "12,000", "60000": "60,000"},
 )
-# What no sheet of the lesson says.
+# For questions that no sheet of the lesson covers.
 SHORT = {
     "recipe": "A recipe is a whole specification under a name: lab is the classic network, fast takes a few epochs "
     "with a rate that rises and falls, best is deeper and wider and takes longer. They differ in more than one thing."
@@ -39,11 +39,11 @@ READING = (
     "and the two are compared seed by seed; one seed alone shows nothing.",
     "The line is the 95% interval of the difference in validation accuracy, the dot its mean, both in percentage "
     "points. Orange: a difference was found.",
-    "1.2 times the work: so many more multiply-adds for one picture. The time is what training took here.",
+    "1.2 times the work: 1.2 times as many multiply-adds for one picture. The time is what training took here.",
     "Holm's method: of several comparisons one may look like a difference by chance. p-values are made larger so that "
     "this stays below 5% for all of them together; an interval alone is not corrected.",
     "A difference of 0.5 points would need 7 to 609 seeds: how many runs it would take to see so small a difference, "
-    "guessed from how far these few seeds lie apart. A wide range says that they are too few to tell.",
+    "estimated from how much these few seeds differ. A wide range means that there are too few of them to tell.",
 )
 
 
@@ -75,13 +75,13 @@ def base_of(page: PageContext) -> dict[str, Any]:
     return draft.base() if own and draft is not None else {"recipe": "lab"}
 
 
-def _said_base(page: PageContext) -> str:
+def _base_sentence(page: PageContext) -> str:
     """What a guess is about, in words."""
     base = base_of(page)
-    said = {
+    settings = {
         k.partition(".")[2]: v for k, v in base.items() if k not in ("recipe", "model.layers", *OF_EXPLORE)
     }
-    keys = [f"{name} {value}" for name, value in said.items()]
+    keys = [f"{name} {value}" for name, value in settings.items()]
     layers = base.get("model.layers")
     network = (
         "the lab's network" if layers is None else f"your network of {len(layers)} layers and the output"
@@ -106,7 +106,7 @@ def _settings(page: PageContext, cards: list[_Card]) -> None:
     def put_base(value: str) -> None:
         kept["base"] = value if value in BASES else "own"
         page.keep()
-        said.set_text(_said_base(page))
+        base_line.set_text(_base_sentence(page))
         for card in cards:
             card.look()
 
@@ -122,9 +122,9 @@ def _settings(page: PageContext, cards: list[_Card]) -> None:
             step=1,
         )
         choice("Images seen by a run, over all epochs", BUDGETS, kept.get("budget", ""), put_budget, "budget")
-    said = paragraph(_said_base(page), "note")
+    base_line = paragraph(_base_sentence(page), "note")
     paragraph(
-        "More seeds make intervals narrower, and take longer in proportion. The epochs are those given here, so that "
+        "More seeds make intervals narrower, and take longer in proportion. The number of epochs is set here, so that "
         "an experiment does not take as long as a training. An image is seen again in every epoch, and counts each "
         "time: 1,000 images in 3 epochs are 3,000 seen.",
         "note",
@@ -139,10 +139,10 @@ def study_of(page: PageContext, question: str) -> Path | None:
     """The newest study of a question on this source."""
     prefix = _stem(page, question)
     root = page.root / EXPLORATIONS
-    found = [p for p in root.glob(f"{prefix}-*") if p.name.removeprefix(f"{prefix}-").isdecimal()]
-    known = [Path(j.folder) for j in page.lab.jobs.of(page.owner) if j.kind == "explore" and j.alive]
-    found += [p for p in known if p.name.rpartition("-")[0] == prefix]
-    return max(found, key=lambda p: int(p.name.rpartition("-")[2]), default=None)
+    studies = [p for p in root.glob(f"{prefix}-*") if p.name.removeprefix(f"{prefix}-").isdecimal()]
+    running = [Path(j.folder) for j in page.lab.jobs.of(page.owner) if j.kind == "explore" and j.alive]
+    studies += [p for p in running if p.name.rpartition("-")[0] == prefix]
+    return max(studies, key=lambda p: int(p.name.rpartition("-")[2]), default=None)
 
 
 def _stem(page: PageContext, question: str) -> str:
@@ -163,7 +163,7 @@ class _Card:
         self.look()
 
     def look(self) -> None:
-        """Draws it anew when the experiment has gone on."""
+        """Redraws it when the experiment has progressed."""
         study = study_of(self.page, self.question)
         job = self.page.lab.jobs.last_at(study) if study else None
         status = self.page.lab.watcher.study(study) if study else None
@@ -197,11 +197,11 @@ class _Card:
     @property
     def guess(self) -> str:
         """What was expected, or nothing."""
-        return self.page.desk.guesses.get(self.question, NOT_SAID)
+        return self.page.desk.guesses.get(self.question, NO_GUESS)
 
     def _ask(self, *, again: bool) -> None:
         labels = self.labels
-        options = {NOT_SAID: "Say what you expect ...", NO_DIFFERENCE: "No detectable difference"}
+        options = {NO_GUESS: "Say what you expect ...", NO_DIFFERENCE: "No detectable difference"}
         options |= {f"+{a}": f"{a}: better" for a in labels} | {f"-{a}": f"{a}: worse" for a in labels}
 
         def put(value: str) -> None:
@@ -212,8 +212,8 @@ class _Card:
             self.page.keep()
             self.look()
 
-        # One that was about other arms is none about these.
-        guess = self.guess if self.guess in options else NOT_SAID
+        # A guess about other arms does not count for these.
+        guess = self.guess if self.guess in options else NO_GUESS
         with tag("div", "", "fields"):
             choice("Your guess", options, guess, self.page.guarded(put), f"guess-{self.question}")
             button(
@@ -235,7 +235,7 @@ class _Card:
             return
         root = page.root / EXPLORATIONS
         if page.owner:
-            keep_guess(page.root / GUESSES, self.question, said_of(self.guess))
+            keep_guess(page.root / GUESSES, self.question, guess_text(self.guess))
         name = next_name(root, _stem(page, self.question), page.lab.jobs)
         kept.setdefault("asked", {})[name] = self.guess
         page.keep()
@@ -254,14 +254,14 @@ class _Card:
         self.look()
 
     def _note(self, result: dict[str, Any], study: Path) -> None:
-        """Keeps what was found beside the guess, once, where a teacher's table finds it."""
+        """Saves what was found beside the guess, once, for the teacher's table."""
         noted = self.page.desk.kept.setdefault("noted", [])
         if not self.page.owner or study.name in noted or not result["arms"]:
             return
         noted.append(study.name)
         self.page.keep()
-        found = " ".join(arm["sentence"] for arm in result["arms"])
-        keep_guess(self.page.root / GUESSES, self.question, said_of(self._asked(study)), found)
+        sentences = " ".join(arm["sentence"] for arm in result["arms"])
+        keep_guess(self.page.root / GUESSES, self.question, guess_text(self._asked(study)), sentences)
 
     def _asked(self, study: Path) -> str:
         """The guess with which a study was begun, whatever is guessed for the next one."""
@@ -269,7 +269,7 @@ class _Card:
 
     def _running(self, job: Job, status: Any) -> None:
         done, trials = (status.done, status.trials) if status else (0, 0)
-        paragraph(f"You expect: {said_of(self.guess)}")
+        paragraph(f"You expect: {guess_text(self.guess)}")
         if job.state == "waiting":
             paragraph("Waiting for its turn.", "waiting")
         else:
@@ -284,9 +284,9 @@ class _Card:
             aria_valuenow=round(100 * share),
         ):
             tag("div", style=f"--share: {share:.3f}")
-        wish = self.page.guarded(lambda *_: self.page.lab.jobs.end(self.page.owner, job.id, "stopped"))
+        stop = self.page.guarded(lambda *_: self.page.lab.jobs.end(self.page.owner, job.id, "stopped"))
         with tag("div", "", "buttons"):
-            button("Stop", wish, f"stop-{self.question}", disabled=bool(job.wish))
+            button("Stop", stop, f"stop-{self.question}", disabled=bool(job.wish))
 
     def _answer(self, result: dict[str, Any], study: Path) -> None:
         with tag("div", "", "answer"):
@@ -306,9 +306,9 @@ class _Card:
             link("The report of this experiment, with its curves", href, target="_blank")
 
 
-def said_of(guess: str) -> str:
+def guess_text(guess: str) -> str:
     """A guess in words."""
-    if guess in (NOT_SAID, NO_DIFFERENCE):
+    if guess in (NO_GUESS, NO_DIFFERENCE):
         return guess or "nothing"
     return f"{guess[1:]}, {'better' if guess[0] == '+' else 'worse'}"
 
@@ -320,14 +320,14 @@ def judged(guess: str, arms: Sequence[Mapping[str, Any]]) -> str:
         guess: As ``Desk.guesses`` has it.
         arms: Of ``result.json``.
     """
-    found = {arm["arm"]["label"]: arm for arm in arms}
+    by_label = {arm["arm"]["label"]: arm for arm in arms}
     differ = [
         f"{label} {'better' if arm['accuracy']['mean'] > 0 else 'worse'}"
-        for label, arm in found.items()
+        for label, arm in by_label.items()
         if arm["detected"]
     ]
-    if guess == NOT_SAID or not found:
-        return "You expected nothing." if guess == NOT_SAID else f"You expected {_expected(guess)}."
+    if guess == NO_GUESS or not by_label:
+        return "You expected nothing." if guess == NO_GUESS else f"You expected {_expected(guess)}."
     if guess == NO_DIFFERENCE:
         if differ:
             return (
@@ -335,7 +335,7 @@ def judged(guess: str, arms: Sequence[Mapping[str, Any]]) -> str:
             )
         return "You expected no difference, and none was found. That does not show that there is none."
     expected, label = _expected(guess), guess[1:]
-    if label not in found:
+    if label not in by_label:
         return f"You expected {expected}; that was not tried."
     if expected in differ:
         return f"You expected {expected}, and so it was."
@@ -353,7 +353,7 @@ def _expected(guess: str) -> str:
 
 
 def reach(arms: Sequence[Mapping[str, Any]]) -> float:
-    """How far the scale of a card goes to both sides, so that every mean is on it, and every interval if it can be."""
+    """How far the scale of a card extends to both sides: every mean is on it, and if possible every interval."""
     ends = [abs(arm["accuracy"].get(name) or 0.0) for arm in arms for name in ("low", "mean", "high")]
     return next((most for most in (0.02, 0.05, 0.1, 0.2, 0.5) if max(ends, default=0.0) <= most), 1.0)
 

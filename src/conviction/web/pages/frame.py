@@ -17,8 +17,14 @@ from conviction.web.pages.chapter import chapter, is_open, lesson_button
 from conviction.web.work.addresses import STOPS, Stop
 from conviction.web.work.lab import PageContext
 
-# Said at the top of a step, from the words that the walkthrough has for it.
-SAID = {"network": "Model", "compile": "Compile", "train": "Train", "evaluate": "Evaluate", "take": "Keep"}
+# The entry of the walkthrough that introduces a step.
+WALKTHROUGH = {
+    "network": "Model",
+    "compile": "Compile",
+    "train": "Train",
+    "evaluate": "Evaluate",
+    "take": "Keep",
+}
 # A step that the terminal does not have.
 INSIDE = (
     "What every layer makes of a picture, down to each product and sum. Choose one, open a file, or draw."
@@ -62,8 +68,8 @@ def one_main() -> None:
 
 
 def intro(stop: Stop, title: str = "") -> str:
-    """What the lesson says before a step."""
-    entry = table("walkthrough").get(title or SAID.get(stop.name, ""))
+    """The words of the lesson that introduce a step."""
+    entry = table("walkthrough").get(title or WALKTHROUGH.get(stop.name, ""))
     if entry:
         return " ".join(entry["text"].split())
     if stop.name == "inside":
@@ -86,21 +92,21 @@ def _rail(page: PageContext) -> None:
                 tag("span", stop.title)
 
 
-# Their parts show the images that were chosen when they were built, and their head those too.
+# The parts of this step, and their head, show the images that were chosen when the page was built.
 STILL = "data"
 
 
 def _now(page: PageContext, about: Tag) -> None:
-    """What runs now, wherever one is; and what the page is about, which another tab may change."""
-    place = link("", page.to("train"), "now", hidden=True)
+    """What runs now, on whatever page; and what the page is about, which another tab may change."""
+    job_link = link("", page.to("train"), "now", hidden=True)
     shown = [""]
 
     def look() -> None:
-        said = now_sentence(page)
-        if said != shown[0]:
-            shown[0] = said
-            place.set_text(said)
-            place.props["hidden"] = not said  # a link without words is none
+        sentence = now_sentence(page)
+        if sentence != shown[0]:
+            shown[0] = sentence
+            job_link.set_text(sentence)
+            job_link.props["hidden"] = not sentence  # a link without words is none
         if page.stop.name != STILL:
             about.set_text(stem_of(page.source))
 
@@ -114,17 +120,17 @@ def now_sentence(page: PageContext) -> str:
     if not alive:
         return ""
     job = alive[-1]
-    said = job.title
+    sentence = job.title
     if job.kind in ("fit", "resume") and job.state == "running":
         run = page.lab.watcher.run(Path(job.folder))
         if run.epochs:
-            said += f", {len(run.rows)} of {run.epochs} epochs"
+            sentence += f", {len(run.rows)} of {run.epochs} epochs"
     elif job.state == "running" and job.started:
-        said += f", {time.time() - job.started:.0f} s"
+        sentence += f", {time.time() - job.started:.0f} s"
     else:
-        said += ", waiting"
+        sentence += ", waiting"
     more = len(alive) - 1
-    return f"{said} and {more} more" if more else said
+    return f"{sentence} and {more} more" if more else sentence
 
 
 def parts_of(page: PageContext, titles: dict[str, str]) -> None:
@@ -138,13 +144,13 @@ def parts_of(page: PageContext, titles: dict[str, str]) -> None:
 
 
 def onward(page: PageContext, text: str, to: str) -> None:
-    """The way to what comes next."""
+    """The link to what comes next."""
     with tag("div", "", "onward"):
         link(text, to, "button primary", data_key="onward")
 
 
 def misfit(page: PageContext, refusal: str) -> None:
-    """Says why the network that is built does not fit, and leads to where it is changed."""
+    """Says why the network that is built does not fit, and links to where it can be changed."""
     with tag("div", "", "message trouble"):
         paragraph(f"The network does not fit these images, so it cannot be trained. {refusal}")
         link("Change it at Network", page.to("network"))
@@ -152,10 +158,10 @@ def misfit(page: PageContext, refusal: str) -> None:
 
 def figures(rows: dict[str, str]) -> Tag:
     """Large numbers with their names."""
-    place = tag("dl", "", "figures")
-    with place:
+    listing = tag("dl", "", "figures")
+    with listing:
         for name, value in rows.items():
             with tag("div"):
                 tag("dt", name)
                 tag("dd", value)
-    return place
+    return listing

@@ -35,15 +35,15 @@ async def network_page(page: PageContext) -> None:
 
 
 class _Editor(DraftPage):
-    """The views, and what is drawn anew when the list changes."""
+    """The views, which are redrawn when the list changes."""
 
     def __init__(self, page: PageContext, images: ImageSet) -> None:
         super().__init__(page, images)
-        given = page.query.get("layer", "")
+        index = page.query.get("layer", "")
         # Layers go by names that move with them, so that focus and what is open do too.
         self.layers: network.Layers = ()
         self.names: list[int] = []
-        self.open: int | None = int(given) if given.isdecimal() and len(given) < 4 else None
+        self.open: int | None = int(index) if index.isdecimal() and len(index) < 4 else None
         self.kind = "Conv2D"
         # A specification that was refused: a long text with one mistake in it is not thrown away.
         self.refused: str | None = None
@@ -91,7 +91,7 @@ class _Editor(DraftPage):
         return new_draft(recipe, self.facts)
 
     def _set(self, make: Callable[[], network.Layers]) -> Callable[..., Any]:
-        """Takes what ``make`` gives."""
+        """A handler that takes the layers that ``make`` returns."""
         return self.put(lambda *_: replace(self.page.draft, layers=make()))
 
     def _refusal(self, view: network.View) -> None:
@@ -161,7 +161,7 @@ class _Editor(DraftPage):
                     "down": ("Down", self._set(lambda: network.move(self.layers, i, 1))),
                     "remove": ("Remove", self._set(lambda: network.remove(self.layers, i))),
                 }
-                # Said to be disabled, but not made so: what has the focus keeps it when it gets to an end.
+                # Announced as disabled but left enabled, so that the focus stays on it when its layer reaches an end.
                 ends = {"up": i == 0, "down": i == len(self.layers) - 1}
                 for act, (word, do) in acts.items():
                     off = {"aria_disabled": "true"} if ends.get(act) else {}
@@ -182,8 +182,8 @@ class _Editor(DraftPage):
             return replace(self.page.draft, layers=network.edit(self.layers, i, field, read(value)))
 
         def typed(field: str, read: Callable[[Any], Any]) -> Callable[[Any], Any]:
-            said = f"{of}, {field.replace('_', ' ')}"
-            return self.put_field(f"{field}-{self.names[i]}", said, partial(make, field, read))
+            field_name = f"{of}, {field.replace('_', ' ')}"
+            return self.put_field(f"{field}-{self.names[i]}", field_name, partial(make, field, read))
 
         def put(field: str, read: Callable[[Any], Any]) -> Callable[[Any], Any]:
             return self.put(partial(make, field, read))
@@ -212,7 +212,7 @@ class _Editor(DraftPage):
         written = network.to_yaml(layers) if self.refused is None else self.refused
         text = tag("textarea", written, spellcheck="false", aria_label="Specification", data_key="yaml")
         text.on("change", lambda e: self._set(partial(self._read, e.args))())
-        paragraph("It is taken over when you leave the field.", "note")
+        paragraph("It takes effect when you leave the field.", "note")
 
     def _read(self, text: str) -> network.Layers:
         self.refused = text

@@ -41,8 +41,8 @@ OFFERS = (
     (
         "keras",
         "Keras",
-        "model.keras once more, for handing on: opened by another process, asked pictures from their files, and kept "
-        "only if it answers as this run did.",
+        "model.keras again, to pass on: another process opens it and gives it pictures from their files, and it is "
+        "kept only if it answers as this run did.",
         False,
     ),
 )
@@ -76,7 +76,7 @@ class _Shelf:
         self.seen: Any = None
 
     def show(self) -> None:
-        """Everything, drawn anew when an export ends."""
+        """Shows everything, and redraws it when an export ends."""
         self.surface = Surface()
         self._look()
         ui.timer(1.0, self._look)
@@ -91,7 +91,7 @@ class _Shelf:
             return
         self.seen = state
         with self.surface.drawing():
-            heading("Here already")
+            heading("Already here")
             with tag("ul", "", "runs"):
                 for name, words in FILES.items():
                     if (self.path / name).is_file():
@@ -99,7 +99,7 @@ class _Shelf:
                 for file, size in files.items():
                     self._file(file, f"Exported, {_size(size)}")
             heading("Make")
-            self._said(job)
+            self._show_last(job)
             with tag("div", "", "cards"):
                 for name, words, what, needs_test in OFFERS:
                     self._offer(
@@ -122,7 +122,7 @@ class _Shelf:
         how = {"target": "_blank"} if file.suffix == ".html" else {"download": name}
         link(file.as_posix(), href, **how)
 
-    def _said(self, job: Job | None) -> None:
+    def _show_last(self, job: Job | None) -> None:
         if job is None or job.kind != "export":
             return
         if job.alive:
@@ -135,8 +135,10 @@ class _Shelf:
         elif job.state == "done":
             for made in self.page.lab.jobs.answer(job).get("exports", []):
                 parity = made.get("parity")
-                said = Parity(**parity).sentence if parity else "A program of its own, without this package."
-                paragraph(f"{Path(made['path']).name}: {said}", "message")
+                sentence = (
+                    Parity(**parity).sentence if parity else "A program that runs without this package."
+                )
+                paragraph(f"{Path(made['path']).name}: {sentence}", "message")
 
     def _offer(
         self, name: str, words: str, what: str, *, files: dict[Path, int], closed: bool, busy: bool
@@ -146,8 +148,8 @@ class _Shelf:
             paragraph(what, "note")
             if closed:
                 paragraph(
-                    "It tests the network at its end, and this run's test set is still sealed. You open it yourself, "
-                    "at Evaluate; then this can be made.",
+                    "It tests the network at the end, and this run's test set is still sealed. Open it at Evaluate "
+                    "first; then you can make this.",
                     "note",
                 )
                 link("To Evaluate", self.page.to("evaluate", self.path.name))
@@ -170,12 +172,12 @@ def _size(count: int) -> str:
 
 def exported(run: Path) -> dict[Path, int]:
     """What has been exported, relative to the run folder, with its bytes; a folder is taken as a whole, as a zip."""
-    place = run / "exports"
-    found = {}
-    for path in sorted(place.iterdir()) if place.is_dir() else ():
+    exports = run / "exports"
+    files = {}
+    for path in sorted(exports.iterdir()) if exports.is_dir() else ():
         if path.name.startswith("."):
             continue
         inside = [p for p in path.rglob("*") if p.is_file()] if path.is_dir() else [path]
         name = f"{path.name}.zip" if path.is_dir() else path.name
-        found[Path("exports", name)] = sum(p.stat().st_size for p in inside)
-    return found
+        files[Path("exports", name)] = sum(p.stat().st_size for p in inside)
+    return files

@@ -53,14 +53,14 @@ class _Bench:
         return run.path.name if run else ""
 
     def show(self) -> None:
-        """Everything, and looks once a second what has changed."""
+        """Shows everything, and checks once a second what has changed."""
         self.begin = Surface()
         self.offered: Any = None
         # The shapes say whether the network fits; until the images are read, nobody knows them.
         ui.timer(0.01, self.page.guarded(self.page.images), once=True)
-        # What is pressed here is not lost when the rest is drawn anew.
+        # A button that is pressed here is not lost when the rest is redrawn.
         self.hands = Surface()
-        self.place = tag("div")
+        self.body = tag("div")
         heading("All runs")
         self.list = tag("div")
         self._look()
@@ -104,11 +104,11 @@ class _Bench:
     async def _begin(self) -> None:
         page = self.page
         page.say("The images are being checked ...", "waiting")
-        images, found = await page.checked()
+        images, checked = await page.checked()
         refusal = _refusal(page.draft, images)
         if refusal:
             raise RequestError(refusal)
-        facts = Facts.of(images.rule.shape, len(found.split.train))
+        facts = Facts.of(images.rule.shape, len(checked.split.train))
         recipe = page.draft.specification(facts)
         page.lab.check(recipe, len(images))
         name = next_name(page.root, stem_of(page.desk.source), page.lab.jobs)
@@ -167,8 +167,8 @@ class _Bench:
             if run.source and run.source != self.page.desk.source:
                 paragraph(f"It learned from {stem_of(run.source)}, and not from the images above.", "note")
             self._hands(name, run, job)
-        self.place.clear()
-        with self.place:
+        self.body.clear()
+        with self.body:
             with tag(
                 "div",
                 "",
@@ -179,7 +179,7 @@ class _Bench:
                 aria_valuemax=100,
             ) as self.bar:
                 self.fill = tag("div")
-            self.said = paragraph("", "note")
+            self.progress_line = paragraph("", "note")
             if run.trouble:
                 paragraph(f"{name} is {run.status}. {run.trouble}", "message trouble")
             if job is not None and job.reason and job.state in ("failed", "stopped"):
@@ -260,7 +260,7 @@ class _Bench:
             table(_numbers(run), "Loss and accuracy per epoch")
 
     def _move(self, run: RunStatus, job: Job | None) -> None:
-        """The bar and the sentence below it."""
+        """Updates the bar and the sentence below it."""
         share = (
             1.0
             if run.status == "done"
@@ -270,7 +270,7 @@ class _Bench:
         )
         self.fill.style(f"--share: {share:.3f}")
         self.bar.props["aria-valuenow"] = round(100 * share)
-        self.said.set_text(where(run, job, self.page.lab.jobs.ahead(job) if job else 0))
+        self.progress_line.set_text(where(run, job, self.page.lab.jobs.ahead(job) if job else 0))
 
     def _pick_over(self, name: str) -> None:
         others = [s.path.name for s in self.page.lab.runs(self.page.owner) if s.rows and s.path.name != name][
@@ -289,10 +289,10 @@ class _Bench:
                 tick(other, other in self.over, partial(put, other), f"over-{other}")
 
     def _words(self, job: Job) -> None:
-        with tag("details") as place:
+        with tag("details") as details:
             tag("summary", "What the process says")
             text = tag("pre", "", "code", tabindex=0, role="region", aria_label="What the process says")
-        place.on(
+        details.on(
             "toggle",
             lambda e: text.set_text(self.page.lab.jobs.output_tail(job, ERR) or "Nothing yet."),
             js_handler="() => emit()",
@@ -320,7 +320,7 @@ class _Bench:
 
 
 def where(run: RunStatus, job: Job | None, ahead: int) -> str:
-    """Where a training is, in a sentence."""
+    """How far a training has come, in a sentence."""
     done = f"{len(run.rows)} of {run.epochs} epochs"
     if job is not None and job.state == "waiting":
         return f"Waiting for its turn; {ahead} before it." if ahead else "About to begin."
@@ -334,7 +334,7 @@ def where(run: RunStatus, job: Job | None, ahead: int) -> str:
         if not run.rows:
             return "Reading the images, building the network; the first epoch ..."
         if len(run.rows) >= run.epochs:
-            return "All epochs are made; evaluating ..."
+            return "All epochs are done; evaluating ..."
         left = run.seconds * (run.epochs - len(run.rows))
         return f"{done}, about {left:.0f} s to go."
     if run.status == "done":
