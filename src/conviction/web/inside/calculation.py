@@ -301,7 +301,10 @@ def _pooled(value: Pooled) -> _Parts:
         groups = (Group("", (Grid("window", rows),)),)
     bounds = (window.top, window.left, window.height, window.width)
     if value.winner is not None:
-        description = "The window is moved over the map, and only its largest value is passed on. There is nothing to learn here."
+        description = (
+            "The window is moved over the map, and only its largest value is passed on. "
+            "There is nothing to learn here."
+        )
         lines: tuple[Line, ...] = (Line(f"the largest of {count}", value.value, True),)
     else:
         whole = "map" if value.kind == "GlobalAveragePooling2D" else "window"
