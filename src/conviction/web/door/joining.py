@@ -102,7 +102,7 @@ def _welcome(name: str, token: str) -> str:
 
 
 def bare_page(title: str, content: str, status: int = 200) -> HTMLResponse:
-    """A page in the look of the lab that is no step of it.
+    """A page in the style of the lab that is not one of its steps.
 
     Args:
         title: Its heading.

@@ -90,7 +90,7 @@ def _field(
 ) -> Element:
     if wrong:
         props |= {"aria_invalid": "true", "aria_describedby": f"wrong-{key}"}
-    # The sentence is beside the label, not inside: it describes the field and is no part of its name.
+    # The sentence is beside the label, not inside: it describes the field and is not part of its name.
     with tag("div", "", "field"):
         with tag("label", "", "field"):
             tag("span", label, "field-name")

@@ -68,7 +68,7 @@ class Grid:
 
 @dataclass(frozen=True)
 class Group:
-    """Tables that belong together, and what they add to the sum; ``total`` is None if they are no part of one."""
+    """Tables that belong together, and what they add to the sum; ``total`` is None if they are not part of one."""
 
     title: str
     grids: tuple[Grid, ...]
@@ -77,7 +77,7 @@ class Group:
 
 @dataclass(frozen=True)
 class Line:
-    """A step of the calculation: what is done, what it comes to."""
+    """A step of the calculation: what is done, and its result."""
 
     label: str
     value: float
@@ -98,7 +98,7 @@ class Calculation:
         equation: The same in a line.
         computed: What the network gave.
         agrees: Whether both are the same, except for rounding.
-        window: (top, left, rows, columns) on the layer's input; None if it is no window.
+        window: (top, left, rows, columns) on the layer's input; None if there is no window.
         source: The one position of the input that it comes from, if it is one.
     """
 
@@ -116,7 +116,7 @@ class Calculation:
 
     @property
     def value(self) -> float:
-        """What the last line comes to."""
+        """The result of the last line."""
         return self.lines[-1].value
 
 

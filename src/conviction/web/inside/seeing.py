@@ -199,7 +199,7 @@ class ModelViewer:
     def close_up(
         self, run: Path, picture: Picture, layer: str, position: tuple[int, ...], before: int | None = None
     ) -> Close:
-        """One value with its numbers and the maps that it stands in; ``before`` is the channel of the input to show.
+        """One value with its numbers and the maps that it is in; ``before`` is the channel of the input to show.
 
         Raises:
             RequestError: There is no such layer or position.

@@ -51,7 +51,7 @@ class Job:
         folder: The run or study that it works on.
         title: For people.
         seconds: How long it may run; None for any time.
-        state: Where it stands.
+        state: Its state.
         wish: How a running one was asked to end.
         created: Seconds since the epoch.
         started: When its process began.

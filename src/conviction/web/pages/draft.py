@@ -41,7 +41,7 @@ class DraftPage(ABC):
         """Makes what the surface shows."""
 
     def show(self) -> None:
-        """Everything."""
+        """Shows the page, and redraws it when the desk has changed."""
         self.surface = Surface(self._late)
         self._draw()
         ui.timer(1.0, self._look)
@@ -110,7 +110,7 @@ class DraftPage(ABC):
         if self.source != self.page.desk.source:
             ui.navigate.reload()  # other images, with other shapes
             return
-        self.page.begin(self.images)  # chosen again meanwhile
+        self.page.begin(self.images)  # chosen again in the meantime
         with self.surface.drawing(foreign=foreign):
             self.draw()
 

@@ -126,8 +126,8 @@ class _Verdict:
             if openings:
                 paragraph(f"The ledger: {openings_sentence(openings)}")
             paragraph(
-                "No answer to them has been scored for this run. What is shown below is from the validation images, "
-                "by which you could choose; the figure that counts is the one from here, once, when you have chosen."
+                "This run has not been scored on them. What is shown below comes from the validation images, by which "
+                "you could choose; the figure that counts is the one from the test images, once, when you have chosen."
             )
             if job is not None and job.kind == "evaluate" and job.state == "failed":
                 paragraph(job.reason, "message trouble")

@@ -85,7 +85,7 @@ class _Editor(DraftPage):
                     f"recipe-{name}",
                     aria_label=f"Begin again from the recipe {name}",
                 )
-            tag("span", "A recipe brings its network and its settings at Compile in place of yours.", "soft")
+            tag("span", "A recipe replaces your network, and your settings at Compile.", "soft")
 
     def _begin_from(self, recipe: str, *_: Any) -> Draft:
         return new_draft(recipe, self.facts)

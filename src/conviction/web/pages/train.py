@@ -67,7 +67,7 @@ class _Bench:
         ui.timer(1.0, self._look)
 
     def _offer(self) -> None:
-        """The button; where the network does not fit, why it cannot be pressed."""
+        """Shows the button, and if the network does not fit, why it cannot be pressed."""
         desk, images = self.page.desk, self.page.known()
         job = self.page.lab.jobs.last_at(run_folder(self.page.root, self.name)) if self.name else None
         busy = job is not None and job.alive
@@ -323,7 +323,7 @@ def where(run: RunStatus, job: Job | None, ahead: int) -> str:
     """How far a training has come, in a sentence."""
     done = f"{len(run.rows)} of {run.epochs} epochs"
     if job is not None and job.state == "waiting":
-        return f"Waiting for its turn; {ahead} before it." if ahead else "About to begin."
+        return f"Waiting for its turn; {ahead} ahead of it." if ahead else "About to begin."
     if job is not None and job.state == "running":
         if job.wish:
             return "It pauses at the next step and keeps what there is ..."

@@ -1,4 +1,4 @@
-"""A desk: what one learner has chosen and built so far, kept on disk under a name that stands in the address."""
+"""A desk: what one learner has chosen and built so far, kept on disk under a name that is part of the address."""
 
 from __future__ import annotations
 
@@ -118,7 +118,7 @@ class Desk:
     """One learner's work.
 
     Attributes:
-        id: Stands in the address.
+        id: Its name, which is part of the address.
         owner: Whose it is; "" on one's own machine.
         source: What ``fit`` takes.
         draft: What is built now; None before the images are known.
@@ -150,15 +150,15 @@ class Desk:
         return True
 
     def undo(self) -> bool:
-        """Goes one change back, if there is one."""
+        """Undoes the last change, if there is one."""
         return self._step(self.undone, self.redone)
 
     def redo(self) -> bool:
-        """Goes one change forward again, if there is one."""
+        """Does the last undone change again, if there is one."""
         return self._step(self.redone, self.undone)
 
     def choose(self, source: str) -> None:
-        """Takes other images; what was built for the old ones comes back by undo."""
+        """Takes other images; undo brings back what was built for the old ones."""
         if source != self.source:
             self._remember()
             self.source, self.draft = source, None
@@ -216,11 +216,11 @@ class Desks:
         return desk
 
     def newest(self, owner: str, source: str = "digits") -> Desk:
-        """The one that this owner changed last, or a fresh one for these images."""
+        """The desk that this owner changed last, or a fresh one for these images."""
         return next(self.of(owner), None) or self.new(owner, source)
 
     def of(self, owner: str) -> Iterator[Desk]:
-        """Those of an owner, the one that was changed last first."""
+        """The desks of an owner, the last changed one first."""
         files = sorted(self._root.glob("*.json"), key=lambda p: p.stat().st_mtime_ns, reverse=True)
         for file in files:
             with contextlib.suppress(RequestError):
@@ -240,7 +240,7 @@ class Desks:
         return self._desks.setdefault(name, desk)
 
     def keep(self, desk: Desk) -> None:
-        """Writes it."""
+        """Writes it to disk."""
         self._write(desk).result()
 
     async def keep_beside(self, desk: Desk) -> None:
