@@ -80,7 +80,7 @@ def submit(jobs: Jobs, what: str, name: str = "run", owner: str = "") -> Job:
 def running(jobs: Jobs, name: str = "run", owner: str = "") -> Job:
     """A job that runs and would stop at SIGINT."""
     job = submit(jobs, "wait", name, owner)
-    until(lambda: "ready" in jobs.said(job), jobs)
+    until(lambda: "ready" in jobs.output_tail(job), jobs)
     return jobs.get(owner, job.id)
 
 
@@ -125,7 +125,7 @@ def test_a_running_job_ends_as_it_was_asked_to(jobs: Jobs, wish: str) -> None:
 def test_one_that_is_asked_before_it_listens_ends_as_it_was_asked_to(jobs: Jobs) -> None:
     job = submit(jobs, "wait", "unheard")
     jobs.tick()
-    until(lambda: "ready" in jobs.said(job))
+    until(lambda: "ready" in jobs.output_tail(job))
     jobs.end("", job.id, "paused")
     until(lambda: state(jobs, job) == "paused", jobs)
 
@@ -206,7 +206,7 @@ def test_a_job_outlives_its_server(tmp_path: Path) -> None:
         "with open_jobs(root, 1, sys.argv[2:]) as jobs:\n"
         "    job = jobs.submit('', 'fit', ['wait'], root / 'x', 'x')\n"
         "    jobs.tick()\n"
-        "    while 'ready' not in jobs.said(job): time.sleep(0.01)\n"
+        "    while 'ready' not in jobs.output_tail(job): time.sleep(0.01)\n"
         "    print(job.id)\n"
     )
     done = subprocess.run(

@@ -183,7 +183,7 @@ def test_a_list_that_another_tab_has_changed_is_not_edited_unseen(browser: Any, 
         page.wait_for_function("document.querySelectorAll('.layer:not(.given)').length === 5")
         other_was_first = page.locator(".layer:not(.given) .name b").first.inner_text() != "Conv2D"
         late, left = (page, LAB[1:]) if other_was_first else (other, [LAB[0], *LAB[2:]])
-        late.get_by_text("changed in another tab meanwhile").wait_for()
+        late.get_by_text("changed in another tab in the meantime").wait_for()
         for one in (page, other):
             wait_for_layers(one, *left)
         late.get_by_role("button", name="Undo").click()

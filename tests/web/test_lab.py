@@ -397,7 +397,7 @@ def ask_and_take(page: Any, served: Served) -> None:
         assert "notebook/split.json" in archive.namelist()
         cells = json.loads(archive.read("notebook/lab.ipynb"))["cells"]
     assert any(cell.get("outputs") for cell in cells)
-    page.get_by_text("A program of its own").wait_for()
+    page.get_by_text("A program that runs without").wait_for()
     shoot(page, "walk-take")
 
 

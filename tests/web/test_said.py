@@ -14,7 +14,7 @@ from conviction.config import load_recipe
 from conviction.evaluation import Advice
 from conviction.lesson import Facts, NoRunError, read_topic
 from conviction.lesson.topics import topic_has_numbers
-from conviction.web.jobs.progress import Standing, state_of
+from conviction.web.jobs.progress import RunStatus, state_of
 from conviction.web.jobs.queue import Job
 from conviction.web.pages.evaluate import advised
 from conviction.web.pages.explore import interval, judged, reach
@@ -69,7 +69,7 @@ def test_an_interval_is_drawn_on_a_scale_that_holds_it() -> None:
 )
 def test_a_state_has_one_name(status: str, state: Any, said: str) -> None:
     job = Job("1", "", "resume", (), "", "", state=state)
-    assert state_of(Standing(Path("run"), status), job) == said
+    assert state_of(RunStatus(Path("run"), status), job) == said
 
 
 def test_what_a_verdict_advises_is_said_in_the_words_of_the_page() -> None:

@@ -37,11 +37,11 @@ from conviction.web.pages.network import network_page
 from conviction.web.pages.take import FILES, take_page
 from conviction.web.pages.train import train_page
 from conviction.web.work.addresses import address, stop_named
-from conviction.web.work.lab import Here, Lab
+from conviction.web.work.lab import Lab, PageContext
 from conviction.web.work.uploads import arriving, check_declared, sources_of
 
 TICK_SECONDS = 1.0
-PAGES: dict[str, Callable[[Here], Awaitable[None]]] = {
+PAGES: dict[str, Callable[[PageContext], Awaitable[None]]] = {
     "data": data_page,
     "network": network_page,
     "compile": compile_page,
@@ -99,7 +99,7 @@ async def _move_on(lab: Lab) -> None:
 
 
 def not_here(sentence: str) -> Response:
-    """What is shown at an address at which there is nothing."""
+    """The page for an address at which there is nothing."""
     way = '<p><a class="button primary" href="/">To the workbench</a></p>'
     return bare_page("There is nothing here", f"<p>{escape(sentence)}</p>{way}", 404)
 
@@ -119,13 +119,13 @@ def _add_pages(lab: Lab) -> None:
     async def show(request: Request, desk: str, step: str, part: str = "") -> Response | None:
         try:
             stop = stop_named(step, part)
-            found = lab.desks.get(request.scope.get(OWNER, ""), desk)
+            own_desk = lab.desks.get(request.scope.get(OWNER, ""), desk)
             if part and not stop.parts:
-                lab.check_run(found.owner, part)
+                lab.check_run(own_desk.owner, part)
         except RequestError as failure:
             return not_here(str(failure))
         ui.page_title(f"{stop.title} · conviction lab")
-        await PAGES[stop.name](Here(lab, found, stop, part, dict(request.query_params)))
+        await PAGES[stop.name](PageContext(lab, own_desk, stop, part, dict(request.query_params)))
         return None
 
     @ui.page("/lab/{desk}/{step}", response_timeout=30)
@@ -160,28 +160,28 @@ def _add_files(lab: Lab) -> None:
     @nicegui_app.put("/lab/{desk}/upload")
     async def upload(request: Request, desk: str, name: str = "") -> Response:
         try:
-            found = lab.desks.get(request.scope.get(OWNER, ""), desk)
+            own_desk = lab.desks.get(request.scope.get(OWNER, ""), desk)
             if lab.course is not None:
                 raise RequestError("In this course everybody works with the images that the teacher chose.")
-            needed = partial(_needed, lab, found.owner)
-            async with arriving(request.stream(), name, lab.own("uploads"), found.owner, needed) as path:
-                # Whether it holds images is found now, while the learner still looks at what was chosen.
+            needed = partial(_needed, lab, own_desk.owner)
+            async with arriving(request.stream(), name, lab.own("uploads"), own_desk.owner, needed) as path:
+                # Checked for images now, while the learner is still looking at what they chose.
                 await asyncio.to_thread(check_declared, path)
-                await lab.bench.images(str(path), Here(lab, found, stop_named("data"), "", {}).data)
+                await lab.bench.images(str(path), PageContext(lab, own_desk, stop_named("data"), "", {}).data)
         except ConvictionError as failure:
             return JSONResponse({"message": str(failure)}, 422)
         except ClientDisconnect:  # the page was loaded again in the middle; nothing is kept
             return Response(status_code=400)
-        found.choose(str(path))
-        found.forget(lab.own("uploads"))
-        lab.desks.keep(found)
-        return JSONResponse({"address": address(found.id, "data", "load")})
+        own_desk.choose(str(path))
+        own_desk.forget(lab.own("uploads"))
+        lab.desks.keep(own_desk)
+        return JSONResponse({"address": address(own_desk.id, "data", "load")})
 
     @nicegui_app.get("/lab/{desk}/file/{path:path}")
     def take(request: Request, desk: str, path: str) -> Response:
         try:
-            found = lab.desks.get(request.scope.get(OWNER, ""), desk)
-            file = file_to_take(lab.root(found.owner), path)
+            own_desk = lab.desks.get(request.scope.get(OWNER, ""), desk)
+            file = file_to_take(lab.root(own_desk.owner), path)
         except RequestError as failure:
             return not_here(str(failure))
         headers = {"cache-control": "no-store", "x-content-type-options": "nosniff"}

@@ -41,7 +41,7 @@ def serve_lab(
     """Shows the page until SIGTERM or SIGINT, and returns; what it has started goes on.
 
     Prints one line with the address when it is ready. On an address that others reach, the line has a token in it; it
-    is read from ``CONVICTION_API_KEY`` or drawn anew.
+    is read from ``CONVICTION_API_KEY``, or a new one is generated.
 
     Args:
         host: A name or address of this machine.
@@ -54,7 +54,7 @@ def serve_lab(
 
     Raises:
         SourceNotFoundError: There is no folder ``data_dir``.
-        RequestError: The place cannot be listened on, the course file is wrong, or ``jobs`` is below 1.
+        RequestError: The address cannot be listened on, the course file is wrong, or ``jobs`` is below 1.
         RunError: Another lab has this folder.
         OutputError, StorageError: The folder cannot be made.
     """
@@ -64,35 +64,35 @@ def serve_lab(
     root = Path(out).resolve()
     learners = None if course is None else Learners(load_course(course), root / LEARNERS)
     own = root / OWN
-    for place in (own / "desks", own / "jobs"):
-        with folder.storing(place):
-            place.mkdir(parents=True, exist_ok=True)
+    for path in (own / "desks", own / "jobs"):
+        with folder.storing(path):
+            path.mkdir(parents=True, exist_ok=True)
     key = os.environ.get(KEY) or None
-    place_ = listen(host, port, key or "drawn below")
+    endpoint = listen(host, port, key or "drawn below")
     # Whoever reaches only this machine is on it already.
-    token = None if learners else key or (None if place_.hosts is not None else secrets.token_urlsafe(16))
+    token = None if learners else key or (None if endpoint.hosts is not None else secrets.token_urlsafe(16))
     who, door = (one_token(token), "") if learners is None else (who_of(learners), JOIN)
-    address = f"{place_.address}/" + (f"?token={token}" if token else "")
-    speak_to("page")  # what was refused until here, was refused at a terminal
+    address = f"{endpoint.address}/" + (f"?token={token}" if token else "")
+    speak_to("page")  # whatever was refused before this was refused at a terminal
     with open_jobs(own / "jobs", jobs) as queue:
-        given = None if data_dir is None else Path(data_dir)
+        data_path = None if data_dir is None else Path(data_dir)
         lab = Lab(
             out=root,
             jobs=queue,
             desks=Desks(own / "desks"),
-            bench=Bench(data_dir=given),
+            bench=Bench(data_dir=data_path),
             helper=Helper(),
-            inspector=Inspector(given),
-            data_dir=None if given is None else str(given),
+            inspector=Inspector(data_path),
+            data_dir=None if data_path is None else str(data_path),
             course=None if learners is None else learners.course,
         )
-        if given is not None:
-            queue.options = ("--data-dir", str(given.resolve()))
+        if data_path is not None:
+            queue.options = ("--data-dir", str(data_path.resolve()))
         if learners is not None:
             limits = learners.course.limits
             queue.bounds = Bounds(limits.waiting, limits.minutes * 60)
-        gate = Gate(make_app(lab, learners), who=who, hosts=place_.hosts, door=door)
-        _run(gate, place_.listener, address, browser=browser)
+        gate = Gate(make_app(lab, learners), who=who, hosts=endpoint.hosts, door=door)
+        _run(gate, endpoint.listener, address, browser=browser)
 
 
 def _run(gate: Gate, listener: socket.socket, address: str, *, browser: bool) -> None:

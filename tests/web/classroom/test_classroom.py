@@ -87,7 +87,7 @@ def test_sources_may_be_paths_beside_the_course_file(tmp_path: Path) -> None:
         ({"sources": ["digit"]}, r"'digit' is neither .* Did you mean 'digits'"),
         ({"sources": []}, "sources: "),
         ({"learners": ..., "class_token": ...}, "nobody could join"),
-        ({"learners": {"Ada": 12345678}}, r"learners\.Ada: expected a string\. Put it into quotes"),
+        ({"learners": {"Ada": 12345678}}, r"learners\.Ada: expected a string\. Put it in quotes"),
         ({"learners": {"Ada": "short"}}, r"at least 8 characters"),
         ({"learners": {"../up": "a-long-token"}}, r"learners: name: expected letters and digits"),
         ({"learners": {"Ada": "token-one", "ADA": "token-two"}}, "'A(da|DA)' and 'A(da|DA)' could be taken"),

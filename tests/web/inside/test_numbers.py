@@ -13,7 +13,7 @@ from conviction.errors import RequestError
 from conviction.explanation import explain_value
 from conviction.web.inside.calculation import CELLS_SHOWN, Calculation, calculate, cells
 from conviction.web.inside.kept import MOST_KEPT, Kept
-from conviction.web.inside.seeing import Seer, in_rows, scaled
+from conviction.web.inside.seeing import ModelViewer, in_rows, scaled
 from conviction.web.inside.view import View
 from tests.explanation import networks
 from tests.explanation.test_value import EVERYTHING, SHAPE
@@ -146,11 +146,11 @@ def test_softmax_shows_the_shares_of_all_classes() -> None:
 
 
 def test_values_of_the_output_name_their_class() -> None:
-    assert shown_for(EVERYTHING, "output", (1,))[0].place == "unit 1 (birch)"
+    assert shown_for(EVERYTHING, "output", (1,))[0].position_text == "unit 1 (birch)"
     model = networks.network(EVERYTHING, SHAPE, 2)
     value = explain_value(model, networks.picture(SHAPE), "output", (0,))
     shown = calculate(value, (5,), CLASSES[:2])
-    assert shown.place == "unit 0 (probability of birch)"
+    assert shown.position_text == "unit 0 (probability of birch)"
     assert shown.lines[-1].label == "after sigmoid"
 
 
@@ -180,10 +180,10 @@ def test_pictures_are_kept_within_limits() -> None:
     assert kept.add(b"a picture") == first
     for i in range(MOST_KEPT):
         kept.add(bytes([i]))
-    with pytest.raises(RequestError, match="not kept any more"):
+    with pytest.raises(RequestError, match="no longer kept"):
         kept.get(first)
     large = [kept.add(bytes(30_000_000) + bytes([i])) for i in range(3)]
-    with pytest.raises(RequestError, match="not kept any more"):
+    with pytest.raises(RequestError, match="no longer kept"):
         kept.get(large[0])
     assert len(kept.get(large[2])) == 30_000_001
 
@@ -199,13 +199,13 @@ def test_small_maps_keep_signs_and_places() -> None:
 def test_a_trained_run_is_seen_as_it_answers(trained: Path) -> None:
     import conviction
 
-    seer = Seer()
-    opened = seer.open(trained)
+    viewer = ModelViewer()
+    opened = viewer.open(trained)
     run = conviction.load_run(trained)
     validation = run.data["split"]["validation"]
     assert opened.pictures == len(validation)
     assert [name for name, _ in opened.layers] == [layer.name for layer in run.model.layers]
-    sight = seer.look(trained, 3)
+    sight = viewer.look(trained, 3)
     assert np.allclose(
         sight.probabilities, run.predict_pixels(sight.pixels[None]).probabilities[0], atol=1e-5
     )
@@ -215,10 +215,14 @@ def test_a_trained_run_is_seen_as_it_answers(trained: Path) -> None:
     row = hashes.index(list(validation.values())[3])
     assert np.array_equal(sight.pixels, images.pixels[row])
     assert sight.truth == images.class_names[images.labels[row]]
-    assert [np.array_equal(a, sight.pixels) for a, _ in seer.pictures(trained, 2, 3)] == [False, True, False]
+    assert [np.array_equal(a, sight.pixels) for a, _ in viewer.pictures(trained, 2, 3)] == [
+        False,
+        True,
+        False,
+    ]
     for index, (name, (came, gave)) in enumerate(outputs_before(run.model, sight.pixels).items()):
         at = tuple(n // 2 for n in gave.shape)
-        close = seer.close_up(trained, 3, name, at)
+        close = viewer.close_up(trained, 3, name, at)
         value = explain_value(run.model, sight.pixels, name, at)
         check(close.calculation, came, gave, at, 1e-5 * max(value.magnitude, abs(value.value)))
         if gave.ndim == 3:

@@ -135,7 +135,7 @@ def test_every_layer_shows_what_it_computed(
             said = "Row {}, column {}, channel {}".format(*at) if output.ndim == 3 else f"Unit {at[0]}"
             wait_for(page, said)
             assert result(page) == pytest.approx(float(output[at]), rel=1e-4, abs=1e-5), name
-            page.get_by_text("the same, but for rounding").wait_for()
+            page.get_by_text("the same, except for rounding").wait_for()
             shoot(page, f"inside-layer-{name}")
         check_accessibility(page)
 

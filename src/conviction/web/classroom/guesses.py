@@ -31,14 +31,14 @@ class Guess:
     time: str = ""
 
 
-def keep_guess(path: Path, question: str, guess: str, found: str | None = None) -> Guess:
+def keep_guess(path: Path, question: str, guess: str, finding: str | None = None) -> Guess:
     """Adds a guess, or the same with what was found; the last line on a question and guess counts.
 
     Raises:
         StorageError: It cannot be written.
-        OutputError: The place is read-only.
+        OutputError: The folder is read-only.
     """
-    kept = Guess(question, guess[:LONGEST], found, datetime.now(UTC).isoformat(timespec="seconds"))
+    kept = Guess(question, guess[:LONGEST], finding, datetime.now(UTC).isoformat(timespec="seconds"))
     with folder.storing(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         with path.open("ab", buffering=0) as file:
@@ -57,12 +57,12 @@ def read_guesses(path: Path) -> list[Guess]:
         content = path.read_bytes()
     except FileNotFoundError:
         return []
-    found: dict[tuple[str, str], Guess] = {}
+    latest: dict[tuple[str, str], Guess] = {}
     try:
         # A line that a crash cut off has no end.
         for line in content[: content.rfind(b"\n") + 1].splitlines():
             guess = Guess(**json.loads(line))
-            found[guess.question, guess.guess] = guess
+            latest[guess.question, guess.guess] = guess
     except (ValueError, TypeError):
-        raise OutputError(f"{path}: the guesses cannot be read. Move the file away to begin anew.") from None
-    return list(found.values())
+        raise OutputError(f"{path}: the guesses cannot be read. Move the file away to start again.") from None
+    return list(latest.values())

@@ -75,11 +75,11 @@ class Learners:
     def join(self, name: str, token: str) -> Joined:
         """Lets somebody in.
 
-        A learner of the course file comes with the token that stands there. With the class token a new name gets a
-        token of its own, which it needs when it comes back.
+        A learner in the course file joins with the token that is given there. With the class token, a new name gets a
+        token of its own, which is needed to come back.
 
         Raises:
-            RequestError: The name or the token is not right (it is not said which), the name is taken, or there
+            RequestError: The name or the token is wrong (the message does not say which), the name is taken, or there
                 were too many wrong tokens.
             OutputError: The list of those who joined cannot be read.
         """
@@ -122,16 +122,16 @@ class Learners:
 
     def who(self, token: str) -> Learner | None:
         """The learner with this token, for a server that lets requests in by it alone; None if it is nobody's."""
-        found = None
+        learner = None
         # All of them, so that the time does not say which.
         for name, expected in self.course.learners.items():
             if _same(token, expected):
-                found = self._learner(check_name(name))
+                learner = self._learner(check_name(name))
         digest = _digest(token)
         for shown, expected in self._joined().values():
             if _same(digest, expected):
-                found = self._learner(shown)
-        return found
+                learner = self._learner(shown)
+        return learner
 
     def everyone(self) -> list[Learner]:
         """Those of the course file and those who joined, by name."""
@@ -152,8 +152,8 @@ class Learners:
         token = secrets.token_urlsafe(12)
         joined[key] = (shown, _digest(token))
         rows = [
-            {"name": name, "folder": place, "token_sha256": digest}
-            for place, (name, digest) in joined.items()
+            {"name": name, "folder": directory, "token_sha256": digest}
+            for directory, (name, digest) in joined.items()
         ]
         folder.write_json(self.root / JOINED, rows)
         return Joined(self._open(shown), token)
@@ -168,7 +168,7 @@ class Learners:
         except (ValueError, KeyError, TypeError, OSError) as failure:
             raise OutputError(
                 f"{path}: the list of learners cannot be read ({type(failure).__name__}). Move the file away; those "
-                "who joined with the class token then have to join anew."
+                "who joined with the class token then have to join again."
             ) from None
 
     def _is_class_token(self, token: str) -> bool:
@@ -186,9 +186,9 @@ def visible(learner: Learner, paths: Iterator[Path] | list[Path]) -> list[Path]:
     return [path for path in paths if may_use(learner, path)]
 
 
-def _same(given: str, expected: str) -> bool:
+def _same(token: str, expected: str) -> bool:
     """Compares in a time that does not depend on where they differ."""
-    return hmac.compare_digest(given.encode(), expected.encode())
+    return hmac.compare_digest(token.encode(), expected.encode())
 
 
 def _digest(token: str) -> str:

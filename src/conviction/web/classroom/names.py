@@ -9,11 +9,11 @@ import unicodedata
 from conviction.errors import RequestError
 
 LONGEST = 40
-# Of the folder's name: file systems take 255 bytes, and something is still to be put behind it.
+# Of the folder's name: file systems take 255 bytes, and something will be appended to it.
 MOST_BYTES = 120
 # Letters and digits of any script, combined marks, and between them one space, hyphen, apostrophe or full stop.
 _NAME = re.compile(r"\w+(?:(?:[ '\u2019.-]|\. )\w+)*")
-# Windows opens devices under these names, whatever stands behind a full stop.
+# Windows opens devices under these names, whatever follows a full stop.
 _DEVICES = re.compile(r"(con|prn|aux|nul|com\d|lpt\d)(\..*)?")
 
 
@@ -21,7 +21,7 @@ def check_name(name: str) -> str:
     """The name as it is shown: in Unicode's composed form, without spaces around it.
 
     Raises:
-        RequestError: Empty, too long, or with characters that do not belong into a name.
+        RequestError: Empty, too long, or with characters that do not belong in a name.
     """
     shown = " ".join(unicodedata.normalize("NFKC", name).split())
     plain = "".join(c for c in unicodedata.normalize("NFD", shown) if not unicodedata.combining(c))
@@ -44,7 +44,7 @@ def folder_name(name: str) -> str:
     plain = re.sub(r"[^a-z0-9]+", "-", folded).strip("-")
     if folded.replace(" ", "-") == plain:
         return plain
-    # Disks differ in what they make of other letters, so these are told apart by a hash. No plain name holds a _.
+    # Disks differ in how they treat other letters, so a hash keeps such names apart. No plain name has a _ in it.
     return f"{plain[:LONGEST] or 'learner'}_{hashlib.blake2b(folded.encode(), digest_size=4).hexdigest()}"
 
 

@@ -35,13 +35,13 @@ def class_panel(title: str, learners: Callable[[], Iterable[Learner]]) -> None:
         learners: Those of the class, asked each time the table is drawn.
     """
     heading(title)
-    place = tag("div")
+    container = tag("div")
 
     def draw(_: GenericEventArguments | None = None) -> None:
         rows = class_results(learners())
-        place.clear()
-        with place:
-            _said(rows)
+        container.clear()
+        with container:
+            _summary(rows)
             table(Table(COLUMNS, tuple(map(_cells, rows)), right=(4, 5)), title)
 
     def download(_: GenericEventArguments) -> None:
@@ -56,7 +56,7 @@ def class_panel(title: str, learners: Callable[[], Iterable[Learner]]) -> None:
         button("Look again", draw, "class-again")
 
 
-def _said(rows: Sequence[ResultRow]) -> None:
+def _summary(rows: Sequence[ResultRow]) -> None:
     names = {row.learner for row in rows}
     runs = [row for row in rows if row.run]
     finished = sum(row.status == "done" for row in runs)

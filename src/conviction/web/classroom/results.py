@@ -17,7 +17,7 @@ from conviction.runs import Run, list_runs
 from conviction.web.classroom.guesses import Guess, read_guesses
 from conviction.web.classroom.learners import Learner
 
-# What a machine decides, and no learner.
+# What the machine decides, and not the learner.
 _SETTLED = ("data.image_size", "data.color_mode", "training.threads", "training.precision")
 
 
@@ -59,7 +59,7 @@ class ResultRow:
 
 
 def class_results(learners: Iterable[Learner]) -> list[ResultRow]:
-    """A row for each run, learner by learner, oldest first; what cannot be read is said in its row."""
+    """A row for each run, learner by learner, oldest first; a row says what cannot be read."""
     return [row for learner in learners for row in _rows_of(learner)]
 
 
@@ -159,15 +159,15 @@ def changes(run: Run) -> list[str]:
     shape = rule["height"], rule["width"], 1 if rule["color_mode"] == "grayscale" else 3
     adapted = load_recipe({"recipe": name}, facts=Facts.of(shape, sum(counts["train"])))
     usual = dict(by_key(adapted.model_dump(mode="json")))
-    said = []
+    pairs = []
     for key, value in mine.items():
         if key in _SETTLED or value == usual.get(key):
             continue
         if key == "model.layers":
-            said.append(f"model.layers={_network(value)}")
+            pairs.append(f"model.layers={_network(value)}")
         else:
-            said.append(f"{key}={value}")
-    return said
+            pairs.append(f"{key}={value}")
+    return pairs
 
 
 def _network(layers: Sequence[dict[str, Any]]) -> str:

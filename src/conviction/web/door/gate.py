@@ -27,10 +27,10 @@ WhoIs = Callable[[str], str | None]
 
 
 def one_token(token: str | None) -> WhoIs:
-    """For a server of one person: the owner "" with this token, or with any where there is none."""
+    """For a server of one person: the owner "" with this token, or with any token if there is none."""
 
-    def who(given: str) -> str | None:
-        if token is None or hmac.compare_digest(given.encode(), token.encode()):
+    def who(offered: str) -> str | None:
+        if token is None or hmac.compare_digest(offered.encode(), token.encode()):
             return ""
         return None
 
@@ -53,7 +53,7 @@ class Gate:
         self._hosts = hosts
         self._door = door
         self._tries = Tries()
-        # Those who are in stay in, while others at their address try.
+        # Those who are in stay in while others at their address try tokens.
         self._entered: set[tuple[str, str]] = set()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -72,11 +72,11 @@ class Gate:
             await _refuse(scope, send, 403, "This request comes from another page.")
             return
         query = parse_qsl(scope.get("query_string", b"").decode("latin-1"), keep_blank_values=True)
-        given = dict(query).get("token")
-        if scope["type"] == "http" and given is not None:
+        token = dict(query).get("token")
+        if scope["type"] == "http" and token is not None:
             rest = [(k, v) for k, v in query if k != "token"]
             try:
-                await self._enter(scope, send, given, rest)
+                await self._enter(scope, send, token, rest)
             except RequestError as failure:
                 await _refuse(scope, send, 429, str(failure))
             return
@@ -118,17 +118,17 @@ class Gate:
             self._entered.add(known)
         return owner
 
-    async def _enter(self, scope: Scope, send: Send, given: str, rest: list[tuple[str, str]]) -> None:
+    async def _enter(self, scope: Scope, send: Send, token: str, rest: list[tuple[str, str]]) -> None:
         """Takes the token out of the address, so that a shared link does not hand it on."""
-        if self._owner(scope, given) is None:
-            await _refuse(scope, send, 401, "The token in this link is not, or no longer, right.")
+        if self._owner(scope, token) is None:
+            await _refuse(scope, send, 401, "The token in this link is not valid, or no longer valid.")
             return
         to = scope["path"] + (f"?{urlencode(rest)}" if rest else "")
         # Two slashes at the beginning would name another host.
         location = "/" + to.lstrip("/")
         headers = [
             (b"location", location.encode("latin-1", "replace")),
-            (b"set-cookie", cookie_for(given)[COOKIE].OutputString().encode("latin-1", "replace")),
+            (b"set-cookie", cookie_for(token)[COOKIE].OutputString().encode("latin-1", "replace")),
             (b"cache-control", b"no-store"),
             (b"content-length", b"0"),
         ]
@@ -145,10 +145,10 @@ def cookie_for(token: str) -> SimpleCookie:
 
 def _single(headers: Iterable[tuple[bytes, bytes]]) -> dict[bytes, bytes]:
     """Headers by name; one that comes twice is joined, so a second Host or Origin never passes."""
-    found: dict[bytes, bytes] = {}
+    by_name: dict[bytes, bytes] = {}
     for name, value in headers:
-        found[name] = found[name] + b", " + value if name in found else value
-    return found
+        by_name[name] = by_name[name] + b", " + value if name in by_name else value
+    return by_name
 
 
 def _is_own(origin: bytes | None, host: str) -> bool:
@@ -163,10 +163,10 @@ def _name_of(host: str) -> str:
 
 def _cookie(header: bytes) -> str:
     try:
-        found = SimpleCookie(header.decode("latin-1")).get(COOKIE)
+        morsel = SimpleCookie(header.decode("latin-1")).get(COOKIE)
     except CookieError:
         return ""
-    return found.value if found else ""
+    return morsel.value if morsel else ""
 
 
 async def _redirect(send: Send, to: str) -> None:

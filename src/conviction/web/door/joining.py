@@ -20,25 +20,25 @@ if TYPE_CHECKING:
     from fastapi import FastAPI
 
 JOIN = "/join"
-# The teacher's folder; no learner's is called so, because what is behind their _ is never empty.
+# The teacher's folder; no learner's folder has this name, because something always follows their _.
 TEACHER = "teacher_"
 MOST_FORM = 4096
 
 
 def who_of(learners: Learners) -> WhoIs:
-    """Owners are called like the folders of learners."""
+    """The owner that a token belongs to is named after the learner's folder."""
 
     def who(token: str) -> str | None:
         if learners.is_teacher(token):
             return TEACHER
-        found = learners.who(token)
-        return found.folder.name if found is not None else None
+        learner = learners.who(token)
+        return learner.folder.name if learner is not None else None
 
     return who
 
 
 def add_joining(app: FastAPI, learners: Learners) -> None:
-    """The page at which learners come in, and what it sends."""
+    """Adds the page where learners join, and what it sends."""
 
     @app.get(JOIN)
     def form() -> Response:
@@ -51,7 +51,7 @@ def add_joining(app: FastAPI, learners: Learners) -> None:
             body += chunk
             if len(body) > MOST_FORM:
                 return bare_page(
-                    learners.course.title, _said("That is too long for a name and a token.") + _FORM, 413
+                    learners.course.title, _alert("That is too long for a name and a token.") + _FORM, 413
                 )
         fields = parse_qs(body.decode("utf-8", "replace"))
         name, token = (fields.get(key, [""])[0].strip() for key in ("name", "token"))
@@ -64,7 +64,7 @@ def add_joining(app: FastAPI, learners: Learners) -> None:
             joined = await run_in_threadpool(learners.join, name, token)
         except ConvictionError as failure:
             learners.tries.wrong(origin, hashlib.sha256(token.encode()).hexdigest())
-            return bare_page(learners.course.title, _said(str(failure)) + _FORM, 403)
+            return bare_page(learners.course.title, _alert(str(failure)) + _FORM, 403)
         if joined.new_token is None:
             return _entered(RedirectResponse("/", 303), token)
         return _entered(
@@ -89,7 +89,7 @@ _FORM = """<form method="post" action="/join" class="fields">
 </form>"""
 
 
-def _said(sentence: str) -> str:
+def _alert(sentence: str) -> str:
     return f'<p class="message trouble" role="alert">{escape(sentence)}</p>'
 
 
@@ -102,7 +102,7 @@ def _welcome(name: str, token: str) -> str:
 
 
 def bare_page(title: str, content: str, status: int = 200) -> HTMLResponse:
-    """A page in the look of the lab that is no step of it.
+    """A page in the style of the lab that is not one of its steps.
 
     Args:
         title: Its heading.

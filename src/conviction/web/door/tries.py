@@ -12,7 +12,7 @@ from conviction.errors import RequestError
 
 MOST_WRONG = 10
 WINDOW_SECONDS = 60.0
-# Names are chosen by whoever asks, so that what is remembered of them has an end.
+# Whoever asks chooses the names, so only this many are remembered.
 MOST_NAMES = 1000
 
 
@@ -37,7 +37,7 @@ class Tries:
                 raise RequestError("There were too many wrong tokens. Wait a minute, then try again.")
 
     def wrong(self, name: str, what: str = "") -> None:
-        """Counts a wrong try; ``what`` was tried, where the same again is no other try."""
+        """Counts a wrong try; trying the same ``what`` again is not counted twice."""
         with self._lock:
             mine = self._wrong.get(name, deque())
             if what and any(tried == what for _, tried in mine):

@@ -20,7 +20,7 @@ def chart(name: str, runs: Mapping[str, Sequence[EpochRow]], epochs: int = 0) ->
     Args:
         name: "loss" or "accuracy".
         runs: Histories by name, the first one in front.
-        epochs: That are asked for, so that a curve grows into its place.
+        epochs: How many were asked for, so that the axis has room for the whole curve.
     """
     alone = len(runs) == 1
     series = [] if alone else _key(runs)

@@ -20,7 +20,7 @@ class NumberField:
         value: At first.
         most: From 0 to this.
         handler: Gets the text when the field is left, or at Enter.
-        key: Stays the same when the page is drawn anew.
+        key: Stays the same when the page is redrawn.
     """
 
     def __init__(
@@ -40,7 +40,7 @@ class NumberField:
         return self._handler(text)
 
     def show(self, value: int) -> None:
-        """Another number; what is typed and not yet sent stays."""
+        """Shows another number; what is typed and not yet sent stays."""
         if value == self._value:
             return
         self._value = value

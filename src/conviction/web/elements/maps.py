@@ -1,4 +1,4 @@
-"""The two elements that NiceGUI has not: maps of numbers to choose from, and a canvas to draw on."""
+"""The two elements that NiceGUI does not have: maps of numbers to choose from, and a canvas to draw on."""
 
 from __future__ import annotations
 

@@ -50,7 +50,7 @@ def tag(name: str, text: str = "", classes: str = "", **props: Any) -> Tag:
         else:
             attributes["^value" if key == "value" else key] = value
     if is_drawing():
-        # It takes what the functions below do with an element, and no more.
+        # It supports what the functions below do with an element, and no more.
         return cast("Tag", Node(name, text, attributes))
     return Tag(name, text, attributes)
 
@@ -76,7 +76,7 @@ def button(text: str, handler: Handler, key: str, kind: str = "", **props: Any) 
     Args:
         text: What it says.
         handler: Called with the event.
-        key: Stays the same when the page is drawn anew, so that focus comes back to it.
+        key: Stays the same when the page is redrawn, so that the focus returns to it.
         kind: "primary", "quiet" or "" for the usual look.
         props: Attributes.
     """
@@ -90,7 +90,7 @@ def _field(
 ) -> Element:
     if wrong:
         props |= {"aria_invalid": "true", "aria_describedby": f"wrong-{key}"}
-    # The sentence is beside the label, not inside: it describes the field and is no part of its name.
+    # The sentence is beside the label, not inside: it describes the field and is not part of its name.
     with tag("div", "", "field"):
         with tag("label", "", "field"):
             tag("span", label, "field-name")
@@ -111,7 +111,7 @@ def number(
         value: At first.
         handler: Called with what was typed.
         key: As of ``button``.
-        wrong: What is wrong with the value, said below the field.
+        wrong: What is wrong with the value, shown below the field.
         props: Attributes.
     """
     return _field(label, "input", key, handler, js=_VALUE, type="number", value=value, wrong=wrong, **props)

@@ -1,5 +1,5 @@
-// A tree of plain elements. When it is drawn anew only what differs is changed, so that no key is lost meanwhile:
-// elements stay, with their focus and what is being typed, and what is pressed is told to the surface, which always stays.
+// A tree of plain elements. When it is redrawn, only what differs is changed, so that no key press is lost:
+// elements stay, with their focus and what is being typed, and what is pressed is sent to the surface, which always stays.
 import { h } from "vue";
 
 export default {

@@ -1,7 +1,7 @@
-"""A part of the page that is drawn anew as a whole, at every change, and in which no key is lost.
+"""A part of the page that is redrawn as a whole at every change, and in which no key press is lost.
 
 An element of NiceGUI that is replaced takes with it what is being typed into it and what was pressed a moment ago: an
-event names its element, and the element is no more. On a surface an event names a key, which outlives the drawing.
+event names its element, and that element is gone. On a surface an event names a key, which outlives the drawing.
 """
 
 from __future__ import annotations

@@ -20,7 +20,7 @@ from conviction.explanation.numbers import (
 )
 
 Position = tuple[int, ...]
-# Of a dense layer's inputs, and of the classes: so many rows are read, the others are summed up in one.
+# How many of a dense layer's inputs, and of the classes, get a row of their own; one more row sums up the others.
 ROWS_SHOWN = 12
 OUTPUT = "output"
 # A window with more values than this is seen on the map, not in a table.
@@ -33,7 +33,7 @@ class Cell:
 
     Attributes:
         value: Exact.
-        at: Where it stands in the layer's input, if it does.
+        at: Its position in the layer's input, if it has one.
         mark: ``outside`` for padding, ``winner`` for the largest of a window, or nothing.
     """
 
@@ -68,7 +68,7 @@ class Grid:
 
 @dataclass(frozen=True)
 class Group:
-    """Tables that belong together, and what they add to the sum; ``total`` is None if they are no part of one."""
+    """Tables that belong together, and what they add to the sum; ``total`` is None if they are not part of one."""
 
     title: str
     grids: tuple[Grid, ...]
@@ -77,7 +77,7 @@ class Group:
 
 @dataclass(frozen=True)
 class Line:
-    """A step of the calculation: what is done, what it comes to."""
+    """A step of the calculation: what is done, and its result."""
 
     label: str
     value: float
@@ -86,26 +86,26 @@ class Line:
 
 @dataclass(frozen=True)
 class Calculation:
-    """How one value comes about.
+    """How one value is computed.
 
     Attributes:
         layer: Name.
         kind: Type.
-        place: In words.
-        said: What this kind of layer does, in a sentence.
+        position_text: In words.
+        description: What this kind of layer does, in a sentence.
         groups: The tables; of a sum the one that adds most comes first.
         lines: What is done with them, down to the value.
         equation: The same in a line.
         computed: What the network gave.
-        agrees: Whether both are the same, but for rounding.
-        window: (top, left, rows, columns) on the layer's input; None if it is no window.
+        agrees: Whether both are the same, except for rounding.
+        window: (top, left, rows, columns) on the layer's input; None if there is no window.
         source: The one position of the input that it comes from, if it is one.
     """
 
     layer: str
     kind: str
-    place: str
-    said: str
+    position_text: str
+    description: str
     groups: tuple[Group, ...]
     lines: tuple[Line, ...]
     equation: str
@@ -116,7 +116,7 @@ class Calculation:
 
     @property
     def value(self) -> float:
-        """What the last line comes to."""
+        """The result of the last line."""
         return self.lines[-1].value
 
 
@@ -132,8 +132,8 @@ def calculate(value: Value, before: tuple[int, ...], class_names: Sequence[str] 
     return Calculation(
         layer=value.layer,
         kind=value.kind,
-        place=place_text(value.position) + parts.named,
-        said=parts.said,
+        position_text=place_text(value.position) + parts.named,
+        description=parts.description,
         groups=parts.groups,
         lines=parts.lines,
         equation=value.equation,
@@ -146,7 +146,7 @@ def calculate(value: Value, before: tuple[int, ...], class_names: Sequence[str] 
 
 @dataclass(frozen=True)
 class _Parts:
-    said: str
+    description: str
     groups: tuple[Group, ...]
     lines: tuple[Line, ...]
     window: tuple[int, int, int, int] | None = None
@@ -200,15 +200,17 @@ def _convolution(value: Convolution) -> _Parts:
         )
         for channel in (int(c) for c in np.argsort(-np.abs(totals), kind="stable"))
     )
-    said = (
+    description = (
         "Each number of the patch is multiplied by the kernel's number at the same place. All products are added, then "
         f"the bias{_bend(value.activation)}."
     )
-    return _Parts(said, groups, _sum_lines(value), (window.top, window.left, window.height, window.width))
+    return _Parts(
+        description, groups, _sum_lines(value), (window.top, window.left, window.height, window.width)
+    )
 
 
 def _bend(activation: str) -> str:
-    return "" if activation == "linear" else f"; {activation} makes the value of it"
+    return "" if activation == "linear" else f"; {activation} turns the sum into the value"
 
 
 def _sum_lines(value: WeightedSum) -> tuple[Line, ...]:
@@ -275,12 +277,12 @@ def _softmax(value: Softmax, class_names: Sequence[str]) -> _Parts:
         Line(f"all {len(exponentials)} of these together", total),
         Line("the probability: one divided by the other", value.value, True),
     )
-    said = (
+    description = (
         "The output layer adds up, for each class, all inputs times weights and a bias: the logit. Softmax makes "
-        "positive numbers of the logits, and divides each by their sum, so that they are probabilities."
+        "the logits positive, by exp, and divides each by their sum, so that they become probabilities."
     )
     groups = (_terms(value), Group("Softmax over the classes", (grid,)))
-    return _Parts(said, groups, lines, named=f" ({names[unit]})")
+    return _Parts(description, groups, lines, named=f" ({names[unit]})")
 
 
 def _pooled(value: Pooled) -> _Parts:
@@ -297,18 +299,23 @@ def _pooled(value: Pooled) -> _Parts:
             for i in range(values.shape[0])
         )
         groups = (Group("", (Grid("window", rows),)),)
-    place = (window.top, window.left, window.height, window.width)
+    bounds = (window.top, window.left, window.height, window.width)
     if value.winner is not None:
-        said = "The window is moved over the map, and only its largest value goes on. There is nothing to learn here."
+        description = (
+            "The window is moved over the map, and only its largest value is passed on. "
+            "There is nothing to learn here."
+        )
         lines: tuple[Line, ...] = (Line(f"the largest of {count}", value.value, True),)
     else:
         whole = "map" if value.kind == "GlobalAveragePooling2D" else "window"
-        said = f"Of all values of the {whole} only their mean goes on. There is nothing to learn here."
+        description = (
+            f"Only the mean of all values of the {whole} is passed on. There is nothing to learn here."
+        )
         lines = (
             Line(f"all {count} together", float(values.astype(np.float64).sum())),
             Line(f"divided by {count}", value.value, True),
         )
-    return _Parts(said, groups, lines, place)
+    return _Parts(description, groups, lines, bounds)
 
 
 def _won(value: Pooled, at: Position) -> str:
@@ -328,17 +335,17 @@ def _normalised(value: Normalised) -> _Parts:
         Line(f"times gamma {number(value.gamma)}", centred / deviation * value.gamma),
         Line(f"plus beta {number(value.beta)}", value.value, True),
     )
-    said = (
+    description = (
         "Batch normalisation brings the channel to mean 0 and variance 1, by the moving averages of training, and then "
         "scales and shifts it by two learned numbers, gamma and beta."
     )
-    return _Parts(said, (), lines, source=value.position)
+    return _Parts(description, (), lines, source=value.position)
 
 
 def _pointwise(value: Pointwise, before: tuple[int, ...]) -> _Parts:
     came = Line("the value that came in", value.x)
-    said, label = _point_words(value, before)
-    return _Parts(said, (), (came, Line(label, value.value, True)), source=value.source)
+    description, label = _point_words(value, before)
+    return _Parts(description, (), (came, Line(label, value.value, True)), source=value.source)
 
 
 def _point_words(value: Pointwise, before: tuple[int, ...]) -> tuple[str, str]:
@@ -350,13 +357,13 @@ def _point_words(value: Pointwise, before: tuple[int, ...]) -> tuple[str, str]:
     if value.kind == "Flatten":
         sides = " x ".join(map(str, before))
         return (
-            f"Flatten writes the {sides} values one behind the other, row by row. It computes nothing.",
+            f"Flatten writes the {sides} values one after the other, row by row. It computes nothing.",
             f"the same, from {place_text(value.source)}",
         )
     if value.kind == "Dropout":
-        return ("Dropout acts in training only. Here every value passes.", "the same")
+        return ("Dropout acts in training only. Here every value passes through.", "the same")
     name = value.equation.split("(")[0]
-    return (f"The activation function bends each value for itself: here {name}.", f"after {name}")
+    return (f"The activation function bends each value by itself: here {name}.", f"after {name}")
 
 
 def cells(calculation: Calculation) -> Iterator[Cell]:

@@ -47,11 +47,11 @@ class Chooser:
         """The thumbnails."""
         if not self._opened.pictures:
             return
-        found = await self._panel.inspector.pictures(self._panel.run, self._first, PAGE)
+        pictures = await self._panel.inspector.pictures(self._panel.run, self._first, PAGE)
         self._grid.clear()
         self._thumbs = {}
         with self._grid:
-            for i, (pixels, name) in enumerate(found, self._first):
+            for i, (pixels, name) in enumerate(pictures, self._first):
                 label = f"Validation image {i + 1}: {name}"
                 with tag(
                     "button",
@@ -78,7 +78,7 @@ class Chooser:
         self.mark(self._panel.view.picture)
 
     def mark(self, picture: str) -> None:
-        """Shows which one is looked at."""
+        """Marks the picture that is looked at."""
         for name, thumb in self._thumbs.items():
             pressed = "true" if name == picture else "false"
             if thumb.props.get("aria-pressed") != pressed:

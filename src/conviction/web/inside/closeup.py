@@ -1,4 +1,4 @@
-"""One value from close by: where it stands, what came in, and the calculation."""
+"""One value close up: where it is, what came in, and the calculation."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class CloseUp:
         self._panel = panel
         self._layer = ""
         self._every = False
-        self._place = tag("div")
+        self._container = tag("div")
         self._after: Maps | None = None
 
     def show(self, view: View, close: Close, opened: Opened, shape: tuple[int, ...]) -> None:
@@ -39,8 +39,8 @@ class CloseUp:
         if view.layer != self._layer:
             self._layer = view.layer
             self._every = False
-            self._place.clear()
-            with self._place:
+            self._container.clear()
+            with self._container:
                 self._build()
         self._fill()
 
@@ -51,7 +51,7 @@ class CloseUp:
     def _build(self) -> None:
         close, shape = self._close, self._shape
         tag("h3", f"{self._view.layer}: {close.calculation.kind}")
-        paragraph(close.calculation.said, "said")
+        paragraph(close.calculation.description, "said")
         self._strip: Maps | None = None
         if close.channels is not None and len(close.channels.maps) > 1:
             self._strip = Maps(close.channels.maps, self._channel_of_strip, at=(self._view.channel, 0, 0))
@@ -102,7 +102,7 @@ class CloseUp:
                     "column": replace(self._view, column=at),
                 }.get(name, replace(self._view, channel=at)).within(self._shape)
                 await self._panel.go(moved)
-            # What cannot be gone to is not left standing there either.
+            # A position that does not exist is not left in the field either.
             self._boxes[name].show(self._coordinate(name))
 
         return typed
@@ -119,7 +119,7 @@ class CloseUp:
         vector = len(self._shape) == 1
         width = row_width(self._shape[0])
         at = divmod(view.channel, width) if vector else (view.row, view.column)
-        what = f"{view.layer}, {shown.place}: {number(shown.value)}"
+        what = f"{view.layer}, {shown.position_text}: {number(shown.value)}"
         self._after_title.clear()
         with self._after_title:
             tag("span", "What came out")
@@ -136,7 +136,7 @@ class CloseUp:
             f"below 0; full colour is {came}{number(close.scale)} in what came out. "
             "Click a value, or use the arrow keys."
         )
-        self._title.text = f"{shown.place[0].upper()}{shown.place[1:]}: {number(shown.value)}"
+        self._title.text = f"{shown.position_text[0].upper()}{shown.position_text[1:]}: {number(shown.value)}"
         self._fill_numbers(shown)
 
     def _fill_before(self, shown: Calculation) -> None:
@@ -188,7 +188,7 @@ class CloseUp:
 
     def _agreement(self, shown: Calculation) -> None:
         if shown.agrees:
-            paragraph(f"The network gave {shown.computed!r}: the same, but for rounding.", "agrees soft")
+            paragraph(f"The network gave {shown.computed!r}: the same, except for rounding.", "agrees soft")
         else:
             paragraph(
                 f"The network gave {shown.computed!r}: this differs by more than rounding.", "message trouble"

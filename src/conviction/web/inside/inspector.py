@@ -59,25 +59,25 @@ class Inspector:
     )
 
     def open(self, run: Path) -> Awaitable[Opened]:
-        """As ``Seer.open``."""
+        """As ``ModelViewer.open``."""
         return self._ask("open", run=run)
 
     def pictures(self, run: Path, first: int, count: int) -> Awaitable[list[tuple[np.ndarray, str]]]:
-        """As ``Seer.pictures``."""
+        """As ``ModelViewer.pictures``."""
         return self._ask("pictures", run=run, first=first, count=count)
 
     def decode(self, run: Path, content: bytes) -> Awaitable[np.ndarray]:
-        """As ``Seer.decode``."""
+        """As ``ModelViewer.decode``."""
         return self._ask("decode", run=run, content=content)
 
     def look(self, run: Path, picture: Picture) -> Awaitable[Sight]:
-        """As ``Seer.look``."""
+        """As ``ModelViewer.look``."""
         return self._ask("look", run=run, picture=picture)
 
     def close_up(
         self, run: Path, picture: Picture, layer: str, position: tuple[int, ...], before: int | None = None
     ) -> Awaitable[Close]:
-        """As ``Seer.close_up``."""
+        """As ``ModelViewer.close_up``."""
         return self._ask("close_up", run=run, picture=picture, layer=layer, position=position, before=before)
 
     @property
@@ -93,44 +93,44 @@ class Inspector:
             self._timer.cancel()
         self._end()
 
-    async def _ask(self, name: str, **given: Any) -> Any:
+    async def _ask(self, name: str, **arguments: Any) -> Any:
         try:
-            waiting = asyncio.get_running_loop().run_in_executor(self._thread, self._answer, name, given)
+            waiting = asyncio.get_running_loop().run_in_executor(self._thread, self._answer, name, arguments)
         except RuntimeError:
             raise ConvictionError("The lab is being closed.") from None
         return await waiting
 
-    def _answer(self, name: str, given: dict[str, Any]) -> Any:
+    def _answer(self, name: str, arguments: dict[str, Any]) -> Any:
         if self._timer is not None:
             self._timer.cancel()
         try:
-            said = self._twice(name, given)
+            reply = self._twice(name, arguments)
         finally:
             self._timer = threading.Timer(self.idle, self._rest)
             self._timer.daemon = True
             self._timer.start()
-        if said[0] == "answer":
-            return said[1]
-        raise RequestError(said[1]) if said[0] == "refused" else ConvictionError(said[1])
+        if reply[0] == "answer":
+            return reply[1]
+        raise RequestError(reply[1]) if reply[0] == "refused" else ConvictionError(reply[1])
 
-    def _twice(self, name: str, given: dict[str, Any]) -> tuple[str, Any]:
-        """A process that was killed is no reason to fail; one that dies of the question is."""
+    def _twice(self, name: str, arguments: dict[str, Any]) -> tuple[str, Any]:
+        """Asks again if the process was killed; a question that ends it twice fails."""
         for _ in range(2):
             with contextlib.suppress(_Died):
-                return self._once(name, given)
+                return self._once(name, arguments)
         return ("failed", "The process that looks inside the network ended twice. Memory may be short.")
 
-    def _once(self, name: str, given: dict[str, Any]) -> tuple[str, Any]:
+    def _once(self, name: str, arguments: dict[str, Any]) -> tuple[str, Any]:
         if self._closed:
             return ("failed", "The lab is being closed.")
         connection = self._start()
         try:
-            connection.send((name, given))
+            connection.send((name, arguments))
             if not connection.poll(self.patience):
                 self._end()
                 return ("failed", f"No answer came within {self.patience:.0f} seconds. Try it again.")
-            said: tuple[str, Any] = connection.recv()
-            return said
+            reply: tuple[str, Any] = connection.recv()
+            return reply
         except (EOFError, OSError):
             self._end()
             raise _Died from None
@@ -164,10 +164,10 @@ class Inspector:
 
 
 def work(connection: Connection, paths: list[str], data_dir: Path | None) -> None:
-    """The process: answers until the other end is closed, as it is when the server ends however it does.
+    """The process: answers until the other end is closed, which happens however the server ends.
 
     Args:
-        connection: Gives ``(name, arguments)`` of a method of ``Seer``; is told ``("answer", value)``,
+        connection: Gives ``(name, arguments)`` of a method of ``ModelViewer``; receives ``("answer", value)``,
             ``("refused", why)`` or ``("failed", why)``.
         paths: ``sys.path`` of the parent.
         data_dir: As of ``Inspector``.
@@ -180,16 +180,16 @@ def work(connection: Connection, paths: list[str], data_dir: Path | None) -> Non
     own_process()
     if hasattr(os, "nice"):
         os.nice(NICENESS)
-    from conviction.web.inside.seeing import Seer, answer
+    from conviction.web.inside.seeing import ModelViewer, answer
 
-    seer = Seer(data_dir)
+    viewer = ModelViewer(data_dir)
     with contextlib.suppress(EOFError, OSError):
         while True:
-            name, given = connection.recv()
-            connection.send(_said(lambda name=name, given=given: answer(seer, name, given)))
+            name, arguments = connection.recv()
+            connection.send(_reply(lambda name=name, arguments=arguments: answer(viewer, name, arguments)))
 
 
-def _said(call: Any) -> tuple[str, Any]:
+def _reply(call: Any) -> tuple[str, Any]:
     try:
         return ("answer", call())
     except RequestError as failure:

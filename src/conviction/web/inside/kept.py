@@ -31,10 +31,8 @@ class Kept:
         """The file of a picture, by its name.
 
         Raises:
-            RequestError: It is not kept, or not any more.
+            RequestError: It is not kept, or no longer.
         """
         if name not in self._files:
-            raise RequestError(
-                "This picture is not kept any more. Choose another, or upload or draw it again."
-            )
+            raise RequestError("This picture is no longer kept. Choose another, or upload or draw it again.")
         return self._files[name]

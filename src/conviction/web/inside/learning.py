@@ -16,20 +16,20 @@ if TYPE_CHECKING:
 
 
 def build_again(run: Run, images: ImageSet) -> keras.Sequential:
-    """The network of a run, with first weights."""
+    """The network of a run, with its initial weights."""
     return build(run.config.model, images.rule.shape, len(images.class_names), run.config.training.seed)
 
 
 def take_checkpoint(path: Path, model: keras.Sequential) -> int:
-    """Gives a model the weights of the last checkpoint; returns how many epochs they have learned.
+    """Gives a model the weights of the last checkpoint; returns the epoch that they are from.
 
     Raises:
         RunError: There is none yet.
     """
-    found = read_checkpoint(path)
-    if found is None:
+    checkpoint = read_checkpoint(path)
+    if checkpoint is None:
         raise RunError(f"{path.name}: there is no checkpoint yet; the first one comes after the first epoch.")
-    state = found[0]
+    state = checkpoint[0]
     for variable, value in zip(model.variables, state.variables["model"], strict=True):
         variable.assign(value)
     return state.epoch

@@ -39,14 +39,14 @@ def inside_panel(
         inspector: Of the server.
         kept: Pictures that were uploaded or drawn, of this learner alone.
         query: What the address asks for; see ``View``.
-        on_query: Told each time another thing is looked at, for the address.
+        on_query: Called with the new query each time another thing is looked at, for the address.
     """
     ui.add_css(STYLE)
     return Panel(run, inspector, kept, View.of(query or {}), on_query)
 
 
 class Panel:
-    """One page's look into one run."""
+    """One page's view into one run."""
 
     def __init__(
         self,
@@ -66,7 +66,7 @@ class Panel:
         self._rows: dict[str, tuple[Tag, Tag]] = {}
         self._moving = False
         with tag("div", "", "inside"):
-            self._said = tag("div", role="status")
+            self._message = tag("div", role="status")
             self._top = tag("div", "", "chooser")
             with tag("div", "", "both"):
                 self._stack = tag("ol", "", "stack", aria_label="Layers")
@@ -85,7 +85,7 @@ class Panel:
         with self._top:
             if self._opened.epoch is not None:
                 paragraph(
-                    f"This network still learns; it is shown as it was after epoch {self._opened.epoch}, its last "
+                    f"This network is still learning; it is shown as it was after epoch {self._opened.epoch}, its last "
                     "checkpoint. Load the page again for a newer one.",
                     "message",
                 )
@@ -97,7 +97,7 @@ class Panel:
         await self.go(self.view)
 
     async def go(self, view: View) -> None:
-        """Looks at something else; while numbers are on their way, only the last wish counts."""
+        """Looks at something else; while numbers are on their way, only the last request counts."""
         self.view = view
         if self._moving:
             return
@@ -134,14 +134,14 @@ class Panel:
         if self._chooser is not None:
             self._chooser.mark(wanted.picture)
         # Not where the event came from: that element may be gone.
-        with self._said:
+        with self._message:
             self._on_query(wanted.to_query())
 
     async def picture(self, view: View) -> Picture:
         """The picture of a view.
 
         Raises:
-            RequestError: It was uploaded or drawn, and is not kept any more.
+            RequestError: It was uploaded or drawn, and is no longer kept.
         """
         name = view.picture
         if name.isascii() and name.isdigit() and len(name) < 9:
@@ -153,9 +153,9 @@ class Panel:
 
     def say(self, sentence: str, kind: str = "") -> None:
         """Shows a sentence at the top of the panel."""
-        self._said.clear()
+        self._message.clear()
         if sentence:
-            with self._said:
+            with self._message:
                 paragraph(sentence, kind)
 
     def _show_answer(self, sight: Sight) -> None:
@@ -207,7 +207,7 @@ class Panel:
     def _to_layer(self, name: str) -> Callable[[GenericEventArguments], Awaitable[None]]:
         async def choose(_: GenericEventArguments) -> None:
             view = replace(self.view, layer=name)
-            # Of the output the answer is what one wants to see.
+            # At the output layer, the answer is what people want to see.
             if self._sight is not None and name == self._sight.layers[-1].name != self.view.layer:
                 view = replace(view, channel=int(self._sight.probabilities.argmax()))
             await self.go(view)

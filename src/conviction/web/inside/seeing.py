@@ -20,7 +20,7 @@ from conviction.web.inside.calculation import Calculation, calculate
 from conviction.web.inside.learning import build_again, take_checkpoint
 from conviction.web.inside.view import row_width
 
-# In place of the time of the model: the run has none for good.
+# In place of the time of the model, which a run that has not ended does not have.
 LEARNING = -1
 # Runs that are held at once, each with its model and mapped images.
 RUNS_KEPT = 3
@@ -100,7 +100,7 @@ class Sight:
 
 @dataclass(frozen=True)
 class Close:
-    """One value of one layer, from close by.
+    """One value of one layer, close up.
 
     Attributes:
         calculation: Its numbers.
@@ -127,7 +127,7 @@ class Close:
 
 @dataclass
 class _Held:
-    """A run in memory; ``epoch`` is set while it has not ended, and says how far the weights have come."""
+    """A run in memory; ``epoch`` is set while it has not ended: the epoch that the weights are from."""
 
     model: Any
     class_names: list[str]
@@ -140,17 +140,17 @@ class _Held:
 
 
 @dataclass
-class Seer:
-    """Answers, with the runs that were asked about last kept open."""
+class ModelViewer:
+    """Answers questions about runs, and keeps the last few of them open."""
 
     data_dir: Path | None = None
     _held: OrderedDict[tuple[str, int], _Held] = field(default_factory=OrderedDict)
 
     def open(self, run: Path) -> Opened:
-        """A run, with its model and its validation images; one that learns, as it was at its last checkpoint.
+        """A run, with its model and its validation images; one still learning is as at its last checkpoint.
 
         Raises:
-            RunError: It is no run, or has no checkpoint yet.
+            RunError: It is not a run, or has no checkpoint yet.
         """
         self._held.pop((str(run), LEARNING), None)  # it has learned more since
         held = self._run(run)
@@ -175,7 +175,7 @@ class Seer:
         """The bytes of a picture file as the network sees it, (height, width, channels) uint8.
 
         Raises:
-            RequestError: It is no picture.
+            RequestError: It is not a picture.
         """
         try:
             return decode(content, self._run(run).rule)
@@ -199,7 +199,7 @@ class Seer:
     def close_up(
         self, run: Path, picture: Picture, layer: str, position: tuple[int, ...], before: int | None = None
     ) -> Close:
-        """One value with its numbers and the maps that it stands in; ``before`` is the channel of the input to show.
+        """One value with its numbers and the maps that it is in; ``before`` is the channel of the input to show.
 
         Raises:
             RequestError: There is no such layer or position.
@@ -326,6 +326,6 @@ def in_rows(values: np.ndarray) -> np.ndarray:
     return rows.reshape(-1, width)
 
 
-def answer(seer: Seer, name: str, given: dict[str, Any]) -> Any:
-    """Calls one of the questions above by its name."""
-    return getattr(seer, name)(**given)
+def answer(viewer: ModelViewer, name: str, arguments: dict[str, Any]) -> Any:
+    """Calls the method of this name, which is one of the questions above."""
+    return getattr(viewer, name)(**arguments)

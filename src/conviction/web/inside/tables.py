@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from conviction.explanation.numbers import number
 from conviction.web.inside.calculation import Calculation, Cell, Grid, Group, Line
 
-# Of the input channels of a convolution so many are shown at once.
+# How many input channels of a convolution are shown at first.
 GROUPS_SHOWN = 3
 
 
@@ -17,7 +17,7 @@ def groups_html(shown: Calculation, *, every: bool = False, links: bool = True) 
 
     Args:
         shown: From ``calculate``.
-        every: Whether all input channels are shown, not the first few alone.
+        every: Whether all input channels are shown, not just the first few.
         links: Whether numbers of the input lead to where they come from.
     """
     groups = shown.groups if every else shown.groups[:GROUPS_SHOWN]

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 KEYS = ("picture", "layer", "row", "column", "channel")
-# No layer is so long; numbers beyond it are somebody's play with the address.
+# No layer is this long; larger numbers come from somebody who plays with the address.
 MOST = 10**7
 
 
@@ -31,7 +31,7 @@ class View:
 
     @classmethod
     def of(cls, query: Mapping[str, str]) -> View:
-        """What an address asks for; what it says wrong is passed over, because addresses are shared and shortened.
+        """What an address asks for; mistakes in it are ignored, because addresses are shared and shortened.
 
         >>> View.of({"layer": "conv_1", "row": "3", "column": "x"})
         View(picture='0', layer='conv_1', row=3, column=0, channel=0)
@@ -64,7 +64,7 @@ class View:
 
 
 def row_width(units: int) -> int:
-    """Into rows of how many a vector is written: all of up to 32; then about as many as there are rows.
+    """How many values of a vector are in a row: all of up to 32; then about as many as there are rows.
 
     >>> row_width(10), row_width(128), row_width(2304)
     (10, 32, 48)

@@ -1,1 +1,1 @@
-"""Work that takes longer than a request: the queue, its processes, where they stand, and the helper process."""
+"""Work that takes longer than a request: the queue, its processes, their state, and the helper process."""

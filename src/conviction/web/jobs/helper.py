@@ -1,4 +1,4 @@
-"""One process beside the server for what needs Keras or a core for a while; it is started when it is first needed."""
+"""One process beside the server for what needs Keras or a core for a while; it starts when it is first needed."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ class Helper:
 
 
 def _begin() -> None:
-    """Ctrl-C is the server's business, whose end is this process's end as well; and training comes first."""
+    """Leaves Ctrl-C to the server, ends when the server ends, and yields to training."""
     threading.Thread(target=_end_with_the_server, daemon=True).start()
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
@@ -63,7 +63,7 @@ def _begin() -> None:
 
 
 def _end_with_the_server() -> None:
-    """A killed server closes nothing."""
+    """Waits for the server to end, then ends this process: a server that is killed closes nothing itself."""
     server = multiprocessing.parent_process()
     assert server is not None
     wait([server.sentinel])

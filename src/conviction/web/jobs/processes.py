@@ -1,4 +1,4 @@
-"""A process of another session: started, found again after a restart, signalled, ended for good."""
+"""A process in a session of its own: how it is started, recognised after a restart, signalled and killed."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ def start(argv: Sequence[str], stdout: Path, stderr: Path) -> subprocess.Popen[b
     """Starts a program in a session of its own, which outlives this process.
 
     Args:
-        argv: The program and its words.
-        stdout: The file for what it answers.
-        stderr: The file for what it says.
+        argv: The program and its arguments.
+        stdout: The file for its standard output.
+        stderr: The file for its messages.
 
     Raises:
         OSError: It cannot be started.
@@ -33,7 +33,7 @@ def start(argv: Sequence[str], stdout: Path, stderr: Path) -> subprocess.Popen[b
             start_new_session=True,
         )
     with contextlib.suppress(OSError, AttributeError):
-        # Before it has threads, which inherit it.
+        # Set before it has threads, which inherit the value.
         os.setpriority(os.PRIO_PROCESS, process.pid, NICENESS)
     # Where Linux shares out the processor among sessions, niceness counts within one alone; this is the session's own.
     with contextlib.suppress(OSError):
@@ -42,9 +42,9 @@ def start(argv: Sequence[str], stdout: Path, stderr: Path) -> subprocess.Popen[b
 
 
 def birth(pid: int) -> str | None:
-    """When a living process was started, in the system's own words; None if there is none.
+    """When a living process was started, as the system reports it; None if there is no such process.
 
-    A number alone is given to another process later; with its birth it is one process for ever.
+    The system reuses process numbers; together with its start time, a number identifies one process for good.
     """
     try:
         # The name in brackets may hold anything, so fields are counted from its end: 3 state, 22 starttime.
@@ -55,10 +55,10 @@ def birth(pid: int) -> str | None:
     except (OSError, IndexError):
         if Path("/proc/self/stat").exists():
             return None
-    found = subprocess.run(
+    listing = subprocess.run(
         ["ps", "-o", "lstart=", "-p", str(pid)], capture_output=True, text=True, check=False
     )
-    return found.stdout.strip() or None
+    return listing.stdout.strip() or None
 
 
 def is_alive(pid: int, born: str | None) -> bool:

@@ -1,4 +1,4 @@
-"""Where runs and studies stand, read from their folders: at most once a second each, however many pages look on."""
+"""The state of runs and studies, read from their folders at most once a second each, however many pages are open."""
 
 from __future__ import annotations
 
@@ -22,18 +22,18 @@ LEAST_EPOCHS = 3
 
 
 @dataclass(frozen=True)
-class Standing:
-    """A run as it stands.
+class RunStatus:
+    """The state of a run.
 
     Attributes:
         path: Its folder.
         status: As ``Run.status``; "damaged" or "unreadable" where a file cannot be read.
         trouble: Which file cannot be read and why, in a sentence.
         rows: Finished epochs.
-        epochs: That were asked for; 0 before the specification is written.
-        seconds: That the last epoch took; 0 before there is one.
+        epochs: How many were asked for; 0 before the specification is written.
+        seconds: How long the last epoch took; 0 before there is one.
         since: When the last epoch was written, or the run began, in seconds since the epoch.
-        verdict: Of the evaluation once there is one, and of the curves until then; None before there are any.
+        verdict: The evaluation's, once there is one, and until then that of the curves; None before there are any.
         source: What it was trained on, as ``fit`` takes it; empty before that is written.
         opened: Whether its test set has been opened, so that its figures are of the test images.
         evaluated: When its evaluation was written, in seconds since the epoch; 0 before that.
@@ -52,7 +52,7 @@ class Standing:
     evaluated: float = 0.0
 
     def share(self, now: float) -> float:
-        """How much of the training is done, 0 to 1; between two epochs it is guessed from the time."""
+        """How much of the training is done, 0 to 1; between two epochs it is estimated from the time."""
         if not self.epochs:
             return 0.0
         within = min(0.95, (now - self.since) / self.seconds) if self.seconds else 0.0
@@ -60,8 +60,8 @@ class Standing:
 
 
 @dataclass(frozen=True)
-class StudyStanding:
-    """An exploration as it stands: finished trials of all, its result when there is one, or why it cannot be read."""
+class StudyStatus:
+    """The state of an exploration: finished trials out of all, its result if there is one, or why it is unreadable."""
 
     path: Path
     done: int
@@ -74,45 +74,45 @@ class Watcher:
     """Remembers what it has read for as long as the files stay the same.
 
     Args:
-        clock: Gives seconds.
+        clock: Returns the time in seconds.
     """
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
         self._seen: dict[Path, tuple[float, tuple[Any, ...], Any]] = {}
 
-    def run(self, path: Path) -> Standing:
-        """A run's standing."""
+    def run(self, path: Path) -> RunStatus:
+        """The status of a run."""
         files = (folder.CONFIG, folder.HISTORY, folder.MODEL, folder.EVALUATION, folder.DATA)
-        return self._look(path, files, _standing)
+        return self._look(path, files, _read_run)
 
-    def study(self, path: Path) -> StudyStanding:
-        """A study's standing."""
-        return self._look(path, (DESIGN, TRIALS, RESULT), _study)
+    def study(self, path: Path) -> StudyStatus:
+        """The status of a study."""
+        return self._look(path, (DESIGN, TRIALS, RESULT), _read_study)
 
     def _look(self, path: Path, files: tuple[str, ...], read: Callable[[Path], Any]) -> Any:
         now = self._clock()
         when, stamps, value = self._seen.get(path, (-LOOK_SECONDS, (), None))
         if now - when < LOOK_SECONDS and value is not None:
             return value
-        found = tuple(_stamp(path / name) for name in files)
-        if found != stamps or value is None:
+        current = tuple(_stamp(path / name) for name in files)
+        if current != stamps or value is None:
             value = read(path)
-        self._seen[path] = (now, found, value)
+        self._seen[path] = (now, current, value)
         return value
 
 
-def state_of(standing: Standing, job: Job | None) -> str:
+def state_of(run: RunStatus, job: Job | None) -> str:
     """The one name of a run's state: waiting, running, done, failed, paused, damaged or unreadable.
 
     Args:
-        standing: What its folder says.
+        run: What its folder says.
         job: The newest one that works, or has worked, on it.
     """
     if job is not None and job.alive:
         return job.state
-    if standing.status in ("done", "damaged", "unreadable"):
-        return standing.status
+    if run.status in ("done", "damaged", "unreadable"):
+        return run.status
     if job is not None and job.state == "failed":
         return "failed"
     return "paused"
@@ -126,20 +126,20 @@ def _stamp(path: Path) -> tuple[int, int] | None:
     return known.st_mtime_ns, known.st_size
 
 
-def _standing(path: Path) -> Standing:
+def _read_run(path: Path) -> RunStatus:
     run = Run(path)
     try:
         if not (path / folder.CONFIG).is_file():
-            return Standing(path, "unfinished", since=path.stat().st_mtime if path.is_dir() else time.time())
+            return RunStatus(path, "unfinished", since=path.stat().st_mtime if path.is_dir() else time.time())
         run.check()
         rows = tuple(run.history)
         verdict = None
         # After one epoch or two there is nothing to compare.
-        told = len(rows) >= LEAST_EPOCHS or run.status != "unfinished"
-        if rows and told and (path / folder.DATA).is_file():
+        comparable = len(rows) >= LEAST_EPOCHS or run.status != "unfinished"
+        if rows and comparable and (path / folder.DATA).is_file():
             verdict = run.verdict if run.status == "done" else _live(run, rows)
         written = path / (folder.HISTORY if rows else folder.CONFIG)
-        return Standing(
+        return RunStatus(
             path,
             run.status,
             rows,
@@ -154,7 +154,7 @@ def _standing(path: Path) -> Standing:
     except (ConvictionError, OSError, KeyError, TypeError, ValueError) as failure:
         trouble = trouble_with(path, failure) if not isinstance(failure, RunError) else failure
         state = trouble.state if isinstance(trouble, RunFileError) else "damaged"
-        return Standing(path, state, since=time.time(), trouble=str(trouble))
+        return RunStatus(path, state, since=time.time(), trouble=str(trouble))
 
 
 def _live(run: Run, rows: tuple[EpochRow, ...]) -> Verdict:
@@ -170,7 +170,7 @@ def _live(run: Run, rows: tuple[EpochRow, ...]) -> Verdict:
 
 
 def _last_seconds(path: Path) -> float:
-    """Of the last line of ``timing.csv``: training and validation."""
+    """Seconds of training and validation, from the last line of ``timing.csv``."""
     try:
         last = (path / folder.TIMING).read_text(encoding="utf-8").strip().splitlines()[-1].split(",")
         return float(last[1]) + float(last[2])
@@ -178,7 +178,7 @@ def _last_seconds(path: Path) -> float:
         return 0.0
 
 
-def _study(path: Path) -> StudyStanding:
+def _read_study(path: Path) -> StudyStatus:
     try:
         done = (path / TRIALS).read_bytes().count(b"\n")
     except OSError:
@@ -189,29 +189,29 @@ def _study(path: Path) -> StudyStanding:
         arms = {key for _, _, key in design.get("arms", []) if key} | {design.get("base")}
         trials = len(arms) * int(design.get("seeds", 0)) if design else 0
         name = RESULT
-        return StudyStanding(path, min(done, trials), trials, _result(_json(path / name)))
+        return StudyStatus(path, min(done, trials), trials, _result(_json(path / name)))
     except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as failure:
-        return StudyStanding(path, done, 0, None, str(trouble_with(path / name, failure)))
+        return StudyStatus(path, done, 0, None, str(trouble_with(path / name, failure)))
 
 
-def _result(found: dict[str, Any]) -> dict[str, Any] | None:
-    """With what the page takes from a result, which a damaged one lacks."""
-    if not found:
+def _result(result: dict[str, Any]) -> dict[str, Any] | None:
+    """The result, once it is certain that it has everything that the page reads; a damaged one raises an error."""
+    if not result:
         return None
-    for arm in found["arms"]:
+    for arm in result["arms"]:
         _ = str(arm["sentence"]), float(arm["accuracy"]["mean"]), arm["detected"]
         _ = [float(arm["accuracy"][end]) for end in ("low", "high") if arm["accuracy"].get(end) is not None]
-    for untried in found["untried"]:
+    for untried in result["untried"]:
         _ = str(untried["label"]), str(untried["reason"])
-    _ = [str(sentence) for sentence in found["about"]]
-    return found
+    _ = [str(sentence) for sentence in result["about"]]
+    return result
 
 
 def _json(path: Path) -> dict[str, Any]:
     """The object in a file; empty where there is none yet."""
     if not path.exists():
         return {}
-    found = json.loads(path.read_text(encoding="utf-8"))
-    if not isinstance(found, dict):
+    content = json.loads(path.read_text(encoding="utf-8"))
+    if not isinstance(content, dict):
         raise ValueError("expected a JSON object")
-    return found
+    return content

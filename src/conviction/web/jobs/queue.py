@@ -1,7 +1,7 @@
 """Trainings, explorations, exports and evaluations as processes of their own, in a queue that is fair between owners.
 
-Everything that is known of a job lies in a folder of its own, so that a server that is started again knows it too: a
-job that still runs is found by its number and birth, one that has ended by what it wrote.
+Everything that is known about a job is kept in a folder of its own, so that a restarted server knows it too: a job that
+still runs is recognised by its process number and start time, one that has ended by what it wrote.
 """
 
 from __future__ import annotations
@@ -26,32 +26,32 @@ from conviction.web.jobs import processes
 Kind = Literal["fit", "resume", "explore", "export", "evaluate"]
 # Both end in the same way. Trainings are paused, because they can go on; what cannot is stopped.
 State = Literal["waiting", "running", "done", "failed", "paused", "stopped"]
-Wish = Literal["", "paused", "stopped"]
+EndRequest = Literal["", "paused", "stopped"]
 
 RECORD, OUT, ERR = "job.json", "stdout", "stderr"
 # An interrupted training writes model, checkpoint and report; what takes longer than this hangs.
 PATIENCE_SECONDS = 120.0
 INTERRUPTED = (130, 143)
-# As the system reports one that was asked before it listened, in its first second.
+# How the system reports a process that was interrupted in its first second, before it handled signals.
 UNHEARD = (-signal.SIGINT, -signal.SIGTERM)
-# Of jobs that have ended, the newest are kept.
+# Of the jobs that have ended, this many are kept, newest first.
 MOST_ENDED = 200
 PROGRAM = (sys.executable, "-m", "conviction")
 
 
 @dataclass(frozen=True)
 class Job:
-    """What is known of a job; every change makes a new one, which is on disk before anybody sees it, but for its end.
+    """What is known about a job. A change makes a new object, on disk before anyone sees it, except at its end.
 
     Attributes:
         id: Its name, and that of its folder.
         owner: Whose it is; "" on one's own machine.
         kind: The command.
-        argv: All words after ``conviction``.
+        argv: All arguments after ``conviction``.
         folder: The run or study that it works on.
         title: For people.
         seconds: How long it may run; None for any time.
-        state: Where it stands.
+        state: Its state.
         wish: How a running one was asked to end.
         created: Seconds since the epoch.
         started: When its process began.
@@ -71,7 +71,7 @@ class Job:
     title: str
     seconds: float | None = None
     state: State = "waiting"
-    wish: Wish = ""
+    wish: EndRequest = ""
     created: float = 0.0
     started: float | None = None
     ended: float | None = None
@@ -89,7 +89,7 @@ class Job:
 
 @dataclass(frozen=True)
 class Bounds:
-    """What one owner may ask for: so many jobs that wait, so many seconds for each; None for any."""
+    """What one owner may ask for: how many jobs may wait, and how many seconds each may run; None for no limit."""
 
     waiting: int | None = None
     seconds: float | None = None
@@ -101,11 +101,11 @@ class Jobs:
     Args:
         root: The folder of jobs, which exists.
         most: How many run at once.
-        program: What the words of a job are given to.
+        program: What receives the arguments of a job.
 
     Attributes:
-        bounds: Of every owner, for the jobs that are submitted from now on.
-        options: Words that every command gets besides its own.
+        bounds: The limits of every owner, for jobs that are submitted from now on.
+        options: Arguments that every command gets besides its own.
     """
 
     def __init__(self, root: Path, most: int = 1, program: Sequence[str] = PROGRAM) -> None:
@@ -120,9 +120,9 @@ class Jobs:
         self._unwritten: set[str] = set()
 
     def read(self) -> None:
-        """Takes up what is on disk."""
+        """Reads the jobs that are on disk."""
         for record in sorted(self._root.glob(f"*/{RECORD}")):
-            # What a killed server had begun to write beside is not a record.
+            # A file that a killed server had only begun to write is not a record.
             with contextlib.suppress(OSError, ValueError, TypeError):
                 values = json.loads(record.read_text(encoding="utf-8"))
                 job = Job(**{**values, "argv": tuple(values["argv"])})
@@ -137,14 +137,14 @@ class Jobs:
                 del self._jobs[job.id]
                 shutil.rmtree(self._root / job.id, ignore_errors=True)
 
-    def submit(self, owner: str, kind: Kind, argv: Sequence[str], place: Path, title: str) -> Job:
+    def submit(self, owner: str, kind: Kind, argv: Sequence[str], target: Path, title: str) -> Job:
         """Adds a job to the queue, within ``bounds``.
 
         Args:
             owner: Whose it is.
             kind: The command, which ``argv`` begins with.
-            argv: All words after ``conviction``.
-            place: The run or study that it works on; two jobs do not work on one at the same time.
+            argv: All arguments after ``conviction``.
+            target: The run or study that it works on; two jobs do not work on one at the same time.
             title: For people.
 
         Raises:
@@ -153,39 +153,39 @@ class Jobs:
         waiting = sum(j.state == "waiting" for j in self._jobs.values() if j.owner == owner)
         if self.bounds.waiting is not None and waiting >= self.bounds.waiting:
             raise RequestError(
-                f"{waiting} of yours wait already; at most {self.bounds.waiting} may. Let one of them run."
+                f"{waiting} of your jobs are waiting already; at most {self.bounds.waiting} may. Let one run first."
             )
-        if self.at(place) is not None:
+        if self.at(target) is not None:
             raise RequestError(
-                f"{place.name}: something is at work there already. Wait until it is done, or stop it."
+                f"{target.name}: something is at work there already. Wait until it is done, or stop it."
             )
         job = Job(
             id=f"{time.time_ns():x}-{secrets.token_hex(3)}",
             owner=owner,
             kind=kind,
             argv=(*argv, *(o for o in self.options if o not in argv)),
-            folder=str(place),
+            folder=str(target),
             title=title,
             seconds=self.bounds.seconds,
             created=time.time(),
         )
-        place = self._root / job.id
-        with folder.storing(place):
-            place.mkdir(parents=True)
+        job_folder = self._root / job.id
+        with folder.storing(job_folder):
+            job_folder.mkdir(parents=True)
         return self._keep(job)
 
     def of(self, owner: str) -> list[Job]:
         """The jobs of an owner, newest first."""
         return sorted((j for j in self._jobs.values() if j.owner == owner), key=lambda j: j.id, reverse=True)
 
-    def at(self, place: Path) -> Job | None:
+    def at(self, target: Path) -> Job | None:
         """The job that waits or runs at a folder."""
-        return next((j for j in self._jobs.values() if j.alive and j.folder == str(place)), None)
+        return next((j for j in self._jobs.values() if j.alive and j.folder == str(target)), None)
 
-    def last_at(self, place: Path) -> Job | None:
+    def last_at(self, target: Path) -> Job | None:
         """The newest job at a folder, whatever its state."""
         return max(
-            (j for j in self._jobs.values() if j.folder == str(place)), key=lambda j: j.id, default=None
+            (j for j in self._jobs.values() if j.folder == str(target)), key=lambda j: j.id, default=None
         )
 
     def get(self, owner: str, name: str) -> Job:
@@ -203,7 +203,7 @@ class Jobs:
         """How many jobs begin before this one, as the queue is now."""
         return next((i for i, j in enumerate(self._order()) if j.id == job.id), 0) + self._running()
 
-    def said(self, job: Job, stream: str = ERR, most: int = 20_000) -> str:
+    def output_tail(self, job: Job, stream: str = ERR, most: int = 20_000) -> str:
         """The end of what a job has written."""
         try:
             with (self._root / job.id / stream).open("rb") as file:
@@ -217,12 +217,12 @@ class Jobs:
         """The JSON object that a finished job has written; empty if there is none."""
         try:
             text = (self._root / job.id / OUT).read_text(encoding="utf-8")
-            found = json.loads(text.strip().splitlines()[-1])
+            content = json.loads(text.strip().splitlines()[-1])
         except (OSError, ValueError, IndexError):
             return {}
-        return found if isinstance(found, dict) else {}
+        return content if isinstance(content, dict) else {}
 
-    def end(self, owner: str, name: str, wish: Wish) -> Job:
+    def end(self, owner: str, name: str, request: EndRequest) -> Job:
         """Asks a job to end; what it has is kept. One that waits ends at once, one that has ended stays as it is.
 
         Raises:
@@ -230,11 +230,11 @@ class Jobs:
         """
         job = self.get(owner, name)
         if job.state == "waiting":
-            return self._keep(replace(job, state=wish or "stopped", ended=time.time()))
+            return self._keep(replace(job, state=request or "stopped", ended=time.time()))
         if job.state != "running" or job.pid is None:
             return job
         processes.interrupt(job.pid, job.born)
-        return self._keep(replace(job, wish=wish, asked=job.asked or time.time()))
+        return self._keep(replace(job, wish=request, asked=job.asked or time.time()))
 
     def tick(self) -> bool:
         """Notices what has ended, and starts what may start; called about once a second.
@@ -258,7 +258,7 @@ class Jobs:
     def _order(self) -> list[Job]:
         """Who waits, in the order in which they will begin: in turn between owners, each owner's first one first.
 
-        An owner's turn comes the sooner the longer ago a job of theirs was last started.
+        The longer ago an owner's last job was started, the sooner their turn comes.
         """
         last: dict[str, float] = {}
         queues: dict[str, list[Job]] = {}
@@ -272,13 +272,13 @@ class Jobs:
         return [queues[o][turn] for turn in range(turns) for o in owners if turn < len(queues[o])]
 
     def _start(self, job: Job) -> None:
-        place = self._root / job.id
+        job_folder = self._root / job.id
         now = replace(job, state="running", started=time.time())
         process = None
         try:
             # Before there is a process: one that the record does not know could not be stopped.
             self._keep(now)
-            process = processes.start([*self._program, *job.argv], place / OUT, place / ERR)
+            process = processes.start([*self._program, *job.argv], job_folder / OUT, job_folder / ERR)
             self._keep(replace(now, pid=process.pid, born=processes.birth(process.pid)))
         except (ConvictionError, OSError) as failure:
             if process is not None:
@@ -302,7 +302,7 @@ class Jobs:
         return True
 
     def _hurry(self, job: Job) -> None:
-        """Interrupts what has had its time, and kills what was interrupted and does not end."""
+        """Interrupts a job whose time is up, and kills one that was interrupted but does not end."""
         assert job.pid is not None
         now = time.time()
         if job.asked is not None and now - job.asked > PATIENCE_SECONDS:
@@ -332,11 +332,11 @@ class Jobs:
             return f"The process was killed (signal {-code}); the machine may have run out of memory."
         if code is None:
             return "The process ended without an answer: it was killed, or the machine was restarted."
-        last = (self.said(job).strip().splitlines() or [""])[-1]
+        last = (self.output_tail(job).strip().splitlines() or [""])[-1]
         return f"It ended with exit code {code}. {last}".strip()
 
     def _keep(self, job: Job) -> Job:
-        """Writes it down. An end is true although the disk is full; it is written when there is room.
+        """Writes the job. That it has ended is true even if the disk is full; it is written once there is room.
 
         Raises:
             OutputError, StorageError: It could not be written, and has not ended.

@@ -1,4 +1,4 @@
-"""What the page starts: the words of each command, and the names of the folders it works in."""
+"""What the page starts: the arguments of each command, and the names of the folders that it works in."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from conviction.errors import RequestError
 from conviction.runs import folder
 from conviction.web.jobs.queue import Job, Jobs
 
-# Bytes; what is put behind it must fit as well.
+# In bytes; what is appended to it must fit as well.
 MOST_NAME = 200
 EXPLORATIONS = "explorations"
-# An exploration says these itself.
+# An exploration sets these itself.
 OF_EXPLORE = ("training.epochs", "training.seed")
 
 
@@ -26,13 +26,13 @@ def stem_of(source: str) -> str:
 
 
 def next_name(root: Path, stem: str, jobs: Jobs) -> str:
-    """The first of ``stem-1``, ``stem-2``, ... that is neither there nor begun by a job that is not done."""
+    """The first of ``stem-1``, ``stem-2``, ... that neither exists nor belongs to an unfinished job."""
     number = 1
     while True:
-        place = root / f"{stem}-{number}"
-        last = jobs.last_at(place)
-        if not place.exists() and (last is None or last.state == "done"):
-            return place.name
+        path = root / f"{stem}-{number}"
+        last = jobs.last_at(path)
+        if not path.exists() and (last is None or last.state == "done"):
+            return path.name
         number += 1
 
 
@@ -40,10 +40,10 @@ def run_folder(root: Path, name: str) -> Path:
     """The folder of a run of this name.
 
     Raises:
-        RequestError: It is no name of a folder directly below ``root``.
+        RequestError: The name cannot be that of a folder directly below ``root``.
     """
     if not is_run_name(name):
-        raise RequestError(f"'{name[:80]}' is no name of a run.")
+        raise RequestError(f"'{name[:80]}' is not the name of a run.")
     return root / name
 
 
@@ -53,7 +53,7 @@ def is_run_name(name: str) -> bool:
     return bool(name) and plain and len(name.encode(errors="replace")) <= MOST_NAME
 
 
-def start_fit(jobs: Jobs, owner: str, source: str, recipe: Recipe, place: Path, *, configs: Path) -> Job:
+def start_fit(jobs: Jobs, owner: str, source: str, recipe: Recipe, path: Path, *, configs: Path) -> Job:
     """Queues a training.
 
     Args:
@@ -61,41 +61,39 @@ def start_fit(jobs: Jobs, owner: str, source: str, recipe: Recipe, place: Path, 
         owner: Whose it is.
         source: As for ``fit``.
         recipe: The whole specification.
-        place: The run folder, which does not exist yet.
+        path: The run folder, which does not exist yet.
         configs: The folder for the specification, which exists.
     """
-    config = configs / f"{place.name}.yaml"
+    config = configs / f"{path.name}.yaml"
     folder.write_text(config, recipe.to_yaml())
-    argv = ["fit", source, "--config", str(config), "--out", str(place), "--json"]
-    return jobs.submit(owner, "fit", argv, place, f"Training {place.name}")
+    argv = ["fit", source, "--config", str(config), "--out", str(path), "--json"]
+    return jobs.submit(owner, "fit", argv, path, f"Training {path.name}")
 
 
-def start_resume(jobs: Jobs, owner: str, place: Path, epochs: int | None = None) -> Job:
+def start_resume(jobs: Jobs, owner: str, path: Path, epochs: int | None = None) -> Job:
     """Queues the rest of a training that was paused, stopped or killed; or more epochs of one that is done.
 
-    One that ended before it had a run folder begins anew, by the words that it was started with.
+    One that ended before it had a run folder begins again, with the arguments that it was started with.
     """
-    last = jobs.last_at(place)
-    if not (place / folder.CONFIG).is_file() and last is not None and last.kind == "fit":
-        return jobs.submit(owner, "fit", last.argv, place, last.title)
+    last = jobs.last_at(path)
+    if not (path / folder.CONFIG).is_file() and last is not None and last.kind == "fit":
+        return jobs.submit(owner, "fit", last.argv, path, last.title)
     more = [] if epochs is None else [f"training.epochs={epochs}"]
-    return jobs.submit(
-        owner, "resume", ["resume", str(place), *more, "--json"], place, f"Training {place.name}"
-    )
+    return jobs.submit(owner, "resume", ["resume", str(path), *more, "--json"], path, f"Training {path.name}")
 
 
-def start_evaluate(jobs: Jobs, owner: str, place: Path) -> Job:
+def start_evaluate(jobs: Jobs, owner: str, path: Path) -> Job:
     """Queues the opening of a run's test set."""
     return jobs.submit(
-        owner, "evaluate", ["evaluate", str(place), "--json"], place, f"Opening the test set for {place.name}"
+        owner, "evaluate", ["evaluate", str(path), "--json"], path, f"Opening the test set for {path.name}"
     )
 
 
-def start_export(jobs: Jobs, owner: str, place: Path, formats: Sequence[str]) -> Job:
+def start_export(jobs: Jobs, owner: str, path: Path, formats: Sequence[str]) -> Job:
     """Queues an export of a run."""
     words = ",".join(formats)
-    argv = ["export", str(place), "--format", words, "--json"]
-    return jobs.submit(owner, "export", argv, place, f"Exporting {place.name} as {words}")
+    argv = ["export", str(path), "--format", words, "--json"]
+    return jobs.submit(owner, "export", argv, path, f"Exporting {path.name} as {words}")
 
 
 def start_explore(
@@ -103,7 +101,7 @@ def start_explore(
     owner: str,
     source: str,
     question: str,
-    place: Path,
+    path: Path,
     *,
     seeds: int,
     epochs: int,
@@ -115,5 +113,5 @@ def start_explore(
     argv = ["explore", source, *keys, f"training.epochs={epochs}", "--question", question]
     argv += ["--seeds", str(seeds)]
     argv += ["--budget", str(budget)] if budget else []
-    argv += ["--out", str(place), "--json"]
-    return jobs.submit(owner, "explore", argv, place, f"Exploring {question} on {stem_of(source)}")
+    argv += ["--out", str(path), "--json"]
+    return jobs.submit(owner, "explore", argv, path, f"Exploring {question} on {stem_of(source)}")

@@ -14,12 +14,12 @@ from conviction.flow.records import source_name
 from conviction.lesson import Facts
 from conviction.report.steps import printable
 from conviction.web.elements.plain import button, tag
-from conviction.web.jobs.progress import Standing
+from conviction.web.jobs.progress import RunStatus
 from conviction.web.tutor.panel import chapter_panel
 from conviction.web.tutor.words import facts_for
-from conviction.web.work.lab import Here, is_done
+from conviction.web.work.lab import PageContext, is_done
 
-# What of a chapter is on the workbench: words, the step, its part.
+# What a chapter can point to on the workbench: the words of the link, the step, its part.
 SEEN = {
     "data": (
         ("reshape", "data", "reshape"),
@@ -38,17 +38,17 @@ SEEN = {
     "hyperparameters": (("questions", "explore", ""), ("settings", "compile", "")),
 }
 
-# Where the page shows what is built, and not what a run came to.
+# The steps that show what is being built, and not the result of a run.
 DRAFTED = ("data", "network", "compile", "train", "explore")
 
 
-# In the browser: where the lesson is below the workbench and out of sight, the button leads to it.
+# In the browser: if the lesson is below the workbench and out of sight, the button scrolls to it.
 _TURN = "() => lesson.show() || emit()"
 
 
-def lesson_button(here: Here) -> None:
-    """Puts the lesson away, which gives the workbench its room, or fetches it again; one out of sight is led to."""
-    shown = is_open(here)
+def lesson_button(page: PageContext) -> None:
+    """Hides the lesson, which gives the workbench its room, or shows it again; scrolls to one that is out of sight."""
+    shown = is_open(page)
     made = tag(
         "button",
         "Lesson",
@@ -57,79 +57,79 @@ def lesson_button(here: Here) -> None:
         data_key="lesson",
         aria_pressed="true" if shown else "false",
     )
-    made.on("click", here.guarded(lambda *_: _turn(here, shown=not shown)), js_handler=_TURN)
+    made.on("click", page.guarded(lambda *_: _turn(page, shown=not shown)), js_handler=_TURN)
 
 
-def _turn(here: Here, *, shown: bool) -> None:
-    here.desk.kept["lesson"] = shown
-    here.keep()
+def _turn(page: PageContext, *, shown: bool) -> None:
+    page.desk.kept["lesson"] = shown
+    page.keep()
     ui.run_javascript("lesson.reload()" if shown else "location.reload()")
 
 
-def is_open(here: Here) -> bool:
+def is_open(page: PageContext) -> bool:
     """Whether the lesson is beside the workbench."""
-    return bool(here.desk.kept.get("lesson", True))
+    return bool(page.desk.kept.get("lesson", True))
 
 
-def chapter(here: Here) -> None:
+def chapter(page: PageContext) -> None:
     """Shows it."""
 
     def remember(query: dict[str, str]) -> None:
-        if here.desk.kept.get("depth") != query.get("depth"):
-            here.desk.kept["depth"] = query["depth"]
-            here.keep()
-        here.mark(query)
+        if page.desk.kept.get("depth") != query.get("depth"):
+            page.desk.kept["depth"] = query["depth"]
+            page.keep()
+        page.mark(query)
 
-    name = here.query.get("chapter") or here.stop.chapter
+    name = page.query.get("chapter") or page.stop.chapter
     with tag("div", "", "reader"):
         button(
             "Put the lesson away",
-            here.guarded(lambda *_: _turn(here, shown=False)),
+            page.guarded(lambda *_: _turn(page, shown=False)),
             "lesson-away",
             "quiet away",
         )
         panel = chapter_panel(
-            _facts(here),
-            draft=_draft_facts(here),
-            chapter=here.stop.chapter,
-            progress=here.lab.progress_of(here.owner),
-            chosen=here.lab.chapters,
-            links=[(words, here.to(step, part)) for words, step, part in SEEN.get(name, ())],
-            query={"depth": here.desk.kept.get("depth", "quick"), **here.query},
+            _facts(page),
+            draft=_draft_facts(page),
+            chapter=page.stop.chapter,
+            progress=page.lab.progress_of(page.owner),
+            chosen=page.lab.chapters,
+            links=[(words, page.to(step, part)) for words, step, part in SEEN.get(name, ())],
+            query={"depth": page.desk.kept.get("depth", "quick"), **page.query},
             on_query=remember,
         )
     ui.run_javascript("lesson.arrive()")
-    seen, asked = _seen(here), None
+    seen, asked = _seen(page), None
 
     async def look() -> None:
         nonlocal seen, asked
-        wanted = here.desk.source, here.data
-        if here.stop.name in DRAFTED and wanted != asked:
+        wanted = page.desk.source, page.data
+        if page.stop.name in DRAFTED and wanted != asked:
             asked = wanted
-            # What cannot be read is said on the workbench.
+            # The workbench says what cannot be read.
             with contextlib.suppress(ConvictionError):
-                await here.checked()
-        now = _seen(here)
+                await page.checked()
+        now = _seen(page)
         if now != seen:
             seen = now
-            panel.fill(_facts(here), _draft_facts(here))
+            panel.fill(_facts(page), _draft_facts(page))
 
     ui.timer(1.0, look)
 
 
-def _seen(here: Here) -> tuple[object, ...]:
+def _seen(page: PageContext) -> tuple[object, ...]:
     """What decides the numbers of a chapter."""
-    split = here.lab.bench.split(here.desk.source, here.data)
-    return here.desk.source, here.desk.draft, here.known() is not None, split is not None, _run(here)
+    split = page.lab.bench.split(page.desk.source, page.data)
+    return page.desk.source, page.desk.draft, page.known() is not None, split is not None, _run(page)
 
 
-def _draft_facts(here: Here) -> Facts | None:
-    """Of what is built on the workbench, once the images are known; None where it is not shown."""
-    images, draft = here.known(), here.desk.draft
-    split = here.lab.bench.split(here.desk.source, here.data)
-    if here.stop.name not in DRAFTED or images is None or draft is None or split is None:
+def _draft_facts(page: PageContext) -> Facts | None:
+    """Facts about what is built on the workbench, once the images are known; None where it is not shown."""
+    images, draft = page.known(), page.desk.draft
+    split = page.lab.bench.split(page.desk.source, page.data)
+    if page.stop.name not in DRAFTED or images is None or draft is None or split is None:
         return None
-    if here.stop.name == "train" and _is_done(here):
+    if page.stop.name == "train" and _is_done(page):
         return None
     return Facts(
         title="the images and the network on this page",
@@ -141,24 +141,24 @@ def _draft_facts(here: Here) -> Facts | None:
     )
 
 
-def _is_done(here: Here) -> bool:
+def _is_done(page: PageContext) -> bool:
     """Whether the run that Train shows is finished, so that its numbers are what is on the page."""
-    shown = here.standing()
+    shown = page.run_status()
     return shown is not None and is_done(shown)
 
 
-def _run(here: Here) -> Standing | None:
+def _run(page: PageContext) -> RunStatus | None:
     """The finished run that this page is about, or the newest one on the same images; None if there is none."""
-    shown = here.standing()
+    shown = page.run_status()
     if shown is not None and is_done(shown):
         return shown
-    source = source_name(here.source)
-    return next((s for s in here.lab.runs(here.owner) if is_done(s) and s.source == source), None)
+    source = source_name(page.source)
+    return next((s for s in page.lab.runs(page.owner) if is_done(s) and s.source == source), None)
 
 
-def _facts(here: Here) -> Facts:
-    """Of that run; a recorded one where there is none."""
-    run = _run(here)
+def _facts(page: PageContext) -> Facts:
+    """Facts about that run, or about a recorded one if there is none."""
+    run = _run(page)
     return _read(None if run is None else run.path, 0.0 if run is None else run.evaluated)
 
 

@@ -15,7 +15,7 @@ from conviction.web.pages.draft import DraftPage, real, whole
 from conviction.web.pages.frame import framed, misfit, onward
 from conviction.web.work import network
 from conviction.web.work.desk import Draft
-from conviction.web.work.lab import Here, shown_with_images
+from conviction.web.work.lab import PageContext, shown_with_images
 
 KEY_RATE = "training.learning_rate"
 OPTIMIZERS = {name: name for name in ("adam", "adamw", "sgd", "rmsprop")}
@@ -30,32 +30,32 @@ WHY = {
 FLIPS = {"none": "none", "horizontal": "left and right", "vertical": "up and down", "both": "both"}
 
 
-async def compile_page(here: Here) -> None:
+async def compile_page(page: PageContext) -> None:
     """Builds the step."""
-    with framed(here):
-        await shown_with_images(here, lambda images: _Form(here, images).show())
+    with framed(page):
+        await shown_with_images(page, lambda images: _Form(page, images).show())
 
 
 class _Form(DraftPage):
-    """The settings, and what is said of them."""
+    """The settings, and what the page says about them."""
 
     def draw(self) -> None:
         """Every field, with what follows from it."""
-        spec = self.here.draft.specification(self.facts)
+        spec = self.page.draft.specification(self.facts)
         steps = spec.training.epochs * steps_per_epoch(spec.training, self.facts.images)
-        view = network.look(self.here.draft.layers, self.shape, self.classes)
+        view = network.look(self.page.draft.layers, self.shape, self.classes)
         if view.refusal:
-            misfit(self.here, view.refusal)
-        heading("What is lowered, and what is counted")
+            misfit(self.page, view.refusal)
+        heading("What is minimised, and what is measured")
         for sentence in compile_step(spec.training, self.classes, steps).sentences:
             paragraph(sentence)
         paragraph(
-            f"{WHY[spec.training.optimizer]} The loss is no choice: it follows from the labels and the output.",
+            f"{WHY[spec.training.optimizer]} You do not choose the loss: it follows from the labels and the output.",
             "note",
         )
         self._fields(spec)
         if not view.refusal:
-            onward(self.here, "Train", self.here.to("train"))
+            onward(self.page, "Train", self.page.to("train"))
 
     def _fields(self, spec: Recipe) -> None:
         training = spec.training
@@ -79,7 +79,7 @@ class _Form(DraftPage):
         _expect("batch_size")
         _explain("seed")
         paragraph(
-            "Stop early after so many epochs without a lower validation loss; 0 trains to the end.", "note"
+            "Stop early after this many epochs without a lower validation loss; 0 trains to the end.", "note"
         )
         with tag("div", "", "fields"):
             decay = "" if training.weight_decay is None else training.weight_decay
@@ -106,12 +106,12 @@ class _Form(DraftPage):
         self._number("Learning rate", KEY_RATE, value, real, min=0, step="any", disabled=searched)
 
         def turn(on: bool) -> Draft:
-            draft, kept = self.here.draft, self.here.desk.kept
+            draft, kept = self.page.draft, self.page.desk.kept
             if on:
                 kept["rate"] = value
                 return draft.with_key(KEY_RATE, "auto", self.facts)
             plain = replace(draft, keys={k: v for k, v in draft.keys.items() if k != KEY_RATE})
-            # What stood there before the tick comes back.
+            # The value from before the tick is restored.
             before = kept.get("rate")
             return plain.with_key(KEY_RATE, before, self.facts) if before else plain
 
@@ -138,11 +138,11 @@ class _Form(DraftPage):
         self, label: str, key: str, value: float | str, read: Callable[[str], Any], **props: Any
     ) -> None:
         field = key.rpartition(".")[2]
-        put = self.put_field(field, label, lambda text: self.here.draft.with_key(key, read(text), self.facts))
+        put = self.put_field(field, label, lambda text: self.page.draft.with_key(key, read(text), self.facts))
         number(label, handler=put, key=field, **self.shown(field, value), **props)
 
     def _put(self, key: str, read: Callable[[str], Any]) -> Callable[..., Any]:
-        return self.put(lambda text: self.here.draft.with_key(key, read(text), self.facts))
+        return self.put(lambda text: self.page.draft.with_key(key, read(text), self.facts))
 
 
 def _real_or_none(text: str) -> float | None:
@@ -150,7 +150,7 @@ def _real_or_none(text: str) -> float | None:
 
 
 def _explain(*terms: str) -> None:
-    """What the glossary says of these settings."""
+    """What the glossary says about these settings."""
     known = {one.term: one.text for one in glossary()}
     with tag("details"):
         tag("summary", ", ".join(terms).capitalize())
@@ -159,7 +159,7 @@ def _explain(*terms: str) -> None:
 
 
 def _expect(*names: str) -> None:
-    """What the lesson says to expect of these settings."""
+    """What the lesson tells learners to expect of these settings."""
     for sheet in sheets():
         if sheet.name in names:
             with tag("details"):

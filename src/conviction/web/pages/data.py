@@ -28,7 +28,7 @@ from conviction.web.elements.plain import (
 from conviction.web.elements.surface import Surface
 from conviction.web.pages.draft import undo_buttons
 from conviction.web.pages.frame import framed, intro, onward, parts_of
-from conviction.web.work.lab import Here, shown_when_ready, shown_with_images
+from conviction.web.work.lab import PageContext, shown_when_ready, shown_with_images
 from conviction.web.work.sources import Checked, Choice, at_hand, chosen_by
 from conviction.web.work.uploads import MOST_BYTES, uploads_of
 
@@ -41,94 +41,94 @@ TITLES = {
     "audit": "Audit",
     "split": "Split",
 }
-# So many rows and columns of a picture are shown as numbers.
+# How many rows and columns of a picture are shown as numbers.
 WINDOW = 8
 SAMPLES = 12
 
 
-async def data_page(here: Here) -> None:
+async def data_page(page: PageContext) -> None:
     """Builds the step."""
-    here.part = here.part or "source"
-    with framed(here):
-        parts_of(here, TITLES)
-        if here.part == "source":
-            _sources(here)
+    page.part = page.part or "source"
+    with framed(page):
+        parts_of(page, TITLES)
+        if page.part == "source":
+            _sources(page)
             return
-        paragraph(intro(here.stop, TITLES[here.part]), "lead")
-        if here.part in ("audit", "split"):
-            waiting = "Looking at every image for copies, contradictions and broken files ..."
-            await shown_when_ready(here, waiting, here.checked, lambda found: _checked(here, *found))
+        paragraph(intro(page.stop, TITLES[page.part]), "lead")
+        if page.part in ("audit", "split"):
+            waiting = "Checking every image for copies, contradictions and broken files ..."
+            await shown_when_ready(page, waiting, page.checked, lambda result: _checked(page, *result))
         else:
-            show = {"load": _load, "reshape": _reshape, "normalise": _normalise, "encode": _encode}[here.part]
-            await shown_with_images(here, lambda images: show(here, images))
+            show = {"load": _load, "reshape": _reshape, "normalise": _normalise, "encode": _encode}[page.part]
+            await shown_with_images(page, lambda images: show(page, images))
 
 
-def _sources(here: Here) -> None:
-    course = here.lab.course
-    choices = at_hand(here.lab.data_dir) if course is None else chosen_by(course.sources)
+def _sources(page: PageContext) -> None:
+    course = page.lab.course
+    choices = at_hand(page.lab.data_dir) if course is None else chosen_by(course.sources)
     own = []
     if course is None:
-        own = [Choice(str(p), p.name) for p in uploads_of(here.lab.own("uploads"), here.owner)]
-    if here.desk.source not in {c.source for c in [*choices, *own]}:
-        own.append(Choice(here.desk.source, Path(here.desk.source).name))
+        own = [Choice(str(p), p.name) for p in uploads_of(page.lab.own("uploads"), page.owner)]
+    if page.desk.source not in {c.source for c in [*choices, *own]}:
+        own.append(Choice(page.desk.source, Path(page.desk.source).name))
 
     def choose(source: str, *_: object) -> None:
-        here.desk.choose(source)
-        here.keep()
-        ui.navigate.to(here.to("data", "load"))
+        page.desk.choose(source)
+        page.keep()
+        ui.navigate.to(page.to("data", "load"))
 
-    if here.desk.draft is None:
+    if page.desk.draft is None:
         paragraph(
             "Eight steps lead from images to a network that you have trained, judged and looked into. Begin with the "
             "images: Digits is small, and learned in seconds. Each page ends with a button to the next.",
             "lead",
         )
-    _undoing(here)
-    heading("Images that are here")
+    _undoing(page)
+    heading("Available images")
     with tag("div", "", "cards"):
         for one in [*choices, *own]:
-            chosen = one.source == here.desk.source
+            chosen = one.source == page.desk.source
             with tag("section", "", "card chosen" if chosen else "card"):
                 heading(one.title, 3)
                 paragraph("Your upload" if one in own else one.source, "note")
                 word = "Go on with these" if chosen else "Take these"
                 button(
                     word,
-                    here.guarded(partial(choose, one.source)),
+                    page.guarded(partial(choose, one.source)),
                     f"take-{one.source}",
                     "primary" if chosen else "",
                     aria_label=f"{word}: {one.title}",
                 )
     if course is None:
-        _upload(here)
+        _upload(page)
 
 
-def _undoing(here: Here) -> None:
-    """Takes back the choice, where that is what was done last."""
-    near = [*here.desk.undone[-1:], *here.desk.redone[-1:]]
-    if all(work.source == here.desk.source for work in near):
+def _undoing(page: PageContext) -> None:
+    """Undoes the choice of images, if that was the last change."""
+    near = [*page.desk.undone[-1:], *page.desk.redone[-1:]]
+    if all(work.source == page.desk.source for work in near):
         return
 
     def act(do: Callable[[], bool]) -> Callable[..., Any]:
         async def handler(*_: object) -> None:
             do()
-            await here.keep_beside()
+            await page.keep_beside()
             ui.navigate.reload()
 
-        return here.guarded(handler)
+        return page.guarded(handler)
 
     with Surface().drawing(), tag("div", "", "buttons"):
-        undo_buttons(here.desk, act)
+        undo_buttons(page.desk, act)
 
 
-def _upload(here: Here) -> None:
+def _upload(page: PageContext) -> None:
     heading("Your own")
     paragraph(
         "One folder of pictures for each class, in a folder or in an archive (.zip, .tar), or an .npz. Pictures may "
         "differ in size, mode and format."
     )
     most = f"at most {MOST_BYTES // 2**20} MB"
-    to = {"data_to": f"/lab/{here.desk.id}/upload", "data_most": str(MOST_BYTES)}
+    to = {"data_to": f"/lab/{page.desk.id}/upload", "data_most": str(MOST_BYTES)}
     with tag("div", "", "upload", **to):
         with tag("div", "", "fields"):
             with tag("label", "", "field"):
@@ -142,7 +142,7 @@ def _upload(here: Here) -> None:
         tag("p", "", "note", role="alert")
 
 
-def _load(here: Here, images: ImageSet) -> None:
+def _load(page: PageContext, images: ImageSet) -> None:
     show_step(steps.load_step(images))
     heading("What they look like")
     counts = images.counts()
@@ -154,36 +154,36 @@ def _load(here: Here, images: ImageSet) -> None:
             strip_of(images.pixels[index], f"{len(index)} images of {steps.printable(name)}")
     if len(images.class_names) > 30:
         paragraph(f"And {len(images.class_names) - 30} more classes.", "note")
-    onward(here, "Reshape", here.to("data", "reshape"))
+    onward(page, "Reshape", page.to("data", "reshape"))
 
 
-def _chosen(here: Here, images: ImageSet) -> int:
-    """The picture that is looked at; its number stands in the address."""
-    given = here.query.get("image", "0")
-    return int(given) % len(images) if given.isdecimal() and len(given) < 12 else 0
+def _chosen(page: PageContext, images: ImageSet) -> int:
+    """The number of the picture that is shown, from the address."""
+    number = page.query.get("image", "0")
+    return int(number) % len(images) if number.isdecimal() and len(number) < 12 else 0
 
 
-def _picture(here: Here, images: ImageSet) -> int:
-    """The chosen picture with the way to others."""
-    i = _chosen(here, images)
+def _picture(page: PageContext, images: ImageSet) -> int:
+    """Shows where the chosen picture is among the others, with links to them."""
+    i = _chosen(page, images)
     label = steps.printable(images.class_names[images.labels[i]])
     with tag("nav", "", "buttons", aria_label="Pictures"):
-        link("Previous", here.to(image=(i - 1) % len(images)), "button", data_key="previous")
-        link("Next", here.to(image=(i + 1) % len(images)), "button", data_key="next")
-        link("Another class", here.to(image=_other_class(images, i)), "button", data_key="other")
+        link("Previous", page.to(image=(i - 1) % len(images)), "button", data_key="previous")
+        link("Next", page.to(image=(i + 1) % len(images)), "button", data_key="next")
+        link("Another class", page.to(image=_other_class(images, i)), "button", data_key="other")
         tag("span", f"Image {i + 1:,} of {len(images):,}, labelled {label}", "soft")
     return i
 
 
 def _other_class(images: ImageSet, i: int) -> int:
     wanted = (images.labels[i] + 1) % len(images.class_names)
-    found = np.flatnonzero(images.labels == wanted)
-    return int(found[0]) if len(found) else i
+    rows = np.flatnonzero(images.labels == wanted)
+    return int(rows[0]) if len(rows) else i
 
 
-def _reshape(here: Here, images: ImageSet) -> None:
+def _reshape(page: PageContext, images: ImageSet) -> None:
     show_step(steps.reshape_step(images))
-    i = _picture(here, images)
+    i = _picture(page, images)
     with tag("div", "", "looking"):
         picture(images.pixels[i], f"Image {i + 1}")
         rows = (
@@ -193,12 +193,12 @@ def _reshape(here: Here, images: ImageSet) -> None:
             ("values of this one", f"{images.pixels[i].min()} to {images.pixels[i].max()}, uint8"),
         )
         table(Table(("what", "shape"), rows), "Shapes")
-    onward(here, "Normalise", here.to("data", "normalise", image=i))
+    onward(page, "Normalise", page.to("data", "normalise", image=i))
 
 
-def _normalise(here: Here, images: ImageSet) -> None:
+def _normalise(page: PageContext, images: ImageSet) -> None:
     show_step(steps.normalise_step(images), sentences=1)
-    i = _picture(here, images)
+    i = _picture(page, images)
     pixels = images.pixels[i]
     top, left = busiest(pixels[..., 0])
     window = pixels[top : top + WINDOW, left : left + WINDOW, 0]
@@ -211,7 +211,7 @@ def _normalise(here: Here, images: ImageSet) -> None:
             _values(window, [[str(int(v)) for v in row] for row in window], "Values before")
             heading("After: each divided by 255", 3)
             _values(window, [[f"{v / 255:.3f}" for v in row] for row in window], "Values after")
-    onward(here, "Encode", here.to("data", "encode", image=i))
+    onward(page, "Encode", page.to("data", "encode", image=i))
 
 
 def busiest(plane: np.ndarray) -> tuple[int, int]:
@@ -241,9 +241,9 @@ def _apart(level: int) -> int:
     return level if not 90 < level < 150 else (90 if level <= 127 else 150)
 
 
-def _encode(here: Here, images: ImageSet) -> None:
+def _encode(page: PageContext, images: ImageSet) -> None:
     show_step(steps.encode_step(images))
-    i = _picture(here, images)
+    i = _picture(page, images)
     classes = len(images.class_names)
     vector = encode_labels(images.labels[i : i + 1], classes)[0]
     with tag("div", "", "looking"):
@@ -255,22 +255,22 @@ def _encode(here: Here, images: ImageSet) -> None:
                 f"Label {images.labels[i]}, {steps.printable(images.class_names[images.labels[i]])}, becomes:"
             )
             table(Table(("class", "target"), rows, (1,)), "Target of this image")
-    onward(here, "Audit", here.to("data", "audit"))
+    onward(page, "Audit", page.to("data", "audit"))
 
 
-def _checked(here: Here, images: ImageSet, found: Checked) -> None:
-    if here.part == "split":
-        show_step(steps.split_step(images, found.split, here.data))
-        for sample in samples(images, found.split)[:10]:
+def _checked(page: PageContext, images: ImageSet, checked: Checked) -> None:
+    if page.part == "split":
+        show_step(steps.split_step(images, checked.split, page.data))
+        for sample in samples(images, checked.split)[:10]:
             with tag("div", "", "sample"):
                 with tag("span", steps.printable(sample.class_name)):
                     tag("small", f" {sample.count:,} to learn from")
                 strip_of(sample.pixels, f"Training images of {steps.printable(sample.class_name)}")
-        onward(here, "Build a network", here.to("network"))
+        onward(page, "Build a network", page.to("network"))
         return
-    if not found.audit.findings:
+    if not checked.audit.findings:
         show_step(steps.audit_step(()))
-    for exhibit in exhibits(images, found.audit.findings):
+    for exhibit in exhibits(images, checked.audit.findings):
         finding = exhibit.finding
         with tag("section", "", f"finding {finding.severity}"):
             paragraph(finding.severity, "severity")
@@ -281,4 +281,4 @@ def _checked(here: Here, images: ImageSet, found: Checked) -> None:
                     with tag("div", "", "group"):
                         for name, class_name, _, pixels in group:
                             picture(pixels, f"{steps.printable(name)}, {steps.printable(class_name)}")
-    onward(here, "Split", here.to("data", "split"))
+    onward(page, "Split", page.to("data", "split"))

@@ -1,4 +1,4 @@
-"""What the steps share on which the draft is changed: drawing it anew, two tabs, undo."""
+"""What the steps that change the draft share: redrawing it, two tabs, undo."""
 
 from __future__ import annotations
 
@@ -13,27 +13,27 @@ from conviction.data import ImageSet
 from conviction.errors import RequestError
 from conviction.web.elements.plain import button
 from conviction.web.elements.surface import Surface
-from conviction.web.work.changes import said_change
+from conviction.web.work.changes import describe_change
 from conviction.web.work.desk import Desk, Draft, Work
-from conviction.web.work.lab import Here, facts_about
+from conviction.web.work.lab import PageContext, facts_about
 
 
 class DraftPage(ABC):
-    """A step that shows the draft on a surface, and draws it anew when this or another tab has changed it.
+    """A step that shows the draft on a surface, and redraws it when this or another tab has changed it.
 
     Args:
-        here: Where the page stands.
+        page: The context of the page.
         images: Those that the draft is for.
     """
 
-    def __init__(self, here: Here, images: ImageSet) -> None:
-        self.here, self.images = here, images
-        self.source = here.desk.source
+    def __init__(self, page: PageContext, images: ImageSet) -> None:
+        self.page, self.images = page, images
+        self.source = page.desk.source
         self.shape = images.rule.shape
         self.classes = len(images.class_names)
-        self.facts = facts_about(images, here.data)
+        self.facts = facts_about(images, page.data)
         self.drawn = -1
-        # By the key of a field: what was typed and refused, and why. It stands there until it is mended.
+        # By the key of a field: what was typed and refused, and why. It stays until it is corrected.
         self.wrong: dict[str, tuple[str, str]] = {}
 
     @abstractmethod
@@ -41,7 +41,7 @@ class DraftPage(ABC):
         """Makes what the surface shows."""
 
     def show(self) -> None:
-        """Everything."""
+        """Shows the page, and redraws it when the desk has changed."""
         self.surface = Surface(self._late)
         self._draw()
         ui.timer(1.0, self._look)
@@ -49,27 +49,27 @@ class DraftPage(ABC):
     def act(self, do: Callable[..., Any], *, in_field: bool = False) -> Callable[..., Any]:
         """A handler that does something, draws what came of it, and then keeps it."""
 
-        async def handler(*given: Any) -> None:
-            if self.drawn != self.here.desk.revision:
+        async def handler(*arguments: Any) -> None:
+            if self.drawn != self.page.desk.revision:
                 self._late()
                 return
-            self.here.say("")
+            self.page.say("")
             if not in_field:
                 self.wrong.clear()
             try:
-                do(*given)
+                do(*arguments)
             finally:
                 self._draw()
-            await self.here.keep_beside()
+            await self.page.keep_beside()
 
-        return self.here.guarded(handler)
+        return self.page.guarded(handler)
 
     def put(self, make: Callable[..., Draft]) -> Callable[..., Any]:
         """A handler that takes the draft that ``make`` gives."""
-        return self.act(lambda *given: self.here.desk.change(make(*given)))
+        return self.act(lambda *arguments: self.page.desk.change(make(*arguments)))
 
     def put_field(self, key: str, name: str, make: Callable[[str], Draft]) -> Callable[[str], Any]:
-        """A handler of a field that takes the draft that ``make`` gives; what is refused is said at the field.
+        """A handler of a field that takes the draft that ``make`` gives; a refusal is shown at the field.
 
         Args:
             key: Of the field.
@@ -80,7 +80,7 @@ class DraftPage(ABC):
         def take(text: str) -> None:
             self.wrong.pop(key, None)
             try:
-                self.here.desk.change(make(text))
+                self.page.desk.change(make(text))
             except RequestError as failure:
                 self.wrong[key] = (text, refusal(name, failure))
 
@@ -93,24 +93,24 @@ class DraftPage(ABC):
 
     def undoing(self) -> None:
         """The two buttons."""
-        undo_buttons(self.here.desk, lambda do: self.act(lambda *_: do()))
+        undo_buttons(self.page.desk, lambda do: self.act(lambda *_: do()))
 
     def _look(self) -> None:
-        if self.drawn != self.here.desk.revision:
+        if self.drawn != self.page.desk.revision:
             self._draw(foreign=True)
 
     def _late(self) -> None:
         self._look()
-        self.here.say("This was changed in another tab meanwhile. It is shown as it is now.")
+        self.page.say("This was changed in another tab in the meantime. You now see the current state.")
 
     def _draw(self, *, foreign: bool = False) -> None:
-        self.drawn = self.here.desk.revision
+        self.drawn = self.page.desk.revision
         if foreign:
             self.wrong.clear()
-        if self.source != self.here.desk.source:
+        if self.source != self.page.desk.source:
             ui.navigate.reload()  # other images, with other shapes
             return
-        self.here.begin(self.images)  # chosen again meanwhile
+        self.page.begin(self.images)  # chosen again in the meantime
         with self.surface.drawing(foreign=foreign):
             self.draw()
 
@@ -121,13 +121,13 @@ def undo_buttons(desk: Desk, act: Callable[[Callable[[], bool]], Callable[..., A
     Each says what it takes back or does again, which may have been done on another step.
     """
     now = Work(desk.source, desk.draft)
-    undo = f"Undo: {said_change(desk.undone[-1], now)}" if desk.undone else "Undo"
-    redo = f"Redo: {said_change(now, desk.redone[-1])}" if desk.redone else "Redo"
+    undo = f"Undo: {describe_change(desk.undone[-1], now)}" if desk.undone else "Undo"
+    redo = f"Redo: {describe_change(now, desk.redone[-1])}" if desk.redone else "Redo"
     button(undo, act(desk.undo), "undo", disabled=not desk.undone, title="Ctrl+Z")
     button(redo, act(desk.redo), "redo", disabled=not desk.redone, title="Ctrl+Shift+Z")
 
 
-# What the specification says of a bound, and what the page does.
+# How a specification words a bound, and how the page does.
 _BOUNDS = {
     "greater than or equal to": "at least",
     "less than or equal to": "at most",
@@ -142,10 +142,10 @@ def refusal(name: str, failure: RequestError) -> str:
     >>> refusal("conv_1, filters", RequestError("model.layers.0.filters: expected greater than or equal to 1; got -3."))
     'conv_1, filters: at least 1; got -3.'
     """
-    said = re.sub(r"^(?:[a-z_]+(?:\.\w+)+: )?[Ee]xpected ", "", str(failure))
+    message = re.sub(r"^(?:[a-z_]+(?:\.\w+)+: )?[Ee]xpected ", "", str(failure))
     for bound, word in _BOUNDS.items():
-        said = said.replace(bound, word)
-    return f"{name}: {said}"
+        message = message.replace(bound, word)
+    return f"{name}: {message}"
 
 
 def whole(text: str) -> int:

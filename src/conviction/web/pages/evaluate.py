@@ -13,13 +13,13 @@ from conviction.report.scores import SEALED, TO_TRY
 from conviction.runs import Run, folder
 from conviction.web.elements.plain import button, heading, link, paragraph, show_step, tag
 from conviction.web.elements.surface import Surface
-from conviction.web.jobs.progress import Standing, state_of
+from conviction.web.jobs.progress import RunStatus, state_of
 from conviction.web.jobs.queue import Job
 from conviction.web.jobs.starts import start_evaluate
 from conviction.web.pages.evaluated import Evaluated, Reason, evaluated, reasons
 from conviction.web.pages.frame import framed, onward
 from conviction.web.work.addresses import stop_named
-from conviction.web.work.lab import OF_A_RUN, Here, has_learned, shown_when_ready
+from conviction.web.work.lab import OF_A_RUN, PageContext, has_learned, shown_when_ready
 
 # As Compile calls them.
 LABELS = {
@@ -30,86 +30,86 @@ LABELS = {
 }
 
 
-async def evaluate_page(here: Here) -> None:
+async def evaluate_page(page: PageContext) -> None:
     """Builds the step."""
-    with framed(here):
-        standing = pick_run(here, "evaluate")
-        if standing is not None:
-            await _Verdict(here, standing).show()
+    with framed(page):
+        run = pick_run(page, "evaluate")
+        if run is not None:
+            await _Verdict(page, run).show()
 
 
-def pick_run(here: Here, step: str) -> Standing | None:
+def pick_run(page: PageContext, step: str) -> RunStatus | None:
     """The run of the address, or the newest that this step can show; says what to do where there is none."""
     can_show = OF_A_RUN[step]
-    names = [s.path.name for s in here.lab.runs(here.owner) if can_show(s)]
-    standing = here.standing()
-    if standing is None:
-        paragraph("There is no run yet that has come so far.", "message")
-        onward(here, "Train one", here.to("train"))
+    names = [s.path.name for s in page.lab.runs(page.owner) if can_show(s)]
+    run = page.run_status()
+    if run is None:
+        paragraph("No run has come this far yet.", "message")
+        onward(page, "Train one", page.to("train"))
         return None
-    here.part = standing.path.name
+    page.part = run.path.name
     if names:
         with tag("nav", aria_label="The run that is shown"), tag("ul", "", "parts"):
             for name in names[:8]:
-                current = {"aria_current": "page"} if name == here.part else {}
+                current = {"aria_current": "page"} if name == page.part else {}
                 with tag("li"):
-                    link(name, here.to(step, name), **current)
-    if standing.trouble:
-        paragraph(f"{here.part} is {standing.status}. {standing.trouble}", "message trouble")
+                    link(name, page.to(step, name), **current)
+    if run.trouble:
+        paragraph(f"{page.part} is {run.status}. {run.trouble}", "message trouble")
         return None
-    if standing.path.name not in names:
+    if run.path.name not in names:
         when = "once its first epoch is done" if can_show is has_learned else "once all its epochs are"
-        state = state_of(standing, here.lab.jobs.last_at(standing.path))
-        far = f", {len(standing.rows)} of {standing.epochs} epochs done" if standing.epochs else ""
-        paragraph(f"{here.part} is {state}{far}. This step is for it {when}.", "message")
-        onward(here, "Go on with it" if state == "paused" else "To its training", here.to("train", here.part))
+        state = state_of(run, page.lab.jobs.last_at(run.path))
+        far = f", {len(run.rows)} of {run.epochs} epochs done" if run.epochs else ""
+        paragraph(f"{page.part} is {state}{far}. You can open it here {when}.", "message")
+        onward(page, "Go on with it" if state == "paused" else "To its training", page.to("train", page.part))
         return None
-    return standing
+    return run
 
 
 class _Verdict:
     """The button, and what is shown before and after it was pressed."""
 
-    def __init__(self, here: Here, standing: Standing) -> None:
-        self.here, self.path = here, standing.path
-        self.run, self.part = Run(standing.path), ""
+    def __init__(self, page: PageContext, status: RunStatus) -> None:
+        self.page, self.path = page, status.path
+        self.run, self.part = Run(status.path), ""
         self.seen: Any = None
 
     async def show(self) -> None:
-        """Everything; drawn anew when the test set has been opened."""
+        """Shows everything, and redraws it when the test set has been opened."""
         self.head = Surface()
         self.body = tag("div")
         await self._look()
         ui.timer(1.0, self._look)
 
     async def _look(self) -> None:
-        job = self.here.lab.jobs.last_at(self.path)
-        standing = self.here.standing()
-        if standing is None or (standing, job) == self.seen:
+        job = self.page.lab.jobs.last_at(self.path)
+        status = self.page.run_status()
+        if status is None or (status, job) == self.seen:
             return
-        if self.seen is not None and standing.status != "done":
-            ui.navigate.reload()  # it goes on to more epochs, and what stands here is no longer its evaluation
+        if self.seen is not None and status.status != "done":
+            ui.navigate.reload()  # it goes on to more epochs, and what is shown is no longer its evaluation
             return
-        fresh = self.seen is None or standing != self.seen[0]
-        self.seen = (standing, job)
+        fresh = self.seen is None or status != self.seen[0]
+        self.seen = (status, job)
         self.run = Run(self.path)
         with self.head.drawing():
-            self._seal(standing, job)
+            self._seal(status, job)
         if not fresh:
             return
-        self.part = "test" if standing.opened else "validation"
+        self.part = "test" if status.opened else "validation"
         self.body.clear()
         with self.body:
             await shown_when_ready(
-                self.here,
+                self.page,
                 "Putting together what the answers show ...",
-                lambda: self.here.lab.helper.call(
-                    evaluated, str(self.path), self.here.lab.data_dir, self.part
+                lambda: self.page.lab.helper.call(
+                    evaluated, str(self.path), self.page.lab.data_dir, self.part
                 ),
                 self._shown,
             )
 
-    def _seal(self, standing: Standing, job: Job | None) -> None:
+    def _seal(self, status: RunStatus, job: Job | None) -> None:
         try:
             openings = count_openings(self.run.data["split"]["test_hash"])
             images = sum(self.run.data["counts"]["test"])
@@ -119,59 +119,63 @@ class _Verdict:
         if job is not None and job.alive and job.kind == "evaluate":
             paragraph("The test set is being opened ...", "waiting")
             return
-        if standing.opened:
+        if status.opened:
             return
         with tag("section", "", "card"):
             heading(f"{images:,} test images, still sealed", 3)
             if openings:
                 paragraph(f"The ledger: {openings_sentence(openings)}")
             paragraph(
-                "No answer to them has been scored for this run. What is shown below is from the validation images, "
-                "by which you could choose; the figure that counts is the one from here, once, when you have chosen."
+                "This run has not been scored on them. What is shown below comes from the validation images, by which "
+                "you could choose; the figure that counts is the one from the test images, once, when you have chosen."
             )
             if job is not None and job.kind == "evaluate" and job.state == "failed":
                 paragraph(job.reason, "message trouble")
             busy = job is not None and job.alive
             with tag("div", "", "buttons"):
-                button("Open the test set", self.here.guarded(self._open), "open", "primary", disabled=busy)
+                button("Open the test set", self.page.guarded(self._open), "open", "primary", disabled=busy)
                 if busy:
-                    tag("span", "Something is still at work on this run; then it can be opened.", "soft")
+                    tag(
+                        "span",
+                        "Something is still working on this run; you can open it after that.",
+                        "soft",
+                    )
 
     async def _open(self, *_: Any) -> None:
-        start_evaluate(self.here.lab.jobs, self.here.owner, self.path)
-        self.here.lab.jobs.tick()
+        start_evaluate(self.page.lab.jobs, self.page.owner, self.path)
+        self.page.lab.jobs.tick()
         await self._look()
 
-    def _shown(self, found: Evaluated) -> None:
-        heading("On the test images" if found.part == "test" else "On the validation images")
-        said = [s for s in found.step.sentences if not s.startswith(SEALED)]
-        show_step(replace(found.step, sentences=tuple(said)))
+    def _shown(self, evaluation: Evaluated) -> None:
+        heading("On the test images" if evaluation.part == "test" else "On the validation images")
+        sentences = [s for s in evaluation.step.sentences if not s.startswith(SEALED)]
+        show_step(replace(evaluation.step, sentences=tuple(sentences)))
         for advice in self.run.verdict.advice:
             words, step = advised(advice)
             with tag("p", f"{TO_TRY}{words}, at "):
                 stop = stop_named(step)
-                link(stop.title, self.here.to(step, self.path.name if step == "train" else ""))
+                link(stop.title, self.page.to(step, self.path.name if step == "train" else ""))
         with tag("section"):
             heading("Why was it wrong?")
-            place = tag("div")
-            with place:
+            container = tag("div")
+            with container:
                 button(
                     "Show where the evidence lay, for the surest mistakes",
-                    self.here.guarded(lambda *_: self._reasons(place)),
+                    self.page.guarded(lambda *_: self._reasons(container)),
                     "reasons",
                 )
-        ui.html(found.panel, sanitize=False).classes("report")
-        onward(self.here, "Look inside", self.here.to("inside", self.path.name))
+        ui.html(evaluation.panel, sanitize=False).classes("report")
+        onward(self.page, "Look inside", self.page.to("inside", self.path.name))
 
-    async def _reasons(self, place: Any) -> None:
-        place.clear()
+    async def _reasons(self, container: Any) -> None:
+        container.clear()
         stamp = (self.path / folder.MODEL).stat().st_mtime
-        with place:
+        with container:
             await shown_when_ready(
-                self.here,
+                self.page,
                 "Loading the network and asking it ...",
-                lambda: self.here.lab.helper.call(
-                    reasons, str(self.path), self.here.lab.data_dir, self.part, stamp
+                lambda: self.page.lab.helper.call(
+                    reasons, str(self.path), self.page.lab.data_dir, self.part, stamp
                 ),
                 _show_reasons,
             )
@@ -187,20 +191,20 @@ def advised(advice: Advice) -> tuple[str, str]:
     return " and ".join(f"{LABELS[key]} {value}" for key, value in keys.items()), "compile"
 
 
-def _show_reasons(found: list[Reason]) -> None:
-    if not found:
-        paragraph("It made no mistake on these images.")
+def _show_reasons(mistakes: list[Reason]) -> None:
+    if not mistakes:
+        paragraph("It made no mistakes on these images.")
         return
     paragraph(
-        "Grad-CAM at the last convolution: the more orange, the more that place spoke for the answer it gave.",
+        "Grad-CAM at the last convolution: the more orange a place is, the more it spoke for the answer.",
         "note",
     )
     with tag("div", "", "cards reasons"):
-        for one in found:
+        for one in mistakes:
             with tag("figure", "", "card"):
                 with tag("div", "", "pair"):
                     tag("img", "", "sharp", src=one.picture, alt=f"A picture of {one.truth}")
-                    tag("img", src=one.heat, alt=f"Where it saw {one.said}")
+                    tag("img", src=one.heat, alt=f"Where it saw {one.predicted}")
                 with tag("figcaption"):
                     tag("b", one.truth)
-                    tag("span", f" called {one.said}, {one.sure:.1%} sure")
+                    tag("span", f" called {one.predicted}, {one.sure:.1%} sure")

@@ -29,7 +29,7 @@ class Evaluated:
     """What the page shows.
 
     Attributes:
-        step: What the terminal says of the evaluation.
+        step: What the terminal says about the evaluation.
         panel: HTML: figures, confidence, the confusion matrix whose cells open, mistakes.
         part: Which images it is about: "test", or "validation" while the test set is sealed.
     """
@@ -45,7 +45,7 @@ class Reason:
 
     picture: str
     heat: str
-    said: str
+    predicted: str
     sure: float
     truth: str
 
@@ -64,7 +64,7 @@ def evaluated(path: str, data_dir: str | None, part: str) -> Evaluated:
     """
     run = load_finished(path)
     sealed = part != "test"
-    # Between the opening and the evaluation that tells of it, the file has answers that the page does not know of.
+    # Between the opening and the evaluation that reports it, the file has answers that the page does not know about.
     answers = {name: known for name, known in _answers(run, part).items() if name != "test" or not sealed}
     recipe = run.config.model_copy(
         update={"evaluation": run.config.evaluation.model_copy(update={"test": not sealed})}
@@ -72,9 +72,9 @@ def evaluated(path: str, data_dir: str | None, part: str) -> Evaluated:
     ready = prepare_again(run, recipe, data_dir, Silent())
     for name, known in answers.items():
         if [h.tobytes().hex() for h in ready.images.hashes[ready.split.of(name)]] != known.hashes:
-            raise RunError(f"{run.path}: its predictions are of other {name} images than its data.")
+            raise RunError(f"{run.path}: its predictions are for other {name} images than those in its data.")
     probabilities = {name: known.probabilities for name, known in answers.items()}
-    # As many as when the figure was made: who looks later changes nothing in it.
+    # The number of openings when the figure was made; looking at it later does not change it.
     openings = 0 if sealed else run.evaluation.test["openings"]
     evaluation = assess_predictions(run, ready, probabilities, openings)
     return Evaluated(
@@ -98,32 +98,32 @@ def reasons(path: str, data_dir: str | None, part: str, stamp: float) -> list[Re
         path: The run folder.
         data_dir: As for ``evaluated``.
         part: As for ``evaluated``; the mistakes are those on its images.
-        stamp: When the model was written, so that one that was trained on is loaded anew.
+        stamp: When the model was written, so that a model that was trained further is loaded again.
 
     Raises:
         RequestError: The network has no convolution; the data has changed.
     """
     run, images = _loaded(path, data_dir, stamp)
     known = _answers(run, part)[part]
-    said = known.probabilities.argmax(axis=1)
+    predicted = known.probabilities.argmax(axis=1)
     sure = known.probabilities.max(axis=1)
-    wrong = np.flatnonzero(said != known.labels)
+    wrong = np.flatnonzero(predicted != known.labels)
     wrong = wrong[np.argsort(-sure[wrong], kind="stable")][:MISTAKES_EXPLAINED]
-    place = {h.tobytes().hex(): i for i, h in enumerate(images.hashes)}
-    found = []
+    row_of = {h.tobytes().hex(): i for i, h in enumerate(images.hashes)}
+    mistakes = []
     for row in wrong:
-        pixels = images.pixels[place[known.hashes[row]]]
-        cam = grad_cam(run.model, pixels, int(said[row]))
-        found.append(
+        pixels = images.pixels[row_of[known.hashes[row]]]
+        cam = grad_cam(run.model, pixels, int(predicted[row]))
+        mistakes.append(
             Reason(
                 png_address(pixels),
                 png_address(overlay(pixels, cam.fine)),
-                printable(images.class_names[said[row]]),
+                printable(images.class_names[predicted[row]]),
                 float(sure[row]),
                 printable(images.class_names[known.labels[row]]),
             )
         )
-    return found
+    return mistakes
 
 
 @lru_cache(maxsize=1)

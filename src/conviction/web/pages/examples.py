@@ -1,4 +1,4 @@
-"""A few validation images on the page of a training, with what the network says of them so far."""
+"""A few validation images on the page of a training, with what the network says about them so far."""
 
 from __future__ import annotations
 
@@ -11,59 +11,61 @@ from conviction.errors import ConvictionError
 from conviction.runs import folder
 from conviction.web.elements.plain import paragraph, tag, tick
 from conviction.web.pages.glimpse import Glimpse, glimpse
-from conviction.web.work.lab import Here
+from conviction.web.work.lab import PageContext
 
-# Asking takes a moment of a core that trains; this seldom, it stays below what anybody would notice.
+# Asking takes a core away from training for a moment; this rarely, nobody notices.
 REST_SECONDS = 5.0
 
 
 class Examples:
     """Shown only to those who ask for it."""
 
-    def __init__(self, here: Here, path: Path) -> None:
-        self.here, self.path = here, path
+    def __init__(self, page: PageContext, path: Path) -> None:
+        self.page, self.path = page, path
         self.asked_for, self.asked_at = 0, 0.0
         self.asking = False
 
     def show(self) -> None:
-        """The box to tick, and the answers below it, anew after an epoch."""
+        """Shows the box to tick, and below it the answers, which are updated after each epoch."""
         tick("Show how it answers a few validation images", self._on, self._turn, "examples")
-        self.place = tag("div")
+        self.container = tag("div")
         ui.timer(1.0, self._look)
 
     @property
     def _on(self) -> bool:
-        return bool(self.here.desk.kept.get("examples", False))
+        return bool(self.page.desk.kept.get("examples", False))
 
     def _turn(self, on: bool) -> None:
-        self.here.desk.kept["examples"] = on
-        self.here.keep()
+        self.page.desk.kept["examples"] = on
+        self.page.keep()
         if not on:
-            self.place.clear()
+            self.container.clear()
 
     async def _look(self) -> None:
-        standing = self.here.lab.watcher.run(self.path)
+        run = self.page.lab.watcher.run(self.path)
         rested = time.monotonic() - self.asked_at > REST_SECONDS
-        if not self._on or self.asking or not rested or len(standing.rows) <= self.asked_for:
+        if not self._on or self.asking or not rested or len(run.rows) <= self.asked_for:
             return
-        self.asking, self.asked_for, self.asked_at = True, len(standing.rows), time.monotonic()
+        self.asking, self.asked_for, self.asked_at = True, len(run.rows), time.monotonic()
         try:
             began = (self.path / folder.CONFIG).stat().st_mtime
-            found = await self.here.lab.helper.call(glimpse, str(self.path), self.here.lab.data_dir, began)
+            latest = await self.page.lab.helper.call(glimpse, str(self.path), self.page.lab.data_dir, began)
         except (ConvictionError, OSError):
             return  # the next epoch asks again
         finally:
             self.asking, self.asked_at = False, time.monotonic()
-        self._draw(found)
+        self._draw(latest)
 
-    def _draw(self, found: Glimpse) -> None:
-        self.place.clear()
-        with self.place:
-            right = sum(answer.right for answer in found.answers)
-            paragraph(f"After epoch {found.epoch}: {right} of these {len(found.answers)} are right.", "note")
+    def _draw(self, latest: Glimpse) -> None:
+        self.container.clear()
+        with self.container:
+            right = sum(answer.right for answer in latest.answers)
+            paragraph(
+                f"After epoch {latest.epoch}: {right} of these {len(latest.answers)} are right.", "note"
+            )
             with tag("ul", "", "answers"):
-                for answer in found.answers:
+                for answer in latest.answers:
                     with tag("li", "", "right" if answer.right else ""):
                         tag("img", "", "sharp", src=answer.picture, alt=f"A picture of {answer.truth}")
-                        tag("b", answer.said)
+                        tag("b", answer.predicted)
                         tag("span", f" {answer.sure:.0%}" + ("" if answer.right else f", is {answer.truth}"))

@@ -17,9 +17,9 @@ from conviction.web.elements.surface import Surface
 from conviction.web.jobs.queue import Job
 from conviction.web.jobs.starts import EXPLORATIONS, OF_EXPLORE, next_name, start_explore, stem_of
 from conviction.web.pages.frame import framed, onward
-from conviction.web.work.lab import Here
+from conviction.web.work.lab import PageContext
 
-NO_DIFFERENCE, NOT_SAID = "no difference", ""
+NO_DIFFERENCE, NO_GUESS = "no difference", ""
 # As ``classroom.Learner`` calls it.
 GUESSES = "guesses.jsonl"
 BASES = {"own": "what I have built", "lab": "the lab's network"}
@@ -28,7 +28,7 @@ EPOCHS, SEEDS, BUDGETS = (
     3,
     {"": "all, in every epoch", "3000": "3,000", "12000": "12,000", "60000": "60,000"},
 )
-# What no sheet of the lesson says.
+# For questions that no sheet of the lesson covers.
 SHORT = {
     "recipe": "A recipe is a whole specification under a name: lab is the classic network, fast takes a few epochs "
     "with a rate that rises and falls, best is deeper and wider and takes longer. They differ in more than one thing."
@@ -39,24 +39,24 @@ READING = (
     "and the two are compared seed by seed; one seed alone shows nothing.",
     "The line is the 95% interval of the difference in validation accuracy, the dot its mean, both in percentage "
     "points. Orange: a difference was found.",
-    "1.2 times the work: so many more multiply-adds for one picture. The time is what training took here.",
+    "1.2 times the work: 1.2 times as many multiply-adds for one picture. The time is what training took here.",
     "Holm's method: of several comparisons one may look like a difference by chance. p-values are made larger so that "
     "this stays below 5% for all of them together; an interval alone is not corrected.",
     "A difference of 0.5 points would need 7 to 609 seeds: how many runs it would take to see so small a difference, "
-    "guessed from how far these few seeds lie apart. A wide range says that they are too few to tell.",
+    "estimated from how much these few seeds differ. A wide range means that there are too few of them to tell.",
 )
 
 
-async def explore_page(here: Here) -> None:
+async def explore_page(page: PageContext) -> None:
     """Builds the step."""
-    with framed(here):
+    with framed(page):
         paragraph(
             "Each question is one experiment. Several networks are trained from the same seeds and splits: the one "
             "that you start from, and one or more that differ from it in one thing. They are compared on validation "
             "images; the test set stays sealed."
         )
-        cards = [_Card(here, question) for question in QUESTIONS]
-        _settings(here, cards)
+        cards = [_Card(page, question) for question in QUESTIONS]
+        _settings(page, cards)
         for card in cards:
             card.show()
 
@@ -65,23 +65,23 @@ async def explore_page(here: Here) -> None:
                 card.look()
 
         ui.timer(1.0, look)
-        onward(here, "Take it away", here.to("take"))
+        onward(page, "Take it away", page.to("take"))
 
 
-def base_of(here: Here) -> dict[str, Any]:
+def base_of(page: PageContext) -> dict[str, Any]:
     """The keys of what the experiments start from."""
-    draft = here.desk.draft
-    own = draft is not None and here.desk.kept.get("base", "own") == "own"
+    draft = page.desk.draft
+    own = draft is not None and page.desk.kept.get("base", "own") == "own"
     return draft.base() if own and draft is not None else {"recipe": "lab"}
 
 
-def _said_base(here: Here) -> str:
+def _base_sentence(page: PageContext) -> str:
     """What a guess is about, in words."""
-    base = base_of(here)
-    said = {
+    base = base_of(page)
+    settings = {
         k.partition(".")[2]: v for k, v in base.items() if k not in ("recipe", "model.layers", *OF_EXPLORE)
     }
-    keys = [f"{name} {value}" for name, value in said.items()]
+    keys = [f"{name} {value}" for name, value in settings.items()]
     layers = base.get("model.layers")
     network = (
         "the lab's network" if layers is None else f"your network of {len(layers)} layers and the output"
@@ -89,29 +89,29 @@ def _said_base(here: Here) -> str:
     return f"Starts from {network}" + (f", with {', '.join(keys)}." if keys else ".")
 
 
-def _settings(here: Here, cards: list[_Card]) -> None:
-    kept = here.desk.kept
+def _settings(page: PageContext, cards: list[_Card]) -> None:
+    kept = page.desk.kept
 
     def put(key: str, least: int, most: int) -> Any:
         def change(text: str) -> None:
             kept[key] = max(least, min(most, int(text) if text.isdecimal() and len(text) < 9 else least))
-            here.keep()
+            page.keep()
 
-        return here.guarded(change)
+        return page.guarded(change)
 
     def put_budget(text: str) -> None:
         kept["budget"] = text if text in BUDGETS else ""
-        here.keep()
+        page.keep()
 
     def put_base(value: str) -> None:
         kept["base"] = value if value in BASES else "own"
-        here.keep()
-        said.set_text(_said_base(here))
+        page.keep()
+        base_line.set_text(_base_sentence(page))
         for card in cards:
             card.look()
 
     with tag("div", "", "fields"):
-        choice("Start from", BASES, kept.get("base", "own"), here.guarded(put_base), "base")
+        choice("Start from", BASES, kept.get("base", "own"), page.guarded(put_base), "base")
         number("Seeds", kept.get("seeds", SEEDS), put("seeds", 1, 20), "seeds", min=1, max=20, step=1)
         number(
             "Epochs",
@@ -122,9 +122,9 @@ def _settings(here: Here, cards: list[_Card]) -> None:
             step=1,
         )
         choice("Images seen by a run, over all epochs", BUDGETS, kept.get("budget", ""), put_budget, "budget")
-    said = paragraph(_said_base(here), "note")
+    base_line = paragraph(_base_sentence(page), "note")
     paragraph(
-        "More seeds make intervals narrower, and take longer in proportion. The epochs are those given here, so that "
+        "More seeds make intervals narrower, and take longer in proportion. The number of epochs is set here, so that "
         "an experiment does not take as long as a training. An image is seen again in every epoch, and counts each "
         "time: 1,000 images in 3 epochs are 3,000 seen.",
         "note",
@@ -135,25 +135,25 @@ def _settings(here: Here, cards: list[_Card]) -> None:
             paragraph(sentence, "note")
 
 
-def study_of(here: Here, question: str) -> Path | None:
+def study_of(page: PageContext, question: str) -> Path | None:
     """The newest study of a question on this source."""
-    prefix = _stem(here, question)
-    root = here.root / EXPLORATIONS
-    found = [p for p in root.glob(f"{prefix}-*") if p.name.removeprefix(f"{prefix}-").isdecimal()]
-    known = [Path(j.folder) for j in here.lab.jobs.of(here.owner) if j.kind == "explore" and j.alive]
-    found += [p for p in known if p.name.rpartition("-")[0] == prefix]
-    return max(found, key=lambda p: int(p.name.rpartition("-")[2]), default=None)
+    prefix = _stem(page, question)
+    root = page.root / EXPLORATIONS
+    studies = [p for p in root.glob(f"{prefix}-*") if p.name.removeprefix(f"{prefix}-").isdecimal()]
+    running = [Path(j.folder) for j in page.lab.jobs.of(page.owner) if j.kind == "explore" and j.alive]
+    studies += [p for p in running if p.name.rpartition("-")[0] == prefix]
+    return max(studies, key=lambda p: int(p.name.rpartition("-")[2]), default=None)
 
 
-def _stem(here: Here, question: str) -> str:
-    return f"{stem_of(here.desk.source)}-{question}"
+def _stem(page: PageContext, question: str) -> str:
+    return f"{stem_of(page.desk.source)}-{question}"
 
 
 class _Card:
     """A question: what to expect, the guess, the experiment, the answer."""
 
-    def __init__(self, here: Here, question: str) -> None:
-        self.here, self.question = here, question
+    def __init__(self, page: PageContext, question: str) -> None:
+        self.page, self.question = page, question
         self.seen: Any = None
 
     def show(self) -> None:
@@ -163,11 +163,11 @@ class _Card:
         self.look()
 
     def look(self) -> None:
-        """Draws it anew when the experiment has gone on."""
-        study = study_of(self.here, self.question)
-        job = self.here.lab.jobs.last_at(study) if study else None
-        standing = self.here.lab.watcher.study(study) if study else None
-        far = standing and (standing.done, standing.trials, bool(standing.result), standing.trouble)
+        """Redraws it when the experiment has progressed."""
+        study = study_of(self.page, self.question)
+        job = self.page.lab.jobs.last_at(study) if study else None
+        status = self.page.lab.watcher.study(study) if study else None
+        far = status and (status.done, status.trials, bool(status.result), status.trouble)
         state = (job, far, self.guess, self.labels)
         if state == self.seen:
             return
@@ -177,48 +177,48 @@ class _Card:
             sheet = next((s for s in sheets() if s.name == SHEETS.get(self.question)), None)
             paragraph(" ".join(sheet.short.split()) if sheet else SHORT[self.question], "note")
             if job is not None and job.alive:
-                self._running(job, standing)
+                self._running(job, status)
             else:
                 if job is not None and job.state == "failed":
                     paragraph(job.reason, "message trouble")
-                if standing is not None and standing.trouble:
-                    paragraph(f"The last experiment cannot be shown. {standing.trouble}", "message trouble")
-                if standing is not None and standing.result and study is not None:
-                    self._note(standing.result, study)
-                    self._answer(standing.result, study)
-                self._ask(again=standing is not None and bool(standing.result))
+                if status is not None and status.trouble:
+                    paragraph(f"The last experiment cannot be shown. {status.trouble}", "message trouble")
+                if status is not None and status.result and study is not None:
+                    self._note(status.result, study)
+                    self._answer(status.result, study)
+                self._ask(again=status is not None and bool(status.result))
 
     @property
     def labels(self) -> list[str]:
         """Of the arms."""
-        layers = "model.layers" in base_of(self.here)
+        layers = "model.layers" in base_of(self.page)
         return [arm.label for arm in arms_of(self.question, layers=layers)]
 
     @property
     def guess(self) -> str:
         """What was expected, or nothing."""
-        return self.here.desk.guesses.get(self.question, NOT_SAID)
+        return self.page.desk.guesses.get(self.question, NO_GUESS)
 
     def _ask(self, *, again: bool) -> None:
         labels = self.labels
-        options = {NOT_SAID: "Say what you expect ...", NO_DIFFERENCE: "No detectable difference"}
+        options = {NO_GUESS: "Say what you expect ...", NO_DIFFERENCE: "No detectable difference"}
         options |= {f"+{a}": f"{a}: better" for a in labels} | {f"-{a}": f"{a}: worse" for a in labels}
 
         def put(value: str) -> None:
             if value:
-                self.here.desk.guesses[self.question] = value
+                self.page.desk.guesses[self.question] = value
             else:
-                self.here.desk.guesses.pop(self.question, None)
-            self.here.keep()
+                self.page.desk.guesses.pop(self.question, None)
+            self.page.keep()
             self.look()
 
-        # One that was about other arms is none about these.
-        guess = self.guess if self.guess in options else NOT_SAID
+        # A guess about other arms does not count for these.
+        guess = self.guess if self.guess in options else NO_GUESS
         with tag("div", "", "fields"):
-            choice("Your guess", options, guess, self.here.guarded(put), f"guess-{self.question}")
+            choice("Your guess", options, guess, self.page.guarded(put), f"guess-{self.question}")
             button(
                 "Ask again" if again else "Find out",
-                self.here.guarded(self._start),
+                self.page.guarded(self._start),
                 f"start-{self.question}",
                 "" if again else "primary",
                 disabled=not guess,
@@ -226,50 +226,50 @@ class _Card:
             )
 
     async def _start(self, *_: Any) -> None:
-        here, kept = self.here, self.here.desk.kept
-        if here.lab.course is not None:
-            here.lab.check_images(len(await here.images()))
-        asked = study_of(here, self.question)
-        if asked is not None and here.lab.jobs.at(asked):  # in another tab, or by a double click
+        page, kept = self.page, self.page.desk.kept
+        if page.lab.course is not None:
+            page.lab.check_images(len(await page.images()))
+        asked = study_of(page, self.question)
+        if asked is not None and page.lab.jobs.at(asked):  # in another tab, or by a double click
             self.look()
             return
-        root = here.root / EXPLORATIONS
-        if here.owner:
-            keep_guess(here.root / GUESSES, self.question, said_of(self.guess))
-        name = next_name(root, _stem(here, self.question), here.lab.jobs)
+        root = page.root / EXPLORATIONS
+        if page.owner:
+            keep_guess(page.root / GUESSES, self.question, guess_text(self.guess))
+        name = next_name(root, _stem(page, self.question), page.lab.jobs)
         kept.setdefault("asked", {})[name] = self.guess
-        here.keep()
+        page.keep()
         start_explore(
-            here.lab.jobs,
-            here.owner,
-            here.desk.source,
+            page.lab.jobs,
+            page.owner,
+            page.desk.source,
             self.question,
             root / name,
             seeds=kept.get("seeds", SEEDS),
-            epochs=here.lab.most_epochs(kept.get("explore_epochs", EPOCHS)),
+            epochs=page.lab.most_epochs(kept.get("explore_epochs", EPOCHS)),
             budget=int(kept["budget"]) if kept.get("budget") else None,
-            base=base_of(here),
+            base=base_of(page),
         )
-        here.lab.jobs.tick()
+        page.lab.jobs.tick()
         self.look()
 
     def _note(self, result: dict[str, Any], study: Path) -> None:
-        """Keeps what was found beside the guess, once, where a teacher's table finds it."""
-        noted = self.here.desk.kept.setdefault("noted", [])
-        if not self.here.owner or study.name in noted or not result["arms"]:
+        """Saves what was found beside the guess, once, for the teacher's table."""
+        noted = self.page.desk.kept.setdefault("noted", [])
+        if not self.page.owner or study.name in noted or not result["arms"]:
             return
         noted.append(study.name)
-        self.here.keep()
-        found = " ".join(arm["sentence"] for arm in result["arms"])
-        keep_guess(self.here.root / GUESSES, self.question, said_of(self._asked(study)), found)
+        self.page.keep()
+        sentences = " ".join(arm["sentence"] for arm in result["arms"])
+        keep_guess(self.page.root / GUESSES, self.question, guess_text(self._asked(study)), sentences)
 
     def _asked(self, study: Path) -> str:
         """The guess with which a study was begun, whatever is guessed for the next one."""
-        return str(self.here.desk.kept.get("asked", {}).get(study.name, self.guess))
+        return str(self.page.desk.kept.get("asked", {}).get(study.name, self.guess))
 
-    def _running(self, job: Job, standing: Any) -> None:
-        done, trials = (standing.done, standing.trials) if standing else (0, 0)
-        paragraph(f"You expect: {said_of(self.guess)}")
+    def _running(self, job: Job, status: Any) -> None:
+        done, trials = (status.done, status.trials) if status else (0, 0)
+        paragraph(f"You expect: {guess_text(self.guess)}")
         if job.state == "waiting":
             paragraph("Waiting for its turn.", "waiting")
         else:
@@ -284,9 +284,9 @@ class _Card:
             aria_valuenow=round(100 * share),
         ):
             tag("div", style=f"--share: {share:.3f}")
-        wish = self.here.guarded(lambda *_: self.here.lab.jobs.end(self.here.owner, job.id, "stopped"))
+        stop = self.page.guarded(lambda *_: self.page.lab.jobs.end(self.page.owner, job.id, "stopped"))
         with tag("div", "", "buttons"):
-            button("Stop", wish, f"stop-{self.question}", disabled=bool(job.wish))
+            button("Stop", stop, f"stop-{self.question}", disabled=bool(job.wish))
 
     def _answer(self, result: dict[str, Any], study: Path) -> None:
         with tag("div", "", "answer"):
@@ -302,13 +302,13 @@ class _Card:
                 paragraph(f"{untried['label']}: no finding. {untried['reason']}", "note")
             for sentence in result["about"]:
                 paragraph(sentence, "note")
-            href = f"/lab/{self.here.desk.id}/file/{EXPLORATIONS}/{study.name}/report.html"
+            href = f"/lab/{self.page.desk.id}/file/{EXPLORATIONS}/{study.name}/report.html"
             link("The report of this experiment, with its curves", href, target="_blank")
 
 
-def said_of(guess: str) -> str:
+def guess_text(guess: str) -> str:
     """A guess in words."""
-    if guess in (NOT_SAID, NO_DIFFERENCE):
+    if guess in (NO_GUESS, NO_DIFFERENCE):
         return guess or "nothing"
     return f"{guess[1:]}, {'better' if guess[0] == '+' else 'worse'}"
 
@@ -320,14 +320,14 @@ def judged(guess: str, arms: Sequence[Mapping[str, Any]]) -> str:
         guess: As ``Desk.guesses`` has it.
         arms: Of ``result.json``.
     """
-    found = {arm["arm"]["label"]: arm for arm in arms}
+    by_label = {arm["arm"]["label"]: arm for arm in arms}
     differ = [
         f"{label} {'better' if arm['accuracy']['mean'] > 0 else 'worse'}"
-        for label, arm in found.items()
+        for label, arm in by_label.items()
         if arm["detected"]
     ]
-    if guess == NOT_SAID or not found:
-        return "You expected nothing." if guess == NOT_SAID else f"You expected {_expected(guess)}."
+    if guess == NO_GUESS or not by_label:
+        return "You expected nothing." if guess == NO_GUESS else f"You expected {_expected(guess)}."
     if guess == NO_DIFFERENCE:
         if differ:
             return (
@@ -335,7 +335,7 @@ def judged(guess: str, arms: Sequence[Mapping[str, Any]]) -> str:
             )
         return "You expected no difference, and none was found. That does not show that there is none."
     expected, label = _expected(guess), guess[1:]
-    if label not in found:
+    if label not in by_label:
         return f"You expected {expected}; that was not tried."
     if expected in differ:
         return f"You expected {expected}, and so it was."
@@ -353,7 +353,7 @@ def _expected(guess: str) -> str:
 
 
 def reach(arms: Sequence[Mapping[str, Any]]) -> float:
-    """How far the scale of a card goes to both sides, so that every mean is on it, and every interval if it can be."""
+    """How far the scale of a card extends to both sides: every mean is on it, and if possible every interval."""
     ends = [abs(arm["accuracy"].get(name) or 0.0) for arm in arms for name in ("low", "mean", "high")]
     return next((most for most in (0.02, 0.05, 0.1, 0.2, 0.5) if max(ends, default=0.0) <= most), 1.0)
 

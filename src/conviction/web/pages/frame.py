@@ -15,10 +15,16 @@ from conviction.web.elements.plain import Tag, heading, link, paragraph, tag
 from conviction.web.jobs.starts import stem_of
 from conviction.web.pages.chapter import chapter, is_open, lesson_button
 from conviction.web.work.addresses import STOPS, Stop
-from conviction.web.work.lab import Here
+from conviction.web.work.lab import PageContext
 
-# Said at the top of a step, from the words that the walkthrough has for it.
-SAID = {"network": "Model", "compile": "Compile", "train": "Train", "evaluate": "Evaluate", "take": "Keep"}
+# The entry of the walkthrough that introduces a step.
+WALKTHROUGH = {
+    "network": "Model",
+    "compile": "Compile",
+    "train": "Train",
+    "evaluate": "Evaluate",
+    "take": "Keep",
+}
 # A step that the terminal does not have.
 INSIDE = (
     "What every layer makes of a picture, down to each product and sum. Choose one, open a file, or draw."
@@ -26,32 +32,32 @@ INSIDE = (
 
 
 @contextmanager
-def framed(here: Here) -> Iterator[None]:
+def framed(page: PageContext) -> Iterator[None]:
     """The page around a step; what is built inside lands in the workbench."""
     one_main()
     link("Skip to the workbench", "#work", "skip")
     with tag("header", "", "top"):
-        with link("", here.to("data"), "brand"):
+        with link("", page.to("data"), "brand"):
             tag("strong", "conviction")
             tag("span", " lab")
-        about = tag("span", stem_of(here.source), "about")
-        _now(here, about)
-        if here.owner == TEACHER:
+        about = tag("span", stem_of(page.source), "about")
+        _now(page, about)
+        if page.owner == TEACHER:
             link("The class", "/class")
-        lesson_button(here)
-    beside = " with-chapter" if is_open(here) else ""
+        lesson_button(page)
+    beside = " with-chapter" if is_open(page) else ""
     with tag("div", "", f"frame{beside}"):
-        _rail(here)
+        _rail(page)
         with tag("main", "", "work", id="work", tabindex=-1):
-            heading(here.stop.title, 1)
-            words = intro(here.stop)
+            heading(page.stop.title, 1)
+            words = intro(page.stop)
             if words:
                 paragraph(words, "lead")
-            here.messages = tag("div", "", "messages", role="alert")
+            page.messages = tag("div", "", "messages", role="alert")
             yield
-        if is_open(here):
+        if is_open(page):
             with tag("aside", "", "chapter", aria_label="The lesson", tabindex=-1):
-                chapter(here)
+                chapter(page)
 
 
 def one_main() -> None:
@@ -62,8 +68,8 @@ def one_main() -> None:
 
 
 def intro(stop: Stop, title: str = "") -> str:
-    """What the lesson says before a step."""
-    entry = table("walkthrough").get(title or SAID.get(stop.name, ""))
+    """The words of the lesson that introduce a step."""
+    entry = table("walkthrough").get(title or WALKTHROUGH.get(stop.name, ""))
     if entry:
         return " ".join(entry["text"].split())
     if stop.name == "inside":
@@ -71,91 +77,91 @@ def intro(stop: Stop, title: str = "") -> str:
     return next((c.aim for c in chapters() if c.name == stop.chapter), "") if stop.name != "data" else ""
 
 
-def _rail(here: Here) -> None:
+def _rail(page: PageContext) -> None:
     with tag("nav", "", "rail", aria_label="Steps of the lab"), tag("ol"):
         for i, stop in enumerate(STOPS, 1):
-            current = {"aria_current": "page"} if stop is here.stop else {}
+            current = {"aria_current": "page"} if stop is page.stop else {}
             # A run that is looked at stays the one that is looked at.
             keep = (
-                here.part
-                if not here.stop.parts and not stop.parts and stop.name not in ("compile", "explore")
+                page.part
+                if not page.stop.parts and not stop.parts and stop.name not in ("compile", "explore")
                 else ""
             )
-            with tag("li"), link("", here.to(stop.name, keep), **current):
+            with tag("li"), link("", page.to(stop.name, keep), **current):
                 tag("b", str(i))
                 tag("span", stop.title)
 
 
-# Their parts show the images that were chosen when they were built, and their head those too.
+# The parts of this step, and their head, show the images that were chosen when the page was built.
 STILL = "data"
 
 
-def _now(here: Here, about: Tag) -> None:
-    """What runs now, wherever one is; and what the page is about, which another tab may change."""
-    place = link("", here.to("train"), "now", hidden=True)
+def _now(page: PageContext, about: Tag) -> None:
+    """What runs now, on whatever page; and what the page is about, which another tab may change."""
+    job_link = link("", page.to("train"), "now", hidden=True)
     shown = [""]
 
     def look() -> None:
-        said = now_sentence(here)
-        if said != shown[0]:
-            shown[0] = said
-            place.set_text(said)
-            place.props["hidden"] = not said  # a link without words is none
-        if here.stop.name != STILL:
-            about.set_text(stem_of(here.source))
+        sentence = now_sentence(page)
+        if sentence != shown[0]:
+            shown[0] = sentence
+            job_link.set_text(sentence)
+            job_link.props["hidden"] = not sentence  # a link without words is none
+        if page.stop.name != STILL:
+            about.set_text(stem_of(page.source))
 
     look()
     ui.timer(1.0, look)
 
 
-def now_sentence(here: Here) -> str:
+def now_sentence(page: PageContext) -> str:
     """``Training digits-1, 3 of 12 epochs``, as the page of the run counts; empty if nothing runs."""
-    alive = [j for j in here.lab.jobs.of(here.owner) if j.alive]
+    alive = [j for j in page.lab.jobs.of(page.owner) if j.alive]
     if not alive:
         return ""
     job = alive[-1]
-    said = job.title
+    sentence = job.title
     if job.kind in ("fit", "resume") and job.state == "running":
-        standing = here.lab.watcher.run(Path(job.folder))
-        if standing.epochs:
-            said += f", {len(standing.rows)} of {standing.epochs} epochs"
+        run = page.lab.watcher.run(Path(job.folder))
+        if run.epochs:
+            sentence += f", {len(run.rows)} of {run.epochs} epochs"
     elif job.state == "running" and job.started:
-        said += f", {time.time() - job.started:.0f} s"
+        sentence += f", {time.time() - job.started:.0f} s"
     else:
-        said += ", waiting"
+        sentence += ", waiting"
     more = len(alive) - 1
-    return f"{said} and {more} more" if more else said
+    return f"{sentence} and {more} more" if more else sentence
 
 
-def parts_of(here: Here, titles: dict[str, str]) -> None:
+def parts_of(page: PageContext, titles: dict[str, str]) -> None:
     """The parts of a step, to go through in order."""
-    with tag("nav", aria_label=f"Parts of {here.stop.title}"), tag("ul", "", "parts"):
+    with tag("nav", aria_label=f"Parts of {page.stop.title}"), tag("ul", "", "parts"):
         for name, title in titles.items():
-            current = {"aria_current": "page"} if name == here.part else {}
-            query = {k: v for k, v in here.query.items() if k == "image"}
+            current = {"aria_current": "page"} if name == page.part else {}
+            query = {k: v for k, v in page.query.items() if k == "image"}
             with tag("li"):
-                link(title, here.to(here.stop.name, name, **query), **current)
+                link(title, page.to(page.stop.name, name, **query), **current)
 
 
-def onward(here: Here, text: str, to: str) -> None:
-    """The way to what comes next."""
+def onward(page: PageContext, text: str, to: str) -> None:
+    """The link to what comes next."""
     with tag("div", "", "onward"):
         link(text, to, "button primary", data_key="onward")
 
 
-def misfit(here: Here, refusal: str) -> None:
-    """Says why the network that is built does not fit, and leads to where it is changed."""
+def misfit(page: PageContext, refusal: str) -> None:
+    """Says why the network that is built does not fit, and links to where it can be changed."""
     with tag("div", "", "message trouble"):
         paragraph(f"The network does not fit these images, so it cannot be trained. {refusal}")
-        link("Change it at Network", here.to("network"))
+        link("Change it at Network", page.to("network"))
 
 
 def figures(rows: dict[str, str]) -> Tag:
     """Large numbers with their names."""
-    place = tag("dl", "", "figures")
-    with place:
+    listing = tag("dl", "", "figures")
+    with listing:
         for name, value in rows.items():
             with tag("div"):
                 tag("dt", name)
                 tag("dd", value)
-    return place
+    return listing

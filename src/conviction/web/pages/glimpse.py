@@ -26,18 +26,18 @@ class Answer:
 
     picture: str
     truth: str
-    said: str
+    predicted: str
     sure: float
 
     @property
     def right(self) -> bool:
         """Whether it says what the picture is."""
-        return self.truth == self.said
+        return self.truth == self.predicted
 
 
 @dataclass(frozen=True)
 class Glimpse:
-    """The answers after so many epochs."""
+    """The answers after ``epoch`` epochs."""
 
     epoch: int
     answers: tuple[Answer, ...]
@@ -57,7 +57,7 @@ def glimpse(path: str, data_dir: str | None, began: float) -> Glimpse:
     Args:
         path: A run folder whose training has begun.
         data_dir: Where named sets are looked for first.
-        began: When it began, so that another run of this name is opened anew.
+        began: When it began, so that another run of this name is loaded again.
 
     Raises:
         RunError: There is no checkpoint yet.
@@ -69,9 +69,9 @@ def glimpse(path: str, data_dir: str | None, began: float) -> Glimpse:
     for pixels, truth in zip(opened.pixels, opened.labels, strict=True):
         output = activations(opened.model, pixels)[-1].output
         probabilities = output if len(output) > 1 else np.array([1 - output[0], output[0]])
-        said = int(probabilities.argmax())
+        predicted = int(probabilities.argmax())
         answers.append(
-            Answer(png_address(pixels), truth, opened.class_names[said], float(probabilities[said]))
+            Answer(png_address(pixels), truth, opened.class_names[predicted], float(probabilities[predicted]))
         )
     return Glimpse(epoch, tuple(answers))
 
@@ -80,8 +80,8 @@ def glimpse(path: str, data_dir: str | None, began: float) -> Glimpse:
 def _opened(path: str, data_dir: str | None, began: float) -> _Opened:
     run = load_run(path)
     images = load_again(run, data_dir)
-    place = {h.tobytes().hex(): i for i, h in enumerate(images.hashes)}
-    validation = [place[h] for h in run.data["split"]["validation"].values()]
+    row_of = {h.tobytes().hex(): i for i, h in enumerate(images.hashes)}
+    validation = [row_of[h] for h in run.data["split"]["validation"].values()]
     # One of each class before the second of any.
     seen: Counter[int] = Counter()
     turns = []

@@ -6,16 +6,16 @@ from conviction.web.inside.kept import Kept
 from conviction.web.inside.panel import inside_panel
 from conviction.web.pages.evaluate import pick_run
 from conviction.web.pages.frame import framed, onward
-from conviction.web.work.lab import Here
+from conviction.web.work.lab import PageContext
 
 
-async def inside_page(here: Here) -> None:
+async def inside_page(page: PageContext) -> None:
     """Builds the step."""
-    with framed(here):
-        standing = pick_run(here, "inside")
-        if standing is None:
+    with framed(page):
+        run = pick_run(page, "inside")
+        if run is None:
             return
 
-        kept = here.lab.kept.setdefault(here.owner, Kept())
-        inside_panel(standing.path, here.lab.inspector, kept, query=here.query, on_query=here.mark)
-        onward(here, "Explore", here.to("explore"))
+        kept = page.lab.kept.setdefault(page.owner, Kept())
+        inside_panel(run.path, page.lab.inspector, kept, query=page.query, on_query=page.mark)
+        onward(page, "Explore", page.to("explore"))

@@ -20,37 +20,37 @@ from conviction.web.pages.frame import figures, framed, onward, parts_of
 from conviction.web.pages.network_drawing import draw
 from conviction.web.work import network
 from conviction.web.work.desk import Draft, new_draft
-from conviction.web.work.lab import Here, shown_with_images
+from conviction.web.work.lab import PageContext, shown_with_images
 
 TITLES = {"layers": "Layers", "yaml": "Specification", "keras": "Keras code"}
 NONE = "none"
 
 
-async def network_page(here: Here) -> None:
+async def network_page(page: PageContext) -> None:
     """Builds the step."""
-    here.part = here.part or "layers"
-    with framed(here):
-        parts_of(here, TITLES)
-        await shown_with_images(here, lambda images: _Editor(here, images).show())
+    page.part = page.part or "layers"
+    with framed(page):
+        parts_of(page, TITLES)
+        await shown_with_images(page, lambda images: _Editor(page, images).show())
 
 
 class _Editor(DraftPage):
-    """The views, and what is drawn anew when the list changes."""
+    """The views, which are redrawn when the list changes."""
 
-    def __init__(self, here: Here, images: ImageSet) -> None:
-        super().__init__(here, images)
-        given = here.query.get("layer", "")
+    def __init__(self, page: PageContext, images: ImageSet) -> None:
+        super().__init__(page, images)
+        index = page.query.get("layer", "")
         # Layers go by names that move with them, so that focus and what is open do too.
         self.layers: network.Layers = ()
         self.names: list[int] = []
-        self.open: int | None = int(given) if given.isdecimal() and len(given) < 4 else None
+        self.open: int | None = int(index) if index.isdecimal() and len(index) < 4 else None
         self.kind = "Conv2D"
         # A specification that was refused: a long text with one mistake in it is not thrown away.
         self.refused: str | None = None
 
     def draw(self) -> None:
         """The list in the view that is asked for, and what follows from it."""
-        layers = self.here.draft.layers
+        layers = self.page.draft.layers
         if layers != self.layers:
             self.refused = None
         self.names = network.names_after(self.layers, self.names, layers)
@@ -67,11 +67,11 @@ class _Editor(DraftPage):
                     "sees at most": _seen(view.rows),
                 }
             )
-        {"layers": self._layers, "yaml": self._yaml, "keras": self._keras}[self.here.part](layers, view)
+        {"layers": self._layers, "yaml": self._yaml, "keras": self._keras}[self.page.part](layers, view)
         if view.rows:
             for sentence in model_step(view.rows).sentences[1:]:
                 paragraph(sentence, "note")
-            onward(self.here, "Compile", self.here.to("compile"))
+            onward(self.page, "Compile", self.page.to("compile"))
 
     def _tools(self) -> None:
         with tag("div", "", "buttons"):
@@ -85,14 +85,14 @@ class _Editor(DraftPage):
                     f"recipe-{name}",
                     aria_label=f"Begin again from the recipe {name}",
                 )
-            tag("span", "A recipe brings its network and its settings at Compile in place of yours.", "soft")
+            tag("span", "A recipe replaces your network, and your settings at Compile.", "soft")
 
     def _begin_from(self, recipe: str, *_: Any) -> Draft:
         return new_draft(recipe, self.facts)
 
     def _set(self, make: Callable[[], network.Layers]) -> Callable[..., Any]:
-        """Takes what ``make`` gives."""
-        return self.put(lambda *_: replace(self.here.draft, layers=make()))
+        """A handler that takes the layers that ``make`` returns."""
+        return self.put(lambda *_: replace(self.page.draft, layers=make()))
 
     def _refusal(self, view: network.View) -> None:
         with tag("div", "", "message trouble", role="alert"):
@@ -161,7 +161,7 @@ class _Editor(DraftPage):
                     "down": ("Down", self._set(lambda: network.move(self.layers, i, 1))),
                     "remove": ("Remove", self._set(lambda: network.remove(self.layers, i))),
                 }
-                # Said to be disabled, but not made so: what has the focus keeps it when it gets to an end.
+                # Announced as disabled but left enabled, so that the focus stays on it when its layer reaches an end.
                 ends = {"up": i == 0, "down": i == len(self.layers) - 1}
                 for act, (word, do) in acts.items():
                     off = {"aria_disabled": "true"} if ends.get(act) else {}
@@ -175,15 +175,15 @@ class _Editor(DraftPage):
 
     def _toggle(self, name: int) -> None:
         self.open = None if self.open == name else name
-        self.here.mark({"layer": "" if self.open is None else str(self.names.index(name))})
+        self.page.mark({"layer": "" if self.open is None else str(self.names.index(name))})
 
     def _settings(self, i: int, layer: Layer, of: str) -> None:
         def make(field: str, read: Callable[[Any], Any], value: Any) -> Draft:
-            return replace(self.here.draft, layers=network.edit(self.layers, i, field, read(value)))
+            return replace(self.page.draft, layers=network.edit(self.layers, i, field, read(value)))
 
         def typed(field: str, read: Callable[[Any], Any]) -> Callable[[Any], Any]:
-            said = f"{of}, {field.replace('_', ' ')}"
-            return self.put_field(f"{field}-{self.names[i]}", said, partial(make, field, read))
+            field_name = f"{of}, {field.replace('_', ' ')}"
+            return self.put_field(f"{field}-{self.names[i]}", field_name, partial(make, field, read))
 
         def put(field: str, read: Callable[[Any], Any]) -> Callable[[Any], Any]:
             return self.put(partial(make, field, read))
@@ -212,7 +212,7 @@ class _Editor(DraftPage):
         written = network.to_yaml(layers) if self.refused is None else self.refused
         text = tag("textarea", written, spellcheck="false", aria_label="Specification", data_key="yaml")
         text.on("change", lambda e: self._set(partial(self._read, e.args))())
-        paragraph("It is taken over when you leave the field.", "note")
+        paragraph("It takes effect when you leave the field.", "note")
 
     def _read(self, text: str) -> network.Layers:
         self.refused = text

@@ -14,7 +14,7 @@ from conviction.web.jobs.queue import Job
 from conviction.web.jobs.starts import start_export
 from conviction.web.pages.evaluate import pick_run
 from conviction.web.pages.frame import framed
-from conviction.web.work.lab import Here
+from conviction.web.work.lab import PageContext
 
 # What is offered: the format, its title, what it is for, whether the test set must be open.
 OFFERS = (
@@ -41,8 +41,8 @@ OFFERS = (
     (
         "keras",
         "Keras",
-        "model.keras once more, for handing on: opened by another process, asked pictures from their files, and kept "
-        "only if it answers as this run did.",
+        "model.keras again, to pass on: another process opens it and gives it pictures from their files, and it is "
+        "kept only if it answers as this run did.",
         False,
     ),
 )
@@ -60,38 +60,38 @@ FILES = {
 }
 
 
-async def take_page(here: Here) -> None:
+async def take_page(page: PageContext) -> None:
     """Builds the step."""
-    with framed(here):
-        standing = pick_run(here, "take")
-        if standing is not None:
-            _Shelf(here, standing.path).show()
+    with framed(page):
+        run = pick_run(page, "take")
+        if run is not None:
+            _Shelf(page, run.path).show()
 
 
 class _Shelf:
     """What there is, what can be made, what is being made."""
 
-    def __init__(self, here: Here, path: Path) -> None:
-        self.here, self.path = here, path
+    def __init__(self, page: PageContext, path: Path) -> None:
+        self.page, self.path = page, path
         self.seen: Any = None
 
     def show(self) -> None:
-        """Everything, drawn anew when an export ends."""
+        """Shows everything, and redraws it when an export ends."""
         self.surface = Surface()
         self._look()
         ui.timer(1.0, self._look)
 
     def _look(self) -> None:
-        job = self.here.lab.jobs.last_at(self.path)
+        job = self.page.lab.jobs.last_at(self.path)
         files = exported(self.path)
-        standing = self.here.standing()
-        opened = standing is not None and standing.opened
+        run = self.page.run_status()
+        opened = run is not None and run.opened
         state = (job, files, opened)
         if state == self.seen:
             return
         self.seen = state
         with self.surface.drawing():
-            heading("Here already")
+            heading("Already here")
             with tag("ul", "", "runs"):
                 for name, words in FILES.items():
                     if (self.path / name).is_file():
@@ -99,7 +99,7 @@ class _Shelf:
                 for file, size in files.items():
                     self._file(file, f"Exported, {_size(size)}")
             heading("Make")
-            self._said(job)
+            self._show_last(job)
             with tag("div", "", "cards"):
                 for name, words, what, needs_test in OFFERS:
                     self._offer(
@@ -117,12 +117,12 @@ class _Shelf:
             tag("span", words, "soft")
 
     def _link(self, file: Path) -> None:
-        href = f"/lab/{self.here.desk.id}/file/{self.path.name}/{file.as_posix()}"
+        href = f"/lab/{self.page.desk.id}/file/{self.path.name}/{file.as_posix()}"
         name = f"{self.path.name}-{file.name}" if file.suffix == ".zip" else file.name
         how = {"target": "_blank"} if file.suffix == ".html" else {"download": name}
         link(file.as_posix(), href, **how)
 
-    def _said(self, job: Job | None) -> None:
+    def _show_last(self, job: Job | None) -> None:
         if job is None or job.kind != "export":
             return
         if job.alive:
@@ -133,10 +133,12 @@ class _Shelf:
         elif job.state == "failed":
             paragraph(job.reason, "message trouble")
         elif job.state == "done":
-            for made in self.here.lab.jobs.answer(job).get("exports", []):
+            for made in self.page.lab.jobs.answer(job).get("exports", []):
                 parity = made.get("parity")
-                said = Parity(**parity).sentence if parity else "A program of its own, without this package."
-                paragraph(f"{Path(made['path']).name}: {said}", "message")
+                sentence = (
+                    Parity(**parity).sentence if parity else "A program that runs without this package."
+                )
+                paragraph(f"{Path(made['path']).name}: {sentence}", "message")
 
     def _offer(
         self, name: str, words: str, what: str, *, files: dict[Path, int], closed: bool, busy: bool
@@ -146,21 +148,21 @@ class _Shelf:
             paragraph(what, "note")
             if closed:
                 paragraph(
-                    "It tests the network at its end, and this run's test set is still sealed. You open it yourself, "
-                    "at Evaluate; then this can be made.",
+                    "It tests the network at the end, and this run's test set is still sealed. Open it at Evaluate "
+                    "first; then you can make this.",
                     "note",
                 )
-                link("To Evaluate", self.here.to("evaluate", self.path.name))
+                link("To Evaluate", self.page.to("evaluate", self.path.name))
                 return
-            make = self.here.guarded(lambda *_: self._make(name))
+            make = self.page.guarded(lambda *_: self._make(name))
             button(f"Make {words}", make, f"make-{name}", disabled=busy)
             if MADE[name] in files:
                 with tag("p", "Made: "):
                     self._link(MADE[name])
 
     def _make(self, name: str) -> None:
-        start_export(self.here.lab.jobs, self.here.owner, self.path, [name])
-        self.here.lab.jobs.tick()
+        start_export(self.page.lab.jobs, self.page.owner, self.path, [name])
+        self.page.lab.jobs.tick()
         self._look()
 
 
@@ -170,12 +172,12 @@ def _size(count: int) -> str:
 
 def exported(run: Path) -> dict[Path, int]:
     """What has been exported, relative to the run folder, with its bytes; a folder is taken as a whole, as a zip."""
-    place = run / "exports"
-    found = {}
-    for path in sorted(place.iterdir()) if place.is_dir() else ():
+    exports = run / "exports"
+    files = {}
+    for path in sorted(exports.iterdir()) if exports.is_dir() else ():
         if path.name.startswith("."):
             continue
         inside = [p for p in path.rglob("*") if p.is_file()] if path.is_dir() else [path]
         name = f"{path.name}.zip" if path.is_dir() else path.name
-        found[Path("exports", name)] = sum(p.stat().st_size for p in inside)
-    return found
+        files[Path("exports", name)] = sum(p.stat().st_size for p in inside)
+    return files

@@ -1,4 +1,4 @@
-// What the server cannot do: keep the focus when it draws a list anew, take back by a key, and find the lesson.
+// What the server cannot do: keep the focus when it redraws a list, undo by a key, and find the lesson.
 (() => {
   // An element that is replaced or moved loses the focus to the body; the one of the same key gets it back, or where
   // there is none, the one that is now where it was among those of its kind ("remove-3" is of the kind "remove-").

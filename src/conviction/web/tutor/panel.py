@@ -63,14 +63,14 @@ def chapter_panel(
     """Builds the panel into the current container.
 
     Args:
-        facts: Of a run; see ``facts_for``.
+        facts: About a run; see ``facts_for``.
         chapter: The one that goes with the step of the workbench; the address may name another.
-        draft: Of what the page shows and nobody has run yet; texts that need no run are filled from it.
+        draft: About what the page shows and nobody has trained yet; texts that need no run are filled from it.
         progress: The learner's file; by default the one of ``conviction learn``.
         chosen: The chapters of the course; all by default.
         links: What of this chapter can be seen on the workbench now: words and addresses.
         query: Of the address: ``chapter``, ``depth``, ``lesson`` (the part that is shown) and ``topic`` (of "more").
-        on_query: Told each time another text is shown, for the address.
+        on_query: Called with the new query each time another text is shown, for the address.
     """
     ui.add_css(STYLE)
     return ChapterPanel(
@@ -109,7 +109,7 @@ class ChapterPanel:
         self.depth: Depth = next((d for d in DEPTHS if d == query.get("depth")), "standard")
         self.part = query.get("lesson", "") if query.get("lesson") in PARTS else "read"
         self.topic = query.get("topic", "") if query.get("topic") in TOPICS else next(iter(TOPICS))
-        self._place = tag("div", "", "tutor")
+        self._container = tag("div", "", "tutor")
         self._show()
 
     def to_query(self) -> dict[str, str]:
@@ -130,11 +130,11 @@ class ChapterPanel:
         self.part, self.topic = part or self.part, topic or self.topic
         self._show()
         # Not where the event came from: that element is gone.
-        with self._place:
+        with self._container:
             self._on_query(self.to_query())
 
     def fill(self, facts: Facts, draft: Facts | None) -> None:
-        """Takes other numbers; a text that is being read gets them where it stands, an answer keeps its question."""
+        """Takes new numbers: a text that is being read is updated in place, an answer keeps its question."""
         self._run, self._draft = facts, draft
         self._refill()
 
@@ -146,16 +146,16 @@ class ChapterPanel:
         return make(self._run), self._run
 
     def _whose(self, facts: Facts) -> str:
-        """Said before numbers that are not of what the page shows."""
+        """The sentence before numbers that are not about what the page shows."""
         if facts.title == RECORDED:
             return f"Numbers of {RECORDED}, until you have trained a network on these images."
         if facts is self._run and self._draft is not None:
-            return f"Numbers of {facts.title}, which need not be the network that is on this page now."
+            return f"Numbers of {facts.title}, which may not be the network that is on this page now."
         return ""
 
     def _text(self, make: Callable[[Facts], str], prefix: str, classes: str, *, numbers: bool) -> None:
         before = paragraph("", "message whose")
-        place = ui.html("", sanitize=False).props("id=lesson-text").classes(classes)
+        body = ui.html("", sanitize=False).props("id=lesson-text").classes(classes)
         after = paragraph("", "note")
 
         def refill() -> None:
@@ -163,7 +163,7 @@ class ChapterPanel:
             whose = self._whose(facts) if numbers else ""
             before.set_text(whose)
             before.props["hidden"] = not whose
-            place.set_content(lesson_html(text, prefix))
+            body.set_content(lesson_html(text, prefix))
             after.set_text(f"The numbers are from {facts.title}." if numbers and not whose else "")
 
         refill()
@@ -171,13 +171,13 @@ class ChapterPanel:
 
     def _show(self) -> None:
         self._refill = _nothing
-        self._place.clear()
-        with self._place:
-            said = tag("div", role="alert")
+        self._container.clear()
+        with self._container:
+            alert = tag("div", role="alert")
             try:
                 read_at = load_progress(self._progress).read
             except ConvictionError as failure:
-                with said:
+                with alert:
                     paragraph(str(failure), "message trouble")
                 read_at = {}
             self._head(read_at)
@@ -198,7 +198,7 @@ class ChapterPanel:
             for i, c in enumerate(self._chapters, 1)
         }
         choice("Chapter", options, self.chapter, lambda name: self.go(chapter=name), "chapter")
-        self._tabs("What of the chapter", PARTS, self.part, lambda name: self.go(part=name))
+        self._tabs("Part of the chapter", PARTS, self.part, lambda name: self.go(part=name))
 
     def _tabs(self, label: str, options: Mapping[str, str], current: str, go: Callable[[str], None]) -> None:
         with tag("div", "", "tabs", role="group", aria_label=label):
@@ -210,11 +210,11 @@ class ChapterPanel:
     def _read(self, read_at: Mapping[str, str]) -> None:
         depths: dict[str, str] = {depth: depth.capitalize() for depth in DEPTHS}
         with tag("div", "", "reading"):
-            self._tabs("How much is said", depths, self.depth, self._to_depth)
+            self._tabs("How much detail", depths, self.depth, self._to_depth)
             Speech("#lesson-text")
         if self._links:
             with tag("p", "", "on-screen"):
-                tag("span", "To be seen in the lab: ")
+                tag("span", "See it in the lab: ")
                 for words, address in self._links:
                     link(words, address)
         self._topic(self.chapter, "read")
@@ -283,4 +283,4 @@ class ChapterPanel:
 
 
 def _nothing() -> None:
-    """Where nothing is filled with numbers."""
+    """For parts that have no numbers to fill in."""

@@ -1,4 +1,4 @@
-"""Cards and questions, one at a time; each answer is kept when it is given."""
+"""Cards and questions, one at a time; each answer is saved at once."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ RATINGS: tuple[tuple[Answer, str], ...] = (
     ("good", "Well"),
     ("easy", "Easily"),
 )
-# The buttons that follow one another have one key, so that the focus goes from each to the next.
+# The buttons that follow one another share a key, so that the focus moves from each to the next.
 NEXT = "practice-next"
 
 
@@ -28,7 +28,7 @@ class Cards:
 
     Args:
         chapter: Its name.
-        back: The back of a card, and whose its numbers are where that has to be said.
+        back: Returns the back of a card, and whose numbers it has, where the reader must know.
         progress: The learner's file.
     """
 
@@ -37,12 +37,12 @@ class Cards:
         self._cards = [card for card in all_cards() if card.chapter == chapter]
         self._due = load_progress(progress).due(self._cards, now())
         self._at = 0
-        self._place = tag("div", "", "practice")
+        self._container = tag("div", "", "practice")
         self._show()
 
     def _show(self) -> None:
-        self._place.clear()
-        with self._place:
+        self._container.clear()
+        with self._container:
             if self._at >= len(self._due):
                 self._end()
                 return
@@ -52,14 +52,14 @@ class Cards:
             button("Turn it over", lambda _: self._turn(card), NEXT, "primary")
 
     def _turn(self, card: Card) -> None:
-        self._place.clear()
-        with self._place:
+        self._container.clear()
+        with self._container:
             paragraph(f"Card {self._at + 1} of {len(self._due)}", "note")
             heading(card.front, 3, "front")
-            said, whose = self._back(card)
+            back, whose = self._back(card)
             if whose:
                 paragraph(whose, "note")
-            paragraph(said, "back").props["role"] = "status"
+            paragraph(back, "back").props["role"] = "status"
             paragraph("How well did you know it?", "note")
             with tag("div", "", "buttons", role="group", aria_label="How well did you know it?"):
                 for answer, words in RATINGS:
@@ -77,8 +77,8 @@ class Cards:
     def _end(self) -> None:
         progress = load_progress(self._progress)
         times = [at for at in map(progress.due_at, self._cards) if at is not None]
-        said = "That was all for now. " if self._due else "Nothing to ask now. "
-        paragraph(f"{said}{len(times)} of the chapter's {len(self._cards)} cards seen.")
+        opening = "That was all for now. " if self._due else "Nothing to ask now. "
+        paragraph(f"{opening}{len(times)} of the chapter's {len(self._cards)} cards seen.")
         if times:
             at = min(times)
             when = "now" if at <= now() else at.astimezone().strftime("%Y-%m-%d %H:%M")
@@ -100,13 +100,13 @@ class Quiz:
         self, chapter: str, asked: list[Question], again: Callable[[], None], progress: Path | None
     ) -> None:
         self._chapter, self._questions, self._again, self._progress = chapter, asked, again, progress
-        self._place = tag("div", "", "practice")
+        self._container = tag("div", "", "practice")
         self._results: list[bool] = []
         self._show()
 
     def _show(self) -> None:
-        self._place.clear()
-        with self._place:
+        self._container.clear()
+        with self._container:
             if len(self._results) >= len(self._questions):
                 self._end()
                 return
@@ -129,8 +129,8 @@ class Quiz:
 
     def _answer(self, question: Question, chosen: Option) -> Callable[[GenericEventArguments], None]:
         def answer(_: GenericEventArguments) -> None:
-            self._place.clear()
-            with self._place:
+            self._container.clear()
+            with self._container:
                 self._head(question)
                 with tag("div", "", "verdict-of-answer", role="status"):
                     paragraph(

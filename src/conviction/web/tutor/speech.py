@@ -5,8 +5,8 @@ from __future__ import annotations
 from nicegui.element import Element
 
 NO_VOICE = (
-    "This browser has no voice, so nothing can be read aloud. Voices come with the system: "
-    "look for its settings of speech."
+    "This browser has no voice, so nothing can be read aloud. Voices come with the operating "
+    "system: look for them in its speech settings."
 )
 
 

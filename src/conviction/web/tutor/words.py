@@ -64,7 +64,7 @@ def _parser() -> MarkdownIt:
 
 
 def _settle(children: Sequence[Token], notes: dict[str, str], prefix: str) -> list[Token]:
-    """Makes buttons of links into the glossary and the sources; other links keep their words alone."""
+    """Turns links into the glossary and the sources into buttons; of other links, only the words remain."""
     out: list[Token] = []
     inside, together = "", False
     for child in children:

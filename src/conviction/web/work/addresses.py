@@ -44,18 +44,18 @@ def stop_named(name: str, part: str = "") -> Stop:
     Raises:
         RequestError: There is none, or it has no such part.
     """
-    found = next((stop for stop in STOPS if stop.name == name), None)
-    if found is None:
-        names = [stop.name for stop in STOPS]
+    stop = next((s for s in STOPS if s.name == name), None)
+    if stop is None:
+        names = [s.name for s in STOPS]
         raise RequestError(
             f"There is no step '{name[:40]}'.{did_you_mean(name, names)} Steps: {', '.join(names)}."
         )
-    if part and found.parts and part not in found.parts:
+    if part and stop.parts and part not in stop.parts:
         raise RequestError(
-            f"{found.title} has no part '{part[:40]}'.{did_you_mean(part, found.parts)} "
-            f"Parts: {', '.join(found.parts)}."
+            f"{stop.title} has no part '{part[:40]}'.{did_you_mean(part, stop.parts)} "
+            f"Parts: {', '.join(stop.parts)}."
         )
-    return found
+    return stop
 
 
 def address(desk: str, step: str, part: str = "", query: Mapping[str, object] | None = None) -> str:

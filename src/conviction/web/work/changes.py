@@ -8,7 +8,7 @@ from conviction.web.work.desk import Draft, Work
 from conviction.web.work.network import Layers
 
 
-def said_change(before: Work, after: Work) -> str:
+def describe_change(before: Work, after: Work) -> str:
     """What was changed: ``Conv2D added``, ``epochs``, ``other images``."""
     if before.source != after.source:
         return "other images"

@@ -104,11 +104,11 @@ def _validated(path: Path, content: dict[str, Any]) -> Course:
             ) from None
         if first["type"] == "missing":
             raise RequestError(f"{where}: is missing. Give the course a {parts[-1]}.") from None
-        said = first["msg"].removeprefix("Value error, ").replace("Input should be", "expected")
-        said = said.replace("a valid integer", "an integer").replace("a valid ", "a ")
-        # A token is a secret: what came is said of everything else.
+        message = first["msg"].removeprefix("Value error, ").replace("Input should be", "expected")
+        message = message.replace("a valid integer", "an integer").replace("a valid ", "a ")
+        # A token is a secret, so it is not repeated; any other value is.
         got = "" if parts[0] in ("learners", "teacher", "class_token") else f"; got {_short(first['input'])}"
-        raise RequestError(f"{where}: {said}{got}.{_unquoted(first)}") from None
+        raise RequestError(f"{where}: {message}{got}.{_unquoted(first)}") from None
 
 
 def _short(value: Any) -> str:
@@ -118,7 +118,7 @@ def _short(value: Any) -> str:
 
 def _unquoted(error: Any) -> str:
     number = isinstance(error["input"], int | float) and error["type"] == "string_type"
-    return " Put it into quotes, so that YAML takes it for text." if number else ""
+    return " Put it in quotes, so that YAML reads it as text." if number else ""
 
 
 def _check_chapters(path: Path, course: Course) -> None:
@@ -149,7 +149,7 @@ def _check_joining(path: Path, course: Course) -> None:
         if key in folders:
             raise RequestError(
                 f"--course {path}: learners: '{folders[key]}' and '{name}' could be taken for one another. "
-                "Tell them apart."
+                "Choose names that differ more."
             )
         folders[key] = name
     tokens = [t for t in (course.teacher, course.class_token, *course.learners.values()) if t is not None]
@@ -160,10 +160,10 @@ def _check_joining(path: Path, course: Course) -> None:
 def _source(path: Path, source: str) -> str:
     if source in NAMED_SETS:
         return source
-    place = (path.parent / Path(source).expanduser()).resolve()
-    if not place.exists():
+    resolved = (path.parent / Path(source).expanduser()).resolve()
+    if not resolved.exists():
         raise RequestError(
             f"--course {path}: sources: '{source}' is neither a named set ({', '.join(NAMED_SETS)}) nor an existing "
             f"path.{did_you_mean(source, NAMED_SETS)}"
         )
-    return str(place)
+    return str(resolved)

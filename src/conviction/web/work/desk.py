@@ -1,4 +1,4 @@
-"""A desk: what one learner has chosen and built so far, kept on disk under a name that stands in the address."""
+"""A desk: what one learner has chosen and built so far, kept on disk under a name that is part of the address."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from conviction.errors import RequestError
 from conviction.runs import folder
 from conviction.web.work.network import Layers, starting_point
 
-# What one may take back.
+# The most changes that can be undone.
 MOST_UNDONE = 100
 _NAME = re.compile(r"[a-z0-9]{8,32}")
 _KINDS = {"id": str, "owner": str, "source": str, "guesses": dict, "kept": dict, "revision": int}
@@ -26,7 +26,7 @@ _KINDS = {"id": str, "owner": str, "source": str, "guesses": dict, "kept": dict,
 
 @dataclass(frozen=True)
 class Draft:
-    """What undo goes back over: a recipe to begin from, the layers, and keys of ``training`` and ``augmentation``."""
+    """A network and settings: the recipe to begin from, the layers, and keys of ``training`` and ``augmentation``."""
 
     recipe: str = "lab"
     layers: Layers = ()
@@ -50,10 +50,10 @@ class Draft:
 
     def base(self) -> dict[str, Any]:
         """The keys of an exploration that starts from here; the lab's own network by its name alone."""
-        given: dict[str, Any] = {"recipe": self.recipe, **self.keys}
+        keys: dict[str, Any] = {"recipe": self.recipe, **self.keys}
         if self.recipe != "lab" or self.layers != load_recipe({"recipe": "lab"}).model.layers:
-            given["model.layers"] = [layer.model_dump(mode="json") for layer in self.layers]
-        return given
+            keys["model.layers"] = [layer.model_dump(mode="json") for layer in self.layers]
+        return keys
 
     def with_key(self, key: str, value: Any, facts: Facts) -> Draft:
         """With one key set, after it has been checked; a value that the recipe has anyway is not kept.
@@ -80,7 +80,7 @@ def draft_of(values: Mapping[str, Any]) -> Draft:
     """From what ``to_json`` gave.
 
     Raises:
-        RequestError: It is no draft.
+        RequestError: The values are not those of a draft.
     """
     recipe, keys = values["recipe"], dict(values["keys"])
     whole = load_recipe({"recipe": recipe, "model.layers": values["layers"], **keys})
@@ -108,7 +108,7 @@ def work_of(values: Mapping[str, Any]) -> Work:
     """From what ``to_json`` gave.
 
     Raises:
-        RequestError: It is no work.
+        RequestError: The values are not those of a ``Work``.
     """
     return Work(values["source"], None if values["draft"] is None else draft_of(values["draft"]))
 
@@ -118,12 +118,12 @@ class Desk:
     """One learner's work.
 
     Attributes:
-        id: Stands in the address.
+        id: Its name, which is part of the address.
         owner: Whose it is; "" on one's own machine.
         source: What ``fit`` takes.
         draft: What is built now; None before the images are known.
-        undone: What was there before each change, the last one first to come back.
-        redone: Later ones.
+        undone: The work before each change; the last one comes back first.
+        redone: Work that was undone, for redo.
         guesses: By question of the lab, what was expected: an arm's label, or "" for no difference.
         kept: Small choices that a page remembers, such as the depth of the chapters.
         revision: Counts changes, so that another tab notices them.
@@ -150,25 +150,25 @@ class Desk:
         return True
 
     def undo(self) -> bool:
-        """Goes one change back, if there is one."""
+        """Undoes the last change, if there is one."""
         return self._step(self.undone, self.redone)
 
     def redo(self) -> bool:
-        """Goes one change forward again, if there is one."""
+        """Does the last undone change again, if there is one."""
         return self._step(self.redone, self.undone)
 
     def choose(self, source: str) -> None:
-        """Takes other images; what was built for the old ones comes back by undo."""
+        """Takes other images; undo brings back what was built for the old ones."""
         if source != self.source:
             self._remember()
             self.source, self.draft = source, None
         self.revision += 1
 
-    def forget(self, place: Path) -> None:
-        """Leaves out of what undo and redo go back to the images below a folder that are there no longer."""
+    def forget(self, root: Path) -> None:
+        """Removes from what undo and redo restore the images below a folder that no longer exist."""
         for works in (self.undone, self.redone):
             works[:] = [
-                w for w in works if not Path(w.source).is_relative_to(place) or Path(w.source).exists()
+                w for w in works if not Path(w.source).is_relative_to(root) or Path(w.source).exists()
             ]
 
     def _remember(self) -> None:
@@ -179,8 +179,8 @@ class Desk:
         if not back:
             return False
         forth.append(Work(self.source, self.draft))
-        there = back.pop()
-        self.source, self.draft = there.source, there.draft
+        work = back.pop()
+        self.source, self.draft = work.source, work.draft
         self.revision += 1
         return True
 
@@ -205,7 +205,7 @@ class Desks:
     def __init__(self, root: Path) -> None:
         self._root = root
         self._desks: dict[str, Desk] = {}
-        # One after the other, so that what is newest is what stays.
+        # One write at a time, so that the newest one is the one that remains.
         self._writer = ThreadPoolExecutor(1, "desks")
 
     def new(self, owner: str, source: str = "digits") -> Desk:
@@ -216,11 +216,11 @@ class Desks:
         return desk
 
     def newest(self, owner: str, source: str = "digits") -> Desk:
-        """The one that this owner changed last, or a fresh one for these images."""
+        """The desk that this owner changed last, or a fresh one for these images."""
         return next(self.of(owner), None) or self.new(owner, source)
 
     def of(self, owner: str) -> Iterator[Desk]:
-        """Those of an owner, the one that was changed last first."""
+        """The desks of an owner, the last changed one first."""
         files = sorted(self._root.glob("*.json"), key=lambda p: p.stat().st_mtime_ns, reverse=True)
         for file in files:
             with contextlib.suppress(RequestError):
@@ -232,19 +232,19 @@ class Desks:
         Raises:
             RequestError: There is none, or it is somebody else's.
         """
-        found = self._desks.get(name) or self._read(name)
-        if found is None or found.owner != owner:
+        desk = self._desks.get(name) or self._read(name)
+        if desk is None or desk.owner != owner:
             raise RequestError(
                 f"There is no desk '{name}' here, or its file is damaged. A new one begins at /."
             )
-        return self._desks.setdefault(name, found)
+        return self._desks.setdefault(name, desk)
 
     def keep(self, desk: Desk) -> None:
-        """Writes it."""
+        """Writes it to disk."""
         self._write(desk).result()
 
     async def keep_beside(self, desk: Desk) -> None:
-        """Writes it as it is now, off the event loop: a disk may take long until it has something for good."""
+        """Writes it as it is now, off the event loop, because a disk may take long to sync."""
         await asyncio.wrap_future(self._write(desk))
 
     def _write(self, desk: Desk) -> Future[None]:

@@ -1,4 +1,4 @@
-"""What the pages share: folders, jobs, images, desks; and where a page stands among them."""
+"""What the pages share: folders, jobs, images, desks; and the context of one page."""
 
 from __future__ import annotations
 
@@ -21,31 +21,31 @@ from conviction.web.elements.plain import Tag, paragraph, tag
 from conviction.web.inside.inspector import Inspector
 from conviction.web.inside.kept import Kept
 from conviction.web.jobs.helper import Helper
-from conviction.web.jobs.progress import Standing, Watcher
+from conviction.web.jobs.progress import RunStatus, Watcher
 from conviction.web.jobs.queue import Jobs
 from conviction.web.jobs.starts import run_folder, stem_of
 from conviction.web.work.addresses import Stop, address
 from conviction.web.work.desk import Desk, Desks, Draft, new_draft
 from conviction.web.work.sources import Bench, Checked
 
-# Everything of the page that is no run lies in here, below the folder of the runs.
+# Below the folder of the runs, the folder of everything else that the page keeps.
 OWN = ".lab"
 LEARNERS = "learners"
 
 
-def is_done(standing: Standing) -> bool:
+def is_done(run: RunStatus) -> bool:
     """Whether a run has an evaluation to show."""
-    return standing.status == "done"
+    return run.status == "done"
 
 
-def has_learned(standing: Standing) -> bool:
+def has_learned(run: RunStatus) -> bool:
     """Whether a run has a network to look into."""
-    return is_done(standing) or bool(standing.rows)
+    return is_done(run) or bool(run.rows)
 
 
 # The steps that are about a run, and which runs each can show.
-OF_A_RUN: Mapping[str, Callable[[Standing], bool]] = {
-    "train": lambda standing: True,
+OF_A_RUN: Mapping[str, Callable[[RunStatus], bool]] = {
+    "train": lambda run: True,
     "evaluate": is_done,
     "inside": has_learned,
     "take": is_done,
@@ -57,7 +57,7 @@ class Lab:
     """The workbench of a server.
 
     Attributes:
-        out: Where runs are, whole.
+        out: The folder of the runs, as an absolute path.
         jobs: What runs and waits.
         desks: What learners have built.
         bench: Images.
@@ -65,7 +65,7 @@ class Lab:
         inspector: Looks into networks beside the server.
         data_dir: Where named sets are looked for first.
         course: What a teacher has chosen, if the page is for a class.
-        watcher: Where runs stand.
+        watcher: Reads the status of runs and studies.
         kept: Pictures that each owner has uploaded or drawn.
     """
 
@@ -97,10 +97,10 @@ class Lab:
 
     def own(self, *names: str) -> Path:
         """A folder of the page itself, which is made if it is not there."""
-        place = self.out.joinpath(OWN, *names)
-        with folder.storing(place):
-            place.mkdir(parents=True, exist_ok=True)
-        return place
+        path = self.out.joinpath(OWN, *names)
+        with folder.storing(path):
+            path.mkdir(parents=True, exist_ok=True)
+        return path
 
     def check_run(self, owner: str, name: str) -> None:
         """Refuses the name of a run that is neither there nor about to begin.
@@ -108,8 +108,8 @@ class Lab:
         Raises:
             RequestError: There is none of this name.
         """
-        place = run_folder(self.root(owner), name)
-        if not (place / folder.CONFIG).is_file() and self.jobs.last_at(place) is None:
+        path = run_folder(self.root(owner), name)
+        if not (path / folder.CONFIG).is_file() and self.jobs.last_at(path) is None:
             raise RequestError(f"There is no run '{name}' here.")
 
     def check(self, recipe: Recipe, images: int) -> None:
@@ -137,18 +137,18 @@ class Lab:
             )
 
     def most_epochs(self, wanted: int) -> int:
-        """So many epochs, or as many as the course allows."""
+        """The wanted number of epochs, or as many as the course allows."""
         return wanted if self.course is None else min(wanted, self.course.limits.epochs)
 
-    def runs(self, owner: str) -> list[Standing]:
+    def runs(self, owner: str) -> list[RunStatus]:
         """The runs of an owner, newest first; those that are about to begin, or ended before they could, included."""
         root = self.root(owner)
-        found = {p.parent for p in root.glob(f"*/{folder.CONFIG}")}
+        paths = {p.parent for p in root.glob(f"*/{folder.CONFIG}")}
         for job in self.jobs.of(owner):
             if (job.kind == "fit" and job.state != "done") or (job.kind == "resume" and job.alive):
-                found.add(Path(job.folder))
-        standings = [self.watcher.run(path) for path in found]
-        return sorted(standings, key=lambda s: (self._begun(s.path), s.path.name), reverse=True)
+                paths.add(Path(job.folder))
+        runs = [self.watcher.run(path) for path in paths]
+        return sorted(runs, key=lambda s: (self._begun(s.path), s.path.name), reverse=True)
 
     def _begun(self, path: Path) -> float:
         try:
@@ -159,8 +159,8 @@ class Lab:
 
 
 @dataclass
-class Here:
-    """Where a page stands.
+class PageContext:
+    """What a page is about: the desk, the step and the address it shows, in one lab.
 
     Attributes:
         lab: The workbench.
@@ -195,16 +195,16 @@ class Here:
         return address(self.desk.id, step, part, query)
 
     def mark(self, query: Mapping[str, str]) -> None:
-        """Puts what is looked at now into the address, beside what stands there already."""
+        """Puts what is being viewed into the address, beside what is already there."""
         self.query = {k: v for k, v in {**self.query, **query}.items() if v}
-        there = address(self.desk.id, self.stop.name, self.part, self.query)
-        ui.run_javascript(f"history.replaceState(null, '', {json.dumps(there)})")
+        location = address(self.desk.id, self.stop.name, self.part, self.query)
+        ui.run_javascript(f"history.replaceState(null, '', {json.dumps(location)})")
 
-    def standing(self) -> Standing | None:
-        """Of the run that this page is about: the one in the address, or the newest that the step can show.
+    def run_status(self) -> RunStatus | None:
+        """The status of the run that this page is about: the one in the address, or the newest that the step can show.
 
-        Whatever the page says of a run, its head and its lesson included, is from this. None where the step is not
-        about a run, or there is none.
+        Everything that the page says about a run, in its head and its lesson too, comes from here. None where the step
+        is not about a run, or there is none.
         """
         can_show = OF_A_RUN.get(self.stop.name)
         if can_show is None:
@@ -215,16 +215,16 @@ class Here:
 
     @property
     def source(self) -> str:
-        """Of the images that this page is about: those of its run, or, where the desk comes first, those chosen."""
-        standing = None if self.stop.name == "train" else self.standing()
-        return (standing.source if standing else "") or self.desk.source
+        """The source of the images that this page is about: those of its run, or else those chosen on the desk."""
+        run = None if self.stop.name == "train" else self.run_status()
+        return (run.source if run else "") or self.desk.source
 
     def keep(self) -> None:
-        """Writes the desk down."""
+        """Writes the desk to disk."""
         self.lab.desks.keep(self.desk)
 
     async def keep_beside(self) -> None:
-        """Writes the desk down, while the page goes on."""
+        """Writes the desk to disk while the page goes on."""
         await self.lab.desks.keep_beside(self.desk)
 
     def say(self, sentence: str, kind: str = "trouble") -> None:
@@ -298,23 +298,23 @@ def facts_about(images: ImageSet, spec: DataSpec) -> Facts:
 
 
 async def shown_when_ready(
-    here: Here, waiting: str, get: Callable[[], Awaitable[Any]], build: Callable[[Any], Any]
+    page: PageContext, waiting: str, get: Callable[[], Awaitable[Any]], build: Callable[[Any], Any]
 ) -> None:
-    """Shows what takes a while: a sentence until it is there, then the thing, or why it cannot be had."""
-    place = tag("div", "", "arriving")
-    with place:
+    """Shows something that takes a while: a sentence while it loads, then the result, or why there is none."""
+    container = tag("div", "", "arriving")
+    with container:
         paragraph(waiting, "waiting")
 
     async def arrive() -> None:
         try:
             value = await get()
         except ConvictionError as failure:
-            place.clear()
-            with place:
+            container.clear()
+            with container:
                 paragraph(str(failure), "message trouble")
             return
-        place.clear()
-        with place:
+        container.clear()
+        with container:
             result = build(value)
             if inspect.isawaitable(result):
                 await result
@@ -322,11 +322,11 @@ async def shown_when_ready(
     ui.timer(0.01, arrive, once=True)
 
 
-async def shown_with_images(here: Here, build: Callable[[ImageSet], Any]) -> None:
+async def shown_with_images(page: PageContext, build: Callable[[ImageSet], Any]) -> None:
     """Shows what needs the images: at once where they have been read, else when they have been."""
-    images = here.known()
+    images = page.known()
     if images is not None:
-        here.begin(images)
+        page.begin(images)
         build(images)
         return
-    await shown_when_ready(here, f"Reading {stem_of(here.desk.source)} ...", here.images, build)
+    await shown_when_ready(page, f"Reading {stem_of(page.desk.source)} ...", page.images, build)

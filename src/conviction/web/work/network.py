@@ -20,7 +20,7 @@ Layers = tuple[Layer, ...]
 Shape = tuple[int, int, int]
 
 POOLINGS = ("MaxPooling2D", "AveragePooling2D")
-# What a layer has when it is added.
+# The settings of a layer when it is added.
 NEW: dict[str, dict[str, Any]] = {
     "Conv2D": {"filters": 32, "activation": "relu"},
     "Dense": {"units": 128, "activation": "relu"},
@@ -94,7 +94,7 @@ def _step_by_step(layers: Layers, shape: Shape, classes: int) -> tuple[Fix, ...]
 
     Each leaves fewer layers from the misfit on, or fewer in all; where none does, one that leaves as many, once.
     """
-    said: list[str] = []
+    labels: list[str] = []
     seen = {layers}
     at = _misfit(layers, shape, classes)
     while at is not None:
@@ -109,10 +109,10 @@ def _step_by_step(layers: Layers, shape: Shape, classes: int) -> tuple[Fix, ...]
                 break
         if step is None:
             return ()
-        said.append(step[0].label)
+        labels.append(step[0].label)
         layers, at = step[0].layers, step[1]
         seen.add(layers)
-    first, *others = said
+    first, *others = labels
     rest = others[0][0].lower() + others[0][1:] if len(others) == 1 else f"{len(others)} more changes"
     return (Fix(f"{first} and {rest}", layers),)
 
@@ -165,7 +165,7 @@ def remove(layers: Layers, at: int) -> Layers:
 
 
 def move(layers: Layers, at: int, by: int) -> Layers:
-    """With the layer at number ``at`` moved by so many places, as far as the ends allow."""
+    """With the layer at number ``at`` moved by ``by`` positions, as far as the ends allow."""
     rest = [x for i, x in enumerate(layers) if i != at]
     rest.insert(max(0, min(len(rest), at + by)), layers[at])
     return tuple(rest)
@@ -185,7 +185,7 @@ def checked(layer: dict[str, Any], at: int = 0) -> Layer:
     """A layer from plain values.
 
     Raises:
-        RequestError: They are no layer.
+        RequestError: They do not describe a layer.
     """
     # As many layers before it as there are, so that the message names the right one.
     before = [{"type": "Flatten"}] * at
@@ -213,20 +213,20 @@ def names_after(before: Layers, names: Sequence[int], after: Layers) -> list[int
         at = next((i for i, (old, _) in enumerate(left) if old == layer), None)
         middle.append(None if at is None else left.pop(at)[1])
     free = itertools.chain((name for _, name in left), itertools.count(max(names, default=-1) + 1))
-    found = [next(free) if name is None else name for name in middle]
-    return [*names[:head], *found, *names[len(names) - tail :]]
+    renamed = [next(free) if name is None else name for name in middle]
+    return [*names[:head], *renamed, *names[len(names) - tail :]]
 
 
 def to_yaml(layers: Layers) -> str:
-    """The specification as a user writes it: what differs from the defaults, a line a layer."""
+    """The specification as a user writes it: what differs from the defaults, one line per layer."""
     lines = []
     for layer in layers:
-        given: dict[str, Any] = {"type": layer.type}
+        settings: dict[str, Any] = {"type": layer.type}
         for name, field in LAYER_TYPES[layer.type].model_fields.items():
             value = getattr(layer, name)
             if name != "type" and value != field.default:
-                given[name] = list(value) if isinstance(value, tuple) else value
-        text = yaml.safe_dump(given, default_flow_style=True, sort_keys=False, width=1000).strip()
+                settings[name] = list(value) if isinstance(value, tuple) else value
+        text = yaml.safe_dump(settings, default_flow_style=True, sort_keys=False, width=1000).strip()
         lines.append(f"- {text}")
     return "\n".join(["layers:", *lines]) + "\n"
 
@@ -235,7 +235,7 @@ def from_yaml(text: str) -> Layers:
     """The layers of a specification; with or without ``model:`` and ``layers:`` above them.
 
     Raises:
-        RequestError: It is no YAML, or no list of layers.
+        RequestError: It is not YAML, or not a list of layers.
     """
     try:
         content = read_yaml(text)
@@ -264,5 +264,5 @@ def keras_code(layers: Layers, shape: Shape, classes: int) -> str:
 
 
 def starting_point(recipe: str, facts: Facts) -> Recipe:
-    """What a recipe makes of these images."""
+    """The specification that a recipe gives for these images."""
     return load_recipe({"recipe": recipe}, facts=facts)

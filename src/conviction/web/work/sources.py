@@ -32,7 +32,7 @@ class Choice:
 
 @dataclass(frozen=True)
 class Checked:
-    """What is known of images after the audit and the split."""
+    """The audit of images, and their split."""
 
     audit: Audit
     split: Split
@@ -48,7 +48,7 @@ def at_hand(data_dir: str | None = None) -> list[Choice]:
 
 
 def chosen_by(sources: Sequence[str]) -> list[Choice]:
-    """Those of a course."""
+    """The sources of a course, as choices."""
     return [
         Choice(source, NAMED_SETS[source].title if source in NAMED_SETS else Path(source).name)
         for source in sources
@@ -125,7 +125,7 @@ def _check(images: ImageSet, spec: DataSpec, seed: int) -> Checked:
 
 
 async def _shared(kept: OrderedDict[Any, asyncio.Task[T]], key: Any, make: Callable[[], Awaitable[T]]) -> T:
-    """The result of a task that all who ask share; one that failed is tried anew by who asks next."""
+    """The result of a task that all who ask share; one that failed is tried again by the next caller."""
     task = kept.get(key)
     if task is None or (task.done() and (task.cancelled() or task.exception())):
 

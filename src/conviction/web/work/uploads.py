@@ -1,4 +1,4 @@
-"""Archives that learners bring: counted while they arrive, kept under a name of their content, never unpacked."""
+"""Archives that learners upload: measured while they arrive, kept under a hash of their content, never unpacked."""
 
 from __future__ import annotations
 
@@ -24,31 +24,31 @@ from conviction.server.limits import Limits
 from conviction.web.jobs.queue import Job
 
 MOST_BYTES = 200 * 2**20
-# Each learner may keep so many; the oldest that nothing needs makes room.
+# The most uploads of one learner; the oldest one that nothing needs is removed to make room.
 MOST_KEPT = 10
 MOST_PIXELS = Limits().pixels
 SUFFIXES = (*ZIP_SUFFIXES, *TAR_SUFFIXES, ".npz")
 
-# What is looked at just now, by how many requests: neither offered nor given up.
+# Archives that are being checked right now, and by how many requests; they are neither offered nor removed.
 _looked_at: Counter[Path] = Counter()
 
 
 def uploads_of(root: Path, owner: str) -> list[Path]:
-    """What an owner has brought and was found good, newest first."""
+    """The uploads of an owner that passed every check, newest first."""
     return [p for p in _kept(root, owner) if not _looked_at[p]]
 
 
 def _kept(root: Path, owner: str) -> list[Path]:
-    place = root / _folder(owner)
-    found = [p for p in place.glob("*/*") if p.is_file()] if place.is_dir() else []
-    return sorted(found, key=lambda p: p.parent.stat().st_mtime_ns, reverse=True)
+    owner_folder = root / _folder(owner)
+    files = [p for p in owner_folder.glob("*/*") if p.is_file()] if owner_folder.is_dir() else []
+    return sorted(files, key=lambda p: p.parent.stat().st_mtime_ns, reverse=True)
 
 
 def check_name(name: str) -> str:
     """A file name that is safe to keep.
 
     Raises:
-        SourceError: Its ending is that of no archive.
+        SourceError: It does not end like the name of an archive.
     """
     base = re.sub(r"[^A-Za-z0-9._-]+", "-", name.replace("\\", "/").rpartition("/")[2]).strip("-.")[-80:]
     if not base.lower().endswith(SUFFIXES):
@@ -64,20 +64,20 @@ async def arriving(
     owner: str,
     needed: Callable[[], Collection[str]],
 ) -> AsyncIterator[Path]:
-    """Keeps an archive, unless the block that looks into it fails; the oldest that nobody needs makes room then.
+    """Keeps an archive, unless the block that checks it fails; then the oldest ones that nobody needs make room.
 
     Args:
         chunks: Its bytes as they arrive.
         name: As the browser calls it.
         root: The folder of all uploads.
         owner: Whose it is.
-        needed: Gives the sources that may not go; asked only where there is no room.
+        needed: Returns the sources that must stay; called only when there is no room.
 
     Raises:
-        SourceError: As ``receive``; or so many are kept already, and each of them is needed.
+        SourceError: As ``receive``; or there are ``MOST_KEPT`` already, and each of them is needed.
         StorageError: No space is left.
     """
-    path, anew = await receive(chunks, name, root, owner)
+    path, is_new = await receive(chunks, name, root, owner)
     _looked_at[path] += 1
     good = False
     try:
@@ -86,7 +86,7 @@ async def arriving(
         good = True
     finally:
         _looked_at[path] -= 1
-        if not good and anew and not _looked_at[path]:
+        if not good and is_new and not _looked_at[path]:
             _remove(path)
     for old in _spare(root, owner, path, needed):
         _remove(old)
@@ -96,7 +96,7 @@ def _spare(root: Path, owner: str, new: Path, needed: Callable[[], Collection[st
     """The oldest uploads, as many as have to go so that there is room for a new one.
 
     Raises:
-        SourceError: Too few of them may.
+        SourceError: Too few of them may be removed.
     """
     others = [p for p in _kept(root, owner) if p != new]
     excess = len(others) + 1 - MOST_KEPT
@@ -106,9 +106,9 @@ def _spare(root: Path, owner: str, new: Path, needed: Callable[[], Collection[st
     may_go = [p for p in reversed(others) if not _looked_at[p] and str(p) not in stays]
     if not may_go:
         raise SourceError(
-            f"{new.name}: {MOST_KEPT} uploads are kept at most, and those that are here are all in use: by what is "
-            "built, by a run, or because they are just being read. Remove the folder of a run that you no longer "
-            "need, and send it again."
+            f"{new.name}: at most {MOST_KEPT} uploads are kept, and all of them are in use: by what you have built, by "
+            "a run, or because they are being read right now. Remove the folder of a run that you no longer need, "
+            "and upload it again."
         )
     return may_go[:excess]
 
@@ -120,14 +120,14 @@ def _remove(path: Path) -> None:
 
 
 def sources_of(runs: Path, jobs: Iterable[Job]) -> set[str]:
-    """What the runs of an owner were trained on, and what those are that wait, run or were paused.
+    """The sources of an owner's runs, and of their jobs that wait, run or were paused.
 
     Args:
         runs: Where the runs are.
         jobs: Of the owner.
     """
-    found = {j.argv[1] for j in jobs if j.kind in ("fit", "explore") and (j.alive or j.state == "paused")}
-    return found | {_source(p, p.stat().st_mtime_ns) for p in runs.glob(f"*/{folder.DATA}") if p.is_file()}
+    sources = {j.argv[1] for j in jobs if j.kind in ("fit", "explore") and (j.alive or j.state == "paused")}
+    return sources | {_source(p, p.stat().st_mtime_ns) for p in runs.glob(f"*/{folder.DATA}") if p.is_file()}
 
 
 @lru_cache(maxsize=1000)
@@ -139,7 +139,7 @@ def _source(data: Path, _: int) -> str:
 
 
 def check_declared(path: Path) -> None:
-    """Refuses what would take too much memory once it is unpacked, by what its headers declare.
+    """Refuses an archive that would take too much memory once unpacked, by what its headers declare.
 
     Raises:
         SourceError: Arrays or a picture are too large for an upload; or the archive cannot be read.
@@ -159,7 +159,7 @@ def check_declared(path: Path) -> None:
             try:
                 width, height = declared_size(tree.read(name))
             except (UnreadableFileError, UnreadableImageError):
-                continue  # who loads it lists what cannot be read
+                continue  # load_source lists what cannot be read
             if width * height > MOST_PIXELS:
                 raise SourceError(
                     f"{path.name}: {name[-80:]} has {width}x{height} pixels; in an upload a picture may "
@@ -168,7 +168,7 @@ def check_declared(path: Path) -> None:
 
 
 async def receive(chunks: AsyncIterator[bytes], name: str, root: Path, owner: str) -> tuple[Path, bool]:
-    """Puts an archive where it belongs.
+    """Saves an archive as it arrives.
 
     Args:
         chunks: Its bytes as they arrive.
@@ -177,17 +177,17 @@ async def receive(chunks: AsyncIterator[bytes], name: str, root: Path, owner: st
         owner: Whose it is.
 
     Returns:
-        Where it is, and whether it was not there before. Whether it holds images is for ``load_source`` to say.
+        Its path, and whether it is new. Whether it holds images is decided by ``load_source``.
 
     Raises:
         SourceError: It is too large, empty, or its name is that of no archive.
         StorageError: No space is left.
     """
     base = check_name(name)
-    place = root / _folder(owner)
-    with folder.storing(place):
-        place.mkdir(parents=True, exist_ok=True)
-        handle, beside = tempfile.mkstemp(dir=place, prefix=".upload-")
+    owner_folder = root / _folder(owner)
+    with folder.storing(owner_folder):
+        owner_folder.mkdir(parents=True, exist_ok=True)
+        handle, beside = tempfile.mkstemp(dir=owner_folder, prefix=".upload-")
         size, digest = 0, hashlib.blake2b(digest_size=8)
         try:
             with os.fdopen(handle, "wb") as file:
@@ -199,14 +199,14 @@ async def receive(chunks: AsyncIterator[bytes], name: str, root: Path, owner: st
                     file.write(chunk)
             if not size:
                 raise SourceError(f"{base}: the file is empty.")
-            kept = place / digest.hexdigest() / base
-            anew = not kept.exists()
+            kept = owner_folder / digest.hexdigest() / base
+            is_new = not kept.exists()
             kept.parent.mkdir(exist_ok=True)
             Path(beside).replace(kept)
         except BaseException:
             Path(beside).unlink(missing_ok=True)
             raise
-    return kept, anew
+    return kept, is_new
 
 
 def _folder(owner: str) -> str:

@@ -7,7 +7,7 @@ export default {
     count: Number,
     rows: Number,
     columns: Number,
-    last: Number, // so many values of a map are real; the last row may be filled up
+    last: Number, // how many values of a map are real; the last row may be padded
     at: Array, // [map, row, column] that is chosen
     window: Array, // [top, left, rows, columns] that is outlined
     gray: Boolean, // a picture: 0 black, 255 white
