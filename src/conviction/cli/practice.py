@@ -132,12 +132,12 @@ def _next(chosen: list[Card]) -> str:
     progress = load_progress()
     times = [at for at in map(progress.due_at, chosen) if at]
     new = len(chosen) - len(times)
-    said = f"{len(times)} of {len(chosen)} cards seen"
+    seen = f"{len(times)} of {len(chosen)} cards seen"
     if not times:
-        return f"{said}."
+        return f"{seen}."
     at = min(times)
     when = "now" if at <= now() else at.astimezone().strftime("%Y-%m-%d %H:%M")
-    return f"{said}, {new} new; the next is due {when}."
+    return f"{seen}, {new} new; the next is due {when}."
 
 
 def _answer(prompt: str, allowed: dict[str, Option] | dict[str, Answer] | None) -> str:

@@ -28,8 +28,8 @@ def report(
     from conviction.report.terminal import Terminal
 
     show = Terminal(sys.stderr)
-    given = None if metadata is None else str(metadata)
-    written = report(run, png=png, pdf=pdf, metadata=given, data_dir=data_dir, show=show)
+    metadata_path = None if metadata is None else str(metadata)
+    written = report(run, png=png, pdf=pdf, metadata=metadata_path, data_dir=data_dir, show=show)
     if as_json:
         print_json({"written": [str(path) for path in written]})
         return

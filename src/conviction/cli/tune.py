@@ -124,10 +124,12 @@ def tune(
     show = Terminal(sys.stdout)
     for step in tuning_steps(done.search, done.study, done.belief):
         show.step(step)
-    said = [done.test_sentence] if done.test_sentence else []
-    said.append(f"The specification is {done.path / SPECIFICATION}, for conviction fit {source} --config.")
-    said.append(f"The page is {done.path / 'report.html'}.")
-    print("\n" + "\n".join(said))
+    sentences = [done.test_sentence] if done.test_sentence else []
+    sentences.append(
+        f"The specification is {done.path / SPECIFICATION}, for conviction fit {source} --config."
+    )
+    sentences.append(f"The page is {done.path / 'report.html'}.")
+    print("\n" + "\n".join(sentences))
 
 
 def seconds_of(text: str) -> float:
