@@ -60,15 +60,15 @@ class Answering:
         with self._admitted(len(pictures)):
             waiting = [self._classified(picture) for picture in pictures]
             # One needs no gathering, which would take another turn of the loop; several are given up together.
-            given = [await waiting[0]] if len(waiting) == 1 else await asyncio.gather(*waiting)
-        problems = [one for one in given if isinstance(one, Problem)]
-        if len(problems) == len(given):
+            outcomes = [await waiting[0]] if len(waiting) == 1 else await asyncio.gather(*waiting)
+        problems = [outcome for outcome in outcomes if isinstance(outcome, Problem)]
+        if len(problems) == len(outcomes):
             raise _unreadable(pictures, problems[0])
         predictions = [
-            {"file": picture.name, "error": one.members()}
-            if isinstance(one, Problem)
-            else self._said(picture.name, one[0])
-            for picture, one in zip(pictures, given, strict=True)
+            {"file": picture.name, "error": outcome.members()}
+            if isinstance(outcome, Problem)
+            else self._prediction(picture.name, outcome[0])
+            for picture, outcome in zip(pictures, outcomes, strict=True)
         ]
         return {"model": self.artefact.card.name, "predictions": predictions}
 
@@ -95,7 +95,7 @@ class Answering:
         drops = patches.drops(answers[0], answers[1:])
         return {
             "model": self.artefact.card.name,
-            **self._said(pictures[0].name, answers[0]),
+            **self._prediction(pictures[0].name, answers[0]),
             "cell": list(patches.cell),
             "drops": drops.tolist(),
         }
@@ -135,7 +135,7 @@ class Answering:
         finally:
             self._batcher.expect(-1)
 
-    def _said(self, file: str, row: np.ndarray) -> dict[str, Any]:
+    def _prediction(self, file: str, row: np.ndarray) -> dict[str, Any]:
         """Of one picture, (classes,)."""
         best = int(row.argmax())
         values: list[float] = row.tolist()
@@ -150,13 +150,13 @@ class Answering:
         }
 
 
-def _settle(future: asyncio.Future[Any], given: Problem | Exception) -> None:
+def _settle(future: asyncio.Future[Any], outcome: Problem | Exception) -> None:
     if future.done():
         return
-    if isinstance(given, Problem):
-        future.set_result(given)
+    if isinstance(outcome, Problem):
+        future.set_result(outcome)
     else:
-        future.set_exception(given)
+        future.set_exception(outcome)
 
 
 def decoded(picture: Picture, rule: DecodingRule, most_pixels: int) -> np.ndarray | Problem:

@@ -98,12 +98,12 @@ def _add_answers(app: FastAPI, answering: Answering) -> None:
 
 
 def _add_state(app: FastAPI, card: Card, measures: Measures, is_draining: Callable[[], bool]) -> None:
-    said = card.model_dump(mode="json")
+    model_card = card.model_dump(mode="json")
 
     @app.get("/v1/model", response_model=Card)
     async def model() -> Response:
         """The model card: classes, decoding, test figures, limits, provenance."""
-        return _json(said)
+        return _json(model_card)
 
     @app.get("/healthz", response_model=Status)
     async def healthz() -> Response:
@@ -136,19 +136,19 @@ def _add_page(app: FastAPI) -> None:
 
 
 def _fixed(content: str, media_type: str) -> Callable[[], Any]:
-    async def given() -> Response:
+    async def fixed() -> Response:
         return Response(content, media_type=media_type, headers=PAGE_HEADERS)
 
-    return given
+    return fixed
 
 
 def _text(room: str, name: str) -> str:
     return resources.files(f"conviction.{room}").joinpath(name).read_text(encoding="utf-8")
 
 
-def _json(said: Any) -> Response:
+def _json(content: Any) -> Response:
     # Not through pydantic: the answers are ours, and checking them takes longer than making them.
-    body = json.dumps(said, allow_nan=False, separators=(",", ":"))
+    body = json.dumps(content, allow_nan=False, separators=(",", ":"))
     return Response(body, media_type="application/json", headers={"cache-control": "no-store"})
 
 

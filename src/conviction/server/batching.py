@@ -58,16 +58,16 @@ class Batcher:
     def _work(self) -> None:
         while True:
             batch = self._gather()
-            given: list[np.ndarray] | Exception
+            answers: list[np.ndarray] | Exception
             try:
                 pixels = np.concatenate([one.pixels for one in batch]) if len(batch) > 1 else batch[0].pixels
                 self._measures.batch(len(pixels))
                 ends = np.cumsum([len(one.pixels) for one in batch])
-                given = np.split(self._answer(pixels), ends[:-1])
+                answers = np.split(self._answer(pixels), ends[:-1])
             except Exception as failure:  # whatever the runtime raises, each request is told
-                given = failure
+                answers = failure
             try:
-                batch[0].future.get_loop().call_soon_threadsafe(_deliver, batch, given)
+                batch[0].future.get_loop().call_soon_threadsafe(_deliver, batch, answers)
             except RuntimeError:
                 return  # the loop is closed: the server ends
 
@@ -92,11 +92,11 @@ class Batcher:
         return batch
 
 
-def _deliver(batch: list[Waiting], given: list[np.ndarray] | Exception) -> None:
+def _deliver(batch: list[Waiting], answers: list[np.ndarray] | Exception) -> None:
     for i, one in enumerate(batch):
         if one.future.done():
             continue
-        if isinstance(given, Exception):
-            one.future.set_exception(given)
+        if isinstance(answers, Exception):
+            one.future.set_exception(answers)
         else:
-            one.future.set_result(given[i])
+            one.future.set_result(answers[i])

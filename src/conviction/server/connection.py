@@ -25,8 +25,8 @@ class Connection(HttpToolsProtocol):
     limits = Limits()
     gate: ClassVar[Gate]
 
-    def __init__(self, *given: Any, **named: Any) -> None:
-        super().__init__(*given, **named)
+    def __init__(self, *positional: Any, **named: Any) -> None:
+        super().__init__(*positional, **named)
         self._in_head = self._in_body = False
         self._head_bytes = 0
         self._deadline: asyncio.TimerHandle | None = None

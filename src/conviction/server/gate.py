@@ -90,7 +90,7 @@ class Gate:
         """Answers one request, whatever happens."""
         began = time.perf_counter()
         headers = _single(scope["headers"])
-        exchange = Exchange(_given_id(headers) or next(self._ids), scope["path"])
+        exchange = Exchange(_client_id(headers) or next(self._ids), scope["path"])
         scope.setdefault("state", {})["exchange"] = exchange
         failure = ""
 
@@ -144,10 +144,10 @@ class Gate:
                 f"The Host header must be one of: {', '.join(sorted(self._hosts))}.",
             )
         if self._key is not None and path not in WITHOUT_KEY and not path.startswith(STATIC):
-            scheme, _, given = headers.get(b"authorization", b"").partition(b" ")
+            scheme, _, sent_key = headers.get(b"authorization", b"").partition(b" ")
             if scheme.lower() != b"bearer":
-                given = headers.get(b"x-api-key", b"")
-            if not hmac.compare_digest(given.strip(), self._key):
+                sent_key = headers.get(b"x-api-key", b"")
+            if not hmac.compare_digest(sent_key.strip(), self._key):
                 raise Problem(
                     "key-required",
                     "Send the key as 'Authorization: Bearer KEY' or 'X-API-Key: KEY'.",
@@ -221,16 +221,16 @@ class Gate:
 
 def _single(headers: Iterable[tuple[bytes, bytes]]) -> dict[bytes, bytes]:
     """Headers by name; one that comes twice is joined as HTTP has it, so a second Host or key never passes."""
-    found: dict[bytes, bytes] = {}
+    by_name: dict[bytes, bytes] = {}
     for name, value in headers:
-        found[name] = found[name] + b", " + value if name in found else value
-    return found
+        by_name[name] = by_name[name] + b", " + value if name in by_name else value
+    return by_name
 
 
-def _given_id(headers: dict[bytes, bytes]) -> str:
+def _client_id(headers: dict[bytes, bytes]) -> str:
     """The client's own, if it is plain, so that it finds its request in our log."""
-    given = headers.get(b"x-request-id", b"").decode("latin-1")
-    return given if _REQUEST_ID.fullmatch(given) else ""
+    client_id = headers.get(b"x-request-id", b"").decode("latin-1")
+    return client_id if _REQUEST_ID.fullmatch(client_id) else ""
 
 
 def _name_of(host: bytes) -> str:

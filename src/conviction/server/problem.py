@@ -57,10 +57,10 @@ class Problem(Exception):
 
     def body(self, instance: str | None = None) -> bytes:
         """The JSON of the response."""
-        said: dict[str, object] = {**self.members(), "status": self.status}
+        document: dict[str, object] = {**self.members(), "status": self.status}
         if instance is not None:
-            said["instance"] = instance
-        return json.dumps(said).encode()
+            document["instance"] = instance
+        return json.dumps(document).encode()
 
 
 def busy(detail: str) -> Problem:

@@ -29,7 +29,7 @@ _ALWAYS_ALLOWED = ("localhost", "127.0.0.1", "[::1]")
 
 
 @dataclass(frozen=True)
-class Place:
+class Endpoint:
     """Where the server listens.
 
     Attributes:
@@ -77,23 +77,23 @@ def serve(
     file = artefact_file(Path(path))
     artefact = load(file, threads=1)
     assert isinstance(artefact, Artefact)
-    place = listen(host, port, key)
-    line = f"conviction serves {artefact.card.name} at {place.address} (Ctrl-C ends it)"
+    endpoint = listen(host, port, key)
+    line = f"conviction serves {artefact.card.name} at {endpoint.address} (Ctrl-C ends it)"
     if workers == 1:
         _import_extras()
-        _work(artefact, place, limits, key, lambda: print(line, flush=True))
+        _work(artefact, endpoint, limits, key, lambda: print(line, flush=True))
         return
 
     def work(ready: Callable[[], None]) -> None:
         # Once more, because a session of the runtime is not made to be used on both sides of a fork.
         opened = load(file, threads=1)
         assert isinstance(opened, Artefact)
-        _work(opened, place, limits, key, ready)
+        _work(opened, endpoint, limits, key, ready)
 
     with tempfile.TemporaryDirectory(prefix="conviction-metrics-") as shared:
         os.environ["PROMETHEUS_MULTIPROC_DIR"] = shared
         _import_extras()  # before the fork, so that workers share it
-        supervise(work, workers, place.listener, lambda: print(line, flush=True))
+        supervise(work, workers, endpoint.listener, lambda: print(line, flush=True))
 
 
 def artefact_file(path: Path) -> Path:
@@ -121,15 +121,15 @@ def artefact_file(path: Path) -> Path:
     return path
 
 
-def listen(host: str, port: int, key: str | None) -> Place:
+def listen(host: str, port: int, key: str | None) -> Endpoint:
     """Opens the port.
 
     Raises:
         RequestError: It is taken or not ours, or open to others without a key.
     """
     try:
-        found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
-        family, kind, protocol, _, address = sorted(found, key=lambda one: one[0] != socket.AF_INET)[0]
+        addresses = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+        family, kind, protocol, _, address = sorted(addresses, key=lambda one: one[0] != socket.AF_INET)[0]
     except (OSError, UnicodeError, OverflowError):
         raise RequestError(f"--host {host} --port {port}: there is no such address.") from None
     loopback = ipaddress.ip_address(str(address[0]).partition("%")[0]).is_loopback
@@ -151,7 +151,7 @@ def listen(host: str, port: int, key: str | None) -> Place:
     listener.setblocking(False)
     name = f"[{host}]" if ":" in host else host
     hosts = frozenset({*_ALWAYS_ALLOWED, name.lower()}) if loopback else None
-    return Place(listener, f"http://{name}:{listener.getsockname()[1]}", hosts)
+    return Endpoint(listener, f"http://{name}:{listener.getsockname()[1]}", hosts)
 
 
 def _import_extras() -> None:
@@ -163,7 +163,7 @@ def _import_extras() -> None:
 
 
 def _work(
-    artefact: Artefact, place: Place, limits: Limits, key: str | None, ready: Callable[[], None]
+    artefact: Artefact, endpoint: Endpoint, limits: Limits, key: str | None, ready: Callable[[], None]
 ) -> None:
     """One worker, until it is told to stop and has answered what it had accepted."""
     import uvicorn
@@ -174,7 +174,7 @@ def _work(
 
     Connection.limits = limits
     app = make_app(
-        artefact, limits=limits, is_draining=lambda: server.should_exit, key=key, hosts=place.hosts
+        artefact, limits=limits, is_draining=lambda: server.should_exit, key=key, hosts=endpoint.hosts
     )
     Connection.gate = app
     config = uvicorn.Config(
@@ -192,10 +192,10 @@ def _work(
     # By default a thread that decodes waits 5 ms each time it wants the interpreter from a busy event loop; under a
     # flood of requests that must be refused, next to nothing would be answered.
     sys.setswitchinterval(SWITCH_SECONDS)
-    server = Draining(config, place.listener)
+    server = Draining(config, endpoint.listener)
 
     async def run() -> None:
-        serving = asyncio.create_task(server.serve([place.listener.dup()]))
+        serving = asyncio.create_task(server.serve([endpoint.listener.dup()]))
         while not server.started and not serving.done():
             await asyncio.sleep(0.002)
         # What is here now stays: the collector need not look at it again and again.

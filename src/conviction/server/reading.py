@@ -70,9 +70,9 @@ def _json(body: bytes, most: int) -> list[Picture]:
         images = Images.model_validate_json(body).images
     except ValidationError as failure:
         first = failure.errors(include_url=False, include_input=False)[0]
-        place = ".".join(map(str, first["loc"]))[:100] or "the whole"
+        location = ".".join(map(str, first["loc"]))[:100] or "the whole"
         kind = "bad-request" if first["type"] == "json_invalid" else "no-picture"
-        raise Problem(kind, f"The JSON cannot be used ({place}: {first['msg']}). {EXPECTED}") from None
+        raise Problem(kind, f"The JSON cannot be used ({location}: {first['msg']}). {EXPECTED}") from None
     if len(images) > most:
         raise _too_many(most)
     return [Picture(f"images[{i}]", _bytes_of(text)) for i, text in enumerate(images)]
