@@ -44,12 +44,12 @@ def reliability(probabilities: np.ndarray, labels: np.ndarray) -> list[Reliabili
     confidence = probabilities.max(axis=1)
     right = probabilities.argmax(axis=1) == labels
     bins = _bins(confidence)
-    found = []
+    filled = []
     for number in np.unique(bins):
         inside = bins == number
         n, hits = int(inside.sum()), int(right[inside].sum())
-        found.append(ReliabilityBin(n, float(confidence[inside].mean()), hits / n, wilson(hits, n)))
-    return found
+        filled.append(ReliabilityBin(n, float(confidence[inside].mean()), hits / n, wilson(hits, n)))
+    return filled
 
 
 def confidence_sentence(probabilities: np.ndarray, labels: np.ndarray) -> str:
@@ -57,14 +57,14 @@ def confidence_sentence(probabilities: np.ndarray, labels: np.ndarray) -> str:
     confidence = probabilities.max(axis=1).astype(np.float64)
     right = int((probabilities.argmax(axis=1) == labels).sum())
     mean = float(confidence.mean()) - right / len(labels)
-    said = (
+    rates = (
         f"On average its highest probability is {confidence.mean():.1%}, and it is right in "
         f"{right / len(labels):.1%}"
     )
     if _chance_of(right, confidence) >= SURE:
         images = f"{len(labels):,} image{'s' if len(labels) > 1 else ''}"
-        return f"{said}: as sure as it should be, as far as {images} can show."
-    return f"{said}: it is {'surer' if mean > 0 else 'less sure'} than it should be, by {100 * abs(mean):.1f} points."
+        return f"{rates}: as sure as it should be, as far as {images} can show."
+    return f"{rates}: it is {'surer' if mean > 0 else 'less sure'} than it should be, by {100 * abs(mean):.1f} points."
 
 
 def _chance_of(right: int, confidence: np.ndarray) -> float:
@@ -114,8 +114,8 @@ def fit_temperature(probabilities: np.ndarray, labels: np.ndarray) -> float:
     def loss(log_temperature: float) -> float:
         return float(cross_entropies(at_temperature(probabilities, np.exp(log_temperature)), labels).mean())
 
-    found = minimize_scalar(loss, bounds=(np.log(COLDEST), np.log(HOTTEST)), method="bounded")
-    return float(np.exp(found.x))
+    optimum = minimize_scalar(loss, bounds=(np.log(COLDEST), np.log(HOTTEST)), method="bounded")
+    return float(np.exp(optimum.x))
 
 
 def at_temperature(probabilities: np.ndarray, temperature: float) -> np.ndarray:

@@ -111,13 +111,13 @@ class Evaluation:
     def figures(self) -> dict[str, float]:
         """The essential ones by name, such as ``test_accuracy``."""
         parts = (("train", self.train), ("validation", self.validation), ("test", self.test))
-        found: dict[str, float] = {}
+        by_name: dict[str, float] = {}
         for name, part in parts:
             if part is not None:
                 low, high = part.accuracy_ci95
-                found |= {f"{name}_loss": part.loss, f"{name}_accuracy": part.accuracy}
-                found |= {f"{name}_accuracy_ci95_low": low, f"{name}_accuracy_ci95_high": high}
-        return found
+                by_name |= {f"{name}_loss": part.loss, f"{name}_accuracy": part.accuracy}
+                by_name |= {f"{name}_accuracy_ci95_low": low, f"{name}_accuracy_ci95_high": high}
+        return by_name
 
     def to_json(self) -> dict[str, Any]:
         """The content of ``evaluation.json``."""
@@ -138,14 +138,14 @@ def predict_parts(
     Raises:
         EvaluationError: An output is not a number.
     """
-    found, openings = {}, 0
+    probabilities, openings = {}, 0
     for part in ("train", "validation", "test"):
         if part == "test":
             if open_test is None:
                 break
             openings = open_test()
-        found[part] = checked(predict_probabilities(model, images.pixels, split.of(part)))
-    return found, openings
+        probabilities[part] = checked(predict_probabilities(model, images.pixels, split.of(part)))
+    return probabilities, openings
 
 
 def checked(probabilities: np.ndarray) -> np.ndarray:

@@ -40,14 +40,16 @@ class Pair:
     def sentence(self) -> str:
         """What it means."""
         low, high = (100 * v for v in self.difference_ci95)
-        said = (
+        measured = (
             f"{self.run}: {100 * self.difference:+.2f} points [{low:+.2f}, {high:+.2f}] against the first; "
             f"it alone is right on {self.other_only:,} images, the first alone on {self.first_only:,} "
             f"(McNemar's test, p = {self.p_value:.2g})"
         )
         if self.p_value >= SURE:
-            return f"{said}. No difference is detectable with these images."
-        return f"{said}. {'It is better' if self.difference > 0 else 'The first is better'} on such images."
+            return f"{measured}. No difference is detectable with these images."
+        return (
+            f"{measured}. {'It is better' if self.difference > 0 else 'The first is better'} on such images."
+        )
 
 
 @dataclass(frozen=True)

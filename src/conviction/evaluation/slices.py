@@ -73,14 +73,14 @@ def properties(
 
     Only those that differ between these images.
     """
-    found: dict[str, np.ndarray] = {"brightness": np.array([images.pixels[i].mean() for i in index])}
+    by_property: dict[str, np.ndarray] = {"brightness": np.array([images.pixels[i].mean() for i in index])}
     if images.headers:
         headers = [images.headers[i] for i in index]
-        found["megapixels of the file"] = np.array([h.width * h.height / 1e6 for h in headers])
-    found["folder"] = np.array([_folder(images.names[i], images) for i in index])
+        by_property["megapixels of the file"] = np.array([h.width * h.height / 1e6 for h in headers])
+    by_property["folder"] = np.array([_folder(images.names[i], images) for i in index])
     for column, values in metadata.items():
-        found[column] = _numbers([values[i] for i in index])
-    return {name: values for name, values in found.items() if len(set(values.tolist())) > 1}
+        by_property[column] = _numbers([values[i] for i in index])
+    return {name: values for name, values in by_property.items() if len(set(values.tolist())) > 1}
 
 
 def slices(
@@ -98,7 +98,7 @@ def slices(
     corrected = holm([_p_value(groups, labels, right) for groups in cut.values()])
     size = np.bincount(labels)
     recall = np.bincount(labels, right) / np.maximum(size, 1)
-    found = []
+    slicings = []
     for (name, groups), p in zip(cut.items(), corrected, strict=True):
         rows = []
         for value, member in groups:
@@ -106,20 +106,20 @@ def slices(
             expected = float(recall[labels[member]].mean())
             rows.append(Slice(value, n, hits / n, wilson(hits, n), expected))
         low = min(rows, key=lambda s: s.accuracy - s.expected)
-        said = (
+        outcome = (
             f"it is worst for {low.name}, with {low.accuracy:.1%} where its classes alone would give "
             f"{low.expected:.1%}; chance does not explain the differences (p = {p:.2g})"
             if p < SURE
             else f"no difference beyond chance and the classes (p = {p:.2g})"
         )
-        found.append(Slicing(name, tuple(rows), p, f"By {name}: {said}."))
-    return found
+        slicings.append(Slicing(name, tuple(rows), p, f"By {name}: {outcome}."))
+    return slicings
 
 
 def _folder(name: str, images: ImageSet) -> str:
     """The folders of a file other than those that say part and class."""
-    said = {*images.class_names, "train", "training", "test", "testing", "validation", "valid", "val"}
-    return "/".join(p for p in PurePosixPath(name).parts[:-1] if p not in said) or "(top)"
+    labelling = {*images.class_names, "train", "training", "test", "testing", "validation", "valid", "val"}
+    return "/".join(p for p in PurePosixPath(name).parts[:-1] if p not in labelling) or "(top)"
 
 
 def _numbers(values: Sequence[str]) -> np.ndarray:
@@ -141,12 +141,12 @@ def _cut(values: np.ndarray) -> list[tuple[str, np.ndarray]]:
         return [(str(name) or "(nothing said)", values == name) for name in names]
     known = values[np.isfinite(values)]
     edges = np.unique(np.quantile(known, np.linspace(0, 1, QUANTILES + 1))) if len(known) else np.empty(0)
-    found = []
+    groups = []
     for i, (low, high) in enumerate(pairwise(edges)):
         inside = (values >= low) & ((values < high) if i < len(edges) - 2 else (values <= high))
         if inside.any():
-            found.append((f"{low:.4g} to {high:.4g}", inside))
-    return found
+            groups.append((f"{low:.4g} to {high:.4g}", inside))
+    return groups
 
 
 def _p_value(groups: Sequence[tuple[str, np.ndarray]], labels: np.ndarray, right: np.ndarray) -> float:
