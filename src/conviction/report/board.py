@@ -61,14 +61,16 @@ class Board:
         seed = key.rsplit("/", 1)[-1]
         if outcome["failure"] is not None:
             self._failed += 1
-            said = f"failed: {outcome['failure']}"
+            message = f"failed: {outcome['failure']}"
         else:
             accuracy = outcome["value"]["history"][-1]["val_accuracy"]
             self._best = max(self._best or (0.0, ""), (accuracy, label))
-            said = f"validation accuracy {accuracy:.2%}, {outcome['seconds']:.1f} s"
+            message = f"validation accuracy {accuracy:.2%}, {outcome['seconds']:.1f} s"
         if self._live is None:
             self._console.print(
-                f"{self._done:>4} of {self._all}  {label}, seed {seed}: {said}", markup=False, soft_wrap=True
+                f"{self._done:>4} of {self._all}  {label}, seed {seed}: {message}",
+                markup=False,
+                soft_wrap=True,
             )
         self._refresh()
 

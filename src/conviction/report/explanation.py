@@ -133,13 +133,13 @@ def _products(value: WeightedSum) -> Table:
     rows = []
     products = value.products
     for at in value.largest(PRODUCTS_SHOWN):
-        place = at
+        indices = at
         if isinstance(value, Convolution):
-            place = (at[0] + value.window.top, at[1] + value.window.left, at[2])
+            indices = (at[0] + value.window.top, at[1] + value.window.left, at[2])
         numbers = (number(value.inputs[at]), number(value.weights[at]), number(products[at]))
-        rows.append((*map(str, place), *numbers))
-    places = ("row", "column", "channel") if isinstance(value, Convolution) else ("unit",)
-    head = (*places, "input", "weight", "product")
+        rows.append((*map(str, indices), *numbers))
+    axes = ("row", "column", "channel") if isinstance(value, Convolution) else ("unit",)
+    head = (*axes, "input", "weight", "product")
     return Table(head, tuple(rows), right=tuple(range(len(head))))
 
 

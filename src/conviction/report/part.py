@@ -32,10 +32,10 @@ SUSPECTS_SHOWN = 12
 
 @dataclass(frozen=True)
 class Cell:
-    """Images of class ``truth`` that were called ``said``, and the first few of them (k, h, w, c) uint8."""
+    """Images of class ``truth`` that were called ``called``, and the first few of them (k, h, w, c) uint8."""
 
     truth: int
-    said: int
+    called: int
     count: int
     pixels: np.ndarray
 
@@ -96,13 +96,13 @@ def _cells(part: Part, images: ImageSet) -> tuple[Cell, ...]:
     sure = part.probabilities.max(axis=1)
     filled = [(i, j) for i, row in enumerate(part.score.confusion) for j, n in enumerate(row) if n]
     each = max(1, min(CELL_PICTURES, ALL_PICTURES // max(1, len(filled))))
-    found = []
-    for truth, said in filled:
-        rows = np.flatnonzero((labels == truth) & (predicted == said))
-        order = np.argsort(sure[rows] if truth == said else -sure[rows], kind="stable")
+    cells = []
+    for truth, called in filled:
+        rows = np.flatnonzero((labels == truth) & (predicted == called))
+        order = np.argsort(sure[rows] if truth == called else -sure[rows], kind="stable")
         shown = [_small(images.pixels[part.index[r]]) for r in rows[order[:each]]]
-        found.append(Cell(truth, said, len(rows), np.stack(shown)))
-    return tuple(found)
+        cells.append(Cell(truth, called, len(rows), np.stack(shown)))
+    return tuple(cells)
 
 
 def _small(pixels: np.ndarray) -> np.ndarray:
