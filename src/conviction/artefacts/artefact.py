@@ -90,16 +90,16 @@ class Artefact:
         """
         black = np.zeros((1, *self.rule.shape), np.uint8)
         try:
-            given = np.asarray(self.answer(black))
+            output = np.asarray(self.answer(black))
         except Exception as failure:  # whatever a format's runtime raises
             reason = " ".join(str(failure).split())[:200]
             raise ArtefactError(
                 f"{self.path}: does not take the pixels that its card states, {self.rule.shape} ({reason})."
             ) from None
-        if given.shape != (1, len(self.class_names)):
+        if output.shape != (1, len(self.class_names)):
             raise ArtefactError(
-                f"{self.path}: its card names {len(self.class_names)} classes; the model gives shape {given.shape}."
+                f"{self.path}: its card names {len(self.class_names)} classes; the model gives shape {output.shape}."
             )
-        if not np.isfinite(given).all() or abs(float(given.sum()) - 1.0) > 0.01 or given.min() < 0.0:
+        if not np.isfinite(output).all() or abs(float(output.sum()) - 1.0) > 0.01 or output.min() < 0.0:
             raise ArtefactError(f"{self.path}: what it gives are not probabilities.")
         return self

@@ -50,9 +50,9 @@ def write(model: keras.Model, path: Path, card: Card, calibration: np.ndarray) -
     """Writes the folder; see ``Format.write``."""
     with quiet_stderr():
         model.export(path, format="tf_saved_model", verbose=False)
-    place = path / CARD
-    place.parent.mkdir()
-    place.write_text(
+    card_file = path / CARD
+    card_file.parent.mkdir()
+    card_file.write_text(
         json.dumps({"files": _hashes(path), "card": card.model_dump(mode="json")}), encoding="utf-8"
     )
 
