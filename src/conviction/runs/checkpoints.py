@@ -41,10 +41,10 @@ def write_checkpoint(run: Path, state: TrainingState, about: Mapping[str, Any]) 
     Raises:
         StorageError, OutputError: It cannot be written; the ones before are untouched.
     """
-    place = run / FOLDER
-    with storing(place):
-        place.mkdir(exist_ok=True)
-    path = place / f"{state.epoch:06d}-{state.step:09d}.ckpt"
+    folder = run / FOLDER
+    with storing(folder):
+        folder.mkdir(exist_ok=True)
+    path = folder / f"{state.epoch:06d}-{state.step:09d}.ckpt"
     payload = _pack(state, about)
     with replacing(path) as beside:
         beside.write_bytes(_FORMAT + hashlib.sha256(payload).hexdigest().encode() + b"\n" + payload)
@@ -71,20 +71,20 @@ def read_checkpoint(run: Path) -> tuple[TrainingState, dict[str, Any], list[Path
 
 def clear_leftovers(run: Path) -> None:
     """Removes what a killed process had begun to write beside a file, in the run folder and its checkpoints."""
-    for place in (run, run / FOLDER):
-        for leftover in place.glob(".*-*"):
+    for folder in (run, run / FOLDER):
+        for leftover in folder.glob(".*-*"):
             if leftover.is_file():
                 leftover.unlink(missing_ok=True)
 
 
 def _names(run: Path) -> list[Path]:
     """The checkpoints, newest first."""
-    place = run / FOLDER
+    folder = run / FOLDER
     try:
-        found = [p for p in place.iterdir() if _NAME.fullmatch(p.name)] if place.is_dir() else []
+        checkpoints = [p for p in folder.iterdir() if _NAME.fullmatch(p.name)] if folder.is_dir() else []
     except OSError as failure:
-        raise trouble_with(place, failure) from None
-    return sorted(found, reverse=True)
+        raise trouble_with(folder, failure) from None
+    return sorted(checkpoints, reverse=True)
 
 
 def _pack(state: TrainingState, about: Mapping[str, Any]) -> bytes:

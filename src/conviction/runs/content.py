@@ -99,21 +99,21 @@ def read_object(path: Path) -> dict[str, Any]:
     """Any JSON object; raises as ``read_data``."""
 
     def made(values: dict[str, Any]) -> _Object:
-        found = _Object(values)
-        found.where = str(path)
-        return found
+        record = _Object(values)
+        record.where = str(path)
+        return record
 
-    found = json.loads(path.read_text(encoding="utf-8"), object_hook=made)
-    if not isinstance(found, dict):
+    content = json.loads(path.read_text(encoding="utf-8"), object_hook=made)
+    if not isinstance(content, dict):
         raise ValueError("expected a JSON object")
-    return found
+    return content
 
 
 def _checked(path: Path, held: type[_Held]) -> dict[str, Any]:
-    found = read_object(path)
+    content = read_object(path)
     try:
-        held.model_validate(found)
+        held.model_validate(content)
     except ValidationError as failure:
         first = failure.errors()[0]
         raise ValueError(f"{'.'.join(map(str, first['loc']))}: {first['msg']}") from None
-    return found
+    return content

@@ -57,14 +57,14 @@ def check_out(out: Path) -> None:
         raise OutputError(
             f"{out}: the folder exists and is not empty. Name another one with {option('out')}."
         )
-    place = out
-    while not place.exists():
-        place = place.parent
-    if not place.is_dir():
-        raise OutputError(f"{out}: {place} is a file, no folder. Name another folder with {option('out')}.")
-    if not os.access(place, os.W_OK | os.X_OK):
+    nearest = out
+    while not nearest.exists():
+        nearest = nearest.parent
+    if not nearest.is_dir():
+        raise OutputError(f"{out}: {nearest} is a file, no folder. Name another folder with {option('out')}.")
+    if not os.access(nearest, os.W_OK | os.X_OK):
         raise OutputError(
-            f"{out}: no permission to write in {place}. Name another folder with {option('out')}."
+            f"{out}: no permission to write in {nearest}. Name another folder with {option('out')}."
         )
 
 

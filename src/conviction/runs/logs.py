@@ -83,10 +83,10 @@ def check_logs(*, tensorboard: bool, mlflow: str | None) -> None:
 
 def open_logs(run: Path) -> list[Log]:
     """The logs that were requested for this run, none of which writes before it begins; none is the usual case."""
-    place = run / LOGS
-    if not place.is_file():
+    path = run / LOGS
+    if not path.is_file():
         return []
-    wanted = json.loads(place.read_text(encoding="utf-8"))
+    wanted = json.loads(path.read_text(encoding="utf-8"))
     logs: list[Log] = []
     if wanted.get("tensorboard"):
         logs.append(TensorBoardLog(run / TENSORBOARD))
@@ -129,15 +129,17 @@ class TensorBoardLog:
 
     name = "TensorBoard"
 
-    def __init__(self, place: Path) -> None:
-        self._place = place
+    def __init__(self, event_folder: Path) -> None:
+        self._event_folder = event_folder
         self._writers: dict[str, Any] = {}
 
     def begin(self, recipe: Recipe) -> None:
         """The specification as text."""
         kind = _event_writer()
         with quiet_stderr():
-            self._writers = {part: kind(str(self._place / part)) for part in ("train", "validation", "test")}
+            self._writers = {
+                part: kind(str(self._event_folder / part)) for part in ("train", "validation", "test")
+            }
         self._add("train", 0, specification=f"```yaml\n{recipe.to_yaml()}```")
 
     def epoch_done(self, row: EpochRow) -> None:

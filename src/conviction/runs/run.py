@@ -79,9 +79,11 @@ class Run:
         """
         if not self._has(folder.EVALUATION):
             raise RunError(f"{self.path}: has no evaluation; the run ended before it ({self.status}).")
-        found = self._read(folder.EVALUATION, content.read_evaluation)
-        test = found["test"] or {}
-        return SimpleNamespace(**{**found, **{k: test.get(k) for k in ("accuracy", "accuracy_ci95", "loss")}})
+        evaluation = self._read(folder.EVALUATION, content.read_evaluation)
+        test = evaluation["test"] or {}
+        return SimpleNamespace(
+            **{**evaluation, **{k: test.get(k) for k in ("accuracy", "accuracy_ci95", "loss")}}
+        )
 
     @cached_property
     def verdict(self) -> Verdict:
