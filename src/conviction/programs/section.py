@@ -11,12 +11,12 @@ class Section:
 
     Attributes:
         title: In a few words.
-        said: Why it is done so, in a sentence or two.
+        reason: Why it is done so, in a sentence or two.
         code: Lines of Python at module level.
         chapter: Of the lesson, which a notebook shows before it; empty if there is none.
     """
 
     title: str
-    said: str
+    reason: str
     code: str
     chapter: str = ""
