@@ -65,5 +65,5 @@ def print_diagnosis(diagnosis: dict[str, Any]) -> None:
     folders = ", ".join(diagnosis["data_folders"]) or "none (set CONVICTION_DATA_DIR or use --data-dir)"
     print(f"{'data folders':<24}{folders}")
     for name, path in diagnosis["data_sets"].items():
-        print(f"{name:<24}{path or 'not here; Keras downloads it when asked for'}")
+        print(f"{name:<24}{path or 'not here; Keras downloads it when it is needed'}")
     print(f"{'ledger of openings':<24}{diagnosis['ledger']}")

@@ -37,7 +37,9 @@ def evaluate(
     metadata_path = None if metadata is None else str(metadata)
     if source is None:
         if html is not None:
-            raise RequestError("evaluate: --html is for new images; of its own the run has report.html.")
+            raise RequestError(
+                "evaluate: --html is for new images; the run's own test set is in its report.html."
+            )
         evaluation = evaluate(run, metadata=metadata_path, data_dir=data_dir, show=show)
         if as_json:
             print_json({"run": str(run), "evaluation": evaluation.to_json()})

@@ -60,7 +60,7 @@ def position(text: str) -> tuple[int, ...]:
     """``3,4,5`` as (3, 4, 5).
 
     Raises:
-        RequestError: There is something else than whole numbers.
+        RequestError: It holds something other than whole numbers.
     """
     try:
         return tuple(int(part) for part in text.split(","))

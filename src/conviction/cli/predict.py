@@ -12,7 +12,7 @@ from conviction.cli.options import Json, On
 from conviction.cli.placing import send_away
 from conviction.errors import RequestError
 
-# Lines about pictures that cannot be read; a million have a file for them.
+# Unreadable pictures that are listed on the terminal; a file lists all of them.
 UNREADABLE_SHOWN = 20
 
 

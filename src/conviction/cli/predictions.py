@@ -31,7 +31,7 @@ T = TypeVar("T")
 
 
 def watched(items: Iterable[T], total: int) -> Iterator[T]:
-    """The same, with a bar on a terminal while it lasts."""
+    """Yields the same items, with a progress bar where stderr is a terminal."""
     from rich.console import Console
     from rich.progress import track
 
@@ -50,7 +50,7 @@ def print_predictions(
     as_json: bool,
     as_csv: bool,
 ) -> None:
-    """Prints predictions on stdout and, for people, unreadable files and what else is not used on stderr.
+    """Prints predictions on stdout and, for people, unreadable and unused files on stderr.
 
     Raises:
         RequestError: Not one of the files could be read.
@@ -109,7 +109,7 @@ def write_predictions(
 
 
 def check_any_read(read: int, unreadable: Sequence[Unreadable]) -> None:
-    """Refuses a request of which nothing is left.
+    """Refuses a request none of whose files could be read.
 
     Raises:
         RequestError: Not one file could be read.
