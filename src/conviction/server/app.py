@@ -90,7 +90,7 @@ def _add_answers(app: FastAPI, answering: Answering) -> None:
 
     @app.post("/v1/occlusion", response_model=Occlusion, responses=_PROBLEMS, openapi_extra=PICTURES)
     async def occlusion(request: Request) -> Response:
-        """Show what the answer to one picture rests on, by laying a grey patch over each place."""
+        """Show what the answer to one picture rests on, by covering each part of it with a grey patch."""
         exchange = request.state.exchange
         pictures = await answering.read(exchange.body, request.headers.get("content-type", ""))
         exchange.images = len(pictures)
@@ -107,14 +107,14 @@ def _add_state(app: FastAPI, card: Card, measures: Measures, is_draining: Callab
 
     @app.get("/healthz", response_model=Status)
     async def healthz() -> Response:
-        """Whether the server lives."""
+        """Whether the server is alive."""
         return _json({"status": "ok"})
 
     @app.get("/readyz", response_model=Status)
     async def readyz() -> Response:
         """Whether the server takes new requests; 503 while it shuts down."""
         if is_draining():
-            raise Problem("draining", "The server answers what it has accepted, and takes nothing new.")
+            raise Problem("draining", "The server answers what it has accepted, and accepts nothing new.")
         return _json({"status": "ready"})
 
     @app.get("/metrics", response_class=Response, responses={200: {"content": {"text/plain": {}}}})
@@ -171,7 +171,7 @@ async def _problem(request: Request, failure: Exception) -> Response:
 def _routing_problem(request: Request, failure: HTTPException) -> Problem:
     path = request.url.path[:200]
     if failure.status_code == 404:
-        return Problem("not-found", f"There is no {path}. What there is, /openapi.json says.")
+        return Problem("not-found", f"There is no {path}. /openapi.json lists what there is.")
     if failure.status_code == 405:
         headers = dict(failure.headers or {})
         return Problem("method-not-allowed", f"{path} does not take {request.method}.", headers)

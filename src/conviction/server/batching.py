@@ -24,16 +24,16 @@ class Waiting:
 
 
 class Batcher:
-    """Joins what waits, in a thread of its own.
+    """Joins waiting pictures into batches, in a thread of its own.
 
-    A picture alone is answered at once. While a batch is calculated, the next one gathers; and if others are being
-    decoded, it waits for them a moment. Between the network and whoever waits there is one step of the event loop,
-    because under load each step takes long.
+    A picture alone is answered at once. While one batch is calculated, the next one gathers; if other pictures are
+    being decoded, it waits for them a moment. Between the network and whoever waits there is only one step of the event
+    loop, because each step takes long under load.
 
     Args:
         answer: (n, height, width, channels) uint8 -> (n, classes) float32.
         limits: ``batch`` and ``linger_seconds``.
-        measures: Told the size of each batch.
+        measures: Receives the size of each batch.
     """
 
     def __init__(self, answer: Answer, limits: Limits, measures: Measures) -> None:
@@ -64,7 +64,7 @@ class Batcher:
                 self._measures.batch(len(pixels))
                 ends = np.cumsum([len(one.pixels) for one in batch])
                 answers = np.split(self._answer(pixels), ends[:-1])
-            except Exception as failure:  # whatever the runtime raises, each request is told
+            except Exception as failure:  # whatever the runtime raises, each request gets it
                 answers = failure
             try:
                 batch[0].future.get_loop().call_soon_threadsafe(_deliver, batch, answers)
@@ -82,7 +82,7 @@ class Batcher:
                 one = self._queue.get(timeout=left) if left > 0 else self._queue.get_nowait()
             except queue.Empty:
                 break
-            if one.future.cancelled():  # its request was given up
+            if one.future.cancelled():  # its request was cancelled
                 continue
             images += len(one.pixels)
             if images > self._limits.batch:

@@ -21,7 +21,7 @@ from conviction.server.log import log
 from conviction.server.measures import Measures
 from conviction.server.problem import MEDIA_TYPE, Problem, busy, internal_error
 
-# Answered without a key: what says whether the server lives, and the page, which asks for the key.
+# Answered without a key: what says whether the server is alive, and the page, which asks for the key.
 WITHOUT_KEY = frozenset({"/healthz", "/readyz", "/"})
 STATIC = "/static/"
 # Answered under any load, because somebody must be able to see it.
@@ -58,9 +58,9 @@ class Gate:
 
     Args:
         app: Gets requests with their whole body in ``state["exchange"]``.
-        routes: The paths that figures are kept of by name.
+        routes: The paths that have figures of their own.
         limits: Of bodies, times and load.
-        measures: Told each request.
+        measures: Receives each request.
         key: What requests must carry, or None.
         hosts: What the Host header may name, or None for anything.
     """
@@ -83,7 +83,7 @@ class Gate:
         self._hosts = hosts
         self._busy = 0
         self._buffered = 0
-        # Asking the system for randomness each time would let go of the interpreter, and wait for it again.
+        # Asking the system for randomness each time would release the interpreter lock, and wait for it again.
         self._ids = (f"{prefix}{n:08x}" for prefix in (secrets.token_hex(4),) for n in itertools.count(1))
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -111,7 +111,7 @@ class Gate:
             exchange.status = exchange.status or _WENT_AWAY
         except Problem as problem:
             await _refuse(problem, exchange, receive, counted)
-        except Exception:  # whatever was not foreseen is ours to mend, and the client's to hear of
+        except Exception:  # an unexpected failure is ours to fix, and the client must hear of it
             failure = traceback.format_exc()
             if not exchange.status:
                 await _refuse(internal_error(), exchange, receive, counted)
@@ -160,7 +160,7 @@ class Gate:
         return busy(f"{self._limits.concurrent} requests are being answered already.")
 
     def refused(self, method: str, path: str) -> tuple[Problem, Exchange] | None:
-        """Whether a request that begins now is one too many; if it is, it is counted and logged here.
+        """Refuses a request that begins now if it is one too many; it is then counted and logged here.
 
         A connection asks this before it makes anything of the request: what is refused must cost far less than
         what is answered, or a flood leaves no time for answers.
@@ -220,7 +220,7 @@ class Gate:
 
 
 def _single(headers: Iterable[tuple[bytes, bytes]]) -> dict[bytes, bytes]:
-    """Headers by name; one that comes twice is joined as HTTP has it, so a second Host or key never passes."""
+    """Headers by name; one that comes twice is joined as HTTP defines, so a second Host or key never passes."""
     by_name: dict[bytes, bytes] = {}
     for name, value in headers:
         by_name[name] = by_name[name] + b", " + value if name in by_name else value
@@ -228,7 +228,7 @@ def _single(headers: Iterable[tuple[bytes, bytes]]) -> dict[bytes, bytes]:
 
 
 def _client_id(headers: dict[bytes, bytes]) -> str:
-    """The client's own, if it is plain, so that it finds its request in our log."""
+    """The client's own request id, if it is plain, so that the client can find its request in our log."""
     client_id = headers.get(b"x-request-id", b"").decode("latin-1")
     return client_id if _REQUEST_ID.fullmatch(client_id) else ""
 

@@ -58,21 +58,21 @@ def serve(
     Args:
         path: An ``.onnx`` file of ``conviction export``, or a run folder that has exported one.
         host: A name or address of this machine.
-        port: 0 for any that is free.
+        port: 0 for any free port.
         workers: Processes.
         limits: What is accepted; one worker's.
 
     Raises:
         SourceNotFoundError: There is nothing at ``path``.
         ArtefactError: It is no ONNX file of ours, or damaged.
-        RequestError: The place cannot be listened on, is not loopback without a key, or a package that is an
-            extra is missing.
+        RequestError: The server cannot listen at the address, others can reach it and there is no key, or a package
+            that is an extra is missing.
     """
     limits = limits or Limits()
     if workers < 1:
         raise RequestError(f"--workers: expected at least 1; got {workers}.")
     if workers > 1 and not hasattr(os, "fork"):
-        raise RequestError("--workers: this system starts no more than one; run several servers instead.")
+        raise RequestError("--workers: this system supports only one; run several servers instead.")
     key = os.environ.get(KEY) or None
     file = artefact_file(Path(path))
     artefact = load(file, threads=1)
@@ -85,7 +85,7 @@ def serve(
         return
 
     def work(ready: Callable[[], None]) -> None:
-        # Once more, because a session of the runtime is not made to be used on both sides of a fork.
+        # Opened again, because a session of the runtime cannot be used on both sides of a fork.
         opened = load(file, threads=1)
         assert isinstance(opened, Artefact)
         _work(opened, endpoint, limits, key, ready)
@@ -97,7 +97,7 @@ def serve(
 
 
 def artefact_file(path: Path) -> Path:
-    """The ONNX file that is meant.
+    """The ONNX file that a path stands for.
 
     Raises:
         SourceNotFoundError: There is nothing at ``path``.
@@ -146,7 +146,7 @@ def listen(host: str, port: int, key: str | None) -> Endpoint:
         listener.close()
         reason = os.strerror(failure.errno) if failure.errno else str(failure)
         raise RequestError(
-            f"{host}:{port}: cannot be listened on ({reason}). Choose another with --port, or 0 for any."
+            f"{host}:{port}: the server cannot listen there ({reason}). Choose another with --port, or 0 for any."
         ) from None
     listener.setblocking(False)
     name = f"[{host}]" if ":" in host else host
@@ -198,7 +198,7 @@ def _work(
         serving = asyncio.create_task(server.serve([endpoint.listener.dup()]))
         while not server.started and not serving.done():
             await asyncio.sleep(0.002)
-        # What is here now stays: the collector need not look at it again and again.
+        # What is in memory now stays: the collector need not look at it again and again.
         gc.collect()
         gc.freeze()
         gc.enable()
@@ -208,7 +208,7 @@ def _work(
     def stop(*_: object) -> None:
         server.should_exit = True
 
-    # For a signal that comes before uvicorn listens to them itself. It raises them again when all is answered; by then
+    # For a signal that comes before uvicorn handles signals itself. It raises them again when all is answered; by then
     # they have had their effect, and the exit code is 0.
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, stop)
@@ -217,6 +217,6 @@ def _work(
 
 
 def _silence() -> None:
-    """What uvicorn says of connections is in our own lines already; what it says of itself, nobody asked."""
+    """Our own log already has what uvicorn says about connections; nobody needs what it says about itself."""
     logging.getLogger("uvicorn").setLevel(logging.CRITICAL + 1)
     logging.getLogger("uvicorn.error").setLevel(logging.CRITICAL + 1)

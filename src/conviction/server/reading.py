@@ -39,7 +39,7 @@ def pictures_of(body: bytes, content_type: str, most: int) -> list[Picture]:
     Args:
         body: All of it.
         content_type: The header, or an empty string.
-        most: So many are accepted.
+        most: How many pictures are accepted.
 
     Raises:
         Problem: 400 for a body that cannot be read, 413 for too many pictures, 415 for another kind of

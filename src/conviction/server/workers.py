@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator
 
 from conviction.errors import ConvictionError
 
-# A worker that ends sooner than this after its start would only end again.
+# A worker that ends within this time of its start would only end again.
 SOON_SECONDS = 2.0
 
 
@@ -35,7 +35,7 @@ def supervise(
     Raises:
         ConvictionError: A worker ended as soon as it was started.
     """
-    # Not before: when it is imported, it looks whether workers shall share their figures.
+    # Imported only now: on import it checks whether workers share their figures.
     from prometheus_client import multiprocess
 
     started: dict[int, float] = {}
@@ -43,7 +43,7 @@ def supervise(
 
     def stop(*_: object) -> None:
         stopping.set()
-        # First of all: connections that only this process still held open would wait for nobody.
+        # First of all: a connection on a socket that only this process holds open would wait for nobody.
         listener.close()
         for pid in list(started):
             with contextlib.suppress(ProcessLookupError):
