@@ -17,7 +17,7 @@ _EDGE = 1e-6
 
 @dataclass(frozen=True)
 class Binary:
-    """How well one class is told from the other, by the probability of the second.
+    """How well the probability of the second class separates it from the first.
 
     Attributes:
         positive: The second class.
@@ -26,8 +26,8 @@ class Binary:
         roc: (false positive rate, true positive rate) points, from (0, 0) to (1, 1).
         precision_recall: (recall, precision) points, from low recall to high.
         base_rate: Share of the second class: the precision of guessing.
-        threshold: From here on an image is called of the second class; at it, balanced accuracy is highest on the
-            validation images.
+        threshold: An image counts as the second class from this probability on; balanced accuracy on the validation
+            images is highest there.
         at_threshold: Balanced accuracy there.
         at_half: Balanced accuracy at 0.5.
     """
@@ -76,14 +76,14 @@ def two_classes(
 
 
 def choose_threshold(scores: np.ndarray, labels: np.ndarray) -> float:
-    """Where balanced accuracy is highest (Youden, 1950), half-way between two scores; of equals the nearest to 0.5.
+    """Where balanced accuracy is highest (Youden, 1950), half-way between two scores; of ties the nearest to 0.5.
 
     Args:
         scores: (n,) probabilities.
         labels: (n,) 0 or 1, both present.
     """
     values = np.unique(scores.astype(np.float64))
-    # Below the lowest score all are called so, above the highest none.
+    # Below the lowest score every image counts as the second class, above the highest none.
     candidates = np.r_[values[0], (values[1:] + values[:-1]) / 2, np.nextafter(values[-1], 2), 0.5]
     positive, negative = np.sort(scores[labels == 1]), np.sort(scores[labels == 0])
     sensitivity = 1 - np.searchsorted(positive, candidates) / len(positive)

@@ -1,4 +1,4 @@
-"""Can its confidence be believed, and temperature scaling, which may mend it."""
+"""Whether the network's confidence can be trusted, and temperature scaling, which may correct it."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ COLDEST, HOTTEST = 0.1, 10.0
 SURE = 0.05
 # Up to here the distribution of the right answers is calculated; beyond, it is normal.
 EXACT = 1_000
-# Below the smallest float32 a probability is 0, whose logarithm is nothing to calculate with.
+# Below the smallest float32 a probability is 0, which has no finite logarithm.
 _TINY = 1e-38
 
 
@@ -68,7 +68,7 @@ def confidence_sentence(probabilities: np.ndarray, labels: np.ndarray) -> str:
 
 
 def _chance_of(right: int, confidence: np.ndarray) -> float:
-    """The two-sided p-value of so many right answers if each is right with the probability that is given for it."""
+    """The two-sided p-value of ``right`` right answers if each is right with its own confidence."""
     if len(confidence) <= EXACT:
         # The Poisson binomial distribution, by convolution: (k,) -> (k + 1,) with each image.
         chances = np.ones(1)

@@ -1,4 +1,4 @@
-"""What predictions are worth: everything that the report and ``evaluation.json`` say, from probabilities."""
+"""What predictions are worth: everything in the report and ``evaluation.json``, from probabilities."""
 
 from __future__ import annotations
 
@@ -96,8 +96,8 @@ class Part:
 class Evaluation:
     """Scores by part; ``test`` is None while the test set is sealed.
 
-    ``openings`` is how often the test set has been opened, this time included. ``shown`` says more of the test set, or
-    of validation if it is sealed.
+    ``openings`` is how often the test set has been opened, this time included. ``shown`` has more about the test
+    set, or about validation if that is sealed.
     """
 
     train: Score
@@ -222,7 +222,7 @@ def describe_part(
     temperature: float = 1.0,
     metadata: Mapping[str, Sequence[str]] | None = None,
 ) -> Part:
-    """Everything that can be said of one set of images.
+    """Everything that is known of one set of images.
 
     Args:
         name: Of the part.

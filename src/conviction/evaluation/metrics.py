@@ -17,7 +17,7 @@ EPSILON = 1e-7
 
 @dataclass(frozen=True)
 class ClassScore:
-    """One class: how many images it has, and how well they are found.
+    """One class: how many images it has, and how well they are recognised.
 
     ``precision`` is None where the class was never predicted: it is undefined then, not zero. ``recall``
     is None where the class has no images; ``f1`` where neither is defined. ``called`` is how many images were

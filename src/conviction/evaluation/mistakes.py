@@ -17,9 +17,9 @@ class Suspect:
     """An image whose label may be wrong.
 
     Attributes:
-        row: Its place among the images that were given.
+        row: Its position among the images.
         label: As it is.
-        likelier: What the network thinks that it is.
+        likelier: The class that the network believes it to be.
         margin: Probability of the likelier class minus that of the label.
     """
 
@@ -57,7 +57,7 @@ def suspect_labels(probabilities: np.ndarray, labels: np.ndarray) -> list[Suspec
     Northcutt, Jiang and Chuang (2021), "Confident Learning: Estimating Uncertainty in Dataset Labels": a class is
     believed of an image if its probability reaches the mean that the images labelled so have; counting the likeliest of
     the classes that are believed, by label, estimates how many images of each label are of another class (section 3.1).
-    So many are suspect, those with the largest margins (section 3.2, "prune by noise rate").
+    That many are suspect: those with the largest margins (section 3.2, "prune by noise rate").
 
     Args:
         probabilities: (n, classes) of images that the network has not learned from.

@@ -1,4 +1,4 @@
-"""Runs against one another on the same images: what there is to say."""
+"""Runs compared with one another on the same images."""
 
 from __future__ import annotations
 
@@ -54,12 +54,12 @@ class Pair:
 
 @dataclass(frozen=True)
 class Comparison:
-    """Two runs or more, the first of which is what the others are held against.
+    """Two runs or more; the others are compared with the first.
 
     Attributes:
         runs: The run folders, as they were given.
         part: "test", or "validation" where a test set is sealed.
-        n: Images that all have answered.
+        n: Images that all runs have answered.
         openings: How often the test set has been opened; 0 for validation.
         accuracy: Of the first.
         ci95: Of that accuracy, Wilson's.

@@ -14,7 +14,7 @@ from conviction.data.group import check_known, read_file_column
 from conviction.errors import RequestError
 from conviction.evaluation.intervals import holm, wilson
 
-# Numbers are cut into so many slices of equal size; more values than MOST_VALUES are not a property but a name.
+# Numbers are cut into this many slices of equal size; a column with more than MOST_VALUES texts names its images.
 QUANTILES = 4
 MOST_VALUES = 20
 SURE = 0.05
@@ -49,7 +49,7 @@ class Slicing:
 
 
 def read_metadata(path: str, images: ImageSet) -> dict[str, list[str]]:
-    """The columns of a CSV with a column 'file', each with a value per image of the set, "" where it says nothing.
+    """The columns of a CSV with a column 'file', each with a value per image of the set, "" where it has none.
 
     Raises:
         RequestError: It cannot be read, has no other column, or names images that the source does not have.
@@ -117,13 +117,13 @@ def slices(
 
 
 def _folder(name: str, images: ImageSet) -> str:
-    """The folders of a file other than those that say part and class."""
+    """The folders of a file other than those named after a part or a class."""
     labelling = {*images.class_names, "train", "training", "test", "testing", "validation", "valid", "val"}
     return "/".join(p for p in PurePosixPath(name).parts[:-1] if p not in labelling) or "(top)"
 
 
 def _numbers(values: Sequence[str]) -> np.ndarray:
-    """As numbers if all that is there are numbers and there are many; as text else."""
+    """Numbers if all values that are present are numbers and there are many; otherwise text."""
     if len({*values}) > MOST_VALUES:
         try:
             return np.array([float(v) if v else np.nan for v in values])
@@ -138,7 +138,7 @@ def _cut(values: np.ndarray) -> list[tuple[str, np.ndarray]]:
         names = np.unique(values)
         if len(names) > MOST_VALUES:
             return []
-        return [(str(name) or "(nothing said)", values == name) for name in names]
+        return [(str(name) or "(missing)", values == name) for name in names]
     known = values[np.isfinite(values)]
     edges = np.unique(np.quantile(known, np.linspace(0, 1, QUANTILES + 1))) if len(known) else np.empty(0)
     groups = []
