@@ -17,7 +17,7 @@ SHOWN = 12
 
 @dataclass(frozen=True)
 class Answered:
-    """A picture, its class, and what each of two runs said of it with which probability."""
+    """A picture, its class, and the answer of each of two runs with its probability."""
 
     name: str
     pixels: np.ndarray
@@ -74,7 +74,7 @@ def contrasts(comparison: Comparison, images: ImageSet) -> list[Contrast]:
 
     Args:
         comparison: From ``compare``.
-        images: Among which its images are; those that are not are passed over.
+        images: The set that its images come from; those that are missing are skipped.
     """
     index_of = {h.tobytes().hex(): i for i, h in enumerate(images.hashes)}
     candidates = []

@@ -21,7 +21,7 @@ from conviction.report.scores import (
 )
 from conviction.report.steps import Table
 
-# Beyond this many classes a confusion matrix has more cells than a page can show.
+# With more classes than this, a confusion matrix has more cells than a page can show.
 MOST_MATRIX_CLASSES = 30
 # Pictures that open below the matrix: of one cell, and in all, so that a page can be sent by mail.
 CELL_PICTURES, ALL_PICTURES = 8, 1_000
@@ -60,7 +60,7 @@ class PartView:
 
     @property
     def matrix(self) -> bool:
-        """Whether the confusion matrix has a place on the page."""
+        """Whether the confusion matrix fits on the page."""
         return len(self.class_names) <= MOST_MATRIX_CLASSES
 
 
@@ -91,7 +91,7 @@ def view_part(part: Part, images: ImageSet) -> PartView:
 
 
 def _cells(part: Part, images: ImageSet) -> tuple[Cell, ...]:
-    """Of every cell that has images: mistakes from the surest on, right answers from the least sure on."""
+    """Every cell that has images: mistakes with the surest first, right answers with the least sure first."""
     labels, predicted = images.labels[part.index], part.probabilities.argmax(axis=1)
     sure = part.probabilities.max(axis=1)
     filled = [(i, j) for i, row in enumerate(part.score.confusion) for j, n in enumerate(row) if n]

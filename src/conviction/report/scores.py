@@ -43,7 +43,7 @@ def evaluate_step(
     Args:
         evaluation: To be worded.
         doubts: Sentences of the audit.
-        advise: Words an advice where this is read; None leaves it to who shows the step.
+        advise: Words a piece of advice for whoever reads the step; None leaves that to whoever shows it.
     """
     scored = [("training", evaluation.train), ("validation", evaluation.validation)]
     sentences = []

@@ -17,7 +17,7 @@ from conviction.model import LayerRow, loss_name, warmup_steps
 from conviction.model.compile import RISE_FROM
 from conviction.training import RateSearch, Training, TrainingState
 
-# More rows than a terminal shows without scrolling say less, not more.
+# More rows than fit on a terminal without scrolling tell people less, not more.
 MOST_ROWS = 20
 
 
@@ -44,7 +44,7 @@ class Step:
 
 
 def load_step(images: ImageSet) -> Step:
-    """Load: what was found, what was left out."""
+    """Load: what the source holds, and what was left out."""
     sentences = [
         f"{images.name}: {len(images):,} images of {len(images.class_names)} classes from "
         f"{printable(images.location)}, "
@@ -55,7 +55,7 @@ def load_step(images: ImageSet) -> Step:
 
 
 def not_used(images: ImageSet) -> list[str]:
-    """What else was supplied and is not used, in one sentence; none if all is."""
+    """What was supplied and is not used, in one sentence; none if everything is used."""
     sentence = unused_sentence(images.unused)
     return [sentence] if sentence else []
 
@@ -131,8 +131,8 @@ def audit_step(findings: Sequence[Finding]) -> Step:
         return Step(
             "Audit",
             (
-                "Nothing found: no copies, contradictory labels, leaks, blank or unreadable pictures, and classes of "
-                "similar size.",
+                "Nothing found: there are no copies, contradictory labels, leaks, blank or unreadable pictures, and "
+                "the classes are of similar size.",
             ),
         )
     sentences = [
@@ -154,7 +154,7 @@ def split_step(images: ImageSet, split: Split, spec: DataSpec) -> Step:
     sentences = (
         f"{len(split.train):,} images to learn from, {len(split.validation):,} to watch it by "
         f"({origin['validation']}), {len(split.test):,} sealed for the end ({origin['test']}).",
-        "Who goes where follows from each image's content: the same images split the same way in another "
+        "Each image's content decides which part it is in: the same images split the same way in another "
         "folder, order or machine. Copies and near-copies stay together"
         + (", and so do your groups" + by_key("data.group") + "." if spec.group else "."),
         *_left_out(split),
@@ -213,7 +213,7 @@ def model_step(rows: Sequence[LayerRow]) -> Step:
             ("layer", "what it is", "output", "parameters", "multiply-adds", "receptive field"),
             body,
             (2, 3, 4, 5),
-            whole=True,  # a network without its output is none
+            whole=True,  # without its output it would not be the network
         ),
     )
 
@@ -243,7 +243,7 @@ def compile_step(spec: TrainingSpec, classes: int, steps: int, search: RateSearc
         if classes == 2
         else f"labels are one-hot over {classes} classes and the output is a probability for each"
     )
-    # Before a run, auto is no number yet.
+    # Before a run, auto is not a number yet.
     searched = spec.learning_rate == "auto"
     rate = "the learning rate that range tests will find" if searched else f"a learning rate of {spec.rate:g}"
     return Step(
@@ -312,10 +312,10 @@ def early_stopping_step(training: Training, spec: TrainingSpec) -> Step:
     last = training.history[-1].epoch
     kept = next(row for row in training.history if row.epoch == training.kept_epoch)
     end = (
-        f"Training ended after epoch {last} of {spec.epochs}, because {spec.monitor} had not been better for "
+        f"Training ended after epoch {last} of {spec.epochs}, because {spec.monitor} had not improved for "
         f"{spec.early_stopping} epochs."
         if last < spec.epochs
-        else f"All {last} epochs were made."
+        else f"All {last} epochs were trained."
     )
     value = getattr(kept, spec.monitor)
     return Step(

@@ -1,4 +1,4 @@
-"""A verdict in words: made from its values, and read back by nobody."""
+"""A verdict in words: made from its values, and never parsed back."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ def curves_sentence(curves: Curves, smoothing: float = 0.0) -> str:
 
 
 def live_sentence(verdict: Verdict) -> str:
-    """For a page on which training goes on: the reasons, after the gap where that is one of them."""
+    """For a page that shows a training in progress: the reasons, after the gap where that is one of them."""
     about_gap = f"{gap_sentence(verdict.gap)} " if verdict.kind in ("memorising", "large gap") else ""
     return about_gap + reasons(verdict)
 
