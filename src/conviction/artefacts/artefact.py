@@ -67,7 +67,7 @@ class Artefact:
                 floats 0-1, unless the training data had a scale of its own.
 
         Raises:
-            RequestError: Values outside that scale, a shape that is no picture or could be read in two ways.
+            RequestError: Values outside that scale, a shape that is not a picture or could be read in two ways.
         """
         return self.predict_pixels(given_pixels(images, self.rule))
 
@@ -86,7 +86,7 @@ class Artefact:
         """Itself, after it has answered one black image as its card promises.
 
         Raises:
-            ArtefactError: It cannot, or what it gives are not probabilities of its classes.
+            ArtefactError: It cannot, or its outputs are not probabilities of its classes.
         """
         black = np.zeros((1, *self.rule.shape), np.uint8)
         try:
@@ -101,5 +101,5 @@ class Artefact:
                 f"{self.path}: its card names {len(self.class_names)} classes; the model gives shape {output.shape}."
             )
         if not np.isfinite(output).all() or abs(float(output.sum()) - 1.0) > 0.01 or output.min() < 0.0:
-            raise ArtefactError(f"{self.path}: what it gives are not probabilities.")
+            raise ArtefactError(f"{self.path}: its outputs are not probabilities.")
         return self

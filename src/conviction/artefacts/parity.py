@@ -103,14 +103,14 @@ def run_module(name: str, *arguments: str, doing: str) -> None:
 def compare(
     reference: np.ndarray, answered: np.ndarray, name: str, part: str, quantized: Quantized | None
 ) -> Parity:
-    """Holds answers against the run's own.
+    """Compares answers with the run's own.
 
     Args:
         reference: (n, classes) from the run.
         answered: (n, classes) from the artefact, the same images.
         name: Of the artefact, for messages.
         part: Of the images.
-        quantized: Whether differences are meant to be; they are then measured alone.
+        quantized: Whether differences are expected; they are then only measured.
 
     Raises:
         ParityError: A probability differs by more than ``TOLERANCE``, or an image whose two likeliest classes lie more

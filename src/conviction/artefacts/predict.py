@@ -115,7 +115,7 @@ def classify(
 
 
 def check_threshold(threshold: float) -> None:
-    """Refuses what is no probability.
+    """Refuses what is not a probability.
 
     Raises:
         RequestError: It is out of range.

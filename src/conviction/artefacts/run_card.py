@@ -16,12 +16,12 @@ LICENCES = {
     "mnist": "CC BY-SA 3.0",
     "fashion_mnist": "MIT",
 }
-# A class of which fewer are recognised is named among the limits.
+# A class with a lower recall is named among the limits.
 WEAK_RECALL = 0.7
 
 
 def card_of(run: Run, kind: str, quantized: Any = None) -> Card:
-    """What an artefact of this format, made from a finished run, says about itself."""
+    """The card of an artefact of this format, made from a finished run."""
     data, environment = run.data, run.environment
     test = run.evaluation.test
     figure = None
