@@ -1,7 +1,7 @@
-"""Checkpoints: the last two states of a training, each in a file of its own that is whole or found out.
+"""Checkpoints: the last two states of a training, each in a file of its own whose damage is noticed.
 
 A file is a line that names the format, a line with the SHA-256 of the rest, and the rest: an ``.npz`` archive with
-every variable as an array, and one JSON text for what is no array. Nothing in it is pickled.
+every variable as an array, and one JSON text for everything else. Nothing in it is pickled.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ FOLDER = "checkpoints"
 _FORMAT = b"conviction checkpoint 1\n"
 _OTHER_FORMAT = re.compile(rb"conviction checkpoint (\d{1,9})\n")
 _NAME = re.compile(r"(\d{6})-(\d{9})\.ckpt")
-# The one before is used where the last is damaged.
+# The one before the last is used if the last is damaged.
 _KEPT = 2
 
 
@@ -64,7 +64,7 @@ def read_checkpoint(run: Path) -> tuple[TrainingState, dict[str, Any], list[Path
             return (*read_run_file(path, _unpack), damaged)
         except RunFileError as failure:
             if failure.reason != "damaged":
-                raise  # the one before would throw away work that is there
+                raise  # going back to the one before would lose work that may be whole
             damaged.append(path)
     return None
 
@@ -117,7 +117,7 @@ def _unpack(path: Path) -> tuple[TrainingState, dict[str, Any]]:
     digest, newline, payload = content[len(_FORMAT) :].partition(b"\n")
     whole = content.startswith(_FORMAT) and newline and hashlib.sha256(payload).hexdigest().encode() == digest
     if not whole:
-        raise ValueError("its content has not the hash that was written with it")
+        raise ValueError("its content does not have the hash that was written with it")
     with np.load(io.BytesIO(payload), allow_pickle=False) as archive:
         arrays = {name: archive[name] for name in archive.files}
     text = json.loads(arrays.pop("text").tobytes())

@@ -1,4 +1,4 @@
-"""What the JSON files of a run must hold, so that whoever opens a damaged one says so instead of failing later."""
+"""What the JSON files of a run must hold, so that a damaged one is noticed when it is opened, not later."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from conviction.runs.reading import trouble_with
 
 
 class _Held(BaseModel):
-    """What is read of an object; others may stand beside it, as in the files of other versions."""
+    """The keys of an object that are read; it may have others, as in the files of other versions."""
 
     model_config = ConfigDict(extra="ignore", strict=True)
 

@@ -1,6 +1,6 @@
-"""Watching a run from outside: TensorBoard and MLflow, each an extra, given what their users expect to find.
+"""Watching a run from outside: TensorBoard and MLflow, each an extra; both get what their users expect to find.
 
-What a run logs to stands in its ``logs.json``, so that ``conviction resume`` goes on there.
+The ``logs.json`` of a run names where it logs, so that ``conviction resume`` goes on there.
 """
 
 from __future__ import annotations
@@ -82,7 +82,7 @@ def check_logs(*, tensorboard: bool, mlflow: str | None) -> None:
 
 
 def open_logs(run: Path) -> list[Log]:
-    """The logs that were requested for this run, none of which writes before it begins; none is the usual case."""
+    """The logs that were requested for this run, none of which writes before it begins; usually there are none."""
     path = run / LOGS
     if not path.is_file():
         return []
@@ -96,7 +96,7 @@ def open_logs(run: Path) -> list[Log]:
 
 
 class Logs:
-    """All logs of a run. One that fails is given up: a tracking server that goes away must not end a training."""
+    """All logs of a run. One that fails is dropped: a tracking server that goes away must not end a training."""
 
     def __init__(self, logs: Sequence[Log], tell: Callable[[str], None]) -> None:
         self._open, self._tell = list(logs), tell
@@ -117,7 +117,7 @@ class Logs:
         for log in list(self._open):
             try:
                 act(log)
-            # Whatever the network, a disk or a database driver make of it.
+            # Whatever the network, a disk or a database driver raises.
             except Exception as failure:
                 self._open.remove(log)
                 reason = " ".join(str(failure).split())[:200]
@@ -218,7 +218,7 @@ def _event_writer() -> Any:
 
 
 def _client(uri: str) -> Any:
-    # It tells of every table that it makes in a new database.
+    # It reports every table that it makes in a new database.
     default_variable("MLFLOW_LOGGING_LEVEL", "WARNING")
     # Its own 7 tries of 120 s would hold training up for as long when the server goes away.
     default_variable("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "2")
@@ -240,7 +240,7 @@ def _experiment(uri: str) -> str:
     try:
         known = client.get_experiment_by_name(EXPERIMENT)
         return known.experiment_id if known else client.create_experiment(EXPERIMENT)
-    # Whatever the client, the network or a database driver make of it.
+    # Whatever the client, the network or a database driver raises.
     except Exception as failure:
         reason = " ".join(str(failure).split())[:200]
         raise RequestError(f"{option('mlflow')} {uri}: cannot be reached ({reason}).") from None
