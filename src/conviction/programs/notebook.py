@@ -24,7 +24,7 @@ Image.fromarray(np.squeeze(strip)).resize((strip.shape[1] * 3, strip.shape[0] * 
 
 
 def write_notebook(path: Path, run: Run, sections: Sequence[Section]) -> None:
-    """Writes the notebook, executes it in a kernel of its own, and keeps it if it comes to the run's accuracy.
+    """Writes the notebook, executes it in a kernel of its own, and keeps it if it reaches the run's accuracy.
 
     Args:
         path: Its file; the program's ``split.json`` lies beside it.
@@ -47,7 +47,7 @@ def write_notebook(path: Path, run: Run, sections: Sequence[Section]) -> None:
     book = nbformat.v4.new_notebook(cells=_cells(run, sections))
     book.metadata["kernelspec"] = {"name": "python3", "display_name": "Python 3", "language": "python"}
     for number, cell in enumerate(book.cells):
-        cell["id"] = f"cell-{number}"  # else drawn at random
+        cell["id"] = f"cell-{number}"  # otherwise drawn at random
     client = NotebookClient(
         book,
         timeout=NO_TIMEOUT,
@@ -101,6 +101,6 @@ def _check_accuracy(book: Any, run: Run, name: str) -> None:
     if match is None or not low <= float(match[1]) <= high:
         got = match[1] if match else "nothing"
         raise ParityError(
-            f"{name}: came to a test accuracy of {got}; the run's 95% interval is {low:.4f} to {high:.4f}. "
+            f"{name}: reached a test accuracy of {got}; the run's 95% interval is {low:.4f} to {high:.4f}. "
             "Nothing was kept."
         )

@@ -22,7 +22,7 @@ def reading_section(run: Run, images: ImageSet) -> Section:
     """Reads every image that ``split.json`` names, to ``x`` and ``y`` by part.
 
     Raises:
-        RequestError: The source is of a kind that takes more than a few lines to read.
+        RequestError: Reading a source of this kind takes more than a few lines.
     """
     code = _pictures(run, images) if images.headers else _arrays(run, images)
     reason = (

@@ -1,4 +1,4 @@
-"""A run as a plain Keras program, and as an executed notebook: how a learner sees that there is no magic."""
+"""A run as a plain Keras program, and as an executed notebook, which show a learner that there is no magic."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def write_program(name: str, run: Run, images: ImageSet, work: Path) -> Path:
 
     Raises:
         RequestError: The test set is sealed, so the program would open it; or a package that is an extra is missing.
-        ParityError: The notebook did not run, or came to another accuracy.
+        ParityError: The notebook did not run, or reached another accuracy.
     """
     if not run.evaluation.test:
         raise RequestError(
@@ -90,8 +90,8 @@ def script(run: Run, images: ImageSet, sections: Sequence[Section]) -> str:
             "",
             f"Needs {needed}. The run had {test['accuracy']:.4f} of {test['n']:,} test images right,",
             f"95% interval {low:.4f} to {high:.4f}. Where the run computed in float32 on TensorFlow, this program",
-            "comes to the same bits, on the same kind of processor, with the same versions; elsewhere within what",
-            "another seed changes.",
+            "reproduces it bit for bit, on the same kind of processor, with the same versions; elsewhere it differs by",
+            "no more than with another seed.",
             '"""',
         ]
     )
@@ -133,7 +133,7 @@ def _beginning(run: Run, images: ImageSet, here: str = 'os.path.abspath("")') ->
         f"tf.config.threading.set_inter_op_parallelism_threads({threads})",
         "tf.config.experimental.enable_op_determinism()",
     ]
-    reason = "The backend is TensorFlow; its kernels are told to give the same bits every time."
+    reason = "The backend is TensorFlow; its kernels are set to give the same bits every time."
     return Section("Begin", reason, "\n".join(lines), "overview")
 
 

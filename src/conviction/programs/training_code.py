@@ -16,7 +16,7 @@ from conviction.training.augment import active_operations
 from conviction.training.train import VALIDATION_BATCH
 
 Shape = tuple[int, int, int]
-# What need not be written.
+# Arguments that need not be written.
 KERAS_DEFAULTS = {
     "strides": (1, 1),
     "padding": "valid",
@@ -27,7 +27,7 @@ KERAS_DEFAULTS = {
 
 
 def encoding_section(classes: int) -> Section:
-    """Labels as the loss wants them."""
+    """Labels as the loss expects them."""
     if classes == 2:
         reason = "Two classes need one number: 0 for the first, 1 for the second."
         code = 'y = {part: labels[part].astype("float32")[:, np.newaxis] for part in labels}'
@@ -157,7 +157,7 @@ def _batches(spec: TrainingSpec, lines: Sequence[str], parts: int, classes: int)
             f"    output_signature=({', '.join(specs)}),",
             ")",
             f"steps = -(-len(x['train']) // {spec.batch_size})",
-            "# Keras is told how many: it otherwise makes one step of the optimizer too many in every epoch.",
+            "# Keras needs the number of steps; otherwise its optimizer makes one step too many in every epoch.",
             "dataset = dataset.apply(tf.data.experimental.assert_cardinality(steps)).prefetch(2)",
         ]
     )
