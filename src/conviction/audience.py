@@ -1,4 +1,4 @@
-"""Who reads what this process says, so that a remedy is one that exists where they stand.
+"""Who reads what this process says, so that every remedy it names exists for them.
 
 A person at a terminal has commands and options, a program has functions and arguments, and a page has buttons. What is
 computed is the same for all of them; only these functions know the difference. A library speaks to programs until the
@@ -16,7 +16,7 @@ from typing import Literal, get_args
 
 Audience = Literal["terminal", "python", "page"]
 AUDIENCES: tuple[Audience, ...] = get_args(Audience)
-# Handed on to the processes that a command or the page starts: what those say is read where it is read.
+# Passed on to the processes that a command or the page starts: the same people read what those say.
 VARIABLE = "CONVICTION_AUDIENCE"
 
 _named = os.environ.get(VARIABLE)
@@ -61,7 +61,7 @@ def on_ray() -> str:
 
 
 def by_key(pair: str) -> str:
-    """`` (data.on_leak=drop)``: the key of the specification behind what was said; the page has none.
+    """`` (data.on_leak=drop)``: the key of the specification behind a sentence; empty on the page, which has no keys.
 
     >>> by_key("data.on_leak=drop")
     ' (data.on_leak=drop)'
@@ -106,7 +106,7 @@ class Remedy(StrEnum):
     BALANCE = "balance"
 
     def words(self, audience: Audience | None = None) -> str:
-        """The sentence, for whoever listens; empty where there is nothing to do."""
+        """The sentence for this audience; empty where there is nothing to do."""
         return _REMEDIES[self][audience or _now] if self else ""
 
 

@@ -39,8 +39,8 @@ class _Calls:
         self.undo = contextlib.ExitStack()
 
 
-class _Here(threading.local):
-    """The same of those in one thread."""
+class _ThreadCalls(threading.local):
+    """The same for one thread."""
 
     def __init__(self) -> None:
         self.running = 0
@@ -48,11 +48,11 @@ class _Here(threading.local):
         self.undo = contextlib.ExitStack()
 
 
-_CALLS, _HERE = _Calls(), _Here()
+_CALLS, _THREAD = _Calls(), _ThreadCalls()
 
 
 def own_process() -> None:
-    """Says that this process does nothing but our work, such as that of a command: nothing in it needs restoring."""
+    """Marks this process as one that does only our work, such as a command: nothing in it needs restoring."""
     _CALLS.is_ours = True
     with _CALLS.lock:
         _CALLS.running += 1
@@ -74,16 +74,16 @@ def process_restored() -> Iterator[None]:
         if not _CALLS.running:
             _remember()
         _CALLS.running += 1
-    _HERE.running += 1
+    _THREAD.running += 1
     if "keras" in sys.modules:
         settle(sys.modules["keras"])
     try:
         yield
     finally:
-        _HERE.running -= 1
-        if not _HERE.running:
-            _HERE.has_policy = False
-            _HERE.undo.close()
+        _THREAD.running -= 1
+        if not _THREAD.running:
+            _THREAD.has_policy = False
+            _THREAD.undo.close()
         with _CALLS.lock:
             _CALLS.running -= 1
             if not _CALLS.running:
@@ -92,7 +92,7 @@ def process_restored() -> Iterator[None]:
 
 
 def _remember() -> None:
-    """What is the interpreter's: libraries that are imported meanwhile change all of it."""
+    """Remembers the state of the interpreter: libraries that are imported meanwhile change all of it."""
     variables, drawn = dict(os.environ), random.getstate()
     numpy: Any = sys.modules.get("numpy.random")
     arrays_drawn = numpy and numpy.get_state()
@@ -139,15 +139,15 @@ def settle(keras: ModuleType) -> None:
                 if before != needed:
                     put(needed)
                     undone_at_the_end(lambda put=put, before=before: put(before))  # type: ignore[misc]
-    if _HERE.running and not _HERE.has_policy:
-        _HERE.has_policy = True
+    if _THREAD.running and not _THREAD.has_policy:
+        _THREAD.has_policy = True
         _remember_thread()
         if keras.config.dtype_policy().name != POLICY:
             keras.config.set_dtype_policy(POLICY)
 
 
 def _remember_thread() -> None:
-    """The policy, if one was chosen, and the names that nameless layers have: Keras keeps them by thread."""
+    """Remembers the policy, if one was chosen, and the counters that name layers: Keras keeps them per thread."""
     try:
         from keras.src.backend.common import global_state  # neither can be read or unset in public
     except ImportError:
@@ -155,4 +155,4 @@ def _remember_thread() -> None:
     for attribute in ("dtype_policy", "object_name_uids"):
         value = global_state.get_global_attribute(attribute)
         value = value.copy() if isinstance(value, dict) else value
-        _HERE.undo.callback(global_state.set_global_attribute, attribute, value)
+        _THREAD.undo.callback(global_state.set_global_attribute, attribute, value)

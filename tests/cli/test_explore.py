@@ -91,7 +91,7 @@ def test_a_finished_study_is_not_run_again(explored: Path) -> None:
     before = (explored / "one" / "trials.jsonl").read_bytes()
     done = run_cli("explore", *ASKED, "--out", "one", cwd=explored, home=explored / "home")
     assert done.code == 0, done.err
-    assert "6 of 6 runs were finished before" in done.out
+    assert "6 of 6 runs are already finished" in done.out
     assert (explored / "one" / "trials.jsonl").read_bytes() == before
 
 

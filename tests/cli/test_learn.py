@@ -38,7 +38,7 @@ def test_without_a_topic_it_says_what_there_is_and_how_far_one_is(cli: Cli, tmp_
     first = cli("learn")
     assert first.code == 0, first.err
     assert all(chapter.name in first.out for chapter in chapters())
-    assert "10 to be asked now" in first.out
+    assert "10 due now" in first.out
     assert cli("learn", "2", "--depth", "quick").code == 0
     found = cli("learn", "--json").json
     assert [c["name"] for c in found["chapters"] if c["read"]] == ["data"]
@@ -145,7 +145,7 @@ def test_a_walkthrough_waits_for_enter_at_a_terminal(tmp_path: Path) -> None:
                 seen += os.read(master, 4096)
             except OSError:  # the other end is closed
                 break
-            while seen.count(b"Enter goes on") > pauses:
+            while seen.count(b"Press Enter to go on") > pauses:
                 pauses += 1
                 os.write(master, b"\n")
     finally:

@@ -60,7 +60,7 @@ def test_a_study_goes_on_from_its_address(cli: Cli, tmp_path: Path) -> None:
     (there / "trials.jsonl").write_text(lines[0])
     again = cli(*asked)
     assert again.code == 0, again.err
-    assert "1 of 2 runs were finished before" in again.out
+    assert "1 of 2 runs are already finished" in again.out
     keys = [json.loads(line)["key"] for line in (there / "trials.jsonl").read_text().splitlines()]
     assert len(keys) == len(set(keys)) == 2
     refused = cli(*asked[:-3], "2", "--out", address)

@@ -160,7 +160,7 @@ def test_a_killed_driver_leaves_no_trial_and_its_study_goes_on(
     assert 3 <= before < 12
     again = run_cli(*asked, cwd=tmp_path, home=tmp_path / "home", env=on(cluster))
     assert again.code == 0, again.err
-    assert f"{before} of 12 runs were finished before" in again.out
+    assert f"{before} of 12 runs are already finished" in again.out
     assert results(tmp_path / "one") == results(local)
 
 

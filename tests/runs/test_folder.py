@@ -118,12 +118,12 @@ def test_rows_read_back_to_the_same_bits(tmp_path: Path) -> None:
 
 def test_what_could_not_be_written_is_told_by_its_cause(tmp_path: Path) -> None:
     run = tmp_path / "run"
-    with pytest.raises(StorageError, match=f"{run} is not there, or no longer") as gone:
+    with pytest.raises(StorageError, match=f"{run} does not exist") as gone:
         folder.write_text(run / "checkpoints" / "a.json", "{}")
     (tmp_path / "file").touch()
-    with pytest.raises(OutputError, match=f"{tmp_path / 'file'} is a file, no folder") as blocked:
+    with pytest.raises(OutputError, match=f"{tmp_path / 'file'} is a file, not a folder") as blocked:
         folder.write_text(tmp_path / "file" / "a.json", "{}")
-    with pytest.raises(OutputError, match=f"{tmp_path / 'file'} is a file, no folder"):
+    with pytest.raises(OutputError, match=f"{tmp_path / 'file'} is a file, not a folder"):
         folder.create(None, tmp_path / "file" / "runs", "digits")
     with pytest.raises(StorageError, match="free some space") as full, folder.storing(tmp_path):
         raise OSError(errno.ENOSPC, "No space left on device")

@@ -66,7 +66,7 @@ def test_a_place_that_cannot_be_had_is_refused(cli: Cli, made: Made) -> None:
         port = taken.getsockname()[1]
         assert_refused(cli("serve", made.onnx, "--port", str(port)), f"127.0.0.1:{port}", "in use")
     assert_refused(cli("serve", made.onnx, "--host", "no.such.host.invalid"), "no such address")
-    assert_refused(cli("serve", made.onnx, "--host", "203.0.113.1", env=WITH_KEY), "cannot be listened on")
+    assert_refused(cli("serve", made.onnx, "--host", "203.0.113.1", env=WITH_KEY), "cannot listen there")
 
 
 WITH_KEY = {"CONVICTION_API_KEY": "a-key-of-the-tests"}

@@ -46,13 +46,13 @@ def answers(predictor: Predictor, location: Path, names: list[str]) -> np.ndarra
 def main(artefact: str, pictures: str, out: str) -> int:
     """Writes the answers; says on stderr why it cannot, in one line."""
     own_process()
-    asked = json.loads(Path(pictures).read_text(encoding="utf-8"))
+    job = json.loads(Path(pictures).read_text(encoding="utf-8"))
     try:
-        found = answers(load(artefact), Path(asked["location"]), asked["names"])
+        probabilities = answers(load(artefact), Path(job["location"]), job["names"])
     except ConvictionError as failure:
         print(failure, file=sys.stderr)
         return failure.exit_code
-    np.save(out, found, allow_pickle=False)
+    np.save(out, probabilities, allow_pickle=False)
     return 0
 
 

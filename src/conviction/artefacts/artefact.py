@@ -67,7 +67,7 @@ class Artefact:
                 floats 0-1, unless the training data had a scale of its own.
 
         Raises:
-            RequestError: Values outside that scale, a shape that is no picture or could be read in two ways.
+            RequestError: Values outside that scale, a shape that is not a picture or could be read in two ways.
         """
         return self.predict_pixels(given_pixels(images, self.rule))
 
@@ -86,20 +86,20 @@ class Artefact:
         """Itself, after it has answered one black image as its card promises.
 
         Raises:
-            ArtefactError: It cannot, or what it gives are not probabilities of its classes.
+            ArtefactError: It cannot, or its outputs are not probabilities of its classes.
         """
         black = np.zeros((1, *self.rule.shape), np.uint8)
         try:
-            given = np.asarray(self.answer(black))
+            output = np.asarray(self.answer(black))
         except Exception as failure:  # whatever a format's runtime raises
             reason = " ".join(str(failure).split())[:200]
             raise ArtefactError(
                 f"{self.path}: does not take the pixels that its card states, {self.rule.shape} ({reason})."
             ) from None
-        if given.shape != (1, len(self.class_names)):
+        if output.shape != (1, len(self.class_names)):
             raise ArtefactError(
-                f"{self.path}: its card names {len(self.class_names)} classes; the model gives shape {given.shape}."
+                f"{self.path}: its card names {len(self.class_names)} classes; the model gives shape {output.shape}."
             )
-        if not np.isfinite(given).all() or abs(float(given.sum()) - 1.0) > 0.01 or given.min() < 0.0:
-            raise ArtefactError(f"{self.path}: what it gives are not probabilities.")
+        if not np.isfinite(output).all() or abs(float(output.sum()) - 1.0) > 0.01 or output.min() < 0.0:
+            raise ArtefactError(f"{self.path}: its outputs are not probabilities.")
         return self

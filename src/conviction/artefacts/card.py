@@ -71,5 +71,5 @@ def parse_card(text: str | bytes, where: object) -> Card:
         return Card.model_validate_json(text)
     except ValidationError as failure:
         first = failure.errors()[0]
-        place = ".".join(map(str, first["loc"])) or "the whole"
-        raise ArtefactError(f"{where}: its model card cannot be used ({place}: {first['msg']}).") from None
+        location = ".".join(map(str, first["loc"])) or "the whole"
+        raise ArtefactError(f"{where}: its model card cannot be used ({location}: {first['msg']}).") from None

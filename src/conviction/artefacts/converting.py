@@ -57,9 +57,11 @@ def convert(job: dict[str, Any]) -> None:
         warnings.simplefilter("ignore")
         model = keras.models.load_model(job["model"], safe_mode=True, compile=False)
     whole = one_output_a_class(model)
-    given = job["calibration"]
+    pixels_file = job["calibration"]
     calibration = (
-        np.load(given, allow_pickle=False) if given else np.empty((0, *whole.input_shape[1:]), np.uint8)
+        np.load(pixels_file, allow_pickle=False)
+        if pixels_file
+        else np.empty((0, *whole.input_shape[1:]), np.uint8)
     )
     for asked in job["artefacts"]:
         card = parse_card(json.dumps(asked["card"]), asked["path"])

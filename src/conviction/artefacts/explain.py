@@ -25,7 +25,7 @@ def explain_file(
         run: With a trained model.
         file: A picture.
         class_name: The class to explain; by default the likeliest.
-        layer: With ``position``: the value whose numbers are wanted.
+        layer: With ``position``: the value whose numbers to show.
         position: (row, column, channel) or (unit,), from 0.
 
     Raises:

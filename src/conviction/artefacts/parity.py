@@ -47,20 +47,20 @@ class Parity:
     @property
     def sentence(self) -> str:
         """For people."""
-        said = (
+        text = (
             f"{self.images:,} {self.part} images from their files: greatest difference of a probability "
             f"{self.greatest:.1g}"
         )
         if self.tolerance is not None:
-            said += f" (accepted: {self.tolerance:g})"
-        said += f", {self.other_classes} with another class"
+            text += f" (accepted: {self.tolerance:g})"
+        text += f", {self.other_classes} with another class"
         if self.lost is not None and self.lost_ci95 is not None:
             low, high = self.lost_ci95
-            said += (
+            text += (
                 f"; accuracy lost on {self.labelled:,} validation images: {100 * self.lost:.2f} points, "
                 f"95% interval {100 * low:.2f} to {100 * high:.2f}"
             )
-        return said + "."
+        return text + "."
 
 
 def ask(artefact: Path, pictures: Pictures, folder: Path) -> np.ndarray:
@@ -94,23 +94,23 @@ def run_module(name: str, *arguments: str, doing: str) -> None:
     )
     if done.returncode == 0:
         return
-    said = [line for line in done.stderr.splitlines() if line.strip()] or [f"exit code {done.returncode}"]
+    lines = [line for line in done.stderr.splitlines() if line.strip()] or [f"exit code {done.returncode}"]
     if done.returncode == 2:
-        raise RequestError(said[-1])
-    raise ParityError(f"{doing}: could not be made ({said[-1][:300]}). Nothing was kept.")
+        raise RequestError(lines[-1])
+    raise ParityError(f"{doing}: could not be made ({lines[-1][:300]}). Nothing was kept.")
 
 
 def compare(
     reference: np.ndarray, answered: np.ndarray, name: str, part: str, quantized: Quantized | None
 ) -> Parity:
-    """Holds answers against the run's own.
+    """Compares answers with the run's own.
 
     Args:
         reference: (n, classes) from the run.
         answered: (n, classes) from the artefact, the same images.
         name: Of the artefact, for messages.
         part: Of the images.
-        quantized: Whether differences are meant to be; they are then measured alone.
+        quantized: Whether differences are expected; they are then only measured.
 
     Raises:
         ParityError: A probability differs by more than ``TOLERANCE``, or an image whose two likeliest classes lie more

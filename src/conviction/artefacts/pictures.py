@@ -40,7 +40,7 @@ def png_of(pixels: np.ndarray) -> bytes:
 
 
 def spread_out(n: int, most: int) -> np.ndarray:
-    """At most ``most`` of range(n), evenly spaced; images lie in the order of their content, so this is a fair draw."""
+    """At most ``most`` of range(n), evenly spaced; images are ordered by their content, so this is a fair draw."""
     return (
         np.unique(np.linspace(0, n - 1, min(n, most)).round().astype(np.int64))
         if n

@@ -65,10 +65,10 @@ def predict_files(
         RequestError: The threshold is out of range, or there is no picture at all.
     """
     with picture_files(paths) as (files, _):
-        found = list(classify(predictor, files, threshold))
+        outcomes = list(classify(predictor, files, threshold))
     return (
-        [f for f in found if isinstance(f, Prediction)],
-        [f for f in found if isinstance(f, Unreadable)],
+        [f for f in outcomes if isinstance(f, Prediction)],
+        [f for f in outcomes if isinstance(f, Unreadable)],
     )
 
 
@@ -107,15 +107,15 @@ def classify(
         decoded = [_decode(predictor, file) for file in some]
         pixels = [d for d in decoded if isinstance(d, np.ndarray)]
         rows = iter(predictor.predict_pixels(np.stack(pixels)).probabilities if pixels else ())
-        for file, found in zip(some, decoded, strict=True):
-            if isinstance(found, Unreadable):
-                yield found
+        for file, outcome in zip(some, decoded, strict=True):
+            if isinstance(outcome, Unreadable):
+                yield outcome
             else:
                 yield _prediction(predictor.class_names, file.name, next(rows), threshold)
 
 
 def check_threshold(threshold: float) -> None:
-    """Refuses what is no probability.
+    """Refuses what is not a probability.
 
     Raises:
         RequestError: It is out of range.

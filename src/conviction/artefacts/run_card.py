@@ -16,12 +16,12 @@ LICENCES = {
     "mnist": "CC BY-SA 3.0",
     "fashion_mnist": "MIT",
 }
-# A class of which fewer are recognised is named among the limits.
+# A class with a lower recall is named among the limits.
 WEAK_RECALL = 0.7
 
 
 def card_of(run: Run, kind: str, quantized: Any = None) -> Card:
-    """What an artefact of this format, made from a finished run, says about itself."""
+    """The card of an artefact of this format, made from a finished run."""
     data, environment = run.data, run.environment
     test = run.evaluation.test
     figure = None
@@ -59,24 +59,24 @@ def card_of(run: Run, kind: str, quantized: Any = None) -> Card:
 
 def _limits(run: Run, quantized: Any) -> list[str]:
     names = ", ".join(run.class_names) if len(run.class_names) <= 12 else f"{len(run.class_names)} classes"
-    said = [
+    limits = [
         f"It answers with one of {names} whatever a picture shows; it has no answer for anything else.",
         f"Its figures hold for pictures like those of {run.data['name']}; on others its accuracy is unknown.",
     ]
     test = run.evaluation.test
     if test:
-        said.append(openings_sentence(test["openings"]))
+        limits.append(openings_sentence(test["openings"]))
         weak = [c for c in test.get("per_class", []) if c["recall"] is not None and c["recall"] < WEAK_RECALL]
         if weak:
             named = ", ".join(f"{c['name']} ({c['recall']:.0%})" for c in weak[:10])
-            said.append(
+            limits.append(
                 f"Of the test images of these classes it recognises fewer than {WEAK_RECALL:.0%}: {named}."
             )
     else:
-        said.append("Its test set is sealed: how good it is on unseen images has not been measured.")
+        limits.append("Its test set is sealed: how good it is on unseen images has not been measured.")
     if quantized:
-        said.append(f"Its numbers are {quantized}; the test figures are those of the float32 model.")
-    return said
+        limits.append(f"Its numbers are {quantized}; the test figures are those of the float32 model.")
+    return limits
 
 
 def card_page(card: Card, checks: list[str]) -> str:
@@ -98,12 +98,12 @@ def card_page(card: Card, checks: list[str]) -> str:
         )
     lines += [f"- {limit}" for limit in card.limits]
     counts = {part: sum(n) for part, n in card.data["images_by_class"].items()}
-    said = ", ".join(f"{n:,} for {part}" for part, n in counts.items())
+    text = ", ".join(f"{n:,} for {part}" for part, n in counts.items())
     licence = card.data["licence"] or "not known to this program"
-    lines += ["", "## What it has learned from", "", f"{card.data['name']}: {said}. Licence: {licence}."]
+    lines += ["", "## What it has learned from", "", f"{card.data['name']}: {text}. Licence: {licence}."]
     lines += ["", "## Exports", "", *[f"- {check}" for check in checks]]
     lines += ["", "## Where it comes from", ""]
     for name, value in card.provenance.items():
-        said = ", ".join(f"{k} {v}" for k, v in value.items()) if isinstance(value, dict) else value
-        lines.append(f"- {name}: {said}")
+        text = ", ".join(f"{k} {v}" for k, v in value.items()) if isinstance(value, dict) else value
+        lines.append(f"- {name}: {text}")
     return "\n".join(lines) + "\n"

@@ -20,7 +20,7 @@ from conviction.report.terminal import print_table
 
 
 def cache(
-    clear: Annotated[bool, typer.Option("--clear", help="Remove everything in it.")] = False,
+    clear: Annotated[bool, typer.Option("--clear", help="Remove everything in the cache.")] = False,
     as_json: Json = False,
 ) -> None:
     """See or clear the cache of decoded pictures."""
@@ -36,7 +36,7 @@ def cache(
 
 
 def cache_contents() -> dict[str, Any]:
-    """Where the cache is, how large it may become, and what is in it."""
+    """Where the cache is, how large it may grow, and what it holds."""
     from dataclasses import asdict
 
     from conviction.data.cache import cache_root, entries, limit_bytes

@@ -28,17 +28,17 @@ def compare(
 
     if html is not None:
         folder.check_file(html)
-    found = compare(runs)
+    comparison = compare(runs)
     if html is not None:
-        images, missing = find_pictures(found, data_dir)
-        pictures = contrasts(found, images) if images is not None else []
-        folder.write_text(html, render_comparison(found, pictures, missing))
+        images, missing = find_pictures(comparison, data_dir)
+        pictures = contrasts(comparison, images) if images is not None else []
+        folder.write_text(html, render_comparison(comparison, pictures, missing))
     if as_json:
-        print_json(found.to_json())
+        print_json(comparison.to_json())
         return
-    Terminal(sys.stdout).step(comparison_step(found))
-    if found.specification:
+    Terminal(sys.stdout).step(comparison_step(comparison))
+    if comparison.specification:
         print()
-        print_table(specification_table(found))
+        print_table(specification_table(comparison))
     if html is not None:
         print(f"\nThe page is {html}.")

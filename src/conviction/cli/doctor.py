@@ -19,11 +19,11 @@ if TYPE_CHECKING:
 def doctor(data_dir: DataDir = None, as_json: Json = False) -> None:
     """Check this machine: versions, backend, devices, cores, bfloat16, data sets."""
 
-    found = diagnose(data_dir)
+    diagnosis = diagnose(data_dir)
     if as_json:
-        print_json(found)
+        print_json(diagnosis)
     else:
-        print_diagnosis(found)
+        print_diagnosis(diagnosis)
 
 
 def diagnose(data_dir: Path | None) -> dict[str, Any]:
@@ -38,32 +38,32 @@ def diagnose(data_dir: Path | None) -> dict[str, Any]:
         devices = list(keras.distribution.list_devices()) or ["cpu"]
     folders = data_folders(data_dir)
     cache = Path(os.environ.get("KERAS_HOME", Path.home() / ".keras")) / "datasets"
-    found: dict[str, str | None] = {"digits": "scikit-learn"}
+    data_sets: dict[str, str | None] = {"digits": "scikit-learn"}
     for name in NAMED_SETS:
         if name != "digits":
-            places = [find_in(f, name) for f in [*folders, cache]]
-            found[name] = next((str(p) for p in places if p), None)
+            paths = [find_in(f, name) for f in [*folders, cache]]
+            data_sets[name] = next((str(p) for p in paths if p), None)
     return {
         **describe_environment(),
         "devices": devices,
         "data_folders": [str(f) for f in folders],
-        "data_sets": found,
+        "data_sets": data_sets,
         "ledger": str(ledger_path()),
     }
 
 
-def print_diagnosis(found: dict[str, Any]) -> None:
+def print_diagnosis(diagnosis: dict[str, Any]) -> None:
     """The same for people, on stdout."""
-    for name, version in found["versions"].items():
+    for name, version in diagnosis["versions"].items():
         print(f"{name:<24}{version}")
     print()
-    for name, value in found["hardware"].items():
+    for name, value in diagnosis["hardware"].items():
         text = {True: "yes", False: "no", None: "unknown"}[value] if value in (True, False, None) else value
         print(f"{name.replace('_', ' '):<24}{text}")
-    print(f"{'devices':<24}{', '.join(found['devices'])}")
+    print(f"{'devices':<24}{', '.join(diagnosis['devices'])}")
     print()
-    folders = ", ".join(found["data_folders"]) or "none (set CONVICTION_DATA_DIR or use --data-dir)"
+    folders = ", ".join(diagnosis["data_folders"]) or "none (set CONVICTION_DATA_DIR or use --data-dir)"
     print(f"{'data folders':<24}{folders}")
-    for name, place in found["data_sets"].items():
-        print(f"{name:<24}{place or 'not here; Keras downloads it when asked for'}")
-    print(f"{'ledger of openings':<24}{found['ledger']}")
+    for name, path in diagnosis["data_sets"].items():
+        print(f"{name:<24}{path or 'not here; Keras downloads it when it is needed'}")
+    print(f"{'ledger of openings':<24}{diagnosis['ledger']}")

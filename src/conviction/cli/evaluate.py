@@ -34,21 +34,23 @@ def evaluate(
     from conviction.runs import folder
 
     show = Terminal(sys.stderr if as_json else sys.stdout)
-    given = None if metadata is None else str(metadata)
+    metadata_path = None if metadata is None else str(metadata)
     if source is None:
         if html is not None:
-            raise RequestError("evaluate: --html is for new images; of its own the run has report.html.")
-        evaluation = evaluate(run, metadata=given, data_dir=data_dir, show=show)
+            raise RequestError(
+                "evaluate: --html is for new images; the run's own test set is in its report.html."
+            )
+        evaluation = evaluate(run, metadata=metadata_path, data_dir=data_dir, show=show)
         if as_json:
             print_json({"run": str(run), "evaluation": evaluation.to_json()})
         return
     if html is not None:
         folder.check_file(html)
-    found = evaluate_new(run, source, metadata=given, data_dir=data_dir, show=show)
+    new_images = evaluate_new(run, source, metadata=metadata_path, data_dir=data_dir, show=show)
     if html is not None:
-        step = new_images_step(found.part, found.images.location, found.said)
-        folder.write_text(html, render_new_images(found.images, found.part, step, str(run)))
+        step = new_images_step(new_images.part, new_images.images.location, new_images.said)
+        folder.write_text(html, render_new_images(new_images.images, new_images.part, step, str(run)))
     if as_json:
-        print_json({"run": str(run), **found.to_json()})
+        print_json({"run": str(run), **new_images.to_json()})
     elif html is not None:
         print(f"\nThe page is {html}.")

@@ -38,18 +38,18 @@ def explain(
 
     if html is not None:
         folder.check_file(html)
-    found = explain_file(
+    explanation = explain_file(
         load_run(run),
         image,
         class_name=class_name,
         layer=layer,
         position=None if at is None else position(at),
     )
-    steps = explanation_steps(found, str(image))
+    steps = explanation_steps(explanation, str(image))
     if html is not None:
-        folder.write_text(html, render_explanation(found, steps, str(run), str(image)))
+        folder.write_text(html, render_explanation(explanation, steps, str(run), str(image)))
     if as_json:
-        print_json({"file": str(image), **found.to_json()})
+        print_json({"file": str(image), **explanation.to_json()})
         return
     print_steps(steps)
     if html is not None:
@@ -60,7 +60,7 @@ def position(text: str) -> tuple[int, ...]:
     """``3,4,5`` as (3, 4, 5).
 
     Raises:
-        RequestError: There is something else than whole numbers.
+        RequestError: It holds something other than whole numbers.
     """
     try:
         return tuple(int(part) for part in text.split(","))

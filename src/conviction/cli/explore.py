@@ -47,7 +47,7 @@ def explore(
         float | None,
         typer.Option(
             "--equal-seconds",
-            help="Train each arm so long, by as many epochs as fit, instead of equally many.",
+            help="Train each arm for this long, with as many epochs as fit, instead of the same number each.",
         ),
     ] = None,
     grid: Annotated[
@@ -59,7 +59,7 @@ def explore(
     ] = False,
     jobs: Annotated[
         int | None,
-        typer.Option("--jobs", help="Runs at once; default one a core, on Ray all that have room."),
+        typer.Option("--jobs", help="Runs at once; default one per core, on Ray as many as fit."),
     ] = None,
     limit: Annotated[float | None, typer.Option("--limit", help="Seconds that one run may take.")] = None,
     on: On = "local",
@@ -70,8 +70,8 @@ def explore(
         str | None,
         typer.Option(
             "--out",
-            help="The folder; default explorations/<source>-<n>. One of the same request goes on. Or an address, "
-            "s3://bucket/study, where it is kept as well.",
+            help="The folder; default explorations/<source>-<n>. A folder of the same request is continued. An "
+            "address such as s3://bucket/study keeps a copy there as well.",
         ),
     ] = None,
     data_dir: DataDir = None,

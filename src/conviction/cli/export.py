@@ -28,7 +28,7 @@ def export(
     most_lost: Annotated[
         float,
         typer.Option(
-            "--most-lost", help="By what share of validation images a quantized model may be worse."
+            "--most-lost", help="Share of validation images that a quantized model may lose at most."
         ),
     ] = 0.01,
     out: Annotated[Path | None, typer.Option("--out", help="The folder; default RUN/exports.")] = None,

@@ -63,11 +63,11 @@ def fit(
 
     show = Terminal(sys.stderr if as_json else sys.stdout)
     files = {"data.exclude": exclude, "evaluation.metadata": metadata}
-    given = [*(keys or []), *(f"{key}={json.dumps(str(path))}" for key, path in files.items() if path)]
+    overrides = [*(keys or []), *(f"{key}={json.dumps(str(path))}" for key, path in files.items() if path)]
     with training_on(on, workers, cpus_per_worker, gpus_per_worker) as trainer:
         run = fit(
             source,
-            given,
+            overrides,
             config=config,
             out=out,
             data_dir=data_dir,

@@ -38,13 +38,13 @@ def inspect(
     from conviction.report.steps import audit_step, load_step
     from conviction.report.terminal import Terminal
 
-    found = inspect(source, keys or [], config=config, data_dir=data_dir, out=out, html=html)
+    inspection = inspect(source, keys or [], config=config, data_dir=data_dir, out=out, html=html)
     if as_json:
-        print_json(found.to_json())
+        print_json(inspection.to_json())
         return
     show = Terminal(sys.stdout)
-    show.step(load_step(found.images))
-    show.step(audit_step(found.audit.findings))
+    show.step(load_step(inspection.images))
+    show.step(audit_step(inspection.audit.findings))
     for path, what in ((out, "The manifest"), (html, "The page")):
         if path:
             print(f"\n{what} is {path}.")

@@ -13,9 +13,9 @@ from conviction.cli.options import DataDir
 def lab(
     host: Annotated[
         str,
-        typer.Option("--host", help="Address to listen on; on one that others reach, a token is asked for."),
+        typer.Option("--host", help="Address to listen on; if others can reach it, a token is required."),
     ] = "127.0.0.1",
-    port: Annotated[int, typer.Option("--port", min=0, max=65535, help="0 for any that is free.")] = 8080,
+    port: Annotated[int, typer.Option("--port", min=0, max=65535, help="0 for any free port.")] = 8080,
     out: Annotated[Path, typer.Option("--out", help="The folder of the runs.")] = Path("runs"),
     jobs: Annotated[int, typer.Option("--jobs", help="Trainings and experiments at once; others wait.")] = 1,
     course: Annotated[

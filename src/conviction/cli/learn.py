@@ -47,14 +47,14 @@ def learn(
     if topic == "walkthrough":
         if as_json or run is not None:
             raise RequestError(
-                "learn walkthrough: it makes a run of its own, for people; leave out --run and --json."
+                "learn walkthrough: it makes its own run and explains it to people; leave out --run and --json."
             )
         from conviction.cli.walkthrough import walk_through
 
         walk_through(more, data_dir)
         return
     if len(more) > 1:
-        raise RequestError(f"learn {topic}: expected at most one word behind it; got: {' '.join(more)}.")
+        raise RequestError(f"learn {topic}: expected at most one word after it; got: {' '.join(more)}.")
     facts = _facts(run)
     if topic is None:
         _menu(facts, as_json=as_json)
@@ -135,10 +135,10 @@ def _menu(facts: Facts, *, as_json: bool) -> None:
         "# Learning CNNs with this lab\n\n| | chapter | what it is for | read | quiz |\n|---|---|---|---|---|\n"
         + "\n".join(lines)
         + f"\n\nThe numbers are from {facts.title}. `--run RUN` takes them from a run of yours, `--depth quick` or "
-        "`deep` changes how much is said.\n\n"
+        "`deep` changes how much detail you get.\n\n"
         "- `conviction learn overview`, or a chapter's name or number, to read\n"
         "- `conviction learn walkthrough digits` to see each step explained while it happens\n"
-        f"- `conviction learn cards`: {due} to be asked now\n"
+        f"- `conviction learn cards`: {due} due now\n"
         "- `conviction learn quiz`, or `quiz data` for one chapter\n"
         "- `conviction learn conversations`, `concepts`, `memory`, `glossary`, `references`\n"
         f"- what to expect of a hyperparameter: {', '.join(f'`{s.name}`' for s in sheets())}\n"

@@ -115,7 +115,7 @@ def main() -> None:
 def _fail(message: str, code: int, wants_json: bool) -> None:
     """One line on stderr; with --json also an object on stdout, so that programs need not parse prose."""
     line = " ".join(message.split())
-    # A terminal has written ^C where the cursor was, and a question may stand before it.
+    # The terminal has written ^C where the cursor was, perhaps after a question.
     start = "\n" if code == INTERRUPTED and sys.stderr.isatty() else ""
     print(f"{start}conviction: {line}", file=sys.stderr)
     if wants_json:

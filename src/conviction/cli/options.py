@@ -39,7 +39,7 @@ Json = Annotated[
 Metadata = Annotated[
     Path | None,
     typer.Option(
-        "--metadata", help="A CSV with a column 'file': accuracy is told apart by its other columns."
+        "--metadata", help="A CSV with a column 'file': accuracy is broken down by its other columns."
     ),
 ]
 On = Annotated[
@@ -55,14 +55,17 @@ Workers = Annotated[
     typer.Option("--workers", metavar="N", help="With --on ray: how many processes train together."),
 ]
 CpusPerWorker = Annotated[
-    int, typer.Option("--cpus-per-worker", metavar="N", help="What each of them takes of the cluster.")
+    int, typer.Option("--cpus-per-worker", metavar="N", help="CPUs of the cluster that each of them takes.")
 ]
 GpusPerWorker = Annotated[
-    int, typer.Option("--gpus-per-worker", metavar="N", help="The same; 0 trains on CPUs.")
+    int,
+    typer.Option("--gpus-per-worker", metavar="N", help="GPUs that each of them takes; 0 trains on CPUs."),
 ]
 CpusPerTrial = Annotated[
     float | None,
-    typer.Option("--cpus-per-trial", help="On Ray: CPUs of its node for each; default as many as threads."),
+    typer.Option(
+        "--cpus-per-trial", help="On Ray: CPUs of its node for each; default as many as it has threads."
+    ),
 ]
 GpusPerTrial = Annotated[
     float | None,

@@ -1,4 +1,4 @@
-"""Where a command has its work done: ``--on``."""
+"""Where the work of a command is done: ``--on``."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def send_away(on: str, out: str | Path | None, as_json: bool) -> None:
 
 
 def training_on(on: str, workers: int | None, cpus: int, gpus: int) -> AbstractContextManager[Trainer | None]:
-    """Who trains: None for this process.
+    """The trainer; None to train in this process.
 
     Raises:
         RequestError: Options that do not go together.

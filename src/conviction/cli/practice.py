@@ -23,7 +23,7 @@ GRADES: dict[str, Answer] = {"1": "again", "2": "hard", "3": "good", "4": "easy"
 
 
 class _Leave(Exception):
-    """The learner has had enough, or input has ended."""
+    """The learner wants to leave, or the input has ended."""
 
 
 def chapter_named(name: str) -> str:
@@ -50,7 +50,7 @@ def quiz(facts: Facts, chapter: str | None, *, as_json: bool) -> None:
             {"numbers_from": facts.title, "questions": [asdict(q) for qs in asked.values() for q in qs]}
         )
         return
-    print_markdown(_literal(f"Answers are from {facts.title}. A letter answers, q leaves."))
+    print_markdown(_literal(f"Answers are from {facts.title}. Type a letter to answer, q to leave."))
     right = answered = 0
     try:
         for name, chapter_questions in asked.items():
@@ -103,9 +103,9 @@ def cards(facts: Facts, chapter: str | None, *, as_json: bool) -> None:
         print_json({"numbers_from": facts.title, "due": rows, "cards": len(chosen)})
         return
     if not due:
-        print(f"Nothing to ask now. {_next(chosen)}")
+        print(f"No cards are due now. {_next(chosen)}")
         return
-    print(f"{len(due)} cards. Enter turns one over, q leaves.")
+    print(f"{len(due)} cards. Press Enter to turn one over, q to leave.")
     try:
         for number, card in enumerate(due, 1):
             _show(f"{number} of {len(due)}", card, facts)
@@ -124,7 +124,7 @@ def _show(head: str, card: Card, facts: Facts) -> None:
     print_markdown(f"**{head}, {card.chapter}.** {_literal(sides['front'])}")
     _answer("(Enter) ", None)
     print_markdown(_literal(sides["back"]))
-    grade = GRADES[_answer("How well did you know it? 1 not, 2 barely, 3 well, 4 easily: ", GRADES)]
+    grade = GRADES[_answer("How well did you know it? 1 not at all, 2 barely, 3 well, 4 easily: ", GRADES)]
     update_progress(lambda progress: progress.remember(card, grade, now()))
 
 
@@ -132,12 +132,12 @@ def _next(chosen: list[Card]) -> str:
     progress = load_progress()
     times = [at for at in map(progress.due_at, chosen) if at]
     new = len(chosen) - len(times)
-    said = f"{len(times)} of {len(chosen)} cards seen"
+    seen = f"{len(times)} of {len(chosen)} cards seen"
     if not times:
-        return f"{said}."
+        return f"{seen}."
     at = min(times)
     when = "now" if at <= now() else at.astimezone().strftime("%Y-%m-%d %H:%M")
-    return f"{said}, {new} new; the next is due {when}."
+    return f"{seen}, {new} new; the next is due {when}."
 
 
 def _answer(prompt: str, allowed: dict[str, Option] | dict[str, Answer] | None) -> str:

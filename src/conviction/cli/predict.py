@@ -12,8 +12,8 @@ from conviction.cli.options import Json, On
 from conviction.cli.placing import send_away
 from conviction.errors import RequestError
 
-# Lines about pictures that cannot be read; a million have a file for them.
-TOLD = 20
+# Unreadable pictures that are listed on the terminal; a file lists all of them.
+UNREADABLE_SHOWN = 20
 
 
 Artefact = Annotated[
@@ -60,11 +60,11 @@ def predict(
         raise RequestError("--json, --csv and --out: give one of them.")
     opened = load(artefact)
     with picture_files([Path(image) for image in images]) as (files, unused):
-        found = show.watched(classify(opened, files, threshold), len(files))
+        outcomes = show.watched(classify(opened, files, threshold), len(files))
         if out is None:
-            show.print_predictions(opened.class_names, found, unused, as_json=as_json, as_csv=as_csv)
+            show.print_predictions(opened.class_names, outcomes, unused, as_json=as_json, as_csv=as_csv)
             return
-        unreadable = show.write_predictions(Path(out), opened.class_names, found)
+        unreadable = show.write_predictions(Path(out), opened.class_names, outcomes)
     show.tell_unreadable(unreadable)
     show.tell_unused(unused)
     print(f"{len(files) - len(unreadable):,} predictions are in {out}.", file=sys.stderr)
@@ -84,7 +84,7 @@ def _predict_on_ray(
         )
     done = predict_folder(artefact, images[0], out, threshold, watch=show.watched)
     show.check_any_read(done.predicted, done.unreadable)
-    show.tell_unreadable(done.unreadable[:TOLD])
+    show.tell_unreadable(done.unreadable[:UNREADABLE_SHOWN])
     if done.unreadable:
         print(
             f"{len(done.unreadable):,} pictures could not be read; all of them are in {out}/{UNREADABLE}.",

@@ -26,38 +26,38 @@ COLUMNS = ("file", "label", "probability")
 ABSTAINED = "(unsure)"
 # Rows of a Parquet file that are written together.
 ROW_GROUP = 10_000
-Found = Prediction | Unreadable
+Outcome = Prediction | Unreadable
 T = TypeVar("T")
 
 
-def watched(found: Iterable[T], total: int) -> Iterator[T]:
-    """The same, with a bar on a terminal while it lasts."""
+def watched(items: Iterable[T], total: int) -> Iterator[T]:
+    """Yields the same items, with a progress bar where stderr is a terminal."""
     from rich.console import Console
     from rich.progress import track
 
     console = Console(stderr=True)
     if not console.is_terminal:
-        yield from found
+        yield from items
     else:
-        yield from track(found, "classifying", total=total, console=console, transient=True)
+        yield from track(items, "classifying", total=total, console=console, transient=True)
 
 
 def print_predictions(
     class_names: Sequence[str],
-    found: Iterable[Found],
+    outcomes: Iterable[Outcome],
     unused: Sequence[Unused],
     *,
     as_json: bool,
     as_csv: bool,
 ) -> None:
-    """Prints predictions on stdout and, for people, unreadable files and what else is not used on stderr.
+    """Prints predictions on stdout and, for people, unreadable and unused files on stderr.
 
     Raises:
         RequestError: Not one of the files could be read.
     """
-    everything = list(found)
-    predictions = [f for f in everything if isinstance(f, Prediction)]
-    unreadable = [f for f in everything if isinstance(f, Unreadable)]
+    collected = list(outcomes)
+    predictions = [f for f in collected if isinstance(f, Prediction)]
+    unreadable = [f for f in collected if isinstance(f, Unreadable)]
     check_any_read(len(predictions), unreadable)
     if as_json:
         value = {
@@ -79,7 +79,9 @@ def print_predictions(
     tell_unused(unused)
 
 
-def write_predictions(path: Path, class_names: Sequence[str], found: Iterable[Found]) -> list[Unreadable]:
+def write_predictions(
+    path: Path, class_names: Sequence[str], outcomes: Iterable[Outcome]
+) -> list[Unreadable]:
     """Writes predictions as they come to a ``.csv``, ``.jsonl`` or ``.parquet`` file, which is whole or absent.
 
     Returns:
@@ -96,18 +98,18 @@ def write_predictions(path: Path, class_names: Sequence[str], found: Iterable[Fo
     folder.check_file(path)
     count, unreadable = 0, []
     with folder.replacing(path) as beside, writer(beside, class_names) as write:
-        for f in found:
-            if isinstance(f, Unreadable):
-                unreadable.append(f)
+        for outcome in outcomes:
+            if isinstance(outcome, Unreadable):
+                unreadable.append(outcome)
             else:
-                write(f)
+                write(outcome)
                 count += 1
         check_any_read(count, unreadable)
     return unreadable
 
 
 def check_any_read(read: int, unreadable: Sequence[Unreadable]) -> None:
-    """Refuses a request of which nothing is left.
+    """Refuses a request none of whose files could be read.
 
     Raises:
         RequestError: Not one file could be read.

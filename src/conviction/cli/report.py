@@ -23,13 +23,13 @@ def report(
     data_dir: DataDir = None,
     as_json: Json = False,
 ) -> None:
-    """Make the report of a run anew, from what the run keeps; figures for a paper on request."""
+    """Make the report of a run again, from what the run keeps; figures for a paper on request."""
     from conviction.flow.report import report
     from conviction.report.terminal import Terminal
 
     show = Terminal(sys.stderr)
-    given = None if metadata is None else str(metadata)
-    written = report(run, png=png, pdf=pdf, metadata=given, data_dir=data_dir, show=show)
+    metadata_path = None if metadata is None else str(metadata)
+    written = report(run, png=png, pdf=pdf, metadata=metadata_path, data_dir=data_dir, show=show)
     if as_json:
         print_json({"written": [str(path) for path in written]})
         return

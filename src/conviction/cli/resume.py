@@ -1,4 +1,4 @@
-"""``conviction resume``: a run that was stopped or killed goes on."""
+"""``conviction resume``: continues a run that was stopped or killed."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 def resume(
     run: Annotated[Path, typer.Argument(metavar="RUN", help="A run folder.")],
     keys: Annotated[
-        list[str] | None, typer.Argument(metavar="training.epochs=N", help="Go on to more epochs.")
+        list[str] | None, typer.Argument(metavar="training.epochs=N", help="Train for more epochs.")
     ] = None,
     on: On = "local",
     workers: Workers = None,
@@ -35,7 +35,7 @@ def resume(
     data_dir: DataDir = None,
     as_json: Json = False,
 ) -> None:
-    """Go on with a run that was stopped or killed, to the same bits; or to more epochs."""
+    """Continue a run that was stopped or killed, bit for bit, or train it for more epochs."""
     send_away(on, run, as_json)
     from conviction.flow.resume import resume
     from conviction.report.terminal import Terminal

@@ -19,14 +19,14 @@ def serve(
     host: Annotated[
         str,
         typer.Option(
-            "--host", help="Address to listen on; one that others reach needs CONVICTION_API_KEY set."
+            "--host", help="Address to listen on; if others can reach it, CONVICTION_API_KEY must be set."
         ),
     ] = "127.0.0.1",
-    port: Annotated[int, typer.Option("--port", min=0, max=65535, help="0 for any that is free.")] = 8000,
+    port: Annotated[int, typer.Option("--port", min=0, max=65535, help="0 for any free port.")] = 8000,
     workers: Annotated[int, typer.Option("--workers", help="Processes that share the port.")] = 1,
 ) -> None:
-    """Answer HTTP requests with an exported model, and show a page to try it. SIGTERM ends it without loss."""
-    # Collecting garbage takes a fifth of the time that the imports take, and finds none; a worker enables it again.
+    """Answer HTTP requests with an exported model, and show a page to try it. SIGTERM ends it without losing any."""
+    # Garbage collection takes a fifth of the time of the imports and finds nothing; a worker enables it again.
     gc.disable()
     from conviction.server import serve as run
 

@@ -1,4 +1,4 @@
-"""Standard output and error that take every letter: no run is lost because a name cannot be shown."""
+"""Standard output and error that accept every letter: no run is lost because a name cannot be shown."""
 
 from __future__ import annotations
 
@@ -7,17 +7,17 @@ import io
 import sys
 
 HANDLER = "conviction.replace"
-# Encodings that lacked a letter.
+# Encodings in which a letter was missing.
 _lacking: set[str] = set()
 
 
 def take_every_letter() -> None:
-    """From here on letters that the encoding of a stream lacks are written as question marks."""
+    """From now on, letters that the encoding of a stream lacks are written as question marks."""
     codecs.register_error(HANDLER, _replace)
     for stream in (sys.stdout, sys.stderr):
         if not isinstance(stream, io.TextIOWrapper):
             continue
-        # With every letter at hand, surrogateescape gives the bytes of a file's name back as they were.
+        # UTF-8 keeps surrogateescape, which writes the bytes of a file name as they were.
         if stream.errors == "strict" or (
             stream.errors == "surrogateescape" and not _is_utf8(stream.encoding)
         ):
@@ -36,7 +36,7 @@ def say_what_was_replaced() -> None:
 
 def _replace(failure: UnicodeError) -> tuple[str, int]:
     assert isinstance(failure, UnicodeEncodeError)
-    if not _is_utf8(failure.encoding):  # which lacks nothing but what is no letter
+    if not _is_utf8(failure.encoding):  # UTF-8 lacks only what is not a letter
         _lacking.add(failure.encoding)
     return "?" * (failure.end - failure.start), failure.end
 

@@ -29,7 +29,7 @@ def tune(
     trials: Annotated[int, typer.Option("--trials", help="Trials in all, pruned ones included.")] = 50,
     time: Annotated[
         str | None,
-        typer.Option("--budget", metavar="TIME", help="Begin no trial after so long: 90s, 30m, 2h."),
+        typer.Option("--budget", metavar="TIME", help="Start no new trial after this time: 90s, 30m, 2h."),
     ] = None,
     images: Annotated[
         int | None,
@@ -64,7 +64,7 @@ def tune(
     seed: Annotated[int, typer.Option("--seed", help="Of the search and its trials.")] = 0,
     jobs: Annotated[
         int | None,
-        typer.Option("--jobs", help="Trials at once; default one a core, on Ray all that have room."),
+        typer.Option("--jobs", help="Trials at once; default one per core, on Ray as many as fit."),
     ] = None,
     limit: Annotated[float | None, typer.Option("--limit", help="Seconds that one trial may take.")] = None,
     on: On = "local",
@@ -81,8 +81,8 @@ def tune(
         str | None,
         typer.Option(
             "--out",
-            help="The folder; default searches/<source>-<n>. One of the same request goes on. Or an address, "
-            "s3://bucket/study, where it is kept as well.",
+            help="The folder; default searches/<source>-<n>. A folder of the same request is continued. An "
+            "address such as s3://bucket/study keeps a copy there as well.",
         ),
     ] = None,
     data_dir: DataDir = None,
@@ -124,17 +124,19 @@ def tune(
     show = Terminal(sys.stdout)
     for step in tuning_steps(done.search, done.study, done.belief):
         show.step(step)
-    said = [done.test_sentence] if done.test_sentence else []
-    said.append(f"The specification is {done.path / SPECIFICATION}, for conviction fit {source} --config.")
-    said.append(f"The page is {done.path / 'report.html'}.")
-    print("\n" + "\n".join(said))
+    sentences = [done.test_sentence] if done.test_sentence else []
+    sentences.append(
+        f"The specification is {done.path / SPECIFICATION}, for conviction fit {source} --config."
+    )
+    sentences.append(f"The page is {done.path / 'report.html'}.")
+    print("\n" + "\n".join(sentences))
 
 
 def seconds_of(text: str) -> float:
     """``90s``, ``30m``, ``2h`` or plain seconds.
 
     Raises:
-        RequestError: It is none of these, or not above 0.
+        RequestError: It is none of these, or is not above 0.
     """
     units = {"s": 1, "m": 60, "h": 3600}
     number, unit = (text[:-1], units[text[-1]]) if text[-1:] in units else (text, 1)

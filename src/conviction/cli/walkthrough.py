@@ -12,7 +12,7 @@ from conviction.report.terminal import Terminal
 
 
 class Guide(Terminal):
-    """The terminal, with a few words before each step and a pause after it, where there is somebody to wait for."""
+    """The terminal, with a few words before each step and a pause after it, if somebody is there to read them."""
 
     def __init__(self) -> None:
         super().__init__(sys.stdout)
@@ -25,7 +25,7 @@ class Guide(Terminal):
         words = table("walkthrough").get(step.title)
         if words:
             if self._begun and self._patient:
-                self.console.print("\n[dim]Enter goes on.[/]", end="")
+                self.console.print("\n[dim]Press Enter to go on.[/]", end="")
                 sys.stdin.readline()
             self._begun = True
             print()
@@ -34,9 +34,9 @@ class Guide(Terminal):
 
 
 def walk_through(arguments: list[str], data_dir: Path | None) -> None:
-    """Fits ``arguments``, a source and keys, and says at the end how to be asked about this very run."""
+    """Fits ``arguments``, a source and keys, and says at the end how to take a quiz about this run."""
     from conviction.flow.fit import fit
 
     source, *keys = arguments or ["digits"]
     run = fit(source, keys, data_dir=data_dir, show=Guide())
-    print(f"\nAsk yourself about this run: conviction learn quiz --run {run.path}")
+    print(f"\nTest yourself on this run: conviction learn quiz --run {run.path}")

@@ -17,7 +17,7 @@ _EDGE = 1e-6
 
 @dataclass(frozen=True)
 class Binary:
-    """How well one class is told from the other, by the probability of the second.
+    """How well the probability of the second class separates it from the first.
 
     Attributes:
         positive: The second class.
@@ -26,8 +26,8 @@ class Binary:
         roc: (false positive rate, true positive rate) points, from (0, 0) to (1, 1).
         precision_recall: (recall, precision) points, from low recall to high.
         base_rate: Share of the second class: the precision of guessing.
-        threshold: From here on an image is called of the second class; at it, balanced accuracy is highest on the
-            validation images.
+        threshold: An image counts as the second class from this probability on; balanced accuracy on the validation
+            images is highest there.
         at_threshold: Balanced accuracy there.
         at_half: Balanced accuracy at 0.5.
     """
@@ -76,19 +76,19 @@ def two_classes(
 
 
 def choose_threshold(scores: np.ndarray, labels: np.ndarray) -> float:
-    """Where balanced accuracy is highest (Youden, 1950), half-way between two scores; of equals the nearest to 0.5.
+    """Where balanced accuracy is highest (Youden, 1950), half-way between two scores; of ties the nearest to 0.5.
 
     Args:
         scores: (n,) probabilities.
         labels: (n,) 0 or 1, both present.
     """
     values = np.unique(scores.astype(np.float64))
-    # Below the lowest score all are called so, above the highest none.
+    # Below the lowest score every image counts as the second class, above the highest none.
     candidates = np.r_[values[0], (values[1:] + values[:-1]) / 2, np.nextafter(values[-1], 2), 0.5]
     positive, negative = np.sort(scores[labels == 1]), np.sort(scores[labels == 0])
-    found = 1 - np.searchsorted(positive, candidates) / len(positive)
-    refused = np.searchsorted(negative, candidates) / len(negative)
-    youden = found + refused
+    sensitivity = 1 - np.searchsorted(positive, candidates) / len(positive)
+    specificity = np.searchsorted(negative, candidates) / len(negative)
+    youden = sensitivity + specificity
     best = candidates[youden >= youden.max() - 1e-12]
     return float(best[np.abs(best - 0.5).argmin()])
 
@@ -104,12 +104,12 @@ def _areas(scores: np.ndarray, labels: np.ndarray) -> tuple[Figure, Figure]:
         """(m, n) -> two of (m,)."""
         hits = np.add.reduceat(weights * positive, starts, axis=1)  # (m, steps)
         alarms = np.add.reduceat(weights * ~positive, starts, axis=1)
-        found, called = hits.cumsum(axis=1), (hits + alarms).cumsum(axis=1)
-        total, others = found[:, -1], (called - found)[:, -1]
-        below = others[:, np.newaxis] - (called - found) + alarms / 2
+        true_positives, called = hits.cumsum(axis=1), (hits + alarms).cumsum(axis=1)
+        total, others = true_positives[:, -1], (called - true_positives)[:, -1]
+        below = others[:, np.newaxis] - (called - true_positives) + alarms / 2
         with np.errstate(invalid="ignore", divide="ignore"):
             auc = (hits * below).sum(axis=1) / (total * others)
-            precision = (hits * np.nan_to_num(found / called)).sum(axis=1) / total
+            precision = (hits * np.nan_to_num(true_positives / called)).sum(axis=1) / total
         return auc, precision
 
     here = areas(np.ones((1, len(scores))))

@@ -1,4 +1,4 @@
-"""Resampling images with replacement: the intervals of whatever is no plain proportion.
+"""Resampling images with replacement: the intervals of whatever is not a plain proportion.
 
 The percentile bootstrap over images (Efron and Tibshirani, 1993, chapter 13), seeded, so that the same predictions
 always give the same interval.
@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 
 RESAMPLES = 1_000
-# Resamples at a time: so many indices fit the cache.
+# Resamples at a time: their indices fit into the cache.
 CHUNK = 50
 
 

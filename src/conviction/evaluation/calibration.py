@@ -1,4 +1,4 @@
-"""Can its confidence be believed, and temperature scaling, which may mend it."""
+"""Whether the network's confidence can be trusted, and temperature scaling, which may correct it."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ COLDEST, HOTTEST = 0.1, 10.0
 SURE = 0.05
 # Up to here the distribution of the right answers is calculated; beyond, it is normal.
 EXACT = 1_000
-# Below the smallest float32 a probability is 0, whose logarithm is nothing to calculate with.
+# Below the smallest float32 a probability is 0, which has no finite logarithm.
 _TINY = 1e-38
 
 
@@ -44,12 +44,12 @@ def reliability(probabilities: np.ndarray, labels: np.ndarray) -> list[Reliabili
     confidence = probabilities.max(axis=1)
     right = probabilities.argmax(axis=1) == labels
     bins = _bins(confidence)
-    found = []
+    filled = []
     for number in np.unique(bins):
         inside = bins == number
         n, hits = int(inside.sum()), int(right[inside].sum())
-        found.append(ReliabilityBin(n, float(confidence[inside].mean()), hits / n, wilson(hits, n)))
-    return found
+        filled.append(ReliabilityBin(n, float(confidence[inside].mean()), hits / n, wilson(hits, n)))
+    return filled
 
 
 def confidence_sentence(probabilities: np.ndarray, labels: np.ndarray) -> str:
@@ -57,18 +57,18 @@ def confidence_sentence(probabilities: np.ndarray, labels: np.ndarray) -> str:
     confidence = probabilities.max(axis=1).astype(np.float64)
     right = int((probabilities.argmax(axis=1) == labels).sum())
     mean = float(confidence.mean()) - right / len(labels)
-    said = (
+    rates = (
         f"On average its highest probability is {confidence.mean():.1%}, and it is right in "
         f"{right / len(labels):.1%}"
     )
     if _chance_of(right, confidence) >= SURE:
         images = f"{len(labels):,} image{'s' if len(labels) > 1 else ''}"
-        return f"{said}: as sure as it should be, as far as {images} can show."
-    return f"{said}: it is {'surer' if mean > 0 else 'less sure'} than it should be, by {100 * abs(mean):.1f} points."
+        return f"{rates}: as sure as it should be, as far as {images} can show."
+    return f"{rates}: it is {'surer' if mean > 0 else 'less sure'} than it should be, by {100 * abs(mean):.1f} points."
 
 
 def _chance_of(right: int, confidence: np.ndarray) -> float:
-    """The two-sided p-value of so many right answers if each is right with the probability that is given for it."""
+    """The two-sided p-value of ``right`` right answers if each is right with its own confidence."""
     if len(confidence) <= EXACT:
         # The Poisson binomial distribution, by convolution: (k,) -> (k + 1,) with each image.
         chances = np.ones(1)
@@ -114,8 +114,8 @@ def fit_temperature(probabilities: np.ndarray, labels: np.ndarray) -> float:
     def loss(log_temperature: float) -> float:
         return float(cross_entropies(at_temperature(probabilities, np.exp(log_temperature)), labels).mean())
 
-    found = minimize_scalar(loss, bounds=(np.log(COLDEST), np.log(HOTTEST)), method="bounded")
-    return float(np.exp(found.x))
+    optimum = minimize_scalar(loss, bounds=(np.log(COLDEST), np.log(HOTTEST)), method="bounded")
+    return float(np.exp(optimum.x))
 
 
 def at_temperature(probabilities: np.ndarray, temperature: float) -> np.ndarray:

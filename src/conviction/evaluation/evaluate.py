@@ -1,4 +1,4 @@
-"""What predictions are worth: everything that the report and ``evaluation.json`` say, from probabilities."""
+"""What predictions are worth: everything in the report and ``evaluation.json``, from probabilities."""
 
 from __future__ import annotations
 
@@ -96,8 +96,8 @@ class Part:
 class Evaluation:
     """Scores by part; ``test`` is None while the test set is sealed.
 
-    ``openings`` is how often the test set has been opened, this time included. ``shown`` says more of the test set, or
-    of validation if it is sealed.
+    ``openings`` is how often the test set has been opened, this time included. ``shown`` has more about the test
+    set, or about validation if that is sealed.
     """
 
     train: Score
@@ -111,13 +111,13 @@ class Evaluation:
     def figures(self) -> dict[str, float]:
         """The essential ones by name, such as ``test_accuracy``."""
         parts = (("train", self.train), ("validation", self.validation), ("test", self.test))
-        found: dict[str, float] = {}
+        by_name: dict[str, float] = {}
         for name, part in parts:
             if part is not None:
                 low, high = part.accuracy_ci95
-                found |= {f"{name}_loss": part.loss, f"{name}_accuracy": part.accuracy}
-                found |= {f"{name}_accuracy_ci95_low": low, f"{name}_accuracy_ci95_high": high}
-        return found
+                by_name |= {f"{name}_loss": part.loss, f"{name}_accuracy": part.accuracy}
+                by_name |= {f"{name}_accuracy_ci95_low": low, f"{name}_accuracy_ci95_high": high}
+        return by_name
 
     def to_json(self) -> dict[str, Any]:
         """The content of ``evaluation.json``."""
@@ -138,14 +138,14 @@ def predict_parts(
     Raises:
         EvaluationError: An output is not a number.
     """
-    found, openings = {}, 0
+    probabilities, openings = {}, 0
     for part in ("train", "validation", "test"):
         if part == "test":
             if open_test is None:
                 break
             openings = open_test()
-        found[part] = checked(predict_probabilities(model, images.pixels, split.of(part)))
-    return found, openings
+        probabilities[part] = checked(predict_probabilities(model, images.pixels, split.of(part)))
+    return probabilities, openings
 
 
 def checked(probabilities: np.ndarray) -> np.ndarray:
@@ -222,7 +222,7 @@ def describe_part(
     temperature: float = 1.0,
     metadata: Mapping[str, Sequence[str]] | None = None,
 ) -> Part:
-    """Everything that can be said of one set of images.
+    """Everything that is known of one set of images.
 
     Args:
         name: Of the part.

@@ -42,7 +42,7 @@ def figures(probabilities: np.ndarray, labels: np.ndarray) -> dict[str, Figure]:
     here, drawn = counts(labels, predicted, classes), resampled_counts(labels, predicted, classes, rng)
     recalls = [(right, true) for right, true, _ in _classes(here) if true]
     f1s = [(right, true + called) for right, true, called in _classes(here) if true + called]
-    found = {
+    by_name = {
         "balanced_accuracy": Figure(
             float(here.balanced_accuracy()[0]),
             _wider(
@@ -62,13 +62,13 @@ def figures(probabilities: np.ndarray, labels: np.ndarray) -> dict[str, Figure]:
     if most:
         rank = (probabilities > probabilities[np.arange(n), labels][:, np.newaxis]).sum(axis=1)
         hits = int((rank < most).sum())
-        found[f"top_{most}"] = Figure(hits / n, wilson(hits, n))
+        by_name[f"top_{most}"] = Figure(hits / n, wilson(hits, n))
     target = np.zeros_like(probabilities, dtype=np.float64)
     target[np.arange(n), labels] = 1.0
     squares = ((probabilities - target) ** 2).sum(axis=1)
     for name, values in (("log_loss", cross_entropies(probabilities, labels)), ("brier", squares)):
-        found[name] = Figure(float(values.mean()), mean_interval(values, rng))
-    return found | {"ece": calibration_error(probabilities, labels, rng)}
+        by_name[name] = Figure(float(values.mean()), mean_interval(values, rng))
+    return by_name | {"ece": calibration_error(probabilities, labels, rng)}
 
 
 def _classes(here: Counts) -> list[tuple[int, int, int]]:

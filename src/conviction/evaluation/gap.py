@@ -118,5 +118,5 @@ def gap_power(train_right: int, train_images: int, unseen_images: int) -> float:
 
 
 def best_epoch(history: Sequence[EpochRow]) -> EpochRow:
-    """The epoch with the lowest validation loss, the earliest of equals."""
+    """The epoch with the lowest validation loss, the earliest of ties."""
     return min(history, key=lambda row: (row.val_loss, row.epoch))

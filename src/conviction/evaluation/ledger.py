@@ -57,7 +57,7 @@ def count_openings(test_hash: str) -> int:
 
 
 def openings_sentence(count: int) -> str:
-    """What the number of openings does to the claim."""
+    """What the number of openings means for the figure."""
     if count <= 1:
         return "This test set has been opened once, for this figure."
     return (

@@ -17,7 +17,7 @@ EPSILON = 1e-7
 
 @dataclass(frozen=True)
 class ClassScore:
-    """One class: how many images it has, and how well they are found.
+    """One class: how many images it has, and how well they are recognised.
 
     ``precision`` is None where the class was never predicted: it is undefined then, not zero. ``recall``
     is None where the class has no images; ``f1`` where neither is defined. ``called`` is how many images were
@@ -95,11 +95,11 @@ def score(probabilities: np.ndarray, labels: np.ndarray, class_names: list[str])
 
 def _per_class(labels: np.ndarray, predicted: np.ndarray, class_names: list[str]) -> tuple[ClassScore, ...]:
     here = counts(labels, predicted, len(class_names))
-    found = []
+    scores = []
     for i, name in enumerate(class_names):
         right, true, called = (int(c[0, i]) for c in (here.right, here.true, here.called))
         either = true + called
-        found.append(
+        scores.append(
             ClassScore(
                 name,
                 true,
@@ -112,4 +112,4 @@ def _per_class(labels: np.ndarray, predicted: np.ndarray, class_names: list[str]
                 f1_interval(right, either) if either else None,
             )
         )
-    return tuple(found)
+    return tuple(scores)

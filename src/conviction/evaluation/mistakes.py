@@ -17,9 +17,9 @@ class Suspect:
     """An image whose label may be wrong.
 
     Attributes:
-        row: Its place among the images that were given.
+        row: Its position among the images.
         label: As it is.
-        likelier: What the network thinks that it is.
+        likelier: The class that the network believes it to be.
         margin: Probability of the likelier class minus that of the label.
     """
 
@@ -35,20 +35,20 @@ def confused_pairs(confusion: Sequence[Sequence[int]], class_names: Sequence[str
     both = np.triu(matrix + matrix.T, k=1)
     mistakes = int(both.sum())
     order = np.argsort(-both, axis=None, kind="stable")[:PAIRS]
-    said = []
+    phrases = []
     for first, second in zip(*np.unravel_index(order, both.shape), strict=True):
         if both[first, second] < LEAST:
             break
         one, other = (first, second) if matrix[first, second] >= matrix[second, first] else (second, first)
         there, back = matrix[one, other], matrix[other, one]
         reverse = f", {back:,} the other way" if back else ", none the other way"
-        said.append(f"{class_names[one]} taken for {class_names[other]} ({there:,}{reverse})")
-    if not said:
+        phrases.append(f"{class_names[one]} taken for {class_names[other]} ({there:,}{reverse})")
+    if not phrases:
         return ""
     if len(class_names) == 2:
-        return f"Confused most often: {said[0]}."
-    share = both.ravel()[order[: len(said)]].sum() / mistakes
-    return f"Confused most often: {'; '.join(said)}. That is {share:.0%} of its {mistakes:,} mistakes."
+        return f"Confused most often: {phrases[0]}."
+    share = both.ravel()[order[: len(phrases)]].sum() / mistakes
+    return f"Confused most often: {'; '.join(phrases)}. That is {share:.0%} of its {mistakes:,} mistakes."
 
 
 def suspect_labels(probabilities: np.ndarray, labels: np.ndarray) -> list[Suspect]:
@@ -57,7 +57,7 @@ def suspect_labels(probabilities: np.ndarray, labels: np.ndarray) -> list[Suspec
     Northcutt, Jiang and Chuang (2021), "Confident Learning: Estimating Uncertainty in Dataset Labels": a class is
     believed of an image if its probability reaches the mean that the images labelled so have; counting the likeliest of
     the classes that are believed, by label, estimates how many images of each label are of another class (section 3.1).
-    So many are suspect, those with the largest margins (section 3.2, "prune by noise rate").
+    That many are suspect: those with the largest margins (section 3.2, "prune by noise rate").
 
     Args:
         probabilities: (n, classes) of images that the network has not learned from.
@@ -66,7 +66,7 @@ def suspect_labels(probabilities: np.ndarray, labels: np.ndarray) -> list[Suspec
     classes = probabilities.shape[1]
     own = probabilities[np.arange(len(labels)), labels]
     joint = _confident_joint(probabilities, labels)
-    found: dict[int, Suspect] = {}
+    suspects: dict[int, Suspect] = {}
     for label in range(classes):
         rows, counted = np.flatnonzero(labels == label), joint[label].sum()
         for other in np.flatnonzero(joint[label]).tolist() if counted else []:
@@ -76,10 +76,10 @@ def suspect_labels(probabilities: np.ndarray, labels: np.ndarray) -> list[Suspec
             margins = probabilities[rows, other] - own[rows]
             for k in np.argsort(-margins, kind="stable")[:most].tolist():
                 suspect = Suspect(int(rows[k]), label, other, float(margins[k]))
-                before = found.get(suspect.row)
+                before = suspects.get(suspect.row)
                 if suspect.margin > max(0.0, before.margin if before else 0.0):
-                    found[suspect.row] = suspect
-    return sorted(found.values(), key=lambda s: (-s.margin, s.row))
+                    suspects[suspect.row] = suspect
+    return sorted(suspects.values(), key=lambda s: (-s.margin, s.row))
 
 
 def _confident_joint(probabilities: np.ndarray, labels: np.ndarray) -> np.ndarray:

@@ -1,4 +1,4 @@
-"""Runs against one another on the same images: what there is to say."""
+"""Runs compared with one another on the same images."""
 
 from __future__ import annotations
 
@@ -40,24 +40,26 @@ class Pair:
     def sentence(self) -> str:
         """What it means."""
         low, high = (100 * v for v in self.difference_ci95)
-        said = (
+        measured = (
             f"{self.run}: {100 * self.difference:+.2f} points [{low:+.2f}, {high:+.2f}] against the first; "
             f"it alone is right on {self.other_only:,} images, the first alone on {self.first_only:,} "
             f"(McNemar's test, p = {self.p_value:.2g})"
         )
         if self.p_value >= SURE:
-            return f"{said}. No difference is detectable with these images."
-        return f"{said}. {'It is better' if self.difference > 0 else 'The first is better'} on such images."
+            return f"{measured}. No difference is detectable with these images."
+        return (
+            f"{measured}. {'It is better' if self.difference > 0 else 'The first is better'} on such images."
+        )
 
 
 @dataclass(frozen=True)
 class Comparison:
-    """Two runs or more, the first of which is what the others are held against.
+    """Two runs or more; the others are compared with the first.
 
     Attributes:
         runs: The run folders, as they were given.
         part: "test", or "validation" where a test set is sealed.
-        n: Images that all have answered.
+        n: Images that all runs have answered.
         openings: How often the test set has been opened; 0 for validation.
         accuracy: Of the first.
         ci95: Of that accuracy, Wilson's.

@@ -14,7 +14,7 @@ from conviction.data.group import check_known, read_file_column
 from conviction.errors import RequestError
 from conviction.evaluation.intervals import holm, wilson
 
-# Numbers are cut into so many slices of equal size; more values than MOST_VALUES are not a property but a name.
+# Numbers are cut into this many slices of equal size; a column with more than MOST_VALUES texts names its images.
 QUANTILES = 4
 MOST_VALUES = 20
 SURE = 0.05
@@ -49,7 +49,7 @@ class Slicing:
 
 
 def read_metadata(path: str, images: ImageSet) -> dict[str, list[str]]:
-    """The columns of a CSV with a column 'file', each with a value per image of the set, "" where it says nothing.
+    """The columns of a CSV with a column 'file', each with a value per image of the set, "" where it has none.
 
     Raises:
         RequestError: It cannot be read, has no other column, or names images that the source does not have.
@@ -73,14 +73,14 @@ def properties(
 
     Only those that differ between these images.
     """
-    found: dict[str, np.ndarray] = {"brightness": np.array([images.pixels[i].mean() for i in index])}
+    by_property: dict[str, np.ndarray] = {"brightness": np.array([images.pixels[i].mean() for i in index])}
     if images.headers:
         headers = [images.headers[i] for i in index]
-        found["megapixels of the file"] = np.array([h.width * h.height / 1e6 for h in headers])
-    found["folder"] = np.array([_folder(images.names[i], images) for i in index])
+        by_property["megapixels of the file"] = np.array([h.width * h.height / 1e6 for h in headers])
+    by_property["folder"] = np.array([_folder(images.names[i], images) for i in index])
     for column, values in metadata.items():
-        found[column] = _numbers([values[i] for i in index])
-    return {name: values for name, values in found.items() if len(set(values.tolist())) > 1}
+        by_property[column] = _numbers([values[i] for i in index])
+    return {name: values for name, values in by_property.items() if len(set(values.tolist())) > 1}
 
 
 def slices(
@@ -98,7 +98,7 @@ def slices(
     corrected = holm([_p_value(groups, labels, right) for groups in cut.values()])
     size = np.bincount(labels)
     recall = np.bincount(labels, right) / np.maximum(size, 1)
-    found = []
+    slicings = []
     for (name, groups), p in zip(cut.items(), corrected, strict=True):
         rows = []
         for value, member in groups:
@@ -106,24 +106,24 @@ def slices(
             expected = float(recall[labels[member]].mean())
             rows.append(Slice(value, n, hits / n, wilson(hits, n), expected))
         low = min(rows, key=lambda s: s.accuracy - s.expected)
-        said = (
+        outcome = (
             f"it is worst for {low.name}, with {low.accuracy:.1%} where its classes alone would give "
             f"{low.expected:.1%}; chance does not explain the differences (p = {p:.2g})"
             if p < SURE
             else f"no difference beyond chance and the classes (p = {p:.2g})"
         )
-        found.append(Slicing(name, tuple(rows), p, f"By {name}: {said}."))
-    return found
+        slicings.append(Slicing(name, tuple(rows), p, f"By {name}: {outcome}."))
+    return slicings
 
 
 def _folder(name: str, images: ImageSet) -> str:
-    """The folders of a file other than those that say part and class."""
-    said = {*images.class_names, "train", "training", "test", "testing", "validation", "valid", "val"}
-    return "/".join(p for p in PurePosixPath(name).parts[:-1] if p not in said) or "(top)"
+    """The folders of a file other than those named after a part or a class."""
+    labelling = {*images.class_names, "train", "training", "test", "testing", "validation", "valid", "val"}
+    return "/".join(p for p in PurePosixPath(name).parts[:-1] if p not in labelling) or "(top)"
 
 
 def _numbers(values: Sequence[str]) -> np.ndarray:
-    """As numbers if all that is there are numbers and there are many; as text else."""
+    """Numbers if all values that are present are numbers and there are many; otherwise text."""
     if len({*values}) > MOST_VALUES:
         try:
             return np.array([float(v) if v else np.nan for v in values])
@@ -138,15 +138,15 @@ def _cut(values: np.ndarray) -> list[tuple[str, np.ndarray]]:
         names = np.unique(values)
         if len(names) > MOST_VALUES:
             return []
-        return [(str(name) or "(nothing said)", values == name) for name in names]
+        return [(str(name) or "(missing)", values == name) for name in names]
     known = values[np.isfinite(values)]
     edges = np.unique(np.quantile(known, np.linspace(0, 1, QUANTILES + 1))) if len(known) else np.empty(0)
-    found = []
+    groups = []
     for i, (low, high) in enumerate(pairwise(edges)):
         inside = (values >= low) & ((values < high) if i < len(edges) - 2 else (values <= high))
         if inside.any():
-            found.append((f"{low:.4g} to {high:.4g}", inside))
-    return found
+            groups.append((f"{low:.4g} to {high:.4g}", inside))
+    return groups
 
 
 def _p_value(groups: Sequence[tuple[str, np.ndarray]], labels: np.ndarray, right: np.ndarray) -> float:

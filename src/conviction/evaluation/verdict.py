@@ -1,4 +1,4 @@
-"""The verdict on a training: its curves, the gap to unseen images, and what so many images could have shown.
+"""The verdict on a training: its curves, the gap to unseen images, and what that number of images could have shown.
 
 docs/overfitting.md has the rule, its reasons and its error rates. Words are made of it in ``report/verdict.py``.
 """
@@ -25,7 +25,7 @@ Kind = Literal[
     "unstable",
 ]
 
-# What would have been seen less often than that cannot be said to be absent.
+# A problem that would have been noticed less often than this cannot be ruled out.
 ENOUGH_POWER = 0.5
 
 
@@ -64,7 +64,7 @@ class Verdict:
         curves: Whether validation loss has turned, and more.
         gap: Training beside unseen images.
         power: What could have been seen.
-        advice: What to try, the best first; empty where there is nothing to mend, or no key mends it.
+        advice: What to try, the best first; empty where there is nothing to improve, or no key improves it.
         smoothing: ``training.label_smoothing``, which is in the losses of the curves and in no others.
     """
 

@@ -24,7 +24,7 @@ Image.fromarray(np.squeeze(strip)).resize((strip.shape[1] * 3, strip.shape[0] * 
 
 
 def write_notebook(path: Path, run: Run, sections: Sequence[Section]) -> None:
-    """Writes the notebook, executes it in a kernel of its own, and keeps it if it comes to the run's accuracy.
+    """Writes the notebook, executes it in a kernel of its own, and keeps it if it reaches the run's accuracy.
 
     Args:
         path: Its file; the program's ``split.json`` lies beside it.
@@ -47,7 +47,7 @@ def write_notebook(path: Path, run: Run, sections: Sequence[Section]) -> None:
     book = nbformat.v4.new_notebook(cells=_cells(run, sections))
     book.metadata["kernelspec"] = {"name": "python3", "display_name": "Python 3", "language": "python"}
     for number, cell in enumerate(book.cells):
-        cell["id"] = f"cell-{number}"  # else drawn at random
+        cell["id"] = f"cell-{number}"  # otherwise drawn at random
     client = NotebookClient(
         book,
         timeout=NO_TIMEOUT,
@@ -79,13 +79,13 @@ def _cells(run: Run, sections: Sequence[Section]) -> list[Any]:
         nbformat.v4.new_markdown_cell(f"# The network of the run {run.path.resolve().name}, by plain Keras")
     ]
     for section in sections:
-        said = f"## {section.title}\n\n{section.said}"
+        markdown = f"## {section.title}\n\n{section.reason}"
         if section.chapter:
             chapter = read_topic(section.chapter, facts, "quick")
-            said += "\n\n" + re.sub(r"^#", "###", without_links(chapter), flags=re.MULTILINE)
+            markdown += "\n\n" + re.sub(r"^#", "###", without_links(chapter), flags=re.MULTILINE)
         if section.title == "Encode":
             cells.append(nbformat.v4.new_code_cell(LOOK))
-        cells += [nbformat.v4.new_markdown_cell(said), nbformat.v4.new_code_cell(section.code)]
+        cells += [nbformat.v4.new_markdown_cell(markdown), nbformat.v4.new_code_cell(section.code)]
     return cells
 
 
@@ -96,11 +96,11 @@ def without_links(text: str) -> str:
 
 def _check_accuracy(book: Any, run: Run, name: str) -> None:
     printed = "".join(o.get("text", "") for c in book.cells for o in c.get("outputs", []))
-    found = re.search(r"test accuracy ([0-9.]+)", printed)
+    match = re.search(r"test accuracy ([0-9.]+)", printed)
     low, high = run.evaluation.test["accuracy_ci95"]
-    if found is None or not low <= float(found[1]) <= high:
-        got = found[1] if found else "nothing"
+    if match is None or not low <= float(match[1]) <= high:
+        got = match[1] if match else "nothing"
         raise ParityError(
-            f"{name}: came to a test accuracy of {got}; the run's 95% interval is {low:.4f} to {high:.4f}. "
+            f"{name}: reached a test accuracy of {got}; the run's 95% interval is {low:.4f} to {high:.4f}. "
             "Nothing was kept."
         )

@@ -22,11 +22,13 @@ def reading_section(run: Run, images: ImageSet) -> Section:
     """Reads every image that ``split.json`` names, to ``x`` and ``y`` by part.
 
     Raises:
-        RequestError: The source is of a kind that takes more than a few lines to read.
+        RequestError: Reading a source of this kind takes more than a few lines.
     """
     code = _pictures(run, images) if images.headers else _arrays(run, images)
-    said = "split.json says which image is for what, and its class. Pixels stay whole numbers from 0 to 255."
-    return Section("Load and reshape", said, code, "data")
+    reason = (
+        "split.json says which image is for what, and its class. Pixels stay whole numbers from 0 to 255."
+    )
+    return Section("Load and reshape", reason, code, "data")
 
 
 def needs(run: Run, images: ImageSet) -> list[str]:

@@ -1,4 +1,4 @@
-"""A run as a plain Keras program, and as an executed notebook: how a learner sees that there is no magic."""
+"""A run as a plain Keras program, and as an executed notebook, which show a learner that there is no magic."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def write_program(name: str, run: Run, images: ImageSet, work: Path) -> Path:
 
     Raises:
         RequestError: The test set is sealed, so the program would open it; or a package that is an extra is missing.
-        ParityError: The notebook did not run, or came to another accuracy.
+        ParityError: The notebook did not run, or reached another accuracy.
     """
     if not run.evaluation.test:
         raise RequestError(
@@ -90,13 +90,13 @@ def script(run: Run, images: ImageSet, sections: Sequence[Section]) -> str:
             "",
             f"Needs {needed}. The run had {test['accuracy']:.4f} of {test['n']:,} test images right,",
             f"95% interval {low:.4f} to {high:.4f}. Where the run computed in float32 on TensorFlow, this program",
-            "comes to the same bits, on the same kind of processor, with the same versions; elsewhere within what",
-            "another seed changes.",
+            "reproduces it bit for bit, on the same kind of processor, with the same versions; elsewhere it differs by",
+            "no more than with another seed.",
             '"""',
         ]
     )
     parts = [head, _beginning(run, images, "os.path.dirname(os.path.abspath(__file__))").code]
-    parts += [f"# {n}. {s.title}. {s.said}\n\n{s.code}" for n, s in enumerate(sections, 1)]
+    parts += [f"# {n}. {s.title}. {s.reason}\n\n{s.code}" for n, s in enumerate(sections, 1)]
     return "\n\n".join(parts) + "\n"
 
 
@@ -121,11 +121,11 @@ def _beginning(run: Run, images: ImageSet, here: str = 'os.path.abspath("")') ->
         f"HERE = {here}",
     ]
     if not images.location.startswith(("scikit-learn", "keras.datasets.")):
-        given = json.dumps(str(Path(images.location).resolve()))
+        default_data = json.dumps(str(Path(images.location).resolve()))
         lines.append(
-            f"DATA = sys.argv[1] if len(sys.argv) > 1 else {given}"
+            f"DATA = sys.argv[1] if len(sys.argv) > 1 else {default_data}"
             if "__file__" in here
-            else f"DATA = {given}"
+            else f"DATA = {default_data}"
         )
     lines += [
         "# The same sums in the same order every time: one number of threads, deterministic kernels.",
@@ -133,8 +133,8 @@ def _beginning(run: Run, images: ImageSet, here: str = 'os.path.abspath("")') ->
         f"tf.config.threading.set_inter_op_parallelism_threads({threads})",
         "tf.config.experimental.enable_op_determinism()",
     ]
-    said = "The backend is TensorFlow; its kernels are told to give the same bits every time."
-    return Section("Begin", said, "\n".join(lines), "overview")
+    reason = "The backend is TensorFlow; its kernels are set to give the same bits every time."
+    return Section("Begin", reason, "\n".join(lines), "overview")
 
 
 _STANDARD = ("json", "os", "sys", "gzip", "io", "zipfile", "tarfile")
@@ -146,10 +146,10 @@ def _plain_imports_first(line: str) -> tuple[bool, str]:
 
 def _write_split(path: Path, run: Run, images: ImageSet) -> None:
     """Class and part of every image, in the run's own order."""
-    place = {h.tobytes().hex(): i for i, h in enumerate(images.hashes)}
+    index_of = {h.tobytes().hex(): i for i, h in enumerate(images.hashes)}
     content: dict[str, object] = {"classes": run.class_names}
     for part in ("train", "validation", "test"):
-        found = [place[h] for h in run.data["split"][part].values()]
-        content[part] = {images.names[i]: int(images.labels[i]) for i in found}
+        indices = [index_of[h] for h in run.data["split"][part].values()]
+        content[part] = {images.names[i]: int(images.labels[i]) for i in indices}
     # In ASCII, because names of files need not be valid Unicode.
     path.write_text(json.dumps(content), encoding="utf-8")

@@ -1,4 +1,4 @@
-"""A piece of a program: code with what to say about it."""
+"""A piece of a program: code, and a sentence about it."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ class Section:
 
     Attributes:
         title: In a few words.
-        said: Why it is done so, in a sentence or two.
+        reason: Why it is done this way, in a sentence or two.
         code: Lines of Python at module level.
         chapter: Of the lesson, which a notebook shows before it; empty if there is none.
     """
 
     title: str
-    said: str
+    reason: str
     code: str
     chapter: str = ""

@@ -16,7 +16,7 @@ from conviction.training.augment import active_operations
 from conviction.training.train import VALIDATION_BATCH
 
 Shape = tuple[int, int, int]
-# What need not be written.
+# Arguments that need not be written.
 KERAS_DEFAULTS = {
     "strides": (1, 1),
     "padding": "valid",
@@ -27,14 +27,14 @@ KERAS_DEFAULTS = {
 
 
 def encoding_section(classes: int) -> Section:
-    """Labels as the loss wants them."""
+    """Labels as the loss expects them."""
     if classes == 2:
-        said = "Two classes need one number: 0 for the first, 1 for the second."
+        reason = "Two classes need one number: 0 for the first, 1 for the second."
         code = 'y = {part: labels[part].astype("float32")[:, np.newaxis] for part in labels}'
     else:
-        said = "A 1 at the image's class and 0 elsewhere: the probabilities that the softmax should give."
+        reason = "A 1 at the image's class and 0 elsewhere: the probabilities that the softmax should give."
         code = 'y = {part: np.eye(len(CLASSES), dtype="float32")[labels[part]] for part in labels}'
-    return Section("Encode", said, code)
+    return Section("Encode", reason, code)
 
 
 def model_section(recipe: Recipe, shape: Shape, classes: int) -> Section:
@@ -46,17 +46,17 @@ def model_section(recipe: Recipe, shape: Shape, classes: int) -> Section:
     lines = [f'    layers.Rescaling(1.0 / 255.0, name="{rows[0].name}"{policy}),  # normalise']
     for index, (layer, row) in enumerate(zip(spec.layers, rows[1:-1], strict=True)):
         options = layer.model_dump(exclude={"type"})
-        given = [
+        arguments = [
             f"{key}={_literal(value)}"
             for key, value in options.items()
             if key not in KERAS_DEFAULTS or value != KERAS_DEFAULTS[key]
         ]
         if layer.type in ("Conv2D", "Dense"):
-            given.append(f"kernel_initializer=glorot({layer_seed(seed, index)})")
+            arguments.append(f"kernel_initializer=glorot({layer_seed(seed, index)})")
         if layer.type == "Dropout":
-            given.append(f"seed={layer_seed(seed, index)}")
-        given.append(f'name="{row.name}"')
-        lines.append(f"    layers.{layer.type}({', '.join(given)}{policy}),")
+            arguments.append(f"seed={layer_seed(seed, index)}")
+        arguments.append(f'name="{row.name}"')
+        lines.append(f"    layers.{layer.type}({', '.join(arguments)}{policy}),")
     units, activation = (1, "sigmoid") if classes == 2 else (classes, "softmax")
     lines.append(
         f'    layers.Dense({units}, activation="{activation}", '
@@ -72,8 +72,8 @@ def model_section(recipe: Recipe, shape: Shape, classes: int) -> Section:
             "model.summary()",
         ]
     )
-    said = "Raw pixels go in; dividing by 255 is the first layer. Each layer begins with weights of its own seed."
-    return Section("Model", said, code, "architecture")
+    reason = "Raw pixels go in; dividing by 255 is the first layer. Each layer begins with weights of its own seed."
+    return Section("Model", reason, code, "architecture")
 
 
 def compile_section(recipe: Recipe, classes: int, steps: int) -> Section:
@@ -127,8 +127,8 @@ def training_section(recipe: Recipe, shape: Shape, classes: int) -> Section:
     lines.append(f"yield {parts}")
     pieces.append(_batches(spec, lines, 3 if weighted else 2, classes))
     pieces.append(_fit(spec))
-    said = "Each epoch has an order of its own, drawn from the seed and the epoch's number alone."
-    return Section("Train", said, "\n\n\n".join(pieces), "training")
+    reason = "Each epoch has an order of its own, drawn from the seed and the epoch's number alone."
+    return Section("Train", reason, "\n\n\n".join(pieces), "training")
 
 
 def _batches(spec: TrainingSpec, lines: Sequence[str], parts: int, classes: int) -> str:
@@ -157,7 +157,7 @@ def _batches(spec: TrainingSpec, lines: Sequence[str], parts: int, classes: int)
             f"    output_signature=({', '.join(specs)}),",
             ")",
             f"steps = -(-len(x['train']) // {spec.batch_size})",
-            "# Keras is told how many: it otherwise makes one step of the optimizer too many in every epoch.",
+            "# Keras needs the number of steps; otherwise its optimizer makes one step too many in every epoch.",
             "dataset = dataset.apply(tf.data.experimental.assert_cardinality(steps)).prefetch(2)",
         ]
     )
@@ -222,8 +222,8 @@ def testing_section(recipe: Recipe, classes: int) -> Section:
         f"right = {likeliest} == labels['test']",
         'print(f"test accuracy {right.mean():.4f} ({right.sum()} of {len(right)} images)")',
     ]
-    said = "Once, at the end: images that had no part in any decision."
-    return Section("Test", said, "\n".join(lines), "evaluating")
+    reason = "Once, at the end: images that had no part in any decision."
+    return Section("Test", reason, "\n".join(lines), "evaluating")
 
 
 def _literal(value: Any) -> str:

@@ -1,4 +1,4 @@
-"""The part of a program that varies training images: the run's own arithmetic, with what is on written out."""
+"""The part of a program that varies training images: the run's own arithmetic, active operations written out."""
 
 from __future__ import annotations
 

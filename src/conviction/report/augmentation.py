@@ -61,7 +61,7 @@ def _sentence(key: str, spec: AugmentationSpec, shape: tuple[int, ...]) -> str:
     height, width = shape[1:3]
     down, right = shift_reach(spec, height, width)
     side = cutout_side(spec, height, width)
-    said = {
+    effects = {
         "flip": f"mirrored at random ({spec.flip})",
         "shift": f"moved by up to {down} pixels up or down and {right} to the left or right",
         "rotate": f"turned by up to {spec.rotate:g} degrees either way",
@@ -71,4 +71,4 @@ def _sentence(key: str, spec: AugmentationSpec, shape: tuple[int, ...]) -> str:
         "cutout": f"a square of {side}x{side} pixels is filled with the mean colour",
         "mixup": "two images and their labels are mixed",
     }
-    return f"augmentation.{key}={getattr(spec, key)}: {said[key]}"
+    return f"augmentation.{key}={getattr(spec, key)}: {effects[key]}"

@@ -1,4 +1,4 @@
-"""Trials as they run: a live table at a terminal, a line for each that ended elsewhere."""
+"""Trials as they run: a live table in a terminal; elsewhere a line for each that has ended."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from rich.text import Text
 from conviction.report.terminal import console
 
 _BLOCKS = "▁▂▃▄▅▆▇█"
-# So many epochs of a curve are shown.
+# How many epochs of a curve are shown.
 _WIDTH = 16
 
 
@@ -42,7 +42,7 @@ class Board:
         self._all, self._done, self._before = trials, done, done
         self._began = time.monotonic()
         if done:
-            self._console.print(f"{done} of {trials} runs were finished before; going on.")
+            self._console.print(f"{done} of {trials} runs are already finished; going on.")
         if done < trials and self._console.is_terminal:
             self._live = Live(self._table(), console=self._console, transient=True, refresh_per_second=4)
             self._live.start()
@@ -55,25 +55,27 @@ class Board:
         self._refresh()
 
     def ended(self, key: str, label: str, outcome: Mapping[str, Any]) -> None:
-        """Moves on; where nothing moves, a line says how the trial ended."""
+        """Counts a trial as done; without a live table, a line says how it ended."""
         self._running.pop(key, None)
         self._done += 1
         seed = key.rsplit("/", 1)[-1]
         if outcome["failure"] is not None:
             self._failed += 1
-            said = f"failed: {outcome['failure']}"
+            message = f"failed: {outcome['failure']}"
         else:
             accuracy = outcome["value"]["history"][-1]["val_accuracy"]
             self._best = max(self._best or (0.0, ""), (accuracy, label))
-            said = f"validation accuracy {accuracy:.2%}, {outcome['seconds']:.1f} s"
+            message = f"validation accuracy {accuracy:.2%}, {outcome['seconds']:.1f} s"
         if self._live is None:
             self._console.print(
-                f"{self._done:>4} of {self._all}  {label}, seed {seed}: {said}", markup=False, soft_wrap=True
+                f"{self._done:>4} of {self._all}  {label}, seed {seed}: {message}",
+                markup=False,
+                soft_wrap=True,
             )
         self._refresh()
 
     def close(self) -> None:
-        """Takes the table away."""
+        """Removes the table."""
         if self._live is not None:
             self._live.stop()
             self._live = None

@@ -17,12 +17,12 @@ SHOWN = 12
 
 @dataclass(frozen=True)
 class Answered:
-    """A picture, its class, and what each of two runs said of it with which probability."""
+    """A picture, its class, and the answer of each of two runs with its probability."""
 
     name: str
     pixels: np.ndarray
     truth: str
-    said: tuple[tuple[str, str, float], ...]
+    answers: tuple[tuple[str, str, float], ...]
 
 
 @dataclass(frozen=True)
@@ -36,11 +36,11 @@ class Contrast:
 
 def comparison_step(comparison: Comparison) -> Step:
     """Compare: accuracies, differences, and what limits them."""
-    said = [f"{comparison.n:,} {comparison.part} images, answered by each run."]
+    sentences = [f"{comparison.n:,} {comparison.part} images, answered by each run."]
     if comparison.part == "test":
-        said.append(openings_sentence(comparison.openings))
-    said += [pair.sentence for pair in comparison.pairs] + comparison.notes
-    return Step("Compare", tuple(said), comparison_table(comparison))
+        sentences.append(openings_sentence(comparison.openings))
+    sentences += [pair.sentence for pair in comparison.pairs] + comparison.notes
+    return Step("Compare", tuple(sentences), comparison_table(comparison))
 
 
 def comparison_table(comparison: Comparison) -> Table:
@@ -74,33 +74,33 @@ def contrasts(comparison: Comparison, images: ImageSet) -> list[Contrast]:
 
     Args:
         comparison: From ``compare``.
-        images: Among which its images are; those that are not are passed over.
+        images: The set that its images come from; those that are missing are skipped.
     """
-    places = {h.tobytes().hex(): i for i, h in enumerate(images.hashes)}
-    found = []
+    index_of = {h.tobytes().hex(): i for i, h in enumerate(images.hashes)}
+    candidates = []
     for other in range(1, len(comparison.runs)):
         for better, worse in ((other, 0), (0, other)):
-            found.append(_contrast(comparison, images, places, better, worse))
-    return [contrast for contrast in found if contrast.count]
+            candidates.append(_contrast(comparison, images, index_of, better, worse))
+    return [contrast for contrast in candidates if contrast.count]
 
 
 def _contrast(
-    comparison: Comparison, images: ImageSet, places: dict[str, int], better: int, worse: int
+    comparison: Comparison, images: ImageSet, index_of: dict[str, int], better: int, worse: int
 ) -> Contrast:
     names, labels = comparison.class_names, comparison.labels
     both = [comparison.probabilities[i] for i in (better, worse)]
-    said = [p.argmax(axis=1) for p in both]
-    rows = np.flatnonzero((said[0] == labels) & (said[1] != labels))
+    predicted = [p.argmax(axis=1) for p in both]
+    rows = np.flatnonzero((predicted[0] == labels) & (predicted[1] != labels))
     order = rows[np.argsort(-both[1][rows].max(axis=1), kind="stable")]
 
     def answered(row: int) -> Answered:
-        index = places[comparison.hashes[row]]
+        index = index_of[comparison.hashes[row]]
         answers = [
             (comparison.runs[run], names[s[row]], float(p[row].max()))
-            for run, s, p in zip((better, worse), said, both, strict=True)
+            for run, s, p in zip((better, worse), predicted, both, strict=True)
         ]
         return Answered(images.names[index], images.pixels[index], names[labels[row]], tuple(answers))
 
-    shown: Sequence[int] = [r for r in order.tolist() if comparison.hashes[r] in places][:SHOWN]
+    shown: Sequence[int] = [r for r in order.tolist() if comparison.hashes[r] in index_of][:SHOWN]
     title = f"{Path(comparison.runs[better])} is right, {Path(comparison.runs[worse])} is wrong"
     return Contrast(title, len(rows), tuple(answered(row) for row in shown))

@@ -41,7 +41,7 @@ _VARIABLES = {
 _PAPER = Palette("#000000", "#b4541a", "#1f5fa8")
 _SIZE = (9.6, 3.6)
 
-# What stands at the pointer: the identity of a shape, and its text.
+# What the pointer shows: the identity of a shape, and its text.
 Tips = Mapping[str, str]
 
 
@@ -141,7 +141,7 @@ def rates(search: RateSearch) -> Drawing:
             search.chosen, color=colors.validation, linestyle=":", label=f"chosen: {search.chosen:g}"
         )
         start = max(sweep.losses[0] for sweep in search.sweeps)
-        # Where it diverges the loss has no bounds; what matters lies below where it began.
+        # A loss that diverges has no bounds; what matters lies below its first value.
         axes.set(xscale="log", xlabel="learning rate", ylabel="loss, smoothed", ylim=(0, 1.5 * start))
         axes.legend(frameon=False)
         return {}
@@ -239,7 +239,7 @@ def _drawn(drawing: Drawing, colors: Palette) -> Iterator[tuple[Figure, Tips]]:
 
 
 def whole_numbers(axes: Axes) -> None:
-    """Ticks of the horizontal axis at whole numbers alone: epochs, trials."""
+    """Ticks of the horizontal axis at whole numbers only: epochs, trials."""
     from matplotlib.ticker import MaxNLocator
 
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))

@@ -17,12 +17,12 @@ from conviction.explanation.picture import REGIONS
 from conviction.report.steps import Step, Table, printable
 
 PRODUCTS_SHOWN = 12
-# A window with more values is no longer read as a table.
+# Nobody reads a larger window as a table.
 MOST_WINDOW = 12
 
 
 def explanation_steps(explanation: Explanation, file: str) -> list[Step]:
-    """The answer, where its evidence lies, the layers, and the numbers of one value if one was asked about."""
+    """The answer, where its evidence lies, the layers, and the numbers of one value if they were asked for."""
     steps = [_answer(explanation, file), _evidence(explanation), _layers(explanation)]
     if explanation.value is not None:
         steps.append(_numbers(explanation.value))
@@ -119,7 +119,7 @@ def _patch_sentence(value: Convolution) -> str:
     rows, columns = window.top + window.height - 1, window.left + window.width - 1
     outside = int(value.padding.sum())
     padded = (
-        f"; {outside} of its {value.padding.size} places lie outside and are padded with zeros"
+        f"; {outside} of its {value.padding.size} positions lie outside and are padded with zeros"
         if outside
         else ""
     )
@@ -133,13 +133,13 @@ def _products(value: WeightedSum) -> Table:
     rows = []
     products = value.products
     for at in value.largest(PRODUCTS_SHOWN):
-        place = at
+        indices = at
         if isinstance(value, Convolution):
-            place = (at[0] + value.window.top, at[1] + value.window.left, at[2])
+            indices = (at[0] + value.window.top, at[1] + value.window.left, at[2])
         numbers = (number(value.inputs[at]), number(value.weights[at]), number(products[at]))
-        rows.append((*map(str, place), *numbers))
-    places = ("row", "column", "channel") if isinstance(value, Convolution) else ("unit",)
-    head = (*places, "input", "weight", "product")
+        rows.append((*map(str, indices), *numbers))
+    axes = ("row", "column", "channel") if isinstance(value, Convolution) else ("unit",)
+    head = (*axes, "input", "weight", "product")
     return Table(head, tuple(rows), right=tuple(range(len(head))))
 
 

@@ -12,7 +12,7 @@ from conviction.training import EpochRow
 
 
 def save_figures(
-    place: Path,
+    folder: Path,
     kind: str,
     history: Sequence[EpochRow],
     evaluation: Evaluation | None,
@@ -21,7 +21,7 @@ def save_figures(
     """Writes each figure that there is.
 
     Args:
-        place: A folder, which is made if need be.
+        folder: A folder, which is made if need be.
         kind: "png" or "pdf".
         history: May be empty.
         evaluation: None if the run was stopped before it.
@@ -38,11 +38,11 @@ def save_figures(
         drawings["confusion"] = confusion(evaluation.shown.score.confusion, class_names)
         if evaluation.shown.binary:
             drawings["roc"] = two_class_curves(evaluation.shown.binary)
-    with storing(place):
-        place.mkdir(parents=True, exist_ok=True)
+    with storing(folder):
+        folder.mkdir(parents=True, exist_ok=True)
     written = []
     for name, drawing in drawings.items():
-        written.append(place / f"{name}.{kind}")
+        written.append(folder / f"{name}.{kind}")
         with replacing(written[-1]) as beside:
             drawing.save(beside)
     return written

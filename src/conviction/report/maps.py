@@ -16,7 +16,7 @@ UNITS_PER_ROW = 32
 # A picture is enlarged to about this side, so that a smooth map can lie over its pixels.
 LARGE = 256
 
-# The page's own blue and orange, which people who confuse red and green tell apart.
+# The page's own blue and orange, which people who confuse red and green can distinguish.
 ABOVE, BELOW = np.array([31.0, 95.0, 168.0]), np.array([180.0, 84.0, 26.0])
 EVIDENCE = np.array([235.0, 80.0, 10.0])
 

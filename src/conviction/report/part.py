@@ -21,7 +21,7 @@ from conviction.report.scores import (
 )
 from conviction.report.steps import Table
 
-# Beyond this many classes a confusion matrix has more cells than a page can show.
+# With more classes than this, a confusion matrix has more cells than a page can show.
 MOST_MATRIX_CLASSES = 30
 # Pictures that open below the matrix: of one cell, and in all, so that a page can be sent by mail.
 CELL_PICTURES, ALL_PICTURES = 8, 1_000
@@ -32,10 +32,10 @@ SUSPECTS_SHOWN = 12
 
 @dataclass(frozen=True)
 class Cell:
-    """Images of class ``truth`` that were called ``said``, and the first few of them (k, h, w, c) uint8."""
+    """Images of class ``truth`` that were called ``called``, and the first few of them (k, h, w, c) uint8."""
 
     truth: int
-    said: int
+    called: int
     count: int
     pixels: np.ndarray
 
@@ -60,7 +60,7 @@ class PartView:
 
     @property
     def matrix(self) -> bool:
-        """Whether the confusion matrix has a place on the page."""
+        """Whether the confusion matrix fits on the page."""
         return len(self.class_names) <= MOST_MATRIX_CLASSES
 
 
@@ -91,18 +91,18 @@ def view_part(part: Part, images: ImageSet) -> PartView:
 
 
 def _cells(part: Part, images: ImageSet) -> tuple[Cell, ...]:
-    """Of every cell that has images: mistakes from the surest on, right answers from the least sure on."""
+    """Every cell that has images: mistakes with the surest first, right answers with the least sure first."""
     labels, predicted = images.labels[part.index], part.probabilities.argmax(axis=1)
     sure = part.probabilities.max(axis=1)
     filled = [(i, j) for i, row in enumerate(part.score.confusion) for j, n in enumerate(row) if n]
     each = max(1, min(CELL_PICTURES, ALL_PICTURES // max(1, len(filled))))
-    found = []
-    for truth, said in filled:
-        rows = np.flatnonzero((labels == truth) & (predicted == said))
-        order = np.argsort(sure[rows] if truth == said else -sure[rows], kind="stable")
+    cells = []
+    for truth, called in filled:
+        rows = np.flatnonzero((labels == truth) & (predicted == called))
+        order = np.argsort(sure[rows] if truth == called else -sure[rows], kind="stable")
         shown = [_small(images.pixels[part.index[r]]) for r in rows[order[:each]]]
-        found.append(Cell(truth, said, len(rows), np.stack(shown)))
-    return tuple(found)
+        cells.append(Cell(truth, called, len(rows), np.stack(shown)))
+    return tuple(cells)
 
 
 def _small(pixels: np.ndarray) -> np.ndarray:

@@ -1,4 +1,4 @@
-"""Which pictures the report shows, and what stands beside them, as plain data."""
+"""Which pictures the report shows, and what is written beside them, as plain data."""
 
 from __future__ import annotations
 
@@ -86,7 +86,7 @@ def guesses(images: ImageSet, part: Part) -> tuple[list[Guess], list[Guess]]:
 
 
 def make_guess(images: ImageSet, part: Part, row: int | np.intp) -> Guess:
-    """The picture in this row of the part, and what was said of it."""
+    """The picture in this row of the part, and the network's answer."""
     index = part.index[row]
     top = np.argsort(-part.probabilities[row], kind="stable")[:3]
     return Guess(

@@ -43,7 +43,7 @@ def evaluate_step(
     Args:
         evaluation: To be worded.
         doubts: Sentences of the audit.
-        advise: Words an advice where this is read; None leaves it to who shows the step.
+        advise: Words a piece of advice for whoever reads the step; None leaves that to whoever shows it.
     """
     scored = [("training", evaluation.train), ("validation", evaluation.validation)]
     sentences = []
@@ -88,23 +88,23 @@ def _accuracy(what: str, score: Score) -> str:
 
 
 def _where_it_fails(part: Part) -> list[str]:
-    said = [printable(part.pairs)] if part.pairs else []
+    sentences = [printable(part.pairs)] if part.pairs else []
     if part.calibration:
-        said.append(_calibrated(part.calibration.temperature))
-    return said + [printable(s.sentence) for s in part.slices if s.p_value < SURE]
+        sentences.append(_calibrated(part.calibration.temperature))
+    return sentences + [printable(s.sentence) for s in part.slices if s.p_value < SURE]
 
 
 def _calibrated(temperature: float) -> str:
-    said = (
+    sentence = (
         f"Its logits are divided by a temperature of {temperature:.3f}{by_key('evaluation.calibrate')}. Losses here "
         "are after that, those of the epochs before."
     )
     for limit, word in ((COLDEST, "lowest"), (HOTTEST, "highest")):
         if math.isclose(temperature, limit, rel_tol=0.01):
-            said += (
+            sentence += (
                 f" It is the {word} that is tried: the network, or so few validation images, cannot say more."
             )
-    return said
+    return sentence
 
 
 def _score_row(name: str, score: Score) -> tuple[str, ...]:

@@ -17,7 +17,7 @@ from conviction.model import LayerRow, loss_name, warmup_steps
 from conviction.model.compile import RISE_FROM
 from conviction.training import RateSearch, Training, TrainingState
 
-# More rows than a terminal shows without scrolling say less, not more.
+# More rows than fit on a terminal without scrolling tell people less, not more.
 MOST_ROWS = 20
 
 
@@ -44,7 +44,7 @@ class Step:
 
 
 def load_step(images: ImageSet) -> Step:
-    """Load: what was found, what was left out."""
+    """Load: what the source holds, and what was left out."""
     sentences = [
         f"{images.name}: {len(images):,} images of {len(images.class_names)} classes from "
         f"{printable(images.location)}, "
@@ -55,7 +55,7 @@ def load_step(images: ImageSet) -> Step:
 
 
 def not_used(images: ImageSet) -> list[str]:
-    """What else was supplied and is not used, in one sentence; none if all is."""
+    """What was supplied and is not used, in one sentence; none if everything is used."""
     sentence = unused_sentence(images.unused)
     return [sentence] if sentence else []
 
@@ -131,12 +131,14 @@ def audit_step(findings: Sequence[Finding]) -> Step:
         return Step(
             "Audit",
             (
-                "Nothing found: no copies, contradictory labels, leaks, blank or unreadable pictures, and classes of "
-                "similar size.",
+                "Nothing found: there are no copies, contradictory labels, leaks, blank or unreadable pictures, and "
+                "the classes are of similar size.",
             ),
         )
-    said = [f"{f.severity.capitalize()}: {printable(f.sentence)} {printable(f.advise())}" for f in findings]
-    return Step("Audit", tuple(said))
+    sentences = [
+        f"{f.severity.capitalize()}: {printable(f.sentence)} {printable(f.advise())}" for f in findings
+    ]
+    return Step("Audit", tuple(sentences))
 
 
 def split_step(images: ImageSet, split: Split, spec: DataSpec) -> Step:
@@ -152,7 +154,7 @@ def split_step(images: ImageSet, split: Split, spec: DataSpec) -> Step:
     sentences = (
         f"{len(split.train):,} images to learn from, {len(split.validation):,} to watch it by "
         f"({origin['validation']}), {len(split.test):,} sealed for the end ({origin['test']}).",
-        "Who goes where follows from each image's content: the same images split the same way in another "
+        "Each image's content decides which part it is in: the same images split the same way in another "
         "folder, order or machine. Copies and near-copies stay together"
         + (", and so do your groups" + by_key("data.group") + "." if spec.group else "."),
         *_left_out(split),
@@ -165,22 +167,22 @@ def split_step(images: ImageSet, split: Split, spec: DataSpec) -> Step:
 
 
 def _left_out(split: Split) -> list[str]:
-    said = []
+    sentences = []
     if "excluded" in split.left_out:
-        said.append(
+        sentences.append(
             f"{len(split.left_out['excluded']):,} images are left out, as the list asks{by_key('data.exclude')}."
         )
     if "leak" in split.left_out:
-        said.append(
+        sentences.append(
             f"{len(split.left_out['leak']):,} images that are also, or nearly, in a part that must be unseen were "
             f"dropped from training{by_key('data.on_leak=drop')}."
         )
     elif len(split.leaks):
-        said.append(
+        sentences.append(
             f"{len(split.leaks):,} images to learn from are also, or nearly, in a part that should be unseen, and were "
             f"kept{by_key('data.on_leak=keep')}."
         )
-    return said
+    return sentences
 
 
 def model_step(rows: Sequence[LayerRow]) -> Step:
@@ -211,7 +213,7 @@ def model_step(rows: Sequence[LayerRow]) -> Step:
             ("layer", "what it is", "output", "parameters", "multiply-adds", "receptive field"),
             body,
             (2, 3, 4, 5),
-            whole=True,  # a network without its output is none
+            whole=True,  # without its output it would not be the network
         ),
     )
 
@@ -241,7 +243,7 @@ def compile_step(spec: TrainingSpec, classes: int, steps: int, search: RateSearc
         if classes == 2
         else f"labels are one-hot over {classes} classes and the output is a probability for each"
     )
-    # Before a run, auto is no number yet.
+    # Before a run, auto is not a number yet.
     searched = spec.learning_rate == "auto"
     rate = "the learning rate that range tests will find" if searched else f"a learning rate of {spec.rate:g}"
     return Step(
@@ -249,14 +251,14 @@ def compile_step(spec: TrainingSpec, classes: int, steps: int, search: RateSearc
         (
             f"Optimizer {spec.optimizer} at {rate}; loss {loss_name(classes)}, "
             f"because {why}; metric accuracy.",
-            *_found(search),
+            *_rate_origin(search),
             *_schedule(spec, steps),
             *_refinements(spec),
         ),
     )
 
 
-def _found(search: RateSearch | None) -> list[str]:
+def _rate_origin(search: RateSearch | None) -> list[str]:
     if search is None:
         return []
     low, high = search.sweeps[0].rates[0], max(s.rates[-1] for s in search.sweeps)
@@ -276,7 +278,7 @@ def _schedule(spec: TrainingSpec, steps: int) -> list[str]:
 
 
 def _refinements(spec: TrainingSpec) -> list[str]:
-    said = [
+    refinements = [
         (spec.label_smoothing, f"targets smoothed by {spec.label_smoothing:g}"),
         (spec.weight_decay, f"weight decay {spec.weight_decay}"),
         (spec.clip_norm, f"gradients clipped to a norm of {spec.clip_norm:g}"),
@@ -284,25 +286,25 @@ def _refinements(spec: TrainingSpec) -> list[str]:
         (spec.class_weights == "balanced", "the loss of rare classes weighs more"),
         (spec.precision == "bfloat16", "products in bfloat16, weights and loss in float32"),
     ]
-    chosen = [words for on, words in said if on]
-    return [f"{chosen[0][0].upper()}{'; '.join(chosen)[1:]}."] if chosen else []
+    phrases = [phrase for on, phrase in refinements if on]
+    return [f"{phrases[0][0].upper()}{'; '.join(phrases)[1:]}."] if phrases else []
 
 
 def train_step(
-    recipe: Recipe, train_images: int, start: TrainingState | None = None, news: Sequence[str] = ()
+    recipe: Recipe, train_images: int, start: TrainingState | None = None, notes: Sequence[str] = ()
 ) -> Step:
     """Train: how much work is ahead, and how much of it is done."""
     spec = recipe.training
     steps = -(-train_images // spec.batch_size)
-    said = [
+    sentences = [
         f"{spec.epochs} epochs of {train_images:,} images in batches of {spec.batch_size}: {steps:,} steps each, "
         f"seed {spec.seed}, {spec.threads} thread{'s' if spec.threads != 1 else ''}."
     ]
     if start is not None:
         within = f" and {start.step:,} steps of the next" if start.step else ""
         done = f"{start.epoch} epoch{'s' if start.epoch != 1 else ''}"
-        said.append(f"Goes on from a checkpoint: {done}{within} are done.")
-    return Step("Train", (*said, *news))
+        sentences.append(f"Goes on from a checkpoint: {done}{within} are done.")
+    return Step("Train", (*sentences, *notes))
 
 
 def early_stopping_step(training: Training, spec: TrainingSpec) -> Step:
@@ -310,10 +312,10 @@ def early_stopping_step(training: Training, spec: TrainingSpec) -> Step:
     last = training.history[-1].epoch
     kept = next(row for row in training.history if row.epoch == training.kept_epoch)
     end = (
-        f"Training ended after epoch {last} of {spec.epochs}, because {spec.monitor} had not been better for "
+        f"Training ended after epoch {last} of {spec.epochs}, because {spec.monitor} had not improved for "
         f"{spec.early_stopping} epochs."
         if last < spec.epochs
-        else f"All {last} epochs were made."
+        else f"All {last} epochs were trained."
     )
     value = getattr(kept, spec.monitor)
     return Step(

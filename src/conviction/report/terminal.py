@@ -1,4 +1,4 @@
-"""The lab in the terminal: steps as they happen, a bar while it trains, a line an epoch."""
+"""The lab in the terminal: steps as they happen, a bar while it trains, a line for each epoch."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from conviction.report.steps import MOST_ROWS, Step, Table
 from conviction.training import EpochRow, EpochTiming
 from conviction.training import Progress as State
 
-# Cells of what stands to the left and right of the bar, for up to 999 epochs: a wider bar would push the time out.
+# Width of what is left and right of the bar, for up to 999 epochs: a wider bar would push the time out.
 _BESIDE_THE_BAR = 74
 
 
@@ -35,7 +35,7 @@ class Terminal:
         self._task = TaskID(0)
 
     def loading(self, source: str, doing: str = "reading") -> None:
-        """Shows that something happens that takes a while."""
+        """Shows that something is under way that takes a while."""
         self.close()  # a second spinner beside the first would turn for ever
         if self.console.is_terminal:
             self._status = self.console.status(f"{escape(doing)} {escape(source)} ...")
@@ -57,7 +57,7 @@ class Terminal:
         self._heads = False
 
     def progress(self, state: State) -> None:
-        """Moves the bar; on something that is no terminal, bars are noise and nothing is shown."""
+        """Moves the bar; where the output is not a terminal, bars are noise and nothing is shown."""
         if not self.console.is_terminal:
             return
         if self._bar is None:
@@ -98,14 +98,14 @@ class Terminal:
         self._sentence(Text(sentence, "yellow"))
 
     def _sentence(self, text: Text) -> None:
-        """Indented on every line of a terminal; one line elsewhere."""
+        """Prints a sentence, indented on every line of a terminal; one line elsewhere."""
         if self.console.is_terminal:
             self.console.print(Padding(text, (0, 0, 0, 4)))
         else:
             self.console.print(Text("    ") + text, soft_wrap=True)
 
     def close(self) -> None:
-        """Takes away whatever moves; call it whatever happened."""
+        """Removes spinner and bar; call it however the work ended."""
         for live in (self._status, self._bar):
             if live is not None:
                 live.stop()
@@ -127,14 +127,14 @@ def print_table(table: Table) -> None:
 
 
 def _print_whole(out: Console, table: RichTable) -> None:
-    """On what is no terminal, a row is a line however long its file names are."""
+    """Prints a table; where the output is not a terminal, a row is one line however long its file names are."""
     if not out.is_terminal:
         out.width = max(out.width, out.measure(table, options=out.options.update(max_width=100_000)).maximum)
     out.print(table)
 
 
 def console(file: IO[str]) -> Console:
-    """A console on ``file``; what is no terminal has no width to respect."""
+    """A console on ``file``, with a fixed width where that is not a terminal."""
     out = Console(file=_replacing(file), highlight=False)
     if not out.is_terminal:
         out.width = 120
@@ -142,13 +142,13 @@ def console(file: IO[str]) -> Console:
 
 
 class _Replacing:
-    """A text file that takes every letter, those that its encoding lacks as question marks."""
+    """A text file that accepts every letter; those that its encoding lacks become question marks."""
 
     def __init__(self, file: IO[str], encoding: str) -> None:
         self._file, self._encoding = file, encoding
 
     def write(self, text: str) -> int:
-        """Whatever it is."""
+        """Writes any text."""
         return self._file.write(text.encode(self._encoding, "replace").decode(self._encoding))
 
     def __getattr__(self, name: str) -> Any:
@@ -167,7 +167,7 @@ def _rich(table: Table, most: int = MOST_ROWS, indent: str = "") -> RichTable:
     first = [indent] if indent else []
     for i, column in enumerate([*first, *table.columns]):
         right = i - len(first) in table.right
-        # Cells may be broken anywhere, as long names must be; a word of a head may not.
+        # Cells may be broken anywhere, because long names must be; words of a heading may not.
         least = max(map(cell_len, column.split()), default=None)
         out.add_column(column, justify="right" if right else "left", overflow="fold", min_width=least)
     for row in table.rows[:most]:

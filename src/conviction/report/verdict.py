@@ -1,4 +1,4 @@
-"""A verdict in words: made from its values, and read back by nobody."""
+"""A verdict in words: made from its values, and never parsed back."""
 
 from __future__ import annotations
 
@@ -42,13 +42,13 @@ def gap_sentence(gap: Gap) -> str:
 
 def reasons(verdict: Verdict) -> str:
     """Why it is this verdict, without its name."""
-    said = curves_sentence(verdict.curves, verdict.smoothing)
+    about_curves = curves_sentence(verdict.curves, verdict.smoothing)
     return {
         "memorising": lambda: f"{_memorising(verdict.gap)} {_curves_beside(verdict)}",
         "large gap": lambda: f"{_large_gap(verdict.gap)} {_curves_beside(verdict)}",
-        "cannot tell": lambda: f"{said} {_cannot_tell(verdict)}",
-        "fitting well": lambda: f"{said} {_could_have_shown(verdict)}",
-    }.get(verdict.kind, lambda: said)()
+        "cannot tell": lambda: f"{about_curves} {_cannot_tell(verdict)}",
+        "fitting well": lambda: f"{about_curves} {_could_have_shown(verdict)}",
+    }.get(verdict.kind, lambda: about_curves)()
 
 
 def curves_sentence(curves: Curves, smoothing: float = 0.0) -> str:
@@ -63,9 +63,9 @@ def curves_sentence(curves: Curves, smoothing: float = 0.0) -> str:
 
 
 def live_sentence(verdict: Verdict) -> str:
-    """For a page on which training goes on: the reasons, after the gap where that is one of them."""
-    told = f"{gap_sentence(verdict.gap)} " if verdict.kind in ("memorising", "large gap") else ""
-    return told + reasons(verdict)
+    """For a page that shows a training in progress: the reasons, after the gap where that is one of them."""
+    about_gap = f"{gap_sentence(verdict.gap)} " if verdict.kind in ("memorising", "large gap") else ""
+    return about_gap + reasons(verdict)
 
 
 def _memorising(gap: Gap) -> str:

@@ -1,7 +1,7 @@
-"""Checkpoints: the last two states of a training, each in a file of its own that is whole or found out.
+"""Checkpoints: the last two states of a training, each in a file of its own whose damage is noticed.
 
 A file is a line that names the format, a line with the SHA-256 of the rest, and the rest: an ``.npz`` archive with
-every variable as an array, and one JSON text for what is no array. Nothing in it is pickled.
+every variable as an array, and one JSON text for everything else. Nothing in it is pickled.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ FOLDER = "checkpoints"
 _FORMAT = b"conviction checkpoint 1\n"
 _OTHER_FORMAT = re.compile(rb"conviction checkpoint (\d{1,9})\n")
 _NAME = re.compile(r"(\d{6})-(\d{9})\.ckpt")
-# The one before is used where the last is damaged.
+# The one before the last is used if the last is damaged.
 _KEPT = 2
 
 
@@ -41,10 +41,10 @@ def write_checkpoint(run: Path, state: TrainingState, about: Mapping[str, Any]) 
     Raises:
         StorageError, OutputError: It cannot be written; the ones before are untouched.
     """
-    place = run / FOLDER
-    with storing(place):
-        place.mkdir(exist_ok=True)
-    path = place / f"{state.epoch:06d}-{state.step:09d}.ckpt"
+    folder = run / FOLDER
+    with storing(folder):
+        folder.mkdir(exist_ok=True)
+    path = folder / f"{state.epoch:06d}-{state.step:09d}.ckpt"
     payload = _pack(state, about)
     with replacing(path) as beside:
         beside.write_bytes(_FORMAT + hashlib.sha256(payload).hexdigest().encode() + b"\n" + payload)
@@ -64,27 +64,27 @@ def read_checkpoint(run: Path) -> tuple[TrainingState, dict[str, Any], list[Path
             return (*read_run_file(path, _unpack), damaged)
         except RunFileError as failure:
             if failure.reason != "damaged":
-                raise  # the one before would throw away work that is there
+                raise  # going back to the one before would lose work that may be whole
             damaged.append(path)
     return None
 
 
 def clear_leftovers(run: Path) -> None:
     """Removes what a killed process had begun to write beside a file, in the run folder and its checkpoints."""
-    for place in (run, run / FOLDER):
-        for leftover in place.glob(".*-*"):
+    for folder in (run, run / FOLDER):
+        for leftover in folder.glob(".*-*"):
             if leftover.is_file():
                 leftover.unlink(missing_ok=True)
 
 
 def _names(run: Path) -> list[Path]:
     """The checkpoints, newest first."""
-    place = run / FOLDER
+    folder = run / FOLDER
     try:
-        found = [p for p in place.iterdir() if _NAME.fullmatch(p.name)] if place.is_dir() else []
+        checkpoints = [p for p in folder.iterdir() if _NAME.fullmatch(p.name)] if folder.is_dir() else []
     except OSError as failure:
-        raise trouble_with(place, failure) from None
-    return sorted(found, reverse=True)
+        raise trouble_with(folder, failure) from None
+    return sorted(checkpoints, reverse=True)
 
 
 def _pack(state: TrainingState, about: Mapping[str, Any]) -> bytes:
@@ -117,7 +117,7 @@ def _unpack(path: Path) -> tuple[TrainingState, dict[str, Any]]:
     digest, newline, payload = content[len(_FORMAT) :].partition(b"\n")
     whole = content.startswith(_FORMAT) and newline and hashlib.sha256(payload).hexdigest().encode() == digest
     if not whole:
-        raise ValueError("its content has not the hash that was written with it")
+        raise ValueError("its content does not have the hash that was written with it")
     with np.load(io.BytesIO(payload), allow_pickle=False) as archive:
         arrays = {name: archive[name] for name in archive.files}
     text = json.loads(arrays.pop("text").tobytes())

@@ -1,4 +1,4 @@
-"""What the JSON files of a run must hold, so that whoever opens a damaged one says so instead of failing later."""
+"""What the JSON files of a run must hold, so that a damaged one is noticed when it is opened, not later."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from conviction.runs.reading import trouble_with
 
 
 class _Held(BaseModel):
-    """What is read of an object; others may stand beside it, as in the files of other versions."""
+    """The keys of an object that are read; it may have others, as in the files of other versions."""
 
     model_config = ConfigDict(extra="ignore", strict=True)
 
@@ -99,21 +99,21 @@ def read_object(path: Path) -> dict[str, Any]:
     """Any JSON object; raises as ``read_data``."""
 
     def made(values: dict[str, Any]) -> _Object:
-        found = _Object(values)
-        found.where = str(path)
-        return found
+        record = _Object(values)
+        record.where = str(path)
+        return record
 
-    found = json.loads(path.read_text(encoding="utf-8"), object_hook=made)
-    if not isinstance(found, dict):
+    content = json.loads(path.read_text(encoding="utf-8"), object_hook=made)
+    if not isinstance(content, dict):
         raise ValueError("expected a JSON object")
-    return found
+    return content
 
 
 def _checked(path: Path, held: type[_Held]) -> dict[str, Any]:
-    found = read_object(path)
+    content = read_object(path)
     try:
-        held.model_validate(found)
+        held.model_validate(content)
     except ValidationError as failure:
         first = failure.errors()[0]
         raise ValueError(f"{'.'.join(map(str, first['loc']))}: {first['msg']}") from None
-    return found
+    return content

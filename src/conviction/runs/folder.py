@@ -35,13 +35,13 @@ REPORT = "report.html"
 ENVIRONMENT = "environment.json"
 RATES = "learning_rate.json"
 
-# A member that Keras passes over, so that the file alone says what its outputs mean.
+# A member that Keras ignores, so that the file alone says what its outputs mean.
 MODEL_CARD = "conviction.json"
 CARD_VERSION = 1
 
 
 def command(verb: str, run: Path) -> str:
-    """What a message tells people to type, for a shell."""
+    """The command for a shell that a message tells people to type."""
     return f"conviction {verb} {shlex.quote(str(run))}"
 
 
@@ -57,14 +57,16 @@ def check_out(out: Path) -> None:
         raise OutputError(
             f"{out}: the folder exists and is not empty. Name another one with {option('out')}."
         )
-    place = out
-    while not place.exists():
-        place = place.parent
-    if not place.is_dir():
-        raise OutputError(f"{out}: {place} is a file, no folder. Name another folder with {option('out')}.")
-    if not os.access(place, os.W_OK | os.X_OK):
+    nearest = out
+    while not nearest.exists():
+        nearest = nearest.parent
+    if not nearest.is_dir():
         raise OutputError(
-            f"{out}: no permission to write in {place}. Name another folder with {option('out')}."
+            f"{out}: {nearest} is a file, not a folder. Name another folder with {option('out')}."
+        )
+    if not os.access(nearest, os.W_OK | os.X_OK):
+        raise OutputError(
+            f"{out}: no permission to write in {nearest}. Name another folder with {option('out')}."
         )
 
 
@@ -108,7 +110,7 @@ def storing(path: Path) -> Iterator[None]:
 
     Raises:
         StorageError: No space, a quota, a device that fails, a folder that was taken away: exit code 1.
-        OutputError: No permission, a read-only place, a file where a folder should be: exit code 2.
+        OutputError: No permission, a read-only file system, a file where a folder should be: exit code 2.
     """
     try:
         yield
@@ -119,12 +121,12 @@ def storing(path: Path) -> Iterator[None]:
             raise OutputError(f"{path}: cannot be written ({failure.strerror}).") from None
         if failure.errno in (errno.ENOTDIR, errno.EEXIST, errno.EISDIR):
             files = [p for p in (path, *path.parents) if p.is_file()]
-            reason = f"{files[0]} is a file, no folder" if files else failure.strerror
-            raise OutputError(f"{path}: cannot be written ({reason}). Name another place.") from None
+            reason = f"{files[0]} is a file, not a folder" if files else failure.strerror
+            raise OutputError(f"{path}: cannot be written ({reason}). Name another path.") from None
         reason = failure.strerror or str(failure)
         todo = "Nothing is half-written; try again"
         if failure.errno == errno.ENOENT:
-            todo = f"{_gone(path)} is not there, or no longer: it was removed or renamed meanwhile"
+            todo = f"{_gone(path)} does not exist: it was removed or renamed meanwhile"
         elif failure.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
             todo = "Nothing is half-written; free some space and try again"
         raise StorageError(f"{path}: could not be written ({reason}). {todo}.") from None
@@ -139,7 +141,7 @@ def _gone(path: Path) -> Path:
 def claimed(path: Path, *, wait: bool = False) -> Iterator[None]:
     """Keeps other processes from working in the same folder.
 
-    The system gives it up when this process ends, however it does.
+    The system releases the folder when this process ends, however it ends.
 
     Args:
         path: A folder.
@@ -150,7 +152,7 @@ def claimed(path: Path, *, wait: bool = False) -> Iterator[None]:
     """
     try:
         import fcntl
-    except ImportError:  # Windows: nothing of the kind works on folders
+    except ImportError:  # Windows: folders cannot be locked like this
         yield
         return
     handle = os.open(path, os.O_RDONLY)
@@ -209,7 +211,7 @@ def write_json(path: Path, value: Any) -> None:
 
 
 def write_rows(path: Path, rows: Sequence[Any], columns: Sequence[str]) -> None:
-    """Writes dataclass rows as CSV; floats in Python's shortest form that reads back to the same bits."""
+    """Writes dataclass rows as CSV; floats in Python's shortest form that reads back bit for bit."""
     text = io.StringIO()
     writer = csv.DictWriter(text, columns, lineterminator="\n")
     writer.writeheader()
@@ -230,7 +232,7 @@ def write_model(
     logits have been divided by.
     """
     with replacing(path) as beside:
-        with quiet_stderr():  # on JAX, saving imports TensorFlow, which has much to say
+        with quiet_stderr():  # on JAX, saving imports TensorFlow, which prints a lot
             model.save(beside)
         card = {
             "version": CARD_VERSION,

@@ -1,6 +1,6 @@
-"""Watching a run from outside: TensorBoard and MLflow, each an extra, given what their users expect to find.
+"""Watching a run from outside: TensorBoard and MLflow, each an extra; both get what their users expect to find.
 
-What a run logs to stands in its ``logs.json``, so that ``conviction resume`` goes on there.
+The ``logs.json`` of a run names where it logs, so that ``conviction resume`` goes on there.
 """
 
 from __future__ import annotations
@@ -82,11 +82,11 @@ def check_logs(*, tensorboard: bool, mlflow: str | None) -> None:
 
 
 def open_logs(run: Path) -> list[Log]:
-    """The logs that were requested for this run, none of which writes before it begins; none is the usual case."""
-    place = run / LOGS
-    if not place.is_file():
+    """The logs that were requested for this run, none of which writes before it begins; usually there are none."""
+    path = run / LOGS
+    if not path.is_file():
         return []
-    wanted = json.loads(place.read_text(encoding="utf-8"))
+    wanted = json.loads(path.read_text(encoding="utf-8"))
     logs: list[Log] = []
     if wanted.get("tensorboard"):
         logs.append(TensorBoardLog(run / TENSORBOARD))
@@ -96,7 +96,7 @@ def open_logs(run: Path) -> list[Log]:
 
 
 class Logs:
-    """All logs of a run. One that fails is given up: a tracking server that goes away must not end a training."""
+    """All logs of a run. One that fails is dropped: a tracking server that goes away must not end a training."""
 
     def __init__(self, logs: Sequence[Log], tell: Callable[[str], None]) -> None:
         self._open, self._tell = list(logs), tell
@@ -117,7 +117,7 @@ class Logs:
         for log in list(self._open):
             try:
                 act(log)
-            # Whatever the network, a disk or a database driver make of it.
+            # Whatever the network, a disk or a database driver raises.
             except Exception as failure:
                 self._open.remove(log)
                 reason = " ".join(str(failure).split())[:200]
@@ -129,15 +129,17 @@ class TensorBoardLog:
 
     name = "TensorBoard"
 
-    def __init__(self, place: Path) -> None:
-        self._place = place
+    def __init__(self, event_folder: Path) -> None:
+        self._event_folder = event_folder
         self._writers: dict[str, Any] = {}
 
     def begin(self, recipe: Recipe) -> None:
         """The specification as text."""
         kind = _event_writer()
         with quiet_stderr():
-            self._writers = {part: kind(str(self._place / part)) for part in ("train", "validation", "test")}
+            self._writers = {
+                part: kind(str(self._event_folder / part)) for part in ("train", "validation", "test")
+            }
         self._add("train", 0, specification=f"```yaml\n{recipe.to_yaml()}```")
 
     def epoch_done(self, row: EpochRow) -> None:
@@ -216,7 +218,7 @@ def _event_writer() -> Any:
 
 
 def _client(uri: str) -> Any:
-    # It tells of every table that it makes in a new database.
+    # It reports every table that it makes in a new database.
     default_variable("MLFLOW_LOGGING_LEVEL", "WARNING")
     # Its own 7 tries of 120 s would hold training up for as long when the server goes away.
     default_variable("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "2")
@@ -238,7 +240,7 @@ def _experiment(uri: str) -> str:
     try:
         known = client.get_experiment_by_name(EXPERIMENT)
         return known.experiment_id if known else client.create_experiment(EXPERIMENT)
-    # Whatever the client, the network or a database driver make of it.
+    # Whatever the client, the network or a database driver raises.
     except Exception as failure:
         reason = " ".join(str(failure).split())[:200]
         raise RequestError(f"{option('mlflow')} {uri}: cannot be reached ({reason}).") from None

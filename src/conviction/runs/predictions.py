@@ -1,4 +1,4 @@
-"""``predictions.npz``: what a run answered to its own images, so that nothing need be predicted twice."""
+"""``predictions.npz``: what a run answered for its own images, so that nothing need be predicted twice."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ PREDICTIONS = "predictions.npz"
 
 @dataclass(frozen=True)
 class Answers:
-    """Of one part, image by image in the order of the split.
+    """The answers for one part, image by image in the order of the split.
 
     Attributes:
         probabilities: (n, classes) float32.

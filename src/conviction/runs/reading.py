@@ -1,4 +1,4 @@
-"""Why a file of a run cannot be read: damage is one reason of many, and the only one that says so."""
+"""Why a file of a run cannot be read: damage is one reason of many, and only then is the file called damaged."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def read_run_file(path: Path, reader: Callable[[Path], T]) -> T:
         MemoryError: It does not fit into memory, which says nothing about the file.
     """
     try:
-        # What the system has against it is the same for every reader, and some would hide it.
+        # An error of the system is the same for every reader, and some readers would hide it.
         with path.open("rb"):
             pass
         return reader(path)

@@ -75,20 +75,22 @@ class Run:
         They are None if the test set is still sealed.
 
         Raises:
-            RunError: The run did not come so far, or the file is damaged.
+            RunError: The run did not get that far, or the file is damaged.
         """
         if not self._has(folder.EVALUATION):
             raise RunError(f"{self.path}: has no evaluation; the run ended before it ({self.status}).")
-        found = self._read(folder.EVALUATION, content.read_evaluation)
-        test = found["test"] or {}
-        return SimpleNamespace(**{**found, **{k: test.get(k) for k in ("accuracy", "accuracy_ci95", "loss")}})
+        evaluation = self._read(folder.EVALUATION, content.read_evaluation)
+        test = evaluation["test"] or {}
+        return SimpleNamespace(
+            **{**evaluation, **{k: test.get(k) for k in ("accuracy", "accuracy_ci95", "loss")}}
+        )
 
     @cached_property
     def verdict(self) -> Verdict:
-        """How the training went; judged here where ``evaluation.json`` has no more of it than its name.
+        """How the training went; judged here if ``evaluation.json`` has only the verdict's name.
 
         Raises:
-            RunError: The run did not come so far, or a file is damaged.
+            RunError: The run did not get that far, or a file is damaged.
         """
         from conviction.evaluation import Verdict, judge_run
 
@@ -104,7 +106,7 @@ class Run:
         )
 
     def check(self) -> None:
-        """Reads what pages and commands take from a run as it stands, the model and predictions excepted.
+        """Reads what pages and commands use of a run in its present state, except model and predictions.
 
         Raises:
             RunError: A file is damaged, or one of a finished run is missing.
@@ -132,7 +134,7 @@ class Run:
 
         def load(path: Path) -> Any:
             with quiet_stderr(), warnings.catch_warnings():
-                # Saved on JAX, the file asks for XLA, which TensorFlow has not with deterministic kernels.
+                # Saved on JAX, the file asks for XLA, which TensorFlow does not offer with deterministic kernels.
                 warnings.filterwarnings("ignore", "Model doesn't support `jit_compile=True`")
                 return keras.models.load_model(path, safe_mode=True)
 
@@ -176,7 +178,7 @@ class Run:
                 floats 0-1, unless the training data had a scale of its own.
 
         Raises:
-            RequestError: Values outside that scale, a shape that is no picture or could be read in two ways.
+            RequestError: Values outside that scale, a shape that is not a picture or could be read in two ways.
         """
         return self.predict_pixels(given_pixels(images, self.rule))
 
@@ -211,7 +213,7 @@ def load_run(path: str | Path) -> Run:
     """Opens a run folder.
 
     Raises:
-        RunError: There is no such folder, or it is no run folder.
+        RunError: There is no such folder, or it is not a run folder.
     """
     path = Path(path)
     if not path.is_dir():

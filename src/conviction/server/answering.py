@@ -1,4 +1,4 @@
-"""From the bytes of pictures to what is said of them: bounded admission, decoding in threads, batches."""
+"""From the bytes of pictures to predictions: bounded admission, decoding in threads, batches."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from conviction.server.reading import Picture, pictures_of
 
 # More threads decode no faster, and each may hold a large picture.
 MOST_THREADS = 4
-# Below this many bytes a body is read quicker than it is handed to a thread.
+# A body below this many bytes is read faster than it is handed to a thread.
 SMALL_BODY = 2**18
 
 
@@ -33,7 +33,7 @@ class Answering:
     Args:
         artefact: Open.
         limits: ``files``, ``pixels``, ``waiting_images`` and those of the batches.
-        measures: Told how many images wait.
+        measures: Receives the number of images that wait.
     """
 
     def __init__(self, artefact: Artefact, limits: Limits, measures: Measures) -> None:
@@ -59,16 +59,16 @@ class Answering:
         """
         with self._admitted(len(pictures)):
             waiting = [self._classified(picture) for picture in pictures]
-            # One needs no gathering, which would take another turn of the loop; several are given up together.
-            given = [await waiting[0]] if len(waiting) == 1 else await asyncio.gather(*waiting)
-        problems = [one for one in given if isinstance(one, Problem)]
-        if len(problems) == len(given):
+            # One picture needs no gathering, which would take another turn of the loop; several are cancelled together.
+            outcomes = [await waiting[0]] if len(waiting) == 1 else await asyncio.gather(*waiting)
+        problems = [outcome for outcome in outcomes if isinstance(outcome, Problem)]
+        if len(problems) == len(outcomes):
             raise _unreadable(pictures, problems[0])
         predictions = [
-            {"file": picture.name, "error": one.members()}
-            if isinstance(one, Problem)
-            else self._said(picture.name, one[0])
-            for picture, one in zip(pictures, given, strict=True)
+            {"file": picture.name, "error": outcome.members()}
+            if isinstance(outcome, Problem)
+            else self._prediction(picture.name, outcome[0])
+            for picture, outcome in zip(pictures, outcomes, strict=True)
         ]
         return {"model": self.artefact.card.name, "predictions": predictions}
 
@@ -95,14 +95,14 @@ class Answering:
         drops = patches.drops(answers[0], answers[1:])
         return {
             "model": self.artefact.card.name,
-            **self._said(pictures[0].name, answers[0]),
+            **self._prediction(pictures[0].name, answers[0]),
             "cell": list(patches.cell),
             "drops": drops.tolist(),
         }
 
     @contextmanager
     def _admitted(self, images: int) -> Iterator[None]:
-        # What is larger than the whole queue is let in when nothing waits, else it never could be.
+        # A request larger than the whole queue is admitted when nothing waits; otherwise it never could be.
         if self._images and self._images + images > self._limits.waiting_images:
             raise busy(f"{self._images} images wait already.")
         self._images += images
@@ -114,7 +114,7 @@ class Answering:
             self._measures.waiting(self._images)
 
     def _classified(self, picture: Picture) -> asyncio.Future[Any]:
-        """To be (1, classes) float32, or the problem with the picture."""
+        """A future of (1, classes) float32, or of the problem with the picture."""
         future: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
         self._batcher.expect(1)
         self._threads.submit(self._decode, picture, future)
@@ -123,24 +123,26 @@ class Answering:
     def _decode(self, picture: Picture, future: asyncio.Future[Any]) -> None:
         """In a thread: on to the batches, without another turn of the event loop."""
         try:
-            if future.cancelled():  # its request was given up
+            if future.cancelled():  # its request was cancelled
                 return
             pixels = decoded(picture, self.artefact.rule, self._limits.pixels)
             if isinstance(pixels, Problem):
                 future.get_loop().call_soon_threadsafe(_settle, future, pixels)
             else:
                 self._batcher.put(pixels[None], future)
-        except Exception as failure:  # nothing that is foreseen; but whoever waits must hear of it
+        except Exception as failure:  # nothing is expected here, but whoever waits must hear of it
             future.get_loop().call_soon_threadsafe(_settle, future, failure)
         finally:
             self._batcher.expect(-1)
 
-    def _said(self, file: str, row: np.ndarray) -> dict[str, Any]:
-        """Of one picture, (classes,)."""
+    def _prediction(self, file: str, row: np.ndarray) -> dict[str, Any]:
+        """The answer for one picture, from its (classes,) probabilities."""
         best = int(row.argmax())
         values: list[float] = row.tolist()
         if not np.isfinite(row).all():
-            raise Problem("internal-error", f"For {file[:200]} the network gives values that are no numbers.")
+            raise Problem(
+                "internal-error", f"For {file[:200]} the network gives values that are not numbers."
+            )
         names = self.artefact.card.class_names
         return {
             "file": file,
@@ -150,17 +152,17 @@ class Answering:
         }
 
 
-def _settle(future: asyncio.Future[Any], given: Problem | Exception) -> None:
+def _settle(future: asyncio.Future[Any], outcome: Problem | Exception) -> None:
     if future.done():
         return
-    if isinstance(given, Problem):
-        future.set_result(given)
+    if isinstance(outcome, Problem):
+        future.set_result(outcome)
     else:
-        future.set_exception(given)
+        future.set_exception(outcome)
 
 
 def decoded(picture: Picture, rule: DecodingRule, most_pixels: int) -> np.ndarray | Problem:
-    """(height, width, channels) uint8, or why there are none."""
+    """(height, width, channels) uint8, or why the picture has none."""
     if picture.content is None:
         return Problem("unreadable-picture", "it is not base64")
     try:

@@ -53,7 +53,7 @@ class Occlusion(Prediction):
 
 
 class Status(BaseModel):
-    """Whether the server lives, or takes requests."""
+    """Whether the server is alive, or accepts requests."""
 
     status: str
 

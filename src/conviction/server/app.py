@@ -90,7 +90,7 @@ def _add_answers(app: FastAPI, answering: Answering) -> None:
 
     @app.post("/v1/occlusion", response_model=Occlusion, responses=_PROBLEMS, openapi_extra=PICTURES)
     async def occlusion(request: Request) -> Response:
-        """Show what the answer to one picture rests on, by laying a grey patch over each place."""
+        """Show what the answer to one picture rests on, by covering each part of it with a grey patch."""
         exchange = request.state.exchange
         pictures = await answering.read(exchange.body, request.headers.get("content-type", ""))
         exchange.images = len(pictures)
@@ -98,23 +98,23 @@ def _add_answers(app: FastAPI, answering: Answering) -> None:
 
 
 def _add_state(app: FastAPI, card: Card, measures: Measures, is_draining: Callable[[], bool]) -> None:
-    said = card.model_dump(mode="json")
+    model_card = card.model_dump(mode="json")
 
     @app.get("/v1/model", response_model=Card)
     async def model() -> Response:
         """The model card: classes, decoding, test figures, limits, provenance."""
-        return _json(said)
+        return _json(model_card)
 
     @app.get("/healthz", response_model=Status)
     async def healthz() -> Response:
-        """Whether the server lives."""
+        """Whether the server is alive."""
         return _json({"status": "ok"})
 
     @app.get("/readyz", response_model=Status)
     async def readyz() -> Response:
         """Whether the server takes new requests; 503 while it shuts down."""
         if is_draining():
-            raise Problem("draining", "The server answers what it has accepted, and takes nothing new.")
+            raise Problem("draining", "The server answers what it has accepted, and accepts nothing new.")
         return _json({"status": "ready"})
 
     @app.get("/metrics", response_class=Response, responses={200: {"content": {"text/plain": {}}}})
@@ -136,19 +136,19 @@ def _add_page(app: FastAPI) -> None:
 
 
 def _fixed(content: str, media_type: str) -> Callable[[], Any]:
-    async def given() -> Response:
+    async def fixed() -> Response:
         return Response(content, media_type=media_type, headers=PAGE_HEADERS)
 
-    return given
+    return fixed
 
 
 def _text(room: str, name: str) -> str:
     return resources.files(f"conviction.{room}").joinpath(name).read_text(encoding="utf-8")
 
 
-def _json(said: Any) -> Response:
+def _json(content: Any) -> Response:
     # Not through pydantic: the answers are ours, and checking them takes longer than making them.
-    body = json.dumps(said, allow_nan=False, separators=(",", ":"))
+    body = json.dumps(content, allow_nan=False, separators=(",", ":"))
     return Response(body, media_type="application/json", headers={"cache-control": "no-store"})
 
 
@@ -171,7 +171,7 @@ async def _problem(request: Request, failure: Exception) -> Response:
 def _routing_problem(request: Request, failure: HTTPException) -> Problem:
     path = request.url.path[:200]
     if failure.status_code == 404:
-        return Problem("not-found", f"There is no {path}. What there is, /openapi.json says.")
+        return Problem("not-found", f"There is no {path}. /openapi.json lists what there is.")
     if failure.status_code == 405:
         headers = dict(failure.headers or {})
         return Problem("method-not-allowed", f"{path} does not take {request.method}.", headers)

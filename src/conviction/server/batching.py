@@ -24,16 +24,16 @@ class Waiting:
 
 
 class Batcher:
-    """Joins what waits, in a thread of its own.
+    """Joins waiting pictures into batches, in a thread of its own.
 
-    A picture alone is answered at once. While a batch is calculated, the next one gathers; and if others are being
-    decoded, it waits for them a moment. Between the network and whoever waits there is one step of the event loop,
-    because under load each step takes long.
+    A picture alone is answered at once. While one batch is calculated, the next one gathers; if other pictures are
+    being decoded, it waits for them a moment. Between the network and whoever waits there is only one step of the event
+    loop, because each step takes long under load.
 
     Args:
         answer: (n, height, width, channels) uint8 -> (n, classes) float32.
         limits: ``batch`` and ``linger_seconds``.
-        measures: Told the size of each batch.
+        measures: Receives the size of each batch.
     """
 
     def __init__(self, answer: Answer, limits: Limits, measures: Measures) -> None:
@@ -58,16 +58,16 @@ class Batcher:
     def _work(self) -> None:
         while True:
             batch = self._gather()
-            given: list[np.ndarray] | Exception
+            answers: list[np.ndarray] | Exception
             try:
                 pixels = np.concatenate([one.pixels for one in batch]) if len(batch) > 1 else batch[0].pixels
                 self._measures.batch(len(pixels))
                 ends = np.cumsum([len(one.pixels) for one in batch])
-                given = np.split(self._answer(pixels), ends[:-1])
-            except Exception as failure:  # whatever the runtime raises, each request is told
-                given = failure
+                answers = np.split(self._answer(pixels), ends[:-1])
+            except Exception as failure:  # whatever the runtime raises, each request gets it
+                answers = failure
             try:
-                batch[0].future.get_loop().call_soon_threadsafe(_deliver, batch, given)
+                batch[0].future.get_loop().call_soon_threadsafe(_deliver, batch, answers)
             except RuntimeError:
                 return  # the loop is closed: the server ends
 
@@ -82,7 +82,7 @@ class Batcher:
                 one = self._queue.get(timeout=left) if left > 0 else self._queue.get_nowait()
             except queue.Empty:
                 break
-            if one.future.cancelled():  # its request was given up
+            if one.future.cancelled():  # its request was cancelled
                 continue
             images += len(one.pixels)
             if images > self._limits.batch:
@@ -92,11 +92,11 @@ class Batcher:
         return batch
 
 
-def _deliver(batch: list[Waiting], given: list[np.ndarray] | Exception) -> None:
+def _deliver(batch: list[Waiting], answers: list[np.ndarray] | Exception) -> None:
     for i, one in enumerate(batch):
         if one.future.done():
             continue
-        if isinstance(given, Exception):
-            one.future.set_exception(given)
+        if isinstance(answers, Exception):
+            one.future.set_exception(answers)
         else:
-            one.future.set_result(given[i])
+            one.future.set_result(answers[i])

@@ -1,4 +1,4 @@
-"""A connection of uvicorn with the bounds that it lacks: of slow and long headers, of connections, and of closing."""
+"""A connection of uvicorn with limits that it lacks: on slow and long headers, on connections, and on closing."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from conviction.server.limits import Limits
 from conviction.server.log import log
 from conviction.server.problem import MEDIA_TYPE, Problem, busy
 
-# For so long after the signal, connections that are kept alive still get the request answered that is on its way.
+# How long after the signal an idle connection stays open, so that a request on its way is still answered.
 CLOSING_SECONDS = 0.25
-# A connection that was refused for load is not listened to for so long. Retry-After says twice as much; whoever does
-# not heed it would otherwise make the server refuse instead of answer.
+# How long a connection that was refused for load is not read. Retry-After asks for twice as long; clients that ignore
+# it would otherwise keep the server busy with refusing instead of answering.
 PAUSE_SECONDS = 0.5
 
 
@@ -25,15 +25,15 @@ class Connection(HttpToolsProtocol):
     limits = Limits()
     gate: ClassVar[Gate]
 
-    def __init__(self, *given: Any, **named: Any) -> None:
-        super().__init__(*given, **named)
+    def __init__(self, *positional: Any, **named: Any) -> None:
+        super().__init__(*positional, **named)
         self._in_head = self._in_body = False
         self._head_bytes = 0
         self._deadline: asyncio.TimerHandle | None = None
         self._closing = False
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        """Refuses what is one too many, and starts the clock of the first headers."""
+        """Refuses a connection over the limit, and starts the clock of the first headers."""
         super().connection_made(transport)
         if len(self.connections) > self.limits.connections:
             self._refuse(busy(f"{self.limits.connections} connections are open already."))
@@ -46,7 +46,7 @@ class Connection(HttpToolsProtocol):
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
-        """Counts what is not yet a whole head."""
+        """Counts the bytes of a head that is not complete yet."""
         if not self._in_body and self._deadline is None:
             self._start_clock()
         goes_on = self._in_head
@@ -64,7 +64,7 @@ class Connection(HttpToolsProtocol):
         self._head_bytes = 0
 
     def on_headers_complete(self) -> None:
-        """From here on the application watches the clock."""
+        """Stops the clock; from here on the application watches the time."""
         self._in_head, self._in_body = False, True
         self._stop_clock()
         if self.cycle is None or self.cycle.response_complete:
@@ -77,19 +77,19 @@ class Connection(HttpToolsProtocol):
             self.cycle.keep_alive = False
 
     def on_message_complete(self) -> None:
-        """What comes now is the next head."""
+        """The next bytes are those of the next head."""
         super().on_message_complete()
         self._in_body = False
         self._stop_clock()
 
     def on_response_complete(self) -> None:
-        """A body that was refused unread has no more time than a head to go by."""
+        """A body that was refused unread gets no more time than a head."""
         super().on_response_complete()
         if self._in_body:
             self._start_clock()
 
     def send_400_response(self, msg: str) -> None:
-        """What is not HTTP is told so as any other problem."""
+        """Answers what is not HTTP with a problem, as everything else."""
         self._refuse(Problem("bad-request", "This is not a request of HTTP/1.1."))
 
     def shutdown(self) -> None:
@@ -125,7 +125,7 @@ class Connection(HttpToolsProtocol):
         """Answers without the application, and closes."""
         if self.transport.is_closing():
             return
-        # An answer that is half sent cannot be followed by another; then closing says enough.
+        # No other answer can follow one that is half sent; then closing says enough.
         if self.cycle is None or self.cycle.response_complete:
             self._write(problem, None, {"connection": "close"})
             log(method=None, path=None, status=problem.status, detail=problem.detail)
@@ -161,12 +161,12 @@ class Connection(HttpToolsProtocol):
 
 
 def _path(url: bytes) -> str:
-    """Of a request's target; what is no path is left to uvicorn to refuse."""
+    """The path of a request's target; uvicorn refuses what is not a path."""
     return url.partition(b"?")[0].decode("latin-1")
 
 
 class _Answered:
-    """What uvicorn looks at of a request that has been answered."""
+    """What uvicorn reads of a request that has been answered."""
 
     response_complete = True
     disconnected = False

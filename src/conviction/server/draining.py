@@ -1,4 +1,4 @@
-"""The end of a worker: whoever has reached it gets an answer."""
+"""The end of a worker: everyone who has reached it gets an answer."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from conviction.server.connection import Connection
 
 
 class Draining(uvicorn.Server):
-    """uvicorn's server, which at its end also takes in the connections that the system has already accepted.
+    """uvicorn's server, which before it ends also serves the connections that the system has already accepted.
 
     Args:
         config: uvicorn's.

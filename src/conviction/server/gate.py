@@ -21,7 +21,7 @@ from conviction.server.log import log
 from conviction.server.measures import Measures
 from conviction.server.problem import MEDIA_TYPE, Problem, busy, internal_error
 
-# Answered without a key: what says whether the server lives, and the page, which asks for the key.
+# Answered without a key: what says whether the server is alive, and the page, which asks for the key.
 WITHOUT_KEY = frozenset({"/healthz", "/readyz", "/"})
 STATIC = "/static/"
 # Answered under any load, because somebody must be able to see it.
@@ -58,9 +58,9 @@ class Gate:
 
     Args:
         app: Gets requests with their whole body in ``state["exchange"]``.
-        routes: The paths that figures are kept of by name.
+        routes: The paths that have figures of their own.
         limits: Of bodies, times and load.
-        measures: Told each request.
+        measures: Receives each request.
         key: What requests must carry, or None.
         hosts: What the Host header may name, or None for anything.
     """
@@ -83,14 +83,14 @@ class Gate:
         self._hosts = hosts
         self._busy = 0
         self._buffered = 0
-        # Asking the system for randomness each time would let go of the interpreter, and wait for it again.
+        # Asking the system for randomness each time would release the interpreter lock, and wait for it again.
         self._ids = (f"{prefix}{n:08x}" for prefix in (secrets.token_hex(4),) for n in itertools.count(1))
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answers one request, whatever happens."""
         began = time.perf_counter()
         headers = _single(scope["headers"])
-        exchange = Exchange(_given_id(headers) or next(self._ids), scope["path"])
+        exchange = Exchange(_client_id(headers) or next(self._ids), scope["path"])
         scope.setdefault("state", {})["exchange"] = exchange
         failure = ""
 
@@ -111,7 +111,7 @@ class Gate:
             exchange.status = exchange.status or _WENT_AWAY
         except Problem as problem:
             await _refuse(problem, exchange, receive, counted)
-        except Exception:  # whatever was not foreseen is ours to mend, and the client's to hear of
+        except Exception:  # an unexpected failure is ours to fix, and the client must hear of it
             failure = traceback.format_exc()
             if not exchange.status:
                 await _refuse(internal_error(), exchange, receive, counted)
@@ -144,10 +144,10 @@ class Gate:
                 f"The Host header must be one of: {', '.join(sorted(self._hosts))}.",
             )
         if self._key is not None and path not in WITHOUT_KEY and not path.startswith(STATIC):
-            scheme, _, given = headers.get(b"authorization", b"").partition(b" ")
+            scheme, _, sent_key = headers.get(b"authorization", b"").partition(b" ")
             if scheme.lower() != b"bearer":
-                given = headers.get(b"x-api-key", b"")
-            if not hmac.compare_digest(given.strip(), self._key):
+                sent_key = headers.get(b"x-api-key", b"")
+            if not hmac.compare_digest(sent_key.strip(), self._key):
                 raise Problem(
                     "key-required",
                     "Send the key as 'Authorization: Bearer KEY' or 'X-API-Key: KEY'.",
@@ -160,7 +160,7 @@ class Gate:
         return busy(f"{self._limits.concurrent} requests are being answered already.")
 
     def refused(self, method: str, path: str) -> tuple[Problem, Exchange] | None:
-        """Whether a request that begins now is one too many; if it is, it is counted and logged here.
+        """Refuses a request that begins now if it is one too many; it is then counted and logged here.
 
         A connection asks this before it makes anything of the request: what is refused must cost far less than
         what is answered, or a flood leaves no time for answers.
@@ -220,17 +220,17 @@ class Gate:
 
 
 def _single(headers: Iterable[tuple[bytes, bytes]]) -> dict[bytes, bytes]:
-    """Headers by name; one that comes twice is joined as HTTP has it, so a second Host or key never passes."""
-    found: dict[bytes, bytes] = {}
+    """Headers by name; one that comes twice is joined as HTTP defines, so a second Host or key never passes."""
+    by_name: dict[bytes, bytes] = {}
     for name, value in headers:
-        found[name] = found[name] + b", " + value if name in found else value
-    return found
+        by_name[name] = by_name[name] + b", " + value if name in by_name else value
+    return by_name
 
 
-def _given_id(headers: dict[bytes, bytes]) -> str:
-    """The client's own, if it is plain, so that it finds its request in our log."""
-    given = headers.get(b"x-request-id", b"").decode("latin-1")
-    return given if _REQUEST_ID.fullmatch(given) else ""
+def _client_id(headers: dict[bytes, bytes]) -> str:
+    """The client's own request id, if it is plain, so that the client can find its request in our log."""
+    client_id = headers.get(b"x-request-id", b"").decode("latin-1")
+    return client_id if _REQUEST_ID.fullmatch(client_id) else ""
 
 
 def _name_of(host: bytes) -> str:

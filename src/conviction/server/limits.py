@@ -13,14 +13,14 @@ class Limits:
         body_bytes: Of one request, counted while it arrives.
         buffered_bytes: Of the bodies of all requests together.
         files: Pictures in one request.
-        pixels: That one picture may declare; looked at before it is decoded.
+        pixels: That one picture may declare; checked before it is decoded.
         header_seconds: From a request's first byte, or the connection's opening, to its last header.
         header_bytes: Of the headers of one request that have not ended yet.
         body_seconds: For the whole body, however steadily it trickles.
         request_seconds: From the end of the body to the answer.
         connections: Open at once.
         concurrent: Requests that are read or answered at once.
-        waiting_images: Decoded or waiting for it, over all requests.
+        waiting_images: Being decoded or waiting, over all requests.
         batch: Images that the network gets at once.
         linger_seconds: How long a batch waits for pictures that are just being decoded.
     """

@@ -10,9 +10,9 @@ from datetime import UTC, datetime
 STDERR = 2
 
 
-def log(**said: object) -> None:
+def log(**fields: object) -> None:
     """Writes the line, with the time, in one piece: workers share the stream."""
     now = datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
-    # Where nobody reads it any more, that is no reason to answer nobody.
+    # Requests are answered even if nobody reads the log any more.
     with contextlib.suppress(OSError):
-        os.write(STDERR, json.dumps({"time": now, **said}).encode() + b"\n")
+        os.write(STDERR, json.dumps({"time": now, **fields}).encode() + b"\n")

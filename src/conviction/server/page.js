@@ -237,7 +237,7 @@ at("camera").addEventListener("click", async () => {
   try {
     stream = await navigator.mediaDevices.getUserMedia({ video: { facingMode: "environment" } });
   } catch {
-    show(new Refused(0, "The browser gives no camera: there is none, or it was not allowed."));
+    show(new Refused(0, "No camera is available: there is none, or its use was not allowed."));
     return;
   }
   at("video").srcObject = stream;

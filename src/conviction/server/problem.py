@@ -1,4 +1,4 @@
-"""Whatever cannot be answered, as RFC 9457 has it: ``application/problem+json``."""
+"""Whatever cannot be answered, as RFC 9457 defines it: ``application/problem+json``."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import json
 
 MEDIA_TYPE = "application/problem+json"
 
-# kind: (status, title). The kind is the part of the type that programs tell problems apart by.
+# kind: (status, title). Programs distinguish problems by the kind, which is part of the type.
 KINDS = {
     "bad-request": (400, "The request cannot be read"),
     "key-required": (401, "A key is required"),
@@ -48,7 +48,7 @@ class Problem(Exception):
         return KINDS[self.kind][0]
 
     def members(self) -> dict[str, str]:
-        """What says what is wrong, without status and instance."""
+        """The members that say what is wrong, without status and instance."""
         return {
             "type": f"urn:conviction:problem:{self.kind}",
             "title": KINDS[self.kind][1],
@@ -57,17 +57,17 @@ class Problem(Exception):
 
     def body(self, instance: str | None = None) -> bytes:
         """The JSON of the response."""
-        said: dict[str, object] = {**self.members(), "status": self.status}
+        document: dict[str, object] = {**self.members(), "status": self.status}
         if instance is not None:
-            said["instance"] = instance
-        return json.dumps(said).encode()
+            document["instance"] = instance
+        return json.dumps(document).encode()
 
 
 def busy(detail: str) -> Problem:
-    """A refusal that invites to try again."""
+    """A refusal that invites the client to try again."""
     return Problem("overloaded", detail, {"retry-after": "1"})
 
 
 def internal_error() -> Problem:
-    """What a client hears of a fault of ours."""
-    return Problem("internal-error", "The server's log says more under the request's id.")
+    """What a client learns about a fault of ours."""
+    return Problem("internal-error", "The server's log has more under the request's id.")

@@ -29,7 +29,7 @@ _ALWAYS_ALLOWED = ("localhost", "127.0.0.1", "[::1]")
 
 
 @dataclass(frozen=True)
-class Place:
+class Endpoint:
     """Where the server listens.
 
     Attributes:
@@ -58,46 +58,46 @@ def serve(
     Args:
         path: An ``.onnx`` file of ``conviction export``, or a run folder that has exported one.
         host: A name or address of this machine.
-        port: 0 for any that is free.
+        port: 0 for any free port.
         workers: Processes.
         limits: What is accepted; one worker's.
 
     Raises:
         SourceNotFoundError: There is nothing at ``path``.
         ArtefactError: It is no ONNX file of ours, or damaged.
-        RequestError: The place cannot be listened on, is not loopback without a key, or a package that is an
-            extra is missing.
+        RequestError: The server cannot listen at the address, others can reach it and there is no key, or a package
+            that is an extra is missing.
     """
     limits = limits or Limits()
     if workers < 1:
         raise RequestError(f"--workers: expected at least 1; got {workers}.")
     if workers > 1 and not hasattr(os, "fork"):
-        raise RequestError("--workers: this system starts no more than one; run several servers instead.")
+        raise RequestError("--workers: this system supports only one; run several servers instead.")
     key = os.environ.get(KEY) or None
     file = artefact_file(Path(path))
     artefact = load(file, threads=1)
     assert isinstance(artefact, Artefact)
-    place = listen(host, port, key)
-    line = f"conviction serves {artefact.card.name} at {place.address} (Ctrl-C ends it)"
+    endpoint = listen(host, port, key)
+    line = f"conviction serves {artefact.card.name} at {endpoint.address} (Ctrl-C ends it)"
     if workers == 1:
         _import_extras()
-        _work(artefact, place, limits, key, lambda: print(line, flush=True))
+        _work(artefact, endpoint, limits, key, lambda: print(line, flush=True))
         return
 
     def work(ready: Callable[[], None]) -> None:
-        # Once more, because a session of the runtime is not made to be used on both sides of a fork.
+        # Opened again, because a session of the runtime cannot be used on both sides of a fork.
         opened = load(file, threads=1)
         assert isinstance(opened, Artefact)
-        _work(opened, place, limits, key, ready)
+        _work(opened, endpoint, limits, key, ready)
 
     with tempfile.TemporaryDirectory(prefix="conviction-metrics-") as shared:
         os.environ["PROMETHEUS_MULTIPROC_DIR"] = shared
         _import_extras()  # before the fork, so that workers share it
-        supervise(work, workers, place.listener, lambda: print(line, flush=True))
+        supervise(work, workers, endpoint.listener, lambda: print(line, flush=True))
 
 
 def artefact_file(path: Path) -> Path:
-    """The ONNX file that is meant.
+    """The ONNX file that a path stands for.
 
     Raises:
         SourceNotFoundError: There is nothing at ``path``.
@@ -121,15 +121,15 @@ def artefact_file(path: Path) -> Path:
     return path
 
 
-def listen(host: str, port: int, key: str | None) -> Place:
+def listen(host: str, port: int, key: str | None) -> Endpoint:
     """Opens the port.
 
     Raises:
         RequestError: It is taken or not ours, or open to others without a key.
     """
     try:
-        found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
-        family, kind, protocol, _, address = sorted(found, key=lambda one: one[0] != socket.AF_INET)[0]
+        addresses = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+        family, kind, protocol, _, address = sorted(addresses, key=lambda one: one[0] != socket.AF_INET)[0]
     except (OSError, UnicodeError, OverflowError):
         raise RequestError(f"--host {host} --port {port}: there is no such address.") from None
     loopback = ipaddress.ip_address(str(address[0]).partition("%")[0]).is_loopback
@@ -146,12 +146,12 @@ def listen(host: str, port: int, key: str | None) -> Place:
         listener.close()
         reason = os.strerror(failure.errno) if failure.errno else str(failure)
         raise RequestError(
-            f"{host}:{port}: cannot be listened on ({reason}). Choose another with --port, or 0 for any."
+            f"{host}:{port}: the server cannot listen there ({reason}). Choose another with --port, or 0 for any."
         ) from None
     listener.setblocking(False)
     name = f"[{host}]" if ":" in host else host
     hosts = frozenset({*_ALWAYS_ALLOWED, name.lower()}) if loopback else None
-    return Place(listener, f"http://{name}:{listener.getsockname()[1]}", hosts)
+    return Endpoint(listener, f"http://{name}:{listener.getsockname()[1]}", hosts)
 
 
 def _import_extras() -> None:
@@ -163,7 +163,7 @@ def _import_extras() -> None:
 
 
 def _work(
-    artefact: Artefact, place: Place, limits: Limits, key: str | None, ready: Callable[[], None]
+    artefact: Artefact, endpoint: Endpoint, limits: Limits, key: str | None, ready: Callable[[], None]
 ) -> None:
     """One worker, until it is told to stop and has answered what it had accepted."""
     import uvicorn
@@ -174,7 +174,7 @@ def _work(
 
     Connection.limits = limits
     app = make_app(
-        artefact, limits=limits, is_draining=lambda: server.should_exit, key=key, hosts=place.hosts
+        artefact, limits=limits, is_draining=lambda: server.should_exit, key=key, hosts=endpoint.hosts
     )
     Connection.gate = app
     config = uvicorn.Config(
@@ -192,13 +192,13 @@ def _work(
     # By default a thread that decodes waits 5 ms each time it wants the interpreter from a busy event loop; under a
     # flood of requests that must be refused, next to nothing would be answered.
     sys.setswitchinterval(SWITCH_SECONDS)
-    server = Draining(config, place.listener)
+    server = Draining(config, endpoint.listener)
 
     async def run() -> None:
-        serving = asyncio.create_task(server.serve([place.listener.dup()]))
+        serving = asyncio.create_task(server.serve([endpoint.listener.dup()]))
         while not server.started and not serving.done():
             await asyncio.sleep(0.002)
-        # What is here now stays: the collector need not look at it again and again.
+        # What is in memory now stays: the collector need not look at it again and again.
         gc.collect()
         gc.freeze()
         gc.enable()
@@ -208,7 +208,7 @@ def _work(
     def stop(*_: object) -> None:
         server.should_exit = True
 
-    # For a signal that comes before uvicorn listens to them itself. It raises them again when all is answered; by then
+    # For a signal that comes before uvicorn handles signals itself. It raises them again when all is answered; by then
     # they have had their effect, and the exit code is 0.
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, stop)
@@ -217,6 +217,6 @@ def _work(
 
 
 def _silence() -> None:
-    """What uvicorn says of connections is in our own lines already; what it says of itself, nobody asked."""
+    """Our own log already has what uvicorn says about connections; nobody needs what it says about itself."""
     logging.getLogger("uvicorn").setLevel(logging.CRITICAL + 1)
     logging.getLogger("uvicorn.error").setLevel(logging.CRITICAL + 1)

@@ -39,7 +39,7 @@ def pictures_of(body: bytes, content_type: str, most: int) -> list[Picture]:
     Args:
         body: All of it.
         content_type: The header, or an empty string.
-        most: So many are accepted.
+        most: How many pictures are accepted.
 
     Raises:
         Problem: 400 for a body that cannot be read, 413 for too many pictures, 415 for another kind of
@@ -70,9 +70,9 @@ def _json(body: bytes, most: int) -> list[Picture]:
         images = Images.model_validate_json(body).images
     except ValidationError as failure:
         first = failure.errors(include_url=False, include_input=False)[0]
-        place = ".".join(map(str, first["loc"]))[:100] or "the whole"
+        location = ".".join(map(str, first["loc"]))[:100] or "the whole"
         kind = "bad-request" if first["type"] == "json_invalid" else "no-picture"
-        raise Problem(kind, f"The JSON cannot be used ({place}: {first['msg']}). {EXPECTED}") from None
+        raise Problem(kind, f"The JSON cannot be used ({location}: {first['msg']}). {EXPECTED}") from None
     if len(images) > most:
         raise _too_many(most)
     return [Picture(f"images[{i}]", _bytes_of(text)) for i, text in enumerate(images)]

@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator
 
 from conviction.errors import ConvictionError
 
-# A worker that ends sooner than this after its start would only end again.
+# A worker that ends within this time of its start would only end again.
 SOON_SECONDS = 2.0
 
 
@@ -35,7 +35,7 @@ def supervise(
     Raises:
         ConvictionError: A worker ended as soon as it was started.
     """
-    # Not before: when it is imported, it looks whether workers shall share their figures.
+    # Imported only now: on import it checks whether workers share their figures.
     from prometheus_client import multiprocess
 
     started: dict[int, float] = {}
@@ -43,7 +43,7 @@ def supervise(
 
     def stop(*_: object) -> None:
         stopping.set()
-        # First of all: connections that only this process still held open would wait for nobody.
+        # First of all: a connection on a socket that only this process holds open would wait for nobody.
         listener.close()
         for pid in list(started):
             with contextlib.suppress(ProcessLookupError):
@@ -53,20 +53,20 @@ def supervise(
         signal.signal(number, stop)
     # The workers watch their end of one pipe, which closes when this process is gone, however it went.
     alive, _held = os.pipe()
-    told, tell = os.pipe()
+    ready_read, ready_write = os.pipe()
 
     def start() -> None:
         with _signals_wait():
             pid = os.fork()
             if pid == 0:
                 os.close(_held)
-                os.close(told)
-                _be_a_worker(work, alive, tell)
+                os.close(ready_read)
+                _be_a_worker(work, alive, ready_write)
             started[pid] = time.monotonic()
 
     for _ in range(workers):
         start()
-    waiting = threading.Thread(target=_when_all, args=(told, workers, ready), daemon=True)
+    waiting = threading.Thread(target=_when_all, args=(ready_read, workers, ready), daemon=True)
     waiting.start()
     failed = False
     while started:
@@ -97,13 +97,13 @@ def _signals_wait() -> Iterator[None]:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
-def _when_all(told: int, workers: int, ready: Callable[[], None]) -> None:
+def _when_all(ready_read: int, workers: int, ready: Callable[[], None]) -> None:
     for _ in range(workers):
-        os.read(told, 1)
+        os.read(ready_read, 1)
     ready()
 
 
-def _be_a_worker(work: Callable[[Callable[[], None]], None], alive: int, tell: int) -> None:
+def _be_a_worker(work: Callable[[Callable[[], None]], None], alive: int, ready_write: int) -> None:
     """Never returns: what this process still has of its parent's stack must not run twice."""
     code = 0
     try:
@@ -111,7 +111,7 @@ def _be_a_worker(work: Callable[[Callable[[], None]], None], alive: int, tell: i
             signal.signal(number, lambda *_: os._exit(0))
         signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGTERM, signal.SIGINT})
         threading.Thread(target=_end_with_parent, args=(alive,), daemon=True).start()
-        work(lambda: _tell(tell))
+        work(lambda: _announce(ready_write))
     except BaseException:
         traceback.print_exc()
         code = 1
@@ -120,8 +120,8 @@ def _be_a_worker(work: Callable[[Callable[[], None]], None], alive: int, tell: i
     os._exit(code)
 
 
-def _tell(tell: int) -> None:
-    os.write(tell, b".")
+def _announce(ready_write: int) -> None:
+    os.write(ready_write, b".")
 
 
 def _end_with_parent(alive: int) -> None:

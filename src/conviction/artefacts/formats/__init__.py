@@ -25,8 +25,8 @@ class Format:
         name: What users type.
         title: What people call it.
         suffix: Of the file; empty for a folder.
-        quantizes: Whether it can be had with smaller numbers.
-        write: (model with (n, classes) outputs, a place that does not exist, card, calibration pixels); in a
+        quantizes: Whether it is available with smaller numbers.
+        write: (model with (n, classes) outputs, a path that does not exist, card, calibration pixels); in a
             process with the TensorFlow backend. Calibration is (n, height, width, channels) uint8.
         read: (path, threads or None for all cores) -> an open artefact, in any process.
     """

@@ -40,7 +40,7 @@ def write(model: keras.Model, path: Path, card: Card, calibration: np.ndarray) -
 
 
 def read(path: Path, threads: int | None = None) -> Artefact:
-    """Opens the file, in Keras's safe mode, after what it is made of has been looked through.
+    """Opens the file, in Keras's safe mode, after its parts have been checked.
 
     Raises:
         ArtefactError: It is damaged, not one of ours, or holds anything but the layers of a network.

@@ -104,5 +104,5 @@ def _parts(content: bytes, path: Path) -> tuple[bytes, Card]:
             f"{path}: damaged, or without a model card; expected a file of 'conviction export'."
         ) from None
     if not whole:
-        raise ArtefactError(f"{path}: damaged; the model has not the hash that was written with it.")
+        raise ArtefactError(f"{path}: damaged; the model does not have the hash that was written with it.")
     return model, parse_card(card, path)

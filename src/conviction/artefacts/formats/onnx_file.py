@@ -72,7 +72,7 @@ def read(path: Path, threads: int | None = None) -> Artefact:
         options.inter_op_num_threads = 1
     try:
         session = ort.InferenceSession(content, options, providers=["CPUExecutionProvider"])
-    except Exception as failure:  # onnxruntime raises one class a cause
+    except Exception as failure:  # onnxruntime has an exception class for each cause
         raise ArtefactError(
             f"{path}: onnxruntime cannot open it ({' '.join(str(failure).split())[:200]})."
         ) from None
@@ -85,7 +85,7 @@ def read(path: Path, threads: int | None = None) -> Artefact:
 
 
 def _look_through(content: bytes, path: Path) -> None:
-    """Refuses what a network has no need of, before a runtime sees it."""
+    """Refuses what a network does not need, before a runtime sees it."""
     import onnx
     from google.protobuf.message import DecodeError
 
@@ -132,7 +132,7 @@ def _name(model: onnx.ModelProto) -> None:
 
 
 def _flatten_plainly(model: onnx.ModelProto) -> None:
-    """Says [as many as there are, the rest] where the exporter calculates a shape in seven operations.
+    """Writes the shape [as many as there are, the rest], which the exporter calculates in seven operations.
 
     They take a tenth of the time of a small network. In all our networks the first dimension is the images.
     """

@@ -1,4 +1,4 @@
-"""Reading a model file: its bytes, its answers in bounded memory, and what is said where a package is missing."""
+"""Reading a model file: its bytes, its answers in bounded memory, and the error where a package is missing."""
 
 from __future__ import annotations
 

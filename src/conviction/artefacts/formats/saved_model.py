@@ -50,9 +50,9 @@ def write(model: keras.Model, path: Path, card: Card, calibration: np.ndarray) -
     """Writes the folder; see ``Format.write``."""
     with quiet_stderr():
         model.export(path, format="tf_saved_model", verbose=False)
-    place = path / CARD
-    place.parent.mkdir()
-    place.write_text(
+    card_file = path / CARD
+    card_file.parent.mkdir()
+    card_file.write_text(
         json.dumps({"files": _hashes(path), "card": card.model_dump(mode="json")}), encoding="utf-8"
     )
 
@@ -106,7 +106,7 @@ def _openable(path: Path) -> Iterator[Path]:
 
 
 def _hashes(path: Path) -> dict[str, str]:
-    """SHA-256 of each file of TensorFlow's, by its place in the folder."""
+    """SHA-256 of each file of TensorFlow's, by its path in the folder."""
     files = sorted(p for p in path.rglob("*") if p.is_file() and p.relative_to(path) != CARD)
     return {p.relative_to(path).as_posix(): hashlib.sha256(p.read_bytes()).hexdigest() for p in files}
 
@@ -120,7 +120,7 @@ def _checked_card(path: Path) -> Card:
             f"{path}: has no readable model card; expected a folder of 'conviction export'."
         ) from None
     if _hashes(path) != files:
-        raise ArtefactError(f"{path}: damaged; its files have not the hashes that were written with them.")
+        raise ArtefactError(f"{path}: damaged; its files do not have the hashes that were written with them.")
     return parse_card(card, path)
 
 
