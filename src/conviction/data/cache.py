@@ -177,17 +177,17 @@ def finish(rows: Rows, key: str, kept: Sequence[tuple[int, int]], index: Index) 
         thumb_sums=index.thumb_sums.astype(np.uint32),
     )
     (rows.folder / _ABOUT).write_text(json.dumps(about), encoding="utf-8")
-    place = cache_root() / "pixels" / key
+    folder = cache_root() / "pixels" / key
     # Another process may have been first, with the same rows, and be about to open them: they stay.
     if open_entry(key) is None:
         with contextlib.suppress(OSError):
-            shutil.rmtree(place)  # damaged
+            shutil.rmtree(folder)  # damaged
         try:
-            rows.folder.rename(place)
+            rows.folder.rename(folder)
         except OSError:
-            if not place.is_dir():  # else another was first after all
+            if not folder.is_dir():  # else another was first after all
                 raise
-    _evict(keep=place)
+    _evict(keep=folder)
 
 
 @contextlib.contextmanager
@@ -218,16 +218,16 @@ def _sweep(root: Path) -> None:
 
 def open_entry(key: str) -> Decoded | None:
     """The rows under a key, mapped; None if there are none, or if they are damaged."""
-    place = cache_root() / "pixels" / key
+    folder = cache_root() / "pixels" / key
     try:
-        about = json.loads((place / _ABOUT).read_text(encoding="utf-8"))
+        about = json.loads((folder / _ABOUT).read_text(encoding="utf-8"))
         # Opened here, because NumPy leaves a file open that is no whole zip.
-        with (place / _INDEX).open("rb") as file, np.load(file, allow_pickle=False) as index:
+        with (folder / _INDEX).open("rb") as file, np.load(file, allow_pickle=False) as index:
             hashes, pixel_hashes, thumb_sums = (
                 index[name] for name in ("hashes", "pixel_hashes", "thumb_sums")
             )
-        pixels = _mapped(place / _PIXELS, about["pixels"])
-        thumbs = _mapped(place / _THUMBS, about["thumbs"]) if about["thumbs"] else pixels
+        pixels = _mapped(folder / _PIXELS, about["pixels"])
+        thumbs = _mapped(folder / _THUMBS, about["thumbs"]) if about["thumbs"] else pixels
         if not len(hashes) == len(pixel_hashes) == len(thumb_sums) == len(pixels) == len(thumbs):
             return None
     # A torn file is as good as none: zipfile, NumPy and json each say it in their own way.
@@ -239,7 +239,7 @@ def open_entry(key: str) -> Decoded | None:
         if zlib.crc32(thumbs[row].tobytes()) != thumb_sums[row]:
             return None
     with contextlib.suppress(OSError):
-        os.utime(place)
+        os.utime(folder)
     return Decoded(pixels, thumbs, hashes, pixel_hashes)
 
 
@@ -269,8 +269,8 @@ def load_note(kind: str, key: str) -> dict[str, np.ndarray] | None:
     """What ``save_note`` kept, None if there is nothing or it is damaged."""
     try:
         path = cache_root() / kind / f"{key}.npz"
-        with path.open("rb") as file, np.load(file, allow_pickle=False) as found:
-            arrays = {name: found[name] for name in found.files}
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
+            arrays = {name: archive[name] for name in archive.files}
         with contextlib.suppress(OSError):
             os.utime(path)
         return arrays
@@ -280,17 +280,17 @@ def load_note(kind: str, key: str) -> dict[str, np.ndarray] | None:
 
 def entries() -> list[Entry]:
     """Every entry, the one used last first."""
-    found = []
-    for place in (cache_root() / "pixels").glob("[!.]*"):
+    cached = []
+    for folder in (cache_root() / "pixels").glob("[!.]*"):
         try:
-            about = json.loads((place / _ABOUT).read_text(encoding="utf-8"))
-            size = sum(p.stat().st_size for p in place.iterdir())
-            found.append(
-                Entry(place.name, about["name"], tuple(about["pixels"]), size, place.stat().st_mtime)
+            about = json.loads((folder / _ABOUT).read_text(encoding="utf-8"))
+            size = sum(p.stat().st_size for p in folder.iterdir())
+            cached.append(
+                Entry(folder.name, about["name"], tuple(about["pixels"]), size, folder.stat().st_mtime)
             )
         except (OSError, ValueError, KeyError, TypeError):
             continue  # gone in the meantime, or damaged, and then written anew when it is wanted
-    return sorted(found, key=lambda e: -e.last_used)
+    return sorted(cached, key=lambda e: -e.last_used)
 
 
 def clear() -> int:

@@ -241,7 +241,7 @@ def _propose(even: np.ndarray, odd: np.ndarray, limit: float, pool: ThreadPoolEx
 
     def search(top: int) -> Proposals:
         # Memory once a strip: to get and give back megabytes for each tile takes longer than the products.
-        strip, found = even[top : top + TILE], [NONE]
+        strip, proposals = even[top : top + TILE], [NONE]
         sums, signed, sizes = (np.empty(TILE * len(strip), np.float32) for _ in range(3))
         for left in range(top, n, TILE):
             shape = len(strip), min(TILE, n - left)
@@ -254,8 +254,8 @@ def _propose(even: np.ndarray, odd: np.ndarray, limit: float, pool: ThreadPoolEx
                 a, b = a[a < b], b[a < b]
             plain, mirror = (np.flatnonzero(e[a, b] + sign * o[a, b] >= limit) for sign in (1, -1))
             both = np.r_[plain, mirror]
-            found.append(Proposals(a[both] + top, b[both] + left, np.arange(len(both)) >= len(plain)))
-        return _joined(found)
+            proposals.append(Proposals(a[both] + top, b[both] + left, np.arange(len(both)) >= len(plain)))
+        return _joined(proposals)
 
     return _joined([NONE, *pool.map(search, range(0, n, TILE))])
 
@@ -276,9 +276,9 @@ def _confirm(
         kept, similarity = _same_picture(one, other, texture)
         return kept + start, similarity
 
-    found = list(pool.map(check, range(0, len(proposed.a), CHUNK)))
-    kept = np.concatenate([np.empty(0, np.int64), *(part for part, _ in found)])
-    similarity = np.concatenate([np.empty(0, np.float32), *(part for _, part in found)])
+    checked = list(pool.map(check, range(0, len(proposed.a), CHUNK)))
+    kept = np.concatenate([np.empty(0, np.int64), *(part for part, _ in checked)])
+    similarity = np.concatenate([np.empty(0, np.float32), *(part for _, part in checked)])
     return Proposals(proposed.a[kept], proposed.b[kept], proposed.mirrored[kept]), similarity
 
 

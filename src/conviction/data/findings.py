@@ -151,7 +151,7 @@ def misnamed(images: ImageSet, kept: np.ndarray) -> list[Finding]:
 
 def balance(images: ImageSet, kept: np.ndarray) -> list[Finding]:
     """Classes of very different size."""
-    found = []
+    findings = []
     learn = kept & (images.parts != "test")
     counts = np.bincount(images.labels[learn], minlength=len(images.class_names))
     present = np.flatnonzero(counts)
@@ -160,7 +160,7 @@ def balance(images: ImageSet, kept: np.ndarray) -> list[Finding]:
     few, most = present[counts[present].argmin()], counts.argmax()
     ratio = counts[most] / counts[few]
     if ratio >= IMBALANCE_NOTE:
-        found.append(
+        findings.append(
             Finding(
                 "imbalance",
                 "warning" if ratio >= IMBALANCE_WARNING else "note",
@@ -173,7 +173,7 @@ def balance(images: ImageSet, kept: np.ndarray) -> list[Finding]:
                 remedy=Remedy.BALANCE,
             )
         )
-    return found
+    return findings
 
 
 def few_to_learn_from(images: ImageSet, learn: np.ndarray) -> list[Finding]:
@@ -204,7 +204,7 @@ def few_to_learn_from(images: ImageSet, learn: np.ndarray) -> list[Finding]:
 
 def class_folders(images: ImageSet, kept: np.ndarray) -> list[Finding]:
     """Parts of a source whose classes differ, matched by name."""
-    found = []
+    findings = []
     known = {
         p: set(images.labels[kept & (images.parts == p)].tolist()) for p in ("train", "validation", "test")
     }
@@ -214,22 +214,22 @@ def class_folders(images: ImageSet, kept: np.ndarray) -> list[Finding]:
         extra, missing = sorted(known[part] - known["train"]), sorted(known["train"] - known[part])
         if not extra and not missing:
             continue
-        said = [
+        differences = [
             f"{where} only: {', '.join(images.class_names[i] for i in which)}"
             for where, which in ((part, extra), ("train", missing))
             if which
         ]
-        found.append(
+        findings.append(
             Finding(
                 "class_folders",
                 "serious",
-                f"train and {part} have different classes ({'; '.join(said)}). They are matched by name.",
+                f"train and {part} have different classes ({'; '.join(differences)}). They are matched by name.",
                 "Rename the folders so that the names match, or add what is missing; nothing is trained on them as "
                 "they are.",
                 len(extra) + len(missing),
             )
         )
-    return found
+    return findings
 
 
 def shapes(images: ImageSet) -> list[Finding]:
@@ -237,11 +237,11 @@ def shapes(images: ImageSet) -> list[Finding]:
     headers = images.headers
     if not headers:
         return []
-    found = []
+    findings = []
     sizes = {(h.width, h.height) for h in headers}
     if len(sizes) > 1:
         areas = sorted(sizes, key=lambda s: s[0] * s[1])
-        found.append(
+        findings.append(
             Finding(
                 "sizes",
                 "note",
@@ -257,7 +257,7 @@ def shapes(images: ImageSet) -> list[Finding]:
         i for i, h in enumerate(headers) if not 1 / STRETCH <= h.width / h.height / target <= STRETCH
     ]
     if stretched:
-        found.append(
+        findings.append(
             Finding(
                 "aspect_ratios",
                 "note",
@@ -272,7 +272,7 @@ def shapes(images: ImageSet) -> list[Finding]:
     modes = {h.mode for h in headers}
     if len(modes) > 1:
         counts = ", ".join(f"{sum(h.mode == m for h in headers):,} {m}" for m in sorted(modes))
-        found.append(
+        findings.append(
             Finding(
                 "modes",
                 "note",
@@ -281,4 +281,4 @@ def shapes(images: ImageSet) -> list[Finding]:
                 len(headers),
             )
         )
-    return found
+    return findings

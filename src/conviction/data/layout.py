@@ -160,7 +160,7 @@ def _label_part(layout: Layout, part: str, top: str, below: dict[str, Parts]) ->
 
 def _named_parts(location: object, tops: Sequence[str]) -> dict[str, str]:
     """Folder to part if the folders are parts of the data; empty if they are classes."""
-    known = {top: found for top in tops if (found := part_of(top))}
+    known = {top: part_and_words for top in tops if (part_and_words := part_of(top))}
     to_predict = [top for top in tops if _is_to_predict(top)]
     by_words: dict[tuple[str, ...], set[str]] = defaultdict(set)
     for part, words in known.values():
@@ -196,7 +196,7 @@ def _some(names: Sequence[str]) -> str:
 def _parts_in_classes(pictures: dict[str, Parts]) -> dict[tuple[str, str], str]:
     """(class folder, folder in it) to part, for cat/train/1.png and the like; empty for any other layout."""
     inside = {(parts[0], parts[1]) for parts in pictures.values() if len(parts) == 3}
-    known = {both: found for both in inside if (found := part_of(both[1]))}
+    known = {both: part_and_words for both in inside if (part_and_words := part_of(both[1]))}
     usual = all(len(parts) in (1, 3) for parts in pictures.values()) and len(known) == len(inside)
     if not usual or len({part for part, _ in known.values()}) < 2 or len({w for _, w in known.values()}) > 1:
         return {}
@@ -215,15 +215,15 @@ def _doubts(layout: Layout, pictures: dict[str, Parts], at: int) -> Iterator[Dou
     folders: dict[str, str] = {}
     for path, (label, _) in layout.labels.items():
         parts = list(pictures[path])
-        place = parts.index(label, at)
-        folders.setdefault(label, path.rsplit("/", len(parts) - 1 - place)[0])
-        if len(parts) > place + 2:
-            inside[label].add(parts[place + 1])
+        position = parts.index(label, at)
+        folders.setdefault(label, path.rsplit("/", len(parts) - 1 - position)[0])
+        if len(parts) > position + 2:
+            inside[label].add(parts[position + 1])
         else:
             direct.add(label)
     for label, folder in folders.items():
         names = tuple(sorted(inside[label]))
-        parts_inside = {found[0] for name in names if (found := part_of(name))}
+        parts_inside = {part_and_words[0] for name in names if (part_and_words := part_of(name))}
         like_part = part_of(label) or _is_to_predict(label)
         if inside[label] & (folders.keys() - {label}):
             yield Doubt(folder, "classes_inside", names)

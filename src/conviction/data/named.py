@@ -86,9 +86,9 @@ def load_named(
     if name == "digits":
         return load_arrays(_digits(), spec, saved)
     for folder in data_folders(data_dir):
-        found = find_in(folder, name)
-        if found is not None:
-            return _load_found(name, found, spec, saved)
+        path = find_in(folder, name)
+        if path is not None:
+            return _load_path(name, path, spec, saved)
     return load_arrays(_through_keras(name, data_dir), spec, saved)
 
 
@@ -118,17 +118,17 @@ def find_in(folder: Path, name: str) -> Path | None:
     return None
 
 
-def _load_found(name: str, found: Path, spec: DataSpec, saved: DecodingRule | None) -> ImageSet:
+def _load_path(name: str, path: Path, spec: DataSpec, saved: DecodingRule | None) -> ImageSet:
     known = NAMED_SETS[name]
-    if found.is_dir() and find_idx(found):
-        return load_arrays(_official(name, read_idx_folder(found)), spec, saved)
-    if found.suffix == ".npz":
-        return load_arrays(_official(name, read_npz(found)), spec, saved)
-    with open_tree(found) as tree:
+    if path.is_dir() and find_idx(path):
+        return load_arrays(_official(name, read_idx_folder(path)), spec, saved)
+    if path.suffix == ".npz":
+        return load_arrays(_official(name, read_npz(path)), spec, saved)
+    with open_tree(path) as tree:
         images = load_folder(tree, spec, saved)
     sizes = (int((images.parts == "train").sum()), int((images.parts == "test").sum()))
     if images.class_names != sorted(known.class_names) or sizes != (known.train_size, known.test_size):
-        raise _not_official(name, found, f"{sizes[0]} training and {sizes[1]} test pictures")
+        raise _not_official(name, path, f"{sizes[0]} training and {sizes[1]} test pictures")
     return images
 
 

@@ -103,10 +103,10 @@ def _header_bytes(file: IO[bytes]) -> int:
 
 
 def _array(archive: np.lib.npyio.NpzFile, name: str) -> np.ndarray:
-    found = archive[name]
-    if not isinstance(found, np.ndarray):  # a member that is no array comes as bytes
+    member = archive[name]
+    if not isinstance(member, np.ndarray):  # a member that is no array comes as bytes
         raise ValueError(f"{name} is no array")
-    return found
+    return member
 
 
 def array_pairs(names: Collection[str], where: str) -> dict[str, tuple[str, str]]:

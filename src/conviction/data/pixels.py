@@ -44,7 +44,7 @@ def usual_range(kind: Kind, arrays: list[np.ndarray], low: float, high: float) -
     return None
 
 
-def value_range(arrays: list[np.ndarray], given: Range | None, where: str) -> tuple[Range, str]:
+def value_range(arrays: list[np.ndarray], override: Range | None, where: str) -> tuple[Range, str]:
     """Decides which stored values are black and white, for all arrays of a source together.
 
     uint8 is 0-255. bool is 0-1. uint16 is 0-65535. Floats are 0-1 if they all lie in [0, 1], and 0-255
@@ -69,26 +69,29 @@ def value_range(arrays: list[np.ndarray], given: Range | None, where: str) -> tu
         raise SourceError(
             f"{where}: expected finite pixel values; got NaN or infinity. Mend or leave out those images."
         )
-    if given is not None:
-        if low < given[0] or high > given[1]:
+    if override is not None:
+        if low < override[0] or high > override[1]:
             raise SourceError(
-                f"{where}: data.range={list(given)}, but the pixel values go from {low:g} to {high:g}."
+                f"{where}: data.range={list(override)}, but the pixel values go from {low:g} to {high:g}."
             )
-        return given, f"Pixel values {given[0]:g} to {given[1]:g}{by_key('data.range')} became 0 to 255."
+        return (
+            override,
+            f"Pixel values {override[0]:g} to {override[1]:g}{by_key('data.range')} became 0 to 255.",
+        )
     usual = usual_range(kind, arrays, low, high)
     if usual is None:
         raise SourceError(
             f"{where}: expected uint8, or floats in [0, 1], or whole numbers in 0 to 255; got {dtype} from "
             f"{low:g} to {high:g}. Say which values are black and white, e.g. data.range=[{low:g},{high:g}]."
         )
-    said = {
+    sentences = {
         "bool": "False and True became 0 and 255.",
         "uint8": "",
         "uint16": "16-bit values 0 to 65535 became 0 to 255.",
     }
     if usual == (0.0, 1.0):
-        said["float"] = "Fractions 0 to 1 became 0 to 255."
-    return usual, said.get(kind, f"Whole numbers of type {dtype} in 0 to 255 became uint8, unchanged.")
+        sentences["float"] = "Fractions 0 to 1 became 0 to 255."
+    return usual, sentences.get(kind, f"Whole numbers of type {dtype} in 0 to 255 became uint8, unchanged.")
 
 
 def own_range(rule: DecodingRule, kind: Kind) -> Range | None:

@@ -49,14 +49,14 @@ class Slice:
 
 # Where content is: a file, a slice of an archive, the content itself, or why it cannot be had. Plain values, so
 # that another process can fetch it.
-Place = str | Slice | bytes | UnreadableFileError
+ContentLocation = str | Slice | bytes | UnreadableFileError
 
 
 @dataclass(frozen=True)
 class Tree:
     """Files by their relative POSIX path, in an order in which reading them all is one forward pass.
 
-    ``place`` says where the content of a path is. ``stamps`` change when the content of a path may have
+    ``locate`` says where the content of a path is. ``stamps`` change when the content of a path may have
     changed; an archive has one for all. ``passed`` is what lies there and is no file: links that are not
     followed, pipes, devices.
     """
@@ -64,7 +64,7 @@ class Tree:
     location: Path
     sizes: dict[str, int]
     stamps: dict[str, str]
-    place: Callable[[str], Place]
+    locate: Callable[[str], ContentLocation]
     passed: tuple[PassedOver, ...] = ()
 
     def read(self, path: str) -> bytes:
@@ -73,7 +73,7 @@ class Tree:
         Raises:
             UnreadableFileError: It cannot be had.
         """
-        return fetch(self.place(path))
+        return fetch(self.locate(path))
 
     def read_text(self, path: str) -> str:
         """The text of a small file.
@@ -87,34 +87,34 @@ class Tree:
             raise SourceError(f"{self.location}: cannot read {path} as UTF-8 text ({failure}).") from None
 
 
-def fetch(place: Place) -> bytes:
+def fetch(location: ContentLocation) -> bytes:
     """The bytes at a place.
 
     Raises:
         UnreadableFileError: They cannot be had; says why.
     """
-    if isinstance(place, bytes):
-        return place
-    if isinstance(place, UnreadableFileError):
-        raise place
+    if isinstance(location, bytes):
+        return location
+    if isinstance(location, UnreadableFileError):
+        raise location
     try:
-        return _unpack(place) if isinstance(place, Slice) else _read_file(place)
+        return _unpack(location) if isinstance(location, Slice) else _read_file(location)
     except OSError as failure:
         raise UnreadableFileError(failure.strerror or str(failure)) from None
     except (ValueError, OverflowError) as failure:  # an offset that no file has
         raise UnreadableFileError(f"damaged in the archive: {failure}") from None
 
 
-def peek(place: Place) -> bytes:
+def peek(location: ContentLocation) -> bytes:
     """The first 64 KiB, or all.
 
     Raises:
         UnreadableFileError: They cannot be had; says why.
     """
-    if not isinstance(place, str):
-        return fetch(place)
+    if not isinstance(location, str):
+        return fetch(location)
     try:
-        with open(place, "rb", buffering=0) as file:
+        with open(location, "rb", buffering=0) as file:
             return file.read(_FIRST_READ)
     except (OSError, ValueError) as failure:
         raise UnreadableFileError(str(failure)) from None
@@ -221,10 +221,10 @@ class _Member(tarfile.TarInfo):
 
     @classmethod
     def frombuf(cls, buf: bytes | bytearray, encoding: str, errors: str) -> Self:
-        found = super().frombuf(buf, encoding, errors)
-        if found.size < 0 or (found.type in _EXTENDED and found.size > MAX_HEADER_BYTES):
-            raise tarfile.ReadError(f"a header of {found.size:,} bytes")
-        return found
+        header = super().frombuf(buf, encoding, errors)
+        if header.size < 0 or (header.type in _EXTENDED and header.size > MAX_HEADER_BYTES):
+            raise tarfile.ReadError(f"a header of {header.size:,} bytes")
+        return header
 
 
 def _archive(path: Path, stack: ExitStack) -> Tree:
@@ -265,14 +265,14 @@ def _folder(root: Path) -> Tree:
             else:  # reading a pipe would block for ever
                 passed.append(("special_file", name))
 
-    def place(name: str) -> Place:
+    def locate(name: str) -> ContentLocation:
         try:
             _checked(sizes[name])
         except UnreadableFileError as failure:
             return failure
         return os.path.join(base, name)
 
-    return Tree(root, sizes, stamps, place, tuple(passed))
+    return Tree(root, sizes, stamps, locate, tuple(passed))
 
 
 def _stamp(status: os.stat_result) -> str:
@@ -315,7 +315,7 @@ def _zip(location: Path, archive: zipfile.ZipFile) -> Tree:
         if following is not None and end > following.header_offset:
             overlapping.add(info)
 
-    def place(name: str) -> Place:
+    def locate(name: str) -> ContentLocation:
         info = members[name]
         try:
             _checked(info.file_size)
@@ -336,7 +336,7 @@ def _zip(location: Path, archive: zipfile.ZipFile) -> Tree:
         )
 
     sizes = {name: info.file_size for name, info in members.items()}
-    return Tree(location, sizes, dict.fromkeys(sizes, _stamp(location.stat())), place, tuple(passed))
+    return Tree(location, sizes, dict.fromkeys(sizes, _stamp(location.stat())), locate, tuple(passed))
 
 
 def _tar(location: Path, archive: tarfile.TarFile) -> Tree:
@@ -351,7 +351,7 @@ def _tar(location: Path, archive: tarfile.TarFile) -> Tree:
         elif name and not info.isdir():  # links could lead out of it
             passed.append(("archive_link" if info.issym() or info.islnk() else "special_file", name))
 
-    def place(name: str) -> Place:
+    def locate(name: str) -> ContentLocation:
         # Compressed archives cannot be entered in the middle, so this process reads them, from front to back.
         try:
             _checked(members[name].size)
@@ -363,4 +363,4 @@ def _tar(location: Path, archive: tarfile.TarFile) -> Tree:
             return UnreadableFileError(f"damaged in the archive: {failure}")
 
     sizes = {name: info.size for name, info in members.items()}
-    return Tree(location, sizes, dict.fromkeys(sizes, _stamp(location.stat())), place, tuple(passed))
+    return Tree(location, sizes, dict.fromkeys(sizes, _stamp(location.stat())), locate, tuple(passed))

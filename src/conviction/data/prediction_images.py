@@ -42,7 +42,7 @@ class Predictions:
         return cls([class_names[i] for i in probabilities.argmax(axis=1)], probabilities, class_names)
 
 
-def given_pixels(images: Pictures, rule: DecodingRule) -> np.ndarray:
+def pixels_to_predict(images: Pictures, rule: DecodingRule) -> np.ndarray:
     """What a model is fed for pictures that are handed over as numbers or by Pillow.
 
     Args:
@@ -246,12 +246,12 @@ def _usual(kind: Kind, arrays: Mapping[int, np.ndarray]) -> Range:
     # Black pictures exist, but not in a type that is wider than all their values.
     level = high * 255.0 / scale[1]
     if 0.0 < level <= 1.0 and kind in ("uint8", "uint16", "integer"):
-        said = (
+        message = (
             f"predict: the brightest of all values is {high:g}, where {scale[1]:g} is white, so that every picture is "
             f"black. If {high:g} is white, give "
             + ("x.astype(bool)." if high == 1.0 else "x.astype(numpy.uint8).")
         )
         if kind != "uint8":
-            raise RequestError(said)
-        warnings.warn(said, stacklevel=4)
+            raise RequestError(message)
+        warnings.warn(message, stacklevel=4)
     return scale
