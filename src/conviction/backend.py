@@ -172,8 +172,8 @@ def proc_value(path: str, key: str) -> str | None:
 
 def free_bytes() -> int | None:
     """The memory that is free, or that the system would free; None where it does not say."""
-    said = proc_value("/proc/meminfo", "MemAvailable")
-    return int(said.split()[0]) * 1024 if said else None
+    available = proc_value("/proc/meminfo", "MemAvailable")
+    return int(available.split()[0]) * 1024 if available else None
 
 
 def versions() -> dict[str, Any]:

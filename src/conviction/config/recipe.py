@@ -145,18 +145,18 @@ def load_recipe(
         RequestError: An unknown key (the nearest known one is named), a wrong type, a value out of
             range, both ``model.layers`` and a shorthand key, or a file that cannot be read.
     """
-    given = given_keys(overrides, config)
-    for key in given:
+    settings = user_settings(overrides, config)
+    for key in settings:
         if key not in keys():
             raise UnknownKeyError(f"Unknown key '{key}'.{did_you_mean(key, keys())}", key)
-    name = given.pop("recipe", DEFAULT_RECIPE)
+    name = settings.pop("recipe", DEFAULT_RECIPE)
     if not isinstance(name, str) or name not in RECIPES:
         expected = ", ".join(RECIPES)
         raise RequestError(f"recipe: expected one of {expected}; got {shown(name)}.")
     base = RECIPES[name](facts or Facts())
-    if "model.layers" in given:  # says the whole network
+    if "model.layers" in settings:  # says the whole network
         base = {k: v for k, v in base.items() if not k.startswith("model.")}
-    return _validate(name, {**base, **given})
+    return _validate(name, {**base, **settings})
 
 
 def read_recipe(path: Path) -> Recipe:
@@ -169,7 +169,7 @@ def read_recipe(path: Path) -> Recipe:
     return load_recipe(dict(_flat(read_yaml(path.read_text(encoding="utf-8")))))
 
 
-def given_keys(
+def user_settings(
     overrides: Sequence[str] | Mapping[str, Any] = (), config: Path | str | None = None
 ) -> dict[str, Any]:
     """What a user said, ``config`` < ``overrides``, before defaults and recipe.
@@ -177,13 +177,13 @@ def given_keys(
     Raises:
         RequestError: A file that cannot be read, or something that is no KEY=VALUE.
     """
-    given = dict(_read_file(Path(config))) if config is not None else {}
+    settings = dict(_read_file(Path(config))) if config is not None else {}
     # A key on the command line replaces the file's; layers and shorthand are two ways to say one
     # thing, so the later one wins as a whole over the earlier one.
     named = dict(parse_overrides(overrides) if not isinstance(overrides, Mapping) else overrides)
-    if ("model.layers" in given and any(k.startswith("model.") for k in named)) or "model.layers" in named:
-        given = {k: v for k, v in given.items() if not k.startswith("model.")}
-    return {**given, **named}
+    if ("model.layers" in settings and any(k.startswith("model.") for k in named)) or "model.layers" in named:
+        settings = {k: v for k, v in settings.items() if not k.startswith("model.")}
+    return {**settings, **named}
 
 
 def _validate(name: str, flat: dict[str, Any]) -> Recipe:

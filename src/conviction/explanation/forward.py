@@ -50,13 +50,13 @@ def outputs(model: keras.Sequential, pixels: np.ndarray, count: int) -> list[Lay
     check_pixels(model, pixels)
     convert = import_keras().ops.convert_to_numpy
     value: Any = pixels[np.newaxis]  # (h, w, c) -> (1, h, w, c)
-    found = []
+    layer_outputs = []
     for layer in model.layers[:count]:
         value = layer(value, training=False)
         # Without the batch axis, and float32 even where the layer computes in bfloat16.
         output = np.asarray(convert(value)[0], np.float32)
-        found.append(LayerOutput(layer.name, type(layer).__name__, output))
-    return found
+        layer_outputs.append(LayerOutput(layer.name, type(layer).__name__, output))
+    return layer_outputs
 
 
 def filters(model: keras.Sequential, layer: str | None = None) -> np.ndarray:

@@ -175,7 +175,7 @@ def sum_text(values: np.ndarray) -> str:
     return _shortened([_factor(v) for v in flat], flat, "values")
 
 
-def place_text(position: Sequence[int]) -> str:
+def position_text(position: Sequence[int]) -> str:
     """``row 2, column 3, channel 4`` or ``unit 7``."""
     names = ("row", "column", "channel") if len(position) == 3 else ("unit",)
     return ", ".join(f"{name} {at}" for name, at in zip(names, position, strict=True))

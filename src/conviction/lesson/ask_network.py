@@ -172,11 +172,11 @@ def _conv_params(facts: Facts, chance: Random) -> Draft | None:
     bias = f if stage.layer.use_bias else 0
     positions = stage.row.output[0] * stage.row.output[1]
     weights = k * m * c * f
-    said = f"{k} x {m} x {c} x {f}" + (", and a bias for each filter" if bias else ", without biases")
+    product = f"{k} x {m} x {c} x {f}" + (", and a bias for each filter" if bias else ", without biases")
     return Draft(
         f"{stage.row.name}: {plural(f, 'filter')} of {k}x{m} on {c} channel{'s' if c > 1 else ''}, "
         f"{'with' if bias else 'without'} bias. How many parameters?",
-        (f"{stage.row.params:,}", f"{said}: {stage.row.params:,}. The size of the picture plays no part."),
+        (f"{stage.row.params:,}", f"{product}: {stage.row.params:,}. The size of the picture plays no part."),
         [
             (f"{k * m * f + bias:,}", "A filter has weights for every channel, not for one."),
             (f"{weights + f - bias:,}", "Each filter has a bias." if bias else "This layer has no biases."),

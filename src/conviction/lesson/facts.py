@@ -107,7 +107,7 @@ class Facts:
     class_counts: tuple[int, ...] = ()
 
     @property
-    def _found(self) -> Result:
+    def _finished(self) -> Result:
         if self.result is None:
             raise NoRunError(f"{self.title}: there is no run of it yet.")
         return self.result
@@ -115,14 +115,14 @@ class Facts:
     @property
     def history(self) -> Sequence[EpochRow]:
         """Every epoch."""
-        return self._found.history
+        return self._finished.history
 
     @property
     def judged(self) -> Verdict:
         """Of the curves, the gap and what they could have shown."""
-        if self._found.verdict is None:
+        if self._finished.verdict is None:
             raise NoRunError(f"{self.title}: there is no verdict on the mean of several runs.")
-        return self._found.verdict
+        return self._finished.verdict
 
     @property
     def verdict(self) -> str:
@@ -335,12 +335,12 @@ class Facts:
     @property
     def test(self) -> Part | None:
         """None while the test set is sealed."""
-        return self._found.parts.get("test")
+        return self._finished.parts.get("test")
 
     @property
     def trained(self) -> Part | None:
         """The training images, with the final weights."""
-        return self._found.parts.get("train")
+        return self._finished.parts.get("train")
 
     @property
     def worst(self) -> Mapping[str, Any] | None:

@@ -54,12 +54,12 @@ def topic_named(name: str) -> str:
     """
     if name.isdecimal() and 1 <= int(name) <= len(chapters()):
         return chapters()[int(name) - 1].name
-    found = name.lower().replace("-", "_")
-    if found not in TOPICS:
+    topic = name.lower().replace("-", "_")
+    if topic not in TOPICS:
         raise RequestError(
             f"learn: there is no topic '{name}'. Topics: {', '.join(TOPICS)}; and cards, quiz, walkthrough."
         )
-    return found
+    return topic
 
 
 def _in_depth(name: str) -> Callable[[Depth], str]:
@@ -95,13 +95,13 @@ def _references(_: Depth) -> str:
 def _glossary(word: str | None) -> str:
     if word is None:
         return "# Glossary\n\n" + "\n".join(f"- **{t.term}**: {t.text}" for t in glossary())
-    found = [t for t in glossary() if word.lower() in _names(t)]
-    found = found or [t for t in glossary() if word.lower() in t.term.lower()]
-    if not found:
+    terms = [t for t in glossary() if word.lower() in _names(t)]
+    terms = terms or [t for t in glossary() if word.lower() in t.term.lower()]
+    if not terms:
         raise RequestError(
             f"learn glossary: there is no word '{word}'. All are listed by: conviction learn glossary"
         )
-    return "\n\n".join(f"**{t.term}**: {t.text}" for t in found)
+    return "\n\n".join(f"**{t.term}**: {t.text}" for t in terms)
 
 
 def _names(term: Term) -> set[str]:

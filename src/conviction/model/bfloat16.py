@@ -51,8 +51,8 @@ def _fused_batch_normalization() -> Any:
             # The operation estimates the variance without bias; Keras keeps that of the batch itself.
             values = tf.cast(tf.size(inputs) // tf.shape(inputs)[-1], tf.float32)
             variance *= (values - 1) / values
-            for average, found in ((self.moving_mean, mean), (self.moving_variance, variance)):
-                average.assign(average * self.momentum + found * (1.0 - self.momentum))
+            for average, statistic in ((self.moving_mean, mean), (self.moving_variance, variance)):
+                average.assign(average * self.momentum + statistic * (1.0 - self.momentum))
             return normalised
 
     return FusedBatchNormalization

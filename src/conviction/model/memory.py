@@ -37,14 +37,14 @@ def check_memory(rows: Sequence[LayerRow], spec: TrainingSpec) -> None:
     if free is None or needed <= free:
         return
     fixed = least_bytes(rows, spec, 0)
-    said = f"training needs at least {needed / 1e9:.1f} GB of memory, and {free / 1e9:.1f} GB are free"
+    shortage = f"training needs at least {needed / 1e9:.1f} GB of memory, and {free / 1e9:.1f} GB are free"
     if least_bytes(rows, spec, 1) > free:
         heaviest = max(rows, key=lambda r: r.params)
         raise RequestError(
-            f"model: {said}, of which weights, gradients and optimizer take {fixed / 1e9:.1f} GB; most are in "
+            f"model: {shortage}, of which weights, gradients and optimizer take {fixed / 1e9:.1f} GB; most are in "
             f"{heaviest.name} ({heaviest.params:,} parameters). Use fewer units there, or smaller images."
         )
     fits = (free - fixed) // (least_bytes(rows, spec, 1) - fixed)
     raise RequestError(
-        f"training.batch_size={spec.batch_size}: {said}. At most training.batch_size={fits} fits."
+        f"training.batch_size={spec.batch_size}: {shortage}. At most training.batch_size={fits} fits."
     )

@@ -258,15 +258,15 @@ def _places(matrices: np.ndarray, offsets: np.ndarray, height: int, width: int) 
     """Rows and columns (n, h, w) float32 where new pixels come from, reflected into the image."""
     rows = np.arange(height, dtype=np.float32)[:, np.newaxis]
     columns = np.arange(width, dtype=np.float32)
-    found = []
+    coordinates = []
     for axis, side in enumerate((height, width)):
         down, right, start = (
             values.astype(np.float32)[:, np.newaxis, np.newaxis]
             for values in (matrices[:, axis, 0], matrices[:, axis, 1], offsets[:, axis])
         )
-        places = (down * rows + start) + right * columns  # (n, h, 1) + (n, 1, w) -> (n, h, w)
-        found.append(_mirror(places, side))
-    return found
+        along_axis = (down * rows + start) + right * columns  # (n, h, 1) + (n, 1, w) -> (n, h, w)
+        coordinates.append(_mirror(along_axis, side))
+    return coordinates
 
 
 def _mirror(places: np.ndarray, side: int) -> np.ndarray:

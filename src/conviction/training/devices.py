@@ -60,7 +60,7 @@ class Devices:
 
     def spread(self, batch: tuple[Any, ...]) -> tuple[Any, ...]:
         """The arrays of a batch, each with its first axis divided among the devices."""
-        return tuple(self._place(part) for part in batch) if self._parallel else batch
+        return tuple(self._distribute(part) for part in batch) if self._parallel else batch
 
     def rows_here(self, images: int) -> slice:
         """Which of a batch of so many images the devices of this process calculate with."""
@@ -78,7 +78,7 @@ class Devices:
             layout = jax.sharding.NamedSharding(layout.mesh, jax.sharding.PartitionSpec())
         return layout
 
-    def _place(self, part: Any) -> Any:
+    def _distribute(self, part: Any) -> Any:
         import jax
 
         layout = self._layout(part.shape)

@@ -76,14 +76,14 @@ def find_rate(
     """
     sweeps = tuple(_sweep(model, initial_weights(i), batches, first=i * STEPS) for i in range(SWEEPS))
     read = where_it_begins if spec.schedule == "constant" else a_third_of_the_lowest
-    found = [math.log(read(s)) for s in sweeps if _falls(s)]
-    if not found:
+    logarithms = [math.log(read(s)) for s in sweeps if _falls(s)]
+    if not logarithms:
         raise RequestError(
             f"training.learning_rate=auto: the loss fell at no rate from {LOWEST:g} to {HIGHEST:g} within {STEPS} "
             "steps. Give a rate, such as training.learning_rate=0.001, or another optimizer (training.optimizer=adam)."
         )
     # Two digits are more than the method knows, and fewer would look like a choice by hand.
-    return RateSearch(sweeps, float(f"{math.exp(sum(found) / len(found)):.2g}"))
+    return RateSearch(sweeps, float(f"{math.exp(sum(logarithms) / len(logarithms)):.2g}"))
 
 
 def where_it_begins(sweep: Sweep) -> float:

@@ -140,8 +140,8 @@ def _validate(model: keras.Sequential, validation: Any, recording: Recording, ep
     recorder.on_train_begin()
     recorder.on_epoch_begin(epoch)
     training = recorder.running
-    found = model.evaluate(validation.data, callbacks=callbacks, return_dict=True, verbose=0)
-    recorder.on_epoch_end(epoch, training | {f"val_{name}": value for name, value in found.items()})
+    measured = model.evaluate(validation.data, callbacks=callbacks, return_dict=True, verbose=0)
+    recorder.on_epoch_end(epoch, training | {f"val_{name}": value for name, value in measured.items()})
     recorder.on_train_end()
 
 
