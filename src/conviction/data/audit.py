@@ -40,7 +40,7 @@ class Audit:
     excluded: np.ndarray
 
     def after_split(self, images: ImageSet, split: Split) -> Audit:
-        """With what only the split shows: classes of which few images are left to learn from."""
+        """Adds what only the split shows: classes with few images left to learn from."""
         return replace(self, findings=_ranked([*self.findings, *few_to_learn_from(images, split.train)]))
 
 
@@ -58,7 +58,7 @@ def audit_images(images: ImageSet, spec: DataSpec) -> Audit:
     blank, brightest = light(images)
     blank &= ~out
     dark, concerned = too_dark(images, brightest, ~out)
-    # Pictures that show nothing are all alike; that they are of one group would say nothing.
+    # Pictures that show nothing all look alike; putting them in one group would mean nothing.
     equal = number_equals(images.pixel_hashes)
     equal[out] = -1
     looks = join(len(images), np.where(blank, -1, equal), pairs)
@@ -139,7 +139,7 @@ def _leak(images: ImageSet, looks: np.ndarray, own: np.ndarray, out: np.ndarray)
                     f"{plural(len(leaked), 'image')} to learn from {'is' if len(leaked) == 1 else 'are'} {how} "
                     f"{plural(held, higher + ' image')}: {held / (images.parts == higher).sum():.1%} of that part is "
                     "not unseen, and accuracy on it is too good.",
-                    "What was learned from cannot be a test.",
+                    "Images that the network learned from cannot test it.",
                     len(leaked),
                     tuple(_in_turn(g, images.parts == higher) for g in groups),
                     leave_out=leaked,

@@ -20,9 +20,9 @@ from conviction.errors import StorageError
 RuleOf = Callable[[list[Probe]], DecodingRule]
 # How many headers are looked at to guess the rule, before every file is read once and decoded by that guess.
 GUESSED_FROM = 64
-# Counts the changes of what a header is said to hold.
+# Version of what is recorded of a header.
 LISTING = 2
-# Without a cache, this much is held in memory rather than nothing.
+# Without a cache, at most this much is held in memory.
 LARGEST_IN_MEMORY = 2 * 10**9
 
 
@@ -62,7 +62,7 @@ def load_decoded(
         _save_survey(listing, survey)
         if wanted == rule:
             return survey, rule, decoded, warning
-        # The guess from a few headers was wrong: once more, by the rule that all headers give.
+        # The guess from a few headers was wrong: decode again, by the rule that all headers give.
         rule = wanted
         cached = cache.open_entry(_entry_key(survey, rule))
         if cached is not None:
@@ -109,7 +109,7 @@ def _read(tree: Tree, names: Sequence[str], rule: DecodingRule) -> tuple[Survey,
             f"The decoded pixels need {size / 1e9:.1f} GB in the cache {where}, which cannot be written: {reason}. "
             "Free some space, name another folder, or make data.image_size smaller."
         )
-    warning = f"The cache {where} cannot be written ({reason}): the pixels are held in memory and decoded again next time."
+    warning = f"The cache {where} cannot be written ({reason}): pixels stay in memory and are decoded again next time."
     chunks = read_pictures(tree, names, rule, None)
     return survey_of(chunks), _in_memory(rule, chunks), warning
 

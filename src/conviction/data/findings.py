@@ -13,7 +13,7 @@ from conviction.data.image_set import ImageSet
 
 Severity = Literal["serious", "warning", "note"]
 
-# A picture whose values all lie within so few of 256 levels shows nothing.
+# A picture whose values all lie within this many of 256 levels shows nothing.
 BLANK_RANGE = 8
 # Below this, validation and test hold a handful of images a class, and a network that starts from nothing
 # learns little.
@@ -64,7 +64,7 @@ class Finding:
     advice_on_page: str = ""
 
     def advise(self, audience: Audience | None = None) -> str:
-        """What to do, for whoever listens."""
+        """What to do, in the words for the current audience."""
         on_page = self.advice_on_page if (audience or listening()) == "page" else ""
         return f"{on_page or self.advice} {self.remedy.words(audience)}".strip()
 
@@ -165,8 +165,8 @@ def balance(images: ImageSet, kept: np.ndarray) -> list[Finding]:
                 "imbalance",
                 "warning" if ratio >= IMBALANCE_WARNING else "note",
                 f"Class '{images.class_names[most]}' has {ratio:.1f} times as many images as "
-                f"'{images.class_names[few]}' ({counts[most]:,} and {counts[few]:,}). Always saying the largest class "
-                f"would be right for {counts[most] / counts.sum():.1%} of them.",
+                f"'{images.class_names[few]}' ({counts[most]:,} and {counts[few]:,}). Always answering with the "
+                f"largest class would be right for {counts[most] / counts.sum():.1%} of them.",
                 "Judge by the recall of every class and not by accuracy alone; more images of the small classes help "
                 "most.",
                 int(counts.sum()),

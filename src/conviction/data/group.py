@@ -123,7 +123,7 @@ def join(n: int, *links: np.ndarray) -> np.ndarray:
 
     Args:
         n: How many images.
-        links: Each (n,) int64, equal numbers belong together and -1 to nobody; or (m, 2) int64 pairs.
+        links: Each (n,) int64, equal numbers belong together and -1 to no group; or (m, 2) int64 pairs.
 
     Returns:
         (n,) int64 from 0, in the order of each group's first member.

@@ -22,12 +22,12 @@ PARTS = {
     "validation": "validation",
 }
 _TO_PREDICT = {"pred", "predict", "prediction", "predictions", "inference", "unlabeled", "unlabelled"}
-# Words that say that pictures follow, and neither of which class nor for what.
+# Words that say only that pictures follow, not of which class or for what purpose.
 _GENERAL = {"data", "dataset", "datasets", "set", "sets", "split", "splits", "folder"}
 _GENERAL |= {"image", "images", "img", "imgs", "picture", "pictures", "photo", "photos"}
 _CAMEL = re.compile(r"(?<=[a-z])(?=[A-Z])|(?<=[^\W\d])(?=\d)")
 _SUFFIX = re.compile(r"(?<=[a-z])(set|sets|data|images|imgs)$")
-# Trains and valid (against invalid) things are classes that people have.
+# People do have classes of trains, or of valid (as opposed to invalid) things.
 _PLAIN_CLASSES = {"train", "valid"}
 
 Parts = Sequence[str]
@@ -51,7 +51,7 @@ class Doubt:
 
 @dataclass
 class Layout:
-    """Class and part of every picture that has a class, what has none, and what is doubtful."""
+    """The class and part of every picture that has a class, the pictures without one, and doubtful folders."""
 
     labels: dict[str, tuple[str, str]] = field(default_factory=dict)
     passed: list[PassedOver] = field(default_factory=list)
@@ -176,12 +176,12 @@ def _named_parts(location: object, tops: Sequence[str]) -> dict[str, str]:
         parts, beside = sorted(known), others or to_predict
         if len(by_words) > 1 and not others:
             raise SourceError(
-                f"{location}: the folders {_some(parts)} name a part of the data and something else, each. Expected "
+                f"{location}: the folders {_some(parts)} each name a part of the data and something else. Expected "
                 "train/CLASS/picture and test/CLASS/picture: make one folder for each part, with a folder for each "
                 "class in it."
             )
         raise SourceError(
-            f"{location}: the folders {_some(parts)} are parts of the data by their names, but beside them lies "
+            f"{location}: the folders {_some(parts)} are parts of the data by their names, but beside them is "
             f"{_some(sorted(beside))}. If it holds images to learn from, move its class folders into one of the parts; "
             "if not, move it out of the source."
         )

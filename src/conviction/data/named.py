@@ -80,7 +80,7 @@ def load_named(
     """Loads a named set: scikit-learn for digits; else data folders, Keras's cache, a download.
 
     Raises:
-        SourceNotFoundError: It is nowhere and cannot be downloaded; says what was tried.
+        SourceNotFoundError: It was not found and cannot be downloaded; the message says what was tried.
         SourceError: What was found under its name is not the official set.
     """
     if name == "digits":
@@ -109,7 +109,7 @@ def data_folders(data_dir: str | Path | None) -> list[Path]:
 
 
 def find_in(folder: Path, name: str) -> Path | None:
-    """The place of a named set in a data folder: ``name/``, ``name.npz``, ``name.zip``; - or _ alike."""
+    """The path of a named set in a data folder: ``name/``, ``name.npz``, ``name.zip``; - or _ alike."""
     for stem in (name, name.replace("_", "-")):
         for suffix in ("", ".npz", ".zip", ".tar", ".tar.gz", ".tgz"):
             candidate = folder / f"{stem}{suffix}"
@@ -195,8 +195,8 @@ def _tried(name: str, data_dir: str | Path | None, failure: Exception) -> str:
     offline = ", ".join(["digits", *available(folders)])
     reason = " ".join(str(failure).split())
     return (
-        f"{name}: cannot be had. Looked in {', '.join(places)}, then in Keras's cache, then tried to "
-        f"download it ({reason}). Works without a network here: {offline}."
+        f"{name} was not found. Looked in {', '.join(places)}, then in Keras's cache, then tried to "
+        f"download it ({reason}). Available here without a network: {offline}."
     )
 
 

@@ -68,7 +68,7 @@ def read_npz(path: Path) -> Arrays:
 
 
 def declared_bytes(path: Path) -> int:
-    """What all arrays of an npz take in memory by what their headers say; 0 where that cannot be read.
+    """What all arrays of an npz take in memory according to their headers; 0 where that cannot be read.
 
     Nothing of them is unpacked, and ``read_npz`` says what is wrong with a file.
     """
@@ -125,8 +125,8 @@ def array_pairs(names: Collection[str], where: str) -> dict[str, tuple[str, str]
         meaning = _meaning(name)
         if meaning is not None and known.setdefault(meaning, name) != name:
             raise SourceError(
-                f"{where}: the arrays {known[meaning]} and {name} stand for the same; expected one of them. Save the "
-                "file without the other."
+                f"{where}: the arrays {known[meaning]} and {name} stand for the same thing; expected one of them. Save "
+                "the file without the other."
             )
     pairs = {}
     for part in ("", "train", "validation", "test"):

@@ -52,7 +52,7 @@ class Survey:
 
 @dataclass
 class Chunk:
-    """What one task gives: files in order, from row ``start`` on, and what became of those that were decoded.
+    """What one task returns: files in order, from row ``start`` on, and what became of those that were decoded.
 
     Attributes:
         start: The row of the first file.
@@ -78,7 +78,7 @@ class Chunk:
 def thumb_rule(rule: DecodingRule) -> DecodingRule:
     """How the small copy of a picture is made, whatever size and mode the network gets."""
     # Whether any picture has colours is known only after all were read; three channels hold both.
-    # Nor is it different for a rule of an earlier version, so that the data of an old run splits as it did.
+    # It is the same for rules of earlier versions, so that the data of an old run splits as it did.
     return DecodingRule(height=THUMB, width=THUMB, color_mode="rgb", file_range=rule.deep_range)
 
 

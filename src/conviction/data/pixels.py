@@ -1,4 +1,4 @@
-"""What a number in an array means as a pixel: settled here, once, and said."""
+"""What a number in an array means as a pixel: decided once, here, and reported."""
 
 from __future__ import annotations
 
@@ -48,14 +48,14 @@ def value_range(arrays: list[np.ndarray], override: Range | None, where: str) ->
     """Decides which stored values are black and white, for all arrays of a source together.
 
     uint8 is 0-255. bool is 0-1. uint16 is 0-65535. Floats are 0-1 if they all lie in [0, 1], and 0-255
-    if they are whole numbers up to 255; other integers are 0-255 if they lie there. ``given``
-    (``data.range``) overrides.
+    if they are whole numbers up to 255; other integers are 0-255 if they lie there. ``override``
+    (``data.range``) comes before all of these.
 
     Returns:
         ((black, white), a sentence on the conversion, empty if none is needed).
 
     Raises:
-        SourceError: NaN or infinite pixels, values outside the accepted or given range, a type that
+        SourceError: NaN or infinite pixels, values outside the accepted range or ``override``, a type that
             holds no pixels.
     """
     dtype = np.result_type(*(a.dtype for a in arrays))
@@ -95,7 +95,7 @@ def value_range(arrays: list[np.ndarray], override: Range | None, where: str) ->
 
 
 def own_range(rule: DecodingRule, kind: Kind) -> Range | None:
-    """Black and white of numbers handed to a trained model, where its training settled them and the type does not.
+    """Black and white of numbers handed to a trained model, where its training decided them and the type does not.
 
     A scale that ``data.range`` gave, or that the source is known for, holds for every type that can hold it. For floats
     the scale of a training on floats holds; files of 16 bits and arrays of them have one scale.
@@ -117,7 +117,7 @@ def file_range(stored: Range, kind: Kind) -> Range | None:
     """Black and white of 16-bit files for a model that learned from arrays; None for the full range.
 
     A scale of more than 8 bits that was given for arrays is that of their files too. One that fits into 8 bits says
-    nothing of files, unless the arrays were of 16 bits.
+    nothing about files, unless the arrays were of 16 bits.
     """
     if stored in _USUAL[kind] or stored[0] < 0.0:
         return None

@@ -1,4 +1,4 @@
-"""A folder and an archive of one, seen alike: relative paths, sizes, bytes. Nothing is ever unpacked."""
+"""A folder or an archive of one, treated alike: relative paths, sizes, bytes. Nothing is ever unpacked."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from conviction.data.unused import PassedOver
 from conviction.data.walking import walk_folders
 from conviction.errors import SourceError
 
-# The largest picture file that is read; a 16-bit RGB TIFF of 40 megapixels has 240 MB.
+# The largest picture file that is read; a 16-bit RGB TIFF of 40 megapixels takes 240 MB.
 MAX_FILE_BYTES = 256 * 2**20
 # An extended header of a tar holds a name and some attributes.
 MAX_HEADER_BYTES = 2**20
@@ -29,7 +29,7 @@ TAR_SUFFIXES = (".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tbz2", ".tar.xz", ".txz
 
 
 class UnreadableFileError(Exception):
-    """These bytes cannot be had; the message says why."""
+    """These bytes are not available; the message says why."""
 
 
 @dataclass(frozen=True)
@@ -47,8 +47,8 @@ class Slice:
     crc: int
 
 
-# Where content is: a file, a slice of an archive, the content itself, or why it cannot be had. Plain values, so
-# that another process can fetch it.
+# Where content is: a file, a slice of an archive, the content itself, or why it is not available. Plain
+# values, so that another process can fetch it.
 ContentLocation = str | Slice | bytes | UnreadableFileError
 
 
@@ -57,7 +57,7 @@ class Tree:
     """Files by their relative POSIX path, in an order in which reading them all is one forward pass.
 
     ``locate`` says where the content of a path is. ``stamps`` change when the content of a path may have
-    changed; an archive has one for all. ``passed`` is what lies there and is no file: links that are not
+    changed; an archive has one for all. ``passed`` is what is there but is no file: links that are not
     followed, pipes, devices.
     """
 
@@ -71,7 +71,7 @@ class Tree:
         """The content of a file.
 
         Raises:
-            UnreadableFileError: It cannot be had.
+            UnreadableFileError: It is not available.
         """
         return fetch(self.locate(path))
 
@@ -88,10 +88,10 @@ class Tree:
 
 
 def fetch(location: ContentLocation) -> bytes:
-    """The bytes at a place.
+    """The bytes at a location.
 
     Raises:
-        UnreadableFileError: They cannot be had; says why.
+        UnreadableFileError: They are not available; the message says why.
     """
     if isinstance(location, bytes):
         return location
@@ -109,7 +109,7 @@ def peek(location: ContentLocation) -> bytes:
     """The first 64 KiB, or all.
 
     Raises:
-        UnreadableFileError: They cannot be had; says why.
+        UnreadableFileError: They are not available; the message says why.
     """
     if not isinstance(location, str):
         return fetch(location)
@@ -121,7 +121,7 @@ def peek(location: ContentLocation) -> bytes:
 
 
 def _read_file(path: str) -> bytes:
-    # By the system's own calls: a file object costs as much as decoding a small picture.
+    # Uses the system's own calls: a file object costs as much as decoding a small picture.
     file = os.open(path, _READ_ONLY)
     try:
         # In growing pieces, because a read reserves what it is asked for; and no further than the limit, because a
@@ -140,12 +140,12 @@ def _read_file(path: str) -> bytes:
 
 
 _FIRST_READ = 2**16
-_READ_ONLY = os.O_RDONLY | getattr(os, "O_BINARY", 0)  # Windows else translates line ends
+_READ_ONLY = os.O_RDONLY | getattr(os, "O_BINARY", 0)  # otherwise Windows translates line ends
 _LOCAL_HEADER = struct.Struct("<4s22xHH")
 
 
 def _unpack(part: Slice) -> bytes:
-    """A zip member by its place alone: ``zipfile`` needs ten times as long for small files."""
+    """A zip member by its position alone: ``zipfile`` needs ten times as long for small files."""
     with open(part.archive, "rb", buffering=0) as file:
         # A name and an extra field of usual length come with the first read.
         file.seek(part.offset)
@@ -181,7 +181,9 @@ def _inflate(content: bytes, part: Slice) -> bytes:
             return _all(unpack, content[4:9] + b"\xff" * 8 + content[9:], part.size + 1)
     except (zlib.error, lzma.LZMAError, OSError, ValueError, EOFError) as failure:
         raise UnreadableFileError(f"damaged in the archive: {failure}") from None
-    raise UnreadableFileError(f"it is compressed in the archive by a method that is not read ({part.method})")
+    raise UnreadableFileError(
+        f"it is compressed in the archive by a method that is not supported ({part.method})"
+    )
 
 
 def _all(unpack: bz2.BZ2Decompressor | lzma.LZMADecompressor, content: bytes, limit: int) -> bytes:
@@ -262,7 +264,7 @@ def _folder(root: Path) -> Tree:
                 continue
             if stat.S_ISREG(status.st_mode):
                 sizes[name], stamps[name] = status.st_size, _stamp(status)
-            else:  # reading a pipe would block for ever
+            else:  # reading a pipe would block forever
                 passed.append(("special_file", name))
 
     def locate(name: str) -> ContentLocation:
@@ -292,7 +294,7 @@ def _relative(location: Path, name: str) -> str:
     if name.startswith(("/", "\\")) or ".." in windows or (parts and windows[0].endswith(":")):
         raise SourceError(
             f"{location}: the name {name!r} in it leads out of the archive. Such an archive is refused as "
-            "a whole: make it anew from the folder that holds the images."
+            "a whole: pack it again from the folder that holds the images."
         )
     return "/".join(parts)
 
