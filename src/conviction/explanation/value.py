@@ -1,4 +1,4 @@
-"""The very numbers behind one value of any layer, which must come to what the layer computed."""
+"""The numbers behind one value of any layer, which must give what the layer computed."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ class _Asked:
 
 
 def explain_value(model: keras.Sequential, pixels: np.ndarray, layer: str, position: Sequence[int]) -> Value:
-    """How one value of a layer's output comes about, number by number.
+    """How one value of a layer's output is computed, number by number.
 
     Args:
         model: Raw pixels in, probabilities out, as ``run.model`` is.

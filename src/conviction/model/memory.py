@@ -10,12 +10,12 @@ from conviction.config import TrainingSpec
 from conviction.errors import RequestError
 from conviction.model.shapes import LayerRow
 
-# Numbers that an optimizer keeps for each weight, as Keras's do.
+# Numbers that each of Keras's optimizers keeps for each weight.
 SLOTS = {"adam": 2, "adamw": 2, "rmsprop": 1, "sgd": 0}
 
 
 def least_bytes(rows: Sequence[LayerRow], spec: TrainingSpec, batch_size: int) -> int:
-    """What training takes at the least, in bytes: weights, gradients, optimizer, and every layer's output.
+    """The least that training takes, in bytes: weights, gradients, optimizer, and every layer's output.
 
     A layer's output is kept until the gradient has come back through it. What kernels use while they run, and what
     Keras itself takes, come on top.

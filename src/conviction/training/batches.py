@@ -95,7 +95,7 @@ def make_batches(
             return Batches(first)
 
         def start_epoch(self, epoch: int) -> None:
-            # Told, not counted: Keras 3.15 calls on_epoch_end more often than once an epoch.
+            # Set by the caller, not counted: Keras 3.15 calls on_epoch_end more often than once an epoch.
             self._epoch = epoch
             self._order = indices
             if shuffle_seed is not None:
