@@ -55,9 +55,9 @@ class TrainingSpec(Strict):
     into (1 - s) of it plus s over the number of classes (Szegedy et al., 2016). ``weight_decay`` takes this share,
     times the rate, of every weight of a kernel in every step (Loshchilov and Hutter, 2019). ``clip_norm`` scales a
     gradient down whose norm, over all weights together, is larger. ``ema`` is the momentum of a moving average of the
-    weights, which is what is validated and kept. Each of these is off at 0; ``weight_decay`` None is Keras's own, 0.004 for
-    adamw. ``class_weights=balanced`` weighs the loss of an
-    image by n / (classes * images of its class) (King and Zeng, 2001).
+    weights, which is what is validated and kept. Each of these is off at 0; ``weight_decay`` None is Keras's own, 0.004
+    for adamw. ``class_weights=balanced`` weighs the loss of an image by n / (classes * images of its
+    class) (King and Zeng, 2001).
 
     ``early_stopping`` ends training after this many epochs without a better ``monitor`` and goes back to the weights of
     the best one. A checkpoint is kept after every epoch, and within one after ``checkpoint_minutes`` or

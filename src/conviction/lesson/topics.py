@@ -32,7 +32,7 @@ def read_topic(name: str, facts: Facts, depth: Depth = "standard", part: str | N
         part: A word, for ``glossary`` alone.
 
     Raises:
-        RequestError: There is no such topic or word, or a part was given where there is none.
+        RequestError: There is no such topic or word, or a part was named where there is none.
     """
     if part is not None and name != "glossary":
         raise RequestError(f"learn {name}: expected nothing behind it; got '{part}'.")
@@ -42,7 +42,7 @@ def read_topic(name: str, facts: Facts, depth: Depth = "standard", part: str | N
 
 
 def topic_has_numbers(name: str, depth: Depth = "standard") -> bool:
-    """Whether a topic says anything of the run that it is filled from."""
+    """Whether a topic says anything about the run that it is filled from."""
     return name != "glossary" and has_numbers(TOPICS[topic_named(name)](depth))
 
 
@@ -99,7 +99,7 @@ def _glossary(word: str | None) -> str:
     terms = terms or [t for t in glossary() if word.lower() in t.term.lower()]
     if not terms:
         raise RequestError(
-            f"learn glossary: there is no word '{word}'. All are listed by: conviction learn glossary"
+            f"learn glossary: there is no word '{word}'. List all of them with: conviction learn glossary"
         )
     return "\n\n".join(f"**{t.term}**: {t.text}" for t in terms)
 

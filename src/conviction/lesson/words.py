@@ -18,11 +18,11 @@ from conviction.lesson.record import Direction, Measurement, measurements
 from conviction.lesson.shelf import Reference, glossary, references, sheets, table
 
 GLOSSARY, REFERENCE = "glossary:", "reference:"
-# Headings of the lists at the end of a text, which are looked up and not listened to.
+# Headings of the lists at the end of a text, which are read, never spoken.
 MEASUREMENTS, SOURCES = "Measurements", "Sources"
 
 _CITATION = re.compile(r"\[(@[^\]]+)\]")
-# What must stay as it is: fenced and indented code, headings, tables' rules, links, code in a line.
+# What must stay unchanged: fenced and indented code, headings, tables' rules, links, code in a line.
 _PROTECTED = re.compile(
     r"^```.*?^```|^ {4}.*?$|^#.*?$|\[[^\]]*\]\([^)]*\)|`[^`\n]*`", re.MULTILINE | re.DOTALL
 )
@@ -123,7 +123,7 @@ def _cite(keys: list[str]) -> str:
 
 
 def _measured(name: str, measure: str, predicted: Direction) -> str:
-    """A measured difference with its interval; ``predicted`` is what the sentence around it says."""
+    """A measured difference with its interval; ``predicted`` is what the sentence around it claims."""
     return measurements()[name].quote(measure, predicted)
 
 
@@ -183,7 +183,7 @@ def _t975(freedom: int) -> float:
 
 @cache
 def _best_of(trials: int) -> float:
-    """The expected largest of so many independent standard normal numbers."""
+    """The expected maximum of this many independent standard normal numbers."""
     from scipy.integrate import quad
     from scipy.stats import norm
 
