@@ -76,7 +76,7 @@ def limit_bytes() -> int:
     """How large the cache may become (``CONVICTION_CACHE_GB``, default 20).
 
     Raises:
-        RequestError: The variable holds no number above 0.
+        RequestError: The variable is not a number above 0.
     """
     text = os.environ.get(LIMIT_VARIABLE, "") or str(DEFAULT_LIMIT_GB)
     try:

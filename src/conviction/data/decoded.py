@@ -41,7 +41,7 @@ def load_decoded(
         not be written).
 
     Raises:
-        RequestError: ``CONVICTION_CACHE_GB`` is no number above 0.
+        RequestError: ``CONVICTION_CACHE_GB`` is not a number above 0.
         StorageError: The cache cannot be written, and the pixels are too many for memory.
     """
     cache.limit_bytes()  # refused before any work, and whether or not the cache will have to grow

@@ -350,7 +350,7 @@ def _align(x: np.ndarray, y: np.ndarray, warp: np.ndarray, steps: int) -> tuple[
         target[:, :4, 0] -= WARP_PRIOR * warp.reshape(m, 4)
         solved = np.linalg.solve(normal, target)[..., 0]
         gain = solved[:, 4]
-        # Below a tenth of the contrast, or inverted, this is no pair, and a step could lead anywhere.
+        # Below a tenth of the contrast, or inverted, this is not a pair, and a step could lead anywhere.
         step = solved[:, :4].reshape(m, 2, 2) / np.maximum(gain, 0.1)[:, None, None]
         warp = np.clip(warp + (1 + warp[:, :, :1]) * step, -bound, bound)
     return warp, gain

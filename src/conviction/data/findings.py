@@ -97,7 +97,7 @@ def unreadable(images: ImageSet) -> list[Finding]:
             "warning",
             f"{plural(len(images.unreadable), 'file')} cannot be read, the first because {first.reason}. "
             f"{'It is' if len(images.unreadable) == 1 else 'They are'} left out.",
-            "Mend or remove them.",
+            "Repair or remove them.",
             len(images.unreadable),
             names=tuple(u.name for u in images.unreadable),
         )

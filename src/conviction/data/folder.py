@@ -49,7 +49,7 @@ def load_folder(tree: Tree, spec: DataSpec, saved: DecodingRule | None = None) -
     if not entries:
         raise SourceError(
             f"{tree.location}: expected one subfolder of pictures per class, or a {LABELS_FILE}; found no "
-            f"{', '.join(SUFFIXES)} file in that place. {unused_sentence(unused)}".rstrip()
+            f"{', '.join(SUFFIXES)} file there. {unused_sentence(unused)}".rstrip()
         )
     class_names = sorted({e.label for e in entries})
     survey, rule, decoded, cache_warning = load_decoded(
@@ -58,7 +58,7 @@ def load_folder(tree: Tree, spec: DataSpec, saved: DecodingRule | None = None) -
     good = [i for i in range(len(entries)) if i not in survey.problems]
     unreadable = [Unreadable(name=entries[i].path, reason=why) for i, why in sorted(survey.problems.items())]
     _check_classes_left(tree, class_names, [entries[i] for i in good], unreadable)
-    # The cache has rows of its own order; equal content is equal pixels, so any pairing of equals will do.
+    # The cache keeps rows in its own order; equal content is equal pixels, so any pairing of equals will do.
     rows = np.empty(len(good), np.int64)
     rows[sorted_order(decoded.hashes)] = np.array(good)[sorted_order(survey.hashes[good])]
     kept = [entries[i] for i in rows]
@@ -176,7 +176,7 @@ def _check_classes_left(
         first = unreadable[0]
         raise SourceError(
             f"{tree.location}: class '{empty[0]}' has no readable picture left ({len(unreadable)} files "
-            f"cannot be read, the first is {first.name}: {first.reason}). Mend the files or remove the class."
+            f"cannot be read, the first is {first.name}: {first.reason}). Repair the files or remove the class."
         )
 
 

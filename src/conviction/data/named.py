@@ -172,7 +172,7 @@ def _through_keras(name: str, data_dir: str | Path | None) -> Arrays:
     keras = import_keras()
     module = getattr(keras.datasets, name)
     previous = socket.getdefaulttimeout()
-    socket.setdefaulttimeout(NETWORK_TIMEOUT_SECONDS)  # Keras sets none and could wait for ever
+    socket.setdefaulttimeout(NETWORK_TIMEOUT_SECONDS)  # Keras sets none and could wait forever
     try:
         with contextlib.redirect_stdout(sys.stderr):  # stdout belongs to --json
             (x_train, y_train), (x_test, y_test) = module.load_data()

@@ -67,7 +67,7 @@ def value_range(arrays: list[np.ndarray], override: Range | None, where: str) ->
     # min and max of floats propagate NaN, and show infinities themselves.
     if not np.isfinite(low + high):
         raise SourceError(
-            f"{where}: expected finite pixel values; got NaN or infinity. Mend or leave out those images."
+            f"{where}: expected finite pixel values; got NaN or infinity. Correct or leave out those images."
         )
     if override is not None:
         if low < override[0] or high > override[1]:

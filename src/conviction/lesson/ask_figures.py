@@ -143,7 +143,7 @@ def _turning_point(facts: Facts, chance: Random) -> Draft | None:
         ((kept, rise), f"It waits for {PATIENCE} epochs without a better loss, not for one."),
         ((end, end), "It goes back to the weights of the best epoch; that is what they are kept for."),
         ((facts.lowest.epoch, facts.epochs), "It does not know what later epochs would have brought."),
-        ((kept, facts.epochs), "It ends as soon as it has waited in vain."),
+        ((kept, facts.epochs), "It ends as soon as its patience has run out."),
     ]
     return Draft(
         f"Validation loss by epoch: {losses}. What would early stopping with a patience of {PATIENCE} have done?",
@@ -177,7 +177,7 @@ def _overfitting_since(facts: Facts, chance: Random) -> Draft | None:
     if facts.epochs < 4:
         return None
     prompt = "Has the validation loss of this run turned, by more than its noise, and since when?"
-    wrong = [(f"since epoch {facts.epochs}, the last", "One epoch is no turn.")]
+    wrong = [(f"since epoch {facts.epochs}, the last", "One epoch is not a turn.")]
     ahead = next((row.epoch for row in facts.history if row.loss < row.val_loss), None)
     if ahead is not None and ahead != facts.since:
         better = f"since epoch {ahead}, when the training loss was first below the validation loss"
