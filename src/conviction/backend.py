@@ -39,11 +39,11 @@ def import_keras() -> ModuleType:
                 f"Keras cannot be imported ({failure}). A new installation has all that it needs: pip install "
                 "--force-reinstall conviction"
             ) from None
-        except Exception as failure:  # also what keras.json leads to
+        except Exception as failure:  # including errors caused by keras.json
             reason = " ".join(str(failure).split())[:200]
             raise RequestError(
-                f"Keras cannot be imported ({type(failure).__name__}: {reason}). If it names a setting, mend or remove "
-                f"keras.json in {os.environ.get('KERAS_HOME', '~/.keras')}."
+                f"Keras cannot be imported ({type(failure).__name__}: {reason}). If it names a setting, correct or "
+                f"remove keras.json in {os.environ.get('KERAS_HOME', '~/.keras')}."
             ) from None
     import keras
 
@@ -72,15 +72,15 @@ def _check_backend(name: str) -> None:
 
 
 def loaded_backend() -> str | None:
-    """The backend on which Keras runs in this process; None if it has not been imported."""
+    """The backend on which Keras runs in this process; None if Keras has not been imported."""
     keras = sys.modules.get("keras")
     return keras.backend.backend() if keras is not None and hasattr(keras, "backend") else None
 
 
 def has_threads(threads: int) -> bool:
-    """Whether this process calculates with so many threads, or may: TensorFlow cannot change their number back.
+    """Whether this process calculates with this many threads, or may: TensorFlow cannot change their number back.
 
-    Nothing is imported. On JAX the number is that of the process's affinity, whatever is asked for.
+    Nothing is imported. On JAX the number is that of the process's affinity, whatever the caller asks for.
     """
     name = loaded_backend() or os.environ.get(BACKEND_VARIABLE) or BACKENDS[0]
     if name != "tensorflow" or is_own_process():
@@ -126,7 +126,7 @@ def prepare(threads: int) -> None:
 def _be_deterministic() -> None:
     import tensorflow as tf
 
-    try:  # the way back is not public
+    try:  # undoing it is not public
         from tensorflow.python.framework.config import disable_op_determinism, is_op_determinism_enabled
     except ImportError:
         tf.config.experimental.enable_op_determinism()
@@ -145,7 +145,7 @@ def usable_cores() -> int:
 
 
 def bfloat16_in_hardware() -> bool | None:
-    """Whether this processor multiplies bfloat16 itself (AVX512-BF16 or AMX); None where unknown."""
+    """Whether this processor multiplies bfloat16 in hardware (AVX512-BF16 or AMX); None where unknown."""
     flags = proc_value("/proc/cpuinfo", "flags")
     if flags is None:
         return None
@@ -163,7 +163,7 @@ def has_gpu() -> bool:
 
 
 def proc_value(path: str, key: str) -> str | None:
-    """What Linux says after ``key:`` in a file below /proc; None elsewhere."""
+    """What Linux reports after ``key:`` in a file below /proc; None elsewhere."""
     try:
         with open(path, encoding="utf-8") as file:
             for line in file:
@@ -176,9 +176,9 @@ def proc_value(path: str, key: str) -> str | None:
 
 
 def free_bytes() -> int | None:
-    """The memory that is free, or that the system would free; None where it does not say."""
-    said = proc_value("/proc/meminfo", "MemAvailable")
-    return int(said.split()[0]) * 1024 if said else None
+    """The memory that is free, or that the system would free; None where it does not report it."""
+    available = proc_value("/proc/meminfo", "MemAvailable")
+    return int(available.split()[0]) * 1024 if available else None
 
 
 def versions() -> dict[str, Any]:
@@ -191,9 +191,9 @@ def versions() -> dict[str, Any]:
 
 @contextlib.contextmanager
 def without_main() -> Iterator[None]:
-    """Processes that are spawned meanwhile do not import the script that runs.
+    """Processes spawned inside this block do not import the script that runs.
 
-    They need nothing of it, and a script without ``if __name__ == "__main__":`` would begin again in each of them.
+    They do not need it, and a script without ``if __name__ == "__main__":`` would begin again in each of them.
     """
     main = sys.modules["__main__"]
     sys.modules["__main__"] = ModuleType("__main__")
@@ -205,7 +205,7 @@ def without_main() -> Iterator[None]:
 
 @contextlib.contextmanager
 def signals_wait() -> Iterator[None]:
-    """SIGINT and SIGTERM that come meanwhile are delivered at the end.
+    """SIGINT and SIGTERM that arrive inside this block are delivered at its end.
 
     What their handlers raise would come out of the middle of an import: some libraries swallow it there, so that the
     signal is lost, and others crash.
@@ -228,10 +228,10 @@ def signals_wait() -> Iterator[None]:
 
 @contextlib.contextmanager
 def children_without_ctrl_c() -> Iterator[None]:
-    """Processes that are started meanwhile do not hear SIGINT; this one hears at the end what came.
+    """Processes started inside this block do not receive SIGINT; this one receives it at the end.
 
     Ctrl-C reaches every process at a terminal. One that is still importing would print a traceback there before it
-    could say that this is its parent's business.
+    could leave the signal to its parent.
     """
     if not hasattr(signal, "pthread_sigmask"):  # Windows
         yield
@@ -247,7 +247,7 @@ def children_without_ctrl_c() -> Iterator[None]:
 
 @contextlib.contextmanager
 def quiet_stderr() -> Iterator[None]:
-    """Keeps C++ libraries from writing to the terminal; if the block fails, what they said is shown."""
+    """Keeps C++ libraries from writing to the terminal; if the block fails, their output is shown."""
     try:
         saved = os.dup(2)
     except OSError:  # no stderr at all, as under some services

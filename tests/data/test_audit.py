@@ -282,7 +282,7 @@ def test_serious_findings_stand_beside_the_accuracy(cli: Cli, planted: Planted, 
     assert dropped.out[dropped.out.index("Test accuracy") :].count("This makes the figures doubtful") == 1
     failed = cli("fit", planted.root, *keys, "data.on_leak=fail", "--out", "failed")
     assert failed.code == 2
-    assert "11 training or validation images are also" in failed.err
+    assert "11 training or validation images also appear" in failed.err
     assert not (tmp_path / "failed").exists()
 
 

@@ -17,7 +17,7 @@ from PIL import Image
 from conviction.config import DataSpec
 from conviction.data import DecodingRule, load_source
 from conviction.data.decode import UnreadableImageError, decode, decode_array, probe
-from conviction.data.given import given_pixels
+from conviction.data.prediction_images import pixels_to_predict
 from conviction.errors import RequestError
 from conviction.programs.reading_code import needs, reading_section
 from tests.data.builders import png, png16, tiff16, write_tree
@@ -104,7 +104,7 @@ def test_earlier_versions_of_the_rule_keep_their_meaning() -> None:
         assert np.array_equal(decode(png16(gray), old), eight(gray, 4095.0))
         old = RULE[3].model_copy(update={"version": version})
         assert np.array_equal(decode(png16(colour), old), colour >> 8)
-        assert given_pixels([np.full((SIDE, SIDE), 1.0)], _old(version))[0].max() == 255
+        assert pixels_to_predict([np.full((SIDE, SIDE), 1.0)], _old(version))[0].max() == 255
 
 
 def _old(version: int) -> DecodingRule:
@@ -146,7 +146,10 @@ def test_a_picture_means_the_same_however_it_comes(
             handed.append(pixels.astype(np.int64))
         handed.append(pixels / 255.0)
         for one in handed:
-            assert np.array_equal(given_pixels([one], rule)[0], want), (type(one), getattr(one, "dtype", ""))
+            assert np.array_equal(pixels_to_predict([one], rule)[0], want), (
+                type(one),
+                getattr(one, "dtype", ""),
+            )
 
 
 @settings(max_examples=40)
@@ -155,10 +158,10 @@ def test_bool_is_black_and_white_for_every_network(seed: int, scale: dict[str, A
     bits = np.random.default_rng(seed).random((SIDE, SIDE)) > 0.5
     rule = RULE[1].model_copy(update=scale)
     want = (bits * 255).astype(np.uint8)[..., None]
-    assert np.array_equal(given_pixels(bits[None], rule)[0], want)
-    assert np.array_equal(given_pixels(Image.fromarray(bits), rule)[0], want)
+    assert np.array_equal(pixels_to_predict(bits[None], rule)[0], want)
+    assert np.array_equal(pixels_to_predict(Image.fromarray(bits), rule)[0], want)
     old = rule.model_copy(update={"version": 2, "array_type": None})
-    assert np.array_equal(given_pixels(bits[None], old)[0], want)
+    assert np.array_equal(pixels_to_predict(bits[None], old)[0], want)
 
 
 def turned(picture: Image.Image) -> Image.Image:
@@ -189,15 +192,15 @@ def test_what_pillow_has_opened_is_read_as_its_file() -> None:
         for rule in RULE.values():
             want = decode(file.getvalue(), rule)
             with Image.open(file) as opened:
-                assert np.array_equal(given_pixels([opened], rule)[0], want), name
-                assert np.array_equal(given_pixels(opened, rule)[0], want), name  # as it was
+                assert np.array_equal(pixels_to_predict([opened], rule)[0], want), name
+                assert np.array_equal(pixels_to_predict(opened, rule)[0], want), name  # as it was
             if kind != "JPEG":
-                assert np.array_equal(given_pixels([picture], rule)[0], want), name
+                assert np.array_equal(pixels_to_predict([picture], rule)[0], want), name
 
 
 def test_what_pillow_cannot_turn_into_colours_is_named() -> None:
     with pytest.raises(RequestError, match=r"image 1 cannot be read: .*floating-point"):
-        given_pixels([Image.new("L", (9, 9)), Image.new("F", (9, 9))], RULE[1])
+        pixels_to_predict([Image.new("L", (9, 9)), Image.new("F", (9, 9))], RULE[1])
 
 
 def source(tmp: Path, files: list[bytes], name: str = "all") -> Path:
@@ -233,7 +236,7 @@ def test_a_given_range_holds_for_files_and_arrays_alike(tmp_path: Path) -> None:
     want = eight(values, 4095.0)
     for images in (arrays, files):
         assert images.rule.file_range == (0.0, 4095.0)
-        assert np.array_equal(given_pixels(values, images.rule), want)
+        assert np.array_equal(pixels_to_predict(values, images.rule), want)
         assert np.array_equal(decode(png16(values[0]), images.rule), want[0])
     assert any("6 16-bit pictures: values 0 to 4095" in s for s in files.conversions)
 

@@ -103,7 +103,7 @@ def test_folders_that_may_not_be_classes_are_doubted(folders: list[str], doubts:
 @pytest.mark.parametrize(
     ("folders", "words"),
     [
-        ([*under("train", "test"), "chest_xray/cat"], "beside them lies 'chest_xray'"),
+        ([*under("train", "test"), "chest_xray/cat"], "beside them is 'chest_xray'"),
         (["cat_train", "cat_test", "dog_train", "dog_test"], "name a part of the data and something else"),
     ],
 )

@@ -1,4 +1,4 @@
-"""Named sets: where they are looked for, what is refused, what is said when they cannot be had."""
+"""Named sets: where they are looked for, what is refused, what is said when they are not available."""
 
 from __future__ import annotations
 

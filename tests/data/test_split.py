@@ -239,7 +239,7 @@ def test_leaks_are_dropped_kept_or_refused() -> None:
     assert kept.left_out == {}
     assert kept.leaks.tolist() == [0, 1]
     assert kept.test_hash == dropped.test_hash
-    with pytest.raises(SourceError, match=r"2 training or validation images are also, .* first is '0'"):
+    with pytest.raises(SourceError, match=r"2 training or validation images also appear, .* first is '0'"):
         split_images(images, DataSpec(on_leak="fail"), 0, groups)
 
 

@@ -177,7 +177,7 @@ def test_arrays_are_known_by_usual_spellings(names: str, pairs: dict[str, tuple[
     [
         ("x_train y_train x_test", "x_test has no array of labels beside it; expected y_test"),
         ("x_train y_train Y_Valid", "Y_Valid has no array of images beside it"),
-        ("x_train y_train x_val y_val x_valid y_valid", "x_val and x_valid stand for the same"),
+        ("x_train y_train x_val y_val x_valid y_valid", "x_val and x_valid stand for the same thing"),
     ],
 )
 def test_half_a_part_is_refused(names: str, words: str) -> None:

@@ -101,14 +101,14 @@ def test_every_value_of_every_kind_of_layer(classes: int) -> None:
 @pytest.mark.parametrize("fault", ["row", "column", "average"])
 def test_a_window_that_is_off_by_one_would_be_caught(fault: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """The check that the tests above rest on has to fail for a planted fault."""
-    right = window.place
+    right = window.window_at
 
     def off(*arguments: Any) -> window.Window:
         where = right(*arguments)
         moved = (where.top + (fault == "row"), where.left + (fault == "column"))
         return window.Window(*moved, where.height + (fault == "average"), where.width)
 
-    monkeypatch.setattr(value, "place", off)
+    monkeypatch.setattr(value, "window_at", off)
     layer = "average_pool_1" if fault == "average" else "conv_1"
     model = networks.network(EVERYTHING, SHAPE, 3)
     pixels = networks.picture(SHAPE)

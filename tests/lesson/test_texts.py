@@ -162,12 +162,12 @@ def test_numbers_in_the_prose_are_computed_or_known() -> None:
 @pytest.mark.full
 def test_what_is_said_of_the_data_sets_is_true() -> None:
     data("fashion-mnist")
-    given = table("given")
+    published = table("published")
     for source, name in (("fashion_mnist", "fashion"), (str(data("cifar10-jpeg75.zip")), "cifar")):
         images = load_source(source, DataSpec(), os.environ["CONVICTION_DATA_DIR"])
-        assert len(images) == given[name]
-        assert images.rule.height == given[f"{name}_side"]
-        assert len(images.class_names) == given[f"{name}_classes"]
+        assert len(images) == published[name]
+        assert images.rule.height == published[f"{name}_side"]
+        assert len(images.class_names) == published[f"{name}_classes"]
 
 
 def test_terms_are_linked_where_they_first_stand_and_nowhere_else() -> None:

@@ -10,7 +10,7 @@ from typing import Protocol
 import numpy as np
 
 from conviction.artefacts.card import Card
-from conviction.data.given import Pictures, Predictions, check_decoded, given_pixels
+from conviction.data.prediction_images import Pictures, Predictions, check_decoded, pixels_to_predict
 from conviction.data.rule import DecodingRule
 from conviction.errors import ArtefactError
 
@@ -69,7 +69,7 @@ class Artefact:
         Raises:
             RequestError: Values outside that scale, a shape that is not a picture or could be read in two ways.
         """
-        return self.predict_pixels(given_pixels(images, self.rule))
+        return self.predict_pixels(pixels_to_predict(images, self.rule))
 
     def predict_pixels(self, pixels: np.ndarray) -> Predictions:
         """Classifies images decoded by ``rule``, (n, height, width, channels) uint8.

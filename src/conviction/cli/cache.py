@@ -3,20 +3,11 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 
-from conviction.cli.options import (
-    Json,
-    print_json,
-)
-
-if TYPE_CHECKING:
-    pass
-
-from conviction.report.steps import Table, printable
-from conviction.report.terminal import print_table
+from conviction.cli.options import Json, print_json
 
 
 def cache(
@@ -24,7 +15,6 @@ def cache(
     as_json: Json = False,
 ) -> None:
     """See or clear the cache of decoded pictures."""
-
     from conviction.data.cache import clear as clear_cache
 
     freed = clear_cache() if clear else None
@@ -50,6 +40,9 @@ def cache_contents() -> dict[str, Any]:
 
 def print_cache(contents: dict[str, Any], freed: int | None) -> None:
     """The same for people, on stdout."""
+    from conviction.report.steps import Table, printable
+    from conviction.report.terminal import print_table
+
     if freed is not None:
         print(f"Removed {freed / 1e6:,.1f} MB from {contents['cache']}.")
         return

@@ -4,16 +4,9 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from conviction.cli.options import (
-    DataDir,
-    Json,
-    print_json,
-)
-
-if TYPE_CHECKING:
-    pass
+from conviction.cli.options import DataDir, Json, print_json
 
 
 def doctor(data_dir: DataDir = None, as_json: Json = False) -> None:

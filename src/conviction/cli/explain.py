@@ -5,14 +5,15 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from conviction.cli.options import Json, print_json
 from conviction.errors import RequestError
-from conviction.report.steps import Step
-from conviction.report.terminal import Terminal
+
+if TYPE_CHECKING:
+    from conviction.report.steps import Step
 
 
 def explain(
@@ -72,6 +73,8 @@ def position(text: str) -> tuple[int, ...]:
 
 def print_steps(steps: Sequence[Step]) -> None:
     """Prints on stdout."""
+    from conviction.report.terminal import Terminal
+
     show = Terminal(sys.stdout)
     for step in steps:
         show.step(step)

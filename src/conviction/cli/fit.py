@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
@@ -23,9 +23,6 @@ from conviction.cli.options import (
     print_run,
 )
 from conviction.cli.placing import send_away, training_on
-
-if TYPE_CHECKING:
-    pass
 
 
 def fit(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
@@ -18,9 +18,6 @@ from conviction.cli.options import (
     print_run,
 )
 from conviction.cli.placing import send_away, training_on
-
-if TYPE_CHECKING:
-    pass
 
 
 def resume(

@@ -9,18 +9,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from conviction.cli.options import (
-    Json,
-    print_json,
-)
+from conviction.cli.options import Json, print_json
 from conviction.errors import ConvictionError
 
 if TYPE_CHECKING:
     from conviction.runs import Run
-
-from conviction.report.steps import Table
-from conviction.report.terminal import print_table
-from conviction.runs import Run
 
 
 def runs(
@@ -28,7 +21,6 @@ def runs(
     as_json: Json = False,
 ) -> None:
     """List the runs in a folder, oldest first."""
-
     from conviction.runs import list_runs
 
     rows = runs_table(list_runs(root))
@@ -65,6 +57,9 @@ def _row(run: Run) -> dict[str, Any]:
 
 def print_runs(rows: Sequence[dict[str, Any]]) -> None:
     """A table on stdout."""
+    from conviction.report.steps import Table
+    from conviction.report.terminal import print_table
+
     cells = []
     for row in rows:
         interval = row.get("test_accuracy_ci95")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-from typing import TYPE_CHECKING
 
 from conviction.cli.options import (
     Config,
@@ -13,9 +12,6 @@ from conviction.cli.options import (
     Source,
     print_json,
 )
-
-if TYPE_CHECKING:
-    pass
 
 
 def summary(

@@ -1,8 +1,8 @@
-"""The one specification of a run: frozen models, and YAML and KEY=VALUE to it and back."""
+"""The one specification of a run: frozen models, read from YAML and KEY=VALUE and written back."""
 
 from __future__ import annotations
 
 import lazy_loader
 
-# What the package gives out, and where it is from, stands in ``__init__.pyi``.
+# ``__init__.pyi`` lists what the package exports and where each name comes from.
 __getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

@@ -11,6 +11,6 @@ HOME_VARIABLE = "CONVICTION_HOME"
 
 
 def home_folder() -> Path:
-    """``CONVICTION_HOME``, by default the platform's folder for user data; it need not exist."""
+    """``CONVICTION_HOME``, by default the platform's user data folder; it need not exist."""
     home = os.environ.get(HOME_VARIABLE)
     return Path(home) if home else user_data_path("conviction")

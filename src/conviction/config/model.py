@@ -24,7 +24,7 @@ def _tuple(value: Any) -> Any:
     return tuple(value) if isinstance(value, list) else value
 
 
-# The deepest networks of this kind have about 150, and what draws or checks a network goes over all of them.
+# The deepest networks of this kind have about 150, and everything that draws or checks a network goes over all layers.
 MOST_LAYERS = 200
 
 Size = Annotated[int, Field(ge=1, le=1024)]
@@ -60,7 +60,7 @@ class BatchNormalization(Strict):
 
 
 class ActivationLayer(Strict):
-    """An activation that stands alone, for example after batch normalisation."""
+    """An activation layer of its own, for example after batch normalisation."""
 
     type: Literal["Activation"] = "Activation"
     activation: Activation = "relu"
@@ -171,7 +171,7 @@ class Shorthand(Strict):
     dense: UnitList = (128,)
 
 
-# Of the moving averages of ``model.batch_norm``. By Keras's 0.99, evaluation sees what training saw only after some
+# Of the moving averages of ``model.batch_norm``. With Keras's 0.99, evaluation sees what training saw only after some
 # hundreds of steps: two epochs of Fashion-MNIST in batches of 256 then end at 0.898 instead of 0.907.
 MOMENTUM = 0.9
 

@@ -48,10 +48,10 @@ class DataSpec(Strict):
     source brings no test set of its own. ``range`` says which stored values mean black and white,
     where the data type alone does not.
 
-    ``group`` says which pictures belong together and must not be torn apart by a split: the path of a
+    ``group`` says which pictures belong together and must not be separated by a split: the path of a
     CSV with the columns file and group, or a regular expression whose first group is searched in each
     file's path. ``exclude`` is a file that lists pictures to leave out. ``on_leak`` says what happens to
-    training and validation images that are also, or nearly, in a test set that the source brings.
+    training and validation images that also appear, exactly or nearly, in the source's own test set.
     ``folds`` cuts everything but the test set into that many parts, of which number ``fold`` (from 1) is
     the validation set; 0 means no folds.
     """
@@ -88,7 +88,7 @@ class EvaluationSpec(Strict):
 
     ``calibrate`` divides the weights of the output layer by the temperature at which the validation images have the
     lowest log loss, so that the saved model is as sure as it should be; its answers stay the same. ``metadata`` is the
-    path of a CSV with a column file, by whose other columns accuracy is told apart.
+    path of a CSV with a column file, by whose other columns accuracy is broken down.
     """
 
     test: bool = True
@@ -138,52 +138,52 @@ def load_recipe(
     Args:
         overrides: ``["training.epochs=3"]``, or a mapping ``{"training.epochs": 3}``.
         config: A YAML file with the sections of ``config.yaml``, for instance that of another run.
-        facts: What the recipe may adapt to; without them, as for Fashion-MNIST. The section ``data`` and the
-            seed never depend on them, so that the data can be loaded by what this returns without.
+        facts: What the recipe may adapt to; the default is Fashion-MNIST. The section ``data`` and the
+            seed never depend on them, so that the data can be loaded with what this returns without facts.
 
     Raises:
         RequestError: An unknown key (the nearest known one is named), a wrong type, a value out of
             range, both ``model.layers`` and a shorthand key, or a file that cannot be read.
     """
-    given = given_keys(overrides, config)
-    for key in given:
+    settings = user_settings(overrides, config)
+    for key in settings:
         if key not in keys():
             raise UnknownKeyError(f"Unknown key '{key}'.{did_you_mean(key, keys())}", key)
-    name = given.pop("recipe", DEFAULT_RECIPE)
+    name = settings.pop("recipe", DEFAULT_RECIPE)
     if not isinstance(name, str) or name not in RECIPES:
         expected = ", ".join(RECIPES)
         raise RequestError(f"recipe: expected one of {expected}; got {shown(name)}.")
     base = RECIPES[name](facts or Facts())
-    if "model.layers" in given:  # says the whole network
+    if "model.layers" in settings:  # describes the whole network
         base = {k: v for k, v in base.items() if not k.startswith("model.")}
-    return _validate(name, {**base, **given})
+    return _validate(name, {**base, **settings})
 
 
 def read_recipe(path: Path) -> Recipe:
     """The specification of a run, from the ``config.yaml`` that it has written.
 
     Raises:
-        OSError, ValueError, yaml.YAMLError: The file cannot be read, or is no YAML with sections.
+        OSError, ValueError, yaml.YAMLError: The file cannot be read, or is not YAML with sections.
         RequestError: It holds a key or a value that the specification does not take.
     """
     return load_recipe(dict(_flat(read_yaml(path.read_text(encoding="utf-8")))))
 
 
-def given_keys(
+def user_settings(
     overrides: Sequence[str] | Mapping[str, Any] = (), config: Path | str | None = None
 ) -> dict[str, Any]:
-    """What a user said, ``config`` < ``overrides``, before defaults and recipe.
+    """What the user set, ``config`` < ``overrides``, before defaults and recipe.
 
     Raises:
-        RequestError: A file that cannot be read, or something that is no KEY=VALUE.
+        RequestError: A file that cannot be read, or something that is not KEY=VALUE.
     """
-    given = dict(_read_file(Path(config))) if config is not None else {}
+    settings = dict(_read_file(Path(config))) if config is not None else {}
     # A key on the command line replaces the file's; layers and shorthand are two ways to say one
     # thing, so the later one wins as a whole over the earlier one.
     named = dict(parse_overrides(overrides) if not isinstance(overrides, Mapping) else overrides)
-    if ("model.layers" in given and any(k.startswith("model.") for k in named)) or "model.layers" in named:
-        given = {k: v for k, v in given.items() if not k.startswith("model.")}
-    return {**given, **named}
+    if ("model.layers" in settings and any(k.startswith("model.") for k in named)) or "model.layers" in named:
+        settings = {k: v for k, v in settings.items() if not k.startswith("model.")}
+    return {**settings, **named}
 
 
 def _validate(name: str, flat: dict[str, Any]) -> Recipe:
@@ -264,7 +264,7 @@ def parse_overrides(pairs: Sequence[str]) -> Iterator[tuple[str, Any]]:
     """``["training.epochs=3"]`` as keys and values.
 
     Raises:
-        RequestError: One is no KEY=VALUE, or is given twice.
+        RequestError: One is not KEY=VALUE, or a key is given twice.
     """
     seen: set[str] = set()
     for pair in pairs:
@@ -308,7 +308,7 @@ def _read_file(path: Path) -> Iterator[tuple[str, Any]]:
 
 
 class _NoSections(ValueError):
-    """YAML that is no specification."""
+    """YAML that is not a specification."""
 
 
 def _flat(content: Any) -> Iterator[tuple[str, Any]]:

@@ -1,4 +1,4 @@
-"""The recipes: what each changes of the defaults, which are the lab's, for the images at hand."""
+"""The recipes: what each changes in the defaults, which are the lab's, for the images at hand."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class Facts:
 
 
 def lab(facts: Facts) -> dict[str, Any]:
-    """The lab to the letter: its network, its optimizer, no change to the data."""
+    """Exactly the lab: its network, its optimizer, no change to the data."""
     return {
         "data.on_leak": "keep",
         "training.precision": "float32",
@@ -36,7 +36,7 @@ def fast(facts: Facts) -> dict[str, Any]:
     """The lab's accuracy and more in a fraction of its time: the same family of network, normalised, in one cycle.
 
     Half the lab's first filters, because the first maps are the largest; pooling before normalisation; silu, which
-    brought 0.5 points of Fashion-MNIST's validation images in two epochs; batches as large as leave enough steps.
+    brought 0.5 points of Fashion-MNIST's validation images in two epochs; the largest batches that leave enough steps.
     """
     batch = _batch(facts, next((b for b, least in _FAST_BATCHES.items() if facts.images >= least), 32))
     return {
@@ -54,14 +54,14 @@ def fast(facts: Facts) -> dict[str, Any]:
 def best(facts: Facts) -> dict[str, Any]:
     """The highest accuracy in minutes on a CPU: deeper and wider, normalised, global pooling; flips, shifts, holes.
 
-    Colour asks for width: for the same work, 12 epochs of (64, 128, 256) filters came to 0.88 of CIFAR-10's validation
-    images and 20 of (32, 64, 128) to 0.85. Without colour it is the epochs: 24 of (32, 64, 128) came as far on
+    Colour needs width: for the same work, 12 epochs of (64, 128, 256) filters came to 0.88 of CIFAR-10's validation
+    images and 20 of (32, 64, 128) to 0.85. Without colour, epochs count: 24 of (32, 64, 128) came as far on
     Fashion-MNIST as 12 of (64, 128, 256), which are twice the work.
     """
     batch = _batch(facts, 128 if facts.images >= 12_800 else 32)
     colour = facts.channels > 1
     stages = max(3, _halvings(facts, to=4))
-    # Larger pictures have more stages, and the first of them cost most: minutes must stay minutes.
+    # Larger pictures have more stages, and the first of them cost most; training must still take only minutes.
     large = stages > 3
     first = 64 if colour and not large else 32
     seen = 540_000 if large else 900_000 if colour else 1_300_000
@@ -86,7 +86,7 @@ def best(facts: Facts) -> dict[str, Any]:
     }
 
 
-# Of fast, by the least number of training images.
+# Batch sizes of ``fast``, by the smallest number of training images.
 _FAST_BATCHES = {256: 50_000, 128: 12_800, 64: 6_400}
 
 DEFAULT_RECIPE = "fast"
@@ -106,6 +106,6 @@ def _halvings(facts: Facts, *, to: int) -> int:
 
 
 def _epochs(facts: Facts, batch: int, *, seen: int, least: int, most: int) -> int:
-    """So many that ``seen`` images are seen in all, within bounds; but never fewer than 120 steps."""
+    """Enough epochs to see ``seen`` images in all, within bounds; but never fewer than 120 steps."""
     images = max(1, facts.images)
     return max(math.ceil(120 * batch / images), min(most, max(least, math.ceil(seen / images))))

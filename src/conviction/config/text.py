@@ -1,4 +1,4 @@
-"""YAML text to plain values, for every file and field in which somebody writes it."""
+"""YAML text to plain values, for every file and field in which a user writes it."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any
 
 import yaml
 
-# PyYAML's time grows with the square of what is open at once, and nothing that is asked for nests as deeply.
+# PyYAML's time grows with the square of the brackets that are open at once, and no valid input nests this deeply.
 MOST_OPEN = 100
 
 
@@ -15,7 +15,7 @@ def read_yaml(text: str) -> Any:
     """The values of a YAML document.
 
     Raises:
-        yaml.YAMLError: It is none; whatever PyYAML makes of that.
+        yaml.YAMLError: It is not one, whatever PyYAML raises for it.
     """
     opened = 0
     for character in text:
@@ -28,12 +28,12 @@ def read_yaml(text: str) -> Any:
         raise
     except RecursionError:
         raise yaml.YAMLError("it is nested too deeply") from None
-    except Exception as failure:  # a date that no calendar has is a ValueError, and there is more of the kind
+    except Exception as failure:  # an impossible date is a ValueError, and there are more such cases
         raise yaml.YAMLError(" ".join(str(failure).split()) or type(failure).__name__) from None
 
 
 def shown(value: Any) -> str:
-    """A value for a message: whole where it is short; what refers to itself many times over could fill the memory."""
+    """A value for a message, whole if it is short; one that refers to itself many times could fill the memory."""
     return _SHORT.repr(value)[:1000]
 
 

@@ -11,7 +11,7 @@ from conviction.config.model import Strict
 
 
 class AugmentationSpec(Strict):
-    """How training images are varied, anew in every epoch; nothing but training sees it.
+    """How training images are varied, differently in every epoch; only training sees it.
 
     ``flip`` mirrors along each of its axes with probability 1/2. ``shift`` moves by up to this share of the
     sides, ``rotate`` by up to this many degrees, ``zoom`` by a factor of up to 1 ± this. ``brightness`` adds
@@ -43,7 +43,7 @@ def _rate(value: Any) -> float | Literal["auto"]:
 class TrainingSpec(Strict):
     """How the network learns.
 
-    ``learning_rate`` is the highest rate of the ``schedule``, which is computed anew before every step; ``auto`` is
+    ``learning_rate`` is the highest rate of the ``schedule``, which is computed before every step; ``auto`` is
     replaced by a number that a range test finds before training begins:
 
     - ``constant``: the same in every step.
@@ -51,21 +51,21 @@ class TrainingSpec(Strict):
       half a cosine to 0 (Smith and Topin, 2018, "Super-Convergence"; the shape is that of fastai).
     - ``cosine``: the same with a short rise (Loshchilov and Hutter, 2017, "SGDR", without restarts).
 
-    ``warmup`` None is 0.3 for ``one_cycle`` and 0.05 for ``cosine``. ``label_smoothing`` s makes of a one-hot target
-    (1 - s) of it plus s over the number of classes (Szegedy et al., 2016). ``weight_decay`` takes this share, times
-    the rate, of every weight of a kernel in every step (Loshchilov and Hutter, 2019). ``clip_norm`` scales a gradient
-    down whose norm, over all weights together, is larger. ``ema`` is the momentum of a moving average of the weights,
-    which is what is validated and kept. Each of these is off at 0; ``weight_decay`` None is Keras's own, 0.004 for
-    adamw. ``class_weights=balanced`` weighs the loss of an
-    image by n / (classes * images of its class) (King and Zeng, 2001).
+    ``warmup`` None is 0.3 for ``one_cycle`` and 0.05 for ``cosine``. ``label_smoothing`` s turns a one-hot target
+    into (1 - s) of it plus s over the number of classes (Szegedy et al., 2016). ``weight_decay`` takes this share,
+    times the rate, of every weight of a kernel in every step (Loshchilov and Hutter, 2019). ``clip_norm`` scales a
+    gradient down whose norm, over all weights together, is larger. ``ema`` is the momentum of a moving average of the
+    weights, which is what is validated and kept. Each of these is off at 0; ``weight_decay`` None is Keras's own, 0.004
+    for adamw. ``class_weights=balanced`` weighs the loss of an image by n / (classes * images of its
+    class) (King and Zeng, 2001).
 
-    ``early_stopping`` ends training after so many epochs without a better ``monitor`` and goes back to the weights of
+    ``early_stopping`` ends training after this many epochs without a better ``monitor`` and goes back to the weights of
     the best one. A checkpoint is kept after every epoch, and within one after ``checkpoint_minutes`` or
     ``checkpoint_steps``. Each of these is off at 0.
 
     ``precision`` is that of products; weights, output and loss are always float32. ``auto`` is bfloat16 where the
-    processor or a GPU multiplies it itself and the network is large enough to gain. ``threads`` None means every core
-    that this process may use. ``devices=all`` spreads every batch over all GPUs (JAX only).
+    processor or a GPU multiplies it in hardware and the network is large enough to gain. ``threads`` None means every
+    core that this process may use. ``devices=all`` spreads every batch over all GPUs (JAX only).
     """
 
     epochs: Annotated[int, Field(ge=1, le=100_000)] = 12
@@ -92,5 +92,5 @@ class TrainingSpec(Strict):
     @property
     def rate(self) -> float:
         """``learning_rate``, once it is a number."""
-        assert not isinstance(self.learning_rate, str)  # flow has settled it
+        assert not isinstance(self.learning_rate, str)  # flow has set it by now
         return self.learning_rate

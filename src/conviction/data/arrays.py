@@ -47,7 +47,7 @@ class Arrays:
     location: str
     parts: Mapping[str, tuple[np.ndarray, np.ndarray]]
     class_names: list[str] | None = None
-    # Black and white where the source is known to use a scale that its data type does not tell.
+    # Black and white where the source is known to use a scale that does not follow from its data type.
     known_range: Range | None = None
     # The names of images and labels of each part, where the source has names for them.
     keys: Mapping[str, tuple[str, str]] | None = None
@@ -199,7 +199,7 @@ def _labels(source: Arrays) -> tuple[dict[str, np.ndarray], list[str]]:
 
 def _flat(y: np.ndarray, where: str) -> np.ndarray:
     if y.ndim == 2 and y.shape[1] == 1:
-        y = y[:, 0]  # (n, 1) -> (n,): Keras's CIFAR comes so
+        y = y[:, 0]  # (n, 1) -> (n,): Keras's CIFAR labels have this shape
     if y.ndim != 1:
         raise SourceError(
             f"{where}: expected one label per image, shape (n,); got {y.shape}. If it is one-hot, give "

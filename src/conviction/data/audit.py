@@ -40,7 +40,7 @@ class Audit:
     excluded: np.ndarray
 
     def after_split(self, images: ImageSet, split: Split) -> Audit:
-        """With what only the split shows: classes of which few images are left to learn from."""
+        """Adds what only the split shows: classes with few images left to learn from."""
         return replace(self, findings=_ranked([*self.findings, *few_to_learn_from(images, split.train)]))
 
 
@@ -58,12 +58,12 @@ def audit_images(images: ImageSet, spec: DataSpec) -> Audit:
     blank, brightest = light(images)
     blank &= ~out
     dark, concerned = too_dark(images, brightest, ~out)
-    # Pictures that show nothing are all alike; that they are of one group would say nothing.
+    # Pictures that show nothing all look alike; putting them in one group would mean nothing.
     equal = number_equals(images.pixel_hashes)
     equal[out] = -1
     looks = join(len(images), np.where(blank, -1, equal), pairs)
     groups = join(len(images), looks, own, number_equals(images.hashes))
-    found = [
+    findings = [
         *class_folders(images, ~out),
         *doubtful_folders(images),
         *similar_classes(images),
@@ -77,7 +77,7 @@ def audit_images(images: ImageSet, spec: DataSpec) -> Audit:
         *balance(images, ~out),
         *shapes(images),
     ]
-    return Audit(_ranked(found), groups, out)
+    return Audit(_ranked(findings), groups, out)
 
 
 def _ranked(findings: list[Finding]) -> tuple[Finding, ...]:
@@ -91,9 +91,9 @@ def near_duplicates(images: ImageSet) -> NearPairs:
     key = cache.key_of(
         "pairs", METHOD, images.hashes.tobytes().hex(), images.thumbs.shape, rule.array_range, rule.deep_range
     )
-    found = cache.load_note("pairs", key)
-    if found is not None:
-        return NearPairs(**found)
+    cached = cache.load_note("pairs", key)
+    if cached is not None:
+        return NearPairs(**cached)
     pairs = find_near_duplicates(images.thumbs)
     cache.save_note(
         "pairs",
@@ -111,8 +111,8 @@ def _members(numbers: np.ndarray, wanted: np.ndarray) -> list[tuple[int, ...]]:
     order = np.flatnonzero(wanted & (numbers >= 0))
     order = order[np.argsort(numbers[order], kind="stable")]
     starts = np.flatnonzero(np.diff(numbers[order])) + 1
-    found = [tuple(g.tolist()) for g in np.split(order, starts) if len(g) > 1]
-    return sorted(found, key=lambda g: (-len(g), g))
+    members = [tuple(g.tolist()) for g in np.split(order, starts) if len(g) > 1]
+    return sorted(members, key=lambda g: (-len(g), g))
 
 
 def _several(images: ImageSet, values: np.ndarray, groups: list[tuple[int, ...]]) -> list[tuple[int, ...]]:
@@ -120,7 +120,7 @@ def _several(images: ImageSet, values: np.ndarray, groups: list[tuple[int, ...]]
 
 
 def _leak(images: ImageSet, looks: np.ndarray, own: np.ndarray, out: np.ndarray) -> list[Finding]:
-    found = []
+    findings = []
     for higher, lower in (("test", ("train", "validation")), ("validation", ("train",))):
         inside = np.isin(images.parts, (higher, *lower)) & ~out
         for numbers, how in (
@@ -132,21 +132,21 @@ def _leak(images: ImageSet, looks: np.ndarray, own: np.ndarray, out: np.ndarray)
             held = sum(images.parts[i] == higher for g in groups for i in g)
             if not leaked:
                 continue
-            found.append(
+            findings.append(
                 Finding(
                     "leak",
                     "serious",
                     f"{plural(len(leaked), 'image')} to learn from {'is' if len(leaked) == 1 else 'are'} {how} "
                     f"{plural(held, higher + ' image')}: {held / (images.parts == higher).sum():.1%} of that part is "
                     "not unseen, and accuracy on it is too good.",
-                    "What was learned from cannot be a test.",
+                    "Images that the network learned from cannot test it.",
                     len(leaked),
                     tuple(_in_turn(g, images.parts == higher) for g in groups),
                     leave_out=leaked,
                     remedy=Remedy.DROP_LEAKS,
                 )
             )
-    return found
+    return findings
 
 
 def _in_turn(group: tuple[int, ...], held: np.ndarray) -> tuple[int, ...]:
@@ -161,10 +161,10 @@ def _conflicts(images: ImageSet, equal: np.ndarray, looks: np.ndarray, blank: np
     exact = _several(images, images.labels, _members(equal, every & ~blank))
     inside = {i for g in exact for i in g}
     near = [g for g in _several(images, images.labels, _members(looks, every)) if not inside & set(g)]
-    found = []
+    findings = []
     if exact:
         n = sum(map(len, exact))
-        found.append(
+        findings.append(
             Finding(
                 "label_conflict",
                 "serious",
@@ -179,7 +179,7 @@ def _conflicts(images: ImageSet, equal: np.ndarray, looks: np.ndarray, blank: np
         )
     if near:
         n = sum(map(len, near))
-        found.append(
+        findings.append(
             Finding(
                 "near_label_conflict",
                 "warning",
@@ -190,12 +190,12 @@ def _conflicts(images: ImageSet, equal: np.ndarray, looks: np.ndarray, blank: np
                 tuple(near),
             )
         )
-    return found
+    return findings
 
 
 def _duplicates(images: ImageSet, equal: np.ndarray, looks: np.ndarray, blank: np.ndarray) -> list[Finding]:
     """Copies of one class, within one part: they weigh more than they should, and narrow every interval."""
-    found = []
+    findings = []
     alike = images.labels.astype(np.int64) * 4 + np.unique(images.parts, return_inverse=True)[1]
     numbers = {}
     for kind, source in (("duplicates", np.where(blank, -1, equal)), ("near_duplicates", looks)):
@@ -207,7 +207,7 @@ def _duplicates(images: ImageSet, equal: np.ndarray, looks: np.ndarray, blank: n
     for kind, groups, word in (("duplicates", exact, "exact"), ("near_duplicates", near, "near")):
         surplus = tuple(sorted(i for g in groups for i in g[1:]))
         if groups:
-            found.append(
+            findings.append(
                 Finding(
                     kind,
                     "warning" if kind == "duplicates" else "note",
@@ -222,4 +222,4 @@ def _duplicates(images: ImageSet, equal: np.ndarray, looks: np.ndarray, blank: n
                     remedy=Remedy.LEAVE_OUT,
                 )
             )
-    return found
+    return findings

@@ -1,7 +1,8 @@
 """Decoded pixels on disk, so that a picture is decoded once, and mapped, so that it needs no memory.
 
-An entry is a folder that is made under another name and renamed when it is whole. So a reader sees whole entries
-only, whoever else writes or was killed. Its rows are checked against their hashes, a sample each time it is opened.
+An entry is a folder that is made under another name and renamed once it is complete. So a reader only ever sees
+complete entries, whoever else is writing or was killed. Each time an entry is opened, a sample of its rows is checked
+against their hashes.
 """
 
 from __future__ import annotations
@@ -29,11 +30,10 @@ from conviction.errors import RequestError, StorageError
 CACHE_VARIABLE = "CONVICTION_CACHE"
 LIMIT_VARIABLE = "CONVICTION_CACHE_GB"
 DEFAULT_LIMIT_GB = 20.0
-# What is written changes its meaning with this number; older entries are then never read again.
+# Version of the format: when it changes, older entries are never read again.
 VERSION = "1"
 # Rows whose hash is checked when an entry is opened, spread evenly. Data lost in a power failure is usually a long
-# stretch, which such a sample meets if it is longer than 1/64 of the rows; a single damaged block of a large set it
-# does not.
+# stretch. Such a sample hits it if it is longer than 1/64 of the rows; a single damaged block of a large set it misses.
 CHECKED_ROWS = 64
 # A folder that nobody has finished within this time belongs to a process that was killed.
 ABANDONED_SECONDS = 24 * 3600.0
@@ -67,7 +67,7 @@ class Entry:
 
 
 def cache_root() -> Path:
-    """``CONVICTION_CACHE``, by default the platform's folder for caches of users."""
+    """``CONVICTION_CACHE``, by default the platform's user cache folder."""
     chosen = os.environ.get(CACHE_VARIABLE)
     return Path(chosen) if chosen else user_cache_path("conviction")
 
@@ -76,7 +76,7 @@ def limit_bytes() -> int:
     """How large the cache may become (``CONVICTION_CACHE_GB``, default 20).
 
     Raises:
-        RequestError: The variable holds no number above 0.
+        RequestError: The variable is not a number above 0.
     """
     text = os.environ.get(LIMIT_VARIABLE, "") or str(DEFAULT_LIMIT_GB)
     try:
@@ -107,7 +107,7 @@ class Rows:
         """Writes both from row ``start`` on.
 
         Raises:
-            OSError: There is no room, or no such folder any more.
+            OSError: There is no room, or the folder no longer exists.
         """
         self._write(_PIXELS, start, pixels)
         if thumbs is not pixels:
@@ -119,7 +119,7 @@ class Rows:
         try:
             os.lseek(file, start * math.prod(rows.shape[1:]), os.SEEK_SET)
             view = np.ascontiguousarray(rows).reshape(-1).data
-            while view:  # a write may be a part of what was asked
+            while view:  # a write may be partial
                 view = view[os.write(file, view) :]
         finally:
             os.close(file)
@@ -153,11 +153,11 @@ class Index:
 
 
 def finish(rows: Rows, key: str, kept: Sequence[tuple[int, int]], index: Index) -> None:
-    """Makes an entry visible under its key, and older ones give way if the cache has become too large.
+    """Makes an entry visible under its key, and removes older ones if the cache has become too large.
 
     Args:
         rows: Where its rows were written.
-        key: By which it is found.
+        key: Under which it is found.
         kept: (start, count) of the rows that are part of it, ascending.
         index: What else is known of those.
 
@@ -177,22 +177,22 @@ def finish(rows: Rows, key: str, kept: Sequence[tuple[int, int]], index: Index) 
         thumb_sums=index.thumb_sums.astype(np.uint32),
     )
     (rows.folder / _ABOUT).write_text(json.dumps(about), encoding="utf-8")
-    place = cache_root() / "pixels" / key
+    folder = cache_root() / "pixels" / key
     # Another process may have been first, with the same rows, and be about to open them: they stay.
     if open_entry(key) is None:
         with contextlib.suppress(OSError):
-            shutil.rmtree(place)  # damaged
+            shutil.rmtree(folder)  # damaged
         try:
-            rows.folder.rename(place)
+            rows.folder.rename(folder)
         except OSError:
-            if not place.is_dir():  # else another was first after all
+            if not folder.is_dir():  # otherwise another process was first after all
                 raise
-    _evict(keep=place)
+    _evict(keep=folder)
 
 
 @contextlib.contextmanager
 def writing() -> Iterator[Rows]:
-    """A place for the rows of a new entry, which disappears unless ``finish`` was called.
+    """A folder for the rows of a new entry, which disappears unless ``finish`` was called.
 
     Raises:
         OSError: The cache cannot be written.
@@ -218,19 +218,19 @@ def _sweep(root: Path) -> None:
 
 def open_entry(key: str) -> Decoded | None:
     """The rows under a key, mapped; None if there are none, or if they are damaged."""
-    place = cache_root() / "pixels" / key
+    folder = cache_root() / "pixels" / key
     try:
-        about = json.loads((place / _ABOUT).read_text(encoding="utf-8"))
-        # Opened here, because NumPy leaves a file open that is no whole zip.
-        with (place / _INDEX).open("rb") as file, np.load(file, allow_pickle=False) as index:
+        about = json.loads((folder / _ABOUT).read_text(encoding="utf-8"))
+        # Opened here, because NumPy leaves a file open if it is not a complete zip.
+        with (folder / _INDEX).open("rb") as file, np.load(file, allow_pickle=False) as index:
             hashes, pixel_hashes, thumb_sums = (
                 index[name] for name in ("hashes", "pixel_hashes", "thumb_sums")
             )
-        pixels = _mapped(place / _PIXELS, about["pixels"])
-        thumbs = _mapped(place / _THUMBS, about["thumbs"]) if about["thumbs"] else pixels
+        pixels = _mapped(folder / _PIXELS, about["pixels"])
+        thumbs = _mapped(folder / _THUMBS, about["thumbs"]) if about["thumbs"] else pixels
         if not len(hashes) == len(pixel_hashes) == len(thumb_sums) == len(pixels) == len(thumbs):
             return None
-    # A torn file is as good as none: zipfile, NumPy and json each say it in their own way.
+    # A torn file counts as none; zipfile, NumPy and json each raise errors of their own.
     except Exception:
         return None
     for row in np.unique(np.linspace(0, len(pixels) - 1, CHECKED_ROWS).astype(int)):
@@ -239,7 +239,7 @@ def open_entry(key: str) -> Decoded | None:
         if zlib.crc32(thumbs[row].tobytes()) != thumb_sums[row]:
             return None
     with contextlib.suppress(OSError):
-        os.utime(place)
+        os.utime(folder)
     return Decoded(pixels, thumbs, hashes, pixel_hashes)
 
 
@@ -249,7 +249,7 @@ def _mapped(path: Path, shape: list[int]) -> np.ndarray:
 
 
 def save_note(kind: str, key: str, **arrays: np.ndarray) -> None:
-    """Keeps small arrays under a key, if the cache can be written; a loss costs time, nothing else."""
+    """Saves small arrays under a key, if the cache can be written; losing them costs only time."""
     folder = cache_root() / kind
     with contextlib.suppress(OSError):
         folder.mkdir(parents=True, exist_ok=True)
@@ -261,7 +261,7 @@ def save_note(kind: str, key: str, **arrays: np.ndarray) -> None:
         except OSError:
             Path(name).unlink(missing_ok=True)
         by_use = sorted(folder.iterdir(), key=lambda p: -p.stat().st_mtime)
-        for old in by_use[MOST_NOTES:]:  # what a killed process has left is among them at last
+        for old in by_use[MOST_NOTES:]:  # leftovers of killed processes end up among them too
             old.unlink()
 
 
@@ -269,8 +269,8 @@ def load_note(kind: str, key: str) -> dict[str, np.ndarray] | None:
     """What ``save_note`` kept, None if there is nothing or it is damaged."""
     try:
         path = cache_root() / kind / f"{key}.npz"
-        with path.open("rb") as file, np.load(file, allow_pickle=False) as found:
-            arrays = {name: found[name] for name in found.files}
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
+            arrays = {name: archive[name] for name in archive.files}
         with contextlib.suppress(OSError):
             os.utime(path)
         return arrays
@@ -280,17 +280,17 @@ def load_note(kind: str, key: str) -> dict[str, np.ndarray] | None:
 
 def entries() -> list[Entry]:
     """Every entry, the one used last first."""
-    found = []
-    for place in (cache_root() / "pixels").glob("[!.]*"):
+    cached = []
+    for folder in (cache_root() / "pixels").glob("[!.]*"):
         try:
-            about = json.loads((place / _ABOUT).read_text(encoding="utf-8"))
-            size = sum(p.stat().st_size for p in place.iterdir())
-            found.append(
-                Entry(place.name, about["name"], tuple(about["pixels"]), size, place.stat().st_mtime)
+            about = json.loads((folder / _ABOUT).read_text(encoding="utf-8"))
+            size = sum(p.stat().st_size for p in folder.iterdir())
+            cached.append(
+                Entry(folder.name, about["name"], tuple(about["pixels"]), size, folder.stat().st_mtime)
             )
         except (OSError, ValueError, KeyError, TypeError):
-            continue  # gone in the meantime, or damaged, and then written anew when it is wanted
-    return sorted(found, key=lambda e: -e.last_used)
+            continue  # gone in the meantime, or damaged, and then written again when it is needed
+    return sorted(cached, key=lambda e: -e.last_used)
 
 
 def clear() -> int:

@@ -1,4 +1,4 @@
-"""How light pictures are: blank ones, and sets whose white is not what their type says."""
+"""How bright pictures are: blank ones, and sets whose white is not what their type says."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def too_dark(images: ImageSet, brightest: np.ndarray, kept: np.ndarray) -> tuple
     """Whether all pictures of 16 bits, or all of 8, are so dark that another value must be white.
 
     Returns:
-        (the findings, (n,) bool: the images that they are of).
+        (the findings, (n,) bool: the images that they concern).
     """
     files = bool(images.headers)
     if files:
@@ -45,7 +45,7 @@ def too_dark(images: ImageSet, brightest: np.ndarray, kept: np.ndarray) -> tuple
     findings, concerned = [], np.zeros(len(images), bool)
     for which, limit, bits in ((kept & deep, DARK_16, 16), (kept & ~deep, DARK, 8)):
         highest = int(brightest[which].max(initial=0))
-        # Of black pictures nothing more is known, unless 16 bits had to become 8.
+        # Black pictures say nothing more, unless 16 bits had to become 8.
         if not which.any() or highest > limit or (highest == 0 and bits == 8):
             continue
         concerned |= which

@@ -36,13 +36,13 @@ logging.getLogger("PIL").addHandler(logging.NullHandler())
 FORMATS = ("JPEG", "PNG", "GIF", "BMP", "WEBP", "TIFF")
 SUFFIXES = (".jpg", ".jpeg", ".png", ".gif", ".bmp", ".webp", ".tif", ".tiff")
 
-# Each scan of a JPEG goes over all pixels, and a file of some kilobytes can hold thousands. 20 scans are usual at most.
+# Each scan of a JPEG goes over all pixels, and a file of some kilobytes can hold thousands; more than 20 are unusual.
 MAX_SCANNED_PIXELS = 4_000_000_000
 
 # Decoding a picture of this size takes up to 4 GB (8 or 16 bytes a pixel with the copies that Pillow makes).
 # Declared sizes beyond it are refused unread.
 MAX_PIXELS = 200_000_000
-# Decoders keep lines of pixels. A JPEG has at most 65,535 a side, and nothing to look at has more than this.
+# Decoders keep lines of pixels. A JPEG has at most 65,535 a side, and no real picture has more than this.
 MAX_SIDE = 200_000
 
 
@@ -87,7 +87,7 @@ def _open(content: bytes) -> Image.Image:
 
 
 def _scanned(content: bytes, pixels: int) -> int:
-    """At most so many pixels are gone over by all scans of a JPEG together."""
+    """The most pixels that all scans of a JPEG together can cover."""
     most = len(content) // _SCAN_HEADER_BYTES * pixels
     if most <= MAX_SCANNED_PIXELS:
         return most
@@ -111,7 +111,7 @@ def probe(content: bytes) -> Probe:
     """Reads the header alone.
 
     Raises:
-        UnreadableImageError: It is no picture of an accepted format, or a bomb by its declared size.
+        UnreadableImageError: It is not a picture of an accepted format, or its declared size makes it a bomb.
     """
     header = _plain_jpeg(content)
     if header is not None:
@@ -211,7 +211,7 @@ def _decode_by_pillow(content: bytes, rules: Sequence[DecodingRule]) -> list[np.
 
 
 def _deep_colours(content: bytes, loaded: Image.Image, raw: str, scale: Range | None) -> Image.Image:
-    """Of 16-bit colours, both bytes; where only the high ones can be had, those if they have the full range."""
+    """Of 16-bit colours, both bytes; where only the high ones are available, those if they have the full range."""
     low = low_mode(raw)
     if not low:
         if scale is None:
@@ -227,8 +227,8 @@ def _deep_colours(content: bytes, loaded: Image.Image, raw: str, scale: Range | 
 def _plain_jpeg(content: bytes) -> tuple[int, int, bool] | None:
     """(height, width, gray) of a JPEG that needs nothing of Pillow: no EXIF, gray or colour, of accepted size.
 
-    Pillow's own opening and loading take 0.2 ms, ten times what a small JPEG needs. Both stand on
-    libjpeg-turbo and give the same pixels, which a test holds.
+    Pillow's own opening and loading take 0.2 ms, ten times what a small JPEG needs. Both build on
+    libjpeg-turbo and give the same pixels, as a test checks.
     """
     if not content.startswith(b"\xff\xd8\xff") or _may_have_exif(content):
         return None
@@ -315,7 +315,7 @@ def _load(picture: Image.Image, scale: int) -> Image.Image:
 def decode_picture(picture: Image.Image, rule: DecodingRule) -> np.ndarray:
     """Brings a Pillow picture to (height, width, channels) uint8 as the file that it came from would be.
 
-    A picture that has not been loaded is read from its file, and stays as it is. One that has is taken as it stands
+    A picture that has not been loaded is read from its file, and stays as it is. One that has is taken as it is
     in memory: of 16-bit colours there are only 8 bits left, and a large JPEG was decoded at its full size.
 
     Raises:

@@ -12,7 +12,7 @@ from conviction.data import cache
 from conviction.data.cache import Decoded
 from conviction.data.decode import Probe, UnreadableImageError, probe
 from conviction.data.image_set import HASH_BYTES
-from conviction.data.pictures import Chunk, Survey, place_of, read_pictures, survey_of, thumb_rule
+from conviction.data.pictures import Chunk, Survey, content_location, read_pictures, survey_of, thumb_rule
 from conviction.data.rule import DecodingRule
 from conviction.data.tree import Tree, UnreadableFileError, peek
 from conviction.errors import StorageError
@@ -20,9 +20,9 @@ from conviction.errors import StorageError
 RuleOf = Callable[[list[Probe]], DecodingRule]
 # How many headers are looked at to guess the rule, before every file is read once and decoded by that guess.
 GUESSED_FROM = 64
-# Counts the changes of what a header is said to hold.
+# Version of what is recorded of a header.
 LISTING = 2
-# Without a cache, this much is held in memory rather than nothing.
+# Without a cache, at most this much is held in memory.
 LARGEST_IN_MEMORY = 2 * 10**9
 
 
@@ -41,7 +41,7 @@ def load_decoded(
         not be written).
 
     Raises:
-        RequestError: ``CONVICTION_CACHE_GB`` is no number above 0.
+        RequestError: ``CONVICTION_CACHE_GB`` is not a number above 0.
         StorageError: The cache cannot be written, and the pixels are too many for memory.
     """
     cache.limit_bytes()  # refused before any work, and whether or not the cache will have to grow
@@ -51,33 +51,33 @@ def load_decoded(
     survey = _saved_survey(listing)
     if survey is not None:
         rule = rule_of([p for p in survey.probes if p])
-        found = cache.open_entry(_entry_key(survey, rule))
-        if found is not None:
-            return survey, rule, found, ""
+        cached = cache.open_entry(_entry_key(survey, rule))
+        if cached is not None:
+            return survey, rule, cached, ""
     else:
         rule = rule_of(_some_probes(tree, names))
     while True:
-        survey, decoded, said = _read(tree, names, rule)
+        survey, decoded, warning = _read(tree, names, rule)
         wanted = rule_of([p for p in survey.probes if p]) if any(survey.probes) else rule
         _save_survey(listing, survey)
         if wanted == rule:
-            return survey, rule, decoded, said
-        # The guess from a few headers was wrong: once more, by the rule that all headers give.
+            return survey, rule, decoded, warning
+        # The guess from a few headers was wrong: decode again, by the rule that all headers give.
         rule = wanted
-        found = cache.open_entry(_entry_key(survey, rule))
-        if found is not None:
-            return survey, rule, found, ""
+        cached = cache.open_entry(_entry_key(survey, rule))
+        if cached is not None:
+            return survey, rule, cached, ""
 
 
 def _some_probes(tree: Tree, names: Sequence[str]) -> list[Probe]:
     spread = np.unique(np.linspace(0, len(names) - 1, min(GUESSED_FROM, len(names))).astype(int))
-    found = []
+    probes = []
     for i in spread:
         try:
-            found.append(probe(peek(place_of(tree, names[i]))))
+            probes.append(probe(peek(content_location(tree, names[i]))))
         except (UnreadableFileError, UnreadableImageError):
             continue
-    return found or [Probe(64, 64, True, "RGB", "")]
+    return probes or [Probe(64, 64, True, "RGB", "")]
 
 
 def _entry_key(survey: Survey, rule: DecodingRule) -> str:
@@ -95,9 +95,9 @@ def _read(tree: Tree, names: Sequence[str], rule: DecodingRule) -> tuple[Survey,
             if len(survey.problems) < len(names):
                 kept = [(c.start, len(c.thumb_sums)) for c in chunks]
                 cache.finish(rows, key, kept, _index(tree.location.name, rule, chunks, survey))
-        found = cache.open_entry(key)
-        if found is not None:
-            return survey, found, ""
+        written = cache.open_entry(key)
+        if written is not None:
+            return survey, written, ""
         if len(survey.problems) == len(names):
             return survey, _in_memory(rule, []), ""
     except OSError as failure:
@@ -109,9 +109,9 @@ def _read(tree: Tree, names: Sequence[str], rule: DecodingRule) -> tuple[Survey,
             f"The decoded pixels need {size / 1e9:.1f} GB in the cache {where}, which cannot be written: {reason}. "
             "Free some space, name another folder, or make data.image_size smaller."
         )
-    said = f"The cache {where} cannot be written ({reason}): the pixels are held in memory and decoded anew next time."
+    warning = f"The cache {where} cannot be written ({reason}): pixels stay in memory and are decoded again next time."
     chunks = read_pictures(tree, names, rule, None)
-    return survey_of(chunks), _in_memory(rule, chunks), said
+    return survey_of(chunks), _in_memory(rule, chunks), warning
 
 
 def _index(name: str, rule: DecodingRule, chunks: Sequence[Chunk], survey: Survey) -> cache.Index:
@@ -148,13 +148,13 @@ def _save_survey(key: str, survey: Survey) -> None:
 
 
 def _saved_survey(key: str) -> Survey | None:
-    found = cache.load_note("listings", key)
-    if found is None:
+    note = cache.load_note("listings", key)
+    if note is None:
         return None
-    probes = json.loads(found["probes"].tobytes())
-    problems = json.loads(found["problems"].tobytes())
+    probes = json.loads(note["probes"].tobytes())
+    problems = json.loads(note["problems"].tobytes())
     return Survey(
-        found["hashes"],
+        note["hashes"],
         [None if p is None else Probe(*p) for p in probes],
         {int(k): v for k, v in problems.items()},
     )

@@ -10,7 +10,7 @@ from PIL import Image, ImageFile
 Range = tuple[float, float]
 
 FULL_RANGE: Range = (0.0, 65535.0)
-# Rows that are converted at a time: as floats, all of a large picture would take gigabytes.
+# Rows that are converted at a time: a whole large picture would take gigabytes as floats.
 BAND = 256
 _OTHER_ORDER = {"L": "B", "B": "L", "N": "B" if sys.byteorder == "little" else "L"}
 
@@ -44,8 +44,8 @@ def is_deep_colour(raw: str) -> bool:
 def low_mode(raw: str) -> str:
     """The raw mode by which Pillow gives the low byte of each value, where by ``raw`` it gives the high one.
 
-    Pillow has no mode for 16-bit colours and keeps the high bytes. Those of the other byte order are the low ones.
-    "" where there is no such mode.
+    Pillow has no mode for 16-bit colours and keeps the high bytes. Read in the other byte order,
+    those are the low ones. "" if there is no such mode.
     """
     if raw == "LA;16B":  # four bytes a pixel, which are read as they are
         return "RGBA"

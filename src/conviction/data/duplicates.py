@@ -29,7 +29,7 @@ import numpy as np
 from threadpoolctl import threadpool_limits
 
 METHOD = 1
-"""Version of the method: another number wherever the pairs may differ, because they are kept on disk."""
+"""Version of the method: it changes whenever the pairs may differ, because they are kept on disk."""
 
 SIDE = 32
 MIN_DEVIATION = 2.0
@@ -48,9 +48,9 @@ PROPOSE = 0.70, 0.94
 # 97% of crops by 5% reach the lower; 95% of what TEXTURE_MATCH leaves of Fashion-MNIST, the higher.
 """Smallest correlation of descriptors for a proposal, among unlike pictures and among look-alikes."""
 PROPOSALS_PER_PICTURE = 5.0
-"""Most proposals to look at: in large sets the limit rises until so few are left."""
+"""Most proposals to look at: in large sets the limit rises until only these are left."""
 SAMPLE = 4096
-"""Pictures from which the number of proposals, and how alike the pictures are, is foretold."""
+"""Pictures from which the number of proposals, and how alike the pictures are, are estimated."""
 
 COARSE_MATCH = 0.90
 FINE_MATCH = 0.95
@@ -117,7 +117,7 @@ def find_near_duplicates(thumbs: np.ndarray) -> NearPairs:
     copies = np.setdiff1d(usable, distinct, assume_unique=True)
     originals = distinct[group[np.searchsorted(usable, copies)]]
     even, odd = _descriptors(coefficients[distinct])
-    # Threads of our own do the products and all the rest; those of BLAS would wait for each other meanwhile.
+    # Our own threads do the products and all the rest; the threads of BLAS would wait for each other.
     with threadpool_limits(1, user_api="blas"), ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as pool:
         limit, texture = _limits(even, odd)
         proposed = _propose(even, odd, limit, pool)
@@ -215,7 +215,7 @@ def _limits(even: np.ndarray, odd: np.ndarray) -> tuple[float, float]:
         scores.append(both[np.triu(np.ones(both.shape, bool), start + 1)])
     ranked = np.sort(np.concatenate(scores))
     allowed = int(PROPOSALS_PER_PICTURE * sample * (sample - 1) / max(n - 1, 1))
-    # Less as many as true copies may be, of which some small sets consist.
+    # Minus the number of true copies there may be: some small sets consist of them.
     unrelated = ranked[: max(len(ranked) - int(PROPOSALS_PER_PICTURE * sample), 0)]
     alike = float(unrelated[int(0.98 * len(unrelated))]) if len(unrelated) else 0.0
     limit = float(np.interp(alike, ALIKE, PROPOSE))
@@ -240,8 +240,8 @@ def _propose(even: np.ndarray, odd: np.ndarray, limit: float, pool: ThreadPoolEx
     n = len(even)
 
     def search(top: int) -> Proposals:
-        # Memory once a strip: to get and give back megabytes for each tile takes longer than the products.
-        strip, found = even[top : top + TILE], [NONE]
+        # Memory is allocated once a strip: doing so for each tile takes longer than the products.
+        strip, proposals = even[top : top + TILE], [NONE]
         sums, signed, sizes = (np.empty(TILE * len(strip), np.float32) for _ in range(3))
         for left in range(top, n, TILE):
             shape = len(strip), min(TILE, n - left)
@@ -254,8 +254,8 @@ def _propose(even: np.ndarray, odd: np.ndarray, limit: float, pool: ThreadPoolEx
                 a, b = a[a < b], b[a < b]
             plain, mirror = (np.flatnonzero(e[a, b] + sign * o[a, b] >= limit) for sign in (1, -1))
             both = np.r_[plain, mirror]
-            found.append(Proposals(a[both] + top, b[both] + left, np.arange(len(both)) >= len(plain)))
-        return _joined(found)
+            proposals.append(Proposals(a[both] + top, b[both] + left, np.arange(len(both)) >= len(plain)))
+        return _joined(proposals)
 
     return _joined([NONE, *pool.map(search, range(0, n, TILE))])
 
@@ -276,9 +276,9 @@ def _confirm(
         kept, similarity = _same_picture(one, other, texture)
         return kept + start, similarity
 
-    found = list(pool.map(check, range(0, len(proposed.a), CHUNK)))
-    kept = np.concatenate([np.empty(0, np.int64), *(part for part, _ in found)])
-    similarity = np.concatenate([np.empty(0, np.float32), *(part for _, part in found)])
+    checked = list(pool.map(check, range(0, len(proposed.a), CHUNK)))
+    kept = np.concatenate([np.empty(0, np.int64), *(part for part, _ in checked)])
+    similarity = np.concatenate([np.empty(0, np.float32), *(part for _, part in checked)])
     return Proposals(proposed.a[kept], proposed.b[kept], proposed.mirrored[kept]), similarity
 
 
@@ -350,7 +350,7 @@ def _align(x: np.ndarray, y: np.ndarray, warp: np.ndarray, steps: int) -> tuple[
         target[:, :4, 0] -= WARP_PRIOR * warp.reshape(m, 4)
         solved = np.linalg.solve(normal, target)[..., 0]
         gain = solved[:, 4]
-        # Below a tenth of the contrast, or inverted, the pair is none, and a step would lead anywhere.
+        # Below a tenth of the contrast, or inverted, this is not a pair, and a step could lead anywhere.
         step = solved[:, :4].reshape(m, 2, 2) / np.maximum(gain, 0.1)[:, None, None]
         warp = np.clip(warp + (1 + warp[:, :, :1]) * step, -bound, bound)
     return warp, gain

@@ -13,7 +13,7 @@ from conviction.data.image_set import ImageSet
 
 Severity = Literal["serious", "warning", "note"]
 
-# A picture whose values all lie within so few of 256 levels shows nothing.
+# A picture whose values all lie within this many of 256 levels shows nothing.
 BLANK_RANGE = 8
 # Below this, validation and test hold a handful of images a class, and a network that starts from nothing
 # learns little.
@@ -64,7 +64,7 @@ class Finding:
     advice_on_page: str = ""
 
     def advise(self, audience: Audience | None = None) -> str:
-        """What to do, for whoever listens."""
+        """What to do, in the words for the current audience."""
         on_page = self.advice_on_page if (audience or listening()) == "page" else ""
         return f"{on_page or self.advice} {self.remedy.words(audience)}".strip()
 
@@ -97,7 +97,7 @@ def unreadable(images: ImageSet) -> list[Finding]:
             "warning",
             f"{plural(len(images.unreadable), 'file')} cannot be read, the first because {first.reason}. "
             f"{'It is' if len(images.unreadable) == 1 else 'They are'} left out.",
-            "Mend or remove them.",
+            "Repair or remove them.",
             len(images.unreadable),
             names=tuple(u.name for u in images.unreadable),
         )
@@ -151,7 +151,7 @@ def misnamed(images: ImageSet, kept: np.ndarray) -> list[Finding]:
 
 def balance(images: ImageSet, kept: np.ndarray) -> list[Finding]:
     """Classes of very different size."""
-    found = []
+    findings = []
     learn = kept & (images.parts != "test")
     counts = np.bincount(images.labels[learn], minlength=len(images.class_names))
     present = np.flatnonzero(counts)
@@ -160,20 +160,20 @@ def balance(images: ImageSet, kept: np.ndarray) -> list[Finding]:
     few, most = present[counts[present].argmin()], counts.argmax()
     ratio = counts[most] / counts[few]
     if ratio >= IMBALANCE_NOTE:
-        found.append(
+        findings.append(
             Finding(
                 "imbalance",
                 "warning" if ratio >= IMBALANCE_WARNING else "note",
                 f"Class '{images.class_names[most]}' has {ratio:.1f} times as many images as "
-                f"'{images.class_names[few]}' ({counts[most]:,} and {counts[few]:,}). Always saying the largest class "
-                f"would be right for {counts[most] / counts.sum():.1%} of them.",
+                f"'{images.class_names[few]}' ({counts[most]:,} and {counts[few]:,}). Always answering with the "
+                f"largest class would be right for {counts[most] / counts.sum():.1%} of them.",
                 "Judge by the recall of every class and not by accuracy alone; more images of the small classes help "
                 "most.",
                 int(counts.sum()),
                 remedy=Remedy.BALANCE,
             )
         )
-    return found
+    return findings
 
 
 def few_to_learn_from(images: ImageSet, learn: np.ndarray) -> list[Finding]:
@@ -204,7 +204,7 @@ def few_to_learn_from(images: ImageSet, learn: np.ndarray) -> list[Finding]:
 
 def class_folders(images: ImageSet, kept: np.ndarray) -> list[Finding]:
     """Parts of a source whose classes differ, matched by name."""
-    found = []
+    findings = []
     known = {
         p: set(images.labels[kept & (images.parts == p)].tolist()) for p in ("train", "validation", "test")
     }
@@ -214,22 +214,22 @@ def class_folders(images: ImageSet, kept: np.ndarray) -> list[Finding]:
         extra, missing = sorted(known[part] - known["train"]), sorted(known["train"] - known[part])
         if not extra and not missing:
             continue
-        said = [
+        differences = [
             f"{where} only: {', '.join(images.class_names[i] for i in which)}"
             for where, which in ((part, extra), ("train", missing))
             if which
         ]
-        found.append(
+        findings.append(
             Finding(
                 "class_folders",
                 "serious",
-                f"train and {part} have different classes ({'; '.join(said)}). They are matched by name.",
+                f"train and {part} have different classes ({'; '.join(differences)}). They are matched by name.",
                 "Rename the folders so that the names match, or add what is missing; nothing is trained on them as "
                 "they are.",
                 len(extra) + len(missing),
             )
         )
-    return found
+    return findings
 
 
 def shapes(images: ImageSet) -> list[Finding]:
@@ -237,11 +237,11 @@ def shapes(images: ImageSet) -> list[Finding]:
     headers = images.headers
     if not headers:
         return []
-    found = []
+    findings = []
     sizes = {(h.width, h.height) for h in headers}
     if len(sizes) > 1:
         areas = sorted(sizes, key=lambda s: s[0] * s[1])
-        found.append(
+        findings.append(
             Finding(
                 "sizes",
                 "note",
@@ -257,7 +257,7 @@ def shapes(images: ImageSet) -> list[Finding]:
         i for i, h in enumerate(headers) if not 1 / STRETCH <= h.width / h.height / target <= STRETCH
     ]
     if stretched:
-        found.append(
+        findings.append(
             Finding(
                 "aspect_ratios",
                 "note",
@@ -272,7 +272,7 @@ def shapes(images: ImageSet) -> list[Finding]:
     modes = {h.mode for h in headers}
     if len(modes) > 1:
         counts = ", ".join(f"{sum(h.mode == m for h in headers):,} {m}" for m in sorted(modes))
-        found.append(
+        findings.append(
             Finding(
                 "modes",
                 "note",
@@ -281,4 +281,4 @@ def shapes(images: ImageSet) -> list[Finding]:
                 len(headers),
             )
         )
-    return found
+    return findings

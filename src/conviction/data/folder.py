@@ -49,16 +49,16 @@ def load_folder(tree: Tree, spec: DataSpec, saved: DecodingRule | None = None) -
     if not entries:
         raise SourceError(
             f"{tree.location}: expected one subfolder of pictures per class, or a {LABELS_FILE}; found no "
-            f"{', '.join(SUFFIXES)} file in that place. {unused_sentence(unused)}".rstrip()
+            f"{', '.join(SUFFIXES)} file there. {unused_sentence(unused)}".rstrip()
         )
     class_names = sorted({e.label for e in entries})
-    survey, rule, decoded, said = load_decoded(
+    survey, rule, decoded, cache_warning = load_decoded(
         tree, [e.path for e in entries], lambda probes: saved or _rule(spec, probes)
     )
     good = [i for i in range(len(entries)) if i not in survey.problems]
     unreadable = [Unreadable(name=entries[i].path, reason=why) for i, why in sorted(survey.problems.items())]
     _check_classes_left(tree, class_names, [entries[i] for i in good], unreadable)
-    # The cache has rows of its own order; equal content is equal pixels, so any pairing of equals will do.
+    # The cache keeps rows in its own order; equal content is equal pixels, so any pairing of equals will do.
     rows = np.empty(len(good), np.int64)
     rows[sorted_order(decoded.hashes)] = np.array(good)[sorted_order(survey.hashes[good])]
     kept = [entries[i] for i in rows]
@@ -78,7 +78,7 @@ def load_folder(tree: Tree, spec: DataSpec, saved: DecodingRule | None = None) -
         class_names=class_names,
         rule=rule,
         stored=_stored(headers),
-        conversions=[*_conversions(spec, headers, rule), *([said] if said else [])],
+        conversions=[*_conversions(spec, headers, rule), *([cache_warning] if cache_warning else [])],
         unreadable=unreadable,
         unused=unused,
         doubts=tuple(doubts),
@@ -176,7 +176,7 @@ def _check_classes_left(
         first = unreadable[0]
         raise SourceError(
             f"{tree.location}: class '{empty[0]}' has no readable picture left ({len(unreadable)} files "
-            f"cannot be read, the first is {first.name}: {first.reason}). Mend the files or remove the class."
+            f"cannot be read, the first is {first.name}: {first.reason}). Repair the files or remove the class."
         )
 
 
@@ -202,19 +202,19 @@ def _stored(probes: list[Probe]) -> str:
 
 
 def _conversions(spec: DataSpec, probes: list[Probe], rule: DecodingRule) -> list[str]:
-    said: list[str] = []
+    sentences: list[str] = []
     sizes = {(p.height, p.width) for p in probes}
-    said += size_sentence(sizes, rule, asked=spec.image_size is not None)
+    sentences += size_sentence(sizes, rule, asked=spec.image_size is not None)
     colors = sum(p.has_color for p in probes)
     if rule.color_mode == "rgb" and colors < len(probes):
-        said.append(f"{len(probes) - colors} grayscale pictures became RGB with three equal channels.")
+        sentences.append(f"{len(probes) - colors} grayscale pictures became RGB with three equal channels.")
     if rule.color_mode == "grayscale" and colors:
-        said.append(f"{colors} colour pictures became grayscale{by_key('data.color_mode=grayscale')}.")
+        sentences.append(f"{colors} colour pictures became grayscale{by_key('data.color_mode=grayscale')}.")
     deep = sum(is_deep(p.mode) for p in probes)
     if deep:
         low, high = rule.deep_range or FULL_RANGE
-        said.append(f"{deep} 16-bit pictures: values {low:g} to {high:g} became 0 to 255.")
-    return [*said, *_fourth_channels(probes)]
+        sentences.append(f"{deep} 16-bit pictures: values {low:g} to {high:g} became 0 to 255.")
+    return [*sentences, *_fourth_channels(probes)]
 
 
 def _fourth_channels(probes: list[Probe]) -> list[str]:

@@ -40,14 +40,14 @@ def _from_pattern(images: ImageSet, pattern: str) -> list[str | None]:
         compiled = re.compile(pattern)
     except re.error as failure:
         raise RequestError(f"data.group='{pattern}': not a valid regular expression ({failure}).") from None
-    found = [compiled.search(name) for name in images.names]
-    if not any(found):
+    matches = [compiled.search(name) for name in images.names]
+    if not any(matches):
         raise RequestError(
             f"data.group='{pattern}': matches none of the {len(images)} names, such as '{images.names[0]}'. Give "
             "the part that is the same for pictures that belong together, for example '(patient[0-9]+)'; or the path "
             "of a CSV with the columns file and group."
         )
-    return [None if m is None else (m.group(1) if compiled.groups else m.group(0)) for m in found]
+    return [None if m is None else (m.group(1) if compiled.groups else m.group(0)) for m in matches]
 
 
 def _from_csv(images: ImageSet, path: Path) -> list[str | None]:
@@ -123,7 +123,7 @@ def join(n: int, *links: np.ndarray) -> np.ndarray:
 
     Args:
         n: How many images.
-        links: Each (n,) int64, equal numbers belong together and -1 to nobody; or (m, 2) int64 pairs.
+        links: Each (n,) int64, equal numbers belong together and -1 to no group; or (m, 2) int64 pairs.
 
     Returns:
         (n,) int64 from 0, in the order of each group's first member.

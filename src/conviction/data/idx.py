@@ -34,23 +34,23 @@ _PREFIXES = {
 def find_idx(folder: Path) -> dict[str, tuple[Path, Path]]:
     """The (images, labels) files of a folder by part: ``train-images-idx3-ubyte[.gz]`` and so on."""
     files = _idx_files(folder)
-    found = {}
+    pairs = {}
     for part in dict.fromkeys(_PREFIXES.values()):
         images, labels = files.get((part, "images")), files.get((part, "labels"))
         if images and labels:
-            found[part] = (images[0], labels[0])
-    return found
+            pairs[part] = (images[0], labels[0])
+    return pairs
 
 
 def _idx_files(folder: Path) -> dict[tuple[str, str], list[Path]]:
     """The files for (part, "images" or "labels"), the one to read first."""
-    found: dict[tuple[str, str], list[Path]] = {}
+    files: dict[tuple[str, str], list[Path]] = {}
     for path in sorted(folder.glob("*-*idx*")):
         # Some copies are named with a dot: train-images.idx3-ubyte.
         match = re.match(r"([a-z0-9]+)-(images|labels)", path.name)
         if match and match[1] in _PREFIXES and path.is_file():
-            found.setdefault((_PREFIXES[match[1]], match[2]), []).append(path)
-    return found
+            files.setdefault((_PREFIXES[match[1]], match[2]), []).append(path)
+    return files
 
 
 def read_idx_folder(folder: Path) -> Arrays:
@@ -59,18 +59,18 @@ def read_idx_folder(folder: Path) -> Arrays:
     Raises:
         SourceError: No training pair, images without labels or labels without images, or a file that is damaged.
     """
-    found, files = find_idx(folder), _idx_files(folder)
-    if "train" not in found:
+    pairs, files = find_idx(folder), _idx_files(folder)
+    if "train" not in pairs:
         raise SourceError(
             f"{folder}: expected train-images-idx3-ubyte and train-labels-idx1-ubyte (.gz or not)."
         )
     for (part, role), (first, *_) in files.items():
-        if part not in found:
+        if part not in pairs:
             raise SourceError(
                 f"{folder}: {first.name} has no file of {'labels' if role == 'images' else 'images'} beside it. "
                 "Add it, or move this file out of the folder."
             )
-    parts = {part: (read_idx(x), read_idx(y)) for part, (x, y) in found.items()}
+    parts = {part: (read_idx(x), read_idx(y)) for part, (x, y) in pairs.items()}
     return Arrays(as_text(folder.name), str(folder), parts, unused=_unused(folder, files))
 
 

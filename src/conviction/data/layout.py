@@ -22,12 +22,12 @@ PARTS = {
     "validation": "validation",
 }
 _TO_PREDICT = {"pred", "predict", "prediction", "predictions", "inference", "unlabeled", "unlabelled"}
-# Words that say that pictures follow, and neither of which class nor for what.
+# Words that say only that pictures follow, not of which class or for what purpose.
 _GENERAL = {"data", "dataset", "datasets", "set", "sets", "split", "splits", "folder"}
 _GENERAL |= {"image", "images", "img", "imgs", "picture", "pictures", "photo", "photos"}
 _CAMEL = re.compile(r"(?<=[a-z])(?=[A-Z])|(?<=[^\W\d])(?=\d)")
 _SUFFIX = re.compile(r"(?<=[a-z])(set|sets|data|images|imgs)$")
-# Trains and valid (against invalid) things are classes that people have.
+# People do have classes of trains, or of valid (as opposed to invalid) things.
 _PLAIN_CLASSES = {"train", "valid"}
 
 Parts = Sequence[str]
@@ -51,7 +51,7 @@ class Doubt:
 
 @dataclass
 class Layout:
-    """Class and part of every picture that has a class, what has none, and what is doubtful."""
+    """The class and part of every picture that has a class, the pictures without one, and doubtful folders."""
 
     labels: dict[str, tuple[str, str]] = field(default_factory=dict)
     passed: list[PassedOver] = field(default_factory=list)
@@ -160,7 +160,7 @@ def _label_part(layout: Layout, part: str, top: str, below: dict[str, Parts]) ->
 
 def _named_parts(location: object, tops: Sequence[str]) -> dict[str, str]:
     """Folder to part if the folders are parts of the data; empty if they are classes."""
-    known = {top: found for top in tops if (found := part_of(top))}
+    known = {top: part_and_words for top in tops if (part_and_words := part_of(top))}
     to_predict = [top for top in tops if _is_to_predict(top)]
     by_words: dict[tuple[str, ...], set[str]] = defaultdict(set)
     for part, words in known.values():
@@ -176,12 +176,12 @@ def _named_parts(location: object, tops: Sequence[str]) -> dict[str, str]:
         parts, beside = sorted(known), others or to_predict
         if len(by_words) > 1 and not others:
             raise SourceError(
-                f"{location}: the folders {_some(parts)} name a part of the data and something else, each. Expected "
+                f"{location}: the folders {_some(parts)} each name a part of the data and something else. Expected "
                 "train/CLASS/picture and test/CLASS/picture: make one folder for each part, with a folder for each "
                 "class in it."
             )
         raise SourceError(
-            f"{location}: the folders {_some(parts)} are parts of the data by their names, but beside them lies "
+            f"{location}: the folders {_some(parts)} are parts of the data by their names, but beside them is "
             f"{_some(sorted(beside))}. If it holds images to learn from, move its class folders into one of the parts; "
             "if not, move it out of the source."
         )
@@ -196,7 +196,7 @@ def _some(names: Sequence[str]) -> str:
 def _parts_in_classes(pictures: dict[str, Parts]) -> dict[tuple[str, str], str]:
     """(class folder, folder in it) to part, for cat/train/1.png and the like; empty for any other layout."""
     inside = {(parts[0], parts[1]) for parts in pictures.values() if len(parts) == 3}
-    known = {both: found for both in inside if (found := part_of(both[1]))}
+    known = {both: part_and_words for both in inside if (part_and_words := part_of(both[1]))}
     usual = all(len(parts) in (1, 3) for parts in pictures.values()) and len(known) == len(inside)
     if not usual or len({part for part, _ in known.values()}) < 2 or len({w for _, w in known.values()}) > 1:
         return {}
@@ -215,15 +215,15 @@ def _doubts(layout: Layout, pictures: dict[str, Parts], at: int) -> Iterator[Dou
     folders: dict[str, str] = {}
     for path, (label, _) in layout.labels.items():
         parts = list(pictures[path])
-        place = parts.index(label, at)
-        folders.setdefault(label, path.rsplit("/", len(parts) - 1 - place)[0])
-        if len(parts) > place + 2:
-            inside[label].add(parts[place + 1])
+        position = parts.index(label, at)
+        folders.setdefault(label, path.rsplit("/", len(parts) - 1 - position)[0])
+        if len(parts) > position + 2:
+            inside[label].add(parts[position + 1])
         else:
             direct.add(label)
     for label, folder in folders.items():
         names = tuple(sorted(inside[label]))
-        parts_inside = {found[0] for name in names if (found := part_of(name))}
+        parts_inside = {part_and_words[0] for name in names if (part_and_words := part_of(name))}
         like_part = part_of(label) or _is_to_predict(label)
         if inside[label] & (folders.keys() - {label}):
             yield Doubt(folder, "classes_inside", names)

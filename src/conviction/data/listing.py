@@ -11,7 +11,7 @@ from conviction.data.tree import TAR_SUFFIXES, ZIP_SUFFIXES, Tree
 from conviction.data.unused import PassedOver
 
 LABELS_FILE = "labels.csv"
-# Systems put these among pictures; nobody misses them.
+# Operating systems put these among pictures; nobody misses them.
 _OF_SYSTEMS = ("__MACOSX", "Thumbs.db", "desktop.ini", ".DS_Store")
 
 

@@ -80,15 +80,15 @@ def load_named(
     """Loads a named set: scikit-learn for digits; else data folders, Keras's cache, a download.
 
     Raises:
-        SourceNotFoundError: It is nowhere and cannot be downloaded; says what was tried.
+        SourceNotFoundError: It was not found and cannot be downloaded; the message says what was tried.
         SourceError: What was found under its name is not the official set.
     """
     if name == "digits":
         return load_arrays(_digits(), spec, saved)
     for folder in data_folders(data_dir):
-        found = find_in(folder, name)
-        if found is not None:
-            return _load_found(name, found, spec, saved)
+        path = find_in(folder, name)
+        if path is not None:
+            return _load_path(name, path, spec, saved)
     return load_arrays(_through_keras(name, data_dir), spec, saved)
 
 
@@ -109,7 +109,7 @@ def data_folders(data_dir: str | Path | None) -> list[Path]:
 
 
 def find_in(folder: Path, name: str) -> Path | None:
-    """The place of a named set in a data folder: ``name/``, ``name.npz``, ``name.zip``; - or _ alike."""
+    """The path of a named set in a data folder: ``name/``, ``name.npz``, ``name.zip``; - or _ alike."""
     for stem in (name, name.replace("_", "-")):
         for suffix in ("", ".npz", ".zip", ".tar", ".tar.gz", ".tgz"):
             candidate = folder / f"{stem}{suffix}"
@@ -118,17 +118,17 @@ def find_in(folder: Path, name: str) -> Path | None:
     return None
 
 
-def _load_found(name: str, found: Path, spec: DataSpec, saved: DecodingRule | None) -> ImageSet:
+def _load_path(name: str, path: Path, spec: DataSpec, saved: DecodingRule | None) -> ImageSet:
     known = NAMED_SETS[name]
-    if found.is_dir() and find_idx(found):
-        return load_arrays(_official(name, read_idx_folder(found)), spec, saved)
-    if found.suffix == ".npz":
-        return load_arrays(_official(name, read_npz(found)), spec, saved)
-    with open_tree(found) as tree:
+    if path.is_dir() and find_idx(path):
+        return load_arrays(_official(name, read_idx_folder(path)), spec, saved)
+    if path.suffix == ".npz":
+        return load_arrays(_official(name, read_npz(path)), spec, saved)
+    with open_tree(path) as tree:
         images = load_folder(tree, spec, saved)
     sizes = (int((images.parts == "train").sum()), int((images.parts == "test").sum()))
     if images.class_names != sorted(known.class_names) or sizes != (known.train_size, known.test_size):
-        raise _not_official(name, found, f"{sizes[0]} training and {sizes[1]} test pictures")
+        raise _not_official(name, path, f"{sizes[0]} training and {sizes[1]} test pictures")
     return images
 
 
@@ -172,7 +172,7 @@ def _through_keras(name: str, data_dir: str | Path | None) -> Arrays:
     keras = import_keras()
     module = getattr(keras.datasets, name)
     previous = socket.getdefaulttimeout()
-    socket.setdefaulttimeout(NETWORK_TIMEOUT_SECONDS)  # Keras sets none and could wait for ever
+    socket.setdefaulttimeout(NETWORK_TIMEOUT_SECONDS)  # Keras sets none and could wait forever
     try:
         with contextlib.redirect_stdout(sys.stderr):  # stdout belongs to --json
             (x_train, y_train), (x_test, y_test) = module.load_data()
@@ -195,8 +195,8 @@ def _tried(name: str, data_dir: str | Path | None, failure: Exception) -> str:
     offline = ", ".join(["digits", *available(folders)])
     reason = " ".join(str(failure).split())
     return (
-        f"{name}: cannot be had. Looked in {', '.join(places)}, then in Keras's cache, then tried to "
-        f"download it ({reason}). Works without a network here: {offline}."
+        f"{name} was not found. Looked in {', '.join(places)}, then in Keras's cache, then tried to "
+        f"download it ({reason}). Available here without a network: {offline}."
     )
 
 

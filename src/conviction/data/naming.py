@@ -15,7 +15,8 @@ _DOUBTS = {
     "part_name": (
         "warning",
         "is named like a part of the data or like pictures to predict, and was taken for a class",
-        "If it is a part, put every class folder into train/ or test/; if it is no class, move it out of the source.",
+        "If it is a part, put every class folder into train/ or test/; if it is not a class, move it out of the "
+        "source.",
     ),
     "wrapping": (
         "warning",

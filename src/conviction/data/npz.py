@@ -68,7 +68,7 @@ def read_npz(path: Path) -> Arrays:
 
 
 def declared_bytes(path: Path) -> int:
-    """What all arrays of an npz take in memory by what their headers say; 0 where that cannot be read.
+    """What all arrays of an npz take in memory according to their headers; 0 where that cannot be read.
 
     Nothing of them is unpacked, and ``read_npz`` says what is wrong with a file.
     """
@@ -103,10 +103,10 @@ def _header_bytes(file: IO[bytes]) -> int:
 
 
 def _array(archive: np.lib.npyio.NpzFile, name: str) -> np.ndarray:
-    found = archive[name]
-    if not isinstance(found, np.ndarray):  # a member that is no array comes as bytes
+    member = archive[name]
+    if not isinstance(member, np.ndarray):  # a member that is no array comes as bytes
         raise ValueError(f"{name} is no array")
-    return found
+    return member
 
 
 def array_pairs(names: Collection[str], where: str) -> dict[str, tuple[str, str]]:
@@ -125,8 +125,8 @@ def array_pairs(names: Collection[str], where: str) -> dict[str, tuple[str, str]
         meaning = _meaning(name)
         if meaning is not None and known.setdefault(meaning, name) != name:
             raise SourceError(
-                f"{where}: the arrays {known[meaning]} and {name} stand for the same; expected one of them. Save the "
-                "file without the other."
+                f"{where}: the arrays {known[meaning]} and {name} stand for the same thing; expected one of them. Save "
+                "the file without the other."
             )
     pairs = {}
     for part in ("", "train", "validation", "test"):

@@ -20,7 +20,7 @@ from conviction.data.cache import Rows
 from conviction.data.decode import Probe, UnreadableImageError, probe_and_decode
 from conviction.data.image_set import HASH_BYTES, content_hash
 from conviction.data.rule import DecodingRule
-from conviction.data.tree import MAX_FILE_BYTES, Place, Tree, UnreadableFileError, fetch
+from conviction.data.tree import MAX_FILE_BYTES, ContentLocation, Tree, UnreadableFileError, fetch
 
 # Files for one task: enough that handing it over costs little, few enough that progress is even.
 CHUNK_FILES = 256
@@ -52,7 +52,7 @@ class Survey:
 
 @dataclass
 class Chunk:
-    """What one task gives: files in order, from row ``start`` on, and what became of those that were decoded.
+    """What one task returns: files in order, from row ``start`` on, and what became of those that were decoded.
 
     Attributes:
         start: The row of the first file.
@@ -78,11 +78,13 @@ class Chunk:
 def thumb_rule(rule: DecodingRule) -> DecodingRule:
     """How the small copy of a picture is made, whatever size and mode the network gets."""
     # Whether any picture has colours is known only after all were read; three channels hold both.
-    # Nor is it different for a rule of an earlier version, so that the data of an old run splits as it did.
+    # It is the same for rules of earlier versions, so that the data of an old run splits as it did.
     return DecodingRule(height=THUMB, width=THUMB, color_mode="rgb", file_range=rule.deep_range)
 
 
-def read_chunk(start: int, places: Sequence[Place], rule: DecodingRule, rows: Rows | None) -> Chunk:
+def read_chunk(
+    start: int, locations: Sequence[ContentLocation], rule: DecodingRule, rows: Rows | None
+) -> Chunk:
     """Reads, hashes, probes and decodes some files, and writes their pixels to ``rows`` if given.
 
     Raises:
@@ -90,16 +92,16 @@ def read_chunk(start: int, places: Sequence[Place], rule: DecodingRule, rows: Ro
     """
     out = Chunk(start)
     rules = [rule] if rule == thumb_rule(rule) else [rule, thumb_rule(rule)]
-    arrays = [np.empty((len(places), *r.shape), np.uint8) for r in rules]
+    arrays = [np.empty((len(locations), *r.shape), np.uint8) for r in rules]
     hashes: list[bytes] = []
     pixel_hashes: list[bytes] = []
     same: dict[Probe, Probe] = {}  # equal ones are handed over once
-    for place in places:
-        found, problem, identity = None, "", bytes(HASH_BYTES)
+    for location in locations:
+        header, problem, identity = None, "", bytes(HASH_BYTES)
         try:
-            content = fetch(place)
+            content = fetch(location)
             identity = content_hash(content)
-            found, decoded = probe_and_decode(content, rules)
+            header, decoded = probe_and_decode(content, rules)
             for array, row in zip(arrays, decoded, strict=True):
                 array[len(pixel_hashes)] = row
             pixel_hashes.append(content_hash(decoded[0].tobytes()))
@@ -107,7 +109,7 @@ def read_chunk(start: int, places: Sequence[Place], rule: DecodingRule, rows: Ro
         except (UnreadableFileError, UnreadableImageError) as failure:
             problem = str(failure)
         hashes.append(identity)
-        out.probes.append(found and same.setdefault(found, found))
+        out.probes.append(header and same.setdefault(header, header))
         out.problems.append(problem)
     out.hashes, out.pixel_hashes = b"".join(hashes), b"".join(pixel_hashes)
     pixels, thumbs = (array[: len(pixel_hashes)] for array in (arrays[0], arrays[-1]))
@@ -124,7 +126,9 @@ def read_pictures(tree: Tree, names: Sequence[str], rule: DecodingRule, rows: Ro
     Raises:
         OSError: They cannot be written.
     """
-    tasks = ((start, places, rule, rows) for start, places in _tasks(tree, names, math.prod(rule.shape)))
+    tasks = (
+        (start, locations, rule, rows) for start, locations in _tasks(tree, names, math.prod(rule.shape))
+    )
     # What a member of an archive declares can be anything; what is too large is never read.
     total = sum(s for n in names if 0 < (s := tree.sizes.get(n, 0)) <= MAX_FILE_BYTES)
     cores = usable_cores()
@@ -134,7 +138,7 @@ def read_pictures(tree: Tree, names: Sequence[str], rule: DecodingRule, rows: Ro
     return sorted(_on_all_cores(tasks, cores), key=lambda chunk: chunk.start)
 
 
-_Task = tuple[int, list[Place], DecodingRule, Rows | None]
+_Task = tuple[int, list[ContentLocation], DecodingRule, Rows | None]
 
 
 def _on_all_cores(tasks: Iterator[_Task], cores: int) -> Iterator[Chunk]:
@@ -159,13 +163,13 @@ def _on_all_cores(tasks: Iterator[_Task], cores: int) -> Iterator[Chunk]:
         others.shutdown(wait=True, kill_workers=True)
 
 
-def _tasks(tree: Tree, names: Sequence[str], row_bytes: int) -> Iterator[tuple[int, list[Place]]]:
-    task: list[Place] = []
+def _tasks(tree: Tree, names: Sequence[str], row_bytes: int) -> Iterator[tuple[int, list[ContentLocation]]]:
+    task: list[ContentLocation] = []
     most = min(CHUNK_FILES, max(1, CHUNK_PIXELS // row_bytes))
     size = start = 0
     for name in names:
         size += max(0, tree.sizes.get(name, 0))
-        task.append(place_of(tree, name))
+        task.append(content_location(tree, name))
         if len(task) == most or size >= CHUNK_BYTES:
             yield start, task
             start += len(task)
@@ -174,11 +178,11 @@ def _tasks(tree: Tree, names: Sequence[str], row_bytes: int) -> Iterator[tuple[i
         yield start, task
 
 
-def place_of(tree: Tree, name: str) -> Place:
+def content_location(tree: Tree, name: str) -> ContentLocation:
     """Where the content of a listed file is, or that there is no such file."""
     if name not in tree.sizes:
         return UnreadableFileError("it is listed, but there is no such file")
-    return tree.place(name)
+    return tree.locate(name)
 
 
 def survey_of(chunks: Sequence[Chunk]) -> Survey:

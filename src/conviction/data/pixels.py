@@ -1,4 +1,4 @@
-"""What a number in an array means as a pixel: settled here, once, and said."""
+"""What a number in an array means as a pixel: decided once, here, and reported."""
 
 from __future__ import annotations
 
@@ -44,18 +44,18 @@ def usual_range(kind: Kind, arrays: list[np.ndarray], low: float, high: float) -
     return None
 
 
-def value_range(arrays: list[np.ndarray], given: Range | None, where: str) -> tuple[Range, str]:
+def value_range(arrays: list[np.ndarray], override: Range | None, where: str) -> tuple[Range, str]:
     """Decides which stored values are black and white, for all arrays of a source together.
 
     uint8 is 0-255. bool is 0-1. uint16 is 0-65535. Floats are 0-1 if they all lie in [0, 1], and 0-255
-    if they are whole numbers up to 255; other integers are 0-255 if they lie there. ``given``
-    (``data.range``) overrides.
+    if they are whole numbers up to 255; other integers are 0-255 if they lie there. ``override``
+    (``data.range``) comes before all of these.
 
     Returns:
         ((black, white), a sentence on the conversion, empty if none is needed).
 
     Raises:
-        SourceError: NaN or infinite pixels, values outside the accepted or given range, a type that
+        SourceError: NaN or infinite pixels, values outside the accepted range or ``override``, a type that
             holds no pixels.
     """
     dtype = np.result_type(*(a.dtype for a in arrays))
@@ -67,32 +67,35 @@ def value_range(arrays: list[np.ndarray], given: Range | None, where: str) -> tu
     # min and max of floats propagate NaN, and show infinities themselves.
     if not np.isfinite(low + high):
         raise SourceError(
-            f"{where}: expected finite pixel values; got NaN or infinity. Mend or leave out those images."
+            f"{where}: expected finite pixel values; got NaN or infinity. Correct or leave out those images."
         )
-    if given is not None:
-        if low < given[0] or high > given[1]:
+    if override is not None:
+        if low < override[0] or high > override[1]:
             raise SourceError(
-                f"{where}: data.range={list(given)}, but the pixel values go from {low:g} to {high:g}."
+                f"{where}: data.range={list(override)}, but the pixel values go from {low:g} to {high:g}."
             )
-        return given, f"Pixel values {given[0]:g} to {given[1]:g}{by_key('data.range')} became 0 to 255."
+        return (
+            override,
+            f"Pixel values {override[0]:g} to {override[1]:g}{by_key('data.range')} became 0 to 255.",
+        )
     usual = usual_range(kind, arrays, low, high)
     if usual is None:
         raise SourceError(
             f"{where}: expected uint8, or floats in [0, 1], or whole numbers in 0 to 255; got {dtype} from "
             f"{low:g} to {high:g}. Say which values are black and white, e.g. data.range=[{low:g},{high:g}]."
         )
-    said = {
+    sentences = {
         "bool": "False and True became 0 and 255.",
         "uint8": "",
         "uint16": "16-bit values 0 to 65535 became 0 to 255.",
     }
     if usual == (0.0, 1.0):
-        said["float"] = "Fractions 0 to 1 became 0 to 255."
-    return usual, said.get(kind, f"Whole numbers of type {dtype} in 0 to 255 became uint8, unchanged.")
+        sentences["float"] = "Fractions 0 to 1 became 0 to 255."
+    return usual, sentences.get(kind, f"Whole numbers of type {dtype} in 0 to 255 became uint8, unchanged.")
 
 
 def own_range(rule: DecodingRule, kind: Kind) -> Range | None:
-    """Black and white of numbers handed to a trained model, where its training settled them and the type does not.
+    """Black and white of numbers handed to a trained model, where its training decided them and the type does not.
 
     A scale that ``data.range`` gave, or that the source is known for, holds for every type that can hold it. For floats
     the scale of a training on floats holds; files of 16 bits and arrays of them have one scale.
@@ -114,7 +117,7 @@ def file_range(stored: Range, kind: Kind) -> Range | None:
     """Black and white of 16-bit files for a model that learned from arrays; None for the full range.
 
     A scale of more than 8 bits that was given for arrays is that of their files too. One that fits into 8 bits says
-    nothing of files, unless the arrays were of 16 bits.
+    nothing about files, unless the arrays were of 16 bits.
     """
     if stored in _USUAL[kind] or stored[0] < 0.0:
         return None

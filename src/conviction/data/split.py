@@ -1,8 +1,8 @@
-"""Training, validation and test: who belongs where, decided by what an image is, not by where it lies.
+"""Training, validation and test: which image belongs where, decided by what it is, not by where it is stored.
 
 Every draw ranks groups of images by a keyed hash of their content. So the same images are split in the same way in
-another folder, order or machine. A group (equal and nearly equal images, the pictures of one patient) is never torn
-apart.
+another folder, order or machine. A group (equal and nearly equal images, the pictures of one patient) is never
+split up.
 """
 
 from __future__ import annotations
@@ -67,7 +67,7 @@ def split_images(
         excluded: (n,) bool, images that are in no part.
 
     Raises:
-        SourceError: A class has too few images or groups to be in every part, or misses in a part of the
+        SourceError: A class has too few images or groups to be in every part, or is missing from a part of the
             source; test images of a class that training does not have; a leak with ``on_leak=fail``.
     """
     if groups is None:
@@ -90,7 +90,7 @@ def split_images(
     test_origin = "source" if (images.parts == "test").any() else "drawn"
     validation_origin = "source" if (images.parts == "validation").any() else "drawn"
     if spec.folds:
-        # Folds are of everything that is not test: with them, the source's own validation images are as any other.
+        # Folds are of everything that is not test: with them, the source's own validation images are like any others.
         rest = canonical[parts != "test"]
         validation_origin = "fold"
     draws = (test_origin == "drawn") + (validation_origin != "source")
@@ -117,7 +117,7 @@ def _canonical_order(images: ImageSet) -> np.ndarray:
 def _leaks(images: ImageSet, pool: np.ndarray, groups: np.ndarray) -> np.ndarray:
     """Images of the source's training or validation part that share a group with a part ranking higher.
 
-    Test ranks highest, because it is sealed; then validation. Images that the source put nowhere cannot leak:
+    Test ranks highest, because it is sealed; then validation. Images that the source put in no part cannot leak:
     the draw keeps their groups together.
     """
     rank = np.select([images.parts[pool] == "test", images.parts[pool] == "validation"], [2, 1], 0)
@@ -132,7 +132,7 @@ def _leak_message(images: ImageSet, leaks: np.ndarray) -> str:
     if listening() != "terminal":
         look = "conviction.inspect(source, html='page.html')"
     return (
-        f"{images.location}: {count} are also, or nearly, among the test or validation images; the first is "
+        f"{images.location}: {count} also appear, exactly or nearly, among the test or validation images; the first is "
         f"'{images.names[leaks[0]]}' (data.on_leak=fail). See them with: "
         f"{look}. data.on_leak=drop leaves them out."
     )

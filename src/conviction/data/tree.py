@@ -1,4 +1,4 @@
-"""A folder and an archive of one, seen alike: relative paths, sizes, bytes. Nothing is ever unpacked."""
+"""A folder or an archive of one, treated alike: relative paths, sizes, bytes. Nothing is ever unpacked."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from conviction.data.unused import PassedOver
 from conviction.data.walking import walk_folders
 from conviction.errors import SourceError
 
-# The largest picture file that is read; a 16-bit RGB TIFF of 40 megapixels has 240 MB.
+# The largest picture file that is read; a 16-bit RGB TIFF of 40 megapixels takes 240 MB.
 MAX_FILE_BYTES = 256 * 2**20
 # An extended header of a tar holds a name and some attributes.
 MAX_HEADER_BYTES = 2**20
@@ -29,7 +29,7 @@ TAR_SUFFIXES = (".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tbz2", ".tar.xz", ".txz
 
 
 class UnreadableFileError(Exception):
-    """These bytes cannot be had; the message says why."""
+    """These bytes are not available; the message says why."""
 
 
 @dataclass(frozen=True)
@@ -47,33 +47,33 @@ class Slice:
     crc: int
 
 
-# Where content is: a file, a slice of an archive, the content itself, or why it cannot be had. Plain values, so
-# that another process can fetch it.
-Place = str | Slice | bytes | UnreadableFileError
+# Where content is: a file, a slice of an archive, the content itself, or why it is not available. Plain
+# values, so that another process can fetch it.
+ContentLocation = str | Slice | bytes | UnreadableFileError
 
 
 @dataclass(frozen=True)
 class Tree:
     """Files by their relative POSIX path, in an order in which reading them all is one forward pass.
 
-    ``place`` says where the content of a path is. ``stamps`` change when the content of a path may have
-    changed; an archive has one for all. ``passed`` is what lies there and is no file: links that are not
+    ``locate`` says where the content of a path is. ``stamps`` change when the content of a path may have
+    changed; an archive has one for all. ``passed`` is what is there but is no file: links that are not
     followed, pipes, devices.
     """
 
     location: Path
     sizes: dict[str, int]
     stamps: dict[str, str]
-    place: Callable[[str], Place]
+    locate: Callable[[str], ContentLocation]
     passed: tuple[PassedOver, ...] = ()
 
     def read(self, path: str) -> bytes:
         """The content of a file.
 
         Raises:
-            UnreadableFileError: It cannot be had.
+            UnreadableFileError: It is not available.
         """
-        return fetch(self.place(path))
+        return fetch(self.locate(path))
 
     def read_text(self, path: str) -> str:
         """The text of a small file.
@@ -87,41 +87,41 @@ class Tree:
             raise SourceError(f"{self.location}: cannot read {path} as UTF-8 text ({failure}).") from None
 
 
-def fetch(place: Place) -> bytes:
-    """The bytes at a place.
+def fetch(location: ContentLocation) -> bytes:
+    """The bytes at a location.
 
     Raises:
-        UnreadableFileError: They cannot be had; says why.
+        UnreadableFileError: They are not available; the message says why.
     """
-    if isinstance(place, bytes):
-        return place
-    if isinstance(place, UnreadableFileError):
-        raise place
+    if isinstance(location, bytes):
+        return location
+    if isinstance(location, UnreadableFileError):
+        raise location
     try:
-        return _unpack(place) if isinstance(place, Slice) else _read_file(place)
+        return _unpack(location) if isinstance(location, Slice) else _read_file(location)
     except OSError as failure:
         raise UnreadableFileError(failure.strerror or str(failure)) from None
     except (ValueError, OverflowError) as failure:  # an offset that no file has
         raise UnreadableFileError(f"damaged in the archive: {failure}") from None
 
 
-def peek(place: Place) -> bytes:
+def peek(location: ContentLocation) -> bytes:
     """The first 64 KiB, or all.
 
     Raises:
-        UnreadableFileError: They cannot be had; says why.
+        UnreadableFileError: They are not available; the message says why.
     """
-    if not isinstance(place, str):
-        return fetch(place)
+    if not isinstance(location, str):
+        return fetch(location)
     try:
-        with open(place, "rb", buffering=0) as file:
+        with open(location, "rb", buffering=0) as file:
             return file.read(_FIRST_READ)
     except (OSError, ValueError) as failure:
         raise UnreadableFileError(str(failure)) from None
 
 
 def _read_file(path: str) -> bytes:
-    # By the system's own calls: a file object costs as much as decoding a small picture.
+    # Uses the system's own calls: a file object costs as much as decoding a small picture.
     file = os.open(path, _READ_ONLY)
     try:
         # In growing pieces, because a read reserves what it is asked for; and no further than the limit, because a
@@ -140,12 +140,12 @@ def _read_file(path: str) -> bytes:
 
 
 _FIRST_READ = 2**16
-_READ_ONLY = os.O_RDONLY | getattr(os, "O_BINARY", 0)  # Windows else translates line ends
+_READ_ONLY = os.O_RDONLY | getattr(os, "O_BINARY", 0)  # otherwise Windows translates line ends
 _LOCAL_HEADER = struct.Struct("<4s22xHH")
 
 
 def _unpack(part: Slice) -> bytes:
-    """A zip member by its place alone: ``zipfile`` needs ten times as long for small files."""
+    """A zip member by its position alone: ``zipfile`` needs ten times as long for small files."""
     with open(part.archive, "rb", buffering=0) as file:
         # A name and an extra field of usual length come with the first read.
         file.seek(part.offset)
@@ -181,7 +181,9 @@ def _inflate(content: bytes, part: Slice) -> bytes:
             return _all(unpack, content[4:9] + b"\xff" * 8 + content[9:], part.size + 1)
     except (zlib.error, lzma.LZMAError, OSError, ValueError, EOFError) as failure:
         raise UnreadableFileError(f"damaged in the archive: {failure}") from None
-    raise UnreadableFileError(f"it is compressed in the archive by a method that is not read ({part.method})")
+    raise UnreadableFileError(
+        f"it is compressed in the archive by a method that is not supported ({part.method})"
+    )
 
 
 def _all(unpack: bz2.BZ2Decompressor | lzma.LZMADecompressor, content: bytes, limit: int) -> bytes:
@@ -221,10 +223,10 @@ class _Member(tarfile.TarInfo):
 
     @classmethod
     def frombuf(cls, buf: bytes | bytearray, encoding: str, errors: str) -> Self:
-        found = super().frombuf(buf, encoding, errors)
-        if found.size < 0 or (found.type in _EXTENDED and found.size > MAX_HEADER_BYTES):
-            raise tarfile.ReadError(f"a header of {found.size:,} bytes")
-        return found
+        header = super().frombuf(buf, encoding, errors)
+        if header.size < 0 or (header.type in _EXTENDED and header.size > MAX_HEADER_BYTES):
+            raise tarfile.ReadError(f"a header of {header.size:,} bytes")
+        return header
 
 
 def _archive(path: Path, stack: ExitStack) -> Tree:
@@ -262,17 +264,17 @@ def _folder(root: Path) -> Tree:
                 continue
             if stat.S_ISREG(status.st_mode):
                 sizes[name], stamps[name] = status.st_size, _stamp(status)
-            else:  # reading a pipe would block for ever
+            else:  # reading a pipe would block forever
                 passed.append(("special_file", name))
 
-    def place(name: str) -> Place:
+    def locate(name: str) -> ContentLocation:
         try:
             _checked(sizes[name])
         except UnreadableFileError as failure:
             return failure
         return os.path.join(base, name)
 
-    return Tree(root, sizes, stamps, place, tuple(passed))
+    return Tree(root, sizes, stamps, locate, tuple(passed))
 
 
 def _stamp(status: os.stat_result) -> str:
@@ -292,7 +294,7 @@ def _relative(location: Path, name: str) -> str:
     if name.startswith(("/", "\\")) or ".." in windows or (parts and windows[0].endswith(":")):
         raise SourceError(
             f"{location}: the name {name!r} in it leads out of the archive. Such an archive is refused as "
-            "a whole: make it anew from the folder that holds the images."
+            "a whole: pack it again from the folder that holds the images."
         )
     return "/".join(parts)
 
@@ -315,7 +317,7 @@ def _zip(location: Path, archive: zipfile.ZipFile) -> Tree:
         if following is not None and end > following.header_offset:
             overlapping.add(info)
 
-    def place(name: str) -> Place:
+    def locate(name: str) -> ContentLocation:
         info = members[name]
         try:
             _checked(info.file_size)
@@ -336,7 +338,7 @@ def _zip(location: Path, archive: zipfile.ZipFile) -> Tree:
         )
 
     sizes = {name: info.file_size for name, info in members.items()}
-    return Tree(location, sizes, dict.fromkeys(sizes, _stamp(location.stat())), place, tuple(passed))
+    return Tree(location, sizes, dict.fromkeys(sizes, _stamp(location.stat())), locate, tuple(passed))
 
 
 def _tar(location: Path, archive: tarfile.TarFile) -> Tree:
@@ -351,7 +353,7 @@ def _tar(location: Path, archive: tarfile.TarFile) -> Tree:
         elif name and not info.isdir():  # links could lead out of it
             passed.append(("archive_link" if info.issym() or info.islnk() else "special_file", name))
 
-    def place(name: str) -> Place:
+    def locate(name: str) -> ContentLocation:
         # Compressed archives cannot be entered in the middle, so this process reads them, from front to back.
         try:
             _checked(members[name].size)
@@ -363,4 +365,4 @@ def _tar(location: Path, archive: tarfile.TarFile) -> Tree:
             return UnreadableFileError(f"damaged in the archive: {failure}")
 
     sizes = {name: info.size for name, info in members.items()}
-    return Tree(location, sizes, dict.fromkeys(sizes, _stamp(location.stat())), place, tuple(passed))
+    return Tree(location, sizes, dict.fromkeys(sizes, _stamp(location.stat())), locate, tuple(passed))

@@ -25,7 +25,7 @@ Kind = Literal[
 ]
 # A kind and a name. Tuples, because there can be a million of them.
 PassedOver = tuple[Kind, str]
-# Enough to find the others by.
+# Enough to find the others.
 MOST_EXAMPLES = 5
 # What one of a kind is called, and why it is not used; the reason reads well after one and after many.
 _WORDS: dict[Kind, tuple[str, str]] = {

@@ -38,7 +38,7 @@ def walk_folders(root: Path, passed: list[PassedOver]) -> Iterator[tuple[str, li
             yield inside.rstrip("/"), sorted(files)
             subfolders.sort()
             links += [inside + name for name in subfolders if os.path.islink(os.path.join(folder, name))]
-        # After all that lies here itself, so that a link never takes the place of the folder it leads to.
+        # After everything that is stored here itself, so that a link never takes the place of the folder it leads to.
         waiting.extend(sorted(links))
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING
 
 from conviction.audience import option
-from conviction.config.recipe import given_keys
+from conviction.config.recipe import user_settings
 from conviction.errors import RequestError, StudyError
 from conviction.experiments.exploration import check_arms, plan, run_plan
 from conviction.experiments.findings import Findings, findings
@@ -83,7 +83,7 @@ def explore(
         Interrupted: SIGINT or SIGTERM; what is finished is kept.
         StorageError: No space is left.
     """
-    given = given_keys(overrides, config)
+    given = user_settings(overrides, config)
     arms = arms_for(question, vary, grid=grid, layers="model.layers" in given)
     where = Where(on, jobs, limit, cpus_per_trial, gpus_per_trial)
     if equal_seconds is not None and not 0 < equal_seconds < float("inf"):

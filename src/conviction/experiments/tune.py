@@ -11,7 +11,7 @@ from typing import IO, TYPE_CHECKING, Any, get_args
 
 from conviction.audience import option
 from conviction.config import Recipe
-from conviction.config.recipe import given_keys
+from conviction.config.recipe import user_settings
 from conviction.errors import RequestError, StudyError
 from conviction.experiments.belief import Belief, Contender, believe
 from conviction.experiments.exploration import plan
@@ -139,7 +139,7 @@ def tune(
         raise RequestError(
             f"{option('against')}: expected params, multiply_adds or latency; got '{against}'."
         )
-    given = given_keys(overrides, config)
+    given = user_settings(overrides, config)
     wanted = _space(space)
     with loading(source, shown):
         base = plan(

@@ -46,17 +46,17 @@ def activations(model: keras.Sequential, pixels: np.ndarray) -> list[LayerOutput
 
 
 def outputs(model: keras.Sequential, pixels: np.ndarray, count: int) -> list[LayerOutput]:
-    """The same of the first ``count`` layers only."""
+    """The same for the first ``count`` layers only."""
     check_pixels(model, pixels)
     convert = import_keras().ops.convert_to_numpy
     value: Any = pixels[np.newaxis]  # (h, w, c) -> (1, h, w, c)
-    found = []
+    layer_outputs = []
     for layer in model.layers[:count]:
         value = layer(value, training=False)
         # Without the batch axis, and float32 even where the layer computes in bfloat16.
         output = np.asarray(convert(value)[0], np.float32)
-        found.append(LayerOutput(layer.name, type(layer).__name__, output))
-    return found
+        layer_outputs.append(LayerOutput(layer.name, type(layer).__name__, output))
+    return layer_outputs
 
 
 def filters(model: keras.Sequential, layer: str | None = None) -> np.ndarray:
@@ -70,7 +70,7 @@ def filters(model: keras.Sequential, layer: str | None = None) -> np.ndarray:
         (kernel rows, kernel columns, input channels, filters) float32.
 
     Raises:
-        RequestError: There is no such layer, it is no convolution, or the network has none.
+        RequestError: There is no such layer, it is not a convolution, or the network has none.
     """
     every = convolutions(model)
     if layer is not None:
@@ -93,10 +93,10 @@ def convolutions(model: keras.Sequential) -> list[Any]:
 
 
 def layer_number(model: keras.Sequential, name: str) -> int:
-    """Where a layer stands in ``model.layers``.
+    """The index of a layer in ``model.layers``.
 
     Raises:
-        RequestError: There is none of this name; names those that there are.
+        RequestError: There is none of this name; the message lists those that exist.
     """
     names = [layer.name for layer in model.layers]
     if name not in names:
@@ -107,7 +107,7 @@ def layer_number(model: keras.Sequential, name: str) -> int:
 
 
 def check_pixels(model: keras.Sequential, pixels: np.ndarray) -> None:
-    """Refuses what the network would take for something else.
+    """Refuses pixels that the network would misread.
 
     Raises:
         RequestError: Not uint8, or not of the network's input shape.

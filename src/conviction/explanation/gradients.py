@@ -38,10 +38,10 @@ class GradCam:
 def grad_cam(
     model: keras.Sequential, pixels: np.ndarray, class_index: int | None = None, layer: str | None = None
 ) -> GradCam:
-    """Which places of a layer's maps speak for a class.
+    """Which positions of a layer's maps speak for a class.
 
-    Each channel is weighted by the mean, over its places, of the gradient of the class score; the weighted sum of the
-    channels, where it is positive, is the map (Selvaraju et al., 2017, "Grad-CAM: Visual explanations from deep
+    Each channel is weighted by the mean, over its positions, of the gradient of the class score; the weighted sum of
+    the channels, where it is positive, is the map (Selvaraju et al., 2017, "Grad-CAM: Visual explanations from deep
     networks via gradient-based localization", equations 1 and 2). It is divided by its largest value.
 
     Args:
@@ -68,7 +68,7 @@ def grad_cam(
 
 
 def input_gradient(model: keras.Sequential, pixels: np.ndarray, class_index: int | None = None) -> np.ndarray:
-    """How strongly the class score answers to a small change of each pixel.
+    """How strongly the class score responds to a small change of each pixel.
 
     The largest absolute gradient over the colour channels (Simonyan, Vedaldi and Zisserman, 2014, "Deep inside
     convolutional networks").
@@ -130,8 +130,9 @@ def _gradient(model: keras.Sequential, class_index: int, at: np.ndarray, first: 
 def _score(model: keras.Sequential, class_index: int, values: Any, first: int) -> Any:
     """The class score: the logit, which is what the last layer has before softmax or sigmoid.
 
-    A probability is no good score: softmax saturates, so its gradient vanishes where the network is sure, and it also
-    rises when other classes fall. For two classes there is one logit z, that of the second class; the first has -z.
+    A probability is not a good score: softmax saturates, so its gradient vanishes where the network is sure, and it
+    also rises when other classes fall. For two classes there is one logit z, that of the second class; the first
+    has -z.
     """
     ops = import_keras().ops
     for layer in model.layers[first:-1]:

@@ -10,7 +10,7 @@ import numpy as np
 
 from conviction.explanation.window import Window
 
-# An equation with more terms is no longer read; the largest stand for themselves, the others for their sum.
+# Nobody reads an equation with more terms; the largest are written out, the others as their sum.
 MOST_TERMS = 9
 LARGEST_SHOWN = 6
 # float32 sums in another order differ by less than this share of what is summed.
@@ -26,7 +26,7 @@ class Value:
         kind: Its type.
         position: (row, column, channel) or (unit,), counted from 0.
         computed: What the layer gave.
-        value: What the numbers come to, calculated here once more in float64.
+        value: What the numbers add up to, calculated here again in float64.
         magnitude: The sum of the absolute terms, on which the rounding of a sum depends.
         equation: The calculation in plain numbers, rounded to four digits.
     """
@@ -41,7 +41,7 @@ class Value:
 
     @property
     def agrees(self) -> bool:
-        """Whether the numbers come to what the layer gave, within 1e-5 of the magnitude.
+        """Whether the numbers give what the layer gave, within 1e-5 of the magnitude.
 
         A GPU that multiplies with fewer bits (TF32) can differ by more.
         """
@@ -93,7 +93,7 @@ class Convolution(WeightedSum):
 
     Attributes:
         window: Where the patch lies on the layer's input.
-        padding: bool (kernel rows, kernel columns): which places lie outside the input and are zeros for that.
+        padding: bool (kernel rows, kernel columns): which positions lie outside the input and are therefore zeros.
     """
 
     window: Window
@@ -149,7 +149,7 @@ class Pointwise(Value):
 
     Attributes:
         x: That value.
-        source: Where it stands in the layer's input.
+        source: Where it is in the layer's input.
     """
 
     x: float
@@ -175,7 +175,7 @@ def sum_text(values: np.ndarray) -> str:
     return _shortened([_factor(v) for v in flat], flat, "values")
 
 
-def place_text(position: Sequence[int]) -> str:
+def position_text(position: Sequence[int]) -> str:
     """``row 2, column 3, channel 4`` or ``unit 7``."""
     names = ("row", "column", "channel") if len(position) == 3 else ("unit",)
     return ", ".join(f"{name} {at}" for name, at in zip(names, position, strict=True))

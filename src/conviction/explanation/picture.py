@@ -31,12 +31,12 @@ class Explanation:
         class_names: One per probability.
         probabilities: (classes,) float32.
         class_index: The class that is explained.
-        grad_cams: At the last convolution and, if that is another, at the last layer that gives maps, which is what the
-            vector layers see. The two can differ. Empty if the network has no convolution.
+        grad_cams: At the last convolution and, if that is a different one, at the last layer that gives maps, which
+            is what the vector layers see. The two can differ. Empty if the network has no convolution.
         gradient: Of the input, (height, width) float32; see ``input_gradient``.
         layers: What every layer gave.
         kernels: Of the first convolution, (rows, columns, input channels, filters) float32; None if there is none.
-        value: The numbers of the value that was asked about, if one was.
+        value: The numbers of the requested value, if there was one.
     """
 
     pixels: np.ndarray
@@ -99,8 +99,8 @@ def explain_picture(
         model: Raw pixels in, probabilities out, as ``run.model`` is.
         pixels: (height, width, channels) uint8.
         class_names: In the order of the probabilities, as ``run.class_names``.
-        class_name: The class to explain; by default the likeliest.
-        layer: With ``position``: the value whose numbers are wanted; see ``explain_value``.
+        class_name: The class to explain; by default the most likely.
+        layer: With ``position``: the value whose numbers are requested; see ``explain_value``.
         position: (row, column, channel) or (unit,), from 0.
 
     Raises:
@@ -114,7 +114,7 @@ def explain_picture(
     if layer is None and position is not None:
         names = ", ".join(one.name for one in model.layers)
         raise RequestError(f"a position needs the name of a layer. The network's layers: {names}.")
-    # First, because it finds what is wrong with the request.
+    # First, because it checks the request.
     value = None if layer is None else explain_value(model, pixels, layer, position or ())
     layers = activations(model, pixels)
     probabilities = predict_probabilities(model, pixels[np.newaxis])[0]
@@ -139,7 +139,7 @@ def region_shares(heat: np.ndarray) -> dict[str, float]:
     """How the sum of a map is spread over the quarters of the picture and its centre.
 
     The centre is the middle half of the rows and columns. Each region is a quarter of the area, so an even map has 0.25
-    in each; the four quarters come to 1, and the centre overlaps them.
+    in each; the four quarters add up to 1, and the centre overlaps them.
 
     Args:
         heat: (rows, columns), at least 0.

@@ -1,4 +1,4 @@
-"""The very numbers behind one value of any layer, which must come to what the layer computed."""
+"""The numbers behind one value of any layer, which must give what the layer computed."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ from conviction.explanation.numbers import (
     Value,
     WeightedSum,
     number,
-    place_text,
+    position_text,
     products_text,
     sum_text,
 )
-from conviction.explanation.window import Window, inside, patch, place
+from conviction.explanation.window import Window, inside, patch, window_at
 
 if TYPE_CHECKING:
     import keras
@@ -50,7 +50,7 @@ class _Asked:
 
 
 def explain_value(model: keras.Sequential, pixels: np.ndarray, layer: str, position: Sequence[int]) -> Value:
-    """How one value of a layer's output comes about, number by number.
+    """How one value of a layer's output is computed, number by number.
 
     Args:
         model: Raw pixels in, probabilities out, as ``run.model`` is.
@@ -73,9 +73,9 @@ def explain_value(model: keras.Sequential, pixels: np.ndarray, layer: str, posit
     kind = type(chosen).__name__
     if kind not in _KINDS:
         raise RequestError(f"{layer}: cannot explain a layer of type {kind}; expected {', '.join(_KINDS)}.")
-    found = outputs(model, pixels, index + 1)
-    before = found[index - 1].output if index else pixels
-    return _KINDS[kind](_Asked(chosen, before, at, float(found[index].output[at])))
+    layer_outputs = outputs(model, pixels, index + 1)
+    before = layer_outputs[index - 1].output if index else pixels
+    return _KINDS[kind](_Asked(chosen, before, at, float(layer_outputs[index].output[at])))
 
 
 def checked_position(layer: str, shape: tuple[int, ...], position: Sequence[int]) -> tuple[int, ...]:
@@ -100,7 +100,7 @@ def _convolution(asked: _Asked) -> Value:
     if tuple(layer.dilation_rate) != (1, 1) or layer.groups != 1:
         raise RequestError(f"{layer.name}: cannot explain a convolution with dilation or groups.")
     row, column, channel = asked.position
-    window = place((row, column), asked.before.shape[:2], layer.kernel_size, layer.strides, layer.padding)
+    window = window_at((row, column), asked.before.shape[:2], layer.kernel_size, layer.strides, layer.padding)
     inputs = patch(asked.before, window)
     weights = _numpy(layer.kernel)[..., channel]
     bias = float(_numpy(layer.bias)[channel]) if layer.use_bias else None
@@ -175,7 +175,7 @@ def _softmax(asked: _Asked) -> Value:
 
 def _pooling(asked: _Asked) -> Value:
     layer, (row, column, channel) = asked.layer, asked.position
-    window = place((row, column), asked.before.shape[:2], layer.pool_size, layer.strides, layer.padding)
+    window = window_at((row, column), asked.before.shape[:2], layer.pool_size, layer.strides, layer.padding)
     rows, columns = inside(asked.before, window)
     values = asked.before[rows, columns, channel]
     # What lies outside is never the largest, and is not counted in a mean.
@@ -269,7 +269,7 @@ def _dropout(asked: _Asked) -> Value:
 def _flatten(asked: _Asked) -> Value:
     source = tuple(int(i) for i in np.unravel_index(asked.position[0], asked.before.shape))
     value = float(asked.before[source])
-    return _pointwise(asked, source, value, f"{number(value)}, which was {place_text(source)}")
+    return _pointwise(asked, source, value, f"{number(value)}, which was {position_text(source)}")
 
 
 def _pointwise(asked: _Asked, source: tuple[int, ...], value: float, equation: str) -> Value:

@@ -25,7 +25,7 @@ class Window:
     width: int
 
 
-def place(
+def window_at(
     position: tuple[int, int],
     shape: tuple[int, int],
     size: tuple[int, int],

@@ -1,4 +1,4 @@
-"""Questions about changes: what becomes of shapes, parameters and steps."""
+"""Questions about changes: what happens to shapes, parameters and steps."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def _larger_pictures(facts: Facts, chance: Random) -> Draft | None:
         "Which one has more parameters than before?",
         (
             now.name,
-            f"{then.params:,} in place of {now.params:,}: each unit has a weight for each value that comes in.",
+            f"{then.params:,} in place of {now.params:,}: each unit has a weight for each incoming value.",
         ),
         [(row.name, _size_does_not_matter(row)) for row, _ in pairs if row is not now],
     )
@@ -33,7 +33,7 @@ def _size_does_not_matter(row: LayerRow) -> str:
     if row.kind.startswith("Conv"):
         return f"It keeps its {row.params:,}: a kernel slides over a picture of any size."
     what = "channels" if row.kind == "BatchNormalization" else "values"
-    return f"It keeps its {row.params:,}: as many {what} come in as before."
+    return f"It keeps its {row.params:,}: the number of incoming {what} is the same as before."
 
 
 def _twice_the_filters(facts: Facts, chance: Random) -> Draft | None:
@@ -46,15 +46,15 @@ def _twice_the_filters(facts: Facts, chance: Random) -> Draft | None:
     after = (k * m * 2 * c + bias) * 2 * f
     return Draft(
         f"{stage.row.name} has {now:,} parameters. You double the filters of every convolution. How "
-        "many has it then?",
+        "many does it have then?",
         (
             f"{after:,}",
-            "Twice the maps come in and twice go out: four times the weights"
+            "Twice as many maps come in, and twice as many go out: four times the weights"
             + (" (the biases only double)." if bias else "."),
         ),
         [
             (f"{2 * now:,}", "Its filters doubled, but so did the channels that come in."),
-            (f"{8 * now:,}", "Twice in and twice out is four times; the kernel's size did not change."),
+            (f"{8 * now:,}", "Twice in and twice out makes four times; the kernel's size did not change."),
             (f"{now:,}", "Its own filters doubled, and so did the maps that come in."),
         ],
     )
@@ -71,10 +71,10 @@ def _larger_kernel(facts: Facts, chance: Random) -> Draft | None:
     return Draft(
         f"{stage.row.name} now gives {times(stage.row.output)}. Its kernel grows from {k}x{m} to "
         f"{k + 2}x{m + 2}. What does it give then?",
-        (times(out), f"{h} - {k + 2} + 1 = {out[0]}: without padding, a larger window has fewer places."),
+        (times(out), f"{h} - {k + 2} + 1 = {out[0]}: without padding, a larger window has fewer positions."),
         [
             (times(stage.row.output), "Only with same padding would the size stay."),
-            (times((out[0] + 4, out[1] + 4, f)), "A larger window has fewer places, not more."),
+            (times((out[0] + 4, out[1] + 4, f)), "A larger window has fewer positions, not more."),
             (
                 times((out[0], out[1], 2 * f)),
                 "The number of maps is the number of filters, whatever their size.",
@@ -88,7 +88,7 @@ def _larger_batch(facts: Facts, chance: Random) -> Draft | None:
     if now < 4:
         return None
     return Draft(
-        f"With batches of {facts.batch} an epoch has {now:,} steps. How many with batches of "
+        f"With batches of {facts.batch} there are {now:,} steps in an epoch. How many with batches of "
         f"{2 * facts.batch}?",
         (
             f"{after:,}",
@@ -97,7 +97,7 @@ def _larger_batch(facts: Facts, chance: Random) -> Draft | None:
         ),
         [
             (f"{2 * now:,}", "Larger batches make fewer steps."),
-            (f"{now:,}", "An epoch is all images once, so larger batches need fewer of them."),
+            (f"{now:,}", "An epoch is all images once, so larger batches mean fewer steps."),
             (f"{math.ceil(now / 4):,}", "Twice the batch halves the steps; it does not quarter them."),
         ],
     )
@@ -114,7 +114,7 @@ def _dropped(facts: Facts, chance: Random) -> Draft | None:
         "the network predicts?",
         (
             f"all {units} units are used, as they are",
-            "Dropout works in training only; there the rest was scaled up so that nothing need be "
+            "Dropout works in training only; the remaining values are scaled up there, so nothing needs to be "
             "scaled now.",
         ),
         [
@@ -124,11 +124,11 @@ def _dropped(facts: Facts, chance: Random) -> Draft | None:
             ),
             (
                 f"all {units} are used, each one multiplied by {1 - rate:g}",
-                "So the first paper did it; Keras divides by that number in training instead.",
+                "The first paper did it this way; Keras divides by that number in training instead.",
             ),
             (
                 f"the least useful ones, {round(units * rate)} in number, are left out",
-                "Nothing is chosen by use; that would be pruning.",
+                "Dropout does not choose by usefulness; that would be pruning.",
             ),
         ],
     )

@@ -11,7 +11,7 @@ from conviction.lesson.facts import Facts
 from conviction.lesson.question import Draft, Maker, plural
 
 PATIENCE = 3
-# More of them are no longer read.
+# Nobody reads more of them.
 MOST_EPOCHS = 30
 
 
@@ -19,7 +19,7 @@ def _chance_level(facts: Facts, chance: Random) -> Draft:
     k = facts.classes
     return Draft(
         f"How accurate is guessing among {k} classes that are equally common?",
-        (f"{1 / k:.1%}", f"One of {k}. Every figure is to be read from there, not from 0."),
+        (f"{1 / k:.1%}", f"One of {k}. Judge every figure from there, not from 0."),
         [
             ("0.0%", "A guess is right now and then."),
             ("50.0%", "That is guessing between two classes."),
@@ -45,15 +45,15 @@ def _sealed(facts: Facts, chance: Random) -> Draft:
 
 
 def _guessing_loss(facts: Facts, chance: Random) -> Draft:
-    # Of the run's own number of classes the chapter gives it.
+    # The chapter gives it for the run's own number of classes.
     k = chance.choice([k for k in (2, 5, 20, 100, 1000) if k != facts.classes])
     return Draft(
         f"Another network has {k:,} classes and gives all of them the same probability. What is its loss?",
         (f"{math.log(k):.3f}", f"-ln(1/{k}) = ln {k}, whatever the labels are."),
         [
             (f"{1 / k:.3f}", "That is the probability; the loss is minus its logarithm."),
-            (f"{1 - 1 / k:.3f}", "That is how often a guess is wrong; cross-entropy is no error rate."),
-            (f"{math.log2(k):.3f}", "That is in bits; Keras takes the natural logarithm."),
+            (f"{1 - 1 / k:.3f}", "That is how often a guess is wrong; cross-entropy is not an error rate."),
+            (f"{math.log2(k):.3f}", "That is in bits; Keras uses the natural logarithm."),
             ("0.000", "A loss of 0 means probability 1 for every right class."),
         ],
     )
@@ -98,11 +98,11 @@ def _which_loss(facts: Facts, chance: Random) -> Draft:
 def _adams_memory(facts: Facts, chance: Random) -> Draft:
     n = facts.trainable
     return Draft(
-        f"The network has {n:,} trainable parameters. How many numbers does Adam keep besides?",
+        f"The network has {n:,} trainable parameters. How many more numbers does Adam keep?",
         (f"{2 * n:,}", "A mean of gradients and a mean of their squares for each parameter."),
         [
             (f"{n:,}", "SGD with momentum keeps one for each; Adam keeps two."),
-            ("2", "Each parameter has its own two; that is what makes the steps individual."),
+            ("2", "Each parameter has its own two; that gives each weight a step of its own."),
             (f"{3 * n:,}", "Two for each parameter; the parameter itself is not kept again."),
         ],
     )
@@ -143,7 +143,7 @@ def _turning_point(facts: Facts, chance: Random) -> Draft | None:
         ((kept, rise), f"It waits for {PATIENCE} epochs without a better loss, not for one."),
         ((end, end), "It goes back to the weights of the best epoch; that is what they are kept for."),
         ((facts.lowest.epoch, facts.epochs), "It does not know what later epochs would have brought."),
-        ((kept, facts.epochs), "It ends as soon as it has waited in vain."),
+        ((kept, facts.epochs), "It ends as soon as its patience has run out."),
     ]
     return Draft(
         f"Validation loss by epoch: {losses}. What would early stopping with a patience of {PATIENCE} have done?",
@@ -176,8 +176,8 @@ def stopped(facts: Facts) -> tuple[int, int]:
 def _overfitting_since(facts: Facts, chance: Random) -> Draft | None:
     if facts.epochs < 4:
         return None
-    prompt = "Did the validation loss of this run turn, by more than its noise, and since when?"
-    wrong = [(f"since epoch {facts.epochs}, the last", "One epoch is no turn.")]
+    prompt = "Has the validation loss of this run turned, by more than its noise, and since when?"
+    wrong = [(f"since epoch {facts.epochs}, the last", "One epoch is not a turn.")]
     ahead = next((row.epoch for row in facts.history if row.loss < row.val_loss), None)
     if ahead is not None and ahead != facts.since:
         better = f"since epoch {ahead}, when the training loss was first below the validation loss"
@@ -195,14 +195,14 @@ def _overfitting_since(facts: Facts, chance: Random) -> Draft | None:
         f"It turned: {turn}. Accuracy ({accuracies}) counts mistakes; the loss also asks how sure they are."
     )
     return Draft(
-        prompt, (f"since epoch {facts.since}", right), [*wrong, ("no, for accuracy decides that", counts)]
+        prompt, (f"since epoch {facts.since}", right), [*wrong, ("no, because accuracy decides that", counts)]
     )
 
 
 def _all_updates(facts: Facts, chance: Random) -> Draft:
     s, e = facts.steps, facts.epochs
     return Draft(
-        f"Training: {plural(e, 'epoch')} of {plural(s, 'step')}. How often did each weight change?",
+        f"Training: {plural(e, 'epoch')} of {plural(s, 'step')}. How many times did each weight change?",
         (plural(s * e, "time"), "Once in every step."),
         [
             (plural(e, "time"), "Weights change in every step, not once an epoch."),
@@ -237,7 +237,7 @@ def _better_or_not(facts: Facts, chance: Random) -> Draft | None:
     other = min(test.n, max(0, round((test.accuracy - lead) * test.n)))
     low, high = newcombe((test.right, test.n), (other, test.n))
     differs = low > 0
-    cannot = "that cannot be told from these two figures"
+    cannot = "these two figures cannot tell"
     better = "yes, on images like these"
     between = f"the 95% interval of the difference is {low * 100:.1f} to {high * 100:.1f} points"
     right = (
@@ -252,7 +252,7 @@ def _better_or_not(facts: Facts, chance: Random) -> Draft | None:
     )
     return Draft(
         f"A network has {test.accuracy:.1%} of {plural(test.n, 'test image')} right. Another one has "
-        f"{other / test.n:.1%} of as many others. Is the first one better?",
+        f"{other / test.n:.1%} of the same number of others. Is the first one better?",
         right,
         [
             wrong,
@@ -272,13 +272,13 @@ def _four_times(facts: Facts, chance: Random) -> Draft | None:
     low, high = wilson(test.right, test.n)
     four = wilson(4 * test.right, 4 * test.n)
     if abs((four[1] - four[0]) / (high - low) - 0.5) > 0.02:
-        return None  # so few images, or so few mistakes, that the square root does not hold yet
+        return None  # with this few images or mistakes, the square root does not hold yet
     return Draft(
         f"The interval of this accuracy is {(high - low) * 100:.1f} points wide. About how many "
         "test images would halve it?",
         (f"{4 * test.n:,}", "The width shrinks with the square root of the number."),
         [
-            (f"{2 * test.n:,}", "That divides it by 1.4 only."),
+            (f"{2 * test.n:,}", "That only divides it by 1.4."),
             (
                 f"{test.n:,}, with a better network",
                 "The network's quality changes it a little; the number of images is what counts.",
@@ -296,7 +296,7 @@ def _what_the_gap_says(facts: Facts, chance: Random) -> Draft | None:
     too_long = "that it was trained for too long"
     rest = "that it is worse on new images, though most of its error is there in training as well"
     small = "that it is worse on new images, but not clearly by a large gap"
-    none = "no gap that is clear of chance"
+    none = "no gap that is clearly more than chance"
     easier = "that the test images are easier for it"
     interval = f"The gap is {_points(gap.size)} (95% interval {100 * gap.low:.1f} to {100 * gap.high:.1f})"
     if gap.is_memorising:

@@ -18,12 +18,11 @@ def _array_shape(facts: Facts, chance: Random) -> Draft:
         [
             (
                 f"({n}, {c}, {h}, {w})",
-                "That is channels first, as PyTorch has it; Keras's default is channels last.",
+                "That is channels first, as in PyTorch; Keras's default is channels last.",
             ),
             (
                 f"({n}, {h * w * c})",
-                "A dense network takes vectors; here it would no longer be known which pixels are "
-                "neighbours.",
+                "A dense network takes vectors; this would lose which pixels are neighbours.",
             ),
             (
                 f"({h}, {w}, {c}, {n})",
@@ -41,9 +40,9 @@ def _normalised_pixel(facts: Facts, chance: Random) -> Draft:
         [
             (
                 f"{value / 127.5 - 1:.3f}",
-                "That is scaling to [-1, 1], which is another habit; the lab scales to [0, 1].",
+                "That is scaling to [-1, 1], another common choice; the lab scales to [0, 1].",
             ),
-            (f"{255 / value:.3f}", "The other way round: the pixel is divided, not the 255."),
+            (f"{255 / value:.3f}", "The other way round: divide the pixel, not the 255."),
             (f"{(value - 128) / 255:.3f}", "Nothing is subtracted here; that would be centring."),
         ],
     )
@@ -60,14 +59,14 @@ def _one_hot(facts: Facts, chance: Random) -> Draft | None:
 
     name = facts.class_names[label]
     return Draft(
-        f"Class '{name}' has the label {label} of {k}, counted from 0. Its one-hot vector?",
-        (vector(label), f"A 1 at place {label}, counted from 0, and zeros elsewhere."),
+        f"Class '{name}' has the label {label} of {k}, counted from 0. What is its one-hot vector?",
+        (vector(label), f"A 1 at position {label}, counted from 0, and zeros elsewhere."),
         [
-            (vector(label - 1), "One place too early: labels are counted from 0."),
-            (vector(label + 1), "One place too late."),
+            (vector(label - 1), "One position too early: labels are counted from 0."),
+            (vector(label + 1), "One position too late."),
             (
                 vector(*range(label + 1)),
-                "That says 'at least', which suits classes with an order; these have none.",
+                "That says 'at least', which suits classes that have an order; these have none.",
             ),
         ],
     )
@@ -85,9 +84,9 @@ def _last_slice(facts: Facts, chance: Random) -> Draft:
         [
             (
                 f"{plural(n - at, 'image')}, drawn at random",
-                "It looks like that, but nothing is drawn: it is the end of the array.",
+                "It looks like that, but nothing is drawn: Keras takes the end of the array.",
             ),
-            (f"images 0 to {n - at - 1:,}, the first tenth", "A slice it is, but of the other end."),
+            (f"images 0 to {n - at - 1:,}, the first tenth", "It is a slice, but from the other end."),
             (
                 "another tenth in each epoch",
                 "The slice stays the same; only training images are shuffled in every epoch.",
@@ -105,14 +104,14 @@ def _conv_shape(facts: Facts, chance: Random) -> Draft | None:
     padding = stage.layer.padding
     formula = f"floor(({h} - {k}) / {s}) + 1" if padding == "valid" else f"ceil({h} / {s})"
     one_less = (
-        "One too few: a window of k pixels has n - k + 1 places, not n - k."
+        "One too few: a window of k pixels has n - k + 1 positions, not n - k."
         if padding == "valid"
-        else "One too few: same padding adds enough zeros for a window at every place."
+        else "One too few: same padding adds enough zeros for a window at every position."
     )
     return Draft(
         f"{stage.row.name} has {plural(f, 'filter')} of {times(stage.layer.kernel_size)}, {padding} padding "
         f"and stride {s}; its input is "
-        f"{times(stage.before)}. Its output?",
+        f"{times(stage.before)}. What is its output?",
         (times(out), f"Height {formula} = {out[0]}, and one map for each filter."),
         [
             (
@@ -143,10 +142,10 @@ def _pool_shape(facts: Facts, chance: Random) -> Draft | None:
     other = (
         (times(down), "Same padding keeps the incomplete window at the edge, so it is rounded up.")
         if same
-        else (times(up), "It is rounded down: a window that does not fit any more is left out.")
+        else (times(up), "It is rounded down: a window that no longer fits is left out.")
     )
     return Draft(
-        f"{stage.row.name} pools windows of {p}x{q}; its input is {times(stage.before)}. Its output?",
+        f"{stage.row.name} pools windows of {p}x{q}; its input is {times(stage.before)}. What is its output?",
         (
             times(out),
             f"{h} / {p}, rounded {'up' if same else 'down'}, is {out[0]}; pooling leaves the number "
@@ -157,7 +156,7 @@ def _pool_shape(facts: Facts, chance: Random) -> Draft | None:
             (times((*out[:2], max(1, c // p))), "Each map is pooled by itself; none is lost."),
             (
                 times((max(1, h - p + 1), max(1, w - q + 1), c)),
-                "That is a window moved by one pixel; pooling windows stand side by side.",
+                "That is a window moved by one pixel; pooling windows lie side by side.",
             ),
             (times((max(1, h // (2 * p)), max(1, w // (2 * q)), c)), "That is twice the window's size."),
         ],
@@ -172,17 +171,17 @@ def _conv_params(facts: Facts, chance: Random) -> Draft | None:
     bias = f if stage.layer.use_bias else 0
     positions = stage.row.output[0] * stage.row.output[1]
     weights = k * m * c * f
-    said = f"{k} x {m} x {c} x {f}" + (", and a bias for each filter" if bias else ", without biases")
+    product = f"{k} x {m} x {c} x {f}" + (", and a bias for each filter" if bias else ", without biases")
     return Draft(
         f"{stage.row.name}: {plural(f, 'filter')} of {k}x{m} on {c} channel{'s' if c > 1 else ''}, "
         f"{'with' if bias else 'without'} bias. How many parameters?",
-        (f"{stage.row.params:,}", f"{said}: {stage.row.params:,}. The size of the picture plays no part."),
+        (f"{stage.row.params:,}", f"{product}: {stage.row.params:,}. The size of the picture plays no part."),
         [
-            (f"{k * m * f + bias:,}", "A filter has weights for every channel, not for one."),
+            (f"{k * m * f + bias:,}", "A filter has weights for every channel, not just for one."),
             (f"{weights + f - bias:,}", "Each filter has a bias." if bias else "This layer has no biases."),
             (
                 f"{stage.row.params * positions:,}",
-                "The same weights are used at every place; that is what makes it a convolution.",
+                "The same weights are used at every position; that is what makes it a convolution.",
             ),
             (f"{k * m * c + (1 if bias else 0):,}", "That is one filter alone."),
         ],
@@ -207,7 +206,7 @@ def _dense_params(facts: Facts, chance: Random) -> Draft | None:
                 f"{inputs * units + (0 if bias else units):,}",
                 "Each unit has a bias as well." if bias else "There are no biases here.",
             ),
-            (f"{inputs + units:,}", "Each value is connected with each unit, so the numbers multiply."),
+            (f"{inputs + units:,}", "Each value is connected with each unit, so you multiply the numbers."),
             (f"{inputs * units + inputs:,}", "The bias belongs to a unit, not to an input."),
         ],
     )

@@ -1,4 +1,4 @@
-"""What the lesson's placeholders and questions are filled from: the numbers of one run, or of what is to be run."""
+"""What the lesson's placeholders and questions are filled from: the numbers of one run, or of one that is planned."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ RECORDED = "a recorded run of the lab on Fashion-MNIST"
 class Stage:
     """A hidden layer: its specification, its row of the summary and the shape that comes in."""
 
-    layer: Any  # one of config.model.Layer; templates ask for what its type has
+    layer: Any  # one of config.model.Layer; templates use the attributes of its type
     row: LayerRow
     before: Shape
 
@@ -56,7 +56,7 @@ class Part:
 
     @property
     def right(self) -> int:
-        """Images that were classified rightly."""
+        """Images that were classified correctly."""
         return round(self.accuracy * self.n)
 
     @property
@@ -71,7 +71,7 @@ class NoRunError(RunError):
 
 @dataclass(frozen=True)
 class Result:
-    """What a finished run came to.
+    """The outcome of a finished run.
 
     Attributes:
         history: At least one epoch.
@@ -89,12 +89,12 @@ class Facts:
     """The numbers of a run, or of images and a specification without one, by the names that the texts use.
 
     Attributes:
-        title: How the texts call it.
+        title: What the texts call it.
         recipe: Its specification.
         shape: (height, width, channels) of an image.
         class_names: At least 2.
         counts: Images in ``train``, ``validation`` and ``test``, each at least 1.
-        result: None before a run; asking for anything of it then raises ``NoRunError``.
+        result: None before a run; asking for any of it then raises ``NoRunError``.
         class_counts: Training images of each class; empty where they are not known.
     """
 
@@ -107,7 +107,7 @@ class Facts:
     class_counts: tuple[int, ...] = ()
 
     @property
-    def _found(self) -> Result:
+    def _finished(self) -> Result:
         if self.result is None:
             raise NoRunError(f"{self.title}: there is no run of it yet.")
         return self.result
@@ -115,14 +115,14 @@ class Facts:
     @property
     def history(self) -> Sequence[EpochRow]:
         """Every epoch."""
-        return self._found.history
+        return self._finished.history
 
     @property
     def judged(self) -> Verdict:
         """Of the curves, the gap and what they could have shown."""
-        if self._found.verdict is None:
+        if self._finished.verdict is None:
             raise NoRunError(f"{self.title}: there is no verdict on the mean of several runs.")
-        return self._found.verdict
+        return self._finished.verdict
 
     @property
     def verdict(self) -> str:
@@ -247,7 +247,7 @@ class Facts:
         return self.train + self.validation + self.test_images
 
     def megabytes(self, bytes_each: int) -> float:
-        """Of all images, for values of so many bytes."""
+        """Of all images, for values of this many bytes."""
         return self.total * math.prod(self.shape) * bytes_each / 1e6
 
     @property
@@ -273,7 +273,7 @@ class Facts:
     def rate(self) -> float:
         """The highest learning rate; range tests find it at the beginning of a run."""
         if self.recipe.training.learning_rate == "auto":
-            raise NoRunError(f"{self.title}: its learning rate is found when it is run.")
+            raise NoRunError(f"{self.title}: its learning rate is found when training begins.")
         return self.recipe.training.rate
 
     @property
@@ -303,7 +303,7 @@ class Facts:
 
     @property
     def base_rate_loss(self) -> float:
-        """The least loss of giving every image the same probabilities: the entropy of the training classes' shares.
+        """The lowest loss of giving every image the same probabilities: the entropy of the training classes' shares.
 
         It is ``guess`` where all are equally common, or where their counts are not known.
         """
@@ -335,12 +335,12 @@ class Facts:
     @property
     def test(self) -> Part | None:
         """None while the test set is sealed."""
-        return self._found.parts.get("test")
+        return self._finished.parts.get("test")
 
     @property
     def trained(self) -> Part | None:
         """The training images, with the final weights."""
-        return self._found.parts.get("train")
+        return self._finished.parts.get("train")
 
     @property
     def worst(self) -> Mapping[str, Any] | None:

@@ -29,7 +29,7 @@ RATINGS: dict[Answer, Rating] = {
     "good": Rating.Good,
     "easy": Rating.Easy,
 }
-# So many cards that were never seen are begun in one sitting.
+# The number of new cards that are begun in one sitting.
 NEW_AT_ONCE = 10
 
 
@@ -60,7 +60,7 @@ class Progress:
         return Memory.from_dict(memory).due if memory else None  # type: ignore[arg-type]
 
     def remember(self, card: Card, answer: Answer, now: datetime) -> datetime:
-        """Notes how well a card was known; returns when it is due again."""
+        """Records how well the learner knew a card; returns when it is due again."""
         key = card_key(card)
         memory = Memory.from_dict(self.cards[key]) if key in self.cards else Memory(card_id=0, due=now)  # type: ignore[arg-type]
         memory, _ = Scheduler(enable_fuzzing=False).review_card(memory, RATINGS[answer], now)
@@ -85,7 +85,7 @@ def load_progress(path: Path | None = None) -> Progress:
         path: A file of another learner's; by default ``progress_path()``.
 
     Raises:
-        OutputError: The file cannot be understood; nothing of it is thrown away.
+        OutputError: The file cannot be understood; none of it is thrown away.
     """
     path = path or progress_path()
     try:
@@ -99,7 +99,7 @@ def load_progress(path: Path | None = None) -> Progress:
         return Progress()
     except (ValueError, KeyError, TypeError, AttributeError, OSError) as failure:
         raise OutputError(
-            f"{path}: your progress cannot be read ({type(failure).__name__}). Move the file away to begin anew, "
+            f"{path}: your progress cannot be read ({type(failure).__name__}). Move the file away to start again, "
             f"or name another folder in {HOME_VARIABLE}."
         ) from None
 
@@ -108,7 +108,7 @@ def update_progress(change: Callable[[Progress], Any], path: Path | None = None)
     """Reads, changes and writes the progress under a lock, so that two sessions do not undo each other's answers.
 
     Args:
-        change: Changes what it is given.
+        change: Changes the progress in place.
         path: As for ``load_progress``.
 
     Raises:

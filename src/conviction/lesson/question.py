@@ -45,7 +45,7 @@ class Draft:
     wrong: list[Answer]
 
 
-# Takes the facts and a source of chance; None where the run has nothing to ask about.
+# Takes the facts and a source of chance; None if the run gives nothing to ask about.
 Maker = Callable[[Facts, random.Random], Draft | None]
 
 

@@ -78,7 +78,7 @@ class Measurement:
 
         Args:
             measure: A name in ``MEASURES``.
-            predicted: What the text says of it.
+            predicted: What the text says about it.
 
         Raises:
             ContradictionError: The interval says something else.

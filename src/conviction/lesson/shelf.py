@@ -26,7 +26,7 @@ class Chapter:
 
 @dataclass(frozen=True)
 class Sheet:
-    """What to expect of a hyperparameter: ``key`` is what a user changes, ``text`` Markdown."""
+    """What to expect from a hyperparameter: ``key`` is what a user changes, ``text`` Markdown."""
 
     name: str
     title: str

@@ -32,7 +32,7 @@ def read_topic(name: str, facts: Facts, depth: Depth = "standard", part: str | N
         part: A word, for ``glossary`` alone.
 
     Raises:
-        RequestError: There is no such topic or word, or a part was given where there is none.
+        RequestError: There is no such topic or word, or a part was named where there is none.
     """
     if part is not None and name != "glossary":
         raise RequestError(f"learn {name}: expected nothing behind it; got '{part}'.")
@@ -42,7 +42,7 @@ def read_topic(name: str, facts: Facts, depth: Depth = "standard", part: str | N
 
 
 def topic_has_numbers(name: str, depth: Depth = "standard") -> bool:
-    """Whether a topic says anything of the run that it is filled from."""
+    """Whether a topic says anything about the run that it is filled from."""
     return name != "glossary" and has_numbers(TOPICS[topic_named(name)](depth))
 
 
@@ -54,12 +54,12 @@ def topic_named(name: str) -> str:
     """
     if name.isdecimal() and 1 <= int(name) <= len(chapters()):
         return chapters()[int(name) - 1].name
-    found = name.lower().replace("-", "_")
-    if found not in TOPICS:
+    topic = name.lower().replace("-", "_")
+    if topic not in TOPICS:
         raise RequestError(
             f"learn: there is no topic '{name}'. Topics: {', '.join(TOPICS)}; and cards, quiz, walkthrough."
         )
-    return found
+    return topic
 
 
 def _in_depth(name: str) -> Callable[[Depth], str]:
@@ -95,13 +95,13 @@ def _references(_: Depth) -> str:
 def _glossary(word: str | None) -> str:
     if word is None:
         return "# Glossary\n\n" + "\n".join(f"- **{t.term}**: {t.text}" for t in glossary())
-    found = [t for t in glossary() if word.lower() in _names(t)]
-    found = found or [t for t in glossary() if word.lower() in t.term.lower()]
-    if not found:
+    terms = [t for t in glossary() if word.lower() in _names(t)]
+    terms = terms or [t for t in glossary() if word.lower() in t.term.lower()]
+    if not terms:
         raise RequestError(
-            f"learn glossary: there is no word '{word}'. All are listed by: conviction learn glossary"
+            f"learn glossary: there is no word '{word}'. List all of them with: conviction learn glossary"
         )
-    return "\n\n".join(f"**{t.term}**: {t.text}" for t in found)
+    return "\n\n".join(f"**{t.term}**: {t.text}" for t in terms)
 
 
 def _names(term: Term) -> set[str]:

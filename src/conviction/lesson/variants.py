@@ -1,4 +1,4 @@
-"""What a change of one hyperparameter does to the arithmetic of a network, without training anything."""
+"""How a change of one hyperparameter affects the arithmetic of a network, without training anything."""
 
 from __future__ import annotations
 
@@ -112,7 +112,7 @@ def _another_dense(layers: Layers) -> list[Layer]:
 def normalised(layers: Layers, *, before: bool = True) -> list[Layer]:
     """Batch normalisation of every convolution, before its activation and in the place of its bias, or after it.
 
-    Nothing where there is some already.
+    Changes nothing where there is some already.
     """
     if any(isinstance(x, BatchNormalization) for x in layers):
         return list(layers)

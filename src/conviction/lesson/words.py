@@ -18,11 +18,11 @@ from conviction.lesson.record import Direction, Measurement, measurements
 from conviction.lesson.shelf import Reference, glossary, references, sheets, table
 
 GLOSSARY, REFERENCE = "glossary:", "reference:"
-# Headings of the lists at the end of a text, which are looked up and not listened to.
+# Headings of the lists at the end of a text, which are read, never spoken.
 MEASUREMENTS, SOURCES = "Measurements", "Sources"
 
 _CITATION = re.compile(r"\[(@[^\]]+)\]")
-# What must stay as it is: fenced and indented code, headings, tables' rules, links, code in a line.
+# What must stay unchanged: fenced and indented code, headings, tables' rules, links, code in a line.
 _PROTECTED = re.compile(
     r"^```.*?^```|^ {4}.*?$|^#.*?$|\[[^\]]*\]\([^)]*\)|`[^`\n]*`", re.MULTILINE | re.DOTALL
 )
@@ -50,11 +50,11 @@ def render(text: str, facts: Facts, *, link: bool = True) -> str:
     filled = (
         _environment()
         .from_string(text)
-        .render(run=facts, sheets=sheets(), given=table("given"), measured=measured)
+        .render(run=facts, sheets=sheets(), published=table("published"), measured=measured)
     )
     filled = re.sub(r"\n{3,}", "\n\n", filled)
     cited = list(dict.fromkeys(key for group in _CITATION.findall(filled) for key in _keys(group)))
-    out = _CITATION.sub(lambda found: _cite(_keys(found[1])), filled)
+    out = _CITATION.sub(lambda match: _cite(_keys(match[1])), filled)
     if not link:
         return out
     return link_terms(out) + _how_measured(quoted.values()) + _sources(references()[key] for key in cited)
@@ -75,12 +75,12 @@ def link_terms(text: str) -> str:
     pattern, slugs = _terms()
     seen: set[str] = set()
 
-    def once(found: re.Match[str]) -> str:
-        slug = slugs[found[0].lower()]
+    def once(match: re.Match[str]) -> str:
+        slug = slugs[match[0].lower()]
         if slug in seen:
-            return found[0]
+            return match[0]
         seen.add(slug)
-        return f"[{found[0]}]({GLOSSARY}{slug})"
+        return f"[{match[0]}]({GLOSSARY}{slug})"
 
     out, at = [], 0
     for part in _PROTECTED.finditer(text):
@@ -123,7 +123,7 @@ def _cite(keys: list[str]) -> str:
 
 
 def _measured(name: str, measure: str, predicted: Direction) -> str:
-    """A measured difference with its interval; ``predicted`` is what the sentence around it says."""
+    """A measured difference with its interval; ``predicted`` is what the sentence around it claims."""
     return measurements()[name].quote(measure, predicted)
 
 
@@ -183,7 +183,7 @@ def _t975(freedom: int) -> float:
 
 @cache
 def _best_of(trials: int) -> float:
-    """The expected largest of so many independent standard normal numbers."""
+    """The expected maximum of this many independent standard normal numbers."""
     from scipy.integrate import quad
     from scipy.stats import norm
 

@@ -1,9 +1,9 @@
 """Layers that train faster in bfloat16 on TensorFlow than Keras's own, with the same weights and the same function.
 
 Keras writes batch normalisation as a dozen operations in float32, and TensorFlow silu as several in bfloat16, which a
-processor converts value by value. Where it multiplies bfloat16 itself, these took as long as all convolutions together
-(docs/measurements.md).
-What is learned goes into ordinary layers: a saved model knows nothing of these.
+processor converts value by value. Where it multiplies bfloat16 in hardware, these took as long as all convolutions
+together (docs/measurements.md).
+The learned values go into ordinary layers: a saved model does not contain these.
 """
 
 from __future__ import annotations
@@ -51,15 +51,15 @@ def _fused_batch_normalization() -> Any:
             # The operation estimates the variance without bias; Keras keeps that of the batch itself.
             values = tf.cast(tf.size(inputs) // tf.shape(inputs)[-1], tf.float32)
             variance *= (values - 1) / values
-            for average, found in ((self.moving_mean, mean), (self.moving_variance, variance)):
-                average.assign(average * self.momentum + found * (1.0 - self.momentum))
+            for average, statistic in ((self.moving_mean, mean), (self.moving_variance, variance)):
+                average.assign(average * self.momentum + statistic * (1.0 - self.momentum))
             return normalised
 
     return FusedBatchNormalization
 
 
 def _silu() -> Any:
-    """The product of x and sigmoid(x), calculated in float32; the way back takes the sigmoid from the way there."""
+    """Calculates x * sigmoid(x) in float32; the backward pass reuses the sigmoid of the forward pass."""
     import tensorflow as tf
 
     @tf.custom_gradient  # type: ignore[untyped-decorator]

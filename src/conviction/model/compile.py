@@ -24,7 +24,7 @@ def loss_name(classes: int) -> str:
 
 
 def warmup_steps(spec: TrainingSpec, steps: int) -> int:
-    """In how many of all ``steps`` the rate rises."""
+    """The number of steps, of all ``steps``, in which the rate rises."""
     if spec.schedule == "constant":
         return 0
     share = WARMUP[spec.schedule] if spec.warmup is None else spec.warmup
@@ -44,17 +44,17 @@ def compile_model(
 
     Args:
         model: From ``build``.
-        spec: All that is said about learning.
+        spec: How the network learns.
         classes: At least 2.
         steps: Of the whole training, over which a schedule is spread.
         steps_per_call: How many steps the backend makes without Python in between.
         mixed_targets: As mixup makes them: the accuracy of two classes then counts the likelier class of a target such
-            as 0.7. Keras compares with 0.7 itself, to which no answer is equal.
+            as 0.7. Keras compares with 0.7 itself, which no answer equals.
     """
     keras = import_keras()
     accuracy: Any = "accuracy"
     if mixed_targets and classes == 2:
-        # Keras's own metric with rounded targets, so that the saved model needs nothing of this package.
+        # Keras's own metric with rounded targets, so that the saved model does not need this package.
         accuracy = keras.metrics.BinaryAccuracy(name="accuracy")
         update = accuracy.update_state
 
@@ -71,7 +71,7 @@ def compile_model(
 
 
 def carry_over(learned: keras.Sequential, model: keras.Sequential) -> None:
-    """Gives a compiled network what another of the same specification has learned, weights and optimizer."""
+    """Copies what a network of the same specification has learned, weights and optimizer, to a compiled one."""
     model.set_weights(learned.get_weights())
     model.optimizer.build(model.trainable_variables)
     for to, of in zip(model.optimizer.variables, learned.optimizer.variables, strict=True):
@@ -95,7 +95,7 @@ def _optimizer(spec: TrainingSpec, steps: int) -> Any:
 
 
 def _rate(spec: TrainingSpec, steps: int) -> Any:
-    """A number, or a schedule of Keras in which step i of all ``steps`` (from 0) has the rate of the specification."""
+    """A number, or a Keras schedule in which step i of all ``steps`` (from 0) has the rate of the specification."""
     if spec.schedule == "constant":
         return spec.rate
     rise = warmup_steps(spec, steps)

@@ -10,12 +10,12 @@ from conviction.config import TrainingSpec
 from conviction.errors import RequestError
 from conviction.model.shapes import LayerRow
 
-# Numbers that an optimizer keeps for each weight, as Keras's do.
+# Numbers that each of Keras's optimizers keeps for each weight.
 SLOTS = {"adam": 2, "adamw": 2, "rmsprop": 1, "sgd": 0}
 
 
 def least_bytes(rows: Sequence[LayerRow], spec: TrainingSpec, batch_size: int) -> int:
-    """What training takes at the least, in bytes: weights, gradients, optimizer, and every layer's output.
+    """The least that training takes, in bytes: weights, gradients, optimizer, and every layer's output.
 
     A layer's output is kept until the gradient has come back through it. What kernels use while they run, and what
     Keras itself takes, come on top.
@@ -37,14 +37,14 @@ def check_memory(rows: Sequence[LayerRow], spec: TrainingSpec) -> None:
     if free is None or needed <= free:
         return
     fixed = least_bytes(rows, spec, 0)
-    said = f"training needs at least {needed / 1e9:.1f} GB of memory, and {free / 1e9:.1f} GB are free"
+    shortage = f"training needs at least {needed / 1e9:.1f} GB of memory, and {free / 1e9:.1f} GB are free"
     if least_bytes(rows, spec, 1) > free:
         heaviest = max(rows, key=lambda r: r.params)
         raise RequestError(
-            f"model: {said}, of which weights, gradients and optimizer take {fixed / 1e9:.1f} GB; most are in "
+            f"model: {shortage}, of which weights, gradients and optimizer take {fixed / 1e9:.1f} GB; most are in "
             f"{heaviest.name} ({heaviest.params:,} parameters). Use fewer units there, or smaller images."
         )
     fits = (free - fixed) // (least_bytes(rows, spec, 1) - fixed)
     raise RequestError(
-        f"training.batch_size={spec.batch_size}: {said}. At most training.batch_size={fits} fits."
+        f"training.batch_size={spec.batch_size}: {shortage}. At most training.batch_size={fits} fits."
     )

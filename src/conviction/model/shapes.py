@@ -52,7 +52,7 @@ class LayerRow:
 
 
 class _DoesNotFit(Exception):
-    """A layer cannot take its input; ``_walk`` adds where that is and how it came about."""
+    """A layer cannot take its input; ``_walk`` adds where that is and what led to it."""
 
     def __init__(self, reason: str, remedy: str = "") -> None:
         super().__init__(reason)

@@ -12,7 +12,7 @@ from conviction.explanation import (
     WeightedSum,
     region_shares,
 )
-from conviction.explanation.numbers import number, place_text
+from conviction.explanation.numbers import number, position_text
 from conviction.explanation.picture import REGIONS
 from conviction.report.steps import Step, Table, printable
 
@@ -111,7 +111,7 @@ def _numbers(value: Value) -> Step:
         table = _products(value)
     elif isinstance(value, Pooled) and max(value.inputs.shape) <= MOST_WINDOW:
         table = _window(value)
-    return Step(f"{value.layer} at {place_text(value.position)}", tuple(sentences), table)
+    return Step(f"{value.layer} at {position_text(value.position)}", tuple(sentences), table)
 
 
 def _patch_sentence(value: Convolution) -> str:

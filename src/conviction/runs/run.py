@@ -17,7 +17,7 @@ import numpy as np
 
 from conviction.backend import import_keras, quiet_stderr
 from conviction.config import Recipe, read_recipe
-from conviction.data.given import Pictures, Predictions, check_decoded, given_pixels
+from conviction.data.prediction_images import Pictures, Predictions, check_decoded, pixels_to_predict
 from conviction.data.rule import DecodingRule
 from conviction.errors import RunError, RunFileError
 from conviction.model.probabilities import predict_probabilities
@@ -180,7 +180,7 @@ class Run:
         Raises:
             RequestError: Values outside that scale, a shape that is not a picture or could be read in two ways.
         """
-        return self.predict_pixels(given_pixels(images, self.rule))
+        return self.predict_pixels(pixels_to_predict(images, self.rule))
 
     @process_restored()
     def predict_pixels(self, pixels: np.ndarray) -> Predictions:

@@ -1,8 +1,8 @@
-"""Training images varied anew in every epoch: what is drawn, then arithmetic on uint8 batches.
+"""Training images varied differently in every epoch: what is drawn, then arithmetic on uint8 batches.
 
 The order of the operations: flip, then zoom and rotate about the centre and shift, then contrast and
 brightness, then cutout, then mixup. What an operation draws depends on its own key, the seed, the epoch and
-the step alone, so an interrupted epoch can be gone on with, and one key's value does not disturb another's.
+the step alone, so an interrupted epoch can be continued, and one key's value does not disturb another's.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import numpy as np
 
 from conviction.config import AugmentationSpec
 
-# Each has a stream of its own, whose number is the place in this list: append only.
+# Each has its own random stream, numbered by its position in this list: append only.
 OPERATIONS = ("flip", "shift", "rotate", "zoom", "brightness", "contrast", "cutout", "mixup")
 # Float copies are made of about this many values at a time: they stay in the cache, and no batch of large
 # images exists as floats as a whole.
@@ -258,15 +258,15 @@ def _places(matrices: np.ndarray, offsets: np.ndarray, height: int, width: int) 
     """Rows and columns (n, h, w) float32 where new pixels come from, reflected into the image."""
     rows = np.arange(height, dtype=np.float32)[:, np.newaxis]
     columns = np.arange(width, dtype=np.float32)
-    found = []
+    coordinates = []
     for axis, side in enumerate((height, width)):
         down, right, start = (
             values.astype(np.float32)[:, np.newaxis, np.newaxis]
             for values in (matrices[:, axis, 0], matrices[:, axis, 1], offsets[:, axis])
         )
-        places = (down * rows + start) + right * columns  # (n, h, 1) + (n, 1, w) -> (n, h, w)
-        found.append(_mirror(places, side))
-    return found
+        along_axis = (down * rows + start) + right * columns  # (n, h, 1) + (n, 1, w) -> (n, h, w)
+        coordinates.append(_mirror(along_axis, side))
+    return coordinates
 
 
 def _mirror(places: np.ndarray, side: int) -> np.ndarray:
@@ -340,7 +340,7 @@ def _to_uint8(values: np.ndarray) -> np.ndarray:
 
 
 def _groups(n: int, values: int, most: int = _GROUP) -> Iterator[slice]:
-    """Cuts n images of so many values each into runs that fit the cache."""
+    """Cuts n images of this many values each into runs that fit the cache."""
     size = max(1, most // values)
     for start in range(0, n, size):
         yield slice(start, start + size)

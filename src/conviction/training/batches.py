@@ -95,7 +95,7 @@ def make_batches(
             return Batches(first)
 
         def start_epoch(self, epoch: int) -> None:
-            # Told, not counted: Keras 3.15 calls on_epoch_end more often than once an epoch.
+            # Set by the caller, not counted: Keras 3.15 calls on_epoch_end more often than once an epoch.
             self._epoch = epoch
             self._order = indices
             if shuffle_seed is not None:
@@ -110,8 +110,8 @@ def make_batches(
             x, y = pixels[chosen], targets[chosen]
             if shuffle_seed is not None and augmentation is not None:
                 rows = devices.rows_here(len(chosen)) if devices else slice(None)
-                place = {"seed": shuffle_seed, "epoch": self._epoch, "step": number}
-                x, y = augment(x, y, augmentation, **place, rows=rows)
+                draw = {"seed": shuffle_seed, "epoch": self._epoch, "step": number}
+                x, y = augment(x, y, augmentation, **draw, rows=rows)
             batch = (x, y) if class_weights is None else (x, y, image_weights(y, class_weights))
             return devices.spread(batch) if devices else batch
 

@@ -1,8 +1,8 @@
 """Several devices at once: the weights on each of them, every batch spread over them (JAX only).
 
-Keras's own loop spreads what it is given while a distribution is set, and fails on a batch that does not divide, such
+Keras's own loop spreads its batches while a distribution is set, and fails on a batch that does not divide, such
 as the last of an epoch. So the distribution is set only while the network is made, and batches arrive already spread;
-one that does not divide is given whole to every device, which computes the same figures.
+one that does not divide goes whole to every device, and all compute the same figures.
 
 The devices may belong to several processes, each of which gathers the whole batch, and varies
 and places what its own devices calculate with.
@@ -24,7 +24,7 @@ def count_devices() -> int:
 
 
 def check_devices(spec: TrainingSpec) -> None:
-    """Refuses ``devices=all`` where it cannot be had.
+    """Refuses ``devices=all`` where it cannot work.
 
     Raises:
         RequestError: The backend is not JAX, or the batch does not divide.
@@ -55,15 +55,15 @@ class Devices:
             self._parallel = import_keras().distribution.DataParallel()
 
     def scope(self) -> contextlib.AbstractContextManager[Any]:
-        """Variables that are made in it, those of the optimizer included, live on every device."""
+        """Variables created inside it, including the optimizer's, live on every device."""
         return self._parallel.scope() if self._parallel else contextlib.nullcontext()
 
     def spread(self, batch: tuple[Any, ...]) -> tuple[Any, ...]:
         """The arrays of a batch, each with its first axis divided among the devices."""
-        return tuple(self._place(part) for part in batch) if self._parallel else batch
+        return tuple(self._distribute(part) for part in batch) if self._parallel else batch
 
     def rows_here(self, images: int) -> slice:
-        """Which of a batch of so many images the devices of this process calculate with."""
+        """Which images of a batch of this size the devices of this process calculate with."""
         if not self._parallel:
             return slice(0, images)
         parts = self._layout((images,)).addressable_devices_indices_map((images,)).values()
@@ -78,9 +78,9 @@ class Devices:
             layout = jax.sharding.NamedSharding(layout.mesh, jax.sharding.PartitionSpec())
         return layout
 
-    def _place(self, part: Any) -> Any:
+    def _distribute(self, part: Any) -> Any:
         import jax
 
         layout = self._layout(part.shape)
-        # Not device_put, which has all processes compare what each of them was given.
+        # Not device_put, which makes all processes compare their inputs.
         return jax.make_array_from_callback(part.shape, layout, lambda index: part[index])

@@ -1,9 +1,9 @@
-"""The learning-rate range test: how the loss answers to ever higher rates, before training begins.
+"""The learning-rate range test: how the loss responds to ever higher rates, before training begins.
 
 Smith (2017), "Cyclical Learning Rates for Training Neural Networks", section 3.3, reads two rates off such a curve: the
 one where the network begins to learn, and the one where that slows down or ends. A constant rate is taken from where
 the loss has begun to fall: a tenth of the way to its lowest. The highest rate of a schedule is reached slowly and left
-again, so it may be nearer to the end: a third of the rate at the lowest loss.
+again, so it may be closer to that end: a third of the rate at the lowest loss.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 LOWEST, HIGHEST = 1e-6, 10.0
 STEPS = 100
-# From different first weights; one sweep alone chooses rates that differ by a factor of two or more.
+# Each from different first weights; one sweep alone chooses rates that differ by a factor of two or more.
 SWEEPS = 3
 # Of a moving average of the losses, whose bias towards 0 at the start is corrected as in Adam.
 SMOOTHING = 0.9
@@ -66,8 +66,8 @@ def find_rate(
     Which rate comes out depends on the seed, the data and the specification alone.
 
     Args:
-        model: Compiled with a rate that can be set; it is left with weights of no use.
-        initial_weights: For the number of a sweep, weights to begin with.
+        model: Compiled with a rate that can be set; its weights are useless afterwards.
+        initial_weights: For the number of a sweep, the weights that it starts from.
         batches: From ``make_batches``, with the order of an epoch.
         spec: Its ``schedule`` says how the curve is read.
 
@@ -76,14 +76,14 @@ def find_rate(
     """
     sweeps = tuple(_sweep(model, initial_weights(i), batches, first=i * STEPS) for i in range(SWEEPS))
     read = where_it_begins if spec.schedule == "constant" else a_third_of_the_lowest
-    found = [math.log(read(s)) for s in sweeps if _falls(s)]
-    if not found:
+    logarithms = [math.log(read(s)) for s in sweeps if _falls(s)]
+    if not logarithms:
         raise RequestError(
             f"training.learning_rate=auto: the loss fell at no rate from {LOWEST:g} to {HIGHEST:g} within {STEPS} "
             "steps. Give a rate, such as training.learning_rate=0.001, or another optimizer (training.optimizer=adam)."
         )
-    # Two digits are more than the method knows, and fewer would look like a choice by hand.
-    return RateSearch(sweeps, float(f"{math.exp(sum(found) / len(found)):.2g}"))
+    # Two digits are more than the method can tell; fewer would look like a choice by hand.
+    return RateSearch(sweeps, float(f"{math.exp(sum(logarithms) / len(logarithms)):.2g}"))
 
 
 def where_it_begins(sweep: Sweep) -> float:
@@ -125,6 +125,6 @@ def _sweep(model: keras.Sequential, weights: list[np.ndarray], batches: Any, fir
         losses.append(float(model.train_on_batch(*batches[batch])[0]))
         if not losses[-1] <= DIVERGED * min(losses):  # NaN included
             break
-    # The loss that diverged would pull the average up, and has said what it had to.
+    # The diverged loss would pull the average up, and has served its purpose.
     kept = [loss for loss in losses if math.isfinite(loss)]
     return Sweep(rates[: len(kept)], smoothed(np.array(kept)))

@@ -1,6 +1,6 @@
 """Reads the curves of a training as an expert would, and returns what they show: docs/overfitting.md has the method.
 
-The question is always whether a difference of two losses is more than noise. There are two kinds of it. The images
+The question is always whether a difference of two losses is more than noise. There are two kinds of noise. The images
 of the validation set are a sample: another sample would move the difference of two epochs by ``sampling_noise``, and
 more epochs do not average that away. And the weights jump from step to step, which moves single epochs against their
 neighbours: ``jitter``.
@@ -32,25 +32,25 @@ Case = Literal[
     "settled",
 ]
 
-# So many standard errors, for 12 epochs. A run is looked at after every epoch, and one look must hardly ever err; at
-# its end it is looked at once.
+# Number of standard errors, for 12 epochs. A run is checked after every epoch, so a single check must hardly ever be
+# wrong; at its end it is checked once.
 BEYOND_NOISE = 1.7
 BEYOND_NOISE_LIVE = 2.4
 # The same images score both epochs, so their difference varies less than a loss does.
 PAIRED = 0.6
-# Settled on planted curves: with it, flat curves of 10 validation images are read as rightly as those of 1,000.
+# Chosen on planted curves: with it, flat curves of 10 validation images are read as rightly as those of 1,000.
 FEW = 25.0
-# Training loss must have fallen by this share since the turn: a network that learns nothing more does not overfit.
+# Training loss must have fallen by this share since the turn: a network that no longer learns does not overfit.
 LEARNED = 0.05
 # The last epochs stand for the end of a curve by their mean.
 LAST = 3
 # A fall of the validation loss by less than this share over the last third of the epochs is not worth waiting for.
 WORTHWHILE = 0.02
-# Fewer epochs show no trend.
+# With fewer epochs there is no trend.
 TREND = 4
 # Of ln(classes), the loss of guessing. A training loss above it that falls no further has not been fitted.
 POOR = 0.35
-# Of what the training loss had fallen: a rise by more is no jitter.
+# Of what the training loss had fallen: a rise by more is not jitter.
 BROKEN = 0.5
 # A schedule whose rate is below this share of its highest has ended; the loss stops falling because the rate does.
 ENDED = 0.05
@@ -154,7 +154,7 @@ class _Curves:
 
     @property
     def turn_power(self) -> float:
-        """How likely a rise by ``TURN`` is to be called a turn; 0 before there are epochs enough for one."""
+        """How likely a rise by ``TURN`` is to be called a turn; 0 before there are enough epochs for one."""
         if self.epochs <= LAST or not math.isfinite(self.lowest):
             return 0.0
         noise = self.noise(self.turn, LAST)
@@ -196,7 +196,7 @@ def _unstable(c: _Curves) -> Curves | None:
 
 
 def _begun(c: _Curves) -> Curves | None:
-    """Few epochs have no trend yet; what they can be held against is guessing."""
+    """Few epochs have no trend yet; they can only be compared with guessing."""
     if c.epochs >= TREND and not c.rising:
         return None
     last = c.rows[-1]
@@ -234,7 +234,7 @@ def _overfitting(c: _Curves) -> Curves | None:
 
 
 def _of_many(epochs: int) -> float:
-    """How much lower the lowest of so many epochs is by chance than that of 12, the steep first third left out.
+    """How much lower the lowest of this many epochs is by chance than that of 12, the steep first third left out.
 
     The lowest of m independent errors lies about sqrt(2 ln m) standard deviations below their mean.
     """

@@ -1,4 +1,4 @@
-"""In which precision to multiply: by a rule about the machine and the network, never by a timing."""
+"""Which precision to multiply in: decided by a rule about the machine and the network, never by timing."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ from conviction.backend import bfloat16_in_hardware, has_gpu, import_keras
 from conviction.config import TrainingSpec
 
 # The lab's network on 28x28 images has 2.9 million multiply-adds an image and gains twofold; in far smaller ones,
-# changing from one type to the other takes what the products save.
+# converting between the types costs what the products save.
 LEAST_MULTIPLY_ADDS = 1_000_000
 
 
 def choose_precision(spec: TrainingSpec, multiply_adds: int) -> Literal["float32", "bfloat16"]:
-    """What ``training.precision`` means here, for a network of so many multiply-adds an image.
+    """What ``training.precision`` means here, for a network of this many multiply-adds an image.
 
-    ``auto`` is bfloat16 on a GPU, and on processors with AVX512-BF16 or AMX, which TensorFlow makes use of.
+    ``auto`` is bfloat16 on a GPU, and on processors with AVX512-BF16 or AMX, which TensorFlow uses.
     """
     if spec.precision != "auto":
         return spec.precision

@@ -1,4 +1,4 @@
-"""What training says of itself: a row an epoch, how long it took, where it stands."""
+"""What training reports: a row for each epoch, how long it took, and how far it is."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class EpochTiming:
 
 @dataclass(frozen=True)
 class Progress:
-    """Where an epoch stands; ``loss`` and ``accuracy`` are running means."""
+    """How far an epoch is; ``loss`` and ``accuracy`` are running means."""
 
     epoch: int
     images: int
@@ -41,7 +41,7 @@ class Progress:
 
 
 class Watcher(Protocol):
-    """Whoever shows training to a person."""
+    """Anything that shows training to a person."""
 
     def progress(self, state: Progress) -> None:
         """Called a few times a second."""
@@ -52,7 +52,7 @@ class Watcher(Protocol):
 
 @dataclass
 class Training:
-    """What training leaves besides the model's weights.
+    """What training returns besides the model's weights.
 
     Attributes:
         history: A row for each finished epoch.

@@ -1,4 +1,4 @@
-"""The callback around which training runs: it records, tells, keeps and stops."""
+"""The callback around which training runs: it records, reports progress, keeps the state and stops."""
 
 from __future__ import annotations
 
@@ -23,18 +23,18 @@ SECONDS_BETWEEN_UPDATES = 0.1
 
 @dataclass
 class Recording:
-    """What the recorder works with, and what it has come to.
+    """What the recorder works with, and its results so far.
 
     Attributes:
         spec: Of the training.
         images: In an epoch.
         steps: In an epoch.
-        watcher: Is told of progress.
-        stop: Is looked at after every call of the backend.
-        keep: Is given the state after each epoch, now and then within one, and when a signal comes.
-        result: Is filled.
+        watcher: Receives the progress.
+        stop: Checked after every call of the backend.
+        keep: Receives the state after each epoch, now and then within one, and when a signal comes.
+        result: Filled as training goes on.
         best: Weights of the best epoch so far, if early stopping wants them.
-        resumed: The state that the first epoch goes on from, where that is in its middle.
+        resumed: The state from which the first epoch continues, if it was interrupted in the middle.
     """
 
     spec: TrainingSpec
@@ -55,7 +55,7 @@ def best_row(history: list[EpochRow], spec: TrainingSpec) -> EpochRow:
 
 
 def has_stopped(history: list[EpochRow], spec: TrainingSpec) -> bool:
-    """Whether early stopping ends training here: so many epochs in a row have not been the best."""
+    """Whether early stopping ends training here: the last ``early_stopping`` epochs in a row were not the best."""
     if not spec.early_stopping or not history:
         return False
     return history[-1].epoch - best_row(history, spec).epoch >= spec.early_stopping
@@ -88,7 +88,7 @@ class Recorder:
         self.kept_at = time.perf_counter()
 
     def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
-        """Settles the order of the images; takes up an epoch that was interrupted."""
+        """Fixes the order of the images; continues an epoch that was interrupted."""
         r = self.recording
         self.epoch, self.step, self.since_kept = epoch, 0, 0
         self.running: dict[str, float] = {}
@@ -140,7 +140,7 @@ class Recorder:
             self.validated = self.model.get_weights()
 
     def on_epoch_end(self, epoch: int, logs: Any) -> None:
-        """Records the epoch, keeps the state, tells."""
+        """Records the epoch, keeps the state, reports."""
         r, result = self.recording, self.recording.result
         if r.stop:
             result.steps = self.step

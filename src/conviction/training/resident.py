@@ -19,7 +19,7 @@ BUDGET_BYTES = 512 * 2**20
 
 
 def can_be_resident(pixels: np.ndarray, images: int) -> bool:
-    """Whether so many of these images may be copied into memory, on this backend."""
+    """Whether this many of these images may be copied into memory, on this backend."""
     size = images * pixels[:1].nbytes
     return size <= BUDGET_BYTES and import_keras().backend.backend() == "tensorflow"
 
@@ -63,7 +63,7 @@ class ResidentBatches:
 
         options = tf.data.Options()
         options.autotune.enabled = False
-        # One thread beside those that compute; more only take their time.
+        # One thread beside those that compute; more would only take time from them.
         options.threading.private_threadpool_size = 1
         self._steps = -(-len(indices) // batch_size)
 

@@ -1,4 +1,4 @@
-"""SIGINT and SIGTERM as a request that training looks at between two steps."""
+"""SIGINT and SIGTERM as a request that training checks between two steps."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from types import FrameType
 class StopRequest:
     """``signal_number`` is None until SIGINT or SIGTERM came.
 
-    While ``patient`` is False nobody looks at it between steps, and a signal raises ``KeyboardInterrupt`` at once.
+    While ``patient`` is False nothing checks it between steps, and a signal raises ``KeyboardInterrupt`` at once.
 
     Args:
-        agree: Of several processes that train together, each of which must end at the same step: told whether this one
-            was asked to, it says whether any was. All of them call it at once.
+        agree: Of several processes that train together, each of which must end at the same step: from whether this one
+            was asked to, it returns whether any was. All of them call it at once.
     """
 
     def __init__(self, agree: Callable[[bool], bool] | None = None) -> None:
@@ -26,7 +26,7 @@ class StopRequest:
         self._agreed = False
 
     def look(self) -> None:
-        """Between two steps, in each process: what one has been asked becomes the request of all."""
+        """Between two steps, in each process: a request to one becomes the request to all."""
         if self._agree is not None:
             self._agreed = self._agree(self.signal_number is not None)
 
@@ -38,7 +38,7 @@ class StopRequest:
 def stop_on_signals() -> Iterator[StopRequest]:
     """Turns the first SIGINT or SIGTERM into a request; a second one acts as it would have before.
 
-    A signal that the process was told to ignore, as a shell tells what it starts in the background, stays ignored.
+    A signal that the process ignores, as processes that a shell starts in the background do, stays ignored.
 
     In a thread other than the main one, where Python allows no handlers, the request never comes.
     """

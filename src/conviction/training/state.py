@@ -1,7 +1,7 @@
 """Everything that decides what training does next, taken out of a model and put back into one.
 
 The order of the images and what augmentation draws follow from the seed, the epoch and the step, so they need no state
-of their own. What has one is in Keras's variables: weights, moving averages, the optimizer's slots and its count of
+of their own. What has state is in Keras's variables: weights, moving averages, the optimizer's slots and its count of
 steps (which the schedule follows), the random state of each dropout, the running sums of the metrics.
 """
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class TrainingState:
-    """Where training stands between two steps.
+    """The state of training between two steps.
 
     Attributes:
         epoch: How many epochs are finished, validation included.

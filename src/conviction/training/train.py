@@ -22,8 +22,8 @@ from conviction.training.state import TrainingState, write_variables
 if TYPE_CHECKING:
     import keras
 
-# Keras's own work between steps, and Python's, costs as much as a small step. So many steps are made in one call as
-# have about this many multiply-adds, which take some tenths of a second; a signal is heard after each call.
+# Keras's own work between steps, and Python's, costs as much as a small step. So one call makes as many
+# steps as have about this many multiply-adds, some tenths of a second; signals are checked after each call.
 MULTIPLY_ADDS_PER_CALL = 2e10
 MOST_STEPS_PER_CALL = 64
 # Validation learns nothing, so its batch decides the speed alone. Larger ones gain no more on a CPU.
@@ -54,12 +54,12 @@ def train(
         validation_indices: Those of the validation images.
         spec: Epochs, batch size, seed.
         augmentation: How training images are varied; loss and accuracy of training are those of varied images.
-        watcher: Is told of progress.
-        stop: Looked at after every call of the backend; if set, training ends there, and the epoch that was running is
+        watcher: Receives the progress.
+        stop: Checked after every call of the backend; if set, training ends there, and the epoch that was running is
             not in the history.
-        start: Where an earlier training of the same specification and data stood; this one ends with the same bits as
+        start: The state of an earlier training of the same specification and data; this one ends bit for bit as
             if that had not been interrupted.
-        keep: Is given the state after every epoch, as often within one as ``spec`` says, and when ``stop`` is set.
+        keep: Receives the state after every epoch, as often within one as ``spec`` says, and when ``stop`` is set.
 
     Raises:
         RequestError: The batch is larger than the training data.
@@ -140,8 +140,8 @@ def _validate(model: keras.Sequential, validation: Any, recording: Recording, ep
     recorder.on_train_begin()
     recorder.on_epoch_begin(epoch)
     training = recorder.running
-    found = model.evaluate(validation.data, callbacks=callbacks, return_dict=True, verbose=0)
-    recorder.on_epoch_end(epoch, training | {f"val_{name}": value for name, value in found.items()})
+    measured = model.evaluate(validation.data, callbacks=callbacks, return_dict=True, verbose=0)
+    recorder.on_epoch_end(epoch, training | {f"val_{name}": value for name, value in measured.items()})
     recorder.on_train_end()
 
 
@@ -207,6 +207,6 @@ def steps_per_epoch(spec: TrainingSpec, images: int) -> int:
 
 
 def steps_per_call(spec: TrainingSpec, multiply_adds: int) -> int:
-    """How many steps to make without Python in between, for a network of so many multiply-adds an image."""
+    """How many steps to make without Python in between, for a network of this many multiply-adds an image."""
     wanted = MULTIPLY_ADDS_PER_CALL / (spec.batch_size * max(1, multiply_adds))
     return int(min(MOST_STEPS_PER_CALL, max(1.0, wanted)))

@@ -16,7 +16,7 @@ from conviction.explanation.numbers import (
     Value,
     WeightedSum,
     number,
-    place_text,
+    position_text,
 )
 
 Position = tuple[int, ...]
@@ -132,7 +132,7 @@ def calculate(value: Value, before: tuple[int, ...], class_names: Sequence[str] 
     return Calculation(
         layer=value.layer,
         kind=value.kind,
-        position_text=place_text(value.position) + parts.named,
+        position_text=position_text(value.position) + parts.named,
         description=parts.description,
         groups=parts.groups,
         lines=parts.lines,
@@ -358,7 +358,7 @@ def _point_words(value: Pointwise, before: tuple[int, ...]) -> tuple[str, str]:
         sides = " x ".join(map(str, before))
         return (
             f"Flatten writes the {sides} values one after the other, row by row. It computes nothing.",
-            f"the same, from {place_text(value.source)}",
+            f"the same, from {position_text(value.source)}",
         )
     if value.kind == "Dropout":
         return ("Dropout acts in training only. Here every value passes through.", "the same")

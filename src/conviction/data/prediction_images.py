@@ -1,4 +1,4 @@
-"""Pictures handed over in Python, to be classified, and what is answered."""
+"""Pictures handed over in Python to be classified, and the predictions for them."""
 
 from __future__ import annotations
 
@@ -38,26 +38,26 @@ class Predictions:
 
     @classmethod
     def of(cls, probabilities: np.ndarray, class_names: list[str]) -> Predictions:
-        """With the likeliest class of each row."""
+        """With the most likely class of each row."""
         return cls([class_names[i] for i in probabilities.argmax(axis=1)], probabilities, class_names)
 
 
-def given_pixels(images: Pictures, rule: DecodingRule) -> np.ndarray:
-    """What a model is fed for pictures that are handed over as numbers or by Pillow.
+def pixels_to_predict(images: Pictures, rule: DecodingRule) -> np.ndarray:
+    """Turns pictures, as arrays or Pillow images, into the pixels that a model takes.
 
     Args:
         images: (n, h, w, channels) with 1, 3 or 4 channels (the fourth is transparency); (n, h, w) for a model of gray
             pictures; one picture of exactly the model's shape; a Pillow picture; or a sequence of single pictures of
-            any sizes. What a number means is settled as for the arrays of ``fit``; where the training data had a scale
-            of its own, by that.
+            any sizes. What a number means is decided as for the arrays of ``fit``, or by the scale of the training
+            data where they had one of their own.
         rule: The model's.
 
     Returns:
         (n, height, width, channels) uint8.
 
     Raises:
-        RequestError: A shape that is no picture or could be read in two ways, values of an unknown scale, or a Pillow
-            picture that cannot be read.
+        RequestError: A shape that does not fit a picture or could be read in two ways, values of an unknown scale, or a
+            Pillow picture that cannot be read.
     """
     pictures = _pictures(images, rule)
     scales = _scales(pictures, rule)
@@ -83,7 +83,7 @@ def check_decoded(pixels: np.ndarray, rule: DecodingRule) -> None:
         wanted = ", ".join(map(str, rule.shape))
         raise RequestError(
             f"predict_pixels: expected uint8 of shape (n, {wanted}); got {pixels.dtype} of shape {pixels.shape}. "
-            "Other pictures are for predict, which brings them there."
+            "For other pictures use predict, which converts them."
         )
 
 
@@ -156,7 +156,7 @@ def _single(value: Any, number: int, rule: DecodingRule) -> np.ndarray:
     array = _array(value, f"image {number}")
     shape, what = array.shape, f"image {number}"
     if array.ndim == 2 and 0 not in shape:
-        # So narrow a picture is a row of one: the sequence is a picture, and not several.
+        # A picture this narrow is a row of pixels: the sequence is one picture, not several.
         if shape[-1] in CHANNELS and shape != rule.shape[:2]:
             raise RequestError(
                 f"predict: {what} of the sequence has shape {shape}. If the sequence is one picture, give it as an "
@@ -214,7 +214,7 @@ def _scales(pictures: Sequence[np.ndarray | Image.Image], rule: DecodingRule) ->
 
 
 def _old_range(kind: Kind, rule: DecodingRule) -> Range | None:
-    """Rules of earlier versions do not say of which type the arrays of the training were."""
+    """Rules of earlier versions do not say which type the training arrays had."""
     scale = rule.array_range or (0.0, 255.0)
     # Trained on fractions; uint8 can only mean 0-255.
     return None if kind == "bool" or (kind == "uint8" and scale == (0.0, 1.0)) else scale
@@ -246,12 +246,12 @@ def _usual(kind: Kind, arrays: Mapping[int, np.ndarray]) -> Range:
     # Black pictures exist, but not in a type that is wider than all their values.
     level = high * 255.0 / scale[1]
     if 0.0 < level <= 1.0 and kind in ("uint8", "uint16", "integer"):
-        said = (
+        message = (
             f"predict: the brightest of all values is {high:g}, where {scale[1]:g} is white, so that every picture is "
             f"black. If {high:g} is white, give "
             + ("x.astype(bool)." if high == 1.0 else "x.astype(numpy.uint8).")
         )
         if kind != "uint8":
-            raise RequestError(said)
-        warnings.warn(said, stacklevel=4)
+            raise RequestError(message)
+        warnings.warn(message, stacklevel=4)
     return scale

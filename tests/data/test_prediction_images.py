@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 
 from conviction.data import DecodingRule
-from conviction.data.given import check_decoded, given_pixels
+from conviction.data.prediction_images import check_decoded, pixels_to_predict
 from conviction.errors import RequestError
 
 GRAY = DecodingRule(color_mode="grayscale", height=32, width=28)
@@ -47,7 +47,7 @@ SHAPES: list[tuple[tuple[int, ...], int | str, int | str]] = [
 
 def answers(images: Any, rule: DecodingRule) -> int | str:
     try:
-        pixels = given_pixels(images, rule)
+        pixels = pixels_to_predict(images, rule)
     except RequestError as failure:
         return str(failure)
     assert pixels.dtype == np.uint8
@@ -87,7 +87,7 @@ def test_one_picture_has_the_answer_that_it_has_in_a_list() -> None:
         one = rng.integers(0, 256, rule.shape, np.uint8)
         same = [one, one[None], [one], (one,), iter([one]), [one.tolist()]]
         same += [one[..., 0], [one[..., 0]], [one[..., 0].tolist()]] if rule is GRAY else []
-        assert all(np.array_equal(given_pixels(s, rule), one[None]) for s in same)
+        assert all(np.array_equal(pixels_to_predict(s, rule), one[None]) for s in same)
         moved = np.moveaxis(one, -1, 0)
         assert "moveaxis(x, 0, -1)" in str(answers([moved], rule))
 
@@ -177,15 +177,15 @@ def test_a_number_means_what_it_meant_in_training(
     image[:, :16], image[:, 16:] = values
     if isinstance(want, str):
         with pytest.raises(RequestError, match=re.escape(want)):
-            given_pixels(image, rule)
+            pixels_to_predict(image, rule)
     else:
-        got = given_pixels(image, rule)
+        got = pixels_to_predict(image, rule)
         assert (got[0, 0, 0, 0], got[0, -1, 0, 0]) == want
 
 
 def test_masks_as_uint8_are_black_pictures_and_that_is_said() -> None:
     with pytest.warns(UserWarning, match=r"every picture is black.*astype\(bool\)"):
-        given_pixels(np.ones((1, 32, 28), np.uint8), FILES)
+        pixels_to_predict(np.ones((1, 32, 28), np.uint8), FILES)
 
 
 def test_decoded_pixels_have_one_shape() -> None:
