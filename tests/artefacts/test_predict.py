@@ -15,7 +15,8 @@ import pytest
 from PIL import Image
 
 import conviction
-from conviction.artefacts import load, predict_files
+from conviction.artefacts import load
+from tests.artefacts.answers import predict_files
 from tests.conftest import FORMATS, Cli, artefact, environment
 
 

@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 import conviction
-from conviction.artefacts import load, predict_files
+from conviction.artefacts import load
+from tests.artefacts.answers import predict_files
 from tests.conftest import FORMATS, Cli, artefact
 from tests.test_real_data import data
 

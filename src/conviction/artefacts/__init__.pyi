@@ -4,4 +4,3 @@ from .card import Card as Card
 from .explain import explain_file as explain_file
 from .opening import load as load
 from .predict import Prediction as Prediction
-from .predict import predict_files as predict_files

@@ -46,32 +46,6 @@ class PictureFile:
     read: Callable[[], bytes]
 
 
-def predict_files(
-    predictor: Predictor, paths: Sequence[Path], threshold: float = 0.0
-) -> tuple[list[Prediction], list[Unreadable]]:
-    """Classifies picture files.
-
-    Args:
-        predictor: A run with a trained model, or an artefact.
-        paths: Files; folders, ``.zip`` or ``.tar`` files of them, which are searched for pictures at every depth; or
-            ``-``, a picture on standard input.
-        threshold: In [0, 1]; below it the label is None.
-
-    Returns:
-        (predictions in the order of the paths, files that could not be read).
-
-    Raises:
-        SourceNotFoundError: A path does not exist.
-        RequestError: The threshold is out of range, or there is no picture at all.
-    """
-    with picture_files(paths) as (files, _):
-        outcomes = list(classify(predictor, files, threshold))
-    return (
-        [f for f in outcomes if isinstance(f, Prediction)],
-        [f for f in outcomes if isinstance(f, Unreadable)],
-    )
-
-
 @contextmanager
 def picture_files(paths: Sequence[Path]) -> Iterator[tuple[list[PictureFile], tuple[Unused, ...]]]:
     """All pictures of some paths, in order, and what else lies there; archives stay open meanwhile, and nothing of

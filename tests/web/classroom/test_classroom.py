@@ -6,7 +6,6 @@ import asyncio
 import csv
 import io
 import json
-import os
 import shutil
 from pathlib import Path
 from typing import Any
@@ -29,10 +28,8 @@ from conviction.web.classroom import (
     class_results,
     keep_guess,
     load_course,
-    may_use,
     read_guesses,
     results_csv,
-    visible,
 )
 from conviction.web.classroom.names import check_name, folder_name
 from conviction.web.classroom.results import safe_cell
@@ -275,31 +272,6 @@ def test_two_names_share_a_folder_only_if_they_are_the_same(one: str, other: str
 @pytest.mark.parametrize("name", ["Zoë", "李雷", "Anne-Marie O'Neill", "José A. García", "x1", "Нина"])
 def test_names_that_people_have_are_accepted(name: str) -> None:
     assert check_name(name) == name
-
-
-steps = st.lists(st.sampled_from(["..", ".", "bo", "ada", "runs", "digits-1", "x", ""]), max_size=6)
-
-
-@given(steps, st.booleans())
-def test_nobody_uses_anothers_runs(parts: list[str], absolute: bool) -> None:
-    root = Path("/classroom/runs")
-    ada, bo = Learner("Ada", root / "ada"), Learner("Bo", root / "bo")
-    path = (root if absolute else ada.folder).joinpath(*(part for part in parts if part))
-    assert not (may_use(ada, path) and may_use(bo, path))
-    real = Path(os.path.normpath(path))
-    assert may_use(ada, path) == (str(real).startswith("/classroom/runs/ada/"))
-
-
-def test_a_link_into_anothers_folder_is_followed(learners: Learners) -> None:
-    ada = learners.join("Ada", "adas-own-token").learner
-    zoe = learners.join("Zoë O'Hara", "zoes-own-token").learner
-    (zoe.folder / "digits-1").mkdir()
-    (ada.folder / "digits-1").mkdir()
-    (ada.folder / "hers").symlink_to(zoe.folder / "digits-1")
-    both = [ada.folder / "digits-1", ada.folder / "hers", zoe.folder / "digits-1", ada.folder]
-    assert visible(ada, both) == [ada.folder / "digits-1"]
-    # A name that only begins alike.
-    assert not may_use(ada, learners.root / "ada2" / "run")
 
 
 def test_guesses_are_kept_and_joined_with_what_was_found(tmp_path: Path) -> None:

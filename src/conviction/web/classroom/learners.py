@@ -6,7 +6,6 @@ import hashlib
 import hmac
 import json
 import secrets
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -173,17 +172,6 @@ class Learners:
 
     def _is_class_token(self, token: str) -> bool:
         return self.course.class_token is not None and _same(token, self.course.class_token)
-
-
-def may_use(learner: Learner, path: str | Path) -> bool:
-    """Whether a run or job folder is the learner's own; links that lead elsewhere are followed first."""
-    own, asked = learner.folder.resolve(), Path(path).resolve()
-    return asked != own and asked.is_relative_to(own)
-
-
-def visible(learner: Learner, paths: Iterator[Path] | list[Path]) -> list[Path]:
-    """Those of these runs that the learner may see, in the same order."""
-    return [path for path in paths if may_use(learner, path)]
 
 
 def _same(token: str, expected: str) -> bool:

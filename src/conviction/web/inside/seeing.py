@@ -111,7 +111,6 @@ class Close:
         channels: Small maps of the layer's channels, the first 256; None for a vector.
         scale: The largest absolute value of ``after``.
         before_scale: And of ``before``; 255 for pixels.
-        after_count: How many values a vector has; the last row of ``after`` may have more places than that.
     """
 
     calculation: Calculation
@@ -122,7 +121,6 @@ class Close:
     channels: Small | None
     scale: float
     before_scale: float
-    after_count: int
 
 
 @dataclass
@@ -228,7 +226,6 @@ class ModelViewer:
             channels=_small(np.moveaxis(after, -1, 0)[:STRIP_CHANNELS], after) if after.ndim == 3 else None,
             scale=float(np.abs(after_map).max()) or 1.0,
             before_scale=float(np.abs(before_map).max()) or 1.0 if index else 255.0,
-            after_count=after.shape[0] * (after.shape[1] if after.ndim == 3 else 1),
         )
 
     def _run(self, path: Path) -> _Held:
