@@ -43,10 +43,10 @@ def measure_time() -> None:
         probabilities, _ = predict_parts(model, ready.images, ready.split, lambda: 1)
         predicted = time.perf_counter()
         evaluation = assess(
-            probabilities, ready.images, ready.split, run.history, openings=1, remedy=lambda found: ""
+            probabilities, ready.images, ready.split, run.history, recipe=ready.recipe, openings=1
         )
         assessed = time.perf_counter()
-        told = [*ready.told, evaluation_step(evaluation, ready)]
+        told = [*ready.told, evaluation_step(evaluation, ready, run)]
         write_report(run.path, ready, run.history, told=told, evaluation=evaluation)
         done = time.perf_counter()
         size = (run.path / "report.html").stat().st_size / 1e6
@@ -78,7 +78,8 @@ def measure_coverage() -> None:
             for _ in range(DRAWS):
                 drawn = rng.integers(0, len(pool[1]), n)
                 for name, figure in _all_figures(pool[0][drawn], pool[1][drawn]).items():
-                    inside[name] += figure.ci95[0] <= truth[name] <= figure.ci95[1]
+                    low, high = figure.ci95 or (-np.inf, np.inf)
+                    inside[name] += low <= truth[name] <= high
             for name, count in inside.items():
                 print(f"| {n} | {name}, {classes} classes | {100 * count / DRAWS:.1f} |", flush=True)
         for shares in ((0.8, 0.06, 0.04, 0.1), (0.9, 0.02, 0.05, 0.03), (0.4, 0.2, 0.2, 0.2)):

@@ -36,8 +36,8 @@ def import_keras() -> ModuleType:
                 import keras
         except ImportError as failure:
             raise RequestError(
-                f"Keras cannot be imported ({failure}). A new installation has all that it needs: pip install "
-                "--force-reinstall conviction"
+                f"Keras cannot be imported ({failure}). Install conviction again in a new environment, which then has "
+                "all that Keras needs."
             ) from None
         except Exception as failure:  # including errors caused by keras.json
             reason = " ".join(str(failure).split())[:200]

@@ -42,7 +42,7 @@ for devices in ("one", "all"):
 print(json.dumps(out))
 """
 # XLA has as many threads as simulated devices or cores, whichever is more. Three of four devices that wait for the
-# fourth hold all but one, and where something else takes that one, they wait for ever: 5 of 44 runs ended so.
+# fourth hold all but one, and where something else takes that one, they wait for ever: 4 of 44 runs ended so.
 FOUR = {
     "KERAS_BACKEND": "jax",
     "XLA_FLAGS": "--xla_force_host_platform_device_count=4",

@@ -116,6 +116,25 @@ def test_a_pixel_is_clicked_and_its_numbers_are_the_layers(
         wait_for(page, f"Unit {answer}")
 
 
+def test_numbers_typed_faster_than_they_are_answered_all_count(
+    browser: Any, address: str, layers: dict[str, np.ndarray]
+) -> None:
+    name, output = next((n, o) for n, o in layers.items() if n.startswith("conv"))
+    with opened(browser, f"{address}/?layer={name}&row=0&column=0&channel=0") as page:
+        wait_for(page, "Row 0, column 0, channel 0")
+        # All three leave the browser before the first can be answered.
+        page.locator(".steps input").evaluate_all(
+            "(boxes, to) => boxes.forEach((box, i) => {"
+            " box.value = to[i]; box.dispatchEvent(new Event('change', {bubbles: true})); })",
+            [5, 3, 2],
+        )
+        wait_for(page, "Row 5, column 3, channel 2")
+        assert result(page) == pytest.approx(float(output[5, 3, 2]), rel=1e-4, abs=1e-5)
+        boxes = page.locator(".steps input")
+        page.wait_for_function("location.search.includes('row=5') && location.search.includes('channel=2')")
+        assert boxes.evaluate_all("boxes => boxes.map(box => box.value)") == ["5", "3", "2"]
+
+
 @pytest.mark.full
 def test_every_layer_shows_what_it_computed(
     browser: Any, address: str, layers: dict[str, np.ndarray]

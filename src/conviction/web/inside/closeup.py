@@ -87,23 +87,27 @@ class CloseUp:
             self._boxes: dict[str, NumberField] = {}
             for name, size in zip(names, self._shape, strict=True):
                 self._boxes[name] = NumberField(
-                    name, self._coordinate(name), size - 1, self._typed(name), f"at {name}"
+                    name, _coordinate(self._view, name), size - 1, self._typed(name), f"at {name}"
                 )
 
-    def _coordinate(self, name: str) -> int:
-        return int(getattr(self._view, "channel" if name == "unit" else name))
+    @property
+    def _wanted(self) -> View:
+        """Where the next step starts: what was asked for last of this layer, even while it is still on its way.
+
+        Two steps may come faster than one is answered; from what is shown, the second would undo the first.
+        """
+        wanted = self._panel.view
+        return wanted if wanted.layer == self._view.layer else replace(self._view, picture=wanted.picture)
 
     def _typed(self, name: str) -> Callable[[str], Awaitable[None]]:
         async def typed(text: str) -> None:
             if text.isascii() and text.isdigit():
                 at = int(text[:8])
-                moved = {
-                    "row": replace(self._view, row=at),
-                    "column": replace(self._view, column=at),
-                }.get(name, replace(self._view, channel=at)).within(self._shape)
-                await self._panel.go(moved)
+                position = list(self._wanted.position(self._shape))
+                position[list(self._boxes).index(name)] = at
+                await self._panel.go(self._wanted.at(tuple(position)).within(self._shape))
             # A position that does not exist is not left in the field either.
-            self._boxes[name].show(self._coordinate(name))
+            self._boxes[name].show(_coordinate(self._wanted, name))
 
         return typed
 
@@ -111,7 +115,7 @@ class CloseUp:
         view, close = self._view, self._close
         shown = close.calculation
         for name, box in self._boxes.items():
-            box.show(self._coordinate(name))
+            box.show(_coordinate(view, name))
         if self._strip is not None and close.channels is not None:
             self._strip.show(close.channels.maps, at=(view.channel, 0, 0))
         self._fill_before(shown)
@@ -199,14 +203,14 @@ class CloseUp:
         self._fill_numbers(self._close.calculation)
 
     async def _channel_of_strip(self, pick: Pick) -> None:
-        await self._panel.go(replace(self._view, channel=pick.map))
+        await self._panel.go(replace(self._wanted, channel=pick.map))
 
     async def _moved(self, pick: Pick) -> None:
         if len(self._shape) == 1:
             unit = pick.row * row_width(self._shape[0]) + pick.column
-            await self._panel.go(self._view.at((unit,)))
+            await self._panel.go(self._wanted.at((unit,)))
         else:
-            await self._panel.go(replace(self._view, row=pick.row, column=pick.column))
+            await self._panel.go(replace(self._wanted, row=pick.row, column=pick.column))
 
     async def _back(self, pick: Pick) -> None:
         """A click on what came in leads there."""
@@ -232,7 +236,11 @@ class CloseUp:
     async def _to_input(self, at: tuple[int, ...]) -> None:
         name, shape = self._opened.layers[self._index - 1]
         if len(at) == len(shape):
-            await self._panel.go(replace(self._view, layer=name).at(at).within(shape))
+            await self._panel.go(replace(self._wanted, layer=name).at(at).within(shape))
+
+
+def _coordinate(view: View, name: str) -> int:
+    return int(getattr(view, "channel" if name == "unit" else name))
 
 
 def strongest_input(shown: Calculation) -> tuple[int, ...] | None:
