@@ -46,7 +46,7 @@ def evaluate(
         folder.check_file(html)
     found = evaluate_new(run, source, metadata=given, data_dir=data_dir, show=show)
     if html is not None:
-        step = new_images_step(found.part, found.images.location, found.said)
+        step = new_images_step(found.part, found.images.location, found.sentences)
         folder.write_text(html, render_new_images(found.images, found.part, step, str(run)))
     if as_json:
         print_json({"run": str(run), **found.to_json()})

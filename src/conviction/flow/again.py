@@ -97,7 +97,7 @@ def _check_data(run: Run, ready: Prepared) -> None:
     """Refuses images or classes that are not those of the run."""
     images, split = ready.images, ready.split
     _check_meaning(run, images)
-    said = []
+    changes = []
     for part in ("train", "validation", "test"):
         before: dict[str, str] = run.data["split"][part]
         now = {images.names[i]: images.hashes[i].tobytes().hex() for i in split.of(part)}
@@ -106,11 +106,13 @@ def _check_data(run: Run, ready: Prepared) -> None:
             continue
         gone, come = set(before.values()) - set(now.values()), set(now.values()) - set(before.values())
         names = sorted({n for n, h in before.items() if h in gone} | {n for n, h in now.items() if h in come})
-        said.append(f"{part}: {len(gone)} images are gone or changed and {len(come)} are new ({few(names)})")
-    if said:
+        changes.append(
+            f"{part}: {len(gone)} images are gone or changed and {len(come)} are new ({few(names)})"
+        )
+    if changes:
         raise RequestError(
-            f"{images.location}: the data has changed since the run began; {'; '.join(said)}. Put it back, or begin a "
-            f"new run with: {fit_again(run)}"
+            f"{images.location}: the data has changed since the run began; {'; '.join(changes)}. Put it back, or begin "
+            f"a new run with: {fit_again(run)}"
         )
 
 

@@ -85,20 +85,20 @@ def work(
     if backend is not None:
         os.environ[BACKEND_VARIABLE] = backend
     own_process()
-    said: tuple[str, Any]
+    ending: tuple[str, Any]
     try:
         call = getattr(import_module(f"conviction.flow.{function}"), function)
-        run: Run = call(**arguments, show=_Teller(connection))
-        said = ("done", Path(run.path))
+        run: Run = call(**arguments, show=_ShowOverPipe(connection))
+        ending = ("done", Path(run.path))
     except (ConvictionError, KeyboardInterrupt) as failure:
-        said = ("raised", failure)
+        ending = ("raised", failure)
     except BaseException:
-        said = ("raised", RuntimeError(f"The child process failed:\n{traceback.format_exc()}"))
+        ending = ("raised", RuntimeError(f"The child process failed:\n{traceback.format_exc()}"))
     with contextlib.suppress(OSError):  # the parent has gone
-        connection.send(said)
+        connection.send(ending)
 
 
-class _Teller:
+class _ShowOverPipe:
     """A ``Show`` that passes on what it is told."""
 
     def __init__(self, connection: Connection) -> None:

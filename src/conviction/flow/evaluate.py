@@ -44,8 +44,8 @@ def evaluate(
     with folder.claimed(opened.path):
         ready = prepare_finished(opened, evaluated_as(opened, test=True, metadata=metadata), data_dir, show)
         evaluation = predict_and_assess(opened, ready, "evaluate")
-        told = steps_of(opened, ready, evaluation)
-        show.step(told[-1])
-        write_report(opened.path, ready, opened.history, told=told, evaluation=evaluation)
+        run_steps = steps_of(opened, ready, evaluation)
+        show.step(run_steps[-1])
+        write_report(opened.path, ready, opened.history, run_steps=run_steps, evaluation=evaluation)
         folder.write_json(opened.path / folder.EVALUATION, evaluation.to_json())
     return evaluation

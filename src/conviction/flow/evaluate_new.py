@@ -50,7 +50,7 @@ class NewImages:
     notes: tuple[str, ...]
 
     @property
-    def said(self) -> list[str]:
+    def sentences(self) -> list[str]:
         """The notes, and how often the set has been opened."""
         return [*self.notes, openings_sentence(self.openings)]
 
@@ -106,11 +106,11 @@ def evaluate_new(
         part = describe_part(
             "new", images, index, probabilities, validation, temperature=opened.temperature, metadata=values
         )
-        found = NewImages(images, part, openings, tuple(notes))
-        show.step(new_images_step(part, images.location, found.said))
+        scored = NewImages(images, part, openings, tuple(notes))
+        show.step(new_images_step(part, images.location, scored.sentences))
     finally:
         show.close()
-    return found
+    return scored
 
 
 def _matched(images: ImageSet, names: Sequence[str]) -> tuple[ImageSet, np.ndarray, list[str]]:

@@ -96,7 +96,7 @@ def write_report(
     ready: Prepared,
     history: Sequence[EpochRow],
     *,
-    told: Sequence[steps.Step],
+    run_steps: Sequence[steps.Step],
     evaluation: Evaluation | None,
     stopped: str = "",
 ) -> None:
@@ -106,7 +106,7 @@ def write_report(
         path: The run folder.
         ready: What was trained on.
         history: May be empty.
-        told: The steps of the run, in order.
+        run_steps: The steps of the run, in order.
         evaluation: None if the run was stopped before it.
         stopped: Why it ended early, if it did.
     """
@@ -116,7 +116,7 @@ def write_report(
         images=ready.images,
         findings=ready.audit.findings,
         split=ready.split,
-        steps=told,
+        steps=run_steps,
         history=history,
         search=ready.search,
         evaluation=evaluation,

@@ -123,27 +123,27 @@ def export(
         images = load_again(opened, data_dir)
     finally:
         show.close()
-    place = Path(out) if out is not None else opened.path / FOLDER
-    if place.exists() and not place.is_dir():
-        raise RequestError(f"{option('out')} {place}: expected a folder; this is a file.")
-    with folder.storing(place):
-        place.mkdir(parents=True, exist_ok=True)
+    target = Path(out) if out is not None else opened.path / FOLDER
+    if target.exists() and not target.is_dir():
+        raise RequestError(f"{option('out')} {target}: expected a folder; this is a file.")
+    with folder.storing(target):
+        target.mkdir(parents=True, exist_ok=True)
     try:
-        with folder.claimed(place), folder.storing(place):
-            _clear(place)
+        with folder.claimed(target), folder.storing(target):
+            _clear(target)
             show.loading(", ".join(wanted), "writing and asking")
-            return _Export(opened, images, answers, small, most_lost).make(wanted, place)
+            return _Export(opened, images, answers, small, most_lost).make(wanted, target)
     except BaseException:
         with contextlib.suppress(OSError):  # if it was made for this alone
-            place.rmdir()
+            target.rmdir()
         raise
     finally:
         show.close()
 
 
-def _clear(place: Path) -> None:
+def _clear(path: Path) -> None:
     """Takes away what an export that was killed has left."""
-    for left in place.glob(f"{BESIDE}*"):
+    for left in path.glob(f"{BESIDE}*"):
         shutil.rmtree(left, ignore_errors=True)
 
 
@@ -176,9 +176,9 @@ class _Export:
     quantize: Quantized | None
     most_lost: float
 
-    def make(self, wanted: Sequence[str], place: Path) -> list[Exported]:
+    def make(self, wanted: Sequence[str], target: Path) -> list[Exported]:
         """Everything beside its place first; it is put there when all of it is good."""
-        with tempfile.TemporaryDirectory(prefix=BESIDE, dir=place) as beside:
+        with tempfile.TemporaryDirectory(prefix=BESIDE, dir=target) as beside:
             work = Path(beside)
             forms = [FORMATS[name] for name in wanted if name in FORMATS]
             paths = {f.name: work / self._file_name(f) for f in forms}
@@ -188,8 +188,8 @@ class _Export:
             for name in wanted:
                 if name in PROGRAMS:
                     made.append(Exported(name, write_program(name, self.run, self.images, work), None, None))
-            kept = [self._keep(exported, place) for exported in made]
-        self._record(kept, place)
+            kept = [self._keep(exported, target) for exported in made]
+        self._record(kept, target)
         return kept
 
     def _file_name(self, form: Format) -> str:
@@ -251,19 +251,19 @@ class _Export:
 
     def _positions(self, hashes: Sequence[str]) -> np.ndarray:
         """Where images of these contents are in the data; (n,) int64."""
-        place = {h.tobytes().hex(): i for i, h in enumerate(self.images.hashes)}
-        gone = [h for h in hashes if h not in place]
+        position_of = {h.tobytes().hex(): i for i, h in enumerate(self.images.hashes)}
+        gone = [h for h in hashes if h not in position_of]
         if gone:
             raise RequestError(
                 f"{self.images.location}: the data has changed since the run began: {len(gone)} of {len(hashes)} "
                 "images that are to be compared are gone or changed. Put them back, or begin a new run with: "
                 f"{fit_again(self.run)}"
             )
-        return np.array([place[h] for h in hashes], np.int64)
+        return np.array([position_of[h] for h in hashes], np.int64)
 
-    def _keep(self, made: Exported, place: Path) -> Exported:
+    def _keep(self, made: Exported, target: Path) -> Exported:
         """Puts it where it belongs, in place of an earlier one."""
-        path = place / made.path.name
+        path = target / made.path.name
         if path.is_dir():
             # A folder cannot be replaced by renaming; the old one is gone only when the new one is at hand.
             shutil.rmtree(path)
@@ -271,16 +271,16 @@ class _Export:
         digest = hashlib.sha256(path.read_bytes()).hexdigest() if path.is_file() else None
         return replace(made, path=path, sha256=digest)
 
-    def _record(self, kept: Sequence[Exported], place: Path) -> None:
+    def _record(self, kept: Sequence[Exported], target: Path) -> None:
         """``export.json`` and the card as a page; artefacts of earlier exports stay in both."""
         before = {}
         with contextlib.suppress(OSError, ValueError, TypeError, KeyError):
-            before = {e["path"]: e for e in json.loads((place / RECORD).read_text(encoding="utf-8"))}
-        said = {e.path.name: e.to_json() | {"sentence": e.named} for e in kept}
-        entries = {p: e for p, e in {**before, **said}.items() if (place / p).exists()}
-        folder.write_json(place / RECORD, list(entries.values()))
+            before = {e["path"]: e for e in json.loads((target / RECORD).read_text(encoding="utf-8"))}
+        written = {e.path.name: e.to_json() | {"sentence": e.named} for e in kept}
+        entries = {p: e for p, e in {**before, **written}.items() if (target / p).exists()}
+        folder.write_json(target / RECORD, list(entries.values()))
         page = card_page(card_of(self.run, "all"), [e["sentence"] for e in entries.values()])
-        folder.write_text(place / PAGE, page)
+        folder.write_text(target / PAGE, page)
 
 
 def _loss(reference: np.ndarray, answered: np.ndarray, labels: np.ndarray) -> dict[str, Any]:

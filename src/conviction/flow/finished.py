@@ -42,10 +42,10 @@ def prepare_finished(run: Run, recipe: Recipe, data_dir: str | Path | None, show
 def steps_of(run: Run, ready: Prepared, evaluation: Evaluation | None) -> list[steps.Step]:
     """The steps as ``fit`` told them."""
     spec = ready.recipe.training
-    told = [*ready.told, steps.train_step(ready.recipe, len(ready.split.train), None, ())]
+    run_steps = [*ready.steps, steps.train_step(ready.recipe, len(ready.split.train), None, ())]
     if evaluation is not None:
         if spec.early_stopping:
             kept = best_row(run.history, spec).epoch
-            told.append(steps.early_stopping_step(Training(run.history, kept_epoch=kept), spec))
-        told.append(evaluation_step(evaluation, ready, run))
-    return told
+            run_steps.append(steps.early_stopping_step(Training(run.history, kept_epoch=kept), spec))
+        run_steps.append(evaluation_step(evaluation, ready, run))
+    return run_steps

@@ -85,10 +85,10 @@ def inspect(
         audit = audit.after_split(
             images, split_images(images, spec.data, spec.training.seed, audit.groups, audit.excluded)
         )
-    found = Inspection(images, audit)
+    inspection = Inspection(images, audit)
     if out is not None:
         with folder.replacing(Path(out)) as beside:
-            beside.write_bytes(found.manifest())
+            beside.write_bytes(inspection.manifest())
     if html is not None:
-        folder.write_text(Path(html), render_inspection(images, found.audit.findings))
-    return found
+        folder.write_text(Path(html), render_inspection(images, inspection.audit.findings))
+    return inspection

@@ -47,13 +47,13 @@ class Prepared:
     split: Split
     rows: list[LayerRow]
     search: RateSearch | None
-    told: list[Step]
+    steps: list[Step]
 
     def with_search(self, search: RateSearch) -> Prepared:
         """The same with a search that was made earlier, and told of where the network is compiled."""
         recipe, classes = self.recipe, len(self.images.class_names)
         step = steps.compile_step(recipe.training, classes, all_steps(recipe, self.split), search)
-        return replace(self, search=search, told=[*self.told[:-1], step])
+        return replace(self, search=search, steps=[*self.steps[:-1], step])
 
 
 def prepare_run(
@@ -90,7 +90,7 @@ def prepare_run(
         search = search_rate(recipe, images, split, rows)
         settled = recipe.training.model_copy(update={"learning_rate": search.chosen})
         recipe = recipe.model_copy(update={"training": settled})
-    told = [
+    run_steps = [
         steps.load_step(images),
         steps.reshape_step(images),
         steps.normalise_step(images),
@@ -100,9 +100,9 @@ def prepare_run(
         steps.model_step(rows),
         steps.compile_step(recipe.training, classes, all_steps(recipe, split), search),
     ]
-    for step in told:
+    for step in run_steps:
         show.step(step)
-    return Prepared(recipe, images, audit, split, rows, search, told)
+    return Prepared(recipe, images, audit, split, rows, search, run_steps)
 
 
 def _settle(recipe: Recipe, images: ImageSet, rows: Sequence[LayerRow]) -> Recipe:

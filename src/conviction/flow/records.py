@@ -15,13 +15,13 @@ from conviction.runs.environment import describe_environment, peak_memory_bytes
 from conviction.training import Training
 
 
-def about(ready: Prepared) -> dict[str, Any]:
+def provenance(ready: Prepared) -> dict[str, Any]:
     """What a checkpoint belongs to: the specification, and what else decides the bits."""
-    found = describe_environment()
+    environment = describe_environment()
     return {
         "specification": ready.recipe.model_dump(mode="json"),
-        "versions": found["versions"],
-        "processor": found["hardware"]["processor"],
+        "versions": environment["versions"],
+        "processor": environment["hardware"]["processor"],
     }
 
 

@@ -45,9 +45,9 @@ def report(
         RequestError: Its data has changed or is not there any more; the metadata cannot be used.
     """
     opened = load_run(run)
-    for place in (png, pdf):
-        if place is not None and Path(place).exists() and not Path(place).is_dir():
-            raise RequestError(f"{place}: expected a folder for the figures; this is a file.")
+    for figure_folder in (png, pdf):
+        if figure_folder is not None and Path(figure_folder).exists() and not Path(figure_folder).is_dir():
+            raise RequestError(f"{figure_folder}: expected a folder for the figures; this is a file.")
     if opened.status == "unfinished":
         raise RunError(
             f"{opened.path}: the run ended before there was a model, so there is nothing to report."
@@ -72,10 +72,14 @@ def report(
         # As many as when the figure was made: who looks later changes nothing in it.
         openings = 0 if sealed else opened.evaluation.test["openings"]
         evaluation = assess_predictions(opened, ready, probabilities, openings)
-    told = steps_of(opened, ready, evaluation)
-    write_report(opened.path, ready, opened.history, told=told, evaluation=evaluation, stopped=stopped)
+    run_steps = steps_of(opened, ready, evaluation)
+    write_report(
+        opened.path, ready, opened.history, run_steps=run_steps, evaluation=evaluation, stopped=stopped
+    )
     written = [opened.path / folder.REPORT]
-    for place, kind in ((png, "png"), (pdf, "pdf")):
-        if place is not None:
-            written += save_figures(Path(place), kind, opened.history, evaluation, ready.images.class_names)
+    for figure_folder, kind in ((png, "png"), (pdf, "pdf")):
+        if figure_folder is not None:
+            written += save_figures(
+                Path(figure_folder), kind, opened.history, evaluation, ready.images.class_names
+            )
     return written

@@ -17,8 +17,8 @@ from conviction.errors import RequestError, RunError, did_you_mean
 from conviction.flow.again import MOST_NAMED, fit_again, prepare_again
 from conviction.flow.apart import run_apart
 from conviction.flow.prepare import Prepared, Show
-from conviction.flow.records import about
-from conviction.flow.run import complete
+from conviction.flow.records import provenance
+from conviction.flow.run import finish_run
 from conviction.flow.trainer import Trainer
 from conviction.process import process_restored
 from conviction.report.terminal import Terminal
@@ -64,18 +64,18 @@ def resume(
     with folder.claimed(run.path):
         clear_leftovers(run.path)
         recipe = _recipe(run, asked)
-        found = read_checkpoint(run.path)
-        start = found[0] if found else None
+        checkpoint = read_checkpoint(run.path)
+        start = checkpoint[0] if checkpoint else None
         _check_epochs(run, recipe, start, asked)
-        if found:
-            _check_specification(run, recipe, found[1]["specification"])
+        if checkpoint:
+            _check_specification(run, recipe, checkpoint[1]["specification"])
         try:
             ready = prepare_again(run, recipe, data_dir, show)
             if trainer:
                 trainer.accept(ready)
             _reopen(run, recipe)
-            news = _news(ready, found)
-            return complete(run.path, ready, start, show, started, news=news, trainer=trainer)
+            remarks = _remarks(ready, checkpoint)
+            return finish_run(run.path, ready, start, show, started, remarks=remarks, trainer=trainer)
         finally:
             show.close()
 
@@ -127,13 +127,15 @@ def _check_specification(run: Run, recipe: Recipe, before: Mapping[str, Any]) ->
         )
 
 
-def _news(ready: Prepared, found: tuple[TrainingState, dict[str, Any], list[Path]] | None) -> list[str]:
+def _remarks(
+    ready: Prepared, checkpoint: tuple[TrainingState, dict[str, Any], list[Path]] | None
+) -> list[str]:
     """What whoever resumes should know."""
-    if found is None:
+    if checkpoint is None:
         return ["There is no whole checkpoint, so training begins anew."]
-    _, before, damaged = found
-    said = [f"{path.name} is damaged, and the checkpoint before it is used." for path in damaged]
-    now = about(ready)
+    _, before, damaged = checkpoint
+    remarks = [f"{path.name} is damaged, and the checkpoint before it is used." for path in damaged]
+    now = provenance(ready)
     other = [
         f"{name} {before['versions'].get(name)} before, {version} now"
         for name, version in now["versions"].items()
@@ -142,14 +144,14 @@ def _news(ready: Prepared, found: tuple[TrainingState, dict[str, Any], list[Path
     if before["processor"] != now["processor"]:
         other.append(f"a {before['processor']} before, a {now['processor']} now")
     if other:
-        said.append(f"The bits may differ from those of an uninterrupted run: {'; '.join(other)}.")
+        remarks.append(f"The bits may differ from those of an uninterrupted run: {'; '.join(other)}.")
     was, spec = before["specification"]["training"], ready.recipe.training
     if spec.schedule != "constant" and was["epochs"] != spec.epochs:
-        said.append(
+        remarks.append(
             f"The schedule {spec.schedule} is spread over {spec.epochs} epochs from here on; until now it was over "
             f"{was['epochs']}, so this run is not the same as one of {spec.epochs} epochs from its beginning."
         )
-    return said
+    return remarks
 
 
 def _reopen(run: Run, recipe: Recipe) -> None:

@@ -16,7 +16,7 @@ from conviction.evaluation import Evaluation, fit_temperature, judge_live
 from conviction.flow.evaluation import evaluation_step, predict_and_assess, write_report
 from conviction.flow.network import compiled
 from conviction.flow.prepare import Prepared, Show
-from conviction.flow.records import about, data_json, environment_json
+from conviction.flow.records import data_json, environment_json, provenance
 from conviction.flow.trainer import Trainer
 from conviction.model import carry_over, divide_logits, predict_probabilities
 from conviction.report import steps
@@ -39,7 +39,7 @@ if TYPE_CHECKING:
     import keras
 
 
-def run(
+def start_run(
     source: str | Path,
     ready: Prepared,
     out: Path | None,
@@ -70,17 +70,17 @@ def run(
         if ready.search:
             folder.write_json(path / folder.RATES, ready.search.to_json())
         request_logs(path, tensorboard=tensorboard, mlflow=mlflow)
-        return complete(path, ready, None, show, started, trainer=trainer)
+        return finish_run(path, ready, None, show, started, trainer=trainer)
 
 
-def complete(
+def finish_run(
     path: Path,
     ready: Prepared,
     start: TrainingState | None,
     show: Show,
     started: float,
     *,
-    news: Sequence[str] = (),
+    remarks: Sequence[str] = (),
     trainer: Trainer | None = None,
 ) -> Run:
     """The rest of a run, whose folder the caller has claimed.
@@ -91,24 +91,26 @@ def complete(
         start: Where training goes on; None for the beginning.
         show: Who is told.
         started: When the command began, in seconds since the epoch.
-        news: What whoever resumes should know, in sentences.
-        trainer: As for ``run``.
+        remarks: What whoever resumes should know, in sentences.
+        trainer: As for ``start_run``.
     """
-    news = [*news, *(trainer.plan() if trainer else ())]
-    told = [*ready.told, steps.train_step(ready.recipe, len(ready.split.train), start, news)]
-    show.step(told[-1])
+    remarks = [*remarks, *(trainer.plan() if trainer else ())]
+    run_steps = [*ready.steps, steps.train_step(ready.recipe, len(ready.split.train), start, remarks)]
+    show.step(run_steps[-1])
     logs = Logs(open_logs(path), show.noticed)
-    keeper = _Keeper(path, ready, show, start, logs)
+    writer = _HistoryWriter(path, ready, show, start, logs)
     scores: Mapping[str, float] = {}
     outcome: Outcome = "FAILED"
     with stop_on_signals() as stop:
         stop.patient = False  # until there is a step to lose
         try:
             logs.begin(ready.recipe)
-            training = _train(path, ready, start, keeper, stop=stop, trainer=trainer)
+            training = train_and_save(path, ready, start, writer, stop=stop, trainer=trainer)
             stopped = _stopped_sentence(stop, training, ready)
-            evaluation = None if stop else _evaluate_and_tell(path, ready, training, told, show)
-            write_report(path, ready, training.history, told=told, evaluation=evaluation, stopped=stopped)
+            evaluation = None if stop else _evaluate_and_show(path, ready, training, run_steps, show)
+            write_report(
+                path, ready, training.history, run_steps=run_steps, evaluation=evaluation, stopped=stopped
+            )
             environment = environment_json(started, ready.recipe, training)
             if trainer:
                 environment["trained_on"] = trainer.to_json()
@@ -136,11 +138,11 @@ def how_to_go_on(path: Path, trainer: Trainer | None = None) -> str:
     return f"Nothing is lost; go on with: {call('resume', path, words, arguments)}"
 
 
-def _train(
+def train_and_save(
     path: Path,
     ready: Prepared,
     start: TrainingState | None,
-    keeper: _Keeper,
+    writer: _HistoryWriter,
     *,
     stop: StopRequest,
     trainer: Trainer | None,
@@ -150,9 +152,9 @@ def _train(
     assert recipe.training.threads is not None  # settled before
     prepare(recipe.training.threads)
     model = compiled(recipe, images, ready.split, ready.rows, recipe.training.precision)
-    keeper.training_starts(recipe.training.epochs)
+    writer.training_starts(recipe.training.epochs)
     try:
-        training = _learn(path, ready, model, start, keeper, stop=stop, trainer=trainer)
+        training = _train_model(path, ready, model, start, writer, stop=stop, trainer=trainer)
     except TrainingError as failure:
         raise TrainingError(f"{failure} {_last_good(path)}") from None
     stop.patient = True  # so that the model is written as a whole
@@ -165,25 +167,25 @@ def _train(
     return training
 
 
-def _learn(
+def _train_model(
     path: Path,
     ready: Prepared,
     model: keras.Sequential,
     start: TrainingState | None,
-    keeper: _Keeper,
+    writer: _HistoryWriter,
     *,
     stop: StopRequest,
     trainer: Trainer | None,
 ) -> Training:
-    """Here, or where the trainer does."""
-    recipe, images, belongs_to = ready.recipe, ready.images, about(ready)
+    """Trains in this process, or wherever the trainer does."""
+    recipe, images, belongs_to = ready.recipe, ready.images, provenance(ready)
 
     def keep(state: TrainingState) -> None:
         write_checkpoint(path, state, belongs_to)
 
     if trainer:
         return trainer.train(
-            ready, model, watcher=keeper, stop=stop, start=start, keep=keep, noticed=keeper.noticed
+            ready, model, watcher=writer, stop=stop, start=start, keep=keep, noticed=writer.noticed
         )
     return train(
         model,
@@ -193,7 +195,7 @@ def _learn(
         validation_indices=ready.split.validation,
         spec=recipe.training,
         augmentation=recipe.augmentation,
-        watcher=keeper,
+        watcher=writer,
         stop=stop,
         start=start,
         keep=keep,
@@ -210,15 +212,15 @@ def _calibrate(model: keras.Sequential, ready: Prepared) -> float:
 
 
 def _last_good(path: Path) -> str:
-    found = read_checkpoint(path)
-    if found is None:
+    checkpoint = read_checkpoint(path)
+    if checkpoint is None:
         return "No epoch had been finished."
-    state = found[0]
+    state = checkpoint[0]
     after = f"{state.step:,} steps of epoch {state.epoch + 1}" if state.step else f"epoch {state.epoch}"
     return f"The last good state, after {after}, stays in {path / 'checkpoints'}."
 
 
-class _Keeper:
+class _HistoryWriter:
     """Writes history and timing after every epoch, then tells whoever watches."""
 
     def __init__(
@@ -227,7 +229,7 @@ class _Keeper:
         self._path = path
         self._show = show
         self._ready = ready
-        self._said = ""
+        self._last_verdict = ""
         self._history: list[EpochRow] = list(start.history) if start else []
         self._timing: list[EpochTiming] = list(start.timing) if start else []
         self._logs = logs
@@ -250,8 +252,8 @@ class _Keeper:
             classes=len(self._ready.images.class_names),
             recipe=self._ready.recipe,
         )
-        if verdict.kind in ("overfitting", "memorising", "unstable") and verdict.name != self._said:
-            self._said = verdict.name
+        if verdict.kind in ("overfitting", "memorising", "unstable") and verdict.name != self._last_verdict:
+            self._last_verdict = verdict.name
             self._show.noticed(f"{verdict.name.capitalize()}: {live_sentence(verdict)}")
 
     def _write(self) -> None:
@@ -259,17 +261,17 @@ class _Keeper:
         folder.write_rows(self._path / folder.TIMING, self._timing, [f.name for f in fields(EpochTiming)])
 
 
-def _evaluate_and_tell(
-    path: Path, ready: Prepared, training: Training, told: list[steps.Step], show: Show
+def _evaluate_and_show(
+    path: Path, ready: Prepared, training: Training, run_steps: list[steps.Step], show: Show
 ) -> Evaluation:
-    """Adds to what has been told."""
+    """Evaluates, and adds the steps that this makes to ``run_steps``."""
     if training.kept_epoch:
-        told.append(steps.early_stopping_step(training, ready.recipe.training))
-        show.step(told[-1])
+        run_steps.append(steps.early_stopping_step(training, ready.recipe.training))
+        show.step(run_steps[-1])
     run = Run(path)
     evaluation = predict_and_assess(run, ready, "fit")
-    told.append(evaluation_step(evaluation, ready, run))
-    show.step(told[-1])
+    run_steps.append(evaluation_step(evaluation, ready, run))
+    show.step(run_steps[-1])
     return evaluation
 
 
