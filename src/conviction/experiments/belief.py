@@ -113,8 +113,9 @@ def _luck(name: str, searched: float | None, base: float, difference: Difference
 def _against_base(d: Difference | None) -> str:
     if d is None or not d.known:
         return "with too few seeds to say more."
-    said = f"{d.mean * 100:+.2f} points [{d.low * 100:+.2f}, {d.high * 100:+.2f}] from the base over {d.n} fresh seeds"
-    return f"{said}." if d.low > 0 else f"{said}, which chance could explain."
+    lead, low, high = (f"{value * 100:+.2f}" for value in (d.mean, d.low, d.high))
+    difference = f"{lead} points [{low}, {high}] from the base over {d.n} fresh seeds"
+    return f"{difference}." if d.low > 0 else f"{difference}, which chance could explain."
 
 
 def believe(

@@ -100,7 +100,7 @@ class Plan:
 
 def plan(
     source: str | Path,
-    given: Mapping[str, Any],
+    base_keys: Mapping[str, Any],
     arms: Sequence[Arm],
     *,
     seeds: int,
@@ -113,7 +113,7 @@ def plan(
 
     Args:
         source: As for ``fit``.
-        given: Keys of the base; ``recipe`` defaults to ``lab``.
+        base_keys: Keys of the base; ``recipe`` defaults to ``lab``.
         arms: From ``arms_for``.
         seeds: At least 1.
         fixed_split: Hold the split of seed 0; otherwise each seed draws its validation images anew.
@@ -126,17 +126,17 @@ def plan(
     """
     if seeds < 1:
         raise RequestError(f"{option('seeds')}: expected at least 1; got {seeds}.")
-    given = {"recipe": "lab", **given}
-    _check_keys(given, arms)
-    first = load_recipe(given)
+    base_keys = {"recipe": "lab", **base_keys}
+    _check_keys(base_keys, arms)
+    first = load_recipe(base_keys)
     images = load_source(source, first.data, data_dir)
     audit = audit_images(images, first.data)
     split = split_images(images, first.data, 0, audit.groups, audit.excluded)
     every = len(split.train)
     facts = Facts.of(images.rule.shape, min(every, budget or every))
-    epochs, train_images = _spread(budget, load_recipe(given, facts=facts).training.epochs, every)
+    epochs, train_images = _spread(budget, load_recipe(base_keys, facts=facts).training.epochs, every)
     facts = Facts.of(images.rule.shape, train_images or every)
-    settle = Settler(given, images, facts, epochs)
+    settle = Settler(base_keys, images, facts, epochs)
     base = settle(BASE)
     if base.recipe is None:
         raise RequestError(base.refusal)
@@ -164,7 +164,7 @@ def check_arms(plan: Plan) -> None:
         raise RequestError(f"explore: no arm fits the images. {first.arm.label}: {first.refusal}")
 
 
-def _check_keys(given: Mapping[str, Any], arms: Sequence[Arm]) -> None:
+def _check_keys(base_keys: Mapping[str, Any], arms: Sequence[Arm]) -> None:
     for arm in arms:
         for key in arm.keys:
             if key.startswith("data.") or key in ("training.seed", "training.epochs"):
@@ -172,7 +172,7 @@ def _check_keys(given: Mapping[str, Any], arms: Sequence[Arm]) -> None:
                     f"{option('vary')} {key}: all arms share images, seeds and the number of images seen; "
                     "vary something else."
                 )
-    if "training.seed" in given:
+    if "training.seed" in base_keys:
         raise RequestError(f"explore: seeds are 0 to {option('seeds')}; leave out training.seed.")
 
 
@@ -190,14 +190,14 @@ def _spread(budget: int | None, epochs: int, every: int) -> tuple[int, int | Non
 class Settler:
     """Makes the whole specification of an arm; see ``plan`` for what it holds."""
 
-    given: Mapping[str, Any]
+    base_keys: Mapping[str, Any]
     images: ImageSet
     facts: Facts
     epochs: int
 
     def __call__(self, arm: Arm) -> Planned:
         """The arm with everything settled, or with the reason why it does not fit."""
-        recipe = arm.recipe(self.given, self.facts)
+        recipe = arm.recipe(self.base_keys, self.facts)
         try:
             rows = walk(recipe.model, self.images.rule.shape, len(self.images.class_names))
             recipe = self._settled(recipe, rows)
@@ -348,8 +348,8 @@ def task_of(
     ``epochs`` None is what the specification says.
     """
     assert planned.recipe is not None
-    given = planned.recipe.training
-    training = given.model_copy(update={"seed": seed, "epochs": epochs or given.epochs})
+    spec = planned.recipe.training
+    training = spec.model_copy(update={"seed": seed, "epochs": epochs or spec.epochs})
     recipe = planned.recipe.model_copy(update={"training": training})
     payload = {
         "recipe": recipe.model_dump_json(),

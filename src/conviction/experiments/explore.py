@@ -15,7 +15,7 @@ from conviction.experiments.exploration import check_arms, plan, run_plan
 from conviction.experiments.findings import Findings, findings
 from conviction.experiments.questions import arms_for
 from conviction.experiments.request import Overrides, going_on, loading, threads_of
-from conviction.experiments.study import keep, nothing_found, study_at
+from conviction.experiments.study import keep, no_answer_message, study_at
 from conviction.pool.executors import On, Where
 from conviction.process import process_restored
 from conviction.report.board import Board
@@ -83,16 +83,16 @@ def explore(
         Interrupted: SIGINT or SIGTERM; what is finished is kept.
         StorageError: No space is left.
     """
-    given = given_keys(overrides, config)
-    arms = arms_for(question, vary, grid=grid, layers="model.layers" in given)
+    base_keys = given_keys(overrides, config)
+    arms = arms_for(question, vary, grid=grid, layers="model.layers" in base_keys)
     where = Where(on, jobs, limit, cpus_per_trial, gpus_per_trial)
     if equal_seconds is not None and not 0 < equal_seconds < float("inf"):
         raise RequestError(f"{option('equal-seconds')}: expected a number above 0; got {equal_seconds:g}.")
-    shown = file or sys.stderr
-    with loading(source, shown):
+    stream = file or sys.stderr
+    with loading(source, stream):
         planned = plan(
             source,
-            given,
+            base_keys,
             arms,
             seeds=seeds,
             fixed_split=fixed_split,
@@ -102,13 +102,13 @@ def explore(
         )
         check_arms(planned)
     with (
-        where.opened(threads_of(planned), shown) as executor,
-        study_at(out, str(source), Board(shown)) as (place, watch),
-        going_on(place),
+        where.opened(threads_of(planned), stream) as executor,
+        study_at(out, str(source), Board(stream)) as (path, watch),
+        going_on(path),
     ):
-        trials = run_plan(planned, place, executor=executor, watch=watch)
-        found = findings(planned, trials)
-        keep(place, found)
-        if not found.arms:
-            raise StudyError(nothing_found(found.nothing, trials.reasons, place))
-    return Explored(place, found)
+        trials = run_plan(planned, path, executor=executor, watch=watch)
+        comparison = findings(planned, trials)
+        keep(path, comparison)
+        if not comparison.arms:
+            raise StudyError(no_answer_message(comparison.nothing, trials.reasons, path))
+    return Explored(path, comparison)

@@ -228,17 +228,17 @@ def sentence(arm: Summary, base: Summary, accuracy: Difference, p: float, *, fix
     if accuracy.sd == 0 and accuracy.mean == 0:
         return f"{arm.label}: the same validation accuracy with each of {seeds}; {cost}."
     low, mean, high = (f"{value * 100:+.1f}" for value in (accuracy.low, accuracy.mean, accuracy.high))
-    found = f"{arm.label}: {mean} points [{low}, {high}] over {over}"
+    measured = f"{arm.label}: {mean} points [{low}, {high}] over {over}"
     if p < SIGNIFICANT:
         way = "better" if accuracy.mean > 0 else "worse"
-        return f"{found}, {way} than the base (p {_p(p)} after correction, {seeds}); {cost}."
+        return f"{measured}, {way} than the base (p {_p(p)} after correction, {seeds}); {cost}."
     if accuracy.low > 0 or accuracy.high < 0:
         way = "better" if accuracy.mean > 0 else "worse"
         return (
-            f"{found}: by this interval alone {way} than the base, but not after correction for all comparisons "
+            f"{measured}: by this interval alone {way} than the base, but not after correction for all comparisons "
             f"(p {_p(p)}, {seeds}); {cost}."
         )
-    return f"{found}, no detectable difference at {seeds}; {cost}. {_advice(accuracy)}"
+    return f"{measured}, no detectable difference at {seeds}; {cost}. {_advice(accuracy)}"
 
 
 def _advice(accuracy: Difference) -> str:
@@ -256,10 +256,10 @@ def _p(p: float) -> str:
 
 def _cost(arm: Summary, base: Summary) -> str:
     work = arm.multiply_adds / base.multiply_adds
-    said = f"{_times(arm.params / base.params)} the parameters, {_times(work)} the work"
+    cost = f"{_times(arm.params / base.params)} the parameters, {_times(work)} the work"
     if base.seconds and arm.seconds:
-        said += f", {_times(float(np.mean(arm.seconds) / np.mean(base.seconds)))} the time"
-    return said
+        cost += f", {_times(float(np.mean(arm.seconds) / np.mean(base.seconds)))} the time"
+    return cost
 
 
 def _times(ratio: float) -> str:
@@ -276,7 +276,7 @@ def _about(plan: Plan, base: Summary, comparisons: int) -> list[str]:
         length = (
             f"as many epochs of {images} as fit into {plan.seconds:g} seconds, for the base {len(base.curve)}"
         )
-    own = " with layers of its own" if "model.layers" in plan.settle.given else ""
+    own = " with layers of its own" if "model.layers" in plan.settle.base_keys else ""
     out = [
         f"Base: recipe={recipe.recipe}{own}, {base.params:,} parameters; {length}, "
         f"{_count(recipe.training.threads or 1, 'thread')}.",

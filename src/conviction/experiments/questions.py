@@ -35,27 +35,27 @@ class Arm:
     keys: Mapping[str, Any] = field(default_factory=dict)
     change: Callable[[Layers], Layers] | None = None
 
-    def recipe(self, given: Mapping[str, Any], facts: Facts) -> Recipe:
+    def recipe(self, base_keys: Mapping[str, Any], facts: Facts) -> Recipe:
         """The whole specification of this arm.
 
         Args:
-            given: Keys of the base, the user's.
+            base_keys: Keys of the base, the user's.
             facts: Of the images, for recipes that adapt.
 
         Raises:
             RequestError: The keys contradict each other, or a value is out of range.
         """
-        base = given
+        kept = base_keys
         if "recipe" in self.keys:
-            base = {k: v for k, v in given.items() if k != "model.layers"}
+            kept = {k: v for k, v in base_keys.items() if k != "model.layers"}
         elif any(key.startswith("model.") for key in self.keys):
-            base = {k: v for k, v in given.items() if k != "model.layers"}
-            if "model.layers" in given:
+            kept = {k: v for k, v in base_keys.items() if k != "model.layers"}
+            if "model.layers" in base_keys:
                 raise RequestError(
                     f"{self.question}: it changes {next(iter(self.keys))}, which a base with model.layers "
                     "does not have. Describe the base by the shorthand keys."
                 )
-        out = load_recipe({**base, **self.keys}, facts=facts)
+        out = load_recipe({**kept, **self.keys}, facts=facts)
         if self.change is None:
             return out
         return out.model_copy(update={"model": ModelSpec(layers=self.change(out.model.layers))})

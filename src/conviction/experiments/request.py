@@ -37,7 +37,7 @@ def loading(source: str | Path, file: IO[str]) -> Any:
 
 
 @contextlib.contextmanager
-def going_on(place: Path) -> Any:
+def going_on(path: Path) -> Any:
     """Turns SIGINT and SIGTERM into how to go on."""
     with stop_on_signals() as stop:
         stop.patient = False
@@ -48,6 +48,6 @@ def going_on(place: Path) -> Any:
             if stop.signal_number is None:
                 raise
             raise Interrupted(
-                f"Stopped. What is finished is kept in {place}; the same command with {option('out')} {place} goes on.",
+                f"Stopped. What is finished is kept in {path}; the same command with {option('out')} {path} goes on.",
                 stop.signal_number,
             ) from None

@@ -94,12 +94,12 @@ def suggest(space: Space, trial: optuna.Trial) -> dict[str, Any]:
     return out
 
 
-def base_values(space: Space, given: Mapping[str, Any]) -> dict[str, Any]:
+def base_values(space: Space, base_keys: Mapping[str, Any]) -> dict[str, Any]:
     """What the base says of the keys of the space, where it says it and the space holds it, as Optuna keeps it."""
     out: dict[str, Any] = {}
     for parameter in space:
-        value = given.get(parameter.key)
-        if value is None or any(given.get(k) != v for k, v in parameter.when.items()):
+        value = base_keys.get(parameter.key)
+        if value is None or any(base_keys.get(k) != v for k, v in parameter.when.items()):
             continue
         if parameter.choices and value in parameter.choices:
             out[parameter.key] = json.dumps(value)

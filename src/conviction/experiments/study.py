@@ -70,13 +70,13 @@ def study_at(
             mirror.send()
 
 
-def keep(path: Path, found: Findings) -> None:
+def keep(path: Path, findings: Findings) -> None:
     """Writes the result for programs and the page for people."""
-    folder.write_json(path / RESULT, found.to_json())
-    folder.write_text(path / REPORT, render_exploration(found))
+    folder.write_json(path / RESULT, findings.to_json())
+    folder.write_text(path / REPORT, render_exploration(findings))
 
 
-def nothing_found(what: str, reasons: Sequence[str], path: Path) -> str:
+def no_answer_message(what: str, reasons: Sequence[str], path: Path) -> str:
     """What a study says that ended without an answer: what is missing, why, and how to go on.
 
     Args:

@@ -71,7 +71,7 @@ def run_trial(payload: Mapping[str, Any], report: Report) -> dict[str, Any]:
             validation_indices=split.validation,
             spec=recipe.training,
             augmentation=recipe.augmentation,
-            watcher=_Teller(report, stop),
+            watcher=_EpochReporter(report, stop),
             stop=stop,
         )
         pruned = len(training.history) < recipe.training.epochs and bool(stop)
@@ -149,7 +149,7 @@ class _Stop(StopRequest):
         return self.asked
 
 
-class _Teller:
+class _EpochReporter:
     """Reports each epoch."""
 
     def __init__(self, report: Report, stop: _Stop) -> None:

@@ -45,7 +45,7 @@ class Search:
         seconds: After which no trial is begun; None for any.
         against: A second objective to be small, for a Pareto front; None for accuracy alone, with pruning.
         seed: Of the sampler and of the trials.
-        given: The user's keys.
+        base_keys: The user's keys, of the base.
     """
 
     plan: Plan
@@ -54,7 +54,7 @@ class Search:
     seconds: float | None
     against: Against | None
     seed: int
-    given: Mapping[str, Any]
+    base_keys: Mapping[str, Any]
 
     def design(self) -> dict[str, Any]:
         """What may not change when a study is gone on with."""
@@ -99,9 +99,9 @@ def open_optuna(path: Path, name: str, storage: str | None, search: Search) -> o
     if before is None:
         study.set_user_attr("design", design)
     elif before != design:
-        said = ", ".join(_differences(before, design))
+        differences = ", ".join(_differences(before, design))
         raise RequestError(
-            f"study '{name}': was begun with another request; {said}. "
+            f"study '{name}': was begun with another request; {differences}. "
             f"Give another {option('out')} or {option('study')}, or the old request."
         )
     return study
@@ -214,7 +214,7 @@ class _Driver:
         trials = self._study.get_trials(deepcopy=False)
         if not trials:
             self._study.enqueue_trial(
-                base_values(self._search.space, self._search.given), {**ours, "base": True}
+                base_values(self._search.space, self._search.base_keys), {**ours, "base": True}
             )
         failed = [t for t in trials if "failure" in t.user_attrs]
         self._failed_before = frozenset(t.number for t in failed)
@@ -262,7 +262,7 @@ class _Driver:
         base = bool(trial.user_attrs.get("base"))
         values = {} if base else suggest(self._search.space, trial)
         if base:  # its own values, which the space need not hold
-            known = base_values(self._search.space, self._search.given)
+            known = base_values(self._search.space, self._search.base_keys)
             for parameter in self._search.space:
                 if parameter.key in known:
                     parameter.suggest(trial)

@@ -56,7 +56,7 @@ def _search_step(search: Search, study: optuna.Study) -> Step:
             f"{t.user_attrs['value']['params']:,}",
             f"{t.user_attrs['value']['multiply_adds']:,}",
             f"{t.user_attrs['seconds']:.0f}",
-            said(t.user_attrs["keys"]),
+            typed_keys(t.user_attrs["keys"]),
         )
         for t in best
     )
@@ -64,7 +64,7 @@ def _search_step(search: Search, study: optuna.Study) -> Step:
     return Step("Search", tuple(sentences), Table(columns, rows, (1, 2, 3, 4)))
 
 
-def said(keys: Mapping[str, Any]) -> str:
+def typed_keys(keys: Mapping[str, Any]) -> str:
     """Keys and values as a user types them."""
     return " ".join(
         f"{k}={v:.4g}" if isinstance(v, float) else f"{k}={json.dumps(v)}" for k, v in keys.items()
@@ -91,19 +91,19 @@ def importances(study: optuna.Study) -> dict[str, float]:
     if len(done_trials(study)) < FEWEST_FOR_IMPORTANCE:
         return {}
     try:
-        found = get_param_importances(
+        shares = get_param_importances(
             study, evaluator=FanovaImportanceEvaluator(seed=0), target=lambda t: t.values[0]
         )
     except (ValueError, RuntimeError):  # no variance at all
         return {}
-    return dict(found)
+    return dict(shares)
 
 
 def _importance_steps(study: optuna.Study) -> list[Step]:
-    found = importances(study)
-    if not found:
+    shares = importances(study)
+    if not shares:
         return []
-    rows = tuple((key, f"{share:.0%}") for key, share in found.items())
+    rows = tuple((key, f"{share:.0%}") for key, share in shares.items())
     sentence = (
         "How much of the variance of accuracy each key explains, by fANOVA over the trials that were done; "
         "with few trials, roughly."
@@ -125,7 +125,7 @@ def _contender(c: Contender) -> tuple[str, ...]:
     d = c.difference
     difference = f"{d.mean * 100:+.2f} [{d.low * 100:+.2f}, {d.high * 100:+.2f}]" if d and d.known else ""
     searched = f"{c.searched * 100:.2f}" if c.searched is not None else ""
-    return (c.name, searched, again, difference, f"{c.params:,}", said(c.keys))
+    return (c.name, searched, again, difference, f"{c.params:,}", typed_keys(c.keys))
 
 
 def history(study: optuna.Study) -> Drawing:
@@ -266,7 +266,7 @@ def render_tuning(search: Search, study: optuna.Study, belief: Belief, test: str
             str(t.number),
             _end(t),
             _why(t),
-            said(t.user_attrs.get("keys", {})),
+            typed_keys(t.user_attrs.get("keys", {})),
         )
         for t in others
     )
