@@ -57,11 +57,11 @@ class Local:
         """The images are files that all workers map, and that are taken away at the end."""
         _sweep(path)
         try:
-            place = Path(tempfile.mkdtemp(prefix=".images-", dir=path.resolve()))
-            with folder.storing(place):
-                share(images, audit, place / "data")
+            directory = Path(tempfile.mkdtemp(prefix=".images-", dir=path.resolve()))
+            with folder.storing(directory):
+                share(images, audit, directory / "data")
             with Pool(min(self.jobs, trials), limit=self.limit) as pool:
-                yield pool, str(place / "data")
+                yield pool, str(directory / "data")
         finally:
             _sweep(path)
 
@@ -140,14 +140,16 @@ class Where:
         with connected() as ray:
             nodes.check_nodes(ray)
             room = sum(share.fits(node["Resources"]) for node in nodes.alive(ray))
-            said = nodes.in_words(ray)
+            cluster = nodes.in_words(ray)
             if not room and self.jobs is None:  # a cluster that grows with demand is told how far by --jobs
                 raise RequestError(
-                    f"{on_ray()}: none of {said} has room for a trial of {share.cpus:g} CPUs and {share.gpus:g} GPUs. "
-                    f"Ask for less with {option('cpus-per-trial')} and {option('gpus-per-trial')}, or say "
+                    f"{on_ray()}: none of {cluster} has room for a trial of {share.cpus:g} CPUs and {share.gpus:g} "
+                    f"GPUs. Ask for less with {option('cpus-per-trial')} and {option('gpus-per-trial')}, or say "
                     f"with {option('jobs')} how many to wait for."
                 )
-            print(f"On Ray: {said}; room for {nodes.counted(room, 'trial')} at once.", file=file, flush=True)
+            print(
+                f"On Ray: {cluster}; room for {nodes.counted(room, 'trial')} at once.", file=file, flush=True
+            )
             yield OnRay(ray, self.jobs, self.limit, share)
 
 

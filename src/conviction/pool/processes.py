@@ -119,11 +119,11 @@ class Pool:
             return None if task is None else (task, 1)
 
         while True:
-            while len(self._busy()) < self.jobs and (given := following()) is not None:
-                self._give(*given)
+            while len(self._busy()) < self.jobs and (following_task := following()) is not None:
+                self._give(*following_task)
             if not self._busy():
                 return
-            for worker in self._with_news():
+            for worker in self._wait_for_busy():
                 task, attempt = worker.task, worker.attempt
                 assert task is not None
                 outcome = self._look_at(worker, task, hear)
@@ -152,7 +152,7 @@ class Pool:
         self._workers.append(_Worker(process, ours))
         return self._workers[-1]
 
-    def _with_news(self) -> list[_Worker]:
+    def _wait_for_busy(self) -> list[_Worker]:
         """Waits for a message, a death, or the next look at the clock."""
         busy = self._busy()
         wait([*(w.connection for w in busy), *(w.process.sentinel for w in busy)], timeout=LOOK)
@@ -167,17 +167,17 @@ class Pool:
 
         try:
             while worker.connection.poll():
-                kind, *said = worker.connection.recv()
+                kind, *values = worker.connection.recv()
                 if kind == "began":  # what came before was the start of the process
                     worker.began = time.monotonic()
                 elif kind == "report":
-                    worker.connection.send(hear(task.key, said[0]))
+                    worker.connection.send(hear(task.key, values[0]))
                 elif kind == "raised":
                     worker.task = None
-                    return Outcome(task.key, None, said[0], seconds, worker.attempt)
+                    return Outcome(task.key, None, values[0], seconds, worker.attempt)
                 else:
-                    self._finish(worker, said[1])
-                    return Outcome(task.key, said[0], None, seconds, worker.attempt)
+                    self._finish(worker, values[1])
+                    return Outcome(task.key, values[0], None, seconds, worker.attempt)
         except (EOFError, OSError):
             worker.process.join(5)
             return failed(_death(worker.process.exitcode), died=True)

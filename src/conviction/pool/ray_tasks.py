@@ -68,11 +68,11 @@ class _Running:
     lost: int  # nodes
 
 
-class _Ear:
+class _Mailbox:
     """Between tasks, which report and wait for an answer, and the driver; an actor on the driver's node."""
 
     def __init__(self) -> None:
-        self._said: asyncio.Queue[tuple[int, str, int, str, Any]] = asyncio.Queue()
+        self._messages: asyncio.Queue[tuple[int, str, int, str, Any]] = asyncio.Queue()
         self._waiting: dict[int, asyncio.Future[bool]] = {}
         self._count = 0
 
@@ -81,15 +81,15 @@ class _Ear:
         self._count += 1
         number = self._count
         self._waiting[number] = asyncio.get_running_loop().create_future()
-        self._said.put_nowait((number, key, attempt, kind, value))
+        self._messages.put_nowait((number, key, attempt, kind, value))
         return await self._waiting[number]
 
     async def listen(self) -> list[tuple[int, str, int, str, Any]]:
         """For the driver: what has been said, as soon as there is something."""
-        heard = [await self._said.get()]
-        while not self._said.empty():
-            heard.append(self._said.get_nowait())
-        return heard
+        messages = [await self._messages.get()]
+        while not self._messages.empty():
+            messages.append(self._messages.get_nowait())
+        return messages
 
     async def reply(self, answers: Mapping[int, bool]) -> None:
         """From the driver."""
@@ -97,21 +97,21 @@ class _Ear:
             self._waiting.pop(number).set_result(goes_on)
 
 
-def _run(task: Task, attempt: int, ear: Any, here: nodes.Versions) -> tuple[Any, ...]:
+def _run(task: Task, attempt: int, mailbox: Any, here: nodes.Versions) -> tuple[Any, ...]:
     """On a node: ``("done", value, seconds)``, ``("raised", reason, seconds)`` or ``("refused", reason, 0.0)``."""
     import ray
 
     began = time.monotonic()
-    place = ray.util.get_node_ip_address()
+    node = ray.util.get_node_ip_address()
     # A node that came late has not been asked.
-    refused = nodes.difference(place, _versions(), here)
+    refused = nodes.difference(node, _versions(), here)
     if refused:
         return ("refused", refused, 0.0)
-    ear.tell.remote(task.key, attempt, "began", place)
-    kind, said = answer(
-        task.function, task.payload, lambda v: ray.get(ear.tell.remote(task.key, attempt, "report", v))
+    mailbox.tell.remote(task.key, attempt, "began", node)
+    kind, content = answer(
+        task.function, task.payload, lambda v: ray.get(mailbox.tell.remote(task.key, attempt, "report", v))
     )
-    return (kind, said, time.monotonic() - began)
+    return (kind, content, time.monotonic() - began)
 
 
 @cache
@@ -145,8 +145,8 @@ class RayPool:
 
         ray = self.ray
         beside_us = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
-        self._ear = ray.remote(num_cpus=0)(_Ear).options(scheduling_strategy=beside_us).remote()
-        self._listening = self._ear.listen.remote()
+        self._mailbox = ray.remote(num_cpus=0)(_Mailbox).options(scheduling_strategy=beside_us).remote()
+        self._listening = self._mailbox.listen.remote()
         self._here = _versions()
         gpus = self.share.gpus
         environment = nodes.environment()
@@ -170,11 +170,11 @@ class RayPool:
     ) -> None:
         for ref in self._running:
             self._cancel(ref)
-        # A task that misses its ear before it hears of its end would end by itself, and its process stay.
+        # A task that finds no mailbox before it is cancelled would fail by itself, and its process would stay.
         if self._running:
             self.ray.wait(list(self._running), num_returns=len(self._running), timeout=ENDING)
         self._running.clear()
-        self.ray.kill(self._ear)
+        self.ray.kill(self._mailbox)
 
     def run(self, tasks: Iterator[Task], hear: Hear = lambda key, value: True) -> Iterator[Outcome]:
         """Yields outcomes as they come; takes a task from ``tasks`` only when there is room for it.
@@ -192,8 +192,9 @@ class RayPool:
             return None if task is None else _Running(task, 1, 0)
 
         while True:
-            while len(self._running) < self._most() and (given := following()) is not None:
-                self._running[self._remote.remote(given.task, given.attempt, self._ear, self._here)] = given
+            while len(self._running) < self._most() and (running := following()) is not None:
+                ref = self._remote.remote(running.task, running.attempt, self._mailbox, self._here)
+                self._running[ref] = running
             if not self._running:
                 return
             ready, _ = self.ray.wait([*self._running, self._listening], timeout=LOOK)
@@ -235,42 +236,42 @@ class RayPool:
                 self._began[key] = time.monotonic(), value
             elif answers[number]:
                 answers[number] = hear(key, value)
-        self._ear.reply.remote(answers)
-        self._listening = self._ear.listen.remote()
+        self._mailbox.reply.remote(answers)
+        self._listening = self._mailbox.listen.remote()
 
     def _overdue(self) -> Iterator[Outcome]:
         """Ends what has taken too long."""
         limit = self.limit or math.inf
-        for ref, given in list(self._running.items()):
-            key = given.task.key
+        for ref, running in list(self._running.items()):
+            key = running.task.key
             seconds = time.monotonic() - self._began[key][0] if key in self._began else 0.0
             if seconds > limit:
                 self._cancel(ref)
                 del self._running[ref], self._began[key]
-                yield Outcome(key, None, f"took longer than {limit:g} seconds", seconds, given.attempt)
+                yield Outcome(key, None, f"took longer than {limit:g} seconds", seconds, running.attempt)
 
     def _outcome(self, ref: Any, ended: _Running) -> tuple[Outcome, int]:
         """How it ended, and how many nodes have been lost with it."""
         key, now = ended.task.key, time.monotonic()
-        began, place = self._began.pop(key, (now, "a node"))
+        began, node = self._began.pop(key, (now, "a node"))
         errors = self.ray.exceptions
 
         def died(reason: str) -> Outcome:
             return Outcome(key, None, reason, now - began, ended.attempt, died=True)
 
         try:
-            kind, said, seconds = self.ray.get(ref)
+            kind, content, seconds = self.ray.get(ref)
         except errors.NodeDiedError:
-            return died(f"its node, {place}, went away"), ended.lost + 1
+            return died(f"its node, {node}, went away"), ended.lost + 1
         except errors.OutOfMemoryError:
-            return died(f"its process was ended for lack of memory on {place}"), ended.lost
+            return died(f"its process was ended for lack of memory on {node}"), ended.lost
         except errors.RayTaskError as failure:  # it could not even be begun
             raise RequestError(f"{on_ray()}: a node cannot run trials: {failure.cause or failure}") from None
         except errors.RayError as failure:
-            return died(f"its process on {place} ended: {_short(failure)}"), ended.lost
+            return died(f"its process on {node} ended: {_short(failure)}"), ended.lost
         if kind == "refused":
-            raise RequestError(said)
-        value, reason = (said, None) if kind == "done" else (None, said)
+            raise RequestError(content)
+        value, reason = (content, None) if kind == "done" else (None, content)
         return Outcome(key, value, reason, seconds, ended.attempt), ended.lost
 
     def _cancel(self, ref: Any) -> None:

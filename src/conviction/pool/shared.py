@@ -36,9 +36,13 @@ def share(images: ImageSet, audit: Audit, folder: Path) -> None:
     """Writes what ``open_shared`` reads; pixels that are mapped from a file already stay where they are."""
     folder.mkdir(parents=True)
     pixels = images.pixels
-    place = None
+    mapped_file = None
     if isinstance(pixels, np.memmap) and pixels.filename and pixels.flags.c_contiguous:
-        place = {"file": str(pixels.filename), "offset": int(pixels.offset), "shape": list(pixels.shape)}
+        mapped_file = {
+            "file": str(pixels.filename),
+            "offset": int(pixels.offset),
+            "shape": list(pixels.shape),
+        }
     else:
         np.save(folder / "pixels.npy", pixels)
     np.savez(
@@ -56,7 +60,7 @@ def share(images: ImageSet, audit: Audit, folder: Path) -> None:
         "stored": images.stored,
         "class_names": images.class_names,
         "rule": images.rule.model_dump(mode="json"),
-        "pixels": place,
+        "pixels": mapped_file,
     }
     (folder / "about.json").write_text(json.dumps(about), encoding="utf-8")
 
@@ -85,17 +89,19 @@ def open_shared(data: Any) -> Shared:
         return _mapped(Path(data))
     import ray
 
-    found: Shared = ray.get(data)
-    return found
+    shared: Shared = ray.get(data)
+    return shared
 
 
 def _mapped(path: Path) -> Shared:
     about = json.loads((path / "about.json").read_text(encoding="utf-8"))
-    place = about["pixels"]
-    if place is None:
+    mapped_file = about["pixels"]
+    if mapped_file is None:
         pixels = np.load(path / "pixels.npy", mmap_mode="r")
     else:
-        pixels = np.memmap(place["file"], np.uint8, "r", place["offset"], tuple(place["shape"]))
+        pixels = np.memmap(
+            mapped_file["file"], np.uint8, "r", mapped_file["offset"], tuple(mapped_file["shape"])
+        )
     with np.load(path / "rest.npz") as rest:
         images = ImageSet(
             name=about["name"],

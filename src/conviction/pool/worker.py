@@ -40,11 +40,11 @@ def work(connection: Connection, paths: list[str], backend: str | None = None) -
         os.environ[BACKEND_VARIABLE] = backend
     own_process()
     with contextlib.suppress(EOFError, BrokenPipeError, ConnectionResetError):
-        while (given := connection.recv()) is not None:
-            name, payload = given
+        while (task := connection.recv()) is not None:
+            name, payload = task
             connection.send(("began",))
-            kind, said = answer(name, payload, report)
-            connection.send((kind, said, resident_bytes(os.getpid())))
+            kind, content = answer(name, payload, report)
+            connection.send((kind, content, resident_bytes(os.getpid())))
 
 
 def answer(name: str, payload: Mapping[str, Any], report: Report) -> tuple[str, Any]:
