@@ -54,7 +54,7 @@ def connected() -> Iterator[Any]:
             logging_level="ERROR",
         )
     except (ConnectionError, RuntimeError, ValueError, ray.exceptions.RayError) as failure:
-        raise RequestError(_said(address, failure)) from None
+        raise RequestError(_connection_message(address, failure)) from None
     if threading.current_thread() is threading.main_thread():
         signal.signal(signal.SIGTERM, before)  # Ray's own handler would end with another exit code
     try:
@@ -63,7 +63,7 @@ def connected() -> Iterator[Any]:
         ray.shutdown()
 
 
-def _said(address: str | None, failure: Exception) -> str:
+def _connection_message(address: str | None, failure: Exception) -> str:
     reason = " ".join(str(failure).split())
     if address is None:
         return f"{on_ray()}: a cluster cannot be started here: {reason}"

@@ -8,7 +8,7 @@ from typing import Any
 from conviction.audience import on_ray
 from conviction.cluster.nodes import difference
 from conviction.cluster.placing import PATIENCE_SECONDS, Size, node_name, reserve
-from conviction.cluster.training_worker import Job, Place, Worker, package_versions
+from conviction.cluster.training_worker import GroupMember, Job, Worker, package_versions
 from conviction.errors import ConvictionError, RequestError, TrainingError
 from conviction.training import Progress, StopRequest, Training, TrainingState
 
@@ -113,7 +113,7 @@ class Crew:
         try:
             address = get(chief.address.remote())
             running = [
-                actor.train.remote(job, Place(rank, self.workers, address), *data, start)
+                actor.train.remote(job, GroupMember(rank, self.workers, address), *data, start)
                 for rank, actor in enumerate(self._actors)
             ]
             pending, asked = running, False
@@ -166,8 +166,8 @@ class Crew:
 def _environment(size: Size) -> dict[str, str]:
     """What JAX reads: on how many threads it computes, and on what."""
     threads = str(size.cpus)
-    found = {"KERAS_BACKEND": "jax", "NPROC": threads, "PJRT_NPROC": threads}
-    return found if size.gpus else {**found, "JAX_PLATFORMS": "cpu"}
+    variables = {"KERAS_BACKEND": "jax", "NPROC": threads, "PJRT_NPROC": threads}
+    return variables if size.gpus else {**variables, "JAX_PLATFORMS": "cpu"}
 
 
 def _last_line(failure: Exception) -> str:

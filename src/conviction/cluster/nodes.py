@@ -27,12 +27,12 @@ def alive(ray: Any) -> list[dict[str, Any]]:
 def in_words(ray: Any) -> str:
     """The cluster, as ``3 nodes, 12 CPUs, 1 GPU``."""
     nodes = alive(ray)
-    said = [counted(len(nodes), "node")]
+    counts = [counted(len(nodes), "node")]
     for name in ("CPU", "GPU"):
         count = sum(node["Resources"].get(name, 0) for node in nodes)
         if count or name == "CPU":
-            said.append(counted(int(count), name))
-    return ", ".join(said)
+            counts.append(counted(int(count), name))
+    return ", ".join(counts)
 
 
 def counted(count: int, name: str) -> str:
@@ -110,13 +110,13 @@ def check_nodes(ray: Any) -> None:
         asked[read.options(scheduling_strategy=there).remote(packages())] = node["NodeManagerAddress"]
     answered, silent = ray.wait(list(asked), num_returns=len(asked), timeout=ANSWER)
     here = versions()
-    said = []
+    answers = []
     for ref in answered:
         try:
-            said.append(difference(asked[ref], ray.get(ref), here))
+            answers.append(difference(asked[ref], ray.get(ref), here))
         except ray.exceptions.RayError as failure:
-            said.append(f"{on_ray()}: node {asked[ref]} runs nothing: {failure}")
-    said += [f"{on_ray()}: node {asked[ref]} did not answer within {ANSWER:g} seconds." for ref in silent]
-    wrong = [sentence for sentence in said if sentence]
+            answers.append(f"{on_ray()}: node {asked[ref]} runs nothing: {failure}")
+    answers += [f"{on_ray()}: node {asked[ref]} did not answer within {ANSWER:g} seconds." for ref in silent]
+    wrong = [sentence for sentence in answers if sentence]
     if wrong:
         raise RequestError(" ".join(dict.fromkeys(wrong)))

@@ -48,8 +48,8 @@ def node_name(node: Mapping[str, Any]) -> str:
 
 def smallest_store(ray: Any, nodes: Sequence[str]) -> tuple[str, int]:
     """Of these nodes, by id: which has the smallest object store, by name, and its size in bytes."""
-    found = [node for node in ray.nodes() if node["NodeID"] in nodes]
-    least = min(found, key=lambda node: node["Resources"].get("object_store_memory", 0))
+    candidates = [node for node in ray.nodes() if node["NodeID"] in nodes]
+    least = min(candidates, key=lambda node: node["Resources"].get("object_store_memory", 0))
     return node_name(least), int(least["Resources"].get("object_store_memory", 0))
 
 

@@ -21,7 +21,7 @@ from conviction.artefacts.predict import Prediction, check_threshold, classify
 from conviction.audience import call, on_ray
 from conviction.cluster.connection import connected
 from conviction.cluster.request import LISTING, Request, the_request
-from conviction.cluster.storage import Pictures, open_storage, said
+from conviction.cluster.storage import Pictures, open_storage, short_error
 from conviction.data.image_set import Unreadable
 from conviction.data.unused import Unused
 from conviction.errors import ClusterError, ConvictionError, Interrupted, OutputError, RequestError
@@ -82,13 +82,13 @@ def predict_folder(
     check_threshold(threshold)
     model = _model(Path(artefact))
     pyarrow_for(on_ray())
-    place = open_storage(out)
+    target = open_storage(out)
     with ExitStack() as stack:
-        stack.enter_context(_told_of_signals())
-        if place.fs is None:
-            stack.enter_context(_folder_of_its_own(Path(place.root)))
-        request = the_request(open_storage(source), place, model, threshold, shard)
-        there = place.names(PREDICTIONS)
+        stack.enter_context(_explained_interrupts())
+        if target.fs is None:
+            stack.enter_context(_folder_of_its_own(Path(target.root)))
+        request = the_request(open_storage(source), target, model, threshold, shard)
+        there = target.names(PREDICTIONS)
         waiting = [n for n in range(request.shards) if _part(n) not in there]
         if waiting:
             stack.enter_context(connected())
@@ -99,7 +99,7 @@ def predict_folder(
 
 
 @contextmanager
-def _told_of_signals() -> Iterator[None]:
+def _explained_interrupts() -> Iterator[None]:
     """Nothing has to be put in order at SIGINT and SIGTERM; they say how to go on, and leave with their own codes."""
     with stop_on_signals() as stop:
         stop.patient = False
@@ -204,8 +204,8 @@ class _Classifier:
     def __init__(self, request: Request) -> None:
         import ray
 
-        place = ray.get_runtime_context().get_node_id()[:8]
-        self.node = f"{ray.util.get_node_ip_address()} ({place})"
+        node_id = ray.get_runtime_context().get_node_id()[:8]
+        self.node = f"{ray.util.get_node_ip_address()} ({node_id})"
         self.request = request
         self.listing: Any = None
         with tempfile.TemporaryDirectory() as beside:
@@ -229,14 +229,14 @@ class _Classifier:
         listed = self._listed(shard)
         names = [os.fsdecode(name) for name in listed["name"].to_pylist()]
         pictures = Pictures(request.source, names, listed["size"].to_pylist())
-        found = list(classify(self.model, pictures.files(request.prefix), request.threshold))
+        answers = list(classify(self.model, pictures.files(request.prefix), request.threshold))
         if pictures.unreached == len(names):
             raise ClusterError(
                 f"{request.source.at(names[0])} cannot be reached, nor the rest of its shard ({pictures.why}); is "
-                f"{request.source.given} a folder that every node sees?"
+                f"{request.source.address} a folder that every node sees?"
             )
-        predictions = [f for f in found if isinstance(f, Prediction)]
-        unreadable = [asdict(f) for f in found if isinstance(f, Unreadable)]
+        predictions = [f for f in answers if isinstance(f, Prediction)]
+        unreadable = [asdict(f) for f in answers if isinstance(f, Unreadable)]
         table = prediction_table(predictions, self.model.class_names)
         # One file says all of a shard, so it cannot be half there.
         table = table.replace_schema_metadata({UNREADABLE: json.dumps(unreadable)})
@@ -258,12 +258,12 @@ class _Classifier:
                 self.listing = parquet.ParquetFile(out.open(LISTING))
             except Exception as failure:  # each storage has errors of its own
                 raise ClusterError(
-                    f"{out.at(LISTING)}: cannot be read ({said(failure)}); is {out.given} a folder that every "
+                    f"{out.at(LISTING)}: cannot be read ({short_error(failure)}); is {out.address} a folder that every "
                     "node sees?"
                 ) from None
             if self.listing.schema_arrow.metadata.get(b"request") != self.request.id.encode():
                 raise ClusterError(
-                    f"{out.at(LISTING)}: is of another request; is {out.given} a folder that every node sees?"
+                    f"{out.at(LISTING)}: is of another request; is {out.address} a folder that every node sees?"
                 )
         return self.listing.read_row_group(shard)
 
@@ -296,16 +296,18 @@ def _counted(request: Request, shard: int) -> tuple[int, list[Unreadable]]:
     name = f"{PREDICTIONS}/{_part(shard)}"
     try:
         with request.out.open(name) as file:
-            found = parquet.read_metadata(file)
-        unreadable = [Unreadable(**u) for u in json.loads(found.metadata[UNREADABLE.encode()])]
+            footer = parquet.read_metadata(file)
+        unreadable = [Unreadable(**u) for u in json.loads(footer.metadata[UNREADABLE.encode()])]
     except Exception as failure:  # each storage has errors of its own
-        raise ClusterError(f"{request.out.at(name)}: cannot be read ({said(failure)}). {_AGAIN}") from None
-    if found.num_rows + len(unreadable) != request.size(shard):
         raise ClusterError(
-            f"{request.out.at(name)}: has {found.num_rows} predictions and {len(unreadable)} unreadable pictures, "
+            f"{request.out.at(name)}: cannot be read ({short_error(failure)}). {_AGAIN}"
+        ) from None
+    if footer.num_rows + len(unreadable) != request.size(shard):
+        raise ClusterError(
+            f"{request.out.at(name)}: has {footer.num_rows} predictions and {len(unreadable)} unreadable pictures, "
             f"of {request.size(shard)}. {_AGAIN}"
         )
-    return found.num_rows, unreadable
+    return footer.num_rows, unreadable
 
 
 _AGAIN = "Remove it, and give the same command again."

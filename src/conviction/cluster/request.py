@@ -17,7 +17,7 @@ from conviction.data.unused import PassedOver, Unused, count_unused, unused_sent
 from conviction.errors import OutputError, RequestError
 
 MANIFEST, LISTING = "manifest.json", "listing.parquet"
-_NO_PLACE = "the answers cannot go there"
+_UNWRITABLE = "the answers cannot go there"
 
 
 @dataclass(frozen=True)
@@ -63,41 +63,49 @@ def the_request(source: Storage, out: Storage, model: bytes, threshold: float, s
         OutputError: Something else is in there, or answers to another request.
         SourceError, RequestError: The source cannot be listed, or has no picture.
     """
-    found = asked_before(out)
+    manifest = read_manifest(out)
     asking = {"artefact": hashlib.sha256(model).hexdigest(), "source": source.root, "threshold": threshold}
-    if found is None:
+    if manifest is None:
         # As pathlib writes it, because ``predict`` without a cluster does.
-        prefix = source.given.rstrip("/") if "://" in source.given else str(Path(source.given))
-        found = {"version": 1, "id": uuid.uuid4().hex, **asking, "prefix": prefix, "shard": shard}
-        found["images"], unused = _list(source, out, found["id"], shard)
-        found["unused"] = [one.to_json() for one in unused]
-        with asked(out, _NO_PLACE), out.writing(MANIFEST) as file:
-            file.write(json.dumps(found, indent=1).encode())
-    if found.get("version") != 1:
+        prefix = source.address.rstrip("/") if "://" in source.address else str(Path(source.address))
+        manifest = {"version": 1, "id": uuid.uuid4().hex, **asking, "prefix": prefix, "shard": shard}
+        manifest["images"], unused = _list(source, out, manifest["id"], shard)
+        manifest["unused"] = [one.to_json() for one in unused]
+        with asked(out, _UNWRITABLE), out.writing(MANIFEST) as file:
+            file.write(json.dumps(manifest, indent=1).encode())
+    if manifest.get("version") != 1:
         raise OutputError(
-            f"{out.given}: its {MANIFEST} is of another version. Name another folder with {option('out')}."
+            f"{out.address}: its {MANIFEST} is of another version. Name another folder with {option('out')}."
         )
-    differing = [name for name, value in asking.items() if found[name] != value]
+    differing = [name for name, value in asking.items() if manifest[name] != value]
     if differing:
         raise OutputError(
-            f"{out.given}: holds answers to another request: "
-            + "; ".join(f"its {name} is {found[name]}, not {asking[name]}" for name in differing)
+            f"{out.address}: holds answers to another request: "
+            + "; ".join(f"its {name} is {manifest[name]}, not {asking[name]}" for name in differing)
             + f". Name another folder with {option('out')}."
         )
     # A request of an earlier version has no such record.
-    unused = tuple(Unused(**one | {"examples": tuple(one["examples"])}) for one in found.get("unused", []))
+    unused = tuple(Unused(**one | {"examples": tuple(one["examples"])}) for one in manifest.get("unused", []))
     return Request(
-        found["id"], source, found["prefix"], out, model, threshold, found["images"], unused, found["shard"]
+        manifest["id"],
+        source,
+        manifest["prefix"],
+        out,
+        model,
+        threshold,
+        manifest["images"],
+        unused,
+        manifest["shard"],
     )
 
 
-def asked_before(out: Storage) -> dict | None:
+def read_manifest(out: Storage) -> dict | None:
     """The manifest in a folder, if one is there.
 
     Raises:
         OutputError: Something else is in there.
     """
-    with asked(out, _NO_PLACE):
+    with asked(out, _UNWRITABLE):
         names = out.names()
         if MANIFEST in names:
             with out.open(MANIFEST) as file:
@@ -105,7 +113,7 @@ def asked_before(out: Storage) -> dict | None:
     strange = {name for name in names if not name.startswith(".")} - {LISTING}
     if strange:
         raise OutputError(
-            f"{out.given}: expected a new folder, or one of an earlier prediction; it holds {min(strange)}. "
+            f"{out.address}: expected a new folder, or one of an earlier prediction; it holds {min(strange)}. "
             f"Name another one with {option('out')}."
         )
     return None
@@ -117,18 +125,18 @@ def _list(source: Storage, out: Storage, identity: str, shard: int) -> tuple[int
     # Bytes, because the name of a file need not be text.
     schema = pa.schema({"name": pa.binary(), "size": pa.int64()}, {"request": identity})
     passed: list[PassedOver] = []
-    found = pictures_in(source, passed)
-    rows = list(islice(found, shard))
+    pictures = pictures_in(source, passed)
+    rows = list(islice(pictures, shard))
     if not rows:
         raise RequestError(
-            f"{source.given}: found no picture there. {unused_sentence(count_unused(passed))}".rstrip()
+            f"{source.address}: found no picture there. {unused_sentence(count_unused(passed))}".rstrip()
         )
     images = 0
-    with asked(out, _NO_PLACE), out.writing(LISTING) as file, parquet.ParquetWriter(file, schema) as writer:
+    with asked(out, _UNWRITABLE), out.writing(LISTING) as file, parquet.ParquetWriter(file, schema) as writer:
         while rows:
             names, sizes = zip(*rows, strict=True)
             columns = [pa.array(map(os.fsencode, names), pa.binary()), pa.array(sizes, pa.int64())]
             writer.write_table(pa.Table.from_arrays(columns, schema=schema))
             images += len(rows)
-            rows = list(islice(found, shard))
+            rows = list(islice(pictures, shard))
     return images, count_unused(passed)

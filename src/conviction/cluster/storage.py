@@ -27,12 +27,12 @@ class Storage:
     """A folder; plain values, so that nodes can have it too.
 
     Attributes:
-        given: As it was typed.
+        address: As it was typed, a path or an address.
         root: The absolute path, or the path as ``fs`` calls it.
         fs: The fsspec file system; None for a path of this machine.
     """
 
-    given: str
+    address: str
     root: str
     fs: Any | None
 
@@ -46,15 +46,15 @@ class Storage:
 
     def names(self, inside: str = "") -> set[str]:
         """What is in it, or in a folder in it; nothing if that is not there."""
-        place = self.at(inside).rstrip("/")
+        path = self.at(inside).rstrip("/")
         try:
             if self.fs is None:
-                return set(os.listdir(place))
+                return set(os.listdir(path))
             self.fs.invalidate_cache()
-            found = self.fs.ls(place, detail=False)
+            entries = self.fs.ls(path, detail=False)
         except FileNotFoundError:
             return set()
-        return {name.rstrip("/").rpartition("/")[2] for name in found if name.rstrip("/") != place}
+        return {name.rstrip("/").rpartition("/")[2] for name in entries if name.rstrip("/") != path}
 
     @contextmanager
     def writing(self, name: str) -> Iterator[IO[bytes]]:
@@ -85,32 +85,32 @@ class Storage:
                     Path(self.at(inside), name).unlink(missing_ok=True)
 
 
-def open_storage(given: str) -> Storage:
+def open_storage(address: str) -> Storage:
     """A path, or an address such as ``s3://bucket/folder``; nothing is asked of it yet.
 
     Raises:
         RequestError: fsspec does not know the address, or lacks a package for it.
     """
-    if "://" not in given:
-        return Storage(given, os.path.abspath(given), None)
+    if "://" not in address:
+        return Storage(address, os.path.abspath(address), None)
     try:
         from fsspec.core import url_to_fs
     except ImportError:
-        raise RequestError(f"{given}: needs fsspec: pip install 'conviction[ray]'") from None
+        raise RequestError(f"{address}: needs fsspec: pip install 'conviction[ray]'") from None
     try:
-        fs, root = url_to_fs(given)
+        fs, root = url_to_fs(address)
     except ImportError as failure:
-        package = "s3fs" if given.startswith(("s3:", "s3a:")) else "it"
+        package = "s3fs" if address.startswith(("s3:", "s3a:")) else "it"
         raise RequestError(
-            f"{given}: fsspec needs a package for it ({failure}): pip install {package}, on every node."
+            f"{address}: fsspec needs a package for it ({failure}): pip install {package}, on every node."
         ) from None
     except ValueError as failure:
         raise RequestError(
-            f"{given}: expected a folder or an address that fsspec knows ({failure})."
+            f"{address}: expected a folder or an address that fsspec knows ({failure})."
         ) from None
     if "file" in _protocols(fs):
-        return Storage(given, root.rstrip("/"), None)
-    return Storage(given, root.rstrip("/"), fs)
+        return Storage(address, root.rstrip("/"), None)
+    return Storage(address, root.rstrip("/"), fs)
 
 
 def _protocols(fs: Any) -> tuple[str, ...]:
@@ -130,17 +130,17 @@ def asked(storage: Storage, what: str) -> Iterator[None]:
     except ConvictionError:
         raise
     except FileNotFoundError:
-        raise SourceNotFoundError(f"{storage.given}: there is no such folder.") from None
+        raise SourceNotFoundError(f"{storage.address}: there is no such folder.") from None
     except Exception as failure:  # each storage has errors of its own
-        raise SourceError(f"{storage.given}: {what} ({said(failure)}).") from None
+        raise SourceError(f"{storage.address}: {what} ({short_error(failure)}).") from None
 
 
-def refused(place: str, failure: BaseException) -> ClusterError:
+def refused(path: str, failure: BaseException) -> ClusterError:
     """The error for a store that does not do as it is asked."""
-    return ClusterError(f"{place}: the storage refuses ({said(failure)})")
+    return ClusterError(f"{path}: the storage refuses ({short_error(failure)})")
 
 
-def said(failure: BaseException) -> str:
+def short_error(failure: BaseException) -> str:
     """An error of another library in a few words."""
     return " ".join(f"{type(failure).__name__}: {failure}".split())[:300]
 
@@ -226,7 +226,7 @@ class Pictures:
         try:
             return Path(self._storage.at(self._names[i])).read_bytes()
         except OSError as failure:
-            raise self._not_had(failure) from None
+            raise self._unreachable(failure) from None
 
     def _read_ahead(self, i: int) -> bytes:
         if self._sizes[i] > MAX_FILE_BYTES:
@@ -237,7 +237,7 @@ class Pictures:
         if isinstance(content, bytes):
             return content
         if isinstance(content, FileNotFoundError):
-            raise self._not_had(content)
+            raise self._unreachable(content)
         raise refused(self._storage.at(self._names[i]), content)
 
     def _fetch(self, start: int) -> dict[int, bytes | BaseException]:
@@ -253,10 +253,10 @@ class Pictures:
             wanted.append(i)
         # Not fs.cat, to which a name such as a[1].png is a pattern.
         paths = [self._storage.at(self._names[i]) for i in wanted]
-        found = self._storage.fs.cat_ranges(paths, None, None, on_error="return")
-        return dict(zip(wanted, found, strict=True))
+        contents = self._storage.fs.cat_ranges(paths, None, None, on_error="return")
+        return dict(zip(wanted, contents, strict=True))
 
-    def _not_had(self, failure: OSError) -> UnreadableFileError:
+    def _unreachable(self, failure: OSError) -> UnreadableFileError:
         self.unreached += 1
         gone = isinstance(failure, FileNotFoundError)
         self.why = "it was listed, and is not there" if gone else failure.strerror or str(failure)

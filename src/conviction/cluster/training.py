@@ -165,9 +165,9 @@ class RayTrainer:
                 watcher.progress(state)
                 return
             keep(state)
-            told = len(last.history) if last else 0
+            epochs_shown = len(last.history) if last else 0
             last, losses = state, 0
-            for row, timing in zip(state.history[told:], state.timing[told:], strict=True):
+            for row, timing in zip(state.history[epochs_shown:], state.timing[epochs_shown:], strict=True):
                 watcher.epoch_done(row, timing)
 
         while True:
@@ -186,7 +186,7 @@ class RayTrainer:
                         f"{lost} That was {losses} times in a row. The end of what Ray says: {lost.reason}"
                     ) from None
                 self._replace_crew(str(lost))
-                noticed(f"{lost} Training goes on from {_place(last)}, on {self._with()}.")
+                noticed(f"{lost} Training goes on from {_position(last)}, on {self._with()}.")
         self._crew.close()
         write_variables(model, variables)
         return training
@@ -260,7 +260,7 @@ class RayTrainer:
         self._history.append({"from": where, "workers": self._crew.workers, "nodes": self._crew.nodes})
 
 
-def _place(state: TrainingState | None) -> str:
+def _position(state: TrainingState | None) -> str:
     if state is None:
         return "the beginning"
     return (

@@ -26,7 +26,7 @@ from conviction.training.state import read_variables
 # What decides the figures, and what processes that train together say to one another.
 PACKAGES = ("conviction", "jax", "jaxlib", "keras", "numpy")
 # States may be large: whoever trains waits while so many have not been fetched.
-MOST_UNTOLD = 8
+MOST_UNFETCHED = 8
 
 
 @dataclass(frozen=True)
@@ -41,7 +41,7 @@ class Job:
 
 
 @dataclass(frozen=True)
-class Place:
+class GroupMember:
     """A worker's place among ``count``; ``address`` is where the first, of ``rank`` 0, brings them together."""
 
     rank: int
@@ -63,7 +63,7 @@ class Worker:
 
     def __init__(self, environment: Mapping[str, str]) -> None:
         os.environ.update(environment)
-        self._told: queue.Queue[Progress | TrainingState] = queue.Queue(MOST_UNTOLD)
+        self._events: queue.Queue[Progress | TrainingState] = queue.Queue(MOST_UNFETCHED)
         self._stop = StopRequest()
 
     def hello(self) -> tuple[dict[str, str], str]:
@@ -83,13 +83,18 @@ class Worker:
             return f"{ray.util.get_node_ip_address()}:{listening.getsockname()[1]}"
 
     def train(
-        self, job: Job, place: Place, pixels: np.ndarray, targets: np.ndarray, start: TrainingState | None
+        self,
+        job: Job,
+        member: GroupMember,
+        pixels: np.ndarray,
+        targets: np.ndarray,
+        start: TrainingState | None,
     ) -> tuple[Training, Mapping[str, Any]] | None:
         """Trains beside the others.
 
         Args:
             job: The same for all.
-            place: This worker's.
+            member: Which of the workers this is.
             pixels: (n, h, w, c) uint8, training images and then validation images.
             targets: (n, k) float32 of them.
             start: Where training goes on, the same for all.
@@ -100,8 +105,8 @@ class Worker:
         Raises:
             TrainingError: The loss is no longer a number.
         """
-        self._stop = StopRequest(_join(place))
-        chief = place.rank == 0
+        self._stop = StopRequest(_join(member))
+        chief = member.rank == 0
         # All that there are: those of every worker.
         settled = job.recipe.training.model_copy(update={"devices": "all"})
         recipe = job.recipe.model_copy(update={"training": settled})
@@ -124,39 +129,39 @@ class Worker:
             watcher=self if chief else Silent(),
             stop=self._stop,
             start=start,
-            keep=self._told.put if chief else lambda state: None,
+            keep=self._events.put if chief else lambda state: None,
         )
         return (training, read_variables(model)) if chief else None
 
     def progress(self, state: Progress) -> None:
         """For whoever fetches it."""
-        self._told.put(state)
+        self._events.put(state)
 
     def epoch_done(self, row: EpochRow, timing: EpochTiming) -> None:
         """Nothing: they are in the state that was kept just before."""
 
     def events(self, seconds: float) -> list[Progress | TrainingState]:
         """What has happened since the last call; waits so long for something to happen."""
-        found: list[Progress | TrainingState] = []
+        events: list[Progress | TrainingState] = []
         try:
-            found.append(self._told.get(timeout=seconds))
+            events.append(self._events.get(timeout=seconds))
             while True:
-                found.append(self._told.get_nowait())
+                events.append(self._events.get_nowait())
         except queue.Empty:
-            return found
+            return events
 
     def stop(self, signal_number: int) -> None:
         """Training ends after the step that is being made."""
         self._stop.signal_number = signal_number
 
 
-def _join(place: Place) -> Callable[[bool], bool]:
+def _join(member: GroupMember) -> Callable[[bool], bool]:
     """Becomes one of the processes; returns how they agree, for ``StopRequest``."""
     import jax
 
     # One program after the other: each waits for all processes, and two that run at once could wait crosswise.
     jax.config.update("jax_cpu_enable_async_dispatch", False)
-    jax.distributed.initialize(place.address, place.count, place.rank)
+    jax.distributed.initialize(member.address, member.count, member.rank)
     mesh = jax.sharding.Mesh(jax.devices(), ("all",))
     divided = jax.sharding.NamedSharding(mesh, jax.sharding.PartitionSpec("all"))
     whole = jax.sharding.NamedSharding(mesh, jax.sharding.PartitionSpec())
