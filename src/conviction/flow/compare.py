@@ -20,13 +20,13 @@ from conviction.runs.predictions import Answers, read_predictions
 
 
 def compare(paths: Sequence[str | Path]) -> Comparison:
-    """Compares runs by the answers that they keep; nothing is predicted, and no test set opened.
+    """Compares runs by the answers that they have kept; nothing is predicted and no test set is opened.
 
     Args:
         paths: Run folders, at least two; the first is what the others are compared with.
 
     Raises:
-        RunError: One is no run, is not finished, or keeps no predictions.
+        RunError: One is not a run, is not finished, or has no predictions.
         RequestError: Fewer than two, one given twice, or runs whose classes or images differ.
     """
     runs = [load_finished(path) for path in paths]
@@ -71,10 +71,10 @@ def _check_classes(runs: Sequence[Run]) -> None:
 
 
 def _same_images(runs: Sequence[Run]) -> tuple[str, list[Answers]]:
-    """The part that all have answered, image by image in the same order.
+    """The part that all runs have answered, image by image and in the same order.
 
     Raises:
-        RequestError: The images differ, or one has answered no part that the others have.
+        RequestError: The images differ, or there is no part that all have answered.
     """
     first = runs[0]
     for other in runs[1:]:
@@ -99,7 +99,7 @@ def _same_images(runs: Sequence[Run]) -> tuple[str, list[Answers]]:
 
 
 def _sorted(answers: Answers) -> Answers:
-    """In the order of the content, equal images in their own order."""
+    """Sorts by content; equal images keep their order."""
     order = np.argsort(np.array(answers.hashes), kind="stable")
     return Answers(answers.probabilities[order], answers.labels[order], [answers.hashes[i] for i in order])
 

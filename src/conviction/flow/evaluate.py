@@ -25,19 +25,19 @@ def evaluate(
     data_dir: str | Path | None = None,
     show: Show | None = None,
 ) -> Evaluation:
-    """Evaluates a finished run again: opens its test set, and writes figures, predictions and report anew.
+    """Evaluates a finished run again: opens its test set, and writes new figures, predictions and report.
 
     Args:
         run: The run folder.
         metadata: A CSV as for ``evaluation.metadata``.
         data_dir: Where named sets are looked for first.
-        show: Who is told; default the terminal (stderr).
+        show: Where progress is shown; default the terminal (stderr).
 
     Raises:
         RunError: There is no such run, or it is not finished.
         RequestError: Its data has changed, or the metadata cannot be used.
         EvaluationError: The network's outputs are not numbers.
-        StorageError: The opening cannot be recorded, or a file not be written.
+        StorageError: The opening cannot be recorded, or a file cannot be written.
     """
     opened = load_finished(run)
     show = show or Terminal(sys.stderr)

@@ -1,4 +1,4 @@
-"""What the command ``export`` calls: artefacts written, asked the run's questions, and kept if they answer alike."""
+"""``export``: writes artefacts, asks them the run's own images, and keeps those that answer as the run did."""
 
 from __future__ import annotations
 
@@ -33,9 +33,9 @@ from conviction.runs import Run, folder
 from conviction.runs.predictions import Answers, read_predictions
 
 FOLDER, RECORD, PAGE = "exports", "export.json", "MODEL_CARD.md"
-# How the folder begins in which an export is made before it is kept.
+# The prefix of the folder in which an export is made before it is kept.
 BESIDE = ".export-"
-# Enough to see any difference of preprocessing; more pictures take time alone.
+# Enough to see any difference in preprocessing; more pictures only take time.
 MOST_COMPARED, MOST_LABELLED, CALIBRATION = 1000, 5000, 256
 QUANTIZED: tuple[Quantized, ...] = ("float16", "int8")
 
@@ -48,7 +48,7 @@ class Exported:
         format: As users type it.
         path: Its file or folder.
         parity: What the gate found; None for programs, which hold no weights.
-        sha256: Of the file; None for a folder.
+        sha256: The hash of the file; None for a folder.
     """
 
     format: str
@@ -73,7 +73,7 @@ class Exported:
 
     @property
     def named(self) -> str:
-        """The same for whoever gets the folder, which is elsewhere then."""
+        """The same without the path, for people to whom the folder is sent."""
         return f"{self.path.name}: {self._what}"
 
     @property
@@ -95,7 +95,7 @@ def export(
     """Writes a finished run's model in other formats, each of which must answer as the model that was tested.
 
     An artefact is opened in a fresh process by its format's own runtime and classifies test images (validation images
-    where the test set is sealed) from their files. No label of the test set is looked at.
+    where the test set is sealed) from their files. It never sees a label of the test set.
 
     Args:
         run: The run folder.
@@ -104,7 +104,7 @@ def export(
         most_lost: The share of validation images by which a quantized artefact may be worse.
         out: The folder; default ``exports`` in the run folder. Files of earlier exports there are replaced.
         data_dir: As for ``fit``.
-        show: Who is told; default the terminal (stderr).
+        show: Where progress is shown; default the terminal (stderr).
 
     Raises:
         RunError: There is no such run, or it is not finished.
@@ -134,7 +134,7 @@ def export(
             show.loading(", ".join(wanted), "writing and asking")
             return _Export(opened, images, answers, small, most_lost).make(wanted, target)
     except BaseException:
-        with contextlib.suppress(OSError):  # if it was made for this alone
+        with contextlib.suppress(OSError):  # removes it if it is empty
             target.rmdir()
         raise
     finally:
@@ -142,7 +142,7 @@ def export(
 
 
 def _clear(path: Path) -> None:
-    """Takes away what an export that was killed has left."""
+    """Removes what a killed export left behind."""
     for left in path.glob(f"{BESIDE}*"):
         shutil.rmtree(left, ignore_errors=True)
 
@@ -177,7 +177,7 @@ class _Export:
     most_lost: float
 
     def make(self, wanted: Sequence[str], target: Path) -> list[Exported]:
-        """Everything beside its place first; it is put there when all of it is good."""
+        """Makes everything in a folder beside the target, and moves it there once all of it is good."""
         with tempfile.TemporaryDirectory(prefix=BESIDE, dir=target) as beside:
             work = Path(beside)
             forms = [FORMATS[name] for name in wanted if name in FORMATS]
@@ -262,17 +262,17 @@ class _Export:
         return np.array([position_of[h] for h in hashes], np.int64)
 
     def _keep(self, made: Exported, target: Path) -> Exported:
-        """Puts it where it belongs, in place of an earlier one."""
+        """Moves an artefact into the target folder, where it replaces an earlier one."""
         path = target / made.path.name
         if path.is_dir():
-            # A folder cannot be replaced by renaming; the old one is gone only when the new one is at hand.
+            # Renaming cannot replace a folder; the old one is removed only once the new one is complete.
             shutil.rmtree(path)
         made.path.replace(path)
         digest = hashlib.sha256(path.read_bytes()).hexdigest() if path.is_file() else None
         return replace(made, path=path, sha256=digest)
 
     def _record(self, kept: Sequence[Exported], target: Path) -> None:
-        """``export.json`` and the card as a page; artefacts of earlier exports stay in both."""
+        """Writes ``export.json`` and the card as a page; both still list the artefacts of earlier exports."""
         before = {}
         with contextlib.suppress(OSError, ValueError, TypeError, KeyError):
             before = {e["path"]: e for e in json.loads((target / RECORD).read_text(encoding="utf-8"))}
@@ -284,7 +284,7 @@ class _Export:
 
 
 def _loss(reference: np.ndarray, answered: np.ndarray, labels: np.ndarray) -> dict[str, Any]:
-    """What of the accuracy is lost, as ``Parity`` has it."""
+    """How much accuracy is lost, as the fields of ``Parity``."""
     right, still = reference.argmax(axis=1) == labels, answered.argmax(axis=1) == labels
     both, first, second = (int(v.sum()) for v in (right & still, right & ~still, ~right & still))
     interval = newcombe_paired(both, first, second, len(labels) - both - first - second)

@@ -46,10 +46,10 @@ def fit(
         config: A YAML file with sections as in ``config.yaml``; overrides win over it.
         out: The run folder, new or empty; default ``runs/<source>-<recipe>-<n>``.
         data_dir: Where named sets are looked for first.
-        show: Who is told of progress; default the terminal (stderr).
+        show: Where progress is shown; default the terminal (stderr).
         tensorboard: Log to ``tensorboard`` in the run folder as well.
         mlflow: The URI of an MLflow tracking server or database to log to as well.
-        trainer: Who trains instead of this process, such as ``conviction.cluster.training.ray_workers`` gives.
+        trainer: What trains instead of this process, such as ``conviction.cluster.training.ray_workers`` gives.
 
     Returns:
         The finished run.
@@ -95,7 +95,7 @@ def fit(
 
 
 def with_recipe(overrides: Overrides, recipe: str | None) -> Overrides:
-    """The overrides with a recipe among them, if one is given by itself."""
+    """Adds a recipe that was named separately to the overrides."""
     if recipe is None:
         return overrides
     if isinstance(overrides, Mapping):

@@ -1,4 +1,4 @@
-"""``report``: made again from what the run keeps."""
+"""``report``: makes the report again from what the run has kept."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def report(
     data_dir: str | Path | None = None,
     show: Show | None = None,
 ) -> list[Path]:
-    """Makes the report anew from what the run keeps, without predicting or opening anything.
+    """Makes the report again from what the run has kept, without predicting or opening anything.
 
     Args:
         run: The run folder.
@@ -35,14 +35,14 @@ def report(
         pdf: The same as PDF.
         metadata: A CSV as for ``evaluation.metadata``.
         data_dir: Where named sets are looked for first.
-        show: Who is told that the data is being read; default the terminal (stderr).
+        show: Where it is shown that the data is being read; default the terminal (stderr).
 
     Returns:
         The files that were written, the report first.
 
     Raises:
         RunError: There is no such run, or its predictions are missing or damaged.
-        RequestError: Its data has changed or is not there any more; the metadata cannot be used.
+        RequestError: Its data has changed or is gone; the metadata cannot be used.
     """
     opened = load_run(run)
     for figure_folder in (png, pdf):
@@ -65,11 +65,11 @@ def report(
             hashes = [h.tobytes().hex() for h in ready.images.hashes[ready.split.of(part)]]
             if hashes != known.hashes:
                 raise RunError(
-                    f"{opened.path}: its predictions are of other {part} images than its data. Make them anew with: "
+                    f"{opened.path}: its predictions belong to other {part} images than its data. Make new ones with: "
                     f"{call('evaluate', opened.path)}"
                 )
             probabilities[part] = known.probabilities
-        # As many as when the figure was made: who looks later changes nothing in it.
+        # The number when the figure was made: looking at it later does not change it.
         openings = 0 if sealed else opened.evaluation.test["openings"]
         evaluation = assess_predictions(opened, ready, probabilities, openings)
     run_steps = steps_of(opened, ready, evaluation)

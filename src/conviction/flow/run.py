@@ -1,4 +1,4 @@
-"""Everything from the run folder on: train, evaluate, keep; from the start, or from a checkpoint."""
+"""Everything from the run folder on: trains, evaluates and keeps, from the start or from a checkpoint."""
 
 from __future__ import annotations
 
@@ -50,17 +50,17 @@ def start_run(
     mlflow: str | None = None,
     trainer: Trainer | None = None,
 ) -> Run:
-    """Trains, evaluates and keeps what was prepared; see ``fit`` for what is raised.
+    """Trains and evaluates what was prepared, in a new run folder; ``fit`` lists what it raises.
 
     Args:
-        source: As it was given.
+        source: As the user typed it.
         ready: From ``prepare_run``.
         out: The run folder; None for the next free one below ``runs``.
-        show: Who is told.
+        show: Where progress is shown.
         started: When the command began, in seconds since the epoch.
         tensorboard: As for ``request_logs``.
         mlflow: As for ``request_logs``.
-        trainer: Who trains, and has accepted what was prepared; None for this process.
+        trainer: What trains, and has accepted what was prepared; None for this process.
     """
     stem = f"{Path(str(source)).name.split('.')[0]}-{ready.recipe.recipe}"
     path = folder.create(out, Path("runs"), stem)
@@ -83,15 +83,15 @@ def finish_run(
     remarks: Sequence[str] = (),
     trainer: Trainer | None = None,
 ) -> Run:
-    """The rest of a run, whose folder the caller has claimed.
+    """Trains and evaluates in a run folder that the caller has claimed.
 
     Args:
         path: The run folder, with its specification and data written.
         ready: From ``prepare_run``.
-        start: Where training goes on; None for the beginning.
-        show: Who is told.
+        start: Where training continues; None for the beginning.
+        show: Where progress is shown.
         started: When the command began, in seconds since the epoch.
-        remarks: What whoever resumes should know, in sentences.
+        remarks: What the user should know when a run is resumed, in sentences.
         trainer: As for ``start_run``.
     """
     remarks = [*remarks, *(trainer.plan() if trainer else ())]
@@ -133,7 +133,7 @@ def finish_run(
 
 
 def how_to_go_on(path: Path, trainer: Trainer | None = None) -> str:
-    """What resumes a run, in a sentence."""
+    """How to resume a run, in a sentence."""
     words, arguments = (trainer.options, "trainer=...") if trainer else ("", "")
     return f"Nothing is lost; go on with: {call('resume', path, words, arguments)}"
 
@@ -157,7 +157,7 @@ def train_and_save(
         training = _train_model(path, ready, model, start, writer, stop=stop, trainer=trainer)
     except TrainingError as failure:
         raise TrainingError(f"{failure} {_last_good(path)}") from None
-    stop.patient = True  # so that the model is written as a whole
+    stop.patient = True  # so that the model is written completely
     if recipe.training.precision != "float32":
         learned, model = model, compiled(recipe, images, ready.split, ready.rows, "float32")
         carry_over(learned, model)
@@ -214,14 +214,14 @@ def _calibrate(model: keras.Sequential, ready: Prepared) -> float:
 def _last_good(path: Path) -> str:
     checkpoint = read_checkpoint(path)
     if checkpoint is None:
-        return "No epoch had been finished."
+        return "No epoch was finished."
     state = checkpoint[0]
     after = f"{state.step:,} steps of epoch {state.epoch + 1}" if state.step else f"epoch {state.epoch}"
-    return f"The last good state, after {after}, stays in {path / 'checkpoints'}."
+    return f"The last good state, after {after}, is kept in {path / 'checkpoints'}."
 
 
 class _HistoryWriter:
-    """Writes history and timing after every epoch, then tells whoever watches."""
+    """Writes history and timing after every epoch, then passes the epoch on to the display and the logs."""
 
     def __init__(
         self, path: Path, ready: Prepared, show: Show, start: TrainingState | None, logs: Logs
@@ -237,7 +237,7 @@ class _HistoryWriter:
         self.training_starts = show.training_starts
         self.noticed = show.noticed
         if start:
-            self._write()  # a kill may have come between the checkpoint and the row
+            self._write()  # the run may have been killed between the checkpoint and the row
 
     def epoch_done(self, row: EpochRow, timing: EpochTiming) -> None:
         self._history.append(row)
