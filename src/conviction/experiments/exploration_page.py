@@ -22,8 +22,8 @@ TITLES = {
     "pooling": "Which pooling?",
     "depth": "How many convolutional layers?",
     "dense": "How many dense layers?",
-    "dropout": "Where does dropout stand, and at what rate?",
-    "batch-norm": "Where does batch normalisation stand?",
+    "dropout": "Where does dropout go, and at what rate?",
+    "batch-norm": "Where does batch normalisation go?",
     "learning-rate": "Which learning rate?",
     "batch-size": "Which batch size?",
     "optimizer": "Which optimizer?",
@@ -43,7 +43,7 @@ COLUMNS = (
 
 
 def exploration_steps(findings: Findings) -> list[Step]:
-    """The base, then a step for each question: what was to be expected, what was found, the numbers."""
+    """The base, then a step for each question: what to expect, what happened, and the numbers."""
     steps = [
         Step(
             "Base",
@@ -64,7 +64,7 @@ def exploration_steps(findings: Findings) -> list[Step]:
 
 
 def title(question: str) -> str:
-    """A question as people ask it; a key that was varied as it is."""
+    """The question as people ask it; for a varied key, a question with its name."""
     return TITLES.get(question, f"What does {question} do?")
 
 
@@ -103,7 +103,7 @@ def _spread(values: np.ndarray, digits: int) -> str:
 
 
 def curves_of(findings: Findings, question: str) -> Drawing:
-    """The mean validation curves of the base and of a question's arms over one another."""
+    """The mean validation curves of the base and of a question's arms in one drawing."""
     arms = {"base": findings.base.curve, **{f.arm.label: f.arm.curve for f in findings.of(question)}}
     return curves_together(arms)
 
@@ -163,5 +163,5 @@ def render_exploration(findings: Findings) -> str:
 def _html(markdown: str) -> str:
     from markdown_it import MarkdownIt
 
-    body = markdown.split("\n", 1)[1]  # its heading is the question's
+    body = markdown.split("\n", 1)[1]  # without its heading, which the question replaces
     return MarkdownIt("commonmark", {"html": False}).render(body.replace("\n## ", "\n#### "))

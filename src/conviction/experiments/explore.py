@@ -64,16 +64,16 @@ def explore(
         grid: Every value of one of two keys with every value of the other.
         seeds: Runs of each arm.
         budget: Training images that a run may see, over all its epochs.
-        equal_seconds: How long each run trains, instead of equally many images.
+        equal_seconds: How long each run trains, instead of giving each the same number of images.
         fixed_split: The same validation images for every seed.
-        jobs: Runs at once; None for one a core, on Ray for as many as there is room for.
+        jobs: Runs at once; None for one per core, or on Ray for as many as fit.
         limit: Seconds that one run may take.
         on: ``local``, or ``ray`` for the cluster that ``RAY_ADDRESS`` names, or one that is started here.
-        cpus_per_trial: Of a node of the cluster, for each trial; None for as many as it has threads.
-        gpus_per_trial: The same; a part of one lets several trials share it.
+        cpus_per_trial: CPUs of a node that each trial takes; None for the number of its threads.
+        gpus_per_trial: GPUs of a node that each trial takes; a fraction lets several trials share one.
         config: A YAML file; overrides win over it.
-        out: The folder, default the next below ``explorations``; one of the same request is gone on with. Or an address
-            of fsspec, such as ``s3://bucket/study``, where it is kept as well.
+        out: The folder, default the next below ``explorations``; a study of the same request is continued. Or an
+            address that fsspec knows, such as ``s3://bucket/study``, where the study is kept as well.
         data_dir: As for ``fit``.
         file: Where progress is shown; default stderr.
 

@@ -1,4 +1,4 @@
-"""What an experiment keeps: a design that does not change, and a line for each finished trial."""
+"""What an experiment keeps: a design that does not change, and a line for every finished trial."""
 
 from __future__ import annotations
 
@@ -18,17 +18,17 @@ EPOCHS = "epochs.json"
 
 
 def open_study(path: Path, design: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
-    """Begins a study, or goes on with one of the same design; the caller has claimed the folder.
+    """Begins a study, or continues one of the same design; the caller has claimed the folder.
 
     Args:
         path: Its folder, which exists.
-        design: Plain values that decide the results.
+        design: The plain values that decide the results.
 
     Returns:
-        What was finished before, by the keys of the trials.
+        The trials that were finished before, by key.
 
     Raises:
-        RequestError: The folder holds a study of another design; names what differs.
+        RequestError: The folder holds a study of another design; the message names what differs.
     """
     file = path / DESIGN
     if not file.exists():
@@ -57,7 +57,7 @@ def _difference(key: str, before: Any, now: Any) -> str:
 
 
 def read_trials(path: Path) -> dict[str, dict[str, Any]]:
-    """The finished trials by key; a line that was cut off by a kill is not one, and is taken away."""
+    """The finished trials by key; removes a last line that was cut off when the process was killed."""
     file = path / TRIALS
     trials: dict[str, dict[str, Any]] = {}
     if not file.exists():

@@ -1,4 +1,4 @@
-"""``tune``: a search, whose best are run again on fresh seeds, and what is recommended tested once."""
+"""``tune``: searches, runs the best again on fresh seeds, and tests what it recommends once."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ class Tuned:
 
     @property
     def test_sentence(self) -> str:
-        """What the one look at the test set said; empty if there was none."""
+        """The result of the one look at the test set; empty if there was none."""
         if self.run is None or not self.run.evaluation.test:
             return ""
         low, high = self.run.evaluation.accuracy_ci95
@@ -104,20 +104,20 @@ def tune(
     Args:
         source: As for ``fit``.
         overrides: Keys of the base; ``recipe`` defaults to ``lab``.
-        trials: In all, pruned ones included.
-        budget: Seconds after which no trial is begun.
+        trials: How many in all, pruned ones included.
+        budget: Seconds after which no new trial begins.
         images: Training images that a trial may see, over all its epochs.
         space: A YAML file or its content; None for the default space.
         against: A second objective, for a front of accuracy against cost.
         confirm_seeds: Fresh seeds on which the best three and the base are run again.
         storage: A database that machines share, or ``journal:FILE``; None for SQLite in the folder.
         study: The study's name in the storage.
-        seed: Of the search and its trials.
-        jobs: Trials at once; None for one a core, on Ray for as many as there is room for.
+        seed: The seed of the search and its trials.
+        jobs: Trials at once; None for one per core, or on Ray for as many as fit.
         limit: Seconds that one trial may take.
         on: ``local``, or ``ray`` for the cluster that ``RAY_ADDRESS`` names, or one that is started here.
-        cpus_per_trial: Of a node of the cluster, for each trial; None for as many as it has threads.
-        gpus_per_trial: The same; a part of one lets several trials share it.
+        cpus_per_trial: CPUs of a node that each trial takes; None for the number of its threads.
+        gpus_per_trial: GPUs of a node that each trial takes; a fraction lets several trials share one.
         test: Whether to train what is recommended on all images and open the test set.
         config: A YAML file; overrides win over it.
         out: As for ``explore``; the default is below ``searches``.
@@ -126,7 +126,7 @@ def tune(
 
     Raises:
         RequestError: Something in the request or the data is wrong, or Optuna is not installed.
-        StudyError: No trial finished, or no run on fresh seeds; the folder says why, and the test set stays sealed.
+        StudyError: No trial finished, or no run on fresh seeds did; the folder says why; the test set stays sealed.
         Interrupted: SIGINT or SIGTERM; what is finished is kept.
         StorageError: No space is left.
     """
@@ -167,7 +167,7 @@ def tune(
         folder.write_text(path / REPORT, render_tuning(search, opened, belief, tuned.test_sentence))
         if belief.winner is None:
             reasons = search_failures(opened)
-            if done:  # what failed is the confirmation
+            if done:  # the search succeeded and the confirmation failed
                 reasons = [r for seeds in confirmation_failures(opened).values() for r in seeds]
             raise StudyError(no_answer_message(belief.sentences[0], reasons, path))
     return tuned
@@ -193,13 +193,13 @@ def _open(path: Path, name: str, storage: str | None, search: Search) -> optuna.
 def _recommended(search: Search, winner: Contender) -> Recipe:
     planned = search.plan.settle(Arm("", "", winner.keys)) if winner.keys else search.plan.base
     assert planned.recipe is not None
-    # What was right for trials beside each other is not for a run by itself.
+    # What suits trials that share a machine does not suit a run on its own.
     alone = {"threads": None, "precision": "auto", "checkpoint_minutes": 5.0}
     return planned.recipe.model_copy(update={"training": planned.recipe.training.model_copy(update=alone)})
 
 
 def _test(source: str | Path, path: Path, data_dir: str | Path | None, file: IO[str]) -> Run:
-    """Trains what is recommended on all images and opens the test set; once for a study."""
+    """Trains what is recommended on all images and opens the test set, once per study."""
     from conviction.flow.fit import fit
     from conviction.flow.resume import resume
 
