@@ -193,7 +193,7 @@ def arms_for(
         layers: Whether the base is a list, ``model.layers``, which has no shorthand keys to change.
 
     Raises:
-        RequestError: An unknown question or key, a key without values, no question at all, or a grid of more or fewer than two keys.
+        RequestError: An unknown question or key, a key without values, nothing to vary, or a grid without two keys.
     """
     if grid and (len(vary) != 2 or questions):
         raise RequestError(f"{option('grid')}: expected {option('vary')} twice, and no {option('question')}.")

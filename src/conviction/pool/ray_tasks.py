@@ -1,4 +1,4 @@
-"""Runs tasks as Ray tasks, with the contract of the pool of processes; see ``pool.py`` for the words."""
+"""Runs tasks as Ray tasks, with the same contract as the pool of processes in ``processes.py``."""
 
 from __future__ import annotations
 
@@ -19,21 +19,21 @@ from conviction.errors import ClusterError, RequestError
 from conviction.pool.processes import ATTEMPTS, LOOK, Hear, Outcome, Task
 from conviction.pool.worker import answer
 
-# A task whose node went away is tried so often more: nodes that may be taken back are, and the task is not to blame.
+# How many more attempts a task has whose nodes went away: preemptible nodes do, and the task is not to blame.
 NODES = 5
-# A worker ends after so many tasks, since what libraries keep of each adds up.
+# How many tasks a worker runs before it ends, because what libraries keep of each adds up.
 CALLS = 100
-# How many trials fit on the cluster is asked so often, in seconds.
+# How often the cluster is asked for its room, in seconds.
 COUNT = 1.0
-# For so long it is waited for tasks to end that are not wanted any more.
+# How long to wait for cancelled tasks to end, in seconds.
 ENDING = 10.0
-# For so long it is waited for a node to come where none has room any more.
+# How long to wait for a node with room once there is none, in seconds.
 WAIT = 300.0
 
 
 @dataclass(frozen=True)
 class Share:
-    """What a task has of its node: CPUs, and GPUs, of which a part lets several tasks share one."""
+    """What a task takes of its node: CPUs and GPUs; a fraction of a GPU lets several tasks share one."""
 
     cpus: float = 1
     gpus: float = 0
@@ -53,7 +53,7 @@ class Share:
         if not self.gpus:
             return room
         gpus = resources.get("GPU", 0)
-        # Of a GPU in parts each serves tasks by itself.
+        # Each GPU that is shared serves its own tasks; a share cannot span two GPUs.
         return min(room, int(gpus) * _times(self.gpus, 1) if self.gpus <= 1 else _times(self.gpus, gpus))
 
 
@@ -65,11 +65,11 @@ def _times(part: float, whole: float) -> int:
 class _Running:
     task: Task
     attempt: int
-    lost: int  # nodes
+    lost: int  # how many nodes went away with it
 
 
 class _Mailbox:
-    """Between tasks, which report and wait for an answer, and the driver; an actor on the driver's node."""
+    """Passes messages between tasks, which report and wait for an answer, and the driver; an actor on its node."""
 
     def __init__(self) -> None:
         self._messages: asyncio.Queue[tuple[int, str, int, str, Any]] = asyncio.Queue()
@@ -77,7 +77,7 @@ class _Mailbox:
         self._count = 0
 
     async def tell(self, key: str, attempt: int, kind: str, value: Any) -> bool:
-        """From a task."""
+        """Called by a task: sends a message and waits for the driver's answer."""
         self._count += 1
         number = self._count
         self._waiting[number] = asyncio.get_running_loop().create_future()
@@ -85,25 +85,25 @@ class _Mailbox:
         return await self._waiting[number]
 
     async def listen(self) -> list[tuple[int, str, int, str, Any]]:
-        """For the driver: what has been said, as soon as there is something."""
+        """Called by the driver: returns all messages, as soon as there is one."""
         messages = [await self._messages.get()]
         while not self._messages.empty():
             messages.append(self._messages.get_nowait())
         return messages
 
     async def reply(self, answers: Mapping[int, bool]) -> None:
-        """From the driver."""
+        """Called by the driver: answers messages by number."""
         for number, goes_on in answers.items():
             self._waiting.pop(number).set_result(goes_on)
 
 
 def _run(task: Task, attempt: int, mailbox: Any, here: nodes.Versions) -> tuple[Any, ...]:
-    """On a node: ``("done", value, seconds)``, ``("raised", reason, seconds)`` or ``("refused", reason, 0.0)``."""
+    """Runs on a node; ``("done", value, seconds)``, ``("raised", reason, seconds)`` or ``("refused", reason, 0.0)``."""
     import ray
 
     began = time.monotonic()
     node = ray.util.get_node_ip_address()
-    # A node that came late has not been asked.
+    # A node that joined late has not been checked.
     refused = nodes.difference(node, _versions(), here)
     if refused:
         return ("refused", refused, 0.0)
@@ -121,13 +121,13 @@ def _versions() -> nodes.Versions:
 
 @dataclass
 class RayPool:
-    """Tasks on a cluster. Workers are Ray's, which uses one for many tasks of a command.
+    """Runs tasks on a cluster. Ray owns the workers, and uses each for many tasks of a command.
 
     Attributes:
-        ray: Connected.
-        jobs: How many tasks are given to Ray at once; None for as many as there is room for, however nodes come and go.
-        limit: Seconds that a task may take; None for any.
-        share: What each task has of its node.
+        ray: The connected module.
+        jobs: How many tasks Ray has at once; None for as many as fit, even as nodes come and go.
+        limit: Seconds that a task may take; None for no limit.
+        share: What each task takes of its node.
     """
 
     ray: Any
@@ -150,7 +150,7 @@ class RayPool:
         self._here = _versions()
         gpus = self.share.gpus
         environment = nodes.environment()
-        if 0 < gpus < 1:  # otherwise the first takes all of its memory
+        if 0 < gpus < 1:  # otherwise the first task takes all memory of the GPU
             environment = {
                 "XLA_PYTHON_CLIENT_MEM_FRACTION": f"{0.9 * gpus:.2f}",
                 "TF_FORCE_GPU_ALLOW_GROWTH": "true",
@@ -159,8 +159,8 @@ class RayPool:
         self._remote = ray.remote(
             num_cpus=self.share.cpus,
             num_gpus=gpus,
-            max_retries=0,  # they are counted here
-            max_calls=1 if gpus else CALLS,  # a process keeps the GPU that it has seen first
+            max_retries=0,  # attempts are counted here
+            max_calls=1 if gpus else CALLS,  # a process keeps the first GPU that it has seen
             runtime_env={"env_vars": environment},
         )(_run)
         return self
@@ -180,8 +180,8 @@ class RayPool:
         """Yields outcomes as they come; takes a task from ``tasks`` only when there is room for it.
 
         Raises:
-            RequestError: A node that came late has other versions, so that it would give other results.
-        ClusterError: No node has room for a task any more.
+            RequestError: A node that joined late has other versions, so its results would differ.
+            ClusterError: No node has had room for a task for a long time.
         """
         again: deque[_Running] = deque()
 
@@ -223,11 +223,11 @@ class RayPool:
                     "is finished "
                     f"is kept; when there are nodes again, the same command with {option('out')} goes on."
                 )
-        # One waits even where there is no room, which tells a cluster that grows with demand to grow.
+        # One task waits even where there is no room, so that a cluster that grows with demand grows.
         return max(1, self._room)
 
     def _listen(self, hear: Hear) -> None:
-        """Hears what tasks have said; one that has been given up is told to stop."""
+        """Handles the messages of tasks; tells tasks that were given up to stop."""
         known = {(r.task.key, r.attempt) for r in self._running.values()}
         answers = {}
         for number, key, attempt, kind, value in self.ray.get(self._listening):
@@ -240,7 +240,7 @@ class RayPool:
         self._listening = self._mailbox.listen.remote()
 
     def _overdue(self) -> Iterator[Outcome]:
-        """Ends what has taken too long."""
+        """Cancels tasks that have taken too long."""
         limit = self.limit or math.inf
         for ref, running in list(self._running.items()):
             key = running.task.key
@@ -251,7 +251,7 @@ class RayPool:
                 yield Outcome(key, None, f"took longer than {limit:g} seconds", seconds, running.attempt)
 
     def _outcome(self, ref: Any, ended: _Running) -> tuple[Outcome, int]:
-        """How it ended, and how many nodes have been lost with it."""
+        """How a task ended, and how many nodes it has lost so far."""
         key, now = ended.task.key, time.monotonic()
         began, node = self._began.pop(key, (now, "a node"))
         errors = self.ray.exceptions
@@ -265,7 +265,7 @@ class RayPool:
             return died(f"its node, {node}, went away"), ended.lost + 1
         except errors.OutOfMemoryError:
             return died(f"its process was ended for lack of memory on {node}"), ended.lost
-        except errors.RayTaskError as failure:  # it could not even be begun
+        except errors.RayTaskError as failure:  # it could not even start
             raise RequestError(f"{on_ray()}: a node cannot run trials: {failure.cause or failure}") from None
         except errors.RayError as failure:
             return died(f"its process on {node} ended: {_short(failure)}"), ended.lost
