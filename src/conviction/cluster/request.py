@@ -1,4 +1,4 @@
-"""What a prediction on a cluster has been asked, kept in its folder: the manifest, and the listing in shards."""
+"""The request for a prediction on a cluster, kept in its folder: the manifest, and the listing in shards."""
 
 from __future__ import annotations
 
@@ -17,23 +17,23 @@ from conviction.data.unused import PassedOver, Unused, count_unused, unused_sent
 from conviction.errors import OutputError, RequestError
 
 MANIFEST, LISTING = "manifest.json", "listing.parquet"
-_UNWRITABLE = "the answers cannot go there"
+_UNWRITABLE = "answers cannot be written there"
 
 
 @dataclass(frozen=True)
 class Request:
-    """Plain values, so that nodes can have it too.
+    """A request, as plain values that can be sent to nodes.
 
     Attributes:
-        id: Stands in the manifest and in the listing.
+        id: Its identity, in the manifest and in the listing.
         source: The pictures.
         prefix: What the names of pictures begin with.
-        out: Where answers go.
+        out: Where answers are written.
         model: The content of the ONNX file.
         threshold: Below it the label is None.
-        images: In the listing.
-        unused: What else lies beside them.
-        shard: Pictures of each shard but the last.
+        images: The number of pictures in the listing.
+        unused: Other files beside them.
+        shard: The number of pictures in each shard but the last.
     """
 
     id: str
@@ -48,19 +48,19 @@ class Request:
 
     @property
     def shards(self) -> int:
-        """Their number."""
+        """The number of shards."""
         return -(-self.images // self.shard)
 
     def size(self, shard: int) -> int:
-        """Pictures of that shard."""
+        """The number of pictures in that shard."""
         return min(self.shard, self.images - shard * self.shard)
 
 
 def the_request(source: Storage, out: Storage, model: bytes, threshold: float, shard: int) -> Request:
-    """The one that has begun in ``out``, with its listing and size of shards; else a new one.
+    """The request that has begun in ``out``, with its listing and shard size; otherwise a new one.
 
     Raises:
-        OutputError: Something else is in there, or answers to another request.
+        OutputError: The folder holds something else, or answers to another request.
         SourceError, RequestError: The source cannot be listed, or has no picture.
     """
     manifest = read_manifest(out)
@@ -103,7 +103,7 @@ def read_manifest(out: Storage) -> dict | None:
     """The manifest in a folder, if one is there.
 
     Raises:
-        OutputError: Something else is in there.
+        OutputError: The folder holds something else.
     """
     with asked(out, _UNWRITABLE):
         names = out.names()
@@ -120,7 +120,7 @@ def read_manifest(out: Storage) -> dict | None:
 
 
 def _list(source: Storage, out: Storage, identity: str, shard: int) -> tuple[int, tuple[Unused, ...]]:
-    """Writes the listing, a row group for each shard; gives the number of pictures, and what else lies there."""
+    """Writes the listing, one row group per shard; returns the number of pictures, and the other files."""
     pa, parquet = pyarrow_for(on_ray())
     # Bytes, because the name of a file need not be text.
     schema = pa.schema({"name": pa.binary(), "size": pa.int64()}, {"request": identity})
@@ -129,7 +129,7 @@ def _list(source: Storage, out: Storage, identity: str, shard: int) -> tuple[int
     rows = list(islice(pictures, shard))
     if not rows:
         raise RequestError(
-            f"{source.address}: found no picture there. {unused_sentence(count_unused(passed))}".rstrip()
+            f"{source.address}: there are no pictures. {unused_sentence(count_unused(passed))}".rstrip()
         )
     images = 0
     with asked(out, _UNWRITABLE), out.writing(LISTING) as file, parquet.ParquetWriter(file, schema) as writer:

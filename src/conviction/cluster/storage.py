@@ -18,13 +18,13 @@ from conviction.data.walking import walk_folders
 from conviction.errors import ClusterError, ConvictionError, RequestError, SourceError, SourceNotFoundError
 from conviction.runs import folder
 
-# Pictures that are fetched from an address at once, because each alone waits for the network; and their bytes.
+# How many pictures, and how many bytes, are fetched from an address at once: one at a time would wait for the network.
 AHEAD, AHEAD_BYTES = 64, 64 * 2**20
 
 
 @dataclass(frozen=True)
 class Storage:
-    """A folder; plain values, so that nodes can have it too.
+    """A folder, as plain values that can be sent to nodes.
 
     Attributes:
         address: As it was typed, a path or an address.
@@ -37,15 +37,15 @@ class Storage:
     fs: Any | None
 
     def at(self, name: str) -> str:
-        """Where a file in it is."""
+        """The path of a file in it."""
         return f"{self.root}/{name}"
 
     def open(self, name: str) -> IO[bytes]:
-        """A file in it, to read."""
+        """Opens a file in it for reading."""
         return open(self.at(name), "rb") if self.fs is None else self.fs.open(self.at(name), "rb")
 
     def names(self, inside: str = "") -> set[str]:
-        """What is in it, or in a folder in it; nothing if that is not there."""
+        """The names in it, or in a folder inside it; empty if that does not exist."""
         path = self.at(inside).rstrip("/")
         try:
             if self.fs is None:
@@ -58,9 +58,9 @@ class Storage:
 
     @contextmanager
     def writing(self, name: str) -> Iterator[IO[bytes]]:
-        """A file in it, which is whole or absent whatever happens.
+        """Writes a file in it, which is complete or absent whatever happens.
 
-        An object of a store appears when it is whole; on a disk it is written beside and renamed.
+        An object in a store appears once it is complete; on a disk the file is written beside its path and renamed.
         """
         if self.fs is not None:
             try:
@@ -78,7 +78,7 @@ class Storage:
             yield file
 
     def sweep(self, inside: str, *stems: str) -> None:
-        """Removes what killed processes were writing beside files whose names begin so."""
+        """Removes what killed processes were writing beside files whose names begin with ``stems``."""
         if self.fs is None:
             for name in self.names(inside):
                 if name.startswith(tuple(f".{stem}-" for stem in stems)):
@@ -86,7 +86,7 @@ class Storage:
 
 
 def open_storage(address: str) -> Storage:
-    """A path, or an address such as ``s3://bucket/folder``; nothing is asked of it yet.
+    """A path, or an address such as ``s3://bucket/folder``; nothing is read yet.
 
     Raises:
         RequestError: fsspec does not know the address, or lacks a package for it.
@@ -119,11 +119,11 @@ def _protocols(fs: Any) -> tuple[str, ...]:
 
 @contextmanager
 def asked(storage: Storage, what: str) -> Iterator[None]:
-    """Turns whatever a storage raises into one sentence.
+    """Turns whatever a storage raises into a one-sentence error.
 
     Raises:
         SourceNotFoundError: There is nothing there.
-        SourceError: It refuses.
+        SourceError: The storage refuses.
     """
     try:
         yield
@@ -136,7 +136,7 @@ def asked(storage: Storage, what: str) -> Iterator[None]:
 
 
 def refused(path: str, failure: BaseException) -> ClusterError:
-    """The error for a store that does not do as it is asked."""
+    """The error for a storage that refuses a request."""
     return ClusterError(f"{path}: the storage refuses ({short_error(failure)})")
 
 
@@ -148,7 +148,7 @@ def short_error(failure: BaseException) -> str:
 def pictures_in(storage: Storage, passed: list[PassedOver]) -> Iterator[tuple[str, int]]:
     """(path below the folder, bytes or -1) of every picture at every depth; one folder is in memory at a time.
 
-    The order is that of ``predict`` without a cluster: by the parts of the path. What else lies there is added to
+    The order is that of ``predict`` without a cluster: by the parts of the path. Other files are added to
     ``passed``.
 
     Raises:
@@ -159,8 +159,8 @@ def pictures_in(storage: Storage, passed: list[PassedOver]) -> Iterator[tuple[st
         if storage.fs is not None:
             yield from _remote(storage, storage.root, passed)
         else:
-            os.scandir(storage.root).close()  # which says that there is none, or no permission
-            # The folders, of which there are fewer than pictures: which links are followed is known after all.
+            os.scandir(storage.root).close()  # raises if there is no such folder, or no permission
+            # Only the folders are listed first, to decide which links to follow; there are fewer folders than pictures.
             folders = {inside for inside, _ in walk_folders(Path(storage.root), passed)}
             yield from _local(storage.root, "", folders, passed)
 
@@ -177,7 +177,7 @@ def _local(
         elif entry.is_file():
             if _is_picture(name, passed):
                 yield name, -1
-        elif not entry.is_dir():  # else it is a link to a folder, which is passed over already
+        elif not entry.is_dir():  # a link to a folder has already been passed over
             passed.append(("broken_link" if entry.is_symlink() else "special_file", name))
 
 
@@ -206,10 +206,10 @@ def _is_picture(name: str, passed: list[PassedOver]) -> bool:
 
 
 class Pictures:
-    """Listed pictures, to be read in their order; ``unreached`` counts those that could not be reached, and ``why``.
+    """Listed pictures, read in their order; ``unreached`` counts those that could not be reached, ``why`` says why.
 
     Raises:
-        ClusterError: While reading: the storage refuses, which is no picture's fault.
+        ClusterError: While reading, the storage refuses, which is not the fault of a picture.
     """
 
     def __init__(self, storage: Storage, names: Sequence[str], sizes: Sequence[int]) -> None:
@@ -218,7 +218,7 @@ class Pictures:
         self._fetched: dict[int, bytes | BaseException] = {}
 
     def files(self, prefix: str) -> list[PictureFile]:
-        """As ``classify`` takes them; their names begin with a prefix."""
+        """The files as ``classify`` takes them, with a prefix before their names."""
         read = self._read_path if self._storage.fs is None else self._read_ahead
         return [PictureFile(f"{prefix}/{name}", partial(read, i)) for i, name in enumerate(self._names)]
 
@@ -251,7 +251,7 @@ class Pictures:
             if wanted and total > AHEAD_BYTES:
                 break
             wanted.append(i)
-        # Not fs.cat, to which a name such as a[1].png is a pattern.
+        # Not fs.cat, which takes a name such as a[1].png for a pattern.
         paths = [self._storage.at(self._names[i]) for i in wanted]
         contents = self._storage.fs.cat_ranges(paths, None, None, on_error="return")
         return dict(zip(wanted, contents, strict=True))
@@ -259,5 +259,5 @@ class Pictures:
     def _unreachable(self, failure: OSError) -> UnreadableFileError:
         self.unreached += 1
         gone = isinstance(failure, FileNotFoundError)
-        self.why = "it was listed, and is not there" if gone else failure.strerror or str(failure)
+        self.why = "it was listed, but is gone" if gone else failure.strerror or str(failure)
         return UnreadableFileError(self.why)
