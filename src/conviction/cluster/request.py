@@ -129,7 +129,7 @@ def _list(source: Storage, out: Storage, identity: str, shard: int) -> tuple[int
     rows = list(islice(pictures, shard))
     if not rows:
         raise RequestError(
-            f"{source.address}: there are no pictures. {unused_sentence(count_unused(passed))}".rstrip()
+            f"{source.address}: found no picture there. {unused_sentence(count_unused(passed))}".rstrip()
         )
     images = 0
     with asked(out, _UNWRITABLE), out.writing(LISTING) as file, parquet.ParquetWriter(file, schema) as writer:
