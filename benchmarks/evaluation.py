@@ -46,8 +46,8 @@ def measure_time() -> None:
             probabilities, ready.images, ready.split, run.history, recipe=ready.recipe, openings=1
         )
         assessed = time.perf_counter()
-        told = [*ready.told, evaluation_step(evaluation, ready, run)]
-        write_report(run.path, ready, run.history, told=told, evaluation=evaluation)
+        run_steps = [*ready.steps, evaluation_step(evaluation, ready, run)]
+        write_report(run.path, ready, run.history, run_steps=run_steps, evaluation=evaluation)
         done = time.perf_counter()
         size = (run.path / "report.html").stat().st_size / 1e6
     print(

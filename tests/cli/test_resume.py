@@ -179,7 +179,7 @@ def test_a_diverged_run_keeps_its_last_good_state(tmp_path: Path, cli: Cli) -> N
     assert result.code == 1
     assert "training has diverged" in result.err
     assert "try training.learning_rate=10, or auto" in result.err
-    assert "No epoch had been finished." in result.err
+    assert "No epoch was finished." in result.err
 
 
 @pytest.mark.full

@@ -102,7 +102,7 @@ def test_a_job_server_that_is_gone_is_said(monkeypatch: pytest.MonkeyPatch) -> N
             raise ConnectionRefusedError(f"nobody there about {job}")
 
     monkeypatch.setattr(jobs, "LOST", 0.0)
-    with pytest.raises(ClusterError, match=r"nobody there about one.*Job one may be running on"):
+    with pytest.raises(ClusterError, match=r"nobody there about one.*Job one may still be running"):
         jobs._followed(Gone(), "one", jobs._Output(as_json=True))
 
 

@@ -354,7 +354,7 @@ def test_a_node_without_the_data_is_named(cluster: Any, model: Path, pictures: P
     assert end["code"] == 1
     # Of three shards at once, whichever is tried first.
     assert re.search(
-        r"/proc/self/cwd/\S+ cannot be reached, nor the rest of its shard \(it was listed, and is not there\); "
+        r"/proc/self/cwd/\S+ cannot be reached, nor can the rest of its shard \(it was listed, but is gone\); "
         r"is /proc/self/cwd a folder that every node sees\? What has been answered is kept",
         end["error"],
     )

@@ -111,7 +111,7 @@ def on_fresh_seeds(**accuracies: list[float]) -> dict[str, dict[int, dict[str, f
             lacking(None, [0.1]),
             {"base": [0.5, 0.5], "t0": [0.1, 0.1]},
             "base",
-            "nobody knows which trials led",
+            "nobody knows which trials beat it",
         ),
         (
             lacking(None, [0.6]),

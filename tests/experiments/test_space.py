@@ -59,7 +59,7 @@ def test_the_base_is_recorded_as_far_as_the_space_holds_it() -> None:
         ({"model.dropout": {"low": 0.1, "top": 1}}, "expected"),
         ({"training.seed": {"low": 0, "high": 9}}, "cannot be tuned"),
         ({"data.validation": {"low": 0.1, "high": 0.2}}, "cannot be tuned"),
-        ({"model.dropout": {"choices": [0.1], "when": {"model.kernel_size": 3}}}, "has to stand before it"),
+        ({"model.dropout": {"choices": [0.1], "when": {"model.kernel_size": 3}}}, "must come before it"),
     ],
 )
 def test_what_is_no_space_is_refused(content: dict[str, Any], reason: str) -> None:

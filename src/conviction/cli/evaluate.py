@@ -48,7 +48,7 @@ def evaluate(
         folder.check_file(html)
     new_images = evaluate_new(run, source, metadata=metadata_path, data_dir=data_dir, show=show)
     if html is not None:
-        step = new_images_step(new_images.part, new_images.images.location, new_images.said)
+        step = new_images_step(new_images.part, new_images.images.location, new_images.sentences)
         folder.write_text(html, render_new_images(new_images.images, new_images.part, step, str(run)))
     if as_json:
         print_json({"run": str(run), **new_images.to_json()})

@@ -1,4 +1,4 @@
-"""The connection to a Ray cluster: the one that ``RAY_ADDRESS`` names, or one that begins and ends with the command."""
+"""The connection to a Ray cluster: the one that ``RAY_ADDRESS`` names, or one that starts and ends with the command."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ PATIENCE = 5.0
 
 
 def ray_address() -> str | None:
-    """The cluster that ``RAY_ADDRESS`` names; None for one of our own."""
+    """The cluster that ``RAY_ADDRESS`` names; None for one that this process starts."""
     return os.environ.get("RAY_ADDRESS") or None
 
 
@@ -39,7 +39,7 @@ def connected() -> Iterator[Any]:
     """The module ``ray``, connected.
 
     Raises:
-        RequestError: Ray is not installed, the cluster cannot be reached, or its version is another.
+        RequestError: Ray is not installed, the cluster cannot be reached, or it has another version.
     """
     ray = import_ray()
     address = ray_address()
@@ -54,7 +54,7 @@ def connected() -> Iterator[Any]:
             logging_level="ERROR",
         )
     except (ConnectionError, RuntimeError, ValueError, ray.exceptions.RayError) as failure:
-        raise RequestError(_said(address, failure)) from None
+        raise RequestError(_connection_message(address, failure)) from None
     if threading.current_thread() is threading.main_thread():
         signal.signal(signal.SIGTERM, before)  # Ray's own handler would end with another exit code
     try:
@@ -63,7 +63,7 @@ def connected() -> Iterator[Any]:
         ray.shutdown()
 
 
-def _said(address: str | None, failure: Exception) -> str:
+def _connection_message(address: str | None, failure: Exception) -> str:
     reason = " ".join(str(failure).split())
     if address is None:
         return f"{on_ray()}: a cluster cannot be started here: {reason}"
@@ -76,10 +76,10 @@ def _said(address: str | None, failure: Exception) -> str:
 
 
 def _check_reachable(address: str) -> None:
-    """Refuses at once what nobody answers at.
+    """Refuses an address at once if no cluster answers there.
 
     Raises:
-        RequestError: Nobody does, or it is no address.
+        RequestError: None answers, or it is not an address.
     """
     if address in ("auto", "local"):
         return

@@ -1,4 +1,4 @@
-"""Workers that train together: started together, and ended together when one is lost."""
+"""Workers that train together: they start together, and all end when one is lost."""
 
 from __future__ import annotations
 
@@ -8,18 +8,18 @@ from typing import Any
 from conviction.audience import on_ray
 from conviction.cluster.nodes import difference
 from conviction.cluster.placing import PATIENCE_SECONDS, Size, node_name, reserve
-from conviction.cluster.training_worker import Job, Place, Worker, package_versions
+from conviction.cluster.training_worker import GroupMember, Job, Worker, package_versions
 from conviction.errors import ConvictionError, RequestError, TrainingError
 from conviction.training import Progress, StopRequest, Training, TrainingState
 
-# Between two looks at workers and signals.
+# Between two checks of workers and signals.
 POLL_SECONDS = 0.3
-# Characters of what Ray says at length.
+# How many characters of Ray's long messages are kept.
 REASON = 400
 
 
 class LostWorkers(Exception):
-    """Workers have died, or the node that they were on; ``reason`` is what Ray says of it."""
+    """Workers have died, or the node that they were on; ``reason`` is what Ray says about it."""
 
     def __init__(self, message: str, reason: str) -> None:
         super().__init__(message)
@@ -27,15 +27,15 @@ class LostWorkers(Exception):
 
 
 class Crew:
-    """Actors on places that are reserved for them.
+    """Actors with resources that are reserved for them.
 
     Args:
-        ray: Connected.
+        ray: The connected module.
         workers: How many.
         size: What each takes.
 
     Raises:
-        NoRoom: There was none within ``PATIENCE_SECONDS``.
+        NoRoom: There was no room within ``PATIENCE_SECONDS``.
     """
 
     def __init__(self, ray: Any, workers: int, size: Size) -> None:
@@ -54,14 +54,14 @@ class Crew:
             kind.options(
                 num_cpus=size.cpus,
                 num_gpus=size.gpus,
-                max_concurrency=4,  # to train, to tell, to be stopped, to be asked whether it lives
+                max_concurrency=4,  # to train, to report, to be stopped, to answer whether it is alive
                 scheduling_strategy=PlacementGroupSchedulingStrategy(self._group, rank),
             ).remote(_environment(size))
             for rank in range(workers)
         ]
 
     def check(self) -> None:
-        """Waits until all are there.
+        """Waits until all workers have started.
 
         Raises:
             RequestError: A node cannot run them, has other versions, or cannot be reached from the others by its name.
@@ -93,17 +93,17 @@ class Crew:
         tell: Callable[[Progress | TrainingState], None],
         stop: StopRequest,
     ) -> tuple[Training, Mapping[str, Any]]:
-        """Trains to the end, or to a signal.
+        """Trains to the end, or until a signal.
 
         Args:
             job: What is trained.
             data: References to its images and targets.
-            start: Where training goes on.
-            tell: Is told how it goes, and each state to keep.
-            stop: Is handed on to the workers.
+            start: Where training continues.
+            tell: Receives progress, and each state to keep.
+            stop: Passed on to the workers.
 
         Returns:
-            What training leaves, and the variables of the model.
+            The result of training, and the variables of the model.
 
         Raises:
             LostWorkers: One has died, or its node.
@@ -113,7 +113,7 @@ class Crew:
         try:
             address = get(chief.address.remote())
             running = [
-                actor.train.remote(job, Place(rank, self.workers, address), *data, start)
+                actor.train.remote(job, GroupMember(rank, self.workers, address), *data, start)
                 for rank, actor in enumerate(self._actors)
             ]
             pending, asked = running, False
@@ -122,7 +122,7 @@ class Crew:
                     chief.stop.remote(stop.signal_number)
                     asked = True
                 for event in get(chief.events.remote(POLL_SECONDS)):
-                    stop.patient = True  # from now on there is something to keep
+                    stop.patient = True  # from now on there is a state to keep
                     tell(event)
                 done, pending = self._ray.wait(pending, num_returns=len(pending), timeout=0)
                 get(done)
@@ -138,7 +138,7 @@ class Crew:
             raise TrainingError(f"A worker failed: {_last_line(failure)}") from None
 
     def close(self) -> None:
-        """Ends all workers and gives back their places; they leave nothing that is needed."""
+        """Ends all workers and releases their resources; they leave nothing that is needed."""
         from ray.util import remove_placement_group
 
         for actor in self._actors:
@@ -147,7 +147,7 @@ class Crew:
         remove_placement_group(self._group)
 
     def _raise_if_lost(self, failure: Exception) -> None:
-        """Where one has died, the others fail as well; all are asked, because those that live answer."""
+        """When one worker has died, the others fail as well; asks all of them, because those that live answer."""
         answers = [actor.hello.remote() for actor in self._actors]
         self._ray.wait(answers, num_returns=len(answers), timeout=PATIENCE_SECONDS)
         dead = []
@@ -164,13 +164,13 @@ class Crew:
 
 
 def _environment(size: Size) -> dict[str, str]:
-    """What JAX reads: on how many threads it computes, and on what."""
+    """The variables that tell JAX how many threads to use, and which devices."""
     threads = str(size.cpus)
-    found = {"KERAS_BACKEND": "jax", "NPROC": threads, "PJRT_NPROC": threads}
-    return found if size.gpus else {**found, "JAX_PLATFORMS": "cpu"}
+    variables = {"KERAS_BACKEND": "jax", "NPROC": threads, "PJRT_NPROC": threads}
+    return variables if size.gpus else {**variables, "JAX_PLATFORMS": "cpu"}
 
 
 def _last_line(failure: Exception) -> str:
-    """Of what Ray says, which is a traceback: what was raised."""
+    """The last line of Ray's message, which is a traceback: the error that was raised."""
     lines = str(failure).strip().splitlines()
     return lines[-1].strip() if lines else type(failure).__name__

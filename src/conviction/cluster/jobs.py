@@ -1,4 +1,4 @@
-"""A command that is sent to the cluster and runs there as a Ray job, for whoever's machine is not a node of it."""
+"""Sends a command to the cluster, where it runs as a Ray job, from a machine that is not a node of it."""
 
 from __future__ import annotations
 
@@ -26,28 +26,28 @@ from conviction.training import stop_on_signals
 PORTS = {"http": 80, "https": 443, "ray": 10001}
 LOOK = 0.5
 # Seconds without an answer before the job server counts as gone, or its cluster as one that takes no jobs; a head node
-# starts anew in less.
+# restarts in less.
 LOST = 60.0
 
 
 def is_elsewhere() -> bool:
-    """Whether ``RAY_ADDRESS`` is an address that commands are sent to, not a cluster that this machine is a node of."""
+    """Whether ``RAY_ADDRESS`` is an address to send commands to, not a cluster that this machine is a node of."""
     return urlsplit(ray_address() or "").scheme in PORTS
 
 
 def send(arguments: Sequence[str], out: str | None, *, as_json: bool) -> int:
-    """Runs ``conviction`` with these arguments on the cluster and shows what it says.
+    """Runs ``conviction`` with these arguments on the cluster and shows its output.
 
     Args:
-        arguments: Of the command; files that they name are files of the cluster.
-        out: Of the command; a job's own folder does not last, so it has to be absolute, or an address.
+        arguments: The arguments of the command; files that they name are files of the cluster.
+        out: The folder of the command; a job's own folder does not last, so it has to be absolute or an address.
         as_json: The object goes to stdout, everything else to stderr.
 
     Returns:
         The exit code of the command there; 1 if the job could not be run.
 
     Raises:
-        RequestError: There is no job server, or ``out`` is no place that lasts.
+        RequestError: There is no job server, or ``out`` is not a folder that lasts.
         ClusterError: The job server is gone.
         Interrupted: SIGINT or SIGTERM; the job has been stopped.
     """
@@ -101,10 +101,10 @@ def _client(address: str) -> Any:
 
 
 def _submitted(client: Any, **how: Any) -> str:
-    """The name of the job. A cluster that has just begun refuses until one of its nodes takes jobs.
+    """Submits the job and returns its name. A cluster that has just started refuses until one of its nodes takes jobs.
 
     Raises:
-        ClusterError: None has for ``LOST`` seconds, or the job server fails.
+        ClusterError: No node has taken any for ``LOST`` seconds, or the job server fails.
     """
     began = time.monotonic()
     while True:
@@ -126,7 +126,7 @@ class _Output:
         self._rest = ""
 
     async def follow(self, client: Any, job: str) -> None:
-        """Until the job ends or the connection does; called again, it goes on behind what was shown."""
+        """Follows until the job or the connection ends; when called again, continues after what was shown."""
         again = self._seen
         async for text in client.tail_job_logs(job):
             new = text[again:]
@@ -137,7 +137,7 @@ class _Output:
                 self._say(line)
 
     def close(self) -> None:
-        """Shows a last line that has no end."""
+        """Shows a last line without a line break."""
         if self._rest:
             self._say(self._rest)
 
@@ -155,7 +155,7 @@ def _is_object(line: str) -> bool:
 
 
 def _followed(client: Any, job: str, output: _Output) -> Any:
-    """What Ray says of the job at its end, which comes a moment after the last line.
+    """Follows the job, and returns Ray's information about its end, which comes a moment after the last line.
 
     Raises:
         ClusterError: The job server has been gone for ``LOST`` seconds.
@@ -165,7 +165,7 @@ def _followed(client: Any, job: str, output: _Output) -> Any:
     heard = time.monotonic()
     while True:
         try:
-            # A busy job server drops the connection while the job runs on.
+            # A busy job server drops the connection while the job continues.
             with suppress(RuntimeError, ClientError):
                 asyncio.run(output.follow(client, job))
             info = client.get_job_info(job)
@@ -173,8 +173,8 @@ def _followed(client: Any, job: str, output: _Output) -> Any:
             if time.monotonic() - heard > LOST:
                 reason = " ".join(str(failure).split())
                 raise ClusterError(
-                    f"{on_ray()}: the job server does not answer any more: {reason}. Job {job} may be running on; "
-                    "`ray job status` tells, and the same command goes on from what is finished."
+                    f"{on_ray()}: the job server does not answer any more: {reason}. Job {job} may still be "
+                    "running; check with `ray job status`. The same command continues from what is finished."
                 ) from None
         else:
             heard = time.monotonic()

@@ -1,4 +1,4 @@
-"""The nodes of a cluster: how many, what they have, and whether they would give the bits that this machine gives."""
+"""The nodes of a cluster: how many, what they have, and whether they compute the same bits as this machine."""
 
 from __future__ import annotations
 
@@ -13,26 +13,26 @@ from conviction.errors import RequestError
 PACKAGES = ("numpy", "keras")
 # Seconds in which a node must answer, the start of a process included.
 ANSWER = 60.0
-# Variables that a computation depends on; workers on all nodes have them as this process has them.
+# Variables that a computation depends on; workers on all nodes get the values of this process.
 PASSED_ON = ("KERAS_", "TF_", "XLA_", "JAX_")
 
 Versions = Mapping[str, str | None]
 
 
 def alive(ray: Any) -> list[dict[str, Any]]:
-    """The nodes that are there, as ``ray.nodes()`` has them."""
+    """The live nodes, as ``ray.nodes()`` describes them."""
     return [node for node in ray.nodes() if node["Alive"]]
 
 
 def in_words(ray: Any) -> str:
-    """The cluster, as ``3 nodes, 12 CPUs, 1 GPU``."""
+    """The cluster in words, such as ``3 nodes, 12 CPUs, 1 GPU``."""
     nodes = alive(ray)
-    said = [counted(len(nodes), "node")]
+    counts = [counted(len(nodes), "node")]
     for name in ("CPU", "GPU"):
         count = sum(node["Resources"].get(name, 0) for node in nodes)
         if count or name == "CPU":
-            said.append(counted(int(count), name))
-    return ", ".join(said)
+            counts.append(counted(int(count), name))
+    return ", ".join(counts)
 
 
 def counted(count: int, name: str) -> str:
@@ -41,20 +41,20 @@ def counted(count: int, name: str) -> str:
 
 
 def environment() -> dict[str, str]:
-    """What workers have to have in their environment, to compute what this process computes."""
+    """The environment that workers need to compute what this process computes."""
     passed = {name: value for name, value in os.environ.items() if name.startswith(PASSED_ON)}
     return {"KERAS_BACKEND": "tensorflow", "TF_CPP_MIN_LOG_LEVEL": "3", **passed}
 
 
 def packages() -> tuple[str, ...]:
-    """The packages whose versions must be those of this machine."""
+    """The packages whose versions must match those of this machine."""
     return (*PACKAGES, environment()["KERAS_BACKEND"])
 
 
 def version_reader() -> Callable[[Sequence[str]], dict[str, str | None]]:
-    """A function that gives the versions of ``conviction`` and of packages where it runs, None for what is missing.
+    """A function that returns the versions of ``conviction`` and of packages where it runs; None for a missing one.
 
-    It is made here because Ray sends such a function whole; one of a module would need ``conviction`` on the node.
+    It is defined inside a function so that Ray sends all of it; a module's would need ``conviction`` on the node.
     """
 
     def read(packages: Sequence[str]) -> dict[str, str | None]:
@@ -76,12 +76,12 @@ def version_reader() -> Callable[[Sequence[str]], dict[str, str | None]]:
 
 
 def versions() -> dict[str, str | None]:
-    """Those of this process."""
+    """The versions in this process."""
     return version_reader()(packages())
 
 
 def difference(address: str, there: Versions, here: Versions) -> str:
-    """What a node has otherwise than this machine, in a sentence; empty if nothing."""
+    """How the versions of a node differ from those of this machine, in a sentence; empty if they do not."""
     wrong = [
         f"{name} {there.get(name) or 'not at all'} ({here[name]} here)"
         for name in here
@@ -110,13 +110,13 @@ def check_nodes(ray: Any) -> None:
         asked[read.options(scheduling_strategy=there).remote(packages())] = node["NodeManagerAddress"]
     answered, silent = ray.wait(list(asked), num_returns=len(asked), timeout=ANSWER)
     here = versions()
-    said = []
+    answers = []
     for ref in answered:
         try:
-            said.append(difference(asked[ref], ray.get(ref), here))
+            answers.append(difference(asked[ref], ray.get(ref), here))
         except ray.exceptions.RayError as failure:
-            said.append(f"{on_ray()}: node {asked[ref]} runs nothing: {failure}")
-    said += [f"{on_ray()}: node {asked[ref]} did not answer within {ANSWER:g} seconds." for ref in silent]
-    wrong = [sentence for sentence in said if sentence]
+            answers.append(f"{on_ray()}: node {asked[ref]} runs nothing: {failure}")
+    answers += [f"{on_ray()}: node {asked[ref]} did not answer within {ANSWER:g} seconds." for ref in silent]
+    wrong = [sentence for sentence in answers if sentence]
     if wrong:
         raise RequestError(" ".join(dict.fromkeys(wrong)))

@@ -1,4 +1,4 @@
-"""Where workers can be: what the nodes of a cluster have, and places for several workers at once."""
+"""Where workers can run: what the nodes of a cluster have, and room for several workers at once."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ PATIENCE_SECONDS = 60.0
 
 
 class NoRoom(RequestError):
-    """The cluster has no room for so many workers, or not now."""
+    """The cluster has no room for this many workers, or has none now."""
 
 
 @dataclass(frozen=True)
@@ -32,43 +32,43 @@ class Size:
 
     @property
     def resources(self) -> dict[str, int]:
-        """As Ray counts them."""
+        """The resources by Ray's names."""
         return {"CPU": self.cpus} | ({"GPU": self.gpus} if self.gpus else {})
 
 
 def capacity(ray: Any, size: Size) -> int:
-    """How many workers the nodes that are alive could hold if they held nothing else."""
+    """How many workers the live nodes could hold if they held nothing else."""
     return sum(_fit(node["Resources"], size) for node in alive(ray))
 
 
 def node_name(node: Mapping[str, Any]) -> str:
-    """Its address, and enough of its id to tell nodes of one machine apart."""
+    """The address of a node, and enough of its id to distinguish nodes on one machine."""
     return f"{node['NodeManagerAddress']} ({node['NodeID'][:6]})"
 
 
 def smallest_store(ray: Any, nodes: Sequence[str]) -> tuple[str, int]:
-    """Of these nodes, by id: which has the smallest object store, by name, and its size in bytes."""
-    found = [node for node in ray.nodes() if node["NodeID"] in nodes]
-    least = min(found, key=lambda node: node["Resources"].get("object_store_memory", 0))
+    """Which of these nodes (by id) has the smallest object store: its name, and the size in bytes."""
+    candidates = [node for node in ray.nodes() if node["NodeID"] in nodes]
+    least = min(candidates, key=lambda node: node["Resources"].get("object_store_memory", 0))
     return node_name(least), int(least["Resources"].get("object_store_memory", 0))
 
 
 def reserve(ray: Any, workers: int, size: Size) -> Any:
-    """A placement group with a bundle for each worker, few nodes rather than many.
+    """A placement group with a bundle for each worker, on as few nodes as possible.
 
     Raises:
-        NoRoom: Other work did not leave so much within ``PATIENCE_SECONDS``, or a node turned out to be dead.
+        NoRoom: Other work did not leave enough room within ``PATIENCE_SECONDS``, or a node turned out to be dead.
     """
     from ray.util import placement_group, remove_placement_group
 
     group = placement_group([size.resources] * workers, strategy="PACK")
     end = time.monotonic() + PATIENCE_SECONDS
     try:
-        # Short waits, because a signal is heard between them.
+        # Short waits, because signals are handled between them.
         while not group.wait(0.5):
             if time.monotonic() > end or capacity(ray, size) < workers:
                 raise NoRoom(
-                    f"{on_ray()}: no place for {workers} workers of {size} within {PATIENCE_SECONDS:.0f} seconds; the "
+                    f"{on_ray()}: no room for {workers} workers of {size} within {PATIENCE_SECONDS:.0f} seconds; the "
                     f"cluster has {in_words(ray)}, perhaps with other work on them. Try again later, or with fewer "
                     f"{option('workers')}."
                 )

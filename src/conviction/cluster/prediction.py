@@ -21,7 +21,7 @@ from conviction.artefacts.predict import Prediction, check_threshold, classify
 from conviction.audience import call, on_ray
 from conviction.cluster.connection import connected
 from conviction.cluster.request import LISTING, Request, the_request
-from conviction.cluster.storage import Pictures, open_storage, said
+from conviction.cluster.storage import Pictures, open_storage, short_error
 from conviction.data.image_set import Unreadable
 from conviction.data.unused import Unused
 from conviction.errors import ClusterError, ConvictionError, Interrupted, OutputError, RequestError
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     import pyarrow
 
 PREDICTIONS, UNREADABLE = "predictions", "unreadable.parquet"
-# Pictures of a shard: about a second of work, which is what a killed node loses.
+# Pictures in a shard: about a second of work, which is what a killed node loses.
 SHARD = 1_000
 # How long a thread of Ray Data may take to end.
 THREAD_SECONDS = 60.0
@@ -45,7 +45,7 @@ Watch = Callable[[Iterable[int], int], Iterable[int]]
 
 @dataclass(frozen=True)
 class Answered:
-    """What has come of a request, over all calls."""
+    """The result of a request, over all calls."""
 
     images: int
     predicted: int
@@ -62,33 +62,33 @@ def predict_folder(
     shard: int = SHARD,
     watch: Watch = lambda shards, total: shards,
 ) -> Answered:
-    """Classifies every picture of a folder on a Ray cluster; goes on where an earlier call stopped.
+    """Classifies every picture of a folder on a Ray cluster; continues where an earlier call stopped.
 
     ``out`` gets ``predictions/part-*.parquet``, ``unreadable.parquet``, ``listing.parquet`` and ``manifest.json``.
 
     Args:
         artefact: An ``.onnx`` file of ``conviction export``; only this machine needs it.
         source: A folder that every node sees, or an address that fsspec knows.
-        out: The same; new, empty, or of the same request.
+        out: Another such folder or address; new, empty, or of the same request.
         threshold: In [0, 1]; below it the label is None.
-        shard: Pictures that are answered and kept together; in a folder of an earlier call, that call's.
-        watch: Sees the numbers of shards go by.
+        shard: Pictures that are answered and kept together; a folder of an earlier call keeps that call's number.
+        watch: Receives the numbers of shards as they are answered.
 
     Raises:
         RequestError: The artefact, the source, the folder or the cluster is not what is needed.
-        ClusterError: A node has not the data, a storage refuses, or the cluster fails; what was answered is kept.
-        Interrupted: By SIGINT or SIGTERM; the same holds.
+        ClusterError: A node does not see the data, a storage refuses, or the cluster fails; answers are kept.
+        Interrupted: SIGINT or SIGTERM; answers are kept.
     """
     check_threshold(threshold)
     model = _model(Path(artefact))
     pyarrow_for(on_ray())
-    place = open_storage(out)
+    target = open_storage(out)
     with ExitStack() as stack:
-        stack.enter_context(_told_of_signals())
-        if place.fs is None:
-            stack.enter_context(_folder_of_its_own(Path(place.root)))
-        request = the_request(open_storage(source), place, model, threshold, shard)
-        there = place.names(PREDICTIONS)
+        stack.enter_context(_explained_interrupts())
+        if target.fs is None:
+            stack.enter_context(_folder_of_its_own(Path(target.root)))
+        request = the_request(open_storage(source), target, model, threshold, shard)
+        there = target.names(PREDICTIONS)
         waiting = [n for n in range(request.shards) if _part(n) not in there]
         if waiting:
             stack.enter_context(connected())
@@ -99,8 +99,8 @@ def predict_folder(
 
 
 @contextmanager
-def _told_of_signals() -> Iterator[None]:
-    """Nothing has to be put in order at SIGINT and SIGTERM; they say how to go on, and leave with their own codes."""
+def _explained_interrupts() -> Iterator[None]:
+    """Turns SIGINT and SIGTERM, which need no cleaning up, into an error with their code that says how to continue."""
     with stop_on_signals() as stop:
         stop.patient = False
         try:
@@ -112,7 +112,7 @@ def _told_of_signals() -> Iterator[None]:
 
 @contextmanager
 def _folder_of_its_own(path: Path) -> Iterator[None]:
-    """Makes the folder of answers and keeps other commands out; one that has stayed empty goes again."""
+    """Makes the folder of answers and keeps other commands out; removes a new one that has stayed empty."""
     if path.exists() and not path.is_dir():
         raise OutputError(f"{path}: expected a new folder, or one of an earlier prediction; this is a file.")
     made = not path.exists()
@@ -143,12 +143,12 @@ def _part(shard: int) -> str:
 
 
 def _answer(request: Request, shards: Sequence[int]) -> Generator[int, None, None]:
-    """Lets the cluster answer shards; gives the number of each when its part is there."""
+    """Has the cluster answer shards, and yields the number of each when its part is written."""
     import ray.data
 
     context = ray.data.DataContext.get_current()
     context.enable_progress_bars = False
-    logging.getLogger("ray.data").setLevel(logging.CRITICAL)  # what fails is said below
+    logging.getLogger("ray.data").setLevel(logging.CRITICAL)  # failures are reported below
     cores = int(ray.cluster_resources().get("CPU", 0))
     if not cores:
         raise ClusterError(f"{on_ray()}: the cluster has no processor: start its nodes with --num-cpus.")
@@ -162,7 +162,7 @@ def _answer(request: Request, shards: Sequence[int]) -> Generator[int, None, Non
         compute=ray.data.ActorPoolStrategy(min_size=1, initial_size=min(cores, len(shards))),
     )
     try:
-        # Nothing is fetched ahead, by a thread that would not end with the others.
+        # Nothing is fetched ahead, because the thread for that would not end with the others.
         batches = answered.iter_batches(batch_size=None, batch_format="pyarrow", prefetch_batches=0)
         with closing(iter(batches)) as following:
             for batch in following:
@@ -179,21 +179,21 @@ def _answer(request: Request, shards: Sequence[int]) -> Generator[int, None, Non
 
 
 def _end_threads(executor: Any) -> None:
-    """Waits for those of Ray Data, for longer than it does itself, which is little on a busy machine.
+    """Waits for the threads of Ray Data, for longer than it does itself, which is too short on a busy machine.
 
-    One that goes on when Ray has been left joins it again and keeps this process alive, or Ray ends the process with a
-    code of its own.
+    A thread that outlives the connection to Ray would connect again and keep this process alive, or make Ray end the
+    process with a code of its own.
     """
     if executor is not None:
-        executor.shutdown(force=False)  # by force it waits for generators, and fails
+        executor.shutdown(force=False)  # with force it would wait for generators, and fail
         executor.join(THREAD_SECONDS)
-    # They form batches of what the executor gives, which is nothing any more.
+    # These threads form batches from the executor's output, which has ended.
     for thread in [t for t in threading.enumerate() if t.name == "iter_threaded"]:
         thread.join(THREAD_SECONDS)
 
 
 def _in_short(failure: Exception) -> str:
-    """What Ray says fills a page: its first line says what died, its last one of what."""
+    """Shortens Ray's message, which fills a page: the first line says what died, the last one says why."""
     lines = [line.strip() for line in f"{type(failure).__name__}: {failure}".splitlines() if line.strip()]
     return lines[0][:200] if len(lines) == 1 else f"{lines[0][:200]} ... {lines[-1][:200]}"
 
@@ -204,8 +204,8 @@ class _Classifier:
     def __init__(self, request: Request) -> None:
         import ray
 
-        place = ray.get_runtime_context().get_node_id()[:8]
-        self.node = f"{ray.util.get_node_ip_address()} ({place})"
+        node_id = ray.get_runtime_context().get_node_id()[:8]
+        self.node = f"{ray.util.get_node_ip_address()} ({node_id})"
         self.request = request
         self.listing: Any = None
         with tempfile.TemporaryDirectory() as beside:
@@ -229,16 +229,16 @@ class _Classifier:
         listed = self._listed(shard)
         names = [os.fsdecode(name) for name in listed["name"].to_pylist()]
         pictures = Pictures(request.source, names, listed["size"].to_pylist())
-        found = list(classify(self.model, pictures.files(request.prefix), request.threshold))
+        answers = list(classify(self.model, pictures.files(request.prefix), request.threshold))
         if pictures.unreached == len(names):
             raise ClusterError(
-                f"{request.source.at(names[0])} cannot be reached, nor the rest of its shard ({pictures.why}); is "
-                f"{request.source.given} a folder that every node sees?"
+                f"{request.source.at(names[0])} cannot be reached, nor can the rest of its shard ({pictures.why}); is "
+                f"{request.source.address} a folder that every node sees?"
             )
-        predictions = [f for f in found if isinstance(f, Prediction)]
-        unreadable = [asdict(f) for f in found if isinstance(f, Unreadable)]
+        predictions = [f for f in answers if isinstance(f, Prediction)]
+        unreadable = [asdict(f) for f in answers if isinstance(f, Unreadable)]
         table = prediction_table(predictions, self.model.class_names)
-        # One file says all of a shard, so it cannot be half there.
+        # One file holds the whole shard, so a shard cannot be half written.
         table = table.replace_schema_metadata({UNREADABLE: json.dumps(unreadable)})
         with request.out.writing(f"{PREDICTIONS}/{_part(shard)}") as file:
             sink = pa.BufferOutputStream()
@@ -258,18 +258,18 @@ class _Classifier:
                 self.listing = parquet.ParquetFile(out.open(LISTING))
             except Exception as failure:  # each storage has errors of its own
                 raise ClusterError(
-                    f"{out.at(LISTING)}: cannot be read ({said(failure)}); is {out.given} a folder that every "
+                    f"{out.at(LISTING)}: cannot be read ({short_error(failure)}); is {out.address} a folder that every "
                     "node sees?"
                 ) from None
             if self.listing.schema_arrow.metadata.get(b"request") != self.request.id.encode():
                 raise ClusterError(
-                    f"{out.at(LISTING)}: is of another request; is {out.given} a folder that every node sees?"
+                    f"{out.at(LISTING)}: is of another request; is {out.address} a folder that every node sees?"
                 )
         return self.listing.read_row_group(shard)
 
 
 def _finish(request: Request) -> Answered:
-    """Counts what is there against the listing, and gathers what could not be read into a file of its own."""
+    """Checks the parts against the listing, and gathers the unreadable pictures into a file of their own."""
     with ThreadPoolExecutor(16) as pool:
         parts = list(pool.map(lambda n: _counted(request, n), range(request.shards)))
     unreadable = [u for _, some in parts for u in some]
@@ -290,22 +290,24 @@ def _counted(request: Request, shard: int) -> tuple[int, list[Unreadable]]:
     """(predictions, pictures that could not be read) of a part.
 
     Raises:
-        ClusterError: It is damaged, or they are not as many as were listed.
+        ClusterError: It is damaged, or its numbers do not add up to the listing.
     """
     _, parquet = pyarrow_for(on_ray())
     name = f"{PREDICTIONS}/{_part(shard)}"
     try:
         with request.out.open(name) as file:
-            found = parquet.read_metadata(file)
-        unreadable = [Unreadable(**u) for u in json.loads(found.metadata[UNREADABLE.encode()])]
+            footer = parquet.read_metadata(file)
+        unreadable = [Unreadable(**u) for u in json.loads(footer.metadata[UNREADABLE.encode()])]
     except Exception as failure:  # each storage has errors of its own
-        raise ClusterError(f"{request.out.at(name)}: cannot be read ({said(failure)}). {_AGAIN}") from None
-    if found.num_rows + len(unreadable) != request.size(shard):
         raise ClusterError(
-            f"{request.out.at(name)}: has {found.num_rows} predictions and {len(unreadable)} unreadable pictures, "
+            f"{request.out.at(name)}: cannot be read ({short_error(failure)}). {_AGAIN}"
+        ) from None
+    if footer.num_rows + len(unreadable) != request.size(shard):
+        raise ClusterError(
+            f"{request.out.at(name)}: has {footer.num_rows} predictions and {len(unreadable)} unreadable pictures, "
             f"of {request.size(shard)}. {_AGAIN}"
         )
-    return found.num_rows, unreadable
+    return footer.num_rows, unreadable
 
 
 _AGAIN = "Remove it, and give the same command again."

@@ -1,4 +1,4 @@
-"""What a prediction on a cluster has been asked, kept in its folder: the manifest, and the listing in shards."""
+"""The request for a prediction on a cluster, kept in its folder: the manifest, and the listing in shards."""
 
 from __future__ import annotations
 
@@ -17,23 +17,23 @@ from conviction.data.unused import PassedOver, Unused, count_unused, unused_sent
 from conviction.errors import OutputError, RequestError
 
 MANIFEST, LISTING = "manifest.json", "listing.parquet"
-_NO_PLACE = "the answers cannot go there"
+_UNWRITABLE = "answers cannot be written there"
 
 
 @dataclass(frozen=True)
 class Request:
-    """Plain values, so that nodes can have it too.
+    """A request, as plain values that can be sent to nodes.
 
     Attributes:
-        id: Stands in the manifest and in the listing.
+        id: Its identity, in the manifest and in the listing.
         source: The pictures.
         prefix: What the names of pictures begin with.
-        out: Where answers go.
+        out: Where answers are written.
         model: The content of the ONNX file.
         threshold: Below it the label is None.
-        images: In the listing.
-        unused: What else lies beside them.
-        shard: Pictures of each shard but the last.
+        images: The number of pictures in the listing.
+        unused: Other files beside them.
+        shard: The number of pictures in each shard but the last.
     """
 
     id: str
@@ -48,56 +48,64 @@ class Request:
 
     @property
     def shards(self) -> int:
-        """Their number."""
+        """The number of shards."""
         return -(-self.images // self.shard)
 
     def size(self, shard: int) -> int:
-        """Pictures of that shard."""
+        """The number of pictures in that shard."""
         return min(self.shard, self.images - shard * self.shard)
 
 
 def the_request(source: Storage, out: Storage, model: bytes, threshold: float, shard: int) -> Request:
-    """The one that has begun in ``out``, with its listing and size of shards; else a new one.
+    """The request that has begun in ``out``, with its listing and shard size; otherwise a new one.
 
     Raises:
-        OutputError: Something else is in there, or answers to another request.
+        OutputError: The folder holds something else, or answers to another request.
         SourceError, RequestError: The source cannot be listed, or has no picture.
     """
-    found = asked_before(out)
+    manifest = read_manifest(out)
     asking = {"artefact": hashlib.sha256(model).hexdigest(), "source": source.root, "threshold": threshold}
-    if found is None:
+    if manifest is None:
         # As pathlib writes it, because ``predict`` without a cluster does.
-        prefix = source.given.rstrip("/") if "://" in source.given else str(Path(source.given))
-        found = {"version": 1, "id": uuid.uuid4().hex, **asking, "prefix": prefix, "shard": shard}
-        found["images"], unused = _list(source, out, found["id"], shard)
-        found["unused"] = [one.to_json() for one in unused]
-        with asked(out, _NO_PLACE), out.writing(MANIFEST) as file:
-            file.write(json.dumps(found, indent=1).encode())
-    if found.get("version") != 1:
+        prefix = source.address.rstrip("/") if "://" in source.address else str(Path(source.address))
+        manifest = {"version": 1, "id": uuid.uuid4().hex, **asking, "prefix": prefix, "shard": shard}
+        manifest["images"], unused = _list(source, out, manifest["id"], shard)
+        manifest["unused"] = [one.to_json() for one in unused]
+        with asked(out, _UNWRITABLE), out.writing(MANIFEST) as file:
+            file.write(json.dumps(manifest, indent=1).encode())
+    if manifest.get("version") != 1:
         raise OutputError(
-            f"{out.given}: its {MANIFEST} is of another version. Name another folder with {option('out')}."
+            f"{out.address}: its {MANIFEST} is of another version. Name another folder with {option('out')}."
         )
-    differing = [name for name, value in asking.items() if found[name] != value]
+    differing = [name for name, value in asking.items() if manifest[name] != value]
     if differing:
         raise OutputError(
-            f"{out.given}: holds answers to another request: "
-            + "; ".join(f"its {name} is {found[name]}, not {asking[name]}" for name in differing)
+            f"{out.address}: holds answers to another request: "
+            + "; ".join(f"its {name} is {manifest[name]}, not {asking[name]}" for name in differing)
             + f". Name another folder with {option('out')}."
         )
     # A request of an earlier version has no such record.
-    unused = tuple(Unused(**one | {"examples": tuple(one["examples"])}) for one in found.get("unused", []))
+    unused = tuple(Unused(**one | {"examples": tuple(one["examples"])}) for one in manifest.get("unused", []))
     return Request(
-        found["id"], source, found["prefix"], out, model, threshold, found["images"], unused, found["shard"]
+        manifest["id"],
+        source,
+        manifest["prefix"],
+        out,
+        model,
+        threshold,
+        manifest["images"],
+        unused,
+        manifest["shard"],
     )
 
 
-def asked_before(out: Storage) -> dict | None:
+def read_manifest(out: Storage) -> dict | None:
     """The manifest in a folder, if one is there.
 
     Raises:
-        OutputError: Something else is in there.
+        OutputError: The folder holds something else.
     """
-    with asked(out, _NO_PLACE):
+    with asked(out, _UNWRITABLE):
         names = out.names()
         if MANIFEST in names:
             with out.open(MANIFEST) as file:
@@ -105,30 +113,30 @@ def asked_before(out: Storage) -> dict | None:
     strange = {name for name in names if not name.startswith(".")} - {LISTING}
     if strange:
         raise OutputError(
-            f"{out.given}: expected a new folder, or one of an earlier prediction; it holds {min(strange)}. "
+            f"{out.address}: expected a new folder, or one of an earlier prediction; it holds {min(strange)}. "
             f"Name another one with {option('out')}."
         )
     return None
 
 
 def _list(source: Storage, out: Storage, identity: str, shard: int) -> tuple[int, tuple[Unused, ...]]:
-    """Writes the listing, a row group for each shard; gives the number of pictures, and what else lies there."""
+    """Writes the listing, one row group per shard; returns the number of pictures, and the other files."""
     pa, parquet = pyarrow_for(on_ray())
     # Bytes, because the name of a file need not be text.
     schema = pa.schema({"name": pa.binary(), "size": pa.int64()}, {"request": identity})
     passed: list[PassedOver] = []
-    found = pictures_in(source, passed)
-    rows = list(islice(found, shard))
+    pictures = pictures_in(source, passed)
+    rows = list(islice(pictures, shard))
     if not rows:
         raise RequestError(
-            f"{source.given}: found no picture there. {unused_sentence(count_unused(passed))}".rstrip()
+            f"{source.address}: found no picture there. {unused_sentence(count_unused(passed))}".rstrip()
         )
     images = 0
-    with asked(out, _NO_PLACE), out.writing(LISTING) as file, parquet.ParquetWriter(file, schema) as writer:
+    with asked(out, _UNWRITABLE), out.writing(LISTING) as file, parquet.ParquetWriter(file, schema) as writer:
         while rows:
             names, sizes = zip(*rows, strict=True)
             columns = [pa.array(map(os.fsencode, names), pa.binary()), pa.array(sizes, pa.int64())]
             writer.write_table(pa.Table.from_arrays(columns, schema=schema))
             images += len(rows)
-            rows = list(islice(found, shard))
+            rows = list(islice(pictures, shard))
     return images, count_unused(passed)

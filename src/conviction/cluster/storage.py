@@ -18,49 +18,49 @@ from conviction.data.walking import walk_folders
 from conviction.errors import ClusterError, ConvictionError, RequestError, SourceError, SourceNotFoundError
 from conviction.runs import folder
 
-# Pictures that are fetched from an address at once, because each alone waits for the network; and their bytes.
+# How many pictures, and how many bytes, are fetched from an address at once: one at a time would wait for the network.
 AHEAD, AHEAD_BYTES = 64, 64 * 2**20
 
 
 @dataclass(frozen=True)
 class Storage:
-    """A folder; plain values, so that nodes can have it too.
+    """A folder, as plain values that can be sent to nodes.
 
     Attributes:
-        given: As it was typed.
+        address: As it was typed, a path or an address.
         root: The absolute path, or the path as ``fs`` calls it.
         fs: The fsspec file system; None for a path of this machine.
     """
 
-    given: str
+    address: str
     root: str
     fs: Any | None
 
     def at(self, name: str) -> str:
-        """Where a file in it is."""
+        """The path of a file in it."""
         return f"{self.root}/{name}"
 
     def open(self, name: str) -> IO[bytes]:
-        """A file in it, to read."""
+        """Opens a file in it for reading."""
         return open(self.at(name), "rb") if self.fs is None else self.fs.open(self.at(name), "rb")
 
     def names(self, inside: str = "") -> set[str]:
-        """What is in it, or in a folder in it; nothing if that is not there."""
-        place = self.at(inside).rstrip("/")
+        """The names in it, or in a folder inside it; empty if that does not exist."""
+        path = self.at(inside).rstrip("/")
         try:
             if self.fs is None:
-                return set(os.listdir(place))
+                return set(os.listdir(path))
             self.fs.invalidate_cache()
-            found = self.fs.ls(place, detail=False)
+            entries = self.fs.ls(path, detail=False)
         except FileNotFoundError:
             return set()
-        return {name.rstrip("/").rpartition("/")[2] for name in found if name.rstrip("/") != place}
+        return {name.rstrip("/").rpartition("/")[2] for name in entries if name.rstrip("/") != path}
 
     @contextmanager
     def writing(self, name: str) -> Iterator[IO[bytes]]:
-        """A file in it, which is whole or absent whatever happens.
+        """Writes a file in it, which is complete or absent whatever happens.
 
-        An object of a store appears when it is whole; on a disk it is written beside and renamed.
+        An object in a store appears once it is complete; on a disk the file is written beside its path and renamed.
         """
         if self.fs is not None:
             try:
@@ -78,39 +78,39 @@ class Storage:
             yield file
 
     def sweep(self, inside: str, *stems: str) -> None:
-        """Removes what killed processes were writing beside files whose names begin so."""
+        """Removes what killed processes were writing beside files whose names begin with ``stems``."""
         if self.fs is None:
             for name in self.names(inside):
                 if name.startswith(tuple(f".{stem}-" for stem in stems)):
                     Path(self.at(inside), name).unlink(missing_ok=True)
 
 
-def open_storage(given: str) -> Storage:
-    """A path, or an address such as ``s3://bucket/folder``; nothing is asked of it yet.
+def open_storage(address: str) -> Storage:
+    """A path, or an address such as ``s3://bucket/folder``; nothing is read yet.
 
     Raises:
         RequestError: fsspec does not know the address, or lacks a package for it.
     """
-    if "://" not in given:
-        return Storage(given, os.path.abspath(given), None)
+    if "://" not in address:
+        return Storage(address, os.path.abspath(address), None)
     try:
         from fsspec.core import url_to_fs
     except ImportError:
-        raise RequestError(f"{given}: needs fsspec: pip install 'conviction[ray]'") from None
+        raise RequestError(f"{address}: needs fsspec: pip install 'conviction[ray]'") from None
     try:
-        fs, root = url_to_fs(given)
+        fs, root = url_to_fs(address)
     except ImportError as failure:
-        package = "s3fs" if given.startswith(("s3:", "s3a:")) else "it"
+        package = "s3fs" if address.startswith(("s3:", "s3a:")) else "it"
         raise RequestError(
-            f"{given}: fsspec needs a package for it ({failure}): pip install {package}, on every node."
+            f"{address}: fsspec needs a package for it ({failure}): pip install {package}, on every node."
         ) from None
     except ValueError as failure:
         raise RequestError(
-            f"{given}: expected a folder or an address that fsspec knows ({failure})."
+            f"{address}: expected a folder or an address that fsspec knows ({failure})."
         ) from None
     if "file" in _protocols(fs):
-        return Storage(given, root.rstrip("/"), None)
-    return Storage(given, root.rstrip("/"), fs)
+        return Storage(address, root.rstrip("/"), None)
+    return Storage(address, root.rstrip("/"), fs)
 
 
 def _protocols(fs: Any) -> tuple[str, ...]:
@@ -119,28 +119,28 @@ def _protocols(fs: Any) -> tuple[str, ...]:
 
 @contextmanager
 def asked(storage: Storage, what: str) -> Iterator[None]:
-    """Turns whatever a storage raises into one sentence.
+    """Turns whatever a storage raises into a one-sentence error.
 
     Raises:
         SourceNotFoundError: There is nothing there.
-        SourceError: It refuses.
+        SourceError: The storage refuses.
     """
     try:
         yield
     except ConvictionError:
         raise
     except FileNotFoundError:
-        raise SourceNotFoundError(f"{storage.given}: there is no such folder.") from None
+        raise SourceNotFoundError(f"{storage.address}: there is no such folder.") from None
     except Exception as failure:  # each storage has errors of its own
-        raise SourceError(f"{storage.given}: {what} ({said(failure)}).") from None
+        raise SourceError(f"{storage.address}: {what} ({short_error(failure)}).") from None
 
 
-def refused(place: str, failure: BaseException) -> ClusterError:
-    """The error for a store that does not do as it is asked."""
-    return ClusterError(f"{place}: the storage refuses ({said(failure)})")
+def refused(path: str, failure: BaseException) -> ClusterError:
+    """The error for a storage that refuses a request."""
+    return ClusterError(f"{path}: the storage refuses ({short_error(failure)})")
 
 
-def said(failure: BaseException) -> str:
+def short_error(failure: BaseException) -> str:
     """An error of another library in a few words."""
     return " ".join(f"{type(failure).__name__}: {failure}".split())[:300]
 
@@ -148,7 +148,7 @@ def said(failure: BaseException) -> str:
 def pictures_in(storage: Storage, passed: list[PassedOver]) -> Iterator[tuple[str, int]]:
     """(path below the folder, bytes or -1) of every picture at every depth; one folder is in memory at a time.
 
-    The order is that of ``predict`` without a cluster: by the parts of the path. What else lies there is added to
+    The order is that of ``predict`` without a cluster: by the parts of the path. Other files are added to
     ``passed``.
 
     Raises:
@@ -159,8 +159,8 @@ def pictures_in(storage: Storage, passed: list[PassedOver]) -> Iterator[tuple[st
         if storage.fs is not None:
             yield from _remote(storage, storage.root, passed)
         else:
-            os.scandir(storage.root).close()  # which says that there is none, or no permission
-            # The folders, of which there are fewer than pictures: which links are followed is known after all.
+            os.scandir(storage.root).close()  # raises if there is no such folder, or no permission
+            # Only the folders are listed first, to decide which links to follow; there are fewer folders than pictures.
             folders = {inside for inside, _ in walk_folders(Path(storage.root), passed)}
             yield from _local(storage.root, "", folders, passed)
 
@@ -177,7 +177,7 @@ def _local(
         elif entry.is_file():
             if _is_picture(name, passed):
                 yield name, -1
-        elif not entry.is_dir():  # else it is a link to a folder, which is passed over already
+        elif not entry.is_dir():  # a link to a folder has already been passed over
             passed.append(("broken_link" if entry.is_symlink() else "special_file", name))
 
 
@@ -206,10 +206,10 @@ def _is_picture(name: str, passed: list[PassedOver]) -> bool:
 
 
 class Pictures:
-    """Listed pictures, to be read in their order; ``unreached`` counts those that could not be reached, and ``why``.
+    """Listed pictures, read in their order; ``unreached`` counts those that could not be reached, ``why`` says why.
 
     Raises:
-        ClusterError: While reading: the storage refuses, which is no picture's fault.
+        ClusterError: While reading, the storage refuses, which is not the fault of a picture.
     """
 
     def __init__(self, storage: Storage, names: Sequence[str], sizes: Sequence[int]) -> None:
@@ -218,7 +218,7 @@ class Pictures:
         self._fetched: dict[int, bytes | BaseException] = {}
 
     def files(self, prefix: str) -> list[PictureFile]:
-        """As ``classify`` takes them; their names begin with a prefix."""
+        """The files as ``classify`` takes them, with a prefix before their names."""
         read = self._read_path if self._storage.fs is None else self._read_ahead
         return [PictureFile(f"{prefix}/{name}", partial(read, i)) for i, name in enumerate(self._names)]
 
@@ -226,7 +226,7 @@ class Pictures:
         try:
             return Path(self._storage.at(self._names[i])).read_bytes()
         except OSError as failure:
-            raise self._not_had(failure) from None
+            raise self._unreachable(failure) from None
 
     def _read_ahead(self, i: int) -> bytes:
         if self._sizes[i] > MAX_FILE_BYTES:
@@ -237,7 +237,7 @@ class Pictures:
         if isinstance(content, bytes):
             return content
         if isinstance(content, FileNotFoundError):
-            raise self._not_had(content)
+            raise self._unreachable(content)
         raise refused(self._storage.at(self._names[i]), content)
 
     def _fetch(self, start: int) -> dict[int, bytes | BaseException]:
@@ -251,13 +251,13 @@ class Pictures:
             if wanted and total > AHEAD_BYTES:
                 break
             wanted.append(i)
-        # Not fs.cat, to which a name such as a[1].png is a pattern.
+        # Not fs.cat, which takes a name such as a[1].png for a pattern.
         paths = [self._storage.at(self._names[i]) for i in wanted]
-        found = self._storage.fs.cat_ranges(paths, None, None, on_error="return")
-        return dict(zip(wanted, found, strict=True))
+        contents = self._storage.fs.cat_ranges(paths, None, None, on_error="return")
+        return dict(zip(wanted, contents, strict=True))
 
-    def _not_had(self, failure: OSError) -> UnreadableFileError:
+    def _unreachable(self, failure: OSError) -> UnreadableFileError:
         self.unreached += 1
         gone = isinstance(failure, FileNotFoundError)
-        self.why = "it was listed, and is not there" if gone else failure.strerror or str(failure)
+        self.why = "it was listed, but is gone" if gone else failure.strerror or str(failure)
         return UnreadableFileError(self.why)

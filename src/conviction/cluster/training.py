@@ -1,8 +1,8 @@
 """Training on several workers of a Ray cluster: Keras's data parallelism on JAX, in a process for each.
 
-The process of the command keeps the run folder, as it does on one machine, and is told by the first worker how
-training goes. A worker that is lost ends the others, for they wait for one another; training then goes on
-from the last state that was kept, as ``resume`` does, with what the cluster still has.
+The process of the command keeps the run folder, as it does on one machine, and the first worker reports progress to it.
+Losing a worker ends the others, because they wait for one another; training then continues from the last state that was
+kept, as ``resume`` does, with the workers that the cluster still has room for.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ from conviction.training.state import write_variables
 if TYPE_CHECKING:
     import keras
 
-# So many losses one after the other, without a state that was kept in between, are no accident.
+# This many losses in a row, without a state kept in between, are not an accident.
 MOST_LOSSES = 3
 
 
@@ -43,8 +43,8 @@ def ray_workers(workers: int, *, cpus: int = 1, gpus: int = 0) -> Iterator[RayTr
 
     Args:
         workers: How many processes, at least 1.
-        cpus: What each takes of the cluster, at least 1.
-        gpus: The same, at least 0.
+        cpus: CPUs that each takes, at least 1.
+        gpus: GPUs that each takes, at least 0.
 
     Raises:
         RequestError: A number is too small, the cluster cannot be reached or has too little, or Keras already runs on
@@ -59,7 +59,7 @@ def ray_workers(workers: int, *, cpus: int = 1, gpus: int = 0) -> Iterator[RayTr
             raise RequestError(f"{name}: expected at least {least}; got {number}.")
     with process_restored():
         use_jax()
-        # Where one worker is lost the others fail too, and Ray would print what they say long afterwards.
+        # When one worker is lost the others fail too, and Ray would print their errors long afterwards.
         default_variable("RAY_IGNORE_UNHANDLED_ERRORS", "1")
         yield from _trainer(workers, cpus, gpus)
 
@@ -74,7 +74,7 @@ def _trainer(workers: int, cpus: int, gpus: int) -> Iterator[RayTrainer]:
 
 
 def use_jax() -> None:
-    """Has Keras run on JAX, the backend on which it spreads training.
+    """Makes Keras run on JAX, the backend on which it distributes training.
 
     Raises:
         RequestError: Another backend was asked for, or runs in this process already.
@@ -95,7 +95,7 @@ def use_jax() -> None:
 
 
 class RayTrainer:
-    """A ``conviction.flow.trainer.Trainer``; from ``ray_workers``."""
+    """A ``conviction.flow.trainer.Trainer`` on Ray, made by ``ray_workers``."""
 
     def __init__(self, ray: Any, workers: int, size: Size) -> None:
         self._ray, self._asked, self._size = ray, workers, size
@@ -107,7 +107,7 @@ class RayTrainer:
             self.options += f" --cpus-per-worker {size.cpus} --gpus-per-worker {size.gpus}"
 
     def accept(self, ready: Prepared) -> None:
-        """Starts the workers, after everything that can be wrong has been looked at."""
+        """Checks everything that can be wrong, and starts the workers."""
         self._batch = ready.recipe.training.batch_size
         devices = self._devices(self._asked)
         if self._batch % devices:
@@ -137,8 +137,10 @@ class RayTrainer:
             )
 
     def plan(self) -> Sequence[str]:
-        """Workers, nodes, what becomes of the batch."""
-        return [f"Training on {self._with()}; the learning rate stays, because the global batch does."]
+        """Says which workers and nodes will train, and how a batch is divided."""
+        return [
+            f"Training on {self._with()}; the learning rate stays the same, because the global batch does."
+        ]
 
     def train(
         self,
@@ -165,9 +167,9 @@ class RayTrainer:
                 watcher.progress(state)
                 return
             keep(state)
-            told = len(last.history) if last else 0
+            epochs_shown = len(last.history) if last else 0
             last, losses = state, 0
-            for row, timing in zip(state.history[told:], state.timing[told:], strict=True):
+            for row, timing in zip(state.history[epochs_shown:], state.timing[epochs_shown:], strict=True):
                 watcher.epoch_done(row, timing)
 
         while True:
@@ -186,13 +188,13 @@ class RayTrainer:
                         f"{lost} That was {losses} times in a row. The end of what Ray says: {lost.reason}"
                     ) from None
                 self._replace_crew(str(lost))
-                noticed(f"{lost} Training goes on from {_place(last)}, on {self._with()}.")
+                noticed(f"{lost} Training goes on from {_position(last)}, on {self._with()}.")
         self._crew.close()
         write_variables(model, variables)
         return training
 
     def to_json(self) -> dict[str, Any]:
-        """Workers and nodes, as training began and after each loss."""
+        """Workers and nodes, at the beginning and after each loss."""
         return {
             "on": "ray",
             "workers": self._history[-1]["workers"],
@@ -208,7 +210,7 @@ class RayTrainer:
             self._crew.close()
 
     def _job(self, ready: Prepared) -> tuple[Job, Any]:
-        """What is trained; and references to its images and targets, put into the object store once."""
+        """What is trained, and references to its images and targets, which are put into the object store once."""
         images, split = ready.images, ready.split
         chosen = np.concatenate([split.train, split.validation])
         shape, classes = images.rule.shape, len(images.class_names)
@@ -217,10 +219,10 @@ class RayTrainer:
         return job, (self._ray.put(images.pixels[chosen]), self._ray.put(targets))
 
     def _replace_crew(self, lost: str) -> None:
-        """As many workers as the cluster has room for.
+        """Starts as many workers as the cluster still has room for.
 
         Raises:
-            TrainingError: It has none, or other work takes it.
+            TrainingError: It has no room, or other work takes it.
         """
         assert self._crew is not None
         self._crew.close()
@@ -233,11 +235,11 @@ class RayTrainer:
                 if self._most() == count:
                     raise TrainingError(f"{lost} {failure}") from None
         raise TrainingError(
-            f"{lost} The cluster has {in_words(self._ray)} left, which is no place for a worker."
+            f"{lost} The cluster has {in_words(self._ray)} left, which is no room for a worker."
         )
 
     def _most(self) -> int:
-        """How many workers there is room for, of those asked for, such that a batch divides among them."""
+        """The largest number of workers that fits, is not above the request, and divides a batch evenly."""
         room = min(self._asked, capacity(self._ray, self._size))
         return next((n for n in range(room, 0, -1) if self._batch % self._devices(n) == 0), 0)
 
@@ -260,7 +262,7 @@ class RayTrainer:
         self._history.append({"from": where, "workers": self._crew.workers, "nodes": self._crew.nodes})
 
 
-def _place(state: TrainingState | None) -> str:
+def _position(state: TrainingState | None) -> str:
     if state is None:
         return "the beginning"
     return (

@@ -1,7 +1,7 @@
 """One of several processes that train together: what runs in a Ray actor.
 
-Each gathers the same batches, because their order follows from seed and epoch alone, and JAX computes with its own part
-of them. The first one tells the process that keeps the run folder how it goes.
+Each gathers the same batches, because their order depends only on seed and epoch, and JAX computes with its own part of
+them. The first worker reports progress to the process that keeps the run folder.
 """
 
 from __future__ import annotations
@@ -23,10 +23,10 @@ from conviction.report.terminal import Silent
 from conviction.training import EpochRow, EpochTiming, Progress, StopRequest, Training, TrainingState, train
 from conviction.training.state import read_variables
 
-# What decides the figures, and what processes that train together say to one another.
+# The packages that decide the figures, and the messages between processes that train together.
 PACKAGES = ("conviction", "jax", "jaxlib", "keras", "numpy")
-# States may be large: whoever trains waits while so many have not been fetched.
-MOST_UNTOLD = 8
+# States may be large: training waits while this many have not been fetched.
+MOST_UNFETCHED = 8
 
 
 @dataclass(frozen=True)
@@ -41,8 +41,8 @@ class Job:
 
 
 @dataclass(frozen=True)
-class Place:
-    """A worker's place among ``count``; ``address`` is where the first, of ``rank`` 0, brings them together."""
+class GroupMember:
+    """One of ``count`` workers, by its ``rank``; all of them meet at the ``address`` of the worker with rank 0."""
 
     rank: int
     count: int
@@ -50,7 +50,7 @@ class Place:
 
 
 def package_versions() -> dict[str, str]:
-    """Of ``PACKAGES``, as they are installed here."""
+    """The versions of ``PACKAGES`` that are installed here."""
     return {name: metadata.version(name) for name in PACKAGES}
 
 
@@ -63,11 +63,11 @@ class Worker:
 
     def __init__(self, environment: Mapping[str, str]) -> None:
         os.environ.update(environment)
-        self._told: queue.Queue[Progress | TrainingState] = queue.Queue(MOST_UNTOLD)
+        self._events: queue.Queue[Progress | TrainingState] = queue.Queue(MOST_UNFETCHED)
         self._stop = StopRequest()
 
     def hello(self) -> tuple[dict[str, str], str]:
-        """Versions, and to which address this machine's own name leads."""
+        """The versions, and the address that this machine's own name resolves to."""
         try:
             own = socket.gethostbyname(socket.gethostname())
         except OSError:
@@ -83,26 +83,31 @@ class Worker:
             return f"{ray.util.get_node_ip_address()}:{listening.getsockname()[1]}"
 
     def train(
-        self, job: Job, place: Place, pixels: np.ndarray, targets: np.ndarray, start: TrainingState | None
+        self,
+        job: Job,
+        member: GroupMember,
+        pixels: np.ndarray,
+        targets: np.ndarray,
+        start: TrainingState | None,
     ) -> tuple[Training, Mapping[str, Any]] | None:
         """Trains beside the others.
 
         Args:
             job: The same for all.
-            place: This worker's.
+            member: Which of the workers this is.
             pixels: (n, h, w, c) uint8, training images and then validation images.
             targets: (n, k) float32 of them.
-            start: Where training goes on, the same for all.
+            start: Where training continues, the same for all.
 
         Returns:
-            What training leaves, and the variables of the model; None from all but the first.
+            The result of training, and the variables of the model; None from all but the first worker.
 
         Raises:
             TrainingError: The loss is no longer a number.
         """
-        self._stop = StopRequest(_join(place))
-        chief = place.rank == 0
-        # All that there are: those of every worker.
+        self._stop = StopRequest(_join(member))
+        chief = member.rank == 0
+        # All devices, which include those of every other worker.
         settled = job.recipe.training.model_copy(update={"devices": "all"})
         recipe = job.recipe.model_copy(update={"training": settled})
         model = compiled_for(
@@ -124,39 +129,39 @@ class Worker:
             watcher=self if chief else Silent(),
             stop=self._stop,
             start=start,
-            keep=self._told.put if chief else lambda state: None,
+            keep=self._events.put if chief else lambda state: None,
         )
         return (training, read_variables(model)) if chief else None
 
     def progress(self, state: Progress) -> None:
-        """For whoever fetches it."""
-        self._told.put(state)
+        """Queues progress for ``events``."""
+        self._events.put(state)
 
     def epoch_done(self, row: EpochRow, timing: EpochTiming) -> None:
-        """Nothing: they are in the state that was kept just before."""
+        """Does nothing: both are in the state that was kept just before."""
 
     def events(self, seconds: float) -> list[Progress | TrainingState]:
-        """What has happened since the last call; waits so long for something to happen."""
-        found: list[Progress | TrainingState] = []
+        """The events since the last call; waits up to ``seconds`` for one to happen."""
+        events: list[Progress | TrainingState] = []
         try:
-            found.append(self._told.get(timeout=seconds))
+            events.append(self._events.get(timeout=seconds))
             while True:
-                found.append(self._told.get_nowait())
+                events.append(self._events.get_nowait())
         except queue.Empty:
-            return found
+            return events
 
     def stop(self, signal_number: int) -> None:
-        """Training ends after the step that is being made."""
+        """Ends training after the current step."""
         self._stop.signal_number = signal_number
 
 
-def _join(place: Place) -> Callable[[bool], bool]:
-    """Becomes one of the processes; returns how they agree, for ``StopRequest``."""
+def _join(member: GroupMember) -> Callable[[bool], bool]:
+    """Joins the group of processes; returns the function by which they agree, for ``StopRequest``."""
     import jax
 
-    # One program after the other: each waits for all processes, and two that run at once could wait crosswise.
+    # One program at a time: each waits for all processes, and two at once could deadlock.
     jax.config.update("jax_cpu_enable_async_dispatch", False)
-    jax.distributed.initialize(place.address, place.count, place.rank)
+    jax.distributed.initialize(member.address, member.count, member.rank)
     mesh = jax.sharding.Mesh(jax.devices(), ("all",))
     divided = jax.sharding.NamedSharding(mesh, jax.sharding.PartitionSpec("all"))
     whole = jax.sharding.NamedSharding(mesh, jax.sharding.PartitionSpec())

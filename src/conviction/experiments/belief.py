@@ -1,4 +1,4 @@
-"""Whether the winner of a search is believed: what was left of its lead on fresh seeds."""
+"""Whether to believe the winner of a search: how much of its lead is left on fresh seeds."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ class Contender:
 
     Attributes:
         name: ``base``, or the number of the trial.
-        keys: What it changes of the base.
+        keys: The keys of the base that it changes.
         searched: Its accuracy in the search, on the ranking half of the validation images; None if it failed there.
         again: Accuracies on fresh seeds, each with validation images of its own.
-        difference: Of those from the base's, paired by seed.
-        params: Parameters.
+        difference: The difference of those from the base's, paired by seed.
+        params: The number of parameters.
         failures: Why it failed on fresh seeds, one for each on which it did.
     """
 
@@ -49,7 +49,7 @@ class Belief:
     def winner(self) -> Contender | None:
         """The best on fresh seeds, by its differences from the base; the base if none is better.
 
-        None where nothing finished that could be recommended: no trial of the search, or no run on fresh seeds.
+        None where nothing finished that could be recommended: neither a trial of the search nor a run on fresh seeds.
         """
         if self.base.again:
             compared = [(c.difference.mean, c) for c in self.contenders if c.difference is not None]
@@ -62,7 +62,7 @@ class Belief:
 
     @property
     def sentences(self) -> list[str]:
-        """What became of the lead of the search's own first, and what failed."""
+        """How much of the lead of the search's best is left, and what failed."""
         failures = [s for c in (self.base, *self.contenders) for s in _failed(c)]
         winner = self.winner
         if winner is None:
@@ -73,7 +73,7 @@ class Belief:
         first = self.contenders[0]
         out = []
         if self.base.searched is None:
-            out.append("The base failed in the search, so nobody knows which trials led it there.")
+            out.append("The base failed in the search, so nobody knows which trials beat it there.")
         elif first.difference is not None:
             out.append(_luck(first.name, first.searched, self.base.searched, first.difference))
         if winner is self.base:
@@ -113,14 +113,15 @@ def _luck(name: str, searched: float | None, base: float, difference: Difference
 def _against_base(d: Difference | None) -> str:
     if d is None or not d.known:
         return "with too few seeds to say more."
-    said = f"{d.mean * 100:+.2f} points [{d.low * 100:+.2f}, {d.high * 100:+.2f}] from the base over {d.n} fresh seeds"
-    return f"{said}." if d.low > 0 else f"{said}, which chance could explain."
+    lead, low, high = (f"{value * 100:+.2f}" for value in (d.mean, d.low, d.high))
+    difference = f"{lead} points [{low}, {high}] from the base over {d.n} fresh seeds"
+    return f"{difference}." if d.low > 0 else f"{difference}, which chance could explain."
 
 
 def believe(
     study: optuna.Study, again: Mapping[str, Mapping[int, Mapping[str, Any]]], base_params: int
 ) -> Belief:
-    """Sets what the search said beside what fresh seeds say.
+    """Compares the results of the search with those on fresh seeds.
 
     Args:
         study: The search.

@@ -53,17 +53,17 @@ class Plan:
     """A whole exploration before it begins.
 
     Attributes:
-        source: As it was given.
+        source: As the user typed it.
         images: The data.
-        audit: Of it.
+        audit: The audit of the data.
         base: The base.
-        arms: All others; one that equals the base is left out.
-        seeds: 0 to this.
+        arms: All other arms; one that equals the base is left out.
+        seeds: How many seeds, from 0.
         fixed_split: Whether all seeds share the split of seed 0.
         train_images: How many training images each trial uses; None for all.
-        counts: Images in each part, before that.
-        settle: Makes the whole specification of another arm.
-        seconds: How long each trial trains, by as many epochs as fit; None for the same images for all.
+        counts: Images in each part, before ``train_images`` limits them.
+        settle: Makes the complete specification of another arm.
+        seconds: How long each trial trains, in whole epochs; None if all see the same number of images.
     """
 
     source: str
@@ -100,7 +100,7 @@ class Plan:
 
 def plan(
     source: str | Path,
-    given: Mapping[str, Any],
+    base_keys: Mapping[str, Any],
     arms: Sequence[Arm],
     *,
     seeds: int,
@@ -113,11 +113,11 @@ def plan(
 
     Args:
         source: As for ``fit``.
-        given: Keys of the base; ``recipe`` defaults to ``lab``.
+        base_keys: Keys of the base; ``recipe`` defaults to ``lab``.
         arms: From ``arms_for``.
         seeds: At least 1.
-        fixed_split: Hold the split of seed 0; otherwise each seed draws its validation images anew.
-        budget: Training images that every trial may see, over all epochs; None for what the base says.
+        fixed_split: Hold the split of seed 0; otherwise each seed draws its own validation images.
+        budget: Training images that every trial may see, over all epochs; None for as many as the base sees.
         seconds: See ``Plan``; a first epoch, in which the network is traced, does not count.
         data_dir: As for ``fit``.
 
@@ -126,17 +126,17 @@ def plan(
     """
     if seeds < 1:
         raise RequestError(f"{option('seeds')}: expected at least 1; got {seeds}.")
-    given = {"recipe": "lab", **given}
-    _check_keys(given, arms)
-    first = load_recipe(given)
+    base_keys = {"recipe": "lab", **base_keys}
+    _check_keys(base_keys, arms)
+    first = load_recipe(base_keys)
     images = load_source(source, first.data, data_dir)
     audit = audit_images(images, first.data)
     split = split_images(images, first.data, 0, audit.groups, audit.excluded)
     every = len(split.train)
     facts = Facts.of(images.rule.shape, min(every, budget or every))
-    epochs, train_images = _spread(budget, load_recipe(given, facts=facts).training.epochs, every)
+    epochs, train_images = _spread(budget, load_recipe(base_keys, facts=facts).training.epochs, every)
     facts = Facts.of(images.rule.shape, train_images or every)
-    settle = Settler(given, images, facts, epochs)
+    settle = Settler(base_keys, images, facts, epochs)
     base = settle(BASE)
     if base.recipe is None:
         raise RequestError(base.refusal)
@@ -164,7 +164,7 @@ def check_arms(plan: Plan) -> None:
         raise RequestError(f"explore: no arm fits the images. {first.arm.label}: {first.refusal}")
 
 
-def _check_keys(given: Mapping[str, Any], arms: Sequence[Arm]) -> None:
+def _check_keys(base_keys: Mapping[str, Any], arms: Sequence[Arm]) -> None:
     for arm in arms:
         for key in arm.keys:
             if key.startswith("data.") or key in ("training.seed", "training.epochs"):
@@ -172,7 +172,7 @@ def _check_keys(given: Mapping[str, Any], arms: Sequence[Arm]) -> None:
                     f"{option('vary')} {key}: all arms share images, seeds and the number of images seen; "
                     "vary something else."
                 )
-    if "training.seed" in given:
+    if "training.seed" in base_keys:
         raise RequestError(f"explore: seeds are 0 to {option('seeds')}; leave out training.seed.")
 
 
@@ -188,16 +188,16 @@ def _spread(budget: int | None, epochs: int, every: int) -> tuple[int, int | Non
 
 @dataclass(frozen=True)
 class Settler:
-    """Makes the whole specification of an arm; see ``plan`` for what it holds."""
+    """Makes the complete specification of an arm; see ``plan`` for its fields."""
 
-    given: Mapping[str, Any]
+    base_keys: Mapping[str, Any]
     images: ImageSet
     facts: Facts
     epochs: int
 
     def __call__(self, arm: Arm) -> Planned:
         """The arm with everything settled, or with the reason why it does not fit."""
-        recipe = arm.recipe(self.given, self.facts)
+        recipe = arm.recipe(self.base_keys, self.facts)
         try:
             rows = walk(recipe.model, self.images.rule.shape, len(self.images.class_names))
             recipe = self._settled(recipe, rows)
@@ -225,10 +225,10 @@ class Settler:
 
 
 class Watch(Protocol):
-    """Whoever shows trials to a person."""
+    """Shows trials to a person."""
 
     def begin(self, trials: int, done: int) -> None:
-        """So many trials there are, of which so many are done already."""
+        """There are ``trials`` trials, of which ``done`` are already done."""
 
     def epoch(self, key: str, label: str, row: Mapping[str, Any]) -> None:
         """A running trial has finished an epoch."""
@@ -237,30 +237,30 @@ class Watch(Protocol):
         """A trial has ended."""
 
     def close(self) -> None:
-        """All have, or something went wrong."""
+        """All trials have ended, or something went wrong."""
 
 
 @dataclass
 class Trials:
-    """Finished trials by specification and seed: the value that ``run_trial`` gave, or why it failed."""
+    """Finished trials by specification and seed: the value that ``run_trial`` returned, or why it failed."""
 
     values: dict[str, dict[int, dict[str, Any]]] = field(default_factory=dict)
     failures: dict[str, dict[int, str]] = field(default_factory=dict)
 
     @property
     def reasons(self) -> list[str]:
-        """Why trials failed, one for each."""
+        """Why trials failed, one reason for each."""
         return [reason for seeds in self.failures.values() for reason in seeds.values()]
 
 
 def run_plan(plan: Plan, path: Path, *, executor: Executor, watch: Watch) -> Trials:
-    """Runs what is not finished yet, in the folder of the study.
+    """Runs the trials that are not finished yet, in the folder of the study.
 
     Args:
         plan: From ``plan``.
-        path: The study's folder; a study of the same design there is gone on with.
+        path: The study's folder; a study of the same design that is there is continued.
         executor: Where trials run.
-        watch: Is told.
+        watch: Where trials are shown.
 
     Raises:
         RequestError: The folder holds another study.
@@ -271,7 +271,7 @@ def run_plan(plan: Plan, path: Path, *, executor: Executor, watch: Watch) -> Tri
         done = open_study(path, plan.design())
         labels = {p.key: p.arm.label for p in plan.tried}
         wanted = [(p, seed) for seed in range(plan.seeds) for p in plan.tried]
-        # What failed is tried again: this command may allow more time or memory.
+        # Failed trials are run again: this command may allow more time or memory.
         done = {key: trial for key, trial in done.items() if trial["failure"] is None}
         todo = [(p, seed) for p, seed in wanted if _key(p, seed) not in done]
         watch.begin(len(wanted), len(wanted) - len(todo))
@@ -311,10 +311,10 @@ def _key(planned: Planned, seed: int) -> str:
 def _measured(
     plan: Plan, path: Path, data: Any, pool: Runs
 ) -> tuple[Mapping[str, int], Mapping[str, Outcome]]:
-    """How many epochs of each specification fit into ``plan.seconds``, by the second of two that are run for it.
+    """How many epochs of each specification fit into ``plan.seconds``, measured by the second of two epochs.
 
-    Kept in the folder, since a study that goes on must not measure again. What failed here has no number of epochs:
-    it comes back by itself, and its trials fail for the same reason.
+    The numbers are kept in the folder, because a study that is continued must not measure again. A specification that
+    failed here has no number: it is returned separately, and its trials fail for the same reason.
     """
     assert plan.seconds is not None
     file = path / EPOCHS
@@ -345,11 +345,11 @@ def task_of(
 ) -> Task:
     """The task of a trial, for images that an executor has shared; see ``run_trial`` for ``rank`` and ``latency``.
 
-    ``epochs`` None is what the specification says.
+    Where ``epochs`` is None, the specification decides.
     """
     assert planned.recipe is not None
-    given = planned.recipe.training
-    training = given.model_copy(update={"seed": seed, "epochs": epochs or given.epochs})
+    spec = planned.recipe.training
+    training = spec.model_copy(update={"seed": seed, "epochs": epochs or spec.epochs})
     recipe = planned.recipe.model_copy(update={"training": training})
     payload = {
         "recipe": recipe.model_dump_json(),

@@ -22,8 +22,8 @@ TITLES = {
     "pooling": "Which pooling?",
     "depth": "How many convolutional layers?",
     "dense": "How many dense layers?",
-    "dropout": "Where does dropout stand, and at what rate?",
-    "batch-norm": "Where does batch normalisation stand?",
+    "dropout": "Where does dropout go, and at what rate?",
+    "batch-norm": "Where does batch normalisation go?",
     "learning-rate": "Which learning rate?",
     "batch-size": "Which batch size?",
     "optimizer": "Which optimizer?",
@@ -42,27 +42,29 @@ COLUMNS = (
 )
 
 
-def exploration_steps(found: Findings) -> list[Step]:
-    """The base, then a step for each question: what was to be expected, what was found, the numbers."""
+def exploration_steps(findings: Findings) -> list[Step]:
+    """The base, then a step for each question: what to expect, what happened, and the numbers."""
     steps = [
         Step(
             "Base",
-            (*found.about, *_failures(found.base)),
-            Table(COLUMNS, (_row(found.base, None),), tuple(range(1, 8))),
+            (*findings.about, *_failures(findings.base)),
+            Table(COLUMNS, (_row(findings.base, None),), tuple(range(1, 8))),
         )
     ]
-    for question in found.questions:
-        arms = found.of(question)
+    for question in findings.questions:
+        arms = findings.of(question)
         sentences = [*_expected(question), *(f.sentence for f in arms)]
-        sentences += [f"{label}: no finding. {reason}" for q, label, reason in found.untried if q == question]
+        sentences += [
+            f"{label}: no finding. {reason}" for q, label, reason in findings.untried if q == question
+        ]
         sentences += [text for f in arms for text in _failures(f.arm)]
-        rows = (_row(found.base, None), *(_row(f.arm, f.accuracy) for f in arms))
+        rows = (_row(findings.base, None), *(_row(f.arm, f.accuracy) for f in arms))
         steps.append(Step(title(question), tuple(sentences), Table(COLUMNS, rows, tuple(range(1, 8)))))
     return steps
 
 
 def title(question: str) -> str:
-    """A question as people ask it; a key that was varied as it is."""
+    """The question as people ask it; for a varied key, a question with its name."""
     return TITLES.get(question, f"What does {question} do?")
 
 
@@ -96,21 +98,21 @@ def _row(arm: Summary, accuracy: Difference | None) -> tuple[str, ...]:
 def _spread(values: np.ndarray, digits: int) -> str:
     if not len(values):
         return ""
-    said = f"{values.mean():.{digits}f}"
-    return f"{said} ± {values.std(ddof=1):.{digits}f}" if len(values) > 1 else said
+    mean = f"{values.mean():.{digits}f}"
+    return f"{mean} ± {values.std(ddof=1):.{digits}f}" if len(values) > 1 else mean
 
 
-def curves_of(found: Findings, question: str) -> Drawing:
-    """The mean validation curves of the base and of a question's arms over one another."""
-    arms = {"base": found.base.curve, **{f.arm.label: f.arm.curve for f in found.of(question)}}
+def curves_of(findings: Findings, question: str) -> Drawing:
+    """The mean validation curves of the base and of a question's arms in one drawing."""
+    arms = {"base": findings.base.curve, **{f.arm.label: f.arm.curve for f in findings.of(question)}}
     return curves_together(arms)
 
 
-def forest(found: Findings) -> Drawing:
+def forest(findings: Findings) -> Drawing:
     """Every arm's difference from the base with its interval, question by question."""
     from matplotlib.figure import Figure
 
-    arms = [f for q in found.questions for f in found.of(q)]
+    arms = [f for q in findings.questions for f in findings.of(q)]
 
     def draw(figure: Figure, colors: Any) -> Mapping[str, str]:
         axes = figure.subplots()
@@ -134,32 +136,32 @@ def forest(found: Findings) -> Drawing:
     )
 
 
-def render_exploration(found: Findings) -> str:
+def render_exploration(findings: Findings) -> str:
     """One self-contained page."""
     by_name = {s.name: s for s in sheets()}
     questions = []
-    for question, step in zip(found.questions, exploration_steps(found)[1:], strict=True):
+    for question, step in zip(findings.questions, exploration_steps(findings)[1:], strict=True):
         sheet = by_name.get(SHEETS.get(question, ""))
         questions.append(
             {
                 "step": step,
-                "expected": _html(render(sheet.text, found.facts, link=False)) if sheet else "",
-                "curves": curves_of(found, question).svg()
-                if any(f.arm.curve for f in found.of(question))
+                "expected": _html(render(sheet.text, findings.facts, link=False)) if sheet else "",
+                "curves": curves_of(findings, question).svg()
+                if any(f.arm.curve for f in findings.of(question))
                 else "",
             }
         )
     return render_template(
         "exploration.html.j2",
-        found=found,
-        base=exploration_steps(found)[0],
+        findings=findings,
+        base=exploration_steps(findings)[0],
         questions=questions,
-        forest=forest(found).svg() if found.arms else "",
+        forest=forest(findings).svg() if findings.arms else "",
     )
 
 
 def _html(markdown: str) -> str:
     from markdown_it import MarkdownIt
 
-    body = markdown.split("\n", 1)[1]  # its heading is the question's
+    body = markdown.split("\n", 1)[1]  # without its heading, which the question replaces
     return MarkdownIt("commonmark", {"html": False}).render(body.replace("\n## ", "\n#### "))

@@ -15,7 +15,7 @@ from conviction.experiments.exploration import check_arms, plan, run_plan
 from conviction.experiments.findings import Findings, findings
 from conviction.experiments.questions import arms_for
 from conviction.experiments.request import Overrides, going_on, loading, threads_of
-from conviction.experiments.study import keep, nothing_found, study_at
+from conviction.experiments.study import keep, no_answer_message, study_at
 from conviction.pool.executors import On, Where
 from conviction.process import process_restored
 from conviction.report.board import Board
@@ -64,16 +64,16 @@ def explore(
         grid: Every value of one of two keys with every value of the other.
         seeds: Runs of each arm.
         budget: Training images that a run may see, over all its epochs.
-        equal_seconds: How long each run trains, instead of equally many images.
+        equal_seconds: How long each run trains, instead of giving each the same number of images.
         fixed_split: The same validation images for every seed.
-        jobs: Runs at once; None for one a core, on Ray for as many as there is room for.
+        jobs: Runs at once; None for one per core, or on Ray for as many as fit.
         limit: Seconds that one run may take.
         on: ``local``, or ``ray`` for the cluster that ``RAY_ADDRESS`` names, or one that is started here.
-        cpus_per_trial: Of a node of the cluster, for each trial; None for as many as it has threads.
-        gpus_per_trial: The same; a part of one lets several trials share it.
+        cpus_per_trial: CPUs of a node that each trial takes; None for the number of its threads.
+        gpus_per_trial: GPUs of a node that each trial takes; a fraction lets several trials share one.
         config: A YAML file; overrides win over it.
-        out: The folder, default the next below ``explorations``; one of the same request is gone on with. Or an address
-            of fsspec, such as ``s3://bucket/study``, where it is kept as well.
+        out: The folder, default the next below ``explorations``; a study of the same request is continued. Or an
+            address that fsspec knows, such as ``s3://bucket/study``, where the study is kept as well.
         data_dir: As for ``fit``.
         file: Where progress is shown; default stderr.
 
@@ -83,16 +83,16 @@ def explore(
         Interrupted: SIGINT or SIGTERM; what is finished is kept.
         StorageError: No space is left.
     """
-    given = user_settings(overrides, config)
-    arms = arms_for(question, vary, grid=grid, layers="model.layers" in given)
+    base_keys = user_settings(overrides, config)
+    arms = arms_for(question, vary, grid=grid, layers="model.layers" in base_keys)
     where = Where(on, jobs, limit, cpus_per_trial, gpus_per_trial)
     if equal_seconds is not None and not 0 < equal_seconds < float("inf"):
         raise RequestError(f"{option('equal-seconds')}: expected a number above 0; got {equal_seconds:g}.")
-    shown = file or sys.stderr
-    with loading(source, shown):
+    stream = file or sys.stderr
+    with loading(source, stream):
         planned = plan(
             source,
-            given,
+            base_keys,
             arms,
             seeds=seeds,
             fixed_split=fixed_split,
@@ -102,13 +102,13 @@ def explore(
         )
         check_arms(planned)
     with (
-        where.opened(threads_of(planned), shown) as executor,
-        study_at(out, str(source), Board(shown)) as (place, watch),
-        going_on(place),
+        where.opened(threads_of(planned), stream) as executor,
+        study_at(out, str(source), Board(stream)) as (path, watch),
+        going_on(path),
     ):
-        trials = run_plan(planned, place, executor=executor, watch=watch)
-        found = findings(planned, trials)
-        keep(place, found)
-        if not found.arms:
-            raise StudyError(nothing_found(found.nothing, trials.reasons, place))
-    return Explored(place, found)
+        trials = run_plan(planned, path, executor=executor, watch=watch)
+        comparison = findings(planned, trials)
+        keep(path, comparison)
+        if not comparison.arms:
+            raise StudyError(no_answer_message(comparison.nothing, trials.reasons, path))
+    return Explored(path, comparison)

@@ -1,4 +1,4 @@
-"""What an exploration found: each arm beside the base, in numbers and in a sentence."""
+"""The result of an exploration: each arm compared with the base, in numbers and in a sentence."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from conviction.lesson import Facts
 from conviction.lesson.facts import Result
 from conviction.training import EpochRow
 
-# A difference that small is worth knowing about: half a point of accuracy.
+# The smallest difference that is worth knowing about: half a point of accuracy.
 WORTH_SEEING = 0.005
 SIGNIFICANT = 0.05
 
@@ -31,18 +31,18 @@ class Summary:
     """An arm over its seeds.
 
     Attributes:
-        question: The question it belongs to, empty for the base.
-        label: What it is called.
-        seeds: Those that finished.
+        question: The question that it belongs to; empty for the base.
+        label: Its name.
+        seeds: The seeds that finished.
         accuracy: (n,) validation accuracy of the weights that were kept, 0 to 1.
         loss: (n,) validation loss of the same epoch.
         gap: (n,) accuracy in training minus in validation, of the same epoch.
         resolution: One over the number of validation images; 0 if no seed finished.
-        seconds: (n,) of training.
-        params: Parameters.
-        multiply_adds: For one image.
-        curve: The mean over the seeds of every epoch.
-        failures: Reasons, by seed.
+        seconds: (n,) seconds of training.
+        params: The number of parameters.
+        multiply_adds: Multiply-adds for one image.
+        curve: The mean over the seeds, epoch by epoch.
+        failures: Why seeds failed.
     """
 
     question: str
@@ -63,7 +63,7 @@ class Summary:
 class Finding:
     """An arm and its difference from the base, over the seeds that both finished.
 
-    ``p`` is that of accuracy, corrected by Holm for all comparisons of the exploration.
+    ``p`` is the p-value of accuracy, corrected by Holm for all comparisons of the exploration.
     """
 
     arm: Summary
@@ -74,7 +74,7 @@ class Finding:
 
     @property
     def detected(self) -> bool:
-        """Whether the difference in accuracy is more than chance and the number of comparisons explain."""
+        """Whether the difference in accuracy is more than chance explains, given the number of comparisons."""
         return self.accuracy.known and self.p < SIGNIFICANT
 
 
@@ -91,7 +91,7 @@ class Findings:
 
     @property
     def questions(self) -> list[str]:
-        """In the order in which they were asked."""
+        """The questions, in the order of the command."""
         return list(dict.fromkeys([*(f.arm.question for f in self.arms), *(q for q, _, _ in self.untried)]))
 
     @property
@@ -119,7 +119,7 @@ class Findings:
 
 
 def findings(plan: Plan, trials: Trials) -> Findings:
-    """Compares every arm with the base; an arm or a base of which no seed finished has no finding."""
+    """Compares every arm with the base; without a finished seed of both there is no finding."""
     base = _summary(plan.base, trials)
     pairs = [(planned, _summary(planned, trials)) for planned in plan.arms if planned.recipe is not None]
     untried = [(p.arm.question, p.arm.label, p.refusal) for p in plan.arms if p.recipe is None]
@@ -191,7 +191,7 @@ def _summary(planned: Planned, trials: Trials) -> Summary:
 
 
 def _mean_curve(histories: Sequence[Sequence[EpochRow]]) -> tuple[EpochRow, ...]:
-    """Epoch by epoch, as far as all seeds came."""
+    """Averages epoch by epoch, as far as all seeds got."""
     return tuple(
         EpochRow(rows[0].epoch, *(float(np.mean([getattr(r, name) for r in rows])) for name in _FIGURES))
         for rows in zip(*histories, strict=False)
@@ -209,13 +209,13 @@ def _paired(arm: Summary, base: Summary, name: str) -> Difference:
 
 
 def sentence(arm: Summary, base: Summary, accuracy: Difference, p: float, *, fixed: bool) -> str:
-    """What a statistician would sign.
+    """The finding in words that a statistician would sign.
 
     Args:
         arm: The arm.
         base: What it is compared with.
         accuracy: Their difference.
-        p: Corrected for all comparisons.
+        p: The p-value, corrected for all comparisons.
         fixed: Whether all seeds had the same split.
     """
     over = "seeds, on one split" if fixed else "splits and seeds"
@@ -228,17 +228,17 @@ def sentence(arm: Summary, base: Summary, accuracy: Difference, p: float, *, fix
     if accuracy.sd == 0 and accuracy.mean == 0:
         return f"{arm.label}: the same validation accuracy with each of {seeds}; {cost}."
     low, mean, high = (f"{value * 100:+.1f}" for value in (accuracy.low, accuracy.mean, accuracy.high))
-    found = f"{arm.label}: {mean} points [{low}, {high}] over {over}"
+    measured = f"{arm.label}: {mean} points [{low}, {high}] over {over}"
     if p < SIGNIFICANT:
         way = "better" if accuracy.mean > 0 else "worse"
-        return f"{found}, {way} than the base (p {_p(p)} after correction, {seeds}); {cost}."
+        return f"{measured}, {way} than the base (p {_p(p)} after correction, {seeds}); {cost}."
     if accuracy.low > 0 or accuracy.high < 0:
         way = "better" if accuracy.mean > 0 else "worse"
         return (
-            f"{found}: by this interval alone {way} than the base, but not after correction for all comparisons "
+            f"{measured}: by this interval alone {way} than the base, but not after correction for all comparisons "
             f"(p {_p(p)}, {seeds}); {cost}."
         )
-    return f"{found}, no detectable difference at {seeds}; {cost}. {_advice(accuracy)}"
+    return f"{measured}, no detectable difference at {seeds}; {cost}. {_advice(accuracy)}"
 
 
 def _advice(accuracy: Difference) -> str:
@@ -256,10 +256,10 @@ def _p(p: float) -> str:
 
 def _cost(arm: Summary, base: Summary) -> str:
     work = arm.multiply_adds / base.multiply_adds
-    said = f"{_times(arm.params / base.params)} the parameters, {_times(work)} the work"
+    cost = f"{_times(arm.params / base.params)} the parameters, {_times(work)} the work"
     if base.seconds and arm.seconds:
-        said += f", {_times(float(np.mean(arm.seconds) / np.mean(base.seconds)))} the time"
-    return said
+        cost += f", {_times(float(np.mean(arm.seconds) / np.mean(base.seconds)))} the time"
+    return cost
 
 
 def _times(ratio: float) -> str:
@@ -276,7 +276,7 @@ def _about(plan: Plan, base: Summary, comparisons: int) -> list[str]:
         length = (
             f"as many epochs of {images} as fit into {plan.seconds:g} seconds, for the base {len(base.curve)}"
         )
-    own = " with layers of its own" if "model.layers" in plan.settle.given else ""
+    own = " with layers of its own" if "model.layers" in plan.settle.base_keys else ""
     out = [
         f"Base: recipe={recipe.recipe}{own}, {base.params:,} parameters; {length}, "
         f"{_count(recipe.training.threads or 1, 'thread')}.",
@@ -295,7 +295,7 @@ def _count(number: int, noun: str) -> str:
 
 
 def _plain(value: Any) -> Any:
-    """Without infinities, for JSON."""
+    """Replaces infinities by None, for JSON."""
     if isinstance(value, Mapping):
         return {str(k): _plain(v) for k, v in value.items()}
     if isinstance(value, list | tuple):

@@ -1,4 +1,4 @@
-"""A study's folder that is kept at another address too: ``s3://bucket/study``, or whatever fsspec knows."""
+"""A study's folder with a copy at another address: ``s3://bucket/study``, or whatever fsspec knows."""
 
 from __future__ import annotations
 
@@ -11,19 +11,19 @@ from conviction.audience import option
 from conviction.errors import RequestError, StorageError
 from conviction.experiments.exploration import Watch
 
-# Images that a study shares with processes of this machine.
+# Names that begin so are not sent: images that a study shares with processes of this machine.
 STAYS = "."
 
 
 @dataclass
 class Mirror:
-    """A folder here and its address there.
+    """A folder on this machine, and the address of its copy.
 
     Attributes:
-        address: As it was given.
+        address: As the user typed it.
         files: The filesystem of fsspec.
-        root: In it.
-        path: The folder here.
+        root: The path of the copy in that filesystem.
+        path: The folder on this machine.
     """
 
     address: str
@@ -36,7 +36,7 @@ class Mirror:
         """Sends every file that has changed.
 
         Raises:
-            StorageError: It was refused; everything is still here.
+            StorageError: The storage refused; everything is still on this machine.
         """
         for name, state in self._states():
             if self._sent.get(name) == state:
@@ -53,7 +53,7 @@ class Mirror:
             self._sent[name] = state
 
     def know(self) -> None:
-        """Takes what is here for what is there."""
+        """Marks every file as sent, because the copy has them all."""
         self._sent.update(self._states())
 
     def _states(self) -> Iterator[tuple[Path, tuple[int, int]]]:
@@ -64,15 +64,15 @@ class Mirror:
 
 
 def is_address(out: str | Path | None) -> bool:
-    """Whether ``out`` is for fsspec."""
+    """Whether ``out`` is an address for fsspec."""
     return "://" in str(out)
 
 
 def fetched(address: str, path: Path) -> Mirror:
-    """Brings what is at the address into a new folder here.
+    """Copies what is at the address into a new folder on this machine.
 
     Raises:
-        RequestError: The address cannot be read, or is none that fsspec knows.
+        RequestError: The address cannot be read, or fsspec does not know it.
     """
     try:
         import fsspec
@@ -83,7 +83,7 @@ def fetched(address: str, path: Path) -> Mirror:
             files.get(f"{root}/", f"{path}/", recursive=True)
         else:
             files.makedirs(root, exist_ok=True)
-    except Exception as failure:  # whatever a driver raises, or the lack of one
+    except Exception as failure:  # whatever a driver raises, or a missing driver
         raise RequestError(f"{option('out')} {address}: cannot be used ({_short(failure)}).") from None
     mirror = Mirror(address, files, root, path)
     mirror.know()
@@ -96,7 +96,7 @@ def _short(failure: Exception) -> str:
 
 @dataclass(frozen=True)
 class Sends:
-    """Tells another watch, and sends the folder after each trial."""
+    """Passes everything on to another watch, and sends the folder after each trial."""
 
     watch: Watch
     mirror: Mirror
@@ -110,7 +110,7 @@ class Sends:
         self.watch.epoch(key, label, row)
 
     def ended(self, key: str, label: str, outcome: Mapping[str, Any]) -> None:
-        """The trial is in the folder by now."""
+        """Sends the folder, which has the trial by now."""
         self.watch.ended(key, label, outcome)
         self.mirror.send()
 

@@ -44,13 +44,13 @@ def _average(layer: MaxPooling2D) -> Layer:
 
 
 def _head(layers: Layers) -> int:
-    """Where maps end: the number of the first layer that makes a vector of them."""
+    """Where feature maps end: the index of the first layer that turns them into a vector."""
     ends = (i for i, x in enumerate(layers) if isinstance(x, Flatten | GlobalAveragePooling2D))
     return next(ends, len(layers))
 
 
 def _blocks(layers: Layers) -> list[int]:
-    """Where blocks begin: at a convolution, unless another one is directly before it but for norm and activation."""
+    """Where blocks begin: at each convolution, unless only norm and activation separate it from the one before."""
     starts, fresh = [], True
     for i, layer in enumerate(layers[: _head(layers)]):
         if isinstance(layer, Conv2D) and fresh:
@@ -72,7 +72,7 @@ def _block_more(layers: Layers) -> Layers:
 
 
 def _two_a_block(layers: Layers) -> Layers:
-    """Each convolution twice, with the norm and the activation that follow it, and with padding, so that both fit."""
+    """Doubles each convolution with the norm and activation that follow it, padded so that both fit."""
 
     def repeated() -> Iterator[Layer]:
         i = 0
@@ -102,7 +102,7 @@ def _dense_more(layers: Layers) -> Layers:
     return (*layers[: places[-1] + 1], layers[places[-1]], *layers[places[-1] + 1 :])
 
 
-# By question, labels with what is done to the layers. What leaves them as they are is the base itself, and not tried.
+# Changes of the layers with their labels, by question. A change without effect is the base itself, and is not tried.
 CHANGES: dict[str, tuple[tuple[str, Change], ...]] = {
     "filters": (
         ("half the filters", _times(Conv2D, "filters", 0.5)),

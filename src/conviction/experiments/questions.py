@@ -1,4 +1,4 @@
-"""The lab's questions, as arms around a base: what each changes, and where the lesson says what to expect."""
+"""The lab's questions as arms around a base: what each changes, and which lesson sheet says what to expect."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ Layers = tuple[Layer, ...]
 class Arm:
     """One setting that is tried: ``keys`` over those of the base, then a ``change`` of its layers.
 
-    ``question`` is the question it belongs to, ``label`` what it is called in tables.
+    ``question`` is the question that it belongs to, ``label`` its name in tables.
     """
 
     question: str
@@ -35,27 +35,27 @@ class Arm:
     keys: Mapping[str, Any] = field(default_factory=dict)
     change: Callable[[Layers], Layers] | None = None
 
-    def recipe(self, given: Mapping[str, Any], facts: Facts) -> Recipe:
+    def recipe(self, base_keys: Mapping[str, Any], facts: Facts) -> Recipe:
         """The whole specification of this arm.
 
         Args:
-            given: Keys of the base, the user's.
-            facts: Of the images, for recipes that adapt.
+            base_keys: Keys of the base, the user's.
+            facts: Facts about the images, for recipes that adapt to them.
 
         Raises:
             RequestError: The keys contradict each other, or a value is out of range.
         """
-        base = given
+        kept = base_keys
         if "recipe" in self.keys:
-            base = {k: v for k, v in given.items() if k != "model.layers"}
+            kept = {k: v for k, v in base_keys.items() if k != "model.layers"}
         elif any(key.startswith("model.") for key in self.keys):
-            base = {k: v for k, v in given.items() if k != "model.layers"}
-            if "model.layers" in given:
+            kept = {k: v for k, v in base_keys.items() if k != "model.layers"}
+            if "model.layers" in base_keys:
                 raise RequestError(
                     f"{self.question}: it changes {next(iter(self.keys))}, which a base with model.layers "
                     "does not have. Describe the base by the shorthand keys."
                 )
-        out = load_recipe({**base, **self.keys}, facts=facts)
+        out = load_recipe({**kept, **self.keys}, facts=facts)
         if self.change is None:
             return out
         return out.model_copy(update={"model": ModelSpec(layers=self.change(out.model.layers))})
@@ -73,7 +73,7 @@ def _is_pool(layer: Layer) -> bool:
 
 
 def _dropout(blocks: float, dense: float) -> Callable[[Layers], Layers]:
-    """Dropout of these rates after pooling and after hidden dense layers, in place of any that is there."""
+    """Puts dropout of these rates after pooling and after hidden dense layers, and removes any other dropout."""
 
     def change(layers: Layers) -> Layers:
         out: list[Layer] = []
@@ -89,7 +89,7 @@ def _dropout(blocks: float, dense: float) -> Callable[[Layers], Layers]:
     return change
 
 
-# By the name that a user types; each arm is compared with the base. `sheet` is the lesson's.
+# By the name that a user types; each arm is compared with the base.
 QUESTIONS: dict[str, tuple[Arm, ...]] = {
     "filters": _plain(
         "filters",
@@ -158,6 +158,7 @@ QUESTIONS: dict[str, tuple[Arm, ...]] = {
     ),
     "recipe": _plain("recipe", ("recipe=fast", {"recipe": "fast"})),
 }
+# The lesson sheet of each question.
 SHEETS = {
     "filters": "filters",
     "kernel": "kernel_size",
@@ -174,7 +175,7 @@ SHEETS = {
 
 
 def arms_of(question: str, *, layers: bool = False) -> tuple[Arm, ...]:
-    """The arms of one of the lab's questions; ``layers`` if the base is given as a list of layers."""
+    """The arms of one of the lab's questions; ``layers`` if the base is a list of layers."""
     if layers and question in CHANGES:
         return tuple(Arm(question, label, change=change) for label, change in CHANGES[question])
     return QUESTIONS[question]
@@ -183,16 +184,16 @@ def arms_of(question: str, *, layers: bool = False) -> tuple[Arm, ...]:
 def arms_for(
     questions: Sequence[str], vary: Sequence[str], *, grid: bool = False, layers: bool = False
 ) -> list[Arm]:
-    """The arms of named questions and of ``--vary KEY=a,b,c``, in the order in which they were asked.
+    """The arms of named questions and of ``--vary KEY=a,b,c``, in the order of the command.
 
     Args:
         questions: Names in ``QUESTIONS``, or ``all``.
         vary: Keys and their values.
         grid: Every value of one key with every value of another, instead of one key at a time.
-        layers: Whether the base is given as ``model.layers``, which has no shorthand keys to change.
+        layers: Whether the base is a list, ``model.layers``, which has no shorthand keys to change.
 
     Raises:
-        RequestError: An unknown question or key, a key without values, nothing asked, or a grid of other than two.
+        RequestError: An unknown question or key, a key without values, nothing to vary, or a grid without two keys.
     """
     if grid and (len(vary) != 2 or questions):
         raise RequestError(f"{option('grid')}: expected {option('vary')} twice, and no {option('question')}.")
@@ -209,7 +210,7 @@ def arms_for(
         else:
             known = [*QUESTIONS, "all"]
             raise RequestError(
-                f"{option('question')}: there is none called '{name}'.{did_you_mean(name, known)} Questions: "
+                f"{option('question')}: there is no question called '{name}'.{did_you_mean(name, known)} Questions: "
                 f"{', '.join(known)}."
             )
     for text in vary:

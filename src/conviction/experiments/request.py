@@ -1,4 +1,4 @@
-"""What ``explore`` and ``tune`` share: reading the source, and how to go on after an interrupt."""
+"""What ``explore`` and ``tune`` share: reading the source, and saying how to continue after an interrupt."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ Overrides = Sequence[str] | Mapping[str, Any]
 
 
 def threads_of(planned: Plan) -> int:
-    """With how many threads each trial calculates."""
+    """The number of threads that each trial uses."""
     assert planned.base.recipe is not None
     return planned.base.recipe.training.threads or 1
 
 
 @contextlib.contextmanager
 def loading(source: str | Path, file: IO[str]) -> Any:
-    """Says that a source is being read."""
+    """Shows that a source is being read."""
     show = Terminal(file)
     show.loading(str(source))
     try:
@@ -37,17 +37,17 @@ def loading(source: str | Path, file: IO[str]) -> Any:
 
 
 @contextlib.contextmanager
-def going_on(place: Path) -> Any:
-    """Turns SIGINT and SIGTERM into how to go on."""
+def going_on(path: Path) -> Any:
+    """Turns SIGINT and SIGTERM into an error that says how to continue."""
     with stop_on_signals() as stop:
         stop.patient = False
         try:
             yield
         except BaseException:
-            # Whatever it has become: Pydantic, for one, makes an error of its own of an interrupt.
+            # Whatever the interrupt has become: Pydantic, for one, turns it into an error of its own.
             if stop.signal_number is None:
                 raise
             raise Interrupted(
-                f"Stopped. What is finished is kept in {place}; the same command with {option('out')} {place} goes on.",
+                f"Stopped. What is finished is kept in {path}; the same command with {option('out')} {path} goes on.",
                 stop.signal_number,
             ) from None

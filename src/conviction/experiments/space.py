@@ -1,4 +1,4 @@
-"""What ``tune`` may change: ranges and choices of any keys, some of them only under a condition."""
+"""What ``tune`` may change: ranges and choices for any keys, some of them only under a condition."""
 
 from __future__ import annotations
 
@@ -24,13 +24,13 @@ class Parameter:
     """A key with the values it may take.
 
     Attributes:
-        key: Of the specification.
+        key: The key in the specification.
         choices: The values, if they are listed.
-        low: Else the lowest.
-        high: And the highest.
-        log: Whether the logarithm is drawn evenly.
+        low: Otherwise the lowest value.
+        high: And the highest value.
+        log: Whether values are drawn evenly by their logarithm.
         whole: Whether values are whole numbers.
-        when: Other keys of the space with the values under which this one is asked for.
+        when: Values that other keys of the space must have for this key to be used.
     """
 
     key: str
@@ -44,14 +44,14 @@ class Parameter:
     def suggest(self, trial: optuna.Trial) -> Any:
         """A value for a trial."""
         if self.choices:
-            # Optuna keeps numbers and texts; lists are kept as JSON.
+            # Optuna stores numbers and strings, so lists are stored as JSON.
             return json.loads(trial.suggest_categorical(self.key, [json.dumps(c) for c in self.choices]))
         if self.whole:
             return trial.suggest_int(self.key, int(self.low), int(self.high), log=self.log)
         return trial.suggest_float(self.key, self.low, self.high, log=self.log)
 
     def to_json(self) -> dict[str, Any]:
-        """As in the YAML file."""
+        """The parameter as the YAML file has it."""
         out: dict[str, Any] = (
             {"choices": list(self.choices)} if self.choices else {"low": self.low, "high": self.high}
         )
@@ -64,7 +64,7 @@ class Parameter:
 
 Space = tuple[Parameter, ...]
 
-# What the lab asks about, in ranges that hold both its own values and better ones.
+# What the lab asks about, in ranges that include both its own values and better ones.
 DEFAULT: Mapping[str, Mapping[str, Any]] = {
     "model.filters": {"choices": [[16, 32], [32, 64], [64, 128], [16, 64, 128]]},
     "model.kernel_size": {"choices": [3, 5]},
@@ -86,7 +86,7 @@ DEFAULT: Mapping[str, Mapping[str, Any]] = {
 
 
 def suggest(space: Space, trial: optuna.Trial) -> dict[str, Any]:
-    """Keys and values for a trial; a parameter whose condition does not hold is not asked for."""
+    """Keys and values for a trial, without parameters whose condition does not hold."""
     out: dict[str, Any] = {}
     for parameter in space:
         if all(out.get(key) == value for key, value in parameter.when.items()):
@@ -94,12 +94,12 @@ def suggest(space: Space, trial: optuna.Trial) -> dict[str, Any]:
     return out
 
 
-def base_values(space: Space, given: Mapping[str, Any]) -> dict[str, Any]:
-    """What the base says of the keys of the space, where it says it and the space holds it, as Optuna keeps it."""
+def base_values(space: Space, base_keys: Mapping[str, Any]) -> dict[str, Any]:
+    """The base's values for keys of the space, as Optuna stores them; only those that the space includes."""
     out: dict[str, Any] = {}
     for parameter in space:
-        value = given.get(parameter.key)
-        if value is None or any(given.get(k) != v for k, v in parameter.when.items()):
+        value = base_keys.get(parameter.key)
+        if value is None or any(base_keys.get(k) != v for k, v in parameter.when.items()):
             continue
         if parameter.choices and value in parameter.choices:
             out[parameter.key] = json.dumps(value)
@@ -112,7 +112,7 @@ def read_space(path: Path | None) -> Space:
     """The space of a YAML file, or the default one.
 
     Raises:
-        RequestError: It cannot be read, a key is unknown, or a range is none.
+        RequestError: It cannot be read, a key is unknown, or a range is not valid.
     """
     if path is None:
         return parse_space(DEFAULT)
@@ -135,7 +135,7 @@ def parse_space(content: Mapping[str, Any]) -> Space:
     for i, parameter in enumerate(out):
         for key in parameter.when:
             if key not in names[:i]:
-                raise RequestError(f"space: {parameter.key} depends on {key}, which has to stand before it.")
+                raise RequestError(f"space: {parameter.key} depends on {key}, which must come before it.")
     return tuple(out)
 
 

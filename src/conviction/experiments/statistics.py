@@ -1,4 +1,4 @@
-"""What paired runs can say: differences with intervals, and how many seeds a difference needs to be seen."""
+"""What paired runs can show: differences with intervals, and how many seeds it takes to see a difference."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 
 CONFIDENCE = 0.95
-# The chance to see a difference that is there, for which numbers of seeds are given: Cohen's (1988) convention.
+# The chance of seeing a real difference, for which numbers of seeds are calculated: Cohen's (1988) convention.
 POWER = 0.8
 MOST_SEEDS = 100_000
 
@@ -20,11 +20,11 @@ class Difference:
 
     Attributes:
         mean: In the unit of the values.
-        low: Lower end of its 95% interval, by Student's t.
+        low: Lower end of the 95% interval, by Student's t.
         high: Upper end.
         sd: Standard deviation of the differences; 0 for a single pair.
         n: Pairs.
-        p: Two-sided p-value of the hypothesis that the mean is 0; 1 where nothing can be said.
+        p: Two-sided p-value of the hypothesis that the mean is 0; 1 where the pairs show nothing.
     """
 
     mean: float
@@ -36,18 +36,18 @@ class Difference:
 
     @property
     def known(self) -> bool:
-        """Whether there are pairs enough for an interval."""
+        """Whether there are enough pairs for an interval."""
         return self.n >= 2
 
 
 def paired_difference(first: Sequence[float], second: Sequence[float], resolution: float = 0.0) -> Difference:
-    """``first`` minus ``second``, pair by pair; one pair has no interval, and gets an infinite one.
+    """``first`` minus ``second``, pair by pair; a single pair gets an infinite interval.
 
     Args:
         first: (n,) values.
         second: (n,) values of the same seeds in the same order.
-        resolution: The step in which the values come, for accuracies 1 over the number of images. What is equal in such
-            steps is not known to be equal: each value is off by a uniform error of that width, so the standard
+        resolution: The step in which the values come, for accuracies 1 over the number of images. Values
+            that are equal in such steps may still differ: each has a uniform error of that width, so the standard
             deviation of differences counts as at least the width over the root of 6.
     """
     from scipy.stats import t
@@ -78,7 +78,7 @@ def power(sd: float, difference: float, n: int, alpha: float = 1 - CONFIDENCE) -
     shift = abs(difference) / sd * math.sqrt(n)
     edge = float(t.ppf(1 - alpha / 2, n - 1))
     upper = float(nct.sf(edge, n - 1, shift))
-    # SciPy's lower tail is NaN where it is 0 to all digits.
+    # SciPy's lower tail is NaN where it is 0 to machine precision.
     lower = float(nct.cdf(-edge, n - 1, shift))
     return min(1.0, upper + (0.0 if math.isnan(lower) else lower))
 
@@ -88,7 +88,7 @@ def seeds_needed(sd: float, difference: float, alpha: float = 1 - CONFIDENCE) ->
 
     Args:
         sd: The standard deviation of paired differences.
-        difference: To be seen, not 0.
+        difference: The difference to be seen, not 0.
         alpha: The level of the test.
     """
     if sd <= 0:

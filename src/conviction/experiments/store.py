@@ -1,4 +1,4 @@
-"""What an experiment keeps: a design that does not change, and a line for each finished trial."""
+"""What an experiment keeps: a design that does not change, and a line for every finished trial."""
 
 from __future__ import annotations
 
@@ -18,17 +18,17 @@ EPOCHS = "epochs.json"
 
 
 def open_study(path: Path, design: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
-    """Begins a study, or goes on with one of the same design; the caller has claimed the folder.
+    """Begins a study, or continues one of the same design; the caller has claimed the folder.
 
     Args:
         path: Its folder, which exists.
-        design: Plain values that decide the results.
+        design: The plain values that decide the results.
 
     Returns:
-        What was finished before, by the keys of the trials.
+        The trials that were finished before, by key.
 
     Raises:
-        RequestError: The folder holds a study of another design; names what differs.
+        RequestError: The folder holds a study of another design; the message names what differs.
     """
     file = path / DESIGN
     if not file.exists():
@@ -41,9 +41,9 @@ def open_study(path: Path, design: Mapping[str, Any]) -> dict[str, dict[str, Any
     plain = json.loads(json.dumps(design))
     differing = [key for key in plain if plain[key] != before.get(key)]
     if differing:
-        said = ", ".join(_difference(key, before.get(key), plain[key]) for key in differing)
+        differences = ", ".join(_difference(key, before.get(key), plain[key]) for key in differing)
         raise RequestError(
-            f"{path}: holds a study of another design; {said}. "
+            f"{path}: holds a study of another design; {differences}. "
             f"Give another folder with {option('out')}, or the old request to go on with it."
         )
     return read_trials(path)
@@ -57,11 +57,11 @@ def _difference(key: str, before: Any, now: Any) -> str:
 
 
 def read_trials(path: Path) -> dict[str, dict[str, Any]]:
-    """The finished trials by key; a line that was cut off by a kill is not one, and is taken away."""
+    """The finished trials by key; removes a last line that was cut off when the process was killed."""
     file = path / TRIALS
-    found: dict[str, dict[str, Any]] = {}
+    trials: dict[str, dict[str, Any]] = {}
     if not file.exists():
-        return found
+        return trials
     content = file.read_bytes()
     whole = content[: content.rfind(b"\n") + 1]
     if len(whole) < len(content):
@@ -69,8 +69,8 @@ def read_trials(path: Path) -> dict[str, dict[str, Any]]:
             opened.truncate(len(whole))
     for line in whole.splitlines():
         trial = json.loads(line)
-        found[trial["key"]] = trial
-    return found
+        trials[trial["key"]] = trial
+    return trials
 
 
 def add_trial(path: Path, trial: Mapping[str, Any]) -> None:

@@ -1,4 +1,4 @@
-"""The folder of a study: where it is, and what it holds at the end."""
+"""The folder of a study: where it is, and what is written there at the end."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ EXPLORATIONS, SEARCHES = Path("explorations"), Path("searches")
 
 
 def study_folder(out: Path | None, source: str, root: Path = EXPLORATIONS) -> Path:
-    """``out``, if it is new, empty or a study; or the next free name below ``root``.
+    """``out`` if it is new, empty or a study; without ``out``, the next free name below ``root``.
 
     Raises:
         OutputError: ``out`` is something else.
@@ -41,19 +41,19 @@ def study_folder(out: Path | None, source: str, root: Path = EXPLORATIONS) -> Pa
 def study_at(
     out: str | Path | None, source: str, watch: Watch, root: Path = EXPLORATIONS
 ) -> Iterator[tuple[Path, Watch]]:
-    """The folder of a study, and who is told of its trials.
+    """The folder of a study, and the watch that shows its trials.
 
     Args:
-        out: As for ``study_folder``, or an address of fsspec: then the study is in the next free folder below ``root``,
-            with what is at the address, where it is sent after each trial and at the end.
-        source: As it was given.
-        watch: Is told.
-        root: Where folders are.
+        out: As for ``study_folder``, or an address for fsspec: then the study is in the next free folder below
+            ``root``, which begins with what is at the address and is sent there after each trial and at the end.
+        source: As the user typed it.
+        watch: Shows the trials.
+        root: The folder that holds studies.
 
     Raises:
         OutputError: ``out`` is something else.
         RequestError: The address cannot be used.
-        StorageError: Nothing can be written there; the folder here has everything.
+        StorageError: Nothing can be written to the address; the folder on this machine has everything.
     """
     if not is_address(out):
         yield study_folder(Path(out) if out is not None else None, source, root), watch
@@ -63,26 +63,26 @@ def study_at(
         mirror = fetched(str(out), path)
         yield path, Sends(watch, mirror)
     except RequestError:
-        shutil.rmtree(path)  # nothing has been done that is not at the address
+        shutil.rmtree(path)  # it holds nothing that is not at the address
         raise
     finally:
         if path.exists():
             mirror.send()
 
 
-def keep(path: Path, found: Findings) -> None:
+def keep(path: Path, findings: Findings) -> None:
     """Writes the result for programs and the page for people."""
-    folder.write_json(path / RESULT, found.to_json())
-    folder.write_text(path / REPORT, render_exploration(found))
+    folder.write_json(path / RESULT, findings.to_json())
+    folder.write_text(path / REPORT, render_exploration(findings))
 
 
-def nothing_found(what: str, reasons: Sequence[str], path: Path) -> str:
-    """What a study says that ended without an answer: what is missing, why, and how to go on.
+def no_answer_message(what: str, reasons: Sequence[str], path: Path) -> str:
+    """The message of a study that ended without an answer: what is missing, why, and how to continue.
 
     Args:
-        what: Is missing, as a sentence.
-        reasons: Why runs failed, one for each.
-        path: Its folder.
+        what: What is missing, as a sentence.
+        reasons: Why runs failed, one reason for each.
+        path: The study's folder.
     """
     counted = ", ".join(f"{count} failed: {reason}" for reason, count in Counter(reasons).most_common(3))
     return (

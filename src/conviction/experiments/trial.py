@@ -1,4 +1,4 @@
-"""One training of an experiment: a function of specification, data, seed and budget, and of nothing else."""
+"""One training of an experiment: it depends on specification, data, seed and budget, and on nothing else."""
 
 from __future__ import annotations
 
@@ -22,20 +22,20 @@ from conviction.process import process_restored
 from conviction.training import EpochRow, EpochTiming, Progress, StopRequest, train
 
 FUNCTION = "conviction.experiments.trial:run_trial"
-# Answers of which the median time is taken, after one that compiles.
+# How many answers are timed for the median, after a first one that compiles.
 ANSWERS = 50
 
 
 @process_restored()
 def run_trial(payload: Mapping[str, Any], report: Report) -> dict[str, Any]:
-    """Trains one network and says how it does on validation images; no test image is looked at.
+    """Trains one network and scores it on validation images, without looking at any test image.
 
     Args:
-        payload: ``recipe`` (JSON of a settled ``Recipe``), ``data`` (a folder of ``share``, or what ``put`` gave),
+        payload: ``recipe`` (JSON of a settled ``Recipe``), ``data`` (a folder of ``share``, or what ``put`` returned),
             ``split_seed``, ``images`` (how many training images to use, or None for all), ``rank`` (whether to keep
             half of the validation images for the ranking alone), ``latency`` (whether to measure how long one answer
             takes).
-        report: Is told of each epoch; training ends where it says so.
+        report: Receives each epoch; training ends when it returns False.
 
     Returns:
         ``history`` and ``timing`` (rows as mappings), ``kept_epoch``, ``params``, ``multiply_adds``, ``train_images``,
@@ -51,7 +51,7 @@ def run_trial(payload: Mapping[str, Any], report: Report) -> dict[str, Any]:
     split = trial_split(payload["data"], recipe.data, payload["split_seed"], payload["images"])
     ranked = None
     if payload["rank"]:
-        # In the canonical order, which is by content: every second one is as good as drawn.
+        # The canonical order is by content, so every second image is as good as a random draw.
         split, ranked = replace(split, validation=split.validation[::2]), split.validation[1::2]
     rows = walk(recipe.model, images.rule.shape, len(images.class_names))
     assert recipe.training.threads is not None
@@ -71,7 +71,7 @@ def run_trial(payload: Mapping[str, Any], report: Report) -> dict[str, Any]:
             validation_indices=split.validation,
             spec=recipe.training,
             augmentation=recipe.augmentation,
-            watcher=_Teller(report, stop),
+            watcher=_EpochReporter(report, stop),
             stop=stop,
         )
         pruned = len(training.history) < recipe.training.epochs and bool(stop)
@@ -97,10 +97,10 @@ def run_trial(payload: Mapping[str, Any], report: Report) -> dict[str, Any]:
 
 @lru_cache(maxsize=8)
 def trial_split(data: Any, spec: DataSpec, seed: int, images: int | None) -> Split:
-    """The split of a seed, with so many of its training images as are asked for.
+    """The split of a seed, with only ``images`` of its training images.
 
-    The training images are ordered by content, so which ones are taken is drawn by the seed; their order stays. A
-    worker has many trials of a seed in a row, and a split of many images takes a second.
+    The training images are ordered by content; the seed decides which ones are taken, and they keep their order. A
+    worker runs many trials of a seed in a row, and splitting many images takes a second.
     """
     shared = open_shared(data)
     split = split_images(shared.images, spec, seed, shared.groups, shared.excluded)
@@ -139,7 +139,7 @@ def _rank(model: Any, shared: Shared, indices: np.ndarray) -> dict[str, Any]:
 
 
 class _Stop(StopRequest):
-    """Set when the study has seen enough of this trial."""
+    """Set once the study has seen enough of this trial."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -149,14 +149,14 @@ class _Stop(StopRequest):
         return self.asked
 
 
-class _Teller:
-    """Reports each epoch."""
+class _EpochReporter:
+    """Passes each epoch to ``report``, and stops training when that returns False."""
 
     def __init__(self, report: Report, stop: _Stop) -> None:
         self._report, self._stop = report, stop
 
     def progress(self, state: Progress) -> None:
-        """Nothing: the table moves by the epoch."""
+        """Does nothing: the table changes once per epoch."""
 
     def epoch_done(self, row: EpochRow, timing: EpochTiming) -> None:
         if not self._report(asdict(row)):

@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     import optuna
 
-# So many trials are run again on fresh seeds, whose results stand in the study under this key.
+# How many trials are run again on fresh seeds, and the key under which the study keeps their results.
 CONFIRMED, CONFIRMED_RUNS = 3, "confirmed"
 
 
 def is_finished(trial: optuna.trial.FrozenTrial) -> bool:
-    """Whether it ran to an end of its own: done, pruned, or failed with a reason."""
+    """Whether the trial came to an end of its own: done, pruned, or failed with a reason."""
     from optuna.trial import TrialState
 
     if "misfit" in trial.user_attrs:
@@ -23,9 +23,9 @@ def is_finished(trial: optuna.trial.FrozenTrial) -> bool:
 
 
 def best_trials(study: optuna.Study, count: int = CONFIRMED) -> list[optuna.trial.FrozenTrial]:
-    """The best finished trials by accuracy that beat the base; those that did not need no second look.
+    """The best finished trials by accuracy; trials that did not beat the base need no second look.
 
-    Where the base failed, all that finished: what was not measured cannot be beaten.
+    Where the base failed, all finished trials count, because there is nothing to beat.
     """
     base = base_accuracy(study)
     others = [t for t in done_trials(study) if not t.user_attrs.get("base")]
@@ -34,14 +34,14 @@ def best_trials(study: optuna.Study, count: int = CONFIRMED) -> list[optuna.tria
 
 
 def done_trials(study: optuna.Study) -> list[optuna.trial.FrozenTrial]:
-    """Those that ran to their end and were neither pruned nor failed."""
+    """The trials that ran to their end, neither pruned nor failed."""
     from optuna.trial import TrialState
 
     return [t for t in study.get_trials(deepcopy=False) if t.state == TrialState.COMPLETE]
 
 
 def base_accuracy(study: optuna.Study) -> float | None:
-    """What the base had in the search; None if it did not finish there."""
+    """The accuracy of the base in the search; None if it did not finish there."""
     return max((float(t.values[0]) for t in done_trials(study) if t.user_attrs.get("base")), default=None)
 
 

@@ -1,4 +1,4 @@
-"""``tune``: a search, whose best are run again on fresh seeds, and what is recommended tested once."""
+"""``tune``: searches, runs the best again on fresh seeds, and tests what it recommends once."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from conviction.experiments.questions import Arm
 from conviction.experiments.request import Overrides, going_on, loading, threads_of
 from conviction.experiments.space import Space, parse_space, read_space
 from conviction.experiments.store import DESIGN, REPORT, RESULT
-from conviction.experiments.study import SEARCHES, nothing_found, study_at
+from conviction.experiments.study import SEARCHES, no_answer_message, study_at
 from conviction.experiments.trials import confirmation_failures, done_trials, search_failures
 from conviction.experiments.tuning import Against, Search, confirm, open_optuna, run_search
 from conviction.experiments.tuning_page import render_tuning, tuning_json
@@ -59,7 +59,7 @@ class Tuned:
 
     @property
     def test_sentence(self) -> str:
-        """What the one look at the test set said; empty if there was none."""
+        """The result of the one look at the test set; empty if there was none."""
         if self.run is None or not self.run.evaluation.test:
             return ""
         low, high = self.run.evaluation.accuracy_ci95
@@ -104,20 +104,20 @@ def tune(
     Args:
         source: As for ``fit``.
         overrides: Keys of the base; ``recipe`` defaults to ``lab``.
-        trials: In all, pruned ones included.
-        budget: Seconds after which no trial is begun.
+        trials: How many in all, pruned ones included.
+        budget: Seconds after which no new trial begins.
         images: Training images that a trial may see, over all its epochs.
         space: A YAML file or its content; None for the default space.
         against: A second objective, for a front of accuracy against cost.
         confirm_seeds: Fresh seeds on which the best three and the base are run again.
         storage: A database that machines share, or ``journal:FILE``; None for SQLite in the folder.
         study: The study's name in the storage.
-        seed: Of the search and its trials.
-        jobs: Trials at once; None for one a core, on Ray for as many as there is room for.
+        seed: The seed of the search and its trials.
+        jobs: Trials at once; None for one per core, or on Ray for as many as fit.
         limit: Seconds that one trial may take.
         on: ``local``, or ``ray`` for the cluster that ``RAY_ADDRESS`` names, or one that is started here.
-        cpus_per_trial: Of a node of the cluster, for each trial; None for as many as it has threads.
-        gpus_per_trial: The same; a part of one lets several trials share it.
+        cpus_per_trial: CPUs of a node that each trial takes; None for the number of its threads.
+        gpus_per_trial: GPUs of a node that each trial takes; a fraction lets several trials share one.
         test: Whether to train what is recommended on all images and open the test set.
         config: A YAML file; overrides win over it.
         out: As for ``explore``; the default is below ``searches``.
@@ -126,11 +126,11 @@ def tune(
 
     Raises:
         RequestError: Something in the request or the data is wrong, or Optuna is not installed.
-        StudyError: No trial finished, or no run on fresh seeds; the folder says why, and the test set stays sealed.
+        StudyError: No trial finished, or no run on fresh seeds did; the folder says why; the test set stays sealed.
         Interrupted: SIGINT or SIGTERM; what is finished is kept.
         StorageError: No space is left.
     """
-    shown = file or sys.stderr
+    stream = file or sys.stderr
     where = Where(on, jobs, limit, cpus_per_trial, gpus_per_trial)
     for name, value in ((option("trials"), trials), (option("confirm", "confirm_seeds"), confirm_seeds)):
         if value < 1:
@@ -139,37 +139,37 @@ def tune(
         raise RequestError(
             f"{option('against')}: expected params, multiply_adds or latency; got '{against}'."
         )
-    given = user_settings(overrides, config)
+    base_keys = user_settings(overrides, config)
     wanted = _space(space)
-    with loading(source, shown):
+    with loading(source, stream):
         base = plan(
-            source, {**PATIENT, **given}, [Arm("", "base")], seeds=1, budget=images, data_dir=data_dir
+            source, {**PATIENT, **base_keys}, [Arm("", "base")], seeds=1, budget=images, data_dir=data_dir
         )
-    search = Search(base, wanted, trials, budget, against, seed, {"recipe": "lab", **given})
+    search = Search(base, wanted, trials, budget, against, seed, {"recipe": "lab", **base_keys})
     with contextlib.ExitStack() as stack:
-        executor = stack.enter_context(where.opened(threads_of(base), shown))
-        place, watch = stack.enter_context(study_at(out, str(source), Board(shown), SEARCHES))
-        place.mkdir(parents=True, exist_ok=True)
-        stack.enter_context(going_on(place))
-        stack.enter_context(folder.claimed(place))
-        opened = _open(place, study, storage, search)
+        executor = stack.enter_context(where.opened(threads_of(base), stream))
+        path, watch = stack.enter_context(study_at(out, str(source), Board(stream), SEARCHES))
+        path.mkdir(parents=True, exist_ok=True)
+        stack.enter_context(going_on(path))
+        stack.enter_context(folder.claimed(path))
+        opened = _open(path, study, storage, search)
         how: dict[str, Any] = {"executor": executor, "watch": watch}
-        run_search(search, opened, place, **how)
+        run_search(search, opened, path, **how)
         done = done_trials(opened)
-        again = confirm(search, opened, place, seeds=confirm_seeds, **how) if done else {}
+        again = confirm(search, opened, path, seeds=confirm_seeds, **how) if done else {}
         belief = believe(opened, again, sum(row.params for row in base.base.rows))
         run = None
         if belief.winner is not None:
-            folder.write_text(place / SPECIFICATION, _recommended(search, belief.winner).to_yaml())
-            run = _test(source, place, data_dir, shown) if test else None
-        tuned = Tuned(place, search, opened, belief, run)
-        folder.write_json(place / RESULT, tuned.to_json())
-        folder.write_text(place / REPORT, render_tuning(search, opened, belief, tuned.test_sentence))
+            folder.write_text(path / SPECIFICATION, _recommended(search, belief.winner).to_yaml())
+            run = _test(source, path, data_dir, stream) if test else None
+        tuned = Tuned(path, search, opened, belief, run)
+        folder.write_json(path / RESULT, tuned.to_json())
+        folder.write_text(path / REPORT, render_tuning(search, opened, belief, tuned.test_sentence))
         if belief.winner is None:
             reasons = search_failures(opened)
-            if done:  # what failed is the confirmation
+            if done:  # the search succeeded and the confirmation failed
                 reasons = [r for seeds in confirmation_failures(opened).values() for r in seeds]
-            raise StudyError(nothing_found(belief.sentences[0], reasons, place))
+            raise StudyError(no_answer_message(belief.sentences[0], reasons, path))
     return tuned
 
 
@@ -179,33 +179,33 @@ def _space(space: str | Path | Mapping[str, Any] | None) -> Space:
     return read_space(None if space is None else Path(space))
 
 
-def _open(place: Path, name: str, storage: str | None, search: Search) -> optuna.Study:
+def _open(path: Path, name: str, storage: str | None, search: Search) -> optuna.Study:
     try:
-        study = open_optuna(place, name, storage, search)
+        study = open_optuna(path, name, storage, search)
     except RequestError:
         with contextlib.suppress(OSError):
-            place.rmdir()  # a wrong request leaves nothing; a study that was there before is not empty
+            path.rmdir()  # a wrong request leaves nothing; a study that was there before is not empty
         raise
-    folder.write_json(place / DESIGN, search.design())
+    folder.write_json(path / DESIGN, search.design())
     return study
 
 
 def _recommended(search: Search, winner: Contender) -> Recipe:
     planned = search.plan.settle(Arm("", "", winner.keys)) if winner.keys else search.plan.base
     assert planned.recipe is not None
-    # What was right for trials beside each other is not for a run by itself.
+    # What suits trials that share a machine does not suit a run on its own.
     alone = {"threads": None, "precision": "auto", "checkpoint_minutes": 5.0}
     return planned.recipe.model_copy(update={"training": planned.recipe.training.model_copy(update=alone)})
 
 
-def _test(source: str | Path, place: Path, data_dir: str | Path | None, file: IO[str]) -> Run:
-    """Trains what is recommended on all images and opens the test set; once for a study."""
+def _test(source: str | Path, path: Path, data_dir: str | Path | None, file: IO[str]) -> Run:
+    """Trains what is recommended on all images and opens the test set, once per study."""
     from conviction.flow.fit import fit
     from conviction.flow.resume import resume
 
-    path = place / RUN
-    print(f"Training what is recommended on all images, in {path} ...", file=file)
-    if path.is_dir() and any(path.iterdir()):
-        run = load_run(path)
-        return run if run.status == "done" else resume(path, [], data_dir=data_dir, show=Silent())
-    return fit(source, config=place / SPECIFICATION, out=path, data_dir=data_dir, show=Silent())
+    run_path = path / RUN
+    print(f"Training what is recommended on all images, in {run_path} ...", file=file)
+    if run_path.is_dir() and any(run_path.iterdir()):
+        run = load_run(run_path)
+        return run if run.status == "done" else resume(run_path, [], data_dir=data_dir, show=Silent())
+    return fit(source, config=path / SPECIFICATION, out=run_path, data_dir=data_dir, show=Silent())

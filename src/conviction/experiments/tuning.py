@@ -1,4 +1,4 @@
-"""``tune``: a search by Optuna, its trials in worker processes, whose winner is run again before it is believed."""
+"""``tune``: Optuna searches, worker processes run its trials, and the winner is run again before it is believed."""
 
 from __future__ import annotations
 
@@ -26,26 +26,26 @@ if TYPE_CHECKING:
     import optuna
 
 Against = Literal["params", "multiply_adds", "latency"]
-# So many proposals in a row that do not fit the images mean that the space hardly fits them.
+# After this many proposals in a row that do not fit the images, the space is taken not to fit them.
 MOST_MISFITS = 200
-# The first seed of trials that are run again: no trial of the search has it.
+# The first seed of trials that are run again; no trial of the search uses it.
 FRESH_SEED = 1000
-# Attempts to begin a study beside others.
+# How often beginning a study is tried while other machines may be doing the same.
 BEGINNINGS = 5
 
 
 @dataclass(frozen=True)
 class Search:
-    """What is searched, and how long.
+    """What is searched, and for how long.
 
     Attributes:
         plan: Data, base and budget of a trial; it has no arms.
         space: What may be changed.
-        trials: Finished ones, pruned ones included, at which the search ends.
-        seconds: After which no trial is begun; None for any.
-        against: A second objective to be small, for a Pareto front; None for accuracy alone, with pruning.
-        seed: Of the sampler and of the trials.
-        given: The user's keys.
+        trials: The number of finished trials, pruned ones included, at which the search ends.
+        seconds: The time after which no new trial begins; None for no limit.
+        against: A second objective to minimise, for a Pareto front; None for accuracy alone, with pruning.
+        seed: The seed of the sampler and of the trials.
+        base_keys: The user's keys, of the base.
     """
 
     plan: Plan
@@ -54,10 +54,10 @@ class Search:
     seconds: float | None
     against: Against | None
     seed: int
-    given: Mapping[str, Any]
+    base_keys: Mapping[str, Any]
 
     def design(self) -> dict[str, Any]:
-        """What may not change when a study is gone on with."""
+        """What may not change when a study is continued."""
         return {
             "kind": "search",
             "data": self.plan.design()["data"],
@@ -70,13 +70,13 @@ class Search:
 
 
 def open_optuna(path: Path, name: str, storage: str | None, search: Search) -> optuna.Study:
-    """Begins the study of this name, or goes on with it.
+    """Begins the study of this name, or continues it.
 
     Args:
-        path: The folder of this process's part, which it has claimed.
-        name: The same on all machines that share the storage.
+        path: The folder for this process's part of the study, which it has claimed.
+        name: The study's name, the same on all machines that share the storage.
         storage: An address of a database, ``journal:FILE``, or None for SQLite in the folder.
-        search: Its design is kept with the study.
+        search: What is searched; its design is kept with the study.
 
     Raises:
         RequestError: Optuna is not installed, the storage cannot be reached, or the study has another design.
@@ -99,9 +99,9 @@ def open_optuna(path: Path, name: str, storage: str | None, search: Search) -> o
     if before is None:
         study.set_user_attr("design", design)
     elif before != design:
-        said = ", ".join(_differences(before, design))
+        differences = ", ".join(_differences(before, design))
         raise RequestError(
-            f"study '{name}': was begun with another request; {said}. "
+            f"study '{name}': was started with another request; {differences}. "
             f"Give another {option('out')} or {option('study')}, or the old request."
         )
     return study
@@ -123,8 +123,8 @@ def begin_study(name: str, storage: str, against: Against | None) -> optuna.Stud
                 load_if_exists=True,
             )
         except (IntegrityError, ProgrammingError):
-            # Optuna looks whether a table is there and then makes it: of two machines that begin together one
-            # makes what the other has just made, and finds it at its next look.
+            # Optuna checks whether a table exists and then creates it. If two machines begin together, one of them
+            # creates a table that the other has just created, and will see it on its next attempt.
             if attempt == BEGINNINGS - 1:
                 raise
     raise AssertionError("the loop returns or raises")
@@ -133,7 +133,7 @@ def begin_study(name: str, storage: str, against: Against | None) -> optuna.Stud
 def _sampler(seed: int, trials: int, path: Path | None) -> Any:
     """TPE (Bergstra et al., 2011), which models keys together.
 
-    One that goes on with a study, or works on it beside others, must not draw again what was drawn at the beginning.
+    A process that continues a study, or works on it beside others, must not repeat the first draws.
     """
     import optuna
 
@@ -169,14 +169,14 @@ def _differences(before: Mapping[str, Any], now: Mapping[str, Any]) -> Iterator[
 
 
 def run_search(search: Search, study: optuna.Study, path: Path, *, executor: Executor, watch: Watch) -> None:
-    """Runs trials until there are enough, or the time is over.
+    """Runs trials until there are enough, or time is up.
 
     Args:
         search: What is searched.
         study: From ``open_optuna``.
         path: The claimed folder.
         executor: Where trials run.
-        watch: Is told.
+        watch: Where trials are shown.
     """
     driver = _Driver(search, study, owner=_owner(path), watch=watch)
     driver.take_up()
@@ -200,13 +200,13 @@ class _Driver:
         self._running: dict[str, optuna.Trial] = {}
         self._labels: dict[str, str] = {}
         self._began = time.monotonic()
-        # Those of an earlier command are tried again: this one may allow more time or memory.
+        # Trials that failed in an earlier command are run again: this one may allow more time or memory.
         self._failed_before: frozenset[int] = frozenset()
 
     def take_up(self) -> None:
-        """Trials of a process that was killed are run again; the base comes first of all.
+        """Queues the base as the first trial, and again the trials of a process of ours that was killed.
 
-        Both are marked as ours before Optuna gives them out: a kill between that and the mark would lose them.
+        Both are marked as ours before Optuna hands them out: a kill between handing out and marking would lose them.
         """
         from optuna.trial import TrialState
 
@@ -214,7 +214,7 @@ class _Driver:
         trials = self._study.get_trials(deepcopy=False)
         if not trials:
             self._study.enqueue_trial(
-                base_values(self._search.space, self._search.given), {**ours, "base": True}
+                base_values(self._search.space, self._search.base_keys), {**ours, "base": True}
             )
         failed = [t for t in trials if "failure" in t.user_attrs]
         self._failed_before = frozenset(t.number for t in failed)
@@ -228,12 +228,12 @@ class _Driver:
                 self._study.enqueue_trial(trial.params, {**ours, **kept})
 
     def finished(self) -> int:
-        """Trials that ran to an end of their own, well or not; those that were never run do not count."""
+        """How many trials have ended, successfully or not; those that never ran do not count."""
         trials = self._study.get_trials(deepcopy=False)
         return sum(is_finished(t) for t in trials if t.number not in self._failed_before)
 
     def tasks(self, data: Any) -> Iterator[Task]:
-        """Proposes as long as there is a need."""
+        """Proposes trials as long as more are needed."""
         search = self._search
         misfits = 0
         while self.finished() + len(self._running) < search.trials:
@@ -244,7 +244,7 @@ class _Driver:
                 misfits += 1
                 if misfits > MOST_MISFITS:
                     raise RequestError(
-                        f"space: nearly nothing in it fits the images; the last: {planned.refusal}"
+                        f"space: almost nothing in it fits the images; the last misfit: {planned.refusal}"
                     )
                 continue
             misfits = 0
@@ -261,8 +261,8 @@ class _Driver:
         trial.set_user_attr("owner", self._owner)
         base = bool(trial.user_attrs.get("base"))
         values = {} if base else suggest(self._search.space, trial)
-        if base:  # its own values, which the space need not hold
-            known = base_values(self._search.space, self._search.given)
+        if base:  # it has its own values, which the space need not include
+            known = base_values(self._search.space, self._search.base_keys)
             for parameter in self._search.space:
                 if parameter.key in known:
                     parameter.suggest(trial)
@@ -273,12 +273,12 @@ class _Driver:
         trial.set_user_attr("keys", values)
         if planned.recipe is None:
             trial.set_user_attr("misfit", planned.refusal)
-            # Failed trials teach the sampler nothing; pruned ones, which a front does not have, count as bad.
+            # The sampler learns nothing from failed trials and takes pruned ones, which a front does not have, as bad.
             self._study.tell(trial, state=TrialState.FAIL if self._search.against else TrialState.PRUNED)
         return planned, trial
 
     def hear(self, key: str, row: Any) -> bool:
-        """Passes an epoch on; False ends a trial that others have left behind."""
+        """Shows and reports an epoch; returns False to end a trial that has fallen behind the others."""
         trial = self._running[key]
         self._watch.epoch(key, self._labels[key], row)
         if self._search.against or trial.user_attrs.get("base"):
@@ -287,7 +287,7 @@ class _Driver:
         return not trial.should_prune()
 
     def tell(self, outcome: Outcome) -> None:
-        """Writes the end of a trial; it is kept when this returns."""
+        """Records the end of a trial; it is stored when this returns."""
         from optuna.trial import TrialState
 
         trial = self._running.pop(outcome.key)
@@ -320,7 +320,7 @@ def confirm(
     """Trains the base and the best few again, with seeds and validation images that the search has not seen.
 
     Returns:
-        What ``run_trial`` gave, by ``base`` or the number of the trial, and seed; kept in the study.
+        What ``run_trial`` returned, by ``base`` or the number of the trial, and seed; kept in the study.
     """
     wanted: dict[str, Planned] = {"base": search.plan.base}
     for trial in best_trials(study):

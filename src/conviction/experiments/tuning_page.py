@@ -29,7 +29,7 @@ COSTS: Mapping[Against, str] = {
 
 
 def tuning_steps(search: Search, study: optuna.Study, belief: Belief) -> list[Step]:
-    """What was searched, what was found, what is believed."""
+    """What was searched, what mattered, and whether to believe the winner."""
     return [_search_step(search, study), *_importance_steps(study), _belief_step(belief)]
 
 
@@ -56,7 +56,7 @@ def _search_step(search: Search, study: optuna.Study) -> Step:
             f"{t.user_attrs['value']['params']:,}",
             f"{t.user_attrs['value']['multiply_adds']:,}",
             f"{t.user_attrs['seconds']:.0f}",
-            said(t.user_attrs["keys"]),
+            typed_keys(t.user_attrs["keys"]),
         )
         for t in best
     )
@@ -64,7 +64,7 @@ def _search_step(search: Search, study: optuna.Study) -> Step:
     return Step("Search", tuple(sentences), Table(columns, rows, (1, 2, 3, 4)))
 
 
-def said(keys: Mapping[str, Any]) -> str:
+def typed_keys(keys: Mapping[str, Any]) -> str:
     """Keys and values as a user types them."""
     return " ".join(
         f"{k}={v:.4g}" if isinstance(v, float) else f"{k}={json.dumps(v)}" for k, v in keys.items()
@@ -77,33 +77,33 @@ def _end(trial: optuna.trial.FrozenTrial) -> str:
     if "misfit" in trial.user_attrs:
         return "not run, because they do not fit the images"
     if trial.state == TrialState.FAIL:
-        return "failed" if is_finished(trial) else "interrupted and begun again"
+        return "failed" if is_finished(trial) else "interrupted and started again"
     return {TrialState.COMPLETE: "done", TrialState.PRUNED: "pruned"}.get(trial.state, "waiting")
 
 
 def importances(study: optuna.Study) -> dict[str, float]:
     """The share of the variance of accuracy that each key explains, by fANOVA (Hutter, Hoos and Leyton-Brown, 2014).
 
-    Of keys that every trial has; empty for fewer than 10 trials, of which nothing can be said.
+    Covers the keys that every trial has; empty for fewer than 10 trials, which show nothing.
     """
     from optuna.importance import FanovaImportanceEvaluator, get_param_importances
 
     if len(done_trials(study)) < FEWEST_FOR_IMPORTANCE:
         return {}
     try:
-        found = get_param_importances(
+        shares = get_param_importances(
             study, evaluator=FanovaImportanceEvaluator(seed=0), target=lambda t: t.values[0]
         )
     except (ValueError, RuntimeError):  # no variance at all
         return {}
-    return dict(found)
+    return dict(shares)
 
 
 def _importance_steps(study: optuna.Study) -> list[Step]:
-    found = importances(study)
-    if not found:
+    shares = importances(study)
+    if not shares:
         return []
-    rows = tuple((key, f"{share:.0%}") for key, share in found.items())
+    rows = tuple((key, f"{share:.0%}") for key, share in shares.items())
     sentence = (
         "How much of the variance of accuracy each key explains, by fANOVA over the trials that were done; "
         "with few trials, roughly."
@@ -125,11 +125,11 @@ def _contender(c: Contender) -> tuple[str, ...]:
     d = c.difference
     difference = f"{d.mean * 100:+.2f} [{d.low * 100:+.2f}, {d.high * 100:+.2f}]" if d and d.known else ""
     searched = f"{c.searched * 100:.2f}" if c.searched is not None else ""
-    return (c.name, searched, again, difference, f"{c.params:,}", said(c.keys))
+    return (c.name, searched, again, difference, f"{c.params:,}", typed_keys(c.keys))
 
 
 def history(study: optuna.Study) -> Drawing:
-    """Accuracy of each trial in the order of their beginning, and the best so far."""
+    """The accuracy of each trial, in the order in which they began, and the best so far."""
 
     def draw(figure: Figure, colors: Any) -> Mapping[str, str]:
         axes = figure.subplots()
@@ -183,7 +183,7 @@ def slices(study: optuna.Study) -> Drawing:
 
 
 def parallel(study: optuna.Study) -> Drawing:
-    """A line for each trial through the values of all keys; the best in another colour."""
+    """A line for each trial through the values of all keys, with the best in another colour."""
     done = sorted(done_trials(study), key=lambda t: t.values[0])
     names = [n for n in sorted({n for t in done for n in t.params}) if all(n in t.params for t in done)]
 
@@ -209,7 +209,7 @@ def parallel(study: optuna.Study) -> Drawing:
 
 
 def _positions(values: list[Any]) -> list[float]:
-    """0 to 1 from the lowest to the highest; texts by their order, wide ranges by their logarithm."""
+    """Scales values to 0 to 1 from lowest to highest; strings by their order, wide ranges by their logarithm."""
     if any(isinstance(v, str) for v in values):
         known = sorted(set(values))
         numbers = [float(known.index(v)) for v in values]
@@ -250,9 +250,9 @@ def render_tuning(search: Search, study: optuna.Study, belief: Belief, test: str
 
     Args:
         search: What was searched.
-        study: With its trials.
-        belief: What is believed.
-        test: What the one test evaluation said, in a sentence; empty if there was none.
+        study: The study with its trials.
+        belief: What is recommended, and why.
+        test: The result of the one evaluation on the test set, in a sentence; empty if there was none.
     """
     enough = len(done_trials(study)) >= 2
     drawings = [("History", history(study))] if enough else []
@@ -266,7 +266,7 @@ def render_tuning(search: Search, study: optuna.Study, belief: Belief, test: str
             str(t.number),
             _end(t),
             _why(t),
-            said(t.user_attrs.get("keys", {})),
+            typed_keys(t.user_attrs.get("keys", {})),
         )
         for t in others
     )

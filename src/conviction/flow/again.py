@@ -1,4 +1,4 @@
-"""A run's own data once more, after it has been compared with what the run was made of."""
+"""Reads a run's own data again, and compares it with the data that the run was made with."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ from conviction.flow.prepare import Prepared, Show, prepare_run
 from conviction.runs import Run, folder, load_run
 from conviction.training import RateSearch, Sweep
 
-# Enough to see what has happened to the data.
+# Enough names to see what has happened to the data.
 MOST_NAMED = 3
 
 
 def prepare_again(run: Run, recipe: Recipe, data_dir: str | Path | None, show: Show) -> Prepared:
-    """As ``prepare_run``, for the data of a run that exists.
+    """Does what ``prepare_run`` does, for the data of an existing run.
 
     Raises:
         RequestError: The images or classes are not those of the run.
@@ -42,7 +42,7 @@ def prepare_again(run: Run, recipe: Recipe, data_dir: str | Path | None, show: S
 
 
 def load_again(run: Run, data_dir: str | Path | None) -> ImageSet:
-    """The images of a run alone, without an audit or a split: for who finds them by their content.
+    """Loads only the images of a run, without an audit or a split, for callers that look them up by content.
 
     Raises:
         RequestError: The classes are not those of the run.
@@ -53,10 +53,10 @@ def load_again(run: Run, data_dir: str | Path | None) -> ImageSet:
 
 
 def saved_rule(run: Run) -> DecodingRule:
-    """By which a run decoded its images, whether or not it has a model yet; later versions decode by it too.
+    """The rule by which a run decoded its images, with or without a model yet; later versions use it as well.
 
     Raises:
-        RunError: It is none, or one of a later version.
+        RunError: It is not a rule, or one of a later version.
     """
     try:
         return DecodingRule.model_validate(run.data["decoding"])
@@ -70,7 +70,7 @@ def load_finished(path: str | Path) -> Run:
     """A run whose model, predictions and evaluation belong together.
 
     Raises:
-        RunError: There is no such run, or it is not finished: one that was resumed has an earlier model's predictions.
+        RunError: There is no such run, or it is not finished: a resumed run still has an earlier model's predictions.
     """
     run = load_run(path)
     if run.status != "done":
@@ -83,7 +83,7 @@ def load_finished(path: str | Path) -> Run:
 
 
 def fit_again(run: Run) -> str:
-    """The command that begins a new run like this one."""
+    """The command that starts a new run like this one."""
     return f"conviction fit {shlex.quote(run.data['source'])} --config {shlex.quote(str(run.path / folder.CONFIG))}"
 
 
@@ -94,23 +94,25 @@ def few(names: Sequence[str]) -> str:
 
 
 def _check_data(run: Run, ready: Prepared) -> None:
-    """Refuses images or classes that are not those of the run."""
+    """Refuses images or classes that differ from those of the run."""
     images, split = ready.images, ready.split
     _check_meaning(run, images)
-    said = []
+    changes = []
     for part in ("train", "validation", "test"):
         before: dict[str, str] = run.data["split"][part]
         now = {images.names[i]: images.hashes[i].tobytes().hex() for i in split.of(part)}
-        # By content: a picture that was only renamed is the same picture.
+        # Compared by content: a picture that was only renamed is still the same picture.
         if Counter(before.values()) == Counter(now.values()):
             continue
         gone, come = set(before.values()) - set(now.values()), set(now.values()) - set(before.values())
         names = sorted({n for n, h in before.items() if h in gone} | {n for n, h in now.items() if h in come})
-        said.append(f"{part}: {len(gone)} images are gone or changed and {len(come)} are new ({few(names)})")
-    if said:
+        changes.append(
+            f"{part}: {len(gone)} images are gone or changed and {len(come)} are new ({few(names)})"
+        )
+    if changes:
         raise RequestError(
-            f"{images.location}: the data has changed since the run began; {'; '.join(said)}. Put it back, or begin a "
-            f"new run with: {fit_again(run)}"
+            f"{images.location}: the data has changed since the run began; {'; '.join(changes)}. Put it back, or begin "
+            f"a new run with: {fit_again(run)}"
         )
 
 
@@ -118,5 +120,6 @@ def _check_meaning(run: Run, images: ImageSet) -> None:
     before = list(run.data["class_names"])
     if before != images.class_names:
         raise RequestError(
-            f"{run.path}: the data has other class_names than when the run began: {before}, now {images.class_names}."
+            f"{run.path}: class_names have changed since the run began: they were {before} and are now "
+            f"{images.class_names}."
         )

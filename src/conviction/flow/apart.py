@@ -1,7 +1,7 @@
-"""``fit`` and ``resume`` in a child process, where this one's TensorFlow has another number of threads.
+"""Runs ``fit`` and ``resume`` in a child process when TensorFlow already runs here with another number of threads.
 
-That number is part of what decides the bits, and TensorFlow takes it once for a process. So a notebook that has used
-TensorFlow, or that must go on with all cores, has such a run made by a child, which tells whoever shows the run here.
+The number of threads helps to decide the bits, and TensorFlow reads it once per process. So a notebook that has already
+used TensorFlow, or that must keep all cores, leaves such a run to a child, which reports its progress to this process.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from conviction.process import own_process
 from conviction.runs import Run
 from conviction.training import stop_on_signals
 
-# A signal is passed on so soon, in seconds.
+# How soon a signal is passed on, in seconds.
 LOOK = 0.2
 
 
@@ -33,8 +33,8 @@ def run_apart(function: str, arguments: Mapping[str, Any], show: Show) -> Run:
 
     Args:
         function: ``fit`` or ``resume``.
-        arguments: Of it, all but ``show``.
-        show: Is told here what the child tells there.
+        arguments: All of its arguments except ``show``.
+        show: Receives here what the child shows there.
 
     Raises:
         ConvictionError: What the function raises; TrainingError if the child was killed.
@@ -65,41 +65,41 @@ def run_apart(function: str, arguments: Mapping[str, Any], show: Show) -> Run:
     except (EOFError, ConnectionResetError):
         child.join()
         raise TrainingError(
-            f"The process that trained was ended from outside (exit code {child.exitcode}), perhaps for lack of "
-            "memory. Go on with what its run folder has: conviction.resume."
+            f"The training process was killed from outside (exit code {child.exitcode}), perhaps because memory ran "
+            "out. Continue from what its run folder holds: conviction.resume."
         ) from None
     finally:
         ours.close()
         child.join(1)
-        child.kill()  # all that it had to write is written, or nobody waits for it any more
+        child.kill()  # it has written everything by now, or nobody is waiting for it
         child.join()
 
 
 def work(
     connection: Connection, paths: list[str], backend: str | None, function: str, arguments: Mapping[str, Any]
 ) -> None:
-    """The child: tells ``("show", (method, arguments))``, then ``("done", path)`` or ``("raised", error)``."""
+    """The child: sends ``("show", (method, arguments))``, then ``("done", path)`` or ``("raised", error)``."""
     if hasattr(os, "setsid"):
-        os.setsid()  # Ctrl-C reaches the whole group, and is passed on by the parent
+        os.setsid()  # Ctrl-C would reach the whole group; the parent passes it on
     sys.path[:] = paths
     if backend is not None:
         os.environ[BACKEND_VARIABLE] = backend
     own_process()
-    said: tuple[str, Any]
+    ending: tuple[str, Any]
     try:
         call = getattr(import_module(f"conviction.flow.{function}"), function)
-        run: Run = call(**arguments, show=_Teller(connection))
-        said = ("done", Path(run.path))
+        run: Run = call(**arguments, show=_ShowOverPipe(connection))
+        ending = ("done", Path(run.path))
     except (ConvictionError, KeyboardInterrupt) as failure:
-        said = ("raised", failure)
+        ending = ("raised", failure)
     except BaseException:
-        said = ("raised", RuntimeError(f"The child process failed:\n{traceback.format_exc()}"))
+        ending = ("raised", RuntimeError(f"The child process failed:\n{traceback.format_exc()}"))
     with contextlib.suppress(OSError):  # the parent has gone
-        connection.send(said)
+        connection.send(ending)
 
 
-class _Teller:
-    """A ``Show`` that passes on what it is told."""
+class _ShowOverPipe:
+    """A ``Show`` that sends every call to the parent."""
 
     def __init__(self, connection: Connection) -> None:
         self._connection = connection

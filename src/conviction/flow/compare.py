@@ -20,13 +20,13 @@ from conviction.runs.predictions import Answers, read_predictions
 
 
 def compare(paths: Sequence[str | Path]) -> Comparison:
-    """Compares runs by the answers that they keep; nothing is predicted, and no test set opened.
+    """Compares runs by the answers that they have kept; nothing is predicted and no test set is opened.
 
     Args:
         paths: Run folders, at least two; the first is what the others are compared with.
 
     Raises:
-        RunError: One is no run, is not finished, or keeps no predictions.
+        RunError: One is not a run, is not finished, or has no predictions.
         RequestError: Fewer than two, one given twice, or runs whose classes or images differ.
     """
     runs = [load_finished(path) for path in paths]
@@ -71,10 +71,10 @@ def _check_classes(runs: Sequence[Run]) -> None:
 
 
 def _same_images(runs: Sequence[Run]) -> tuple[str, list[Answers]]:
-    """The part that all have answered, image by image in the same order.
+    """The part that all runs have answered, image by image and in the same order.
 
     Raises:
-        RequestError: The images differ, or one has answered no part that the others have.
+        RequestError: The images differ, or there is no part that all have answered.
     """
     first = runs[0]
     for other in runs[1:]:
@@ -88,18 +88,18 @@ def _same_images(runs: Sequence[Run]) -> tuple[str, list[Answers]]:
     known = [read_predictions(run.path) for run in runs]
     if all("test" in answers for answers in known):
         return "test", [_sorted(answers["test"]) for answers in known]
-    found = [_sorted(answers["validation"]) for answers in known]
-    if any(answers.hashes != found[0].hashes for answers in found):
+    validation = [_sorted(answers["validation"]) for answers in known]
+    if any(answers.hashes != validation[0].hashes for answers in validation):
         sealed = next(r.path for r, a in zip(runs, known, strict=True) if "test" not in a)
         raise RequestError(
             f"compare: the test set of {sealed} is sealed, and the validation images differ between the runs, so there "
             f"is nothing that both have answered. Open it with: {call('evaluate', sealed)}"
         )
-    return "validation", found
+    return "validation", validation
 
 
 def _sorted(answers: Answers) -> Answers:
-    """In the order of the content, equal images in their own order."""
+    """Sorts by content; equal images keep their order."""
     order = np.argsort(np.array(answers.hashes), kind="stable")
     return Answers(answers.probabilities[order], answers.labels[order], [answers.hashes[i] for i in order])
 
@@ -109,14 +109,14 @@ def _pairs(runs: Sequence[Run], right: Sequence[np.ndarray]) -> list[Pair]:
     tables = [(first & r, first & ~r, ~first & r, ~first & ~r) for r in right[1:]]
     counted = [tuple(int(cell.sum()) for cell in table) for table in tables]
     corrected = holm([mcnemar(mine, its) for _, mine, its, _ in counted])
-    found = []
+    pairs = []
     for run, mask, (both, mine, its, neither), p in zip(runs[1:], right[1:], counted, corrected, strict=True):
         n, hits = len(mask), int(mask.sum())
         low, high = newcombe_paired(both, its, mine, neither)
-        found.append(
+        pairs.append(
             Pair(str(run.path), hits / n, wilson(hits, n), (its - mine) / n, (low, high), p, mine, its)
         )
-    return found
+    return pairs
 
 
 def _differences(runs: Sequence[Run]) -> dict[str, list[Any]]:
@@ -125,8 +125,8 @@ def _differences(runs: Sequence[Run]) -> dict[str, list[Any]]:
         rows = walk(run.config.model, run.rule.shape, len(run.class_names))
         values["model.layers"] = ", ".join(f"{row.kind} {row.setting}".strip() for row in rows)
     every = dict.fromkeys(key for values in flat for key in values)
-    found = {key: [values.get(key) for values in flat] for key in every}
-    return {key: values for key, values in found.items() if any(v != values[0] for v in values)}
+    columns = {key: [values.get(key) for values in flat] for key in every}
+    return {key: values for key, values in columns.items() if any(v != values[0] for v in values)}
 
 
 def _notes(runs: Sequence[Run], part: str) -> list[str]:

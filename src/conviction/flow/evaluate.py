@@ -25,27 +25,27 @@ def evaluate(
     data_dir: str | Path | None = None,
     show: Show | None = None,
 ) -> Evaluation:
-    """Evaluates a finished run again: opens its test set, and writes figures, predictions and report anew.
+    """Evaluates a finished run again: opens its test set, and writes new figures, predictions and report.
 
     Args:
         run: The run folder.
         metadata: A CSV as for ``evaluation.metadata``.
         data_dir: Where named sets are looked for first.
-        show: Who is told; default the terminal (stderr).
+        show: Where progress is shown; default the terminal (stderr).
 
     Raises:
         RunError: There is no such run, or it is not finished.
         RequestError: Its data has changed, or the metadata cannot be used.
         EvaluationError: The network's outputs are not numbers.
-        StorageError: The opening cannot be recorded, or a file not be written.
+        StorageError: The opening cannot be recorded, or a file cannot be written.
     """
     opened = load_finished(run)
     show = show or Terminal(sys.stderr)
     with folder.claimed(opened.path):
         ready = prepare_finished(opened, evaluated_as(opened, test=True, metadata=metadata), data_dir, show)
         evaluation = predict_and_assess(opened, ready, "evaluate")
-        told = steps_of(opened, ready, evaluation)
-        show.step(told[-1])
-        write_report(opened.path, ready, opened.history, told=told, evaluation=evaluation)
+        run_steps = steps_of(opened, ready, evaluation)
+        show.step(run_steps[-1])
+        write_report(opened.path, ready, opened.history, run_steps=run_steps, evaluation=evaluation)
         folder.write_json(opened.path / folder.EVALUATION, evaluation.to_json())
     return evaluation

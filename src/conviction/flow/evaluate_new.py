@@ -39,8 +39,8 @@ class NewImages:
 
     Attributes:
         images: With the labels and classes of the run.
-        part: What there is to say.
-        openings: How often this set has been opened, this time included.
+        part: The scores on them.
+        openings: How often this set has been opened, including this time.
         notes: Classes that are unknown or missing, images that the run has learned from, in sentences.
     """
 
@@ -50,7 +50,7 @@ class NewImages:
     notes: tuple[str, ...]
 
     @property
-    def said(self) -> list[str]:
+    def sentences(self) -> list[str]:
         """The notes, and how often the set has been opened."""
         return [*self.notes, openings_sentence(self.openings)]
 
@@ -81,7 +81,7 @@ def evaluate_new(
         source: As for ``fit``. If it brings a test set, that alone is used.
         metadata: A CSV as for ``evaluation.metadata``, of these images.
         data_dir: Where named sets are looked for first.
-        show: Who is told; default the terminal (stderr).
+        show: Where progress is shown; default the terminal (stderr).
 
     Raises:
         RunError: There is no such run, or it is not finished.
@@ -93,7 +93,7 @@ def evaluate_new(
     show = show or Terminal(sys.stderr)
     show.loading(str(source))
     try:
-        # Earlier rules do not tell a scale that was given from one that the type has.
+        # Earlier rules do not distinguish a scale that the user gave from the one of the data type.
         spec = DataSpec(range=opened.config.data.range if opened.rule.version < 3 else None)
         images = load_source(source, spec, data_dir, least_classes=1, rule=opened.rule)
         images, index, notes = _matched(images, names)
@@ -106,15 +106,15 @@ def evaluate_new(
         part = describe_part(
             "new", images, index, probabilities, validation, temperature=opened.temperature, metadata=values
         )
-        found = NewImages(images, part, openings, tuple(notes))
-        show.step(new_images_step(part, images.location, found.said))
+        scored = NewImages(images, part, openings, tuple(notes))
+        show.step(new_images_step(part, images.location, scored.sentences))
     finally:
         show.close()
-    return found
+    return scored
 
 
 def _matched(images: ImageSet, names: Sequence[str]) -> tuple[ImageSet, np.ndarray, list[str]]:
-    """The set with the labels of the run, the images that can be scored, and what had to be left out.
+    """The set with the labels of the run, the images that can be scored, and notes on what was left out.
 
     Raises:
         RequestError: No class has a name that the run knows.
@@ -139,7 +139,7 @@ def _matched(images: ImageSet, names: Sequence[str]) -> tuple[ImageSet, np.ndarr
         notes.append(f"Classes that the run does not know are left out: {few(unknown)} ({left:,} images).")
     if missing:
         notes.append(
-            f"Classes of the run that have no images here, so that nothing is said of them: {few(missing)}."
+            f"Classes of the run without images here, about which this says nothing: {few(missing)}."
         )
     if not scored.any():
         raise RequestError(f"{images.location}: no image of a class that the run knows.")

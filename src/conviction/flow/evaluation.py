@@ -1,4 +1,4 @@
-"""The evaluation of a run and its report: at the end of ``fit``, again by ``evaluate``, anew by ``report``."""
+"""The evaluation of a run and its report: at the end of ``fit``, and again by ``evaluate`` and ``report``."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ from conviction.training import EpochRow
 
 
 def predict_and_assess(run: Run, ready: Prepared, command: str) -> Evaluation:
-    """Runs the very file that was saved, opens the test set unless it stays sealed, and keeps the predictions.
+    """Predicts with the file that was saved, opens the test set unless it stays sealed, and keeps the predictions.
 
     Args:
-        run: With a model.
-        ready: Its data.
-        command: For the ledger of openings.
+        run: A run with a model.
+        ready: Its prepared data.
+        command: Its name, for the ledger of openings.
     """
 
     def open_test() -> int:
@@ -42,7 +42,7 @@ def predict_and_assess(run: Run, ready: Prepared, command: str) -> Evaluation:
 def assess_predictions(
     run: Run, ready: Prepared, probabilities: dict[str, np.ndarray], openings: int
 ) -> Evaluation:
-    """What predictions of the run's own images are worth.
+    """Assesses predictions of the run's own images.
 
     Raises:
         RequestError: The metadata cannot be used.
@@ -61,26 +61,28 @@ def assess_predictions(
 
 
 def advice_words(advice: Advice, run: Run) -> str:
-    """What a verdict advises, as a command to type or a function to call."""
+    """A verdict's advice, as a command to type or a function to call."""
     keys = " ".join(advice.keys)
     if advice.resumes:
         return call("resume", run.path, keys, repr(list(advice.keys)))
     source = run.data["source"]
-    # A recipe to begin from leaves the run's own keys behind.
-    anew = any(key.startswith("recipe=") for key in advice.keys)
+    # A new recipe replaces the run's own keys.
+    new_recipe = any(key.startswith("recipe=") for key in advice.keys)
     if listening() == "python":
-        config = "" if anew else f", config={str(run.path / folder.CONFIG)!r}"
+        config = "" if new_recipe else f", config={str(run.path / folder.CONFIG)!r}"
         return f"conviction.fit({source!r}, {list(advice.keys)!r}{config})"
-    return f"conviction fit {shlex.quote(source)} {keys}" if anew else f"{fit_again(run)} {keys}"
+    return f"conviction fit {shlex.quote(source)} {keys}" if new_recipe else f"{fit_again(run)} {keys}"
 
 
 def evaluation_step(evaluation: Evaluation, ready: Prepared, run: Run | None) -> steps.Step:
-    """With what the audit found that makes the accuracy doubtful; leaks that were left out do not.
+    """The step of evaluation, with the findings of the audit that cast doubt on the accuracy.
+
+    Leaks that were left out cast none.
 
     Args:
-        evaluation: Of the run.
-        ready: Its data.
-        run: For what the verdict advises; None where somebody else words it. The page does, with links.
+        evaluation: The evaluation of the run.
+        ready: Its prepared data.
+        run: Needed to word the advice; None where the caller words it, as the page does with links.
     """
     doubts = [
         finding.sentence
@@ -96,7 +98,7 @@ def write_report(
     ready: Prepared,
     history: Sequence[EpochRow],
     *,
-    told: Sequence[steps.Step],
+    run_steps: Sequence[steps.Step],
     evaluation: Evaluation | None,
     stopped: str = "",
 ) -> None:
@@ -106,9 +108,9 @@ def write_report(
         path: The run folder.
         ready: What was trained on.
         history: May be empty.
-        told: The steps of the run, in order.
+        run_steps: The steps of the run, in order.
         evaluation: None if the run was stopped before it.
-        stopped: Why it ended early, if it did.
+        stopped: Why the run ended early, if it did.
     """
     page = render_page(
         name=path.resolve().name,
@@ -116,7 +118,7 @@ def write_report(
         images=ready.images,
         findings=ready.audit.findings,
         split=ready.split,
-        steps=told,
+        steps=run_steps,
         history=history,
         search=ready.search,
         evaluation=evaluation,

@@ -1,4 +1,4 @@
-"""What the command ``export`` calls: artefacts written, asked the run's questions, and kept if they answer alike."""
+"""``export``: writes artefacts, asks them the run's own images, and keeps those that answer as the run did."""
 
 from __future__ import annotations
 
@@ -33,9 +33,9 @@ from conviction.runs import Run, folder
 from conviction.runs.predictions import Answers, read_predictions
 
 FOLDER, RECORD, PAGE = "exports", "export.json", "MODEL_CARD.md"
-# How the folder begins in which an export is made before it is kept.
+# The prefix of the folder in which an export is made before it is kept.
 BESIDE = ".export-"
-# Enough to see any difference of preprocessing; more pictures take time alone.
+# Enough to see any difference in preprocessing; more pictures only take time.
 MOST_COMPARED, MOST_LABELLED, CALIBRATION = 1000, 5000, 256
 QUANTIZED: tuple[Quantized, ...] = ("float16", "int8")
 
@@ -48,7 +48,7 @@ class Exported:
         format: As users type it.
         path: Its file or folder.
         parity: What the gate found; None for programs, which hold no weights.
-        sha256: Of the file; None for a folder.
+        sha256: The hash of the file; None for a folder.
     """
 
     format: str
@@ -73,7 +73,7 @@ class Exported:
 
     @property
     def named(self) -> str:
-        """The same for whoever gets the folder, which is elsewhere then."""
+        """The same without the path, for people to whom the folder is sent."""
         return f"{self.path.name}: {self._what}"
 
     @property
@@ -95,7 +95,7 @@ def export(
     """Writes a finished run's model in other formats, each of which must answer as the model that was tested.
 
     An artefact is opened in a fresh process by its format's own runtime and classifies test images (validation images
-    where the test set is sealed) from their files. No label of the test set is looked at.
+    where the test set is sealed) from their files. It never sees a label of the test set.
 
     Args:
         run: The run folder.
@@ -104,7 +104,7 @@ def export(
         most_lost: The share of validation images by which a quantized artefact may be worse.
         out: The folder; default ``exports`` in the run folder. Files of earlier exports there are replaced.
         data_dir: As for ``fit``.
-        show: Who is told; default the terminal (stderr).
+        show: Where progress is shown; default the terminal (stderr).
 
     Raises:
         RunError: There is no such run, or it is not finished.
@@ -123,27 +123,27 @@ def export(
         images = load_again(opened, data_dir)
     finally:
         show.close()
-    place = Path(out) if out is not None else opened.path / FOLDER
-    if place.exists() and not place.is_dir():
-        raise RequestError(f"{option('out')} {place}: expected a folder; this is a file.")
-    with folder.storing(place):
-        place.mkdir(parents=True, exist_ok=True)
+    target = Path(out) if out is not None else opened.path / FOLDER
+    if target.exists() and not target.is_dir():
+        raise RequestError(f"{option('out')} {target}: expected a folder; this is a file.")
+    with folder.storing(target):
+        target.mkdir(parents=True, exist_ok=True)
     try:
-        with folder.claimed(place), folder.storing(place):
-            _clear(place)
+        with folder.claimed(target), folder.storing(target):
+            _clear(target)
             show.loading(", ".join(wanted), "writing and asking")
-            return _Export(opened, images, answers, small, most_lost).make(wanted, place)
+            return _Export(opened, images, answers, small, most_lost).make(wanted, target)
     except BaseException:
-        with contextlib.suppress(OSError):  # if it was made for this alone
-            place.rmdir()
+        with contextlib.suppress(OSError):  # removes it if it is empty
+            target.rmdir()
         raise
     finally:
         show.close()
 
 
-def _clear(place: Path) -> None:
-    """Takes away what an export that was killed has left."""
-    for left in place.glob(f"{BESIDE}*"):
+def _clear(path: Path) -> None:
+    """Removes what a killed export left behind."""
+    for left in path.glob(f"{BESIDE}*"):
         shutil.rmtree(left, ignore_errors=True)
 
 
@@ -176,9 +176,9 @@ class _Export:
     quantize: Quantized | None
     most_lost: float
 
-    def make(self, wanted: Sequence[str], place: Path) -> list[Exported]:
-        """Everything beside its place first; it is put there when all of it is good."""
-        with tempfile.TemporaryDirectory(prefix=BESIDE, dir=place) as beside:
+    def make(self, wanted: Sequence[str], target: Path) -> list[Exported]:
+        """Makes everything in a folder beside the target, and moves it there once all of it is good."""
+        with tempfile.TemporaryDirectory(prefix=BESIDE, dir=target) as beside:
             work = Path(beside)
             forms = [FORMATS[name] for name in wanted if name in FORMATS]
             paths = {f.name: work / self._file_name(f) for f in forms}
@@ -188,8 +188,8 @@ class _Export:
             for name in wanted:
                 if name in PROGRAMS:
                     made.append(Exported(name, write_program(name, self.run, self.images, work), None, None))
-            kept = [self._keep(exported, place) for exported in made]
-        self._record(kept, place)
+            kept = [self._keep(exported, target) for exported in made]
+        self._record(kept, target)
         return kept
 
     def _file_name(self, form: Format) -> str:
@@ -251,40 +251,40 @@ class _Export:
 
     def _positions(self, hashes: Sequence[str]) -> np.ndarray:
         """Where images of these contents are in the data; (n,) int64."""
-        place = {h.tobytes().hex(): i for i, h in enumerate(self.images.hashes)}
-        gone = [h for h in hashes if h not in place]
+        position_of = {h.tobytes().hex(): i for i, h in enumerate(self.images.hashes)}
+        gone = [h for h in hashes if h not in position_of]
         if gone:
             raise RequestError(
                 f"{self.images.location}: the data has changed since the run began: {len(gone)} of {len(hashes)} "
                 "images that are to be compared are gone or changed. Put them back, or begin a new run with: "
                 f"{fit_again(self.run)}"
             )
-        return np.array([place[h] for h in hashes], np.int64)
+        return np.array([position_of[h] for h in hashes], np.int64)
 
-    def _keep(self, made: Exported, place: Path) -> Exported:
-        """Puts it where it belongs, in place of an earlier one."""
-        path = place / made.path.name
+    def _keep(self, made: Exported, target: Path) -> Exported:
+        """Moves an artefact into the target folder, where it replaces an earlier one."""
+        path = target / made.path.name
         if path.is_dir():
-            # A folder cannot be replaced by renaming; the old one is gone only when the new one is at hand.
+            # Renaming cannot replace a folder; the old one is removed only once the new one is complete.
             shutil.rmtree(path)
         made.path.replace(path)
         digest = hashlib.sha256(path.read_bytes()).hexdigest() if path.is_file() else None
         return replace(made, path=path, sha256=digest)
 
-    def _record(self, kept: Sequence[Exported], place: Path) -> None:
-        """``export.json`` and the card as a page; artefacts of earlier exports stay in both."""
+    def _record(self, kept: Sequence[Exported], target: Path) -> None:
+        """Writes ``export.json`` and the card as a page; both still list the artefacts of earlier exports."""
         before = {}
         with contextlib.suppress(OSError, ValueError, TypeError, KeyError):
-            before = {e["path"]: e for e in json.loads((place / RECORD).read_text(encoding="utf-8"))}
-        said = {e.path.name: e.to_json() | {"sentence": e.named} for e in kept}
-        entries = {p: e for p, e in {**before, **said}.items() if (place / p).exists()}
-        folder.write_json(place / RECORD, list(entries.values()))
+            before = {e["path"]: e for e in json.loads((target / RECORD).read_text(encoding="utf-8"))}
+        written = {e.path.name: e.to_json() | {"sentence": e.named} for e in kept}
+        entries = {p: e for p, e in {**before, **written}.items() if (target / p).exists()}
+        folder.write_json(target / RECORD, list(entries.values()))
         page = card_page(card_of(self.run, "all"), [e["sentence"] for e in entries.values()])
-        folder.write_text(place / PAGE, page)
+        folder.write_text(target / PAGE, page)
 
 
 def _loss(reference: np.ndarray, answered: np.ndarray, labels: np.ndarray) -> dict[str, Any]:
-    """What of the accuracy is lost, as ``Parity`` has it."""
+    """How much accuracy is lost, as the fields of ``Parity``."""
     right, still = reference.argmax(axis=1) == labels, answered.argmax(axis=1) == labels
     both, first, second = (int(v.sum()) for v in (right & still, right & ~still, ~right & still))
     interval = newcombe_paired(both, first, second, len(labels) - both - first - second)

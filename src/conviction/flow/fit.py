@@ -12,7 +12,7 @@ from conviction.backend import has_threads, usable_cores
 from conviction.config import load_recipe
 from conviction.flow.apart import run_apart
 from conviction.flow.prepare import Show, prepare_run
-from conviction.flow.run import run
+from conviction.flow.run import start_run
 from conviction.flow.trainer import Trainer
 from conviction.process import process_restored
 from conviction.report.terminal import Terminal
@@ -46,10 +46,10 @@ def fit(
         config: A YAML file with sections as in ``config.yaml``; overrides win over it.
         out: The run folder, new or empty; default ``runs/<source>-<recipe>-<n>``.
         data_dir: Where named sets are looked for first.
-        show: Who is told of progress; default the terminal (stderr).
+        show: Where progress is shown; default the terminal (stderr).
         tensorboard: Log to ``tensorboard`` in the run folder as well.
         mlflow: The URI of an MLflow tracking server or database to log to as well.
-        trainer: Who trains instead of this process, such as ``conviction.cluster.training.ray_workers`` gives.
+        trainer: What trains instead of this process, such as ``conviction.cluster.training.ray_workers`` gives.
 
     Returns:
         The finished run.
@@ -61,23 +61,29 @@ def fit(
         StorageError: No space is left, or the device fails.
     """
     started = time.time()
-    given = with_recipe(overrides, recipe)
-    spec = load_recipe(given, config)
-    place = Path(out) if out is not None else None
-    folder.check_out(place if place is not None else Path("runs", "new"))
+    overrides = with_recipe(overrides, recipe)
+    spec = load_recipe(overrides, config)
+    path = Path(out) if out is not None else None
+    folder.check_out(path if path is not None else Path("runs", "new"))
     check_logs(tensorboard=tensorboard, mlflow=mlflow)
     show = show or Terminal(sys.stderr)
     if trainer is None and not has_threads(spec.training.threads or usable_cores()):
-        asked = {"source": source, "overrides": given, "config": config, "out": place, "data_dir": data_dir}
-        return run_apart("fit", {**asked, "tensorboard": tensorboard, "mlflow": mlflow}, show)
+        arguments = {
+            "source": source,
+            "overrides": overrides,
+            "config": config,
+            "out": path,
+            "data_dir": data_dir,
+        }
+        return run_apart("fit", {**arguments, "tensorboard": tensorboard, "mlflow": mlflow}, show)
     try:
-        ready = prepare_run(source, spec, data_dir, show, lambda facts: load_recipe(given, config, facts))
+        ready = prepare_run(source, spec, data_dir, show, lambda facts: load_recipe(overrides, config, facts))
         if trainer:
             trainer.accept(ready)
-        return run(
+        return start_run(
             source,
             ready,
-            place,
+            path,
             show=show,
             started=started,
             tensorboard=tensorboard,
@@ -89,7 +95,7 @@ def fit(
 
 
 def with_recipe(overrides: Overrides, recipe: str | None) -> Overrides:
-    """The overrides with a recipe among them, if one is given by itself."""
+    """Adds a recipe that was named separately to the overrides."""
     if recipe is None:
         return overrides
     if isinstance(overrides, Mapping):

@@ -1,4 +1,4 @@
-"""``conviction inspect``: the audit alone, its manifest and its page."""
+"""``conviction inspect``: only the audit, with its manifest and its page."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ class Inspection:
             for i in finding.leave_out:
                 name = self.images.class_names[self.images.labels[i]]
                 writer.writerow([self.images.names[i], finding.kind, name, self.images.parts[i]])
-        # Names of files need not be valid Unicode, and must come back as they are.
+        # File names need not be valid Unicode, and must be read back unchanged.
         return text.getvalue().encode("utf-8", "surrogateescape")
 
 
@@ -80,15 +80,15 @@ def inspect(
     spec = load_recipe(overrides, config)
     images = load_source(source, spec.data, data_dir)
     audit = audit_images(images, spec.data)
-    # What cannot be split has an error of its own when it is trained on; here the rest of the audit is wanted.
+    # Data that cannot be split is an error when a network is trained; here the user still wants the rest of the audit.
     with suppress(SourceError):
         audit = audit.after_split(
             images, split_images(images, spec.data, spec.training.seed, audit.groups, audit.excluded)
         )
-    found = Inspection(images, audit)
+    inspection = Inspection(images, audit)
     if out is not None:
         with folder.replacing(Path(out)) as beside:
-            beside.write_bytes(found.manifest())
+            beside.write_bytes(inspection.manifest())
     if html is not None:
-        folder.write_text(Path(html), render_inspection(images, found.audit.findings))
-    return found
+        folder.write_text(Path(html), render_inspection(images, inspection.audit.findings))
+    return inspection

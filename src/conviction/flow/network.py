@@ -1,4 +1,4 @@
-"""The network of a specification, compiled for the data at hand; and the rate that suits it."""
+"""The network of a specification, compiled for its data, and the search for a learning rate that suits it."""
 
 from __future__ import annotations
 
@@ -26,14 +26,14 @@ if TYPE_CHECKING:
 
 
 def all_steps(recipe: Recipe, split: Split) -> int:
-    """How many steps the whole training has."""
+    """The number of steps in the whole training."""
     return recipe.training.epochs * steps_per_epoch(recipe.training, len(split.train))
 
 
 def compiled(
     recipe: Recipe, images: ImageSet, split: Split, rows: Sequence[LayerRow], precision: str
 ) -> keras.Sequential:
-    """The network with its first weights, compiled for so many steps as will be made."""
+    """The network with its initial weights, compiled for the number of steps that training will take."""
     classes = len(images.class_names)
     train_images = len(split.train)
     return compiled_for(
@@ -50,7 +50,7 @@ def compiled_for(
     train_images: int,
     precision: str,
 ) -> keras.Sequential:
-    """The same where the images themselves are not: of this (height, width, channels), and so many to train on."""
+    """The same without the images, from their shape (height, width, channels) and the number of training images."""
     spec = recipe.training
     with Devices(spec).scope():
         model = build(recipe.model, shape, classes, spec.seed, precision)
@@ -75,7 +75,7 @@ def search_rate(recipe: Recipe, images: ImageSet, split: Split, rows: Sequence[L
     spec = recipe.training
     assert spec.threads is not None  # settled before
     prepare(spec.threads)
-    # A rate that can be set at every step, and the weights themselves instead of their average.
+    # The rate must be settable at every step, and the weights are tested themselves, not their average.
     trial = spec.model_copy(update={"schedule": "constant", "learning_rate": 0.001, "ema": 0.0})
     model = compiled(recipe.model_copy(update={"training": trial}), images, split, rows, spec.precision)
     targets = encode_labels(images.labels, len(images.class_names))

@@ -19,27 +19,27 @@ from conviction.training import RateSearch, Watcher, check_batch_size, check_dev
 
 
 class Show(Watcher, Protocol):
-    """Whoever shows a run to a person: ``Terminal`` or ``Silent``."""
+    """Shows a run to a person: ``Terminal`` or ``Silent``."""
 
     def loading(self, source: str, doing: str = "reading") -> None:
-        """Something is being done that can take a while: a source is read, unless ``doing`` says otherwise."""
+        """Something that can take a while begins: reading a source, unless ``doing`` says otherwise."""
 
     def step(self, step: Step) -> None:
-        """A step of the lab is done, or in the case of training begins."""
+        """A step of the lab is done; the step of training begins."""
 
     def training_starts(self, epochs: int) -> None:
         """Training begins."""
 
     def noticed(self, sentence: str) -> None:
-        """The curves show something that should be known while training goes on."""
+        """The curves show something that people should know while training continues."""
 
     def close(self) -> None:
-        """The run has ended, well or not."""
+        """The run has ended, whether it succeeded or failed."""
 
 
 @dataclass(frozen=True)
 class Prepared:
-    """Everything before training, and the steps that told of it."""
+    """Everything that is ready before training, and the steps that describe it."""
 
     recipe: Recipe
     images: ImageSet
@@ -47,13 +47,13 @@ class Prepared:
     split: Split
     rows: list[LayerRow]
     search: RateSearch | None
-    told: list[Step]
+    steps: list[Step]
 
     def with_search(self, search: RateSearch) -> Prepared:
-        """The same with a search that was made earlier, and told of where the network is compiled."""
+        """The same with a search that was made earlier, which the step of compiling then describes."""
         recipe, classes = self.recipe, len(self.images.class_names)
         step = steps.compile_step(recipe.training, classes, all_steps(recipe, self.split), search)
-        return replace(self, search=search, told=[*self.told[:-1], step])
+        return replace(self, search=search, steps=[*self.steps[:-1], step])
 
 
 def prepare_run(
@@ -65,9 +65,9 @@ def prepare_run(
     *,
     rule: DecodingRule | None = None,
 ) -> Prepared:
-    """Everything that can be wrong with a request is found here, before anything is shown or written.
+    """Finds everything that can be wrong with a request, before anything is shown or written.
 
-    ``rule`` is that of a run whose images are read again.
+    ``rule`` is the decoding rule of a run whose images are read again; None for a new run.
     """
     show.loading(str(source))
     images = load_source(source, asked.data, data_dir, rule=rule)
@@ -90,7 +90,7 @@ def prepare_run(
         search = search_rate(recipe, images, split, rows)
         settled = recipe.training.model_copy(update={"learning_rate": search.chosen})
         recipe = recipe.model_copy(update={"training": settled})
-    told = [
+    run_steps = [
         steps.load_step(images),
         steps.reshape_step(images),
         steps.normalise_step(images),
@@ -100,13 +100,13 @@ def prepare_run(
         steps.model_step(rows),
         steps.compile_step(recipe.training, classes, all_steps(recipe, split), search),
     ]
-    for step in told:
+    for step in run_steps:
         show.step(step)
-    return Prepared(recipe, images, audit, split, rows, search, told)
+    return Prepared(recipe, images, audit, split, rows, search, run_steps)
 
 
 def _settle(recipe: Recipe, images: ImageSet, rows: Sequence[LayerRow]) -> Recipe:
-    """Writes what the data and the machine decided into the specification that is saved."""
+    """Puts what the data and the machine decide into the specification that will be saved."""
     size = {"image_size": (images.rule.height, images.rule.width)}
     data = recipe.data.model_copy(update={**size, "color_mode": images.rule.color_mode})
     settled = {

@@ -1,4 +1,4 @@
-"""What a run writes down of itself besides its figures."""
+"""What a run records about itself besides its figures."""
 
 from __future__ import annotations
 
@@ -15,18 +15,18 @@ from conviction.runs.environment import describe_environment, peak_memory_bytes
 from conviction.training import Training
 
 
-def about(ready: Prepared) -> dict[str, Any]:
-    """What a checkpoint belongs to: the specification, and what else decides the bits."""
-    found = describe_environment()
+def provenance(ready: Prepared) -> dict[str, Any]:
+    """What a checkpoint came from: the specification, and whatever else decides the bits."""
+    environment = describe_environment()
     return {
         "specification": ready.recipe.model_dump(mode="json"),
-        "versions": found["versions"],
-        "processor": found["hardware"]["processor"],
+        "versions": environment["versions"],
+        "processor": environment["hardware"]["processor"],
     }
 
 
 def source_name(source: str | Path) -> str:
-    """How a run calls its source: a named set by its name, anything else by its whole path."""
+    """The source as a run records it: a named set by its name, anything else by its full path."""
     return str(source) if str(source) in NAMED_SETS else str(Path(source).expanduser().resolve())
 
 
@@ -62,7 +62,7 @@ def data_json(source: str | Path, ready: Prepared) -> dict[str, Any]:
 
 
 def environment_json(started: float, recipe: Recipe, training: Training) -> dict[str, Any]:
-    """``environment.json``: what it ran on, how long it took, what decides the bits."""
+    """``environment.json``: what the run ran on, how long it took, and what decides the bits."""
     import_keras()
     return {
         **describe_environment(),

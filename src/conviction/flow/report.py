@@ -1,4 +1,4 @@
-"""``report``: made again from what the run keeps."""
+"""``report``: makes the report again from what the run has kept."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def report(
     data_dir: str | Path | None = None,
     show: Show | None = None,
 ) -> list[Path]:
-    """Makes the report anew from what the run keeps, without predicting or opening anything.
+    """Makes the report again from what the run has kept, without predicting or opening anything.
 
     Args:
         run: The run folder.
@@ -35,19 +35,19 @@ def report(
         pdf: The same as PDF.
         metadata: A CSV as for ``evaluation.metadata``.
         data_dir: Where named sets are looked for first.
-        show: Who is told that the data is being read; default the terminal (stderr).
+        show: Where it is shown that the data is being read; default the terminal (stderr).
 
     Returns:
         The files that were written, the report first.
 
     Raises:
         RunError: There is no such run, or its predictions are missing or damaged.
-        RequestError: Its data has changed or is not there any more; the metadata cannot be used.
+        RequestError: Its data has changed or is gone; the metadata cannot be used.
     """
     opened = load_run(run)
-    for place in (png, pdf):
-        if place is not None and Path(place).exists() and not Path(place).is_dir():
-            raise RequestError(f"{place}: expected a folder for the figures; this is a file.")
+    for figure_folder in (png, pdf):
+        if figure_folder is not None and Path(figure_folder).exists() and not Path(figure_folder).is_dir():
+            raise RequestError(f"{figure_folder}: expected a folder for the figures; this is a file.")
     if opened.status == "unfinished":
         raise RunError(
             f"{opened.path}: the run ended before there was a model, so there is nothing to report."
@@ -65,17 +65,21 @@ def report(
             hashes = [h.tobytes().hex() for h in ready.images.hashes[ready.split.of(part)]]
             if hashes != known.hashes:
                 raise RunError(
-                    f"{opened.path}: its predictions are of other {part} images than its data. Make them anew with: "
+                    f"{opened.path}: its predictions belong to other {part} images than its data. Make new ones with: "
                     f"{call('evaluate', opened.path)}"
                 )
             probabilities[part] = known.probabilities
-        # As many as when the figure was made: who looks later changes nothing in it.
+        # The number when the figure was made: looking at it later does not change it.
         openings = 0 if sealed else opened.evaluation.test["openings"]
         evaluation = assess_predictions(opened, ready, probabilities, openings)
-    told = steps_of(opened, ready, evaluation)
-    write_report(opened.path, ready, opened.history, told=told, evaluation=evaluation, stopped=stopped)
+    run_steps = steps_of(opened, ready, evaluation)
+    write_report(
+        opened.path, ready, opened.history, run_steps=run_steps, evaluation=evaluation, stopped=stopped
+    )
     written = [opened.path / folder.REPORT]
-    for place, kind in ((png, "png"), (pdf, "pdf")):
-        if place is not None:
-            written += save_figures(Path(place), kind, opened.history, evaluation, ready.images.class_names)
+    for figure_folder, kind in ((png, "png"), (pdf, "pdf")):
+        if figure_folder is not None:
+            written += save_figures(
+                Path(figure_folder), kind, opened.history, evaluation, ready.images.class_names
+            )
     return written

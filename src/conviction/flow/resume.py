@@ -1,4 +1,4 @@
-"""``conviction resume``: the same run goes on, after what it is made of has been compared with what it was made of."""
+"""``conviction resume``: continues a run, after its data and specification have been compared with those it had."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ from conviction.errors import RequestError, RunError, did_you_mean
 from conviction.flow.again import MOST_NAMED, fit_again, prepare_again
 from conviction.flow.apart import run_apart
 from conviction.flow.prepare import Prepared, Show
-from conviction.flow.records import about
-from conviction.flow.run import complete
+from conviction.flow.records import provenance
+from conviction.flow.run import finish_run
 from conviction.flow.trainer import Trainer
 from conviction.process import process_restored
 from conviction.report.terminal import Terminal
@@ -38,20 +38,20 @@ def resume(
     show: Show | None = None,
     trainer: Trainer | None = None,
 ) -> Run:
-    """Goes on with a run that was stopped or killed, to the same bits as if it had not been; or to more epochs.
+    """Continues a run that was stopped or killed, bit for bit as if it had never stopped; or trains more epochs.
 
     Args:
         path: The run folder.
         overrides: ``["training.epochs=20"]`` or ``{"training.epochs": 20}``; no other key may change.
         data_dir: Where named sets are looked for first.
-        show: Who is told of progress; default the terminal (stderr).
-        trainer: As for ``fit``; a run may go on somewhere else than where it began.
+        show: Where progress is shown; default the terminal (stderr).
+        trainer: As for ``fit``; a run may continue on other machines than it began on.
 
     Returns:
         The finished run.
 
     Raises:
-        RunError: No run folder; a run that is done; another process trains it.
+        RunError: There is no run folder, the run is done, or another process trains it.
         RequestError: Data or specification have changed.
         TrainingError, Interrupted, StorageError: As ``fit`` does.
     """
@@ -64,18 +64,18 @@ def resume(
     with folder.claimed(run.path):
         clear_leftovers(run.path)
         recipe = _recipe(run, asked)
-        found = read_checkpoint(run.path)
-        start = found[0] if found else None
+        checkpoint = read_checkpoint(run.path)
+        start = checkpoint[0] if checkpoint else None
         _check_epochs(run, recipe, start, asked)
-        if found:
-            _check_specification(run, recipe, found[1]["specification"])
+        if checkpoint:
+            _check_specification(run, recipe, checkpoint[1]["specification"])
         try:
             ready = prepare_again(run, recipe, data_dir, show)
             if trainer:
                 trainer.accept(ready)
             _reopen(run, recipe)
-            news = _news(ready, found)
-            return complete(run.path, ready, start, show, started, news=news, trainer=trainer)
+            remarks = _remarks(ready, checkpoint)
+            return finish_run(run.path, ready, start, show, started, remarks=remarks, trainer=trainer)
         finally:
             show.close()
 
@@ -97,8 +97,8 @@ def _check_epochs(run: Run, recipe: Recipe, start: TrainingState | None, asked: 
     done = start.epoch if start else len(run.history) if run.status == "done" else 0
     if spec.epochs < done:
         raise RequestError(
-            f"{EPOCHS}={spec.epochs}: expected more than the {done} epochs that {run.path} has made. An earlier epoch "
-            "cannot be gone back to."
+            f"{EPOCHS}={spec.epochs}: expected more than the {done} epochs that {run.path} has made. You cannot "
+            "go back to an earlier epoch."
         )
     if start and EPOCHS in asked and has_stopped(list(start.history), spec):
         raise RequestError(
@@ -114,7 +114,7 @@ def _check_epochs(run: Run, recipe: Recipe, start: TrainingState | None, asked: 
 
 
 def _check_specification(run: Run, recipe: Recipe, before: Mapping[str, Any]) -> None:
-    """Compares with what the checkpoint was made with; the number of epochs may differ."""
+    """Compares the specification with that of the checkpoint; only the number of epochs may differ."""
     was, now = dict(by_key(before)), dict(by_key(recipe.model_dump(mode="json")))
     changed = [key for key in {**was, **now} if was.get(key) != now.get(key) and key != EPOCHS]
     if changed:
@@ -127,13 +127,15 @@ def _check_specification(run: Run, recipe: Recipe, before: Mapping[str, Any]) ->
         )
 
 
-def _news(ready: Prepared, found: tuple[TrainingState, dict[str, Any], list[Path]] | None) -> list[str]:
-    """What whoever resumes should know."""
-    if found is None:
-        return ["There is no whole checkpoint, so training begins anew."]
-    _, before, damaged = found
-    said = [f"{path.name} is damaged, and the checkpoint before it is used." for path in damaged]
-    now = about(ready)
+def _remarks(
+    ready: Prepared, checkpoint: tuple[TrainingState, dict[str, Any], list[Path]] | None
+) -> list[str]:
+    """What the user should know when a run is resumed."""
+    if checkpoint is None:
+        return ["There is no complete checkpoint, so training starts again from the beginning."]
+    _, before, damaged = checkpoint
+    remarks = [f"{path.name} is damaged, and the checkpoint before it is used." for path in damaged]
+    now = provenance(ready)
     other = [
         f"{name} {before['versions'].get(name)} before, {version} now"
         for name, version in now["versions"].items()
@@ -142,18 +144,18 @@ def _news(ready: Prepared, found: tuple[TrainingState, dict[str, Any], list[Path
     if before["processor"] != now["processor"]:
         other.append(f"a {before['processor']} before, a {now['processor']} now")
     if other:
-        said.append(f"The bits may differ from those of an uninterrupted run: {'; '.join(other)}.")
+        remarks.append(f"The bits may differ from those of an uninterrupted run: {'; '.join(other)}.")
     was, spec = before["specification"]["training"], ready.recipe.training
     if spec.schedule != "constant" and was["epochs"] != spec.epochs:
-        said.append(
+        remarks.append(
             f"The schedule {spec.schedule} is spread over {spec.epochs} epochs from here on; until now it was over "
             f"{was['epochs']}, so this run is not the same as one of {spec.epochs} epochs from its beginning."
         )
-    return said
+    return remarks
 
 
 def _reopen(run: Run, recipe: Recipe) -> None:
-    """Makes a run that was done an unfinished one; what it had found is kept under another name."""
+    """Turns a finished run into an unfinished one; its evaluation is kept under another name."""
     evaluated = run.path / folder.EVALUATION
     if evaluated.is_file():
         with folder.storing(evaluated):

@@ -1,4 +1,4 @@
-"""Everything from the run folder on: train, evaluate, keep; from the start, or from a checkpoint."""
+"""Everything from the run folder on: trains, evaluates and keeps, from the start or from a checkpoint."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from conviction.evaluation import Evaluation, fit_temperature, judge_live
 from conviction.flow.evaluation import evaluation_step, predict_and_assess, write_report
 from conviction.flow.network import compiled
 from conviction.flow.prepare import Prepared, Show
-from conviction.flow.records import about, data_json, environment_json
+from conviction.flow.records import data_json, environment_json, provenance
 from conviction.flow.trainer import Trainer
 from conviction.model import carry_over, divide_logits, predict_probabilities
 from conviction.report import steps
@@ -39,7 +39,7 @@ if TYPE_CHECKING:
     import keras
 
 
-def run(
+def start_run(
     source: str | Path,
     ready: Prepared,
     out: Path | None,
@@ -50,17 +50,17 @@ def run(
     mlflow: str | None = None,
     trainer: Trainer | None = None,
 ) -> Run:
-    """Trains, evaluates and keeps what was prepared; see ``fit`` for what is raised.
+    """Trains and evaluates what was prepared, in a new run folder; ``fit`` lists what it raises.
 
     Args:
-        source: As it was given.
+        source: As the user typed it.
         ready: From ``prepare_run``.
         out: The run folder; None for the next free one below ``runs``.
-        show: Who is told.
+        show: Where progress is shown.
         started: When the command began, in seconds since the epoch.
         tensorboard: As for ``request_logs``.
         mlflow: As for ``request_logs``.
-        trainer: Who trains, and has accepted what was prepared; None for this process.
+        trainer: What trains, and has accepted what was prepared; None for this process.
     """
     stem = f"{Path(str(source)).name.split('.')[0]}-{ready.recipe.recipe}"
     path = folder.create(out, Path("runs"), stem)
@@ -70,45 +70,47 @@ def run(
         if ready.search:
             folder.write_json(path / folder.RATES, ready.search.to_json())
         request_logs(path, tensorboard=tensorboard, mlflow=mlflow)
-        return complete(path, ready, None, show, started, trainer=trainer)
+        return finish_run(path, ready, None, show, started, trainer=trainer)
 
 
-def complete(
+def finish_run(
     path: Path,
     ready: Prepared,
     start: TrainingState | None,
     show: Show,
     started: float,
     *,
-    news: Sequence[str] = (),
+    remarks: Sequence[str] = (),
     trainer: Trainer | None = None,
 ) -> Run:
-    """The rest of a run, whose folder the caller has claimed.
+    """Trains and evaluates in a run folder that the caller has claimed.
 
     Args:
         path: The run folder, with its specification and data written.
         ready: From ``prepare_run``.
-        start: Where training goes on; None for the beginning.
-        show: Who is told.
+        start: Where training continues; None for the beginning.
+        show: Where progress is shown.
         started: When the command began, in seconds since the epoch.
-        news: What whoever resumes should know, in sentences.
-        trainer: As for ``run``.
+        remarks: What the user should know when a run is resumed, in sentences.
+        trainer: As for ``start_run``.
     """
-    news = [*news, *(trainer.plan() if trainer else ())]
-    told = [*ready.told, steps.train_step(ready.recipe, len(ready.split.train), start, news)]
-    show.step(told[-1])
+    remarks = [*remarks, *(trainer.plan() if trainer else ())]
+    run_steps = [*ready.steps, steps.train_step(ready.recipe, len(ready.split.train), start, remarks)]
+    show.step(run_steps[-1])
     logs = Logs(open_logs(path), show.noticed)
-    keeper = _Keeper(path, ready, show, start, logs)
+    writer = _HistoryWriter(path, ready, show, start, logs)
     scores: Mapping[str, float] = {}
     outcome: Outcome = "FAILED"
     with stop_on_signals() as stop:
         stop.patient = False  # until there is a step to lose
         try:
             logs.begin(ready.recipe)
-            training = _train(path, ready, start, keeper, stop=stop, trainer=trainer)
+            training = train_and_save(path, ready, start, writer, stop=stop, trainer=trainer)
             stopped = _stopped_sentence(stop, training, ready)
-            evaluation = None if stop else _evaluate_and_tell(path, ready, training, told, show)
-            write_report(path, ready, training.history, told=told, evaluation=evaluation, stopped=stopped)
+            evaluation = None if stop else _evaluate_and_show(path, ready, training, run_steps, show)
+            write_report(
+                path, ready, training.history, run_steps=run_steps, evaluation=evaluation, stopped=stopped
+            )
             environment = environment_json(started, ready.recipe, training)
             if trainer:
                 environment["trained_on"] = trainer.to_json()
@@ -131,16 +133,16 @@ def complete(
 
 
 def how_to_go_on(path: Path, trainer: Trainer | None = None) -> str:
-    """What resumes a run, in a sentence."""
+    """How to resume a run, in a sentence."""
     words, arguments = (trainer.options, "trainer=...") if trainer else ("", "")
     return f"Nothing is lost; go on with: {call('resume', path, words, arguments)}"
 
 
-def _train(
+def train_and_save(
     path: Path,
     ready: Prepared,
     start: TrainingState | None,
-    keeper: _Keeper,
+    writer: _HistoryWriter,
     *,
     stop: StopRequest,
     trainer: Trainer | None,
@@ -150,12 +152,12 @@ def _train(
     assert recipe.training.threads is not None  # settled before
     prepare(recipe.training.threads)
     model = compiled(recipe, images, ready.split, ready.rows, recipe.training.precision)
-    keeper.training_starts(recipe.training.epochs)
+    writer.training_starts(recipe.training.epochs)
     try:
-        training = _learn(path, ready, model, start, keeper, stop=stop, trainer=trainer)
+        training = _train_model(path, ready, model, start, writer, stop=stop, trainer=trainer)
     except TrainingError as failure:
         raise TrainingError(f"{failure} {_last_good(path)}") from None
-    stop.patient = True  # so that the model is written as a whole
+    stop.patient = True  # so that the model is written completely
     if recipe.training.precision != "float32":
         learned, model = model, compiled(recipe, images, ready.split, ready.rows, "float32")
         carry_over(learned, model)
@@ -165,25 +167,25 @@ def _train(
     return training
 
 
-def _learn(
+def _train_model(
     path: Path,
     ready: Prepared,
     model: keras.Sequential,
     start: TrainingState | None,
-    keeper: _Keeper,
+    writer: _HistoryWriter,
     *,
     stop: StopRequest,
     trainer: Trainer | None,
 ) -> Training:
-    """Here, or where the trainer does."""
-    recipe, images, belongs_to = ready.recipe, ready.images, about(ready)
+    """Trains in this process, or wherever the trainer does."""
+    recipe, images, belongs_to = ready.recipe, ready.images, provenance(ready)
 
     def keep(state: TrainingState) -> None:
         write_checkpoint(path, state, belongs_to)
 
     if trainer:
         return trainer.train(
-            ready, model, watcher=keeper, stop=stop, start=start, keep=keep, noticed=keeper.noticed
+            ready, model, watcher=writer, stop=stop, start=start, keep=keep, noticed=writer.noticed
         )
     return train(
         model,
@@ -193,7 +195,7 @@ def _learn(
         validation_indices=ready.split.validation,
         spec=recipe.training,
         augmentation=recipe.augmentation,
-        watcher=keeper,
+        watcher=writer,
         stop=stop,
         start=start,
         keep=keep,
@@ -210,16 +212,16 @@ def _calibrate(model: keras.Sequential, ready: Prepared) -> float:
 
 
 def _last_good(path: Path) -> str:
-    found = read_checkpoint(path)
-    if found is None:
-        return "No epoch had been finished."
-    state = found[0]
+    checkpoint = read_checkpoint(path)
+    if checkpoint is None:
+        return "No epoch was finished."
+    state = checkpoint[0]
     after = f"{state.step:,} steps of epoch {state.epoch + 1}" if state.step else f"epoch {state.epoch}"
-    return f"The last good state, after {after}, stays in {path / 'checkpoints'}."
+    return f"The last good state, after {after}, is kept in {path / 'checkpoints'}."
 
 
-class _Keeper:
-    """Writes history and timing after every epoch, then tells whoever watches."""
+class _HistoryWriter:
+    """Writes history and timing after every epoch, then passes the epoch on to the display and the logs."""
 
     def __init__(
         self, path: Path, ready: Prepared, show: Show, start: TrainingState | None, logs: Logs
@@ -227,7 +229,7 @@ class _Keeper:
         self._path = path
         self._show = show
         self._ready = ready
-        self._said = ""
+        self._last_verdict = ""
         self._history: list[EpochRow] = list(start.history) if start else []
         self._timing: list[EpochTiming] = list(start.timing) if start else []
         self._logs = logs
@@ -235,7 +237,7 @@ class _Keeper:
         self.training_starts = show.training_starts
         self.noticed = show.noticed
         if start:
-            self._write()  # a kill may have come between the checkpoint and the row
+            self._write()  # the run may have been killed between the checkpoint and the row
 
     def epoch_done(self, row: EpochRow, timing: EpochTiming) -> None:
         self._history.append(row)
@@ -250,8 +252,8 @@ class _Keeper:
             classes=len(self._ready.images.class_names),
             recipe=self._ready.recipe,
         )
-        if verdict.kind in ("overfitting", "memorising", "unstable") and verdict.name != self._said:
-            self._said = verdict.name
+        if verdict.kind in ("overfitting", "memorising", "unstable") and verdict.name != self._last_verdict:
+            self._last_verdict = verdict.name
             self._show.noticed(f"{verdict.name.capitalize()}: {live_sentence(verdict)}")
 
     def _write(self) -> None:
@@ -259,17 +261,17 @@ class _Keeper:
         folder.write_rows(self._path / folder.TIMING, self._timing, [f.name for f in fields(EpochTiming)])
 
 
-def _evaluate_and_tell(
-    path: Path, ready: Prepared, training: Training, told: list[steps.Step], show: Show
+def _evaluate_and_show(
+    path: Path, ready: Prepared, training: Training, run_steps: list[steps.Step], show: Show
 ) -> Evaluation:
-    """Adds to what has been told."""
+    """Evaluates, and adds the steps that this makes to ``run_steps``."""
     if training.kept_epoch:
-        told.append(steps.early_stopping_step(training, ready.recipe.training))
-        show.step(told[-1])
+        run_steps.append(steps.early_stopping_step(training, ready.recipe.training))
+        show.step(run_steps[-1])
     run = Run(path)
     evaluation = predict_and_assess(run, ready, "fit")
-    told.append(evaluation_step(evaluation, ready, run))
-    show.step(told[-1])
+    run_steps.append(evaluation_step(evaluation, ready, run))
+    show.step(run_steps[-1])
     return evaluation
 
 

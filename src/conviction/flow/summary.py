@@ -25,8 +25,8 @@ def summary(
     Returns:
         One row per layer: output shape, parameters, multiply-adds, receptive field.
     """
-    given = with_recipe(overrides, recipe)
-    spec = load_recipe(given, config)
+    overrides = with_recipe(overrides, recipe)
+    spec = load_recipe(overrides, config)
     images = load_source(source, spec.data, data_dir)
-    spec = load_recipe(given, config, Facts.of(images.rule.shape, len(images)))
+    spec = load_recipe(overrides, config, Facts.of(images.rule.shape, len(images)))
     return walk(spec.model, images.rule.shape, len(images.class_names))

@@ -1,4 +1,4 @@
-"""Training somewhere else than in this process, which keeps the run folder and evaluates."""
+"""Training outside this process, which still keeps the run folder and evaluates."""
 
 from __future__ import annotations
 
@@ -13,20 +13,20 @@ if TYPE_CHECKING:
 
 
 class Trainer(Protocol):
-    """Whoever trains in place of this process."""
+    """Trains in place of this process."""
 
     options: str
-    """Of a command that is to train there, such as ``--on ray --workers 2``."""
+    """The options of a command that trains there, such as ``--on ray --workers 2``."""
 
     def accept(self, ready: Prepared) -> None:
-        """Finds everything that can be wrong, before anything is written.
+        """Checks everything that can be wrong, before anything is written.
 
         Raises:
             RequestError: What was prepared cannot be trained there.
         """
 
     def plan(self) -> Sequence[str]:
-        """Where it will train and how, in sentences."""
+        """Where and how it will train, in sentences."""
 
     def train(
         self,
@@ -43,12 +43,12 @@ class Trainer(Protocol):
 
         Args:
             ready: As it was accepted.
-            model: Compiled, of this specification; what it holds is replaced.
+            model: The compiled network of this specification; its weights are replaced.
             watcher: As there.
             stop: As there.
             start: As there.
             keep: As there.
-            noticed: Is told what should be known while training goes on.
+            noticed: Receives sentences that people should see while training continues.
         """
 
     def to_json(self) -> dict[str, Any]:

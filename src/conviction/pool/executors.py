@@ -25,18 +25,18 @@ On = Literal["local", "ray"]
 
 
 class Executor(Protocol):
-    """Makes a pool for a study, and its images known there."""
+    """Makes a pool for a study, and gives it the images."""
 
     def begun(
         self, images: ImageSet, audit: Audit, path: Path, trials: int
     ) -> AbstractContextManager[tuple[Runs, Any]]:
-        """The pool, and what its tasks find the images by.
+        """The pool, and the reference by which its tasks open the images.
 
         Args:
-            images: Of the study.
-            audit: Of them.
-            path: The study's folder, which is claimed.
-            trials: So many are left.
+            images: The images of the study.
+            audit: Their audit.
+            path: The study's folder, which the caller has claimed.
+            trials: How many trials are left.
         """
 
 
@@ -46,7 +46,7 @@ class Local:
 
     Attributes:
         jobs: Trials at once.
-        limit: Seconds for one trial; None for any.
+        limit: Seconds for one trial; None for no limit.
     """
 
     jobs: int
@@ -54,14 +54,14 @@ class Local:
 
     @contextmanager
     def begun(self, images: ImageSet, audit: Audit, path: Path, trials: int) -> Iterator[tuple[Runs, Any]]:
-        """The images are files that all workers map, and that are taken away at the end."""
+        """Writes the images to files that all workers map, and removes them at the end."""
         _sweep(path)
         try:
-            place = Path(tempfile.mkdtemp(prefix=".images-", dir=path.resolve()))
-            with folder.storing(place):
-                share(images, audit, place / "data")
+            directory = Path(tempfile.mkdtemp(prefix=".images-", dir=path.resolve()))
+            with folder.storing(directory):
+                share(images, audit, directory / "data")
             with Pool(min(self.jobs, trials), limit=self.limit) as pool:
-                yield pool, str(place / "data")
+                yield pool, str(directory / "data")
         finally:
             _sweep(path)
 
@@ -71,10 +71,10 @@ class OnRay:
     """A cluster.
 
     Attributes:
-        ray: Connected.
-        jobs: Trials given to it at once; None for as many as there is room for.
-        limit: Seconds for one trial; None for any.
-        share: What each trial has of its node.
+        ray: The connected module.
+        jobs: Trials at once; None for as many as fit.
+        limit: Seconds for one trial; None for no limit.
+        share: What each trial takes of its node.
     """
 
     ray: Any
@@ -84,7 +84,7 @@ class OnRay:
 
     @contextmanager
     def begun(self, images: ImageSet, audit: Audit, path: Path, trials: int) -> Iterator[tuple[Runs, Any]]:
-        """The images are in the object store, which brings them to each node once."""
+        """Puts the images into the object store, which sends them to each node once."""
         _sweep(path)
         data = put(images, audit, self.ray)
         with RayPool(self.ray, self.jobs, self.limit, self.share) as pool:
@@ -93,10 +93,10 @@ class OnRay:
 
 @dataclass(frozen=True)
 class Where:
-    """What a user says about where trials run; see ``explore``.
+    """The user's options about where trials run; see ``explore``.
 
     Raises:
-        RequestError: Something in it is wrong.
+        RequestError: One of them is wrong.
     """
 
     on: On = "local"
@@ -127,11 +127,11 @@ class Where:
         """The executor, connected and checked.
 
         Args:
-            threads: Of a trial.
-            file: Is told what the cluster is.
+            threads: The threads of one trial.
+            file: Where the cluster is described.
 
         Raises:
-            RequestError: There is no cluster, it has other versions, or no room for a trial.
+            RequestError: There is no cluster, it has other versions, or it has no room for a trial.
         """
         if self.on == "local":
             yield Local(self.jobs or usable_cores(), self.limit)
@@ -140,18 +140,22 @@ class Where:
         with connected() as ray:
             nodes.check_nodes(ray)
             room = sum(share.fits(node["Resources"]) for node in nodes.alive(ray))
-            said = nodes.in_words(ray)
-            if not room and self.jobs is None:  # a cluster that grows with demand is told how far by --jobs
+            cluster = nodes.in_words(ray)
+            if (
+                not room and self.jobs is None
+            ):  # --jobs says how far a cluster that grows with demand should grow
                 raise RequestError(
-                    f"{on_ray()}: none of {said} has room for a trial of {share.cpus:g} CPUs and {share.gpus:g} GPUs. "
-                    f"Ask for less with {option('cpus-per-trial')} and {option('gpus-per-trial')}, or say "
+                    f"{on_ray()}: none of {cluster} has room for a trial of {share.cpus:g} CPUs and {share.gpus:g} "
+                    f"GPUs. Ask for less with {option('cpus-per-trial')} and {option('gpus-per-trial')}, or say "
                     f"with {option('jobs')} how many to wait for."
                 )
-            print(f"On Ray: {said}; room for {nodes.counted(room, 'trial')} at once.", file=file, flush=True)
+            print(
+                f"On Ray: {cluster}; room for {nodes.counted(room, 'trial')} at once.", file=file, flush=True
+            )
             yield OnRay(ray, self.jobs, self.limit, share)
 
 
 def _sweep(path: Path) -> None:
-    """Takes the images of a study away, those of one that was killed as well: its folder is claimed."""
+    """Removes the images of a study, also those that a killed one left: the folder is claimed."""
     for left in path.glob(".images-*"):
         shutil.rmtree(left, ignore_errors=True)

@@ -22,19 +22,19 @@ from typing import Any, Protocol
 from conviction.backend import children_without_ctrl_c, loaded_backend, without_main
 from conviction.pool.worker import resident_bytes, work
 
-# A task whose process died is tried so often: the death may have been another's fault.
+# How often a task is tried whose process dies: another process may have caused the death.
 ATTEMPTS = 2
-# A worker that holds so much more after a task than after its first is replaced.
+# A worker is replaced once it holds this many bytes more than after its first task.
 GROWTH = 1_000_000_000
-# Memory and time are looked at so often, in seconds.
+# How often memory and time are checked, in seconds.
 LOOK = 0.2
-# Of the machine's memory, what all workers together may hold.
+# The share of the machine's memory that all workers together may hold.
 SHARE = 0.8
 
 
 @dataclass(frozen=True)
 class Task:
-    """A call to be made elsewhere.
+    """A call to be made in another process.
 
     Attributes:
         key: Names the task in its outcome.
@@ -49,9 +49,9 @@ class Task:
 
 @dataclass(frozen=True)
 class Outcome:
-    """How a task ended: with a ``value``, or by a ``failure`` in words.
+    """How a task ended: with a ``value``, or with a ``failure`` in words.
 
-    ``seconds`` are those of the last attempt; ``died`` says that its process did, so that another attempt makes sense.
+    ``seconds`` are those of the last attempt; ``died`` says that its process died, so another attempt makes sense.
     """
 
     key: str
@@ -62,12 +62,12 @@ class Outcome:
     died: bool = False
 
 
-# Is told what a task reports; what it returns says whether that task goes on.
+# Receives what a task reports, and returns whether that task should continue.
 Hear = Callable[[str, Any], bool]
 
 
 class Runs(Protocol):
-    """Whoever runs tasks: the ``Pool`` of this machine, or a cluster."""
+    """Runs tasks: the ``Pool`` of this machine, or a cluster."""
 
     def run(self, tasks: Iterator[Task], hear: Hear = ...) -> Iterator[Outcome]:
         """Yields outcomes as they come; takes a task from ``tasks`` only when there is room for it."""
@@ -89,7 +89,7 @@ class Pool:
 
     Attributes:
         jobs: How many tasks run at once.
-        limit: Seconds that a task may take; None for any.
+        limit: Seconds that a task may take; None for no limit.
         memory: Bytes that a worker may hold; None for its share of 80% of the machine's. Watched on Linux.
     """
 
@@ -119,11 +119,11 @@ class Pool:
             return None if task is None else (task, 1)
 
         while True:
-            while len(self._busy()) < self.jobs and (given := following()) is not None:
-                self._give(*given)
+            while len(self._busy()) < self.jobs and (following_task := following()) is not None:
+                self._give(*following_task)
             if not self._busy():
                 return
-            for worker in self._with_news():
+            for worker in self._wait_for_busy():
                 task, attempt = worker.task, worker.attempt
                 assert task is not None
                 outcome = self._look_at(worker, task, hear)
@@ -138,7 +138,7 @@ class Pool:
     def _give(self, task: Task, attempt: int) -> None:
         worker = next((w for w in self._workers if w.task is None), None) or self._start()
         worker.task, worker.attempt, worker.began = task, attempt, time.monotonic()
-        # One that died while it had nothing to do is found by the next look at it.
+        # The next check notices a worker that died while it was idle.
         with contextlib.suppress(OSError):
             worker.connection.send((task.function, dict(task.payload)))
 
@@ -152,8 +152,8 @@ class Pool:
         self._workers.append(_Worker(process, ours))
         return self._workers[-1]
 
-    def _with_news(self) -> list[_Worker]:
-        """Waits for a message, a death, or the next look at the clock."""
+    def _wait_for_busy(self) -> list[_Worker]:
+        """Waits for a message, a death, or the next check of the clock; returns the busy workers."""
         busy = self._busy()
         wait([*(w.connection for w in busy), *(w.process.sentinel for w in busy)], timeout=LOOK)
         return busy
@@ -167,17 +167,17 @@ class Pool:
 
         try:
             while worker.connection.poll():
-                kind, *said = worker.connection.recv()
-                if kind == "began":  # what came before was the start of the process
+                kind, *values = worker.connection.recv()
+                if kind == "began":  # the time before that went into starting the process
                     worker.began = time.monotonic()
                 elif kind == "report":
-                    worker.connection.send(hear(task.key, said[0]))
+                    worker.connection.send(hear(task.key, values[0]))
                 elif kind == "raised":
                     worker.task = None
-                    return Outcome(task.key, None, said[0], seconds, worker.attempt)
+                    return Outcome(task.key, None, values[0], seconds, worker.attempt)
                 else:
-                    self._finish(worker, said[1])
-                    return Outcome(task.key, said[0], None, seconds, worker.attempt)
+                    self._finish(worker, values[1])
+                    return Outcome(task.key, values[0], None, seconds, worker.attempt)
         except (EOFError, OSError):
             worker.process.join(5)
             return failed(_death(worker.process.exitcode), died=True)

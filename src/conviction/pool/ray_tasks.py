@@ -1,4 +1,4 @@
-"""Runs tasks as Ray tasks, with the contract of the pool of processes; see ``pool.py`` for the words."""
+"""Runs tasks as Ray tasks, with the same contract as the pool of processes in ``processes.py``."""
 
 from __future__ import annotations
 
@@ -19,21 +19,21 @@ from conviction.errors import ClusterError, RequestError
 from conviction.pool.processes import ATTEMPTS, LOOK, Hear, Outcome, Task
 from conviction.pool.worker import answer
 
-# A task whose node went away is tried so often more: nodes that may be taken back are, and the task is not to blame.
+# How many more attempts a task has whose nodes went away: preemptible nodes do, and the task is not to blame.
 NODES = 5
-# A worker ends after so many tasks, since what libraries keep of each adds up.
+# How many tasks a worker runs before it ends, because what libraries keep of each adds up.
 CALLS = 100
-# How many trials fit on the cluster is asked so often, in seconds.
+# How often the cluster is asked for its room, in seconds.
 COUNT = 1.0
-# For so long it is waited for tasks to end that are not wanted any more.
+# How long to wait for cancelled tasks to end, in seconds.
 ENDING = 10.0
-# For so long it is waited for a node to come where none has room any more.
+# How long to wait for a node with room once there is none, in seconds.
 WAIT = 300.0
 
 
 @dataclass(frozen=True)
 class Share:
-    """What a task has of its node: CPUs, and GPUs, of which a part lets several tasks share one."""
+    """What a task takes of its node: CPUs and GPUs; a fraction of a GPU lets several tasks share one."""
 
     cpus: float = 1
     gpus: float = 0
@@ -53,7 +53,7 @@ class Share:
         if not self.gpus:
             return room
         gpus = resources.get("GPU", 0)
-        # Of a GPU in parts each serves tasks by itself.
+        # Each GPU that is shared serves its own tasks; a share cannot span two GPUs.
         return min(room, int(gpus) * _times(self.gpus, 1) if self.gpus <= 1 else _times(self.gpus, gpus))
 
 
@@ -65,53 +65,53 @@ def _times(part: float, whole: float) -> int:
 class _Running:
     task: Task
     attempt: int
-    lost: int  # nodes
+    lost: int  # how many nodes went away with it
 
 
-class _Ear:
-    """Between tasks, which report and wait for an answer, and the driver; an actor on the driver's node."""
+class _Mailbox:
+    """Passes messages between tasks, which report and wait for an answer, and the driver; an actor on its node."""
 
     def __init__(self) -> None:
-        self._said: asyncio.Queue[tuple[int, str, int, str, Any]] = asyncio.Queue()
+        self._messages: asyncio.Queue[tuple[int, str, int, str, Any]] = asyncio.Queue()
         self._waiting: dict[int, asyncio.Future[bool]] = {}
         self._count = 0
 
     async def tell(self, key: str, attempt: int, kind: str, value: Any) -> bool:
-        """From a task."""
+        """Called by a task: sends a message and waits for the driver's answer."""
         self._count += 1
         number = self._count
         self._waiting[number] = asyncio.get_running_loop().create_future()
-        self._said.put_nowait((number, key, attempt, kind, value))
+        self._messages.put_nowait((number, key, attempt, kind, value))
         return await self._waiting[number]
 
     async def listen(self) -> list[tuple[int, str, int, str, Any]]:
-        """For the driver: what has been said, as soon as there is something."""
-        heard = [await self._said.get()]
-        while not self._said.empty():
-            heard.append(self._said.get_nowait())
-        return heard
+        """Called by the driver: returns all messages, as soon as there is one."""
+        messages = [await self._messages.get()]
+        while not self._messages.empty():
+            messages.append(self._messages.get_nowait())
+        return messages
 
     async def reply(self, answers: Mapping[int, bool]) -> None:
-        """From the driver."""
+        """Called by the driver: answers messages by number."""
         for number, goes_on in answers.items():
             self._waiting.pop(number).set_result(goes_on)
 
 
-def _run(task: Task, attempt: int, ear: Any, here: nodes.Versions) -> tuple[Any, ...]:
-    """On a node: ``("done", value, seconds)``, ``("raised", reason, seconds)`` or ``("refused", reason, 0.0)``."""
+def _run(task: Task, attempt: int, mailbox: Any, here: nodes.Versions) -> tuple[Any, ...]:
+    """Runs on a node; ``("done", value, seconds)``, ``("raised", reason, seconds)`` or ``("refused", reason, 0.0)``."""
     import ray
 
     began = time.monotonic()
-    place = ray.util.get_node_ip_address()
-    # A node that came late has not been asked.
-    refused = nodes.difference(place, _versions(), here)
+    node = ray.util.get_node_ip_address()
+    # A node that joined late has not been checked.
+    refused = nodes.difference(node, _versions(), here)
     if refused:
         return ("refused", refused, 0.0)
-    ear.tell.remote(task.key, attempt, "began", place)
-    kind, said = answer(
-        task.function, task.payload, lambda v: ray.get(ear.tell.remote(task.key, attempt, "report", v))
+    mailbox.tell.remote(task.key, attempt, "began", node)
+    kind, content = answer(
+        task.function, task.payload, lambda v: ray.get(mailbox.tell.remote(task.key, attempt, "report", v))
     )
-    return (kind, said, time.monotonic() - began)
+    return (kind, content, time.monotonic() - began)
 
 
 @cache
@@ -121,13 +121,13 @@ def _versions() -> nodes.Versions:
 
 @dataclass
 class RayPool:
-    """Tasks on a cluster. Workers are Ray's, which uses one for many tasks of a command.
+    """Runs tasks on a cluster. Ray owns the workers, and uses each for many tasks of a command.
 
     Attributes:
-        ray: Connected.
-        jobs: How many tasks are given to Ray at once; None for as many as there is room for, however nodes come and go.
-        limit: Seconds that a task may take; None for any.
-        share: What each task has of its node.
+        ray: The connected module.
+        jobs: How many tasks Ray has at once; None for as many as fit, even as nodes come and go.
+        limit: Seconds that a task may take; None for no limit.
+        share: What each task takes of its node.
     """
 
     ray: Any
@@ -145,12 +145,12 @@ class RayPool:
 
         ray = self.ray
         beside_us = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
-        self._ear = ray.remote(num_cpus=0)(_Ear).options(scheduling_strategy=beside_us).remote()
-        self._listening = self._ear.listen.remote()
+        self._mailbox = ray.remote(num_cpus=0)(_Mailbox).options(scheduling_strategy=beside_us).remote()
+        self._listening = self._mailbox.listen.remote()
         self._here = _versions()
         gpus = self.share.gpus
         environment = nodes.environment()
-        if 0 < gpus < 1:  # otherwise the first takes all of its memory
+        if 0 < gpus < 1:  # otherwise the first task takes all memory of the GPU
             environment = {
                 "XLA_PYTHON_CLIENT_MEM_FRACTION": f"{0.9 * gpus:.2f}",
                 "TF_FORCE_GPU_ALLOW_GROWTH": "true",
@@ -159,8 +159,8 @@ class RayPool:
         self._remote = ray.remote(
             num_cpus=self.share.cpus,
             num_gpus=gpus,
-            max_retries=0,  # they are counted here
-            max_calls=1 if gpus else CALLS,  # a process keeps the GPU that it has seen first
+            max_retries=0,  # attempts are counted here
+            max_calls=1 if gpus else CALLS,  # a process keeps the first GPU that it has seen
             runtime_env={"env_vars": environment},
         )(_run)
         return self
@@ -170,18 +170,18 @@ class RayPool:
     ) -> None:
         for ref in self._running:
             self._cancel(ref)
-        # A task that misses its ear before it hears of its end would end by itself, and its process stay.
+        # A task that finds no mailbox before it is cancelled would fail by itself, and its process would stay.
         if self._running:
             self.ray.wait(list(self._running), num_returns=len(self._running), timeout=ENDING)
         self._running.clear()
-        self.ray.kill(self._ear)
+        self.ray.kill(self._mailbox)
 
     def run(self, tasks: Iterator[Task], hear: Hear = lambda key, value: True) -> Iterator[Outcome]:
         """Yields outcomes as they come; takes a task from ``tasks`` only when there is room for it.
 
         Raises:
-            RequestError: A node that came late has other versions, so that it would give other results.
-        ClusterError: No node has room for a task any more.
+            RequestError: A node that joined late has other versions, so its results would differ.
+            ClusterError: No node has had room for a task for a long time.
         """
         again: deque[_Running] = deque()
 
@@ -192,8 +192,9 @@ class RayPool:
             return None if task is None else _Running(task, 1, 0)
 
         while True:
-            while len(self._running) < self._most() and (given := following()) is not None:
-                self._running[self._remote.remote(given.task, given.attempt, self._ear, self._here)] = given
+            while len(self._running) < self._most() and (running := following()) is not None:
+                ref = self._remote.remote(running.task, running.attempt, self._mailbox, self._here)
+                self._running[ref] = running
             if not self._running:
                 return
             ready, _ = self.ray.wait([*self._running, self._listening], timeout=LOOK)
@@ -222,11 +223,11 @@ class RayPool:
                     "is finished "
                     f"is kept; when there are nodes again, the same command with {option('out')} goes on."
                 )
-        # One waits even where there is no room, which tells a cluster that grows with demand to grow.
+        # One task waits even where there is no room, so that a cluster that grows with demand grows.
         return max(1, self._room)
 
     def _listen(self, hear: Hear) -> None:
-        """Hears what tasks have said; one that has been given up is told to stop."""
+        """Handles the messages of tasks; tells tasks that were given up to stop."""
         known = {(r.task.key, r.attempt) for r in self._running.values()}
         answers = {}
         for number, key, attempt, kind, value in self.ray.get(self._listening):
@@ -235,42 +236,42 @@ class RayPool:
                 self._began[key] = time.monotonic(), value
             elif answers[number]:
                 answers[number] = hear(key, value)
-        self._ear.reply.remote(answers)
-        self._listening = self._ear.listen.remote()
+        self._mailbox.reply.remote(answers)
+        self._listening = self._mailbox.listen.remote()
 
     def _overdue(self) -> Iterator[Outcome]:
-        """Ends what has taken too long."""
+        """Cancels tasks that have taken too long."""
         limit = self.limit or math.inf
-        for ref, given in list(self._running.items()):
-            key = given.task.key
+        for ref, running in list(self._running.items()):
+            key = running.task.key
             seconds = time.monotonic() - self._began[key][0] if key in self._began else 0.0
             if seconds > limit:
                 self._cancel(ref)
                 del self._running[ref], self._began[key]
-                yield Outcome(key, None, f"took longer than {limit:g} seconds", seconds, given.attempt)
+                yield Outcome(key, None, f"took longer than {limit:g} seconds", seconds, running.attempt)
 
     def _outcome(self, ref: Any, ended: _Running) -> tuple[Outcome, int]:
-        """How it ended, and how many nodes have been lost with it."""
+        """How a task ended, and how many nodes it has lost so far."""
         key, now = ended.task.key, time.monotonic()
-        began, place = self._began.pop(key, (now, "a node"))
+        began, node = self._began.pop(key, (now, "a node"))
         errors = self.ray.exceptions
 
         def died(reason: str) -> Outcome:
             return Outcome(key, None, reason, now - began, ended.attempt, died=True)
 
         try:
-            kind, said, seconds = self.ray.get(ref)
+            kind, content, seconds = self.ray.get(ref)
         except errors.NodeDiedError:
-            return died(f"its node, {place}, went away"), ended.lost + 1
+            return died(f"its node, {node}, went away"), ended.lost + 1
         except errors.OutOfMemoryError:
-            return died(f"its process was ended for lack of memory on {place}"), ended.lost
-        except errors.RayTaskError as failure:  # it could not even be begun
+            return died(f"its process was ended for lack of memory on {node}"), ended.lost
+        except errors.RayTaskError as failure:  # it could not even start
             raise RequestError(f"{on_ray()}: a node cannot run trials: {failure.cause or failure}") from None
         except errors.RayError as failure:
-            return died(f"its process on {place} ended: {_short(failure)}"), ended.lost
+            return died(f"its process on {node} ended: {_short(failure)}"), ended.lost
         if kind == "refused":
-            raise RequestError(said)
-        value, reason = (said, None) if kind == "done" else (None, said)
+            raise RequestError(content)
+        value, reason = (content, None) if kind == "done" else (None, content)
         return Outcome(key, value, reason, seconds, ended.attempt), ended.lost
 
     def _cancel(self, ref: Any) -> None:

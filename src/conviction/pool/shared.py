@@ -1,4 +1,4 @@
-"""Images that many processes look at: written once and mapped by each, or put once into a cluster's object store."""
+"""Images that many processes read: written once and mapped by each, or put once into a cluster's object store."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from conviction.data.rule import DecodingRule
 from conviction.errors import StorageError
 
 _HASHES = np.dtype(f"V{HASH_BYTES}")
-# The audit has been made; a trial asks for neither.
+# Only the audit needs these, and it is done; a trial does not.
 _NOT_ASKED_FOR: dict[str, Any] = {
     "thumbs": np.empty((0, 32, 32, 1), np.uint8),
     "pixel_hashes": np.empty(0, _HASHES),
@@ -33,12 +33,16 @@ class Shared:
 
 
 def share(images: ImageSet, audit: Audit, folder: Path) -> None:
-    """Writes what ``open_shared`` reads; pixels that are mapped from a file already stay where they are."""
+    """Writes what ``open_shared`` reads; pixels that are already mapped from a file stay where they are."""
     folder.mkdir(parents=True)
     pixels = images.pixels
-    place = None
+    mapped_file = None
     if isinstance(pixels, np.memmap) and pixels.filename and pixels.flags.c_contiguous:
-        place = {"file": str(pixels.filename), "offset": int(pixels.offset), "shape": list(pixels.shape)}
+        mapped_file = {
+            "file": str(pixels.filename),
+            "offset": int(pixels.offset),
+            "shape": list(pixels.shape),
+        }
     else:
         np.save(folder / "pixels.npy", pixels)
     np.savez(
@@ -56,18 +60,18 @@ def share(images: ImageSet, audit: Audit, folder: Path) -> None:
         "stored": images.stored,
         "class_names": images.class_names,
         "rule": images.rule.model_dump(mode="json"),
-        "pixels": place,
+        "pixels": mapped_file,
     }
     (folder / "about.json").write_text(json.dumps(about), encoding="utf-8")
 
 
 def put(images: ImageSet, audit: Audit, ray: Any) -> Any:
-    """Puts what ``open_shared`` reads into the object store of Ray; a reference to it.
+    """Puts what ``open_shared`` reads into Ray's object store, and returns a reference to it.
 
     Raises:
         StorageError: The store has no room.
     """
-    # An array of this very class is read where it lies in the store; one of a subclass, as a mapped one is, is copied.
+    # Ray reads a plain ndarray in place from the store, but copies a subclass such as a memmap.
     kept = replace(images, pixels=np.ascontiguousarray(images.pixels).view(np.ndarray), **_NOT_ASKED_FOR)
     try:
         return ray.put(Shared(kept, audit.groups, audit.excluded))
@@ -80,22 +84,24 @@ def put(images: ImageSet, audit: Audit, ray: Any) -> Any:
 
 @lru_cache(maxsize=2)
 def open_shared(data: Any) -> Shared:
-    """Maps the folder that ``share`` wrote, or reads what ``put`` gave; a worker opens it once for all its trials."""
+    """Maps the folder that ``share`` wrote, or reads what ``put`` stored; a worker opens it once for all its trials."""
     if isinstance(data, str):
         return _mapped(Path(data))
     import ray
 
-    found: Shared = ray.get(data)
-    return found
+    shared: Shared = ray.get(data)
+    return shared
 
 
 def _mapped(path: Path) -> Shared:
     about = json.loads((path / "about.json").read_text(encoding="utf-8"))
-    place = about["pixels"]
-    if place is None:
+    mapped_file = about["pixels"]
+    if mapped_file is None:
         pixels = np.load(path / "pixels.npy", mmap_mode="r")
     else:
-        pixels = np.memmap(place["file"], np.uint8, "r", place["offset"], tuple(place["shape"]))
+        pixels = np.memmap(
+            mapped_file["file"], np.uint8, "r", mapped_file["offset"], tuple(mapped_file["shape"])
+        )
     with np.load(path / "rest.npz") as rest:
         images = ImageSet(
             name=about["name"],

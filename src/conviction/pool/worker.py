@@ -1,4 +1,4 @@
-"""The other end of the pool: a process that is given one task after another."""
+"""The other end of the pool: a process that runs one task after another."""
 
 from __future__ import annotations
 
@@ -14,19 +14,19 @@ from typing import Any
 from conviction.backend import BACKEND_VARIABLE
 from conviction.process import own_process
 
-# What a task's function is given besides its payload: it says something and learns whether to go on.
+# What a task's function receives besides its payload: it reports a value and returns whether to continue.
 Report = Callable[[Any], bool]
 TaskFunction = Callable[[Mapping[str, Any], Report], Any]
 
 
 def work(connection: Connection, paths: list[str], backend: str | None = None) -> None:
-    """Answers tasks until the other end is closed.
+    """Runs tasks until the other end is closed.
 
     Args:
-        connection: Gives ``(function, payload)`` or None for the end; is told ``("began",)``, ``("report", value)``
-            and, at the end, ``("done", value, resident bytes)`` or ``("raised", reason, resident bytes)``.
-        paths: ``sys.path`` of the parent, so that its functions are found.
-        backend: On which Keras runs in the parent, so that it does here; None if the parent has not imported it.
+        connection: Delivers ``(function, payload)``, or None at the end; receives ``("began",)``, ``("report", value)``
+            and finally ``("done", value, resident bytes)`` or ``("raised", reason, resident bytes)``.
+        paths: ``sys.path`` of the parent, so that its functions can be imported.
+        backend: The backend of Keras in the parent, to use here as well; None if the parent has not imported Keras.
     """
 
     def report(value: Any) -> bool:
@@ -40,11 +40,11 @@ def work(connection: Connection, paths: list[str], backend: str | None = None) -
         os.environ[BACKEND_VARIABLE] = backend
     own_process()
     with contextlib.suppress(EOFError, BrokenPipeError, ConnectionResetError):
-        while (given := connection.recv()) is not None:
-            name, payload = given
+        while (task := connection.recv()) is not None:
+            name, payload = task
             connection.send(("began",))
-            kind, said = answer(name, payload, report)
-            connection.send((kind, said, resident_bytes(os.getpid())))
+            kind, content = answer(name, payload, report)
+            connection.send((kind, content, resident_bytes(os.getpid())))
 
 
 def answer(name: str, payload: Mapping[str, Any], report: Report) -> tuple[str, Any]:
@@ -60,7 +60,7 @@ def answer(name: str, payload: Mapping[str, Any], report: Report) -> tuple[str, 
 
 
 def resident_bytes(process: int) -> int:
-    """What a process holds in memory, from Linux's /proc; 0 where there is none."""
+    """The memory that a process holds, from Linux's /proc; 0 on other systems."""
     try:
         with open(f"/proc/{process}/statm", encoding="ascii") as file:
             return int(file.read().split()[1]) * os.sysconf("SC_PAGE_SIZE")
@@ -69,7 +69,7 @@ def resident_bytes(process: int) -> int:
 
 
 def _belong_to_parent() -> None:
-    """Ctrl-C reaches the whole group, and is the parent's business; a parent that is killed takes its workers along."""
+    """Ignores Ctrl-C, which reaches the whole group and which the parent handles; dies when the parent is killed."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     if sys.platform == "linux":
         import ctypes
@@ -77,9 +77,9 @@ def _belong_to_parent() -> None:
         pr_set_pdeathsig = 1
         with contextlib.suppress(OSError, AttributeError):
             ctypes.CDLL(None).prctl(pr_set_pdeathsig, signal.SIGKILL)
-        if os.getppid() == 1:  # it had gone before
+        if os.getppid() == 1:  # the parent died before this
             sys.exit(1)
-    # What libraries print would tear the live table; what matters comes back over the connection.
+    # Output of libraries would garble the live table; what matters goes back over the connection.
     null = os.open(os.devnull, os.O_WRONLY)
     os.dup2(null, 1)
     os.dup2(null, 2)
