@@ -114,13 +114,13 @@ def race(
     import jax
     import keras
 
-    from conviction.config import Facts, load_recipe
+    from conviction.config import ImageFacts, load_recipe
     from conviction.data import encode_labels, load_source, split_images
     from conviction.model import build, compile_model, walk
 
     images = load_source(source, load_recipe(keys).data)
     split = split_images(images, load_recipe(keys).data, 0)
-    recipe = load_recipe(keys, None, Facts.of(images.rule.shape, len(split.train)))
+    recipe = load_recipe(keys, None, ImageFacts.of(images.rule.shape, len(split.train)))
     spec, classes = recipe.training, len(images.class_names)
     batch = min(512, len(split.train))
     steps = len(split.train) // batch

@@ -19,7 +19,7 @@ from conviction.config import DataSpec
 from conviction.data import audit_images, load_source
 from conviction.pool.executors import Local, OnRay
 from conviction.pool.processes import Outcome, Pool, Task
-from conviction.pool.ray_tasks import RayPool, Share
+from conviction.pool.ray_tasks import NodeShare, RayPool
 
 FAULTS = "tests.pool.faults"
 MakePool = Callable[..., Any]
@@ -180,4 +180,4 @@ def test_images_are_read_where_they_lie(ray: Any, tmp_path: Path) -> None:
     [(1, 0, 7), (2, 0, 3), (0.5, 0, 14), (1, 1, 3), (1, 0.5, 6), (1, 0.4, 6), (1, 2, 1)],
 )
 def test_room_on_a_node_of_seven_cpus_and_three_gpus(cpus: float, gpus: float, room: int) -> None:
-    assert Share(cpus, gpus).fits({"CPU": 7, "GPU": 3}) == room
+    assert NodeShare(cpus, gpus).fits({"CPU": 7, "GPU": 3}) == room

@@ -20,7 +20,7 @@ from conviction.cluster.connection import connected
 from conviction.errors import ClusterError
 from conviction.pool import ray_tasks as ray_pool
 from conviction.pool.processes import Task
-from conviction.pool.ray_tasks import RayPool, Share
+from conviction.pool.ray_tasks import NodeShare, RayPool
 from tests.cluster.conftest import cluster_of
 from tests.conftest import environment, run_cli
 
@@ -283,8 +283,8 @@ def test_two_tasks_share_a_gpu(tmp_path: Path) -> None:
         marks = [str(tmp_path / name) for name in "ab"]
         tasks = [Task(m, "tests.pool.faults:meets", {"mine": m, "other": o}) for m, o in (marks, marks[::-1])]
         with connected() as ray:
-            assert Share(1, 0.5).fits({"CPU": 2, "GPU": 1}) == 2
-            with RayPool(ray, share=Share(1, 0.5)) as pool:
+            assert NodeShare(1, 0.5).fits({"CPU": 2, "GPU": 1}) == 2
+            with RayPool(ray, share=NodeShare(1, 0.5)) as pool:
                 found = list(pool.run(iter(tasks)))
     assert [o.value for o in found] == [
         {

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from conviction.config import RECIPES, Facts, load_recipe
+from conviction.config import RECIPES, ImageFacts, load_recipe
 from conviction.model import walk
 
 
@@ -19,7 +19,7 @@ from conviction.model import walk
 )
 def test_every_recipe_fits_any_images(name: str, height: int, width: int, images: int, channels: int) -> None:
     shape = (height, width, channels)
-    recipe = load_recipe([f"recipe={name}"], facts=Facts.of(shape, images))
+    recipe = load_recipe([f"recipe={name}"], facts=ImageFacts.of(shape, images))
     rows = walk(recipe.model, shape, 5)
     assert rows[-1].output == (5,)
     assert 1 <= recipe.training.batch_size <= images
@@ -30,7 +30,7 @@ def test_every_recipe_fits_any_images(name: str, height: int, width: int, images
 @pytest.mark.parametrize("name", sorted(RECIPES))
 def test_what_decides_the_data_does_not_depend_on_the_data(name: str) -> None:
     blind = load_recipe([f"recipe={name}"])
-    for facts in (Facts(28, 28, 5), Facts(200, 300, 10**6)):
+    for facts in (ImageFacts(28, 28, 5), ImageFacts(200, 300, 10**6)):
         seen = load_recipe([f"recipe={name}"], facts=facts)
         assert seen.data == blind.data
         assert seen.training.seed == blind.training.seed
@@ -39,7 +39,7 @@ def test_what_decides_the_data_does_not_depend_on_the_data(name: str) -> None:
 def test_an_asked_for_key_wins_over_every_recipe() -> None:
     for name in RECIPES:
         recipe = load_recipe(
-            [f"recipe={name}", "training.epochs=3", "model.filters=[5]"], facts=Facts(images=30)
+            [f"recipe={name}", "training.epochs=3", "model.filters=[5]"], facts=ImageFacts(images=30)
         )
         assert recipe.training.epochs == 3
         assert [x.filters for x in recipe.model.layers if x.type == "Conv2D"][-1] == 5
@@ -54,7 +54,7 @@ def test_layers_replace_the_network_of_a_recipe() -> None:
 
 @pytest.mark.parametrize(("side", "most"), [(28, 80e6), (64, 200e6), (128, 600e6), (300, 4e9)])
 def test_best_stays_affordable_on_larger_images(side: int, most: float) -> None:
-    recipe = load_recipe(["recipe=best"], facts=Facts.of((side, side, 3), 1_000))
+    recipe = load_recipe(["recipe=best"], facts=ImageFacts.of((side, side, 3), 1_000))
     assert sum(row.multiply_adds for row in walk(recipe.model, (side, side, 3), 5)) < most
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from conviction.config import Facts, load_recipe
+from conviction.config import ImageFacts, load_recipe
 from conviction.config.model import (
     ActivationLayer,
     BatchNormalization,
@@ -25,8 +25,8 @@ EVERY = [arm for arms in QUESTIONS.values() for arm in arms]
 
 @pytest.mark.parametrize("arm", EVERY, ids=lambda a: a.label)
 def test_an_arm_fits_the_labs_images_and_changes_one_thing(arm: Arm) -> None:
-    base = BASE.recipe(LAB, Facts()).model_dump()
-    recipe = arm.recipe(LAB, Facts())
+    base = BASE.recipe(LAB, ImageFacts()).model_dump()
+    recipe = arm.recipe(LAB, ImageFacts())
     assert walk(recipe.model, (28, 28, 1), 10)
     sections = {s for s in ("data", "model", "augmentation", "training") if recipe.model_dump()[s] != base[s]}
     if arm.question != "recipe":
@@ -40,7 +40,7 @@ def test_an_arm_fits_the_labs_images_and_changes_one_thing(arm: Arm) -> None:
 
 def test_places_of_dropout_and_batch_normalisation() -> None:
     kinds = {
-        arm.label: [layer.type for layer in arm.recipe(LAB, Facts()).model.layers]
+        arm.label: [layer.type for layer in arm.recipe(LAB, ImageFacts()).model.layers]
         for name in ("dropout", "batch-norm")
         for arm in QUESTIONS[name]
     }
@@ -93,7 +93,7 @@ def test_what_cannot_be_asked_is_refused(questions: list[str], vary: list[str], 
 
 def test_a_base_of_layers_cannot_be_changed_by_shorthand() -> None:
     with pytest.raises(RequestError, match=r"does not have"):
-        QUESTIONS["kernel"][0].recipe(OWN, Facts())
+        QUESTIONS["kernel"][0].recipe(OWN, ImageFacts())
 
 
 LAYERS = load_recipe(["recipe=lab"]).model.model_dump(mode="json")["layers"]
@@ -103,12 +103,12 @@ OWN = {"recipe": "lab", "model.layers": LAYERS}
 @pytest.mark.parametrize("arm", arms_for(["all"], [], layers=True), ids=lambda a: a.label)
 def test_every_question_can_be_asked_of_a_list_of_layers(arm: Arm) -> None:
     """For the lab's own layers the network is the same as by the shorthand."""
-    recipe = arm.recipe(OWN, Facts())
+    recipe = arm.recipe(OWN, ImageFacts())
     assert walk(recipe.model, (28, 28, 1), 10)
-    assert recipe != BASE.recipe(OWN, Facts())
+    assert recipe != BASE.recipe(OWN, ImageFacts())
     arms = arms_for([arm.question], [], layers=True)
     twin = QUESTIONS[arm.question][arms.index(arm)]
-    assert recipe.model == twin.recipe(LAB, Facts()).model
+    assert recipe.model == twin.recipe(LAB, ImageFacts()).model
 
 
 def test_a_list_of_layers_keeps_what_is_its_own() -> None:

@@ -7,7 +7,7 @@ import numpy as np
 from conviction.config import ModelSpec, Shorthand, expand, load_recipe
 from conviction.errors import RequestError
 from conviction.evaluation import judge_run, wilson
-from conviction.lesson.facts import Facts, Part, Result
+from conviction.lesson.facts import Facts, PartScores, Result
 from conviction.model import walk
 from conviction.training import EpochRow
 
@@ -36,11 +36,11 @@ def network(rng: np.random.Generator, shape: tuple[int, int, int], classes: int)
         return spec
 
 
-def part(rng: np.random.Generator, n: int, names: tuple[str, ...]) -> Part:
+def part(rng: np.random.Generator, n: int, names: tuple[str, ...]) -> PartScores:
     right = int(rng.integers(0, n + 1))
     low, high = wilson(right, n)
     classes = tuple((name, n, float(rng.integers(0, 11)) / 10) for name in names)
-    return Part(n, float(rng.uniform(0, 3)), right / n, low, high, int(rng.integers(1, 4)), classes)
+    return PartScores(n, float(rng.uniform(0, 3)), right / n, low, high, int(rng.integers(1, 4)), classes)
 
 
 def invented(seed: int) -> Facts:

@@ -13,7 +13,7 @@ import pytest
 from conviction.errors import OutputError
 from conviction.lesson.progress import (
     NEW_AT_ONCE,
-    Progress,
+    LearningProgress,
     card_key,
     load_progress,
     progress_path,
@@ -33,10 +33,10 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def test_what_is_known_well_comes_back_later_and_intervals_grow() -> None:
     due = {}
     for answer in ("again", "hard", "good", "easy"):
-        progress = Progress()
+        progress = LearningProgress()
         due[answer] = progress.remember(cards()[0], answer, BEGIN)  # type: ignore[arg-type]
     assert BEGIN < due["again"] < due["hard"] < due["good"] < due["easy"]
-    progress, at, gaps = Progress(), BEGIN, []
+    progress, at, gaps = LearningProgress(), BEGIN, []
     for _ in range(5):
         following = progress.remember(cards()[0], "good", at)
         gaps.append(following - at)
@@ -46,7 +46,7 @@ def test_what_is_known_well_comes_back_later_and_intervals_grow() -> None:
 
 
 def test_due_cards_come_first_the_longest_due_before_all_others() -> None:
-    progress, deck = Progress(), cards()
+    progress, deck = LearningProgress(), cards()
     progress.remember(deck[5], "easy", BEGIN)
     progress.remember(deck[6], "again", BEGIN)
     progress.remember(deck[7], "good", BEGIN)

@@ -12,7 +12,7 @@ import pytest
 import conviction.lesson
 from conviction.errors import RunError
 from conviction.runs import Run, folder
-from conviction.web.jobs.progress import Watcher
+from conviction.web.jobs.progress import RunWatcher
 from tests.conftest import Cli
 
 RECORDED = Path(conviction.lesson.__file__).parent / "recorded"
@@ -60,14 +60,14 @@ def test_a_damaged_file_is_named(tmp_path: Path, damage: Callable[[Path], None])
     run = tmp_path / "run"
     shutil.copytree(RECORDED, run)
     Run(run).check()
-    assert Watcher().run(run).status == "done"
+    assert RunWatcher().run(run).status == "done"
     before = {p.name: p.read_bytes() for p in run.iterdir()}
     damage(run)
     touched = {n for n, b in before.items() if not (run / n).is_file() or (run / n).read_bytes() != b}
     assert len(touched) == 1
     with pytest.raises(RunError, match=touched.pop()) as found:
         Run(run).check()
-    standing = Watcher().run(run)
+    standing = RunWatcher().run(run)
     assert (standing.status, standing.trouble) == ("damaged", str(found.value))
 
 
@@ -105,6 +105,6 @@ def test_a_key_that_is_missing_where_it_is_asked_for_is_a_damaged_file(tmp_path:
     ],
 )
 def test_a_damaged_study_is_one(tmp_path: Path, name: str, text: str) -> None:
-    assert Watcher().study(tmp_path).trouble == ""
+    assert RunWatcher().study(tmp_path).trouble == ""
     (tmp_path / name).write_text(text)
-    assert name in Watcher().study(tmp_path).trouble
+    assert name in RunWatcher().study(tmp_path).trouble

@@ -19,7 +19,7 @@ from conviction.errors import RunFileError
 from conviction.runs import Run, folder, load_run
 from conviction.runs.checkpoints import FOLDER, read_checkpoint, write_checkpoint
 from conviction.runs.predictions import PREDICTIONS, read_predictions
-from conviction.web.jobs.progress import Watcher
+from conviction.web.jobs.progress import RunWatcher
 from tests.conftest import Cli
 from tests.runs.test_checkpoints import ABOUT, state
 from tests.runs.test_content import RECORDED
@@ -174,7 +174,7 @@ def test_lists_and_pages_call_damaged_only_what_is(run: Path, cli: Cli) -> None:
     shutil.rmtree(run / FOLDER)
     (run / folder.DATA).unlink()
     (run / folder.DATA).mkdir()
-    standing = Watcher().run(run)
+    standing = RunWatcher().run(run)
     assert (standing.status, standing.trouble) == ("unreadable", reason(run, folder.DATA)[1])
     row = cli("runs", ".", "--json").json["runs"][0]
     assert row["status"] == "unreadable"

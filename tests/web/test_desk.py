@@ -17,7 +17,7 @@ import pytest
 from PIL import Image
 from PIL.PngImagePlugin import PngImageFile
 
-from conviction.config import DataSpec, Facts, load_recipe
+from conviction.config import DataSpec, ImageFacts, load_recipe
 from conviction.errors import RequestError, SourceError
 from conviction.runs import folder
 from conviction.training import EpochRow, EpochTiming
@@ -26,7 +26,7 @@ from conviction.web.door.gate import COOKIE, OWNER, Gate, one_token
 from conviction.web.door.tries import MOST_WRONG
 from conviction.web.inside.inspector import Inspector
 from conviction.web.jobs.helper import Helper
-from conviction.web.jobs.progress import Watcher, state_of
+from conviction.web.jobs.progress import RunWatcher, state_of
 from conviction.web.jobs.queue import Jobs
 from conviction.web.jobs.starts import next_name, run_folder, start_explore, start_fit, start_resume, stem_of
 from conviction.web.work import uploads
@@ -36,7 +36,7 @@ from conviction.web.work.lab import Lab
 from conviction.web.work.network import remove
 from conviction.web.work.sources import Bench
 
-FACTS = Facts(32, 32, 1300)
+FACTS = ImageFacts(32, 32, 1300)
 
 
 def test_every_step_has_an_address_that_is_read_back() -> None:
@@ -207,7 +207,7 @@ def test_a_draft_keeps_only_what_differs_and_leaves_the_test_set_sealed() -> Non
 
 def test_a_standing_is_read_at_most_once_a_second(tmp_path: Path) -> None:
     now = [0.0]
-    watcher = Watcher(lambda: now[0])
+    watcher = RunWatcher(lambda: now[0])
     recipe = new_draft("lab", FACTS).with_key("training.epochs", 4, FACTS).specification(FACTS)
     assert watcher.run(tmp_path / "none").epochs == 0
     run = tmp_path / "run"

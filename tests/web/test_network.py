@@ -8,7 +8,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from conviction.config import Facts, ModelSpec
+from conviction.config import ImageFacts, ModelSpec
 from conviction.config.model import LAYER_TYPES, Conv2D, Dense, Dropout, Flatten, MaxPooling2D
 from conviction.errors import RequestError
 from conviction.model import walk
@@ -17,7 +17,7 @@ from conviction.web.work import network
 from conviction.web.work.network import Layers, look
 
 SHAPE, CLASSES = (28, 28, 1), 10
-LAB: Layers = network.starting_point("lab", Facts()).model.layers
+LAB: Layers = network.starting_point("lab", ImageFacts()).model.layers
 
 LAYERS = st.lists(
     st.one_of(

@@ -9,8 +9,7 @@ from typing import Any
 
 import pytest
 
-from conviction.config import Facts as Known
-from conviction.config import load_recipe
+from conviction.config import ImageFacts, load_recipe
 from conviction.evaluation import Advice
 from conviction.lesson import Facts, NoRunError, read_topic
 from conviction.lesson.topics import topic_has_numbers
@@ -81,7 +80,7 @@ def test_what_a_verdict_advises_is_said_in_the_words_of_the_page() -> None:
 
 
 def test_numbers_that_need_no_run_are_of_what_is_to_be_run() -> None:
-    recipe = load_recipe({"recipe": "lab"}, facts=Known(32, 32, 1295))
+    recipe = load_recipe({"recipe": "lab"}, facts=ImageFacts(32, 32, 1295))
     counts = {"train": 1295, "validation": 143, "test": 359}
     facts = Facts("the page", recipe, (32, 32, 1), tuple("0123456789"), counts, None)
     assert "turns 30x30 into 15x15" in read_topic("architecture", facts, "quick").replace("](", "")

@@ -13,7 +13,7 @@ import pytest
 
 from conviction.runs import load_run
 from conviction.runs.predictions import read_predictions
-from conviction.web.jobs.progress import Watcher
+from conviction.web.jobs.progress import RunWatcher
 from conviction.web.pages.evaluated import evaluated, reasons
 from tests.conftest import run_cli
 from tests.web.labs import PATIENCE, lab, to
@@ -34,7 +34,7 @@ def sealed(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_a_standing_says_what_it_learned_from_and_whether_its_test_set_was_opened(
     sealed: Path, trained: Path
 ) -> None:
-    standings = [Watcher().run(run) for run in (sealed, trained)]
+    standings = [RunWatcher().run(run) for run in (sealed, trained)]
     assert [(s.source, s.opened) for s in standings] == [("digits", False), ("digits", True)]
 
 

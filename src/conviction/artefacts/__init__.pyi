@@ -3,4 +3,4 @@ from .artefact import Predictor as Predictor
 from .card import Card as Card
 from .explain import explain_file as explain_file
 from .opening import load as load
-from .predict import Prediction as Prediction
+from .predict import FilePrediction as FilePrediction

@@ -10,7 +10,7 @@ from typing import Protocol
 import numpy as np
 
 from conviction.artefacts.card import Card
-from conviction.data.prediction_images import Pictures, Predictions, check_decoded, pixels_to_predict
+from conviction.data.prediction_images import ArrayPredictions, Pictures, check_decoded, pixels_to_predict
 from conviction.data.rule import DecodingRule
 from conviction.errors import ArtefactError
 
@@ -29,7 +29,7 @@ class Predictor(Protocol):
     def rule(self) -> DecodingRule:
         """How pictures are decoded for this model."""
 
-    def predict_pixels(self, pixels: np.ndarray) -> Predictions:
+    def predict_pixels(self, pixels: np.ndarray) -> ArrayPredictions:
         """Classifies (n, height, width, channels) uint8."""
 
 
@@ -57,7 +57,7 @@ class Artefact:
         """How pictures are decoded for this model."""
         return self.card.decoding
 
-    def predict(self, images: Pictures) -> Predictions:
+    def predict(self, images: Pictures) -> ArrayPredictions:
         """Classifies pictures given as numbers or by Pillow, as ``Run.predict`` does.
 
         Args:
@@ -71,7 +71,7 @@ class Artefact:
         """
         return self.predict_pixels(pixels_to_predict(images, self.rule))
 
-    def predict_pixels(self, pixels: np.ndarray) -> Predictions:
+    def predict_pixels(self, pixels: np.ndarray) -> ArrayPredictions:
         """Classifies images decoded by ``rule``, (n, height, width, channels) uint8.
 
         Raises:
@@ -79,8 +79,8 @@ class Artefact:
         """
         check_decoded(pixels, self.rule)
         if not len(pixels):
-            return Predictions([], np.empty((0, len(self.class_names)), np.float32), self.class_names)
-        return Predictions.of(self.answer(pixels), self.class_names)
+            return ArrayPredictions([], np.empty((0, len(self.class_names)), np.float32), self.class_names)
+        return ArrayPredictions.of(self.answer(pixels), self.class_names)
 
     def checked(self) -> Artefact:
         """Itself, after it has answered one black image as its card promises.

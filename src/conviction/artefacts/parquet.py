@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from conviction.artefacts.predict import Prediction
+from conviction.artefacts.predict import FilePrediction
 from conviction.errors import RequestError
 
 if TYPE_CHECKING:
@@ -36,7 +36,7 @@ def prediction_schema(class_names: Sequence[str]) -> pyarrow.Schema:
     )
 
 
-def prediction_table(predictions: Sequence[Prediction], class_names: Sequence[str]) -> pyarrow.Table:
+def prediction_table(predictions: Sequence[FilePrediction], class_names: Sequence[str]) -> pyarrow.Table:
     """A row for each prediction, in their order."""
     import pyarrow as pa
 

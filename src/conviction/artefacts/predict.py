@@ -26,7 +26,7 @@ STANDARD_INPUT = "-"
 
 
 @dataclass(frozen=True)
-class Prediction:
+class FilePrediction:
     """One picture: its file, the class, and the probability of each class.
 
     ``label`` is None where the highest probability is below the threshold: the network abstains.
@@ -69,7 +69,7 @@ def picture_files(paths: Sequence[Path]) -> Iterator[tuple[list[PictureFile], tu
 
 def classify(
     predictor: Predictor, files: Sequence[PictureFile], threshold: float = 0.0
-) -> Iterator[Prediction | Unreadable]:
+) -> Iterator[FilePrediction | Unreadable]:
     """What each picture is, or why it cannot be read, in order; ``BATCH`` of them are in memory at a time.
 
     Raises:
@@ -135,9 +135,9 @@ def _decode(predictor: Predictor, file: PictureFile) -> np.ndarray | Unreadable:
         return Unreadable(name=file.name, reason=failure.strerror or str(failure))
 
 
-def _prediction(class_names: Sequence[str], file: str, row: np.ndarray, threshold: float) -> Prediction:
+def _prediction(class_names: Sequence[str], file: str, row: np.ndarray, threshold: float) -> FilePrediction:
     best = int(row.argmax())
     probability = float(row[best])
     label = class_names[best] if probability >= threshold else None
     every = {name: float(p) for name, p in zip(class_names, row, strict=True)}
-    return Prediction(file, label, probability, every)
+    return FilePrediction(file, label, probability, every)

@@ -15,7 +15,7 @@ from conviction.lesson import Facts, chapters
 from conviction.lesson.progress import Answer, load_progress, now, update_progress
 from conviction.lesson.question import Option, Question
 from conviction.lesson.questions import questions
-from conviction.lesson.shelf import Card
+from conviction.lesson.shelf import FlashCard
 from conviction.lesson.shelf import cards as all_cards
 from conviction.lesson.words import render_line
 
@@ -114,11 +114,11 @@ def cards(facts: Facts, chapter: str | None, *, as_json: bool) -> None:
     print(f"\n{_next(chosen)}")
 
 
-def _sides(card: Card, facts: Facts) -> dict[str, str]:
+def _sides(card: FlashCard, facts: Facts) -> dict[str, str]:
     return {"chapter": card.chapter, "front": card.front, "back": render_line(card.back, facts)}
 
 
-def _show(head: str, card: Card, facts: Facts) -> None:
+def _show(head: str, card: FlashCard, facts: Facts) -> None:
     sides = _sides(card, facts)
     print()
     print_markdown(f"**{head}, {card.chapter}.** {_literal(sides['front'])}")
@@ -128,7 +128,7 @@ def _show(head: str, card: Card, facts: Facts) -> None:
     update_progress(lambda progress: progress.remember(card, grade, now()))
 
 
-def _next(chosen: list[Card]) -> str:
+def _next(chosen: list[FlashCard]) -> str:
     progress = load_progress()
     times = [at for at in map(progress.due_at, chosen) if at]
     new = len(chosen) - len(times)

@@ -12,7 +12,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import IO, Any, TypeVar
 
-from conviction.artefacts import Prediction
+from conviction.artefacts import FilePrediction
 from conviction.artefacts.parquet import prediction_schema, prediction_table, pyarrow_for
 from conviction.data.image_set import Unreadable
 from conviction.data.unused import Unused, unused_sentence
@@ -26,7 +26,7 @@ COLUMNS = ("file", "label", "probability")
 ABSTAINED = "(unsure)"
 # Rows of a Parquet file that are written together.
 ROW_GROUP = 10_000
-Outcome = Prediction | Unreadable
+Outcome = FilePrediction | Unreadable
 T = TypeVar("T")
 
 
@@ -56,7 +56,7 @@ def print_predictions(
         RequestError: Not one of the files could be read.
     """
     collected = list(outcomes)
-    predictions = [f for f in collected if isinstance(f, Prediction)]
+    predictions = [f for f in collected if isinstance(f, FilePrediction)]
     unreadable = [f for f in collected if isinstance(f, Unreadable)]
     check_any_read(len(predictions), unreadable)
     if as_json:
@@ -133,7 +133,7 @@ def tell_unused(unused: Sequence[Unused]) -> None:
         print(unused_sentence(unused), file=sys.stderr)
 
 
-Write = Callable[[Prediction], Any]
+Write = Callable[[FilePrediction], Any]
 
 
 def class_columns(class_names: Sequence[str]) -> list[str]:
@@ -172,14 +172,14 @@ def _json_lines(path: Path, class_names: Sequence[str]) -> Iterator[Write]:
 @contextmanager
 def _parquet(path: Path, class_names: Sequence[str]) -> Iterator[Write]:
     _, pq = pyarrow_for(f"--out {path}")
-    waiting: list[Prediction] = []
+    waiting: list[FilePrediction] = []
 
     def flush() -> None:
         if waiting:
             writer.write_table(prediction_table(waiting, class_names))
             waiting.clear()
 
-    def write(prediction: Prediction) -> None:
+    def write(prediction: FilePrediction) -> None:
         waiting.append(prediction)
         if len(waiting) == ROW_GROUP:
             flush()
@@ -189,7 +189,7 @@ def _parquet(path: Path, class_names: Sequence[str]) -> Iterator[Write]:
         flush()
 
 
-def _print_table(predictions: Sequence[Prediction]) -> None:
+def _print_table(predictions: Sequence[FilePrediction]) -> None:
     rows = []
     for p in predictions:
         others = sorted(p.probabilities.items(), key=lambda item: -item[1])[1:3]

@@ -8,7 +8,7 @@ from typing import Any
 from conviction.audience import on_ray
 from conviction.cluster.nodes import difference
 from conviction.cluster.placing import PATIENCE_SECONDS, Size, node_name, reserve
-from conviction.cluster.training_worker import GroupMember, Job, Worker, package_versions
+from conviction.cluster.training_worker import GroupMember, TrainingJob, Worker, package_versions
 from conviction.errors import ConvictionError, RequestError, TrainingError
 from conviction.training import Progress, StopRequest, Training, TrainingState
 
@@ -87,7 +87,7 @@ class Crew:
 
     def train(
         self,
-        job: Job,
+        job: TrainingJob,
         data: tuple[Any, Any],
         start: TrainingState | None,
         tell: Callable[[Progress | TrainingState], None],

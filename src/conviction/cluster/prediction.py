@@ -17,11 +17,11 @@ from typing import TYPE_CHECKING, Any
 
 from conviction.artefacts.opening import load
 from conviction.artefacts.parquet import prediction_table, pyarrow_for, text
-from conviction.artefacts.predict import Prediction, check_threshold, classify
+from conviction.artefacts.predict import FilePrediction, check_threshold, classify
 from conviction.audience import call, on_ray
 from conviction.cluster.connection import connected
 from conviction.cluster.request import LISTING, Request, the_request
-from conviction.cluster.storage import Pictures, open_storage, short_error
+from conviction.cluster.storage import ListedPictures, open_storage, short_error
 from conviction.data.image_set import Unreadable
 from conviction.data.unused import Unused
 from conviction.errors import ClusterError, ConvictionError, Interrupted, OutputError, RequestError
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     import pyarrow
 
 PREDICTIONS, UNREADABLE = "predictions", "unreadable.parquet"
-# Pictures in a shard: about a second of work, which is what a killed node loses.
+# ListedPictures in a shard: about a second of work, which is what a killed node loses.
 SHARD = 1_000
 # How long a thread of Ray Data may take to end.
 THREAD_SECONDS = 60.0
@@ -44,7 +44,7 @@ Watch = Callable[[Iterable[int], int], Iterable[int]]
 
 
 @dataclass(frozen=True)
-class Answered:
+class FolderPredictions:
     """The result of a request, over all calls."""
 
     images: int
@@ -61,7 +61,7 @@ def predict_folder(
     *,
     shard: int = SHARD,
     watch: Watch = lambda shards, total: shards,
-) -> Answered:
+) -> FolderPredictions:
     """Classifies every picture of a folder on a Ray cluster; continues where an earlier call stopped.
 
     ``out`` gets ``predictions/part-*.parquet``, ``unreadable.parquet``, ``listing.parquet`` and ``manifest.json``.
@@ -71,7 +71,7 @@ def predict_folder(
         source: A folder that every node sees, or an address that fsspec knows.
         out: Another such folder or address; new, empty, or of the same request.
         threshold: In [0, 1]; below it the label is None.
-        shard: Pictures that are answered and kept together; a folder of an earlier call keeps that call's number.
+        shard: ListedPictures that are answered and kept together; a folder of an earlier call keeps that call's number.
         watch: Receives the numbers of shards as they are answered.
 
     Raises:
@@ -228,14 +228,14 @@ class _Classifier:
         request = self.request
         listed = self._listed(shard)
         names = [os.fsdecode(name) for name in listed["name"].to_pylist()]
-        pictures = Pictures(request.source, names, listed["size"].to_pylist())
+        pictures = ListedPictures(request.source, names, listed["size"].to_pylist())
         answers = list(classify(self.model, pictures.files(request.prefix), request.threshold))
         if pictures.unreached == len(names):
             raise ClusterError(
                 f"{request.source.at(names[0])} cannot be reached, nor can the rest of its shard ({pictures.why}); is "
                 f"{request.source.address} a folder that every node sees?"
             )
-        predictions = [f for f in answers if isinstance(f, Prediction)]
+        predictions = [f for f in answers if isinstance(f, FilePrediction)]
         unreadable = [asdict(f) for f in answers if isinstance(f, Unreadable)]
         table = prediction_table(predictions, self.model.class_names)
         # One file holds the whole shard, so a shard cannot be half written.
@@ -268,7 +268,7 @@ class _Classifier:
         return self.listing.read_row_group(shard)
 
 
-def _finish(request: Request) -> Answered:
+def _finish(request: Request) -> FolderPredictions:
     """Checks the parts against the listing, and gathers the unreadable pictures into a file of their own."""
     with ThreadPoolExecutor(16) as pool:
         parts = list(pool.map(lambda n: _counted(request, n), range(request.shards)))
@@ -283,7 +283,7 @@ def _finish(request: Request) -> Answered:
         parquet.write_table(pa.table(columns), file)
     request.out.sweep("", "listing", "manifest", "unreadable")
     request.out.sweep(PREDICTIONS, "part")
-    return Answered(request.images, predicted, unreadable, request.unused)
+    return FolderPredictions(request.images, predicted, unreadable, request.unused)
 
 
 def _counted(request: Request, shard: int) -> tuple[int, list[Unreadable]]:

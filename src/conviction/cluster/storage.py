@@ -205,7 +205,7 @@ def _is_picture(name: str, passed: list[PassedOver]) -> bool:
     return False
 
 
-class Pictures:
+class ListedPictures:
     """Listed pictures, read in their order; ``unreached`` counts those that could not be reached, ``why`` says why.
 
     Raises:

@@ -22,7 +22,7 @@ from conviction.cluster.connection import connected
 from conviction.cluster.crew import Crew, LostWorkers
 from conviction.cluster.nodes import in_words
 from conviction.cluster.placing import NoRoom, Size, capacity, smallest_store
-from conviction.cluster.training_worker import Job
+from conviction.cluster.training_worker import TrainingJob
 from conviction.data import encode_labels
 from conviction.errors import RequestError, TrainingError
 from conviction.flow.prepare import Prepared
@@ -209,12 +209,12 @@ class RayTrainer:
         if self._crew:
             self._crew.close()
 
-    def _job(self, ready: Prepared) -> tuple[Job, Any]:
+    def _job(self, ready: Prepared) -> tuple[TrainingJob, Any]:
         """What is trained, and references to its images and targets, which are put into the object store once."""
         images, split = ready.images, ready.split
         chosen = np.concatenate([split.train, split.validation])
         shape, classes = images.rule.shape, len(images.class_names)
-        job = Job(ready.recipe, shape, classes, ready.rows, len(split.train))
+        job = TrainingJob(ready.recipe, shape, classes, ready.rows, len(split.train))
         targets = encode_labels(images.labels[chosen], classes)
         return job, (self._ray.put(images.pixels[chosen]), self._ray.put(targets))
 

@@ -30,7 +30,7 @@ MOST_UNFETCHED = 8
 
 
 @dataclass(frozen=True)
-class Job:
+class TrainingJob:
     """What is trained. ``train_images`` of the images that go with it are the training part, the rest validation."""
 
     recipe: Recipe
@@ -84,7 +84,7 @@ class Worker:
 
     def train(
         self,
-        job: Job,
+        job: TrainingJob,
         member: GroupMember,
         pixels: np.ndarray,
         targets: np.ndarray,

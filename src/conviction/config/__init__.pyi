@@ -8,6 +8,6 @@ from .recipe import keys as keys
 from .recipe import load_recipe as load_recipe
 from .recipe import read_recipe as read_recipe
 from .recipes import RECIPES as RECIPES
-from .recipes import Facts as Facts
+from .recipes import ImageFacts as ImageFacts
 from .training import AugmentationSpec as AugmentationSpec
 from .training import TrainingSpec as TrainingSpec

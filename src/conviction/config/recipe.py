@@ -19,7 +19,7 @@ from conviction.config.model import (
     expand,
     layers_of,
 )
-from conviction.config.recipes import DEFAULT_RECIPE, RECIPES, Facts
+from conviction.config.recipes import DEFAULT_RECIPE, RECIPES, ImageFacts
 from conviction.config.text import read_yaml, shown
 from conviction.config.training import AugmentationSpec, TrainingSpec
 from conviction.errors import RequestError, UnknownKeyError, did_you_mean
@@ -131,7 +131,7 @@ def keys() -> list[str]:
 def load_recipe(
     overrides: Sequence[str] | Mapping[str, Any] = (),
     config: Path | str | None = None,
-    facts: Facts | None = None,
+    facts: ImageFacts | None = None,
 ) -> Recipe:
     """Resolves defaults < recipe < ``config`` (a YAML file) < ``overrides`` into one specification.
 
@@ -153,7 +153,7 @@ def load_recipe(
     if not isinstance(name, str) or name not in RECIPES:
         expected = ", ".join(RECIPES)
         raise RequestError(f"recipe: expected one of {expected}; got {shown(name)}.")
-    base = RECIPES[name](facts or Facts())
+    base = RECIPES[name](facts or ImageFacts())
     if "model.layers" in settings:  # describes the whole network
         base = {k: v for k, v in base.items() if not k.startswith("model.")}
     return _validate(name, {**base, **settings})

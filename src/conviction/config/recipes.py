@@ -9,7 +9,7 @@ from typing import Any
 
 
 @dataclass(frozen=True)
-class Facts:
+class ImageFacts:
     """What a recipe adapts to: the size of the decoded images in pixels, how many to train on, and 3 channels or 1."""
 
     height: int = 28
@@ -18,12 +18,12 @@ class Facts:
     channels: int = 1
 
     @classmethod
-    def of(cls, shape: tuple[int, int, int], images: int) -> Facts:
+    def of(cls, shape: tuple[int, int, int], images: int) -> ImageFacts:
         """From the (height, width, channels) of every image."""
         return cls(shape[0], shape[1], images, shape[2])
 
 
-def lab(facts: Facts) -> dict[str, Any]:
+def lab(facts: ImageFacts) -> dict[str, Any]:
     """Exactly the lab: its network, its optimizer, no change to the data."""
     return {
         "data.on_leak": "keep",
@@ -32,7 +32,7 @@ def lab(facts: Facts) -> dict[str, Any]:
     }
 
 
-def fast(facts: Facts) -> dict[str, Any]:
+def fast(facts: ImageFacts) -> dict[str, Any]:
     """The lab's accuracy and more in a fraction of its time: the same family of network, normalised, in one cycle.
 
     Half the lab's first filters, because the first maps are the largest; pooling before normalisation; silu, which
@@ -51,7 +51,7 @@ def fast(facts: Facts) -> dict[str, Any]:
     }
 
 
-def best(facts: Facts) -> dict[str, Any]:
+def best(facts: ImageFacts) -> dict[str, Any]:
     """The highest accuracy in minutes on a CPU: deeper and wider, normalised, global pooling; flips, shifts, holes.
 
     Colour needs width: for the same work, 12 epochs of (64, 128, 256) filters came to 0.88 of CIFAR-10's validation
@@ -90,22 +90,22 @@ def best(facts: Facts) -> dict[str, Any]:
 _FAST_BATCHES = {256: 50_000, 128: 12_800, 64: 6_400}
 
 DEFAULT_RECIPE = "fast"
-RECIPES: dict[str, Callable[[Facts], dict[str, Any]]] = {"fast": fast, "best": best, "lab": lab}
+RECIPES: dict[str, Callable[[ImageFacts], dict[str, Any]]] = {"fast": fast, "best": best, "lab": lab}
 
 
-def _batch(facts: Facts, size: int) -> int:
+def _batch(facts: ImageFacts, size: int) -> int:
     """Half of it, and so on, where there are fewer images than that."""
     while size > max(1, facts.images):
         size //= 2
     return size
 
 
-def _halvings(facts: Facts, *, to: int) -> int:
+def _halvings(facts: ImageFacts, *, to: int) -> int:
     """How often the shorter side is halved until it is at most ``to`` pixels, within 2 to 5."""
     return min(5, max(2, math.ceil(math.log2(max(1.0, min(facts.height, facts.width) / to)))))
 
 
-def _epochs(facts: Facts, batch: int, *, seen: int, least: int, most: int) -> int:
+def _epochs(facts: ImageFacts, batch: int, *, seen: int, least: int, most: int) -> int:
     """Enough epochs to see ``seen`` images in all, within bounds; but never fewer than 120 steps."""
     images = max(1, facts.images)
     return max(math.ceil(120 * batch / images), min(most, max(least, math.ceil(seen / images))))

@@ -23,7 +23,7 @@ CHANNELS = (1, 3, 4)
 
 
 @dataclass(frozen=True)
-class Predictions:
+class ArrayPredictions:
     """Classes and probabilities for n images.
 
     Attributes:
@@ -37,7 +37,7 @@ class Predictions:
     class_names: list[str]
 
     @classmethod
-    def of(cls, probabilities: np.ndarray, class_names: list[str]) -> Predictions:
+    def of(cls, probabilities: np.ndarray, class_names: list[str]) -> ArrayPredictions:
         """With the most likely class of each row."""
         return cls([class_names[i] for i in probabilities.argmax(axis=1)], probabilities, class_names)
 

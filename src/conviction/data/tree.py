@@ -33,7 +33,7 @@ class UnreadableFileError(Exception):
 
 
 @dataclass(frozen=True)
-class Slice:
+class FileSlice:
     """Where the bytes of a zip member lie and how they are compressed.
 
     ``packed`` bytes after the local header at ``offset``; ``method`` as ``zipfile`` numbers them.
@@ -49,7 +49,7 @@ class Slice:
 
 # Where content is: a file, a slice of an archive, the content itself, or why it is not available. Plain
 # values, so that another process can fetch it.
-ContentLocation = str | Slice | bytes | UnreadableFileError
+ContentLocation = str | FileSlice | bytes | UnreadableFileError
 
 
 @dataclass(frozen=True)
@@ -98,7 +98,7 @@ def fetch(location: ContentLocation) -> bytes:
     if isinstance(location, UnreadableFileError):
         raise location
     try:
-        return _unpack(location) if isinstance(location, Slice) else _read_file(location)
+        return _unpack(location) if isinstance(location, FileSlice) else _read_file(location)
     except OSError as failure:
         raise UnreadableFileError(failure.strerror or str(failure)) from None
     except (ValueError, OverflowError) as failure:  # an offset that no file has
@@ -144,7 +144,7 @@ _READ_ONLY = os.O_RDONLY | getattr(os, "O_BINARY", 0)  # otherwise Windows trans
 _LOCAL_HEADER = struct.Struct("<4s22xHH")
 
 
-def _unpack(part: Slice) -> bytes:
+def _unpack(part: FileSlice) -> bytes:
     """A zip member by its position alone: ``zipfile`` needs ten times as long for small files."""
     with open(part.archive, "rb", buffering=0) as file:
         # A name and an extra field of usual length come with the first read.
@@ -166,7 +166,7 @@ def _unpack(part: Slice) -> bytes:
     return content
 
 
-def _inflate(content: bytes, part: Slice) -> bytes:
+def _inflate(content: bytes, part: FileSlice) -> bytes:
     """No more than was declared: a bomb that lies about its size ends in an error after this."""
     try:
         if part.method == zipfile.ZIP_STORED:
@@ -328,7 +328,7 @@ def _zip(location: Path, archive: zipfile.ZipFile) -> Tree:
             return UnreadableFileError("it is encrypted in the archive")
         if info in overlapping:  # as in bombs, in which thousands of members share the same bytes
             return UnreadableFileError("damaged in the archive: it overlaps the next file in it")
-        return Slice(
+        return FileSlice(
             str(location),
             info.header_offset,
             info.compress_size,

@@ -2,12 +2,12 @@
 
 from conviction.experiments.exploration import Plan, Trials, Watch, plan, run_plan
 from conviction.experiments.exploration_page import exploration_steps, render_exploration
-from conviction.experiments.findings import Finding, Findings, findings
+from conviction.experiments.findings import ArmFinding, Findings, findings
 from conviction.experiments.questions import QUESTIONS, arms_for
 
 __all__ = [
     "QUESTIONS",
-    "Finding",
+    "ArmFinding",
     "Findings",
     "Plan",
     "Trials",

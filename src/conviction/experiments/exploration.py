@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from conviction.audience import option
-from conviction.config import Facts, Recipe, load_recipe
+from conviction.config import ImageFacts, Recipe, load_recipe
 from conviction.data import Audit, ImageSet, audit_images, load_source, split_images
 from conviction.data.image_set import PARTS, set_hash
 from conviction.errors import RequestError
@@ -133,9 +133,9 @@ def plan(
     audit = audit_images(images, first.data)
     split = split_images(images, first.data, 0, audit.groups, audit.excluded)
     every = len(split.train)
-    facts = Facts.of(images.rule.shape, min(every, budget or every))
+    facts = ImageFacts.of(images.rule.shape, min(every, budget or every))
     epochs, train_images = _spread(budget, load_recipe(base_keys, facts=facts).training.epochs, every)
-    facts = Facts.of(images.rule.shape, train_images or every)
+    facts = ImageFacts.of(images.rule.shape, train_images or every)
     settle = Settler(base_keys, images, facts, epochs)
     base = settle(BASE)
     if base.recipe is None:
@@ -192,7 +192,7 @@ class Settler:
 
     base_keys: Mapping[str, Any]
     images: ImageSet
-    facts: Facts
+    facts: ImageFacts
     epochs: int
 
     def __call__(self, arm: Arm) -> Planned:

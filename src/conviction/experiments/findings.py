@@ -60,7 +60,7 @@ class Summary:
 
 
 @dataclass(frozen=True)
-class Finding:
+class ArmFinding:
     """An arm and its difference from the base, over the seeds that both finished.
 
     ``p`` is the p-value of accuracy, corrected by Holm for all comparisons of the exploration.
@@ -84,7 +84,7 @@ class Findings:
 
     source: str
     base: Summary
-    arms: tuple[Finding, ...]
+    arms: tuple[ArmFinding, ...]
     untried: tuple[tuple[str, str, str], ...]  # question, label, reason
     about: tuple[str, ...]
     facts: Facts  # of the base, for the lesson's texts
@@ -101,7 +101,7 @@ class Findings:
             return "The base finished with no seed, so no arm can be compared with it."
         return "No arm finished with a seed of the base, so nothing can be compared."
 
-    def of(self, question: str) -> list[Finding]:
+    def of(self, question: str) -> list[ArmFinding]:
         """The findings of a question."""
         return [f for f in self.arms if f.arm.question == question]
 
@@ -130,7 +130,7 @@ def findings(plan: Plan, trials: Trials) -> Findings:
     accuracies = [_paired(s, base, "accuracy") for s in compared]
     corrected = holm([d.p for d in accuracies]) if compared else []
     arms = tuple(
-        Finding(
+        ArmFinding(
             arm,
             accuracy,
             _paired(arm, base, "loss"),

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from conviction.audience import option
-from conviction.config import Facts, ModelSpec, Recipe, load_recipe
+from conviction.config import ImageFacts, ModelSpec, Recipe, load_recipe
 from conviction.config.model import (
     AveragePooling2D,
     Dense,
@@ -35,12 +35,12 @@ class Arm:
     keys: Mapping[str, Any] = field(default_factory=dict)
     change: Callable[[Layers], Layers] | None = None
 
-    def recipe(self, base_keys: Mapping[str, Any], facts: Facts) -> Recipe:
+    def recipe(self, base_keys: Mapping[str, Any], facts: ImageFacts) -> Recipe:
         """The whole specification of this arm.
 
         Args:
             base_keys: Keys of the base, the user's.
-            facts: Facts about the images, for recipes that adapt to them.
+            facts: ImageFacts about the images, for recipes that adapt to them.
 
         Raises:
             RequestError: The keys contradict each other, or a value is out of range.

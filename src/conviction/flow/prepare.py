@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Protocol
 
 from conviction.backend import usable_cores
-from conviction.config import Facts, Recipe
+from conviction.config import ImageFacts, Recipe
 from conviction.data import Audit, DecodingRule, ImageSet, Split, audit_images, load_source, split_images
 from conviction.evaluation import read_metadata
 from conviction.flow.network import all_steps, search_rate
@@ -61,7 +61,7 @@ def prepare_run(
     asked: Recipe,
     data_dir: str | Path | None,
     show: Show,
-    adapt: Callable[[Facts], Recipe],
+    adapt: Callable[[ImageFacts], Recipe],
     *,
     rule: DecodingRule | None = None,
 ) -> Prepared:
@@ -75,7 +75,7 @@ def prepare_run(
     audit = audit_images(images, asked.data)
     split = split_images(images, asked.data, asked.training.seed, audit.groups, audit.excluded)
     audit = audit.after_split(images, split)
-    recipe = adapt(Facts.of(images.rule.shape, len(split.train)))
+    recipe = adapt(ImageFacts.of(images.rule.shape, len(split.train)))
     check_batch_size(recipe.training, len(split.train))
     if recipe.evaluation.metadata:
         read_metadata(recipe.evaluation.metadata, images)  # refused now, not after training

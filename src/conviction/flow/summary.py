@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from conviction.config import Facts, load_recipe
+from conviction.config import ImageFacts, load_recipe
 from conviction.data import load_source
 from conviction.flow.fit import Overrides, with_recipe
 from conviction.model import LayerRow, walk
@@ -28,5 +28,5 @@ def summary(
     overrides = with_recipe(overrides, recipe)
     spec = load_recipe(overrides, config)
     images = load_source(source, spec.data, data_dir)
-    spec = load_recipe(overrides, config, Facts.of(images.rule.shape, len(images)))
+    spec = load_recipe(overrides, config, ImageFacts.of(images.rule.shape, len(images)))
     return walk(spec.model, images.rule.shape, len(images.class_names))

@@ -6,11 +6,11 @@ import math
 from random import Random
 
 from conviction.lesson.facts import Facts
-from conviction.lesson.question import Draft, Maker, plural, times
+from conviction.lesson.question import Maker, QuestionDraft, plural, times
 from conviction.model import LayerRow, walk
 
 
-def _larger_pictures(facts: Facts, chance: Random) -> Draft | None:
+def _larger_pictures(facts: Facts, chance: Random) -> QuestionDraft | None:
     height, width, channels = facts.shape
     taller = walk(facts.recipe.model, (2 * height, 2 * width, channels), facts.classes)
     pairs = [(now, then) for now, then in zip(facts.layers, taller, strict=True) if now.params]
@@ -18,7 +18,7 @@ def _larger_pictures(facts: Facts, chance: Random) -> Draft | None:
     if len(grown) != 1 or len(pairs) < 2:
         return None
     now, then = grown[0]
-    return Draft(
+    return QuestionDraft(
         f"Pictures of {2 * height}x{2 * width} pixels in place of {height}x{width} go through the same layers. "
         "Which one has more parameters than before?",
         (
@@ -36,7 +36,7 @@ def _size_does_not_matter(row: LayerRow) -> str:
     return f"It keeps its {row.params:,}: the number of incoming {what} is the same as before."
 
 
-def _twice_the_filters(facts: Facts, chance: Random) -> Draft | None:
+def _twice_the_filters(facts: Facts, chance: Random) -> QuestionDraft | None:
     stage = facts.convs[-1] if len(facts.convs) > 1 else None
     if stage is None:
         return None
@@ -44,7 +44,7 @@ def _twice_the_filters(facts: Facts, chance: Random) -> Draft | None:
     bias = 1 if stage.layer.use_bias else 0
     now = stage.row.params
     after = (k * m * 2 * c + bias) * 2 * f
-    return Draft(
+    return QuestionDraft(
         f"{stage.row.name} has {now:,} parameters. You double the filters of every convolution. How "
         "many does it have then?",
         (
@@ -60,7 +60,7 @@ def _twice_the_filters(facts: Facts, chance: Random) -> Draft | None:
     )
 
 
-def _larger_kernel(facts: Facts, chance: Random) -> Draft | None:
+def _larger_kernel(facts: Facts, chance: Random) -> QuestionDraft | None:
     stage = facts.convs[0] if facts.convs else None
     if stage is None or stage.layer.padding != "valid" or stage.layer.strides != (1, 1):
         return None
@@ -68,7 +68,7 @@ def _larger_kernel(facts: Facts, chance: Random) -> Draft | None:
     if min(h - k, w - m) < 4:
         return None
     out = (h - k - 1, w - m - 1, f)
-    return Draft(
+    return QuestionDraft(
         f"{stage.row.name} now gives {times(stage.row.output)}. Its kernel grows from {k}x{m} to "
         f"{k + 2}x{m + 2}. What does it give then?",
         (times(out), f"{h} - {k + 2} + 1 = {out[0]}: without padding, a larger window has fewer positions."),
@@ -83,11 +83,11 @@ def _larger_kernel(facts: Facts, chance: Random) -> Draft | None:
     )
 
 
-def _larger_batch(facts: Facts, chance: Random) -> Draft | None:
+def _larger_batch(facts: Facts, chance: Random) -> QuestionDraft | None:
     now, after = facts.steps, facts.steps_at(2 * facts.batch)
     if now < 4:
         return None
-    return Draft(
+    return QuestionDraft(
         f"With batches of {facts.batch} there are {now:,} steps in an epoch. How many with batches of "
         f"{2 * facts.batch}?",
         (
@@ -103,13 +103,13 @@ def _larger_batch(facts: Facts, chance: Random) -> Draft | None:
     )
 
 
-def _dropped(facts: Facts, chance: Random) -> Draft | None:
+def _dropped(facts: Facts, chance: Random) -> QuestionDraft | None:
     stage = facts.first_dense
     if stage is None or stage.layer.units < 8:
         return None
     units = stage.layer.units
     rate = chance.choice([0.2, 0.25, 0.4])
-    return Draft(
+    return QuestionDraft(
         f"Dropout of {rate:g} follows {stage.row.name} with its {plural(units, 'unit')}. What happens when "
         "the network predicts?",
         (

@@ -8,16 +8,16 @@ from random import Random
 from conviction.evaluation import newcombe, wilson
 from conviction.evaluation.gap import NORMAL
 from conviction.lesson.facts import Facts
-from conviction.lesson.question import Draft, Maker, plural
+from conviction.lesson.question import Maker, QuestionDraft, plural
 
 PATIENCE = 3
 # Nobody reads more of them.
 MOST_EPOCHS = 30
 
 
-def _chance_level(facts: Facts, chance: Random) -> Draft:
+def _chance_level(facts: Facts, chance: Random) -> QuestionDraft:
     k = facts.classes
-    return Draft(
+    return QuestionDraft(
         f"How accurate is guessing among {k} classes that are equally common?",
         (f"{1 / k:.1%}", f"One of {k}. Judge every figure from there, not from 0."),
         [
@@ -28,9 +28,9 @@ def _chance_level(facts: Facts, chance: Random) -> Draft:
     )
 
 
-def _sealed(facts: Facts, chance: Random) -> Draft:
+def _sealed(facts: Facts, chance: Random) -> QuestionDraft:
     test, validation, train = (facts.counts[name] / facts.total for name in ("test", "validation", "train"))
-    return Draft(
+    return QuestionDraft(
         "Which share of all images of this run decided nothing at all, until the end?",
         (f"{test:.2%}", "The test images: they changed no weight and no choice."),
         [
@@ -44,10 +44,10 @@ def _sealed(facts: Facts, chance: Random) -> Draft:
     )
 
 
-def _guessing_loss(facts: Facts, chance: Random) -> Draft:
+def _guessing_loss(facts: Facts, chance: Random) -> QuestionDraft:
     # The chapter gives it for the run's own number of classes.
     k = chance.choice([k for k in (2, 5, 20, 100, 1000) if k != facts.classes])
-    return Draft(
+    return QuestionDraft(
         f"Another network has {k:,} classes and gives all of them the same probability. What is its loss?",
         (f"{math.log(k):.3f}", f"-ln(1/{k}) = ln {k}, whatever the labels are."),
         [
@@ -59,9 +59,9 @@ def _guessing_loss(facts: Facts, chance: Random) -> Draft:
     )
 
 
-def _sure_and_wrong(facts: Facts, chance: Random) -> Draft:
+def _sure_and_wrong(facts: Facts, chance: Random) -> QuestionDraft:
     p = chance.choice([0.02, 0.05, 0.2, 0.4])
-    return Draft(
+    return QuestionDraft(
         f"The network gives the right class a probability of {p:g}. What does this image add to the loss?",
         (f"{-math.log(p):.2f}", f"-ln {p:g}."),
         [
@@ -75,7 +75,7 @@ def _sure_and_wrong(facts: Facts, chance: Random) -> Draft:
     )
 
 
-def _which_loss(facts: Facts, chance: Random) -> Draft:
+def _which_loss(facts: Facts, chance: Random) -> QuestionDraft:
     two = facts.classes == 2
     names = {
         "binary_crossentropy": "It suits one sigmoid unit and labels of 0 or 1.",
@@ -88,16 +88,16 @@ def _which_loss(facts: Facts, chance: Random) -> Draft:
         if two
         else f"a softmax over {facts.classes} classes, and labels are one-hot"
     )
-    return Draft(
+    return QuestionDraft(
         f"The last layer is {last}. Which loss fits?",
         (facts.loss, names[facts.loss]),
         [(name, why) for name, why in names.items() if name != facts.loss],
     )
 
 
-def _adams_memory(facts: Facts, chance: Random) -> Draft:
+def _adams_memory(facts: Facts, chance: Random) -> QuestionDraft:
     n = facts.trainable
-    return Draft(
+    return QuestionDraft(
         f"The network has {n:,} trainable parameters. How many more numbers does Adam keep?",
         (f"{2 * n:,}", "A mean of gradients and a mean of their squares for each parameter."),
         [
@@ -108,10 +108,10 @@ def _adams_memory(facts: Facts, chance: Random) -> Draft:
     )
 
 
-def _steps_an_epoch(facts: Facts, chance: Random) -> Draft:
+def _steps_an_epoch(facts: Facts, chance: Random) -> QuestionDraft:
     n, b, s = facts.train, facts.batch, facts.steps
     rest = n % b
-    return Draft(
+    return QuestionDraft(
         f"{plural(n, 'training image')} in batches of {b}. How many steps are in one epoch?",
         (
             f"{s:,}",
@@ -127,7 +127,7 @@ def _steps_an_epoch(facts: Facts, chance: Random) -> Draft:
     )
 
 
-def _turning_point(facts: Facts, chance: Random) -> Draft | None:
+def _turning_point(facts: Facts, chance: Random) -> QuestionDraft | None:
     if not 4 <= facts.epochs <= MOST_EPOCHS:
         return None
     kept, end = stopped(facts)
@@ -145,7 +145,7 @@ def _turning_point(facts: Facts, chance: Random) -> Draft | None:
         ((facts.lowest.epoch, facts.epochs), "It does not know what later epochs would have brought."),
         ((kept, facts.epochs), "It ends as soon as its patience has run out."),
     ]
-    return Draft(
+    return QuestionDraft(
         f"Validation loss by epoch: {losses}. What would early stopping with a patience of {PATIENCE} have done?",
         (_stopping(kept, end), why),
         [(_stopping(k, e), w) for (k, e), w in others if (k, e) != (kept, end) and e and k <= e],
@@ -173,7 +173,7 @@ def stopped(facts: Facts) -> tuple[int, int]:
     return best.epoch, facts.epochs
 
 
-def _overfitting_since(facts: Facts, chance: Random) -> Draft | None:
+def _overfitting_since(facts: Facts, chance: Random) -> QuestionDraft | None:
     if facts.epochs < 4:
         return None
     prompt = "Has the validation loss of this run turned, by more than its noise, and since when?"
@@ -185,7 +185,9 @@ def _overfitting_since(facts: Facts, chance: Random) -> Draft | None:
             0, (better, "That is a distance between two curves. A turn is one curve that rises again.")
         )
     if facts.since is None:
-        return Draft(prompt, ("no", "It has not risen above its lowest by more than its noise."), wrong)
+        return QuestionDraft(
+            prompt, ("no", "It has not risen above its lowest by more than its noise."), wrong
+        )
     low, last = facts.lowest, facts.last
     turn = f"{low.val_loss:.3f} in epoch {low.epoch}, {last.val_loss:.3f} at the end"
     accuracies = f"{low.val_accuracy:.1%} then and {last.val_accuracy:.1%} at the end"
@@ -194,14 +196,14 @@ def _overfitting_since(facts: Facts, chance: Random) -> Draft | None:
     counts = (
         f"It turned: {turn}. Accuracy ({accuracies}) counts mistakes; the loss also asks how sure they are."
     )
-    return Draft(
+    return QuestionDraft(
         prompt, (f"since epoch {facts.since}", right), [*wrong, ("no, because accuracy decides that", counts)]
     )
 
 
-def _all_updates(facts: Facts, chance: Random) -> Draft:
+def _all_updates(facts: Facts, chance: Random) -> QuestionDraft:
     s, e = facts.steps, facts.epochs
-    return Draft(
+    return QuestionDraft(
         f"Training: {plural(e, 'epoch')} of {plural(s, 'step')}. How many times did each weight change?",
         (plural(s * e, "time"), "Once in every step."),
         [
@@ -212,12 +214,12 @@ def _all_updates(facts: Facts, chance: Random) -> Draft:
     )
 
 
-def _mistakes(facts: Facts, chance: Random) -> Draft | None:
+def _mistakes(facts: Facts, chance: Random) -> QuestionDraft | None:
     test = facts.test
     if test is None:
         return None
     wrong = test.n - test.right
-    return Draft(
+    return QuestionDraft(
         f"Test accuracy is {test.accuracy:.2%} of {plural(test.n, 'image')}. How many were wrong?",
         (f"{wrong:,}", f"{test.n:,} - {test.right:,}."),
         [
@@ -228,7 +230,7 @@ def _mistakes(facts: Facts, chance: Random) -> Draft | None:
     )
 
 
-def _better_or_not(facts: Facts, chance: Random) -> Draft | None:
+def _better_or_not(facts: Facts, chance: Random) -> QuestionDraft | None:
     test = facts.test
     if test is None:
         return None
@@ -250,7 +252,7 @@ def _better_or_not(facts: Facts, chance: Random) -> Draft | None:
         if differs
         else (better, f"Too soon: {between}, with 0 in it.")
     )
-    return Draft(
+    return QuestionDraft(
         f"A network has {test.accuracy:.1%} of {plural(test.n, 'test image')} right. Another one has "
         f"{other / test.n:.1%} of the same number of others. Is the first one better?",
         right,
@@ -265,7 +267,7 @@ def _better_or_not(facts: Facts, chance: Random) -> Draft | None:
     )
 
 
-def _four_times(facts: Facts, chance: Random) -> Draft | None:
+def _four_times(facts: Facts, chance: Random) -> QuestionDraft | None:
     test = facts.test
     if test is None or test.right in (0, test.n):
         return None
@@ -273,7 +275,7 @@ def _four_times(facts: Facts, chance: Random) -> Draft | None:
     four = wilson(4 * test.right, 4 * test.n)
     if abs((four[1] - four[0]) / (high - low) - 0.5) > 0.02:
         return None  # with this few images or mistakes, the square root does not hold yet
-    return Draft(
+    return QuestionDraft(
         f"The interval of this accuracy is {(high - low) * 100:.1f} points wide. About how many "
         "test images would halve it?",
         (f"{4 * test.n:,}", "The width shrinks with the square root of the number."),
@@ -288,7 +290,7 @@ def _four_times(facts: Facts, chance: Random) -> Draft | None:
     )
 
 
-def _what_the_gap_says(facts: Facts, chance: Random) -> Draft | None:
+def _what_the_gap_says(facts: Facts, chance: Random) -> QuestionDraft | None:
     if facts.test is None or facts.trained is None:
         return None
     gap = facts.judged.gap
@@ -318,7 +320,7 @@ def _what_the_gap_says(facts: Facts, chance: Random) -> Draft | None:
         ("that training was too short", "The curves can show that; two figures at the end cannot."),
         *((text, f"{interval}.") for text in (memorised, none) if text != right),
     ]
-    return Draft(
+    return QuestionDraft(
         f"{facts.trained.accuracy:.1%} of {plural(facts.trained.n, 'training image')} and {facts.test.accuracy:.1%} "
         f"of {plural(facts.test.n, 'test image')} are right. What do these two figures show?",
         (right, why),

@@ -5,13 +5,13 @@ from __future__ import annotations
 from random import Random
 
 from conviction.lesson.facts import Facts, Stage
-from conviction.lesson.question import Draft, Maker, plural, times
+from conviction.lesson.question import Maker, QuestionDraft, plural, times
 
 
-def _array_shape(facts: Facts, chance: Random) -> Draft:
+def _array_shape(facts: Facts, chance: Random) -> QuestionDraft:
     h, w, c = facts.shape
     n = facts.train
-    return Draft(
+    return QuestionDraft(
         f"You have {plural(n, 'training image')} of {h}x{w} pixels with {c} channel{'s' if c > 1 else ''}. "
         "What shape does Keras expect?",
         (f"({n}, {h}, {w}, {c})", "Images first, then height, width, and the channels last."),
@@ -32,9 +32,9 @@ def _array_shape(facts: Facts, chance: Random) -> Draft:
     )
 
 
-def _normalised_pixel(facts: Facts, chance: Random) -> Draft:
+def _normalised_pixel(facts: Facts, chance: Random) -> QuestionDraft:
     value = chance.choice([v for v in range(20, 236) if v != 128])
-    return Draft(
+    return QuestionDraft(
         f"A pixel of {value} is divided by 255. What does the first convolution see?",
         (f"{value / 255:.3f}", f"{value} / 255 = {value / 255:.3f}."),
         [
@@ -48,7 +48,7 @@ def _normalised_pixel(facts: Facts, chance: Random) -> Draft:
     )
 
 
-def _one_hot(facts: Facts, chance: Random) -> Draft | None:
+def _one_hot(facts: Facts, chance: Random) -> QuestionDraft | None:
     k = facts.classes
     if not 3 <= k <= 12:
         return None
@@ -58,7 +58,7 @@ def _one_hot(facts: Facts, chance: Random) -> Draft | None:
         return f"[{' '.join('1' if i in ones else '0' for i in range(k))}]"
 
     name = facts.class_names[label]
-    return Draft(
+    return QuestionDraft(
         f"Class '{name}' has the label {label} of {k}, counted from 0. What is its one-hot vector?",
         (vector(label), f"A 1 at position {label}, counted from 0, and zeros elsewhere."),
         [
@@ -72,10 +72,10 @@ def _one_hot(facts: Facts, chance: Random) -> Draft | None:
     )
 
 
-def _last_slice(facts: Facts, chance: Random) -> Draft:
+def _last_slice(facts: Facts, chance: Random) -> QuestionDraft:
     n = facts.train + facts.validation
     at = int(n * 0.9)
-    return Draft(
+    return QuestionDraft(
         f"Keras gets {plural(n, 'image')} and validation_split=0.1. Which ones does it validate on?",
         (
             f"images {at:,} to {n - 1:,}, the last tenth",
@@ -95,7 +95,7 @@ def _last_slice(facts: Facts, chance: Random) -> Draft:
     )
 
 
-def _conv_shape(facts: Facts, chance: Random) -> Draft | None:
+def _conv_shape(facts: Facts, chance: Random) -> QuestionDraft | None:
     stage = _pick(facts.convs, chance)
     if stage is None:
         return None
@@ -108,7 +108,7 @@ def _conv_shape(facts: Facts, chance: Random) -> Draft | None:
         if padding == "valid"
         else "One too few: same padding adds enough zeros for a window at every position."
     )
-    return Draft(
+    return QuestionDraft(
         f"{stage.row.name} has {plural(f, 'filter')} of {times(stage.layer.kernel_size)}, {padding} padding "
         f"and stride {s}; its input is "
         f"{times(stage.before)}. What is its output?",
@@ -131,7 +131,7 @@ def _conv_shape(facts: Facts, chance: Random) -> Draft | None:
     )
 
 
-def _pool_shape(facts: Facts, chance: Random) -> Draft | None:
+def _pool_shape(facts: Facts, chance: Random) -> QuestionDraft | None:
     stage = _pick(facts.pools, chance)
     if stage is None:
         return None
@@ -144,7 +144,7 @@ def _pool_shape(facts: Facts, chance: Random) -> Draft | None:
         if same
         else (times(up), "It is rounded down: a window that no longer fits is left out.")
     )
-    return Draft(
+    return QuestionDraft(
         f"{stage.row.name} pools windows of {p}x{q}; its input is {times(stage.before)}. What is its output?",
         (
             times(out),
@@ -163,7 +163,7 @@ def _pool_shape(facts: Facts, chance: Random) -> Draft | None:
     )
 
 
-def _conv_params(facts: Facts, chance: Random) -> Draft | None:
+def _conv_params(facts: Facts, chance: Random) -> QuestionDraft | None:
     stage = _pick(facts.convs, chance)
     if stage is None:
         return None
@@ -172,7 +172,7 @@ def _conv_params(facts: Facts, chance: Random) -> Draft | None:
     positions = stage.row.output[0] * stage.row.output[1]
     weights = k * m * c * f
     product = f"{k} x {m} x {c} x {f}" + (", and a bias for each filter" if bias else ", without biases")
-    return Draft(
+    return QuestionDraft(
         f"{stage.row.name}: {plural(f, 'filter')} of {k}x{m} on {c} channel{'s' if c > 1 else ''}, "
         f"{'with' if bias else 'without'} bias. How many parameters?",
         (f"{stage.row.params:,}", f"{product}: {stage.row.params:,}. The size of the picture plays no part."),
@@ -188,12 +188,12 @@ def _conv_params(facts: Facts, chance: Random) -> Draft | None:
     )
 
 
-def _dense_params(facts: Facts, chance: Random) -> Draft | None:
+def _dense_params(facts: Facts, chance: Random) -> QuestionDraft | None:
     stage = facts.first_dense
     if stage is None:
         return None
     inputs, units, bias = stage.before[0], stage.layer.units, stage.layer.use_bias
-    return Draft(
+    return QuestionDraft(
         f"{stage.row.name} connects {plural(inputs, 'value')} with {plural(units, 'unit')}"
         f"{'' if bias else ', without bias'}. How many parameters?",
         (
@@ -212,7 +212,7 @@ def _dense_params(facts: Facts, chance: Random) -> Draft | None:
     )
 
 
-def _receptive_field(facts: Facts, chance: Random) -> Draft | None:
+def _receptive_field(facts: Facts, chance: Random) -> QuestionDraft | None:
     if len(facts.convs) < 2:
         return None
     stage = facts.convs[-1]
@@ -222,7 +222,7 @@ def _receptive_field(facts: Facts, chance: Random) -> Draft | None:
         return None  # the picture ends before the field does
     kernel = tuple(stage.layer.kernel_size)
     added = tuple(sum(s.layer.kernel_size[i] for s in facts.convs) for i in (0, 1))
-    return Draft(
+    return QuestionDraft(
         f"How many pixels of the picture can one value of {stage.row.name} depend on?",
         (
             times(field),
@@ -240,12 +240,12 @@ def _receptive_field(facts: Facts, chance: Random) -> Draft | None:
     )
 
 
-def _flat_length(facts: Facts, chance: Random) -> Draft | None:
+def _flat_length(facts: Facts, chance: Random) -> QuestionDraft | None:
     stage = next((s for s in facts.stages if s.layer.type == "Flatten"), None)
     if stage is None:
         return None
     h, w, c = stage.before
-    return Draft(
+    return QuestionDraft(
         f"Flatten gets maps of {times(stage.before)}. How long is its vector?",
         (f"{h * w * c:,}", f"{h} x {w} x {c}: every number is kept."),
         [

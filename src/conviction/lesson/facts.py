@@ -43,7 +43,7 @@ class Share:
 
 
 @dataclass(frozen=True)
-class Part:
+class PartScores:
     """How one part of the images was classified: rates from 0 to 1, low and high the 95% interval of accuracy."""
 
     n: int
@@ -81,7 +81,7 @@ class Result:
 
     history: Sequence[EpochRow]
     verdict: Verdict | None
-    parts: Mapping[str, Part] = field(default_factory=dict)
+    parts: Mapping[str, PartScores] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -333,12 +333,12 @@ class Facts:
         return math.sqrt(p * (1 - p) / self.validation)
 
     @property
-    def test(self) -> Part | None:
+    def test(self) -> PartScores | None:
         """None while the test set is sealed."""
         return self._finished.parts.get("test")
 
     @property
-    def trained(self) -> Part | None:
+    def trained(self) -> PartScores | None:
         """The training images, with the final weights."""
         return self._finished.parts.get("train")
 
@@ -387,11 +387,11 @@ def recorded_facts() -> Facts:
         return facts_of(load_run(Path(path)), RECORDED)
 
 
-def _part(content: Mapping[str, Any]) -> Part:
+def _part(content: Mapping[str, Any]) -> PartScores:
     low, high = content["accuracy_ci95"]
     classes = tuple(
         (c["name"], c["support"], c["recall"]) for c in content.get("per_class", ()) if c["support"]
     )
-    return Part(
+    return PartScores(
         content["n"], content["loss"], content["accuracy"], low, high, content.get("openings", 0), classes
     )

@@ -19,7 +19,7 @@ from fsrs import Rating, Scheduler
 
 from conviction.config.home import HOME_VARIABLE, home_folder
 from conviction.errors import OutputError
-from conviction.lesson.shelf import Card
+from conviction.lesson.shelf import FlashCard
 from conviction.runs import folder
 
 Answer = Literal["again", "hard", "good", "easy"]
@@ -34,7 +34,7 @@ NEW_AT_ONCE = 10
 
 
 @dataclass
-class Progress:
+class LearningProgress:
     """A learner's progress.
 
     Attributes:
@@ -47,19 +47,19 @@ class Progress:
     quiz: dict[str, tuple[int, int]] = field(default_factory=dict)
     cards: dict[str, dict[str, Any]] = field(default_factory=dict)
 
-    def due(self, cards: Sequence[Card], now: datetime) -> list[Card]:
+    def due(self, cards: Sequence[FlashCard], now: datetime) -> list[FlashCard]:
         """The cards to be shown now: those that are due, the longest due first, then some new ones."""
         known = [(self.due_at(card), card) for card in cards]
         late = sorted(((at, card) for at, card in known if at and at <= now), key=lambda pair: pair[0])
         new = [card for at, card in known if at is None]
         return [card for _, card in late] + new[:NEW_AT_ONCE]
 
-    def due_at(self, card: Card) -> datetime | None:
+    def due_at(self, card: FlashCard) -> datetime | None:
         """When a card is due; None if it was never shown."""
         memory = self.cards.get(card_key(card))
         return Memory.from_dict(memory).due if memory else None  # type: ignore[arg-type]
 
-    def remember(self, card: Card, answer: Answer, now: datetime) -> datetime:
+    def remember(self, card: FlashCard, answer: Answer, now: datetime) -> datetime:
         """Records how well the learner knew a card; returns when it is due again."""
         key = card_key(card)
         memory = Memory.from_dict(self.cards[key]) if key in self.cards else Memory(card_id=0, due=now)  # type: ignore[arg-type]
@@ -68,7 +68,7 @@ class Progress:
         return memory.due
 
 
-def card_key(card: Card) -> str:
+def card_key(card: FlashCard) -> str:
     """Stays the same when cards are added or moved: a hash of the front."""
     return hashlib.blake2b(card.front.encode(), digest_size=8).hexdigest()
 
@@ -78,7 +78,7 @@ def progress_path() -> Path:
     return home_folder() / "learning.json"
 
 
-def load_progress(path: Path | None = None) -> Progress:
+def load_progress(path: Path | None = None) -> LearningProgress:
     """The progress so far, or none.
 
     Args:
@@ -94,9 +94,9 @@ def load_progress(path: Path | None = None) -> Progress:
         cards = {str(key): dict(value) for key, value in content["cards"].items()}
         for value in cards.values():
             Memory.from_dict(value)  # type: ignore[arg-type]
-        return Progress(dict(content["read"]), quiz, cards)
+        return LearningProgress(dict(content["read"]), quiz, cards)
     except FileNotFoundError:
-        return Progress()
+        return LearningProgress()
     except (ValueError, KeyError, TypeError, AttributeError, OSError) as failure:
         raise OutputError(
             f"{path}: your progress cannot be read ({type(failure).__name__}). Move the file away to start again, "
@@ -104,7 +104,7 @@ def load_progress(path: Path | None = None) -> Progress:
         ) from None
 
 
-def update_progress(change: Callable[[Progress], Any], path: Path | None = None) -> None:
+def update_progress(change: Callable[[LearningProgress], Any], path: Path | None = None) -> None:
     """Reads, changes and writes the progress under a lock, so that two sessions do not undo each other's answers.
 
     Args:

@@ -37,7 +37,7 @@ class Question:
 
 
 @dataclass(frozen=True)
-class Draft:
+class QuestionDraft:
     """What a question is made of, before its options are chosen and mixed."""
 
     prompt: str
@@ -46,7 +46,7 @@ class Draft:
 
 
 # Takes the facts and a source of chance; None if the run gives nothing to ask about.
-Maker = Callable[[Facts, random.Random], Draft | None]
+Maker = Callable[[Facts, random.Random], QuestionDraft | None]
 
 
 def plural(number: float, noun: str) -> str:

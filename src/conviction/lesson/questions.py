@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator
 
 from conviction.lesson import ask_changes, ask_figures, ask_network
 from conviction.lesson.facts import Facts
-from conviction.lesson.question import Draft, Maker, Option, Question
+from conviction.lesson.question import Maker, Option, Question, QuestionDraft
 from conviction.lesson.shelf import table
 from conviction.lesson.words import render_line
 
@@ -26,7 +26,7 @@ def questions(chapter: str, facts: Facts, seed: int = 0) -> list[Question]:
     return list(_settled(chapter, [*_computed(chapter, facts, seed), *_written(chapter, facts)], seed))
 
 
-def _computed(chapter: str, facts: Facts, seed: int) -> Iterator[tuple[str, Draft]]:
+def _computed(chapter: str, facts: Facts, seed: int) -> Iterator[tuple[str, QuestionDraft]]:
     for maker in MAKERS[chapter]:
         name = maker.__name__.strip("_")
         draft = maker(facts, random.Random(f"{seed} {name}"))
@@ -34,16 +34,16 @@ def _computed(chapter: str, facts: Facts, seed: int) -> Iterator[tuple[str, Draf
             yield name, draft
 
 
-def _written(chapter: str, facts: Facts) -> Iterator[tuple[str, Draft]]:
+def _written(chapter: str, facts: Facts) -> Iterator[tuple[str, QuestionDraft]]:
     for entry in table("questions").get(chapter, []):
         right, *wrong = (
             (render_line(option["text"], facts), render_line(option["why"], facts))
             for option in (entry["right"], *entry["wrong"])
         )
-        yield entry["name"], Draft(render_line(entry["prompt"], facts), right, wrong)
+        yield entry["name"], QuestionDraft(render_line(entry["prompt"], facts), right, wrong)
 
 
-def _settled(chapter: str, drafts: Iterable[tuple[str, Draft]], seed: int) -> Iterator[Question]:
+def _settled(chapter: str, drafts: Iterable[tuple[str, QuestionDraft]], seed: int) -> Iterator[Question]:
     """Leaves out wrong options that say the same as another, and mixes the rest."""
     for name, draft in drafts:
         options = [Option(draft.right[0], True, draft.right[1])]

@@ -72,7 +72,7 @@ class Aid:
 
 
 @dataclass(frozen=True)
-class Card:
+class FlashCard:
     """A flash card; both sides may hold placeholders."""
 
     chapter: str
@@ -127,6 +127,6 @@ def aids() -> tuple[Aid, ...]:
 
 
 @cache
-def cards() -> tuple[Card, ...]:
+def cards() -> tuple[FlashCard, ...]:
     """The flash cards, in the order of the chapters."""
-    return tuple(Card(**entry) for entry in table("cards"))
+    return tuple(FlashCard(**entry) for entry in table("cards"))

@@ -17,7 +17,7 @@ from conviction.cluster.connection import connected
 from conviction.data import Audit, ImageSet
 from conviction.errors import RequestError, did_you_mean
 from conviction.pool.processes import Pool, Runs
-from conviction.pool.ray_tasks import RayPool, Share
+from conviction.pool.ray_tasks import NodeShare, RayPool
 from conviction.pool.shared import put, share
 from conviction.runs import folder
 
@@ -80,7 +80,7 @@ class OnRay:
     ray: Any
     jobs: int | None = None
     limit: float | None = None
-    share: Share = field(default_factory=Share)
+    share: NodeShare = field(default_factory=NodeShare)
 
     @contextmanager
     def begun(self, images: ImageSet, audit: Audit, path: Path, trials: int) -> Iterator[tuple[Runs, Any]]:
@@ -119,8 +119,8 @@ class Where:
                 )
         self._share(1)
 
-    def _share(self, threads: int) -> Share:
-        return Share(threads if self.cpus is None else self.cpus, self.gpus or 0)
+    def _share(self, threads: int) -> NodeShare:
+        return NodeShare(threads if self.cpus is None else self.cpus, self.gpus or 0)
 
     @contextmanager
     def opened(self, threads: int, file: IO[str]) -> Iterator[Executor]:

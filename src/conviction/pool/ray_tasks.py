@@ -32,7 +32,7 @@ WAIT = 300.0
 
 
 @dataclass(frozen=True)
-class Share:
+class NodeShare:
     """What a task takes of its node: CPUs and GPUs; a fraction of a GPU lets several tasks share one."""
 
     cpus: float = 1
@@ -133,7 +133,7 @@ class RayPool:
     ray: Any
     jobs: int | None = None
     limit: float | None = None
-    share: Share = field(default_factory=Share)
+    share: NodeShare = field(default_factory=NodeShare)
     _running: dict[Any, _Running] = field(default_factory=dict, init=False)
     _began: dict[str, tuple[float, str]] = field(default_factory=dict, init=False)
     _room: int = field(default=0, init=False)

@@ -11,7 +11,7 @@ from PIL import Image
 from conviction.data import ImageSet
 from conviction.evaluation import Part
 from conviction.report.drawing import confidence, two_class_curves
-from conviction.report.pictures import Guess, guesses, make_guess
+from conviction.report.pictures import PictureAnswer, guesses, make_guess
 from conviction.report.scores import (
     calibration_table,
     class_table,
@@ -31,7 +31,7 @@ SUSPECTS_SHOWN = 12
 
 
 @dataclass(frozen=True)
-class Cell:
+class ConfusionCell:
     """Images of class ``truth`` that were called ``called``, and the first few of them (k, h, w, c) uint8."""
 
     truth: int
@@ -50,10 +50,10 @@ class PartView:
     figures: Table
     reliability: str
     slices: tuple[tuple[str, Table], ...]
-    cells: tuple[Cell, ...]
-    wrong: list[Guess]
-    correct: list[Guess]
-    suspects: list[Guess]
+    cells: tuple[ConfusionCell, ...]
+    wrong: list[PictureAnswer]
+    correct: list[PictureAnswer]
+    suspects: list[PictureAnswer]
     calibration: Table | None = None
     two_classes: Table | None = None
     roc: str = ""
@@ -90,7 +90,7 @@ def view_part(part: Part, images: ImageSet) -> PartView:
     )
 
 
-def _cells(part: Part, images: ImageSet) -> tuple[Cell, ...]:
+def _cells(part: Part, images: ImageSet) -> tuple[ConfusionCell, ...]:
     """Every cell that has images: mistakes with the surest first, right answers with the least sure first."""
     labels, predicted = images.labels[part.index], part.probabilities.argmax(axis=1)
     sure = part.probabilities.max(axis=1)
@@ -101,7 +101,7 @@ def _cells(part: Part, images: ImageSet) -> tuple[Cell, ...]:
         rows = np.flatnonzero((labels == truth) & (predicted == called))
         order = np.argsort(sure[rows] if truth == called else -sure[rows], kind="stable")
         shown = [_small(images.pixels[part.index[r]]) for r in rows[order[:each]]]
-        cells.append(Cell(truth, called, len(rows), np.stack(shown)))
+        cells.append(ConfusionCell(truth, called, len(rows), np.stack(shown)))
     return tuple(cells)
 
 

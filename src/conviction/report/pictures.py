@@ -28,7 +28,7 @@ class Sample:
 
 
 @dataclass(frozen=True)
-class Guess:
+class PictureAnswer:
     """A picture with its true class and the likeliest ones, (name, probability), highest first."""
 
     name: str
@@ -72,7 +72,7 @@ def samples(images: ImageSet, split: Split) -> list[Sample]:
     ]
 
 
-def guesses(images: ImageSet, part: Part) -> tuple[list[Guess], list[Guess]]:
+def guesses(images: ImageSet, part: Part) -> tuple[list[PictureAnswer], list[PictureAnswer]]:
     """(wrong, correct) predictions: the most confident mistakes, and correct ones as they come."""
     confidence = part.probabilities.max(axis=1)
     right = part.probabilities.argmax(axis=1) == images.labels[part.index]
@@ -85,11 +85,11 @@ def guesses(images: ImageSet, part: Part) -> tuple[list[Guess], list[Guess]]:
     ]
 
 
-def make_guess(images: ImageSet, part: Part, row: int | np.intp) -> Guess:
+def make_guess(images: ImageSet, part: Part, row: int | np.intp) -> PictureAnswer:
     """The picture in this row of the part, and the network's answer."""
     index = part.index[row]
     top = np.argsort(-part.probabilities[row], kind="stable")[:3]
-    return Guess(
+    return PictureAnswer(
         images.names[index],
         images.pixels[index],
         images.class_names[images.labels[index]],

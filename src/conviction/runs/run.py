@@ -17,7 +17,7 @@ import numpy as np
 
 from conviction.backend import import_keras, quiet_stderr
 from conviction.config import Recipe, read_recipe
-from conviction.data.prediction_images import Pictures, Predictions, check_decoded, pixels_to_predict
+from conviction.data.prediction_images import ArrayPredictions, Pictures, check_decoded, pixels_to_predict
 from conviction.data.rule import DecodingRule
 from conviction.errors import RunError, RunFileError
 from conviction.model.probabilities import predict_probabilities
@@ -168,7 +168,7 @@ class Run:
 
         return self._read(folder.MODEL, read)
 
-    def predict(self, images: Pictures) -> Predictions:
+    def predict(self, images: Pictures) -> ArrayPredictions:
         """Classifies pictures given as numbers or by Pillow.
 
         Args:
@@ -183,14 +183,14 @@ class Run:
         return self.predict_pixels(pixels_to_predict(images, self.rule))
 
     @process_restored()
-    def predict_pixels(self, pixels: np.ndarray) -> Predictions:
+    def predict_pixels(self, pixels: np.ndarray) -> ArrayPredictions:
         """Classifies images decoded by ``rule``, (n, height, width, channels) uint8.
 
         Raises:
             RequestError: They have another shape or type.
         """
         check_decoded(pixels, self.rule)
-        return Predictions.of(predict_probabilities(self.model, pixels), self.class_names)
+        return ArrayPredictions.of(predict_probabilities(self.model, pixels), self.class_names)
 
     def _has(self, name: str) -> bool:
         return os.path.exists(self.path / name)

@@ -15,8 +15,8 @@ from conviction.artefacts.artefact import Artefact
 from conviction.artefacts.card import Card
 from conviction.server.answering import Answering
 from conviction.server.answers import PICTURES, Occlusion, Predictions, ProblemDocument, Status
-from conviction.server.gate import STATIC, Exchange, Gate
-from conviction.server.limits import Limits
+from conviction.server.gate import STATIC, Exchange, RequestGate
+from conviction.server.limits import ServerLimits
 from conviction.server.measures import Measures
 from conviction.server.problem import MEDIA_TYPE, Problem, internal_error
 
@@ -38,11 +38,11 @@ METRICS_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 def make_app(
     artefact: Artefact,
     *,
-    limits: Limits,
+    limits: ServerLimits,
     is_draining: Callable[[], bool],
     key: str | None = None,
     hosts: frozenset[str] | None = None,
-) -> Gate:
+) -> RequestGate:
     """The ASGI application for one artefact.
 
     Args:
@@ -69,7 +69,7 @@ def make_app(
     _add_state(app, artefact.card, measures, is_draining)
     _add_page(app)
     routes = [route.path for route in app.routes if hasattr(route, "path")]
-    return Gate(app, routes=routes, limits=limits, measures=measures, key=key, hosts=hosts)
+    return RequestGate(app, routes=routes, limits=limits, measures=measures, key=key, hosts=hosts)
 
 
 _PROBLEM: dict[str, Any] = {

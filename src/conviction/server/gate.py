@@ -16,7 +16,7 @@ from urllib.parse import quote
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from conviction.server.limits import Limits
+from conviction.server.limits import ServerLimits
 from conviction.server.log import log
 from conviction.server.measures import Measures
 from conviction.server.problem import MEDIA_TYPE, Problem, busy, internal_error
@@ -53,7 +53,7 @@ class _WentAway(Exception):
     """The client closed the connection before its request was whole."""
 
 
-class Gate:
+class RequestGate:
     """An ASGI application around the application.
 
     Args:
@@ -70,7 +70,7 @@ class Gate:
         app: ASGIApp,
         *,
         routes: Iterable[str],
-        limits: Limits,
+        limits: ServerLimits,
         measures: Measures,
         key: str | None,
         hosts: frozenset[str] | None,

@@ -25,7 +25,7 @@ class Picture:
     content: bytes | None
 
 
-class Images(BaseModel):
+class UploadedImages(BaseModel):
     """The JSON body."""
 
     model_config = ConfigDict(extra="forbid", strict=True)
@@ -67,7 +67,7 @@ def _too_many(most: int) -> Problem:
 
 def _json(body: bytes, most: int) -> list[Picture]:
     try:
-        images = Images.model_validate_json(body).images
+        images = UploadedImages.model_validate_json(body).images
     except ValidationError as failure:
         first = failure.errors(include_url=False, include_input=False)[0]
         location = ".".join(map(str, first["loc"]))[:100] or "the whole"
@@ -86,7 +86,7 @@ def _bytes_of(text: str) -> bytes | None:
 
 
 @dataclass
-class _Parts:
+class _BodyParts:
     """What the parser has called back so far."""
 
     most: int
@@ -133,7 +133,7 @@ class _Parts:
 
 
 def _multipart(body: bytes, boundary: bytes, most: int) -> list[Picture]:
-    parts = _Parts(most)
+    parts = _BodyParts(most)
     try:
         parser = MultipartParser(
             boundary,

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, fields
 from typing import Any
 
-from conviction.config import RECIPES, Facts, load_recipe
+from conviction.config import RECIPES, ImageFacts, load_recipe
 from conviction.config.recipe import by_key
 from conviction.errors import ConvictionError
 from conviction.lesson import chapters
@@ -157,7 +157,7 @@ def changes(run: Run) -> list[str]:
         return []
     rule, counts = run.data["decoding"], run.data["counts"]
     shape = rule["height"], rule["width"], 1 if rule["color_mode"] == "grayscale" else 3
-    adapted = load_recipe({"recipe": name}, facts=Facts.of(shape, sum(counts["train"])))
+    adapted = load_recipe({"recipe": name}, facts=ImageFacts.of(shape, sum(counts["train"])))
     usual = dict(by_key(adapted.model_dump(mode="json")))
     pairs = []
     for key, value in mine.items():

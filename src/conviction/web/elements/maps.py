@@ -80,7 +80,7 @@ class Maps(Element, component="maps.js"):
             self.props[name] = value
 
 
-class Drawing(Element, component="drawing.js"):
+class DrawingCanvas(Element, component="drawing.js"):
     """A canvas; ``on_drawn`` gets the bytes of a PNG after ``done``, none if nothing was drawn."""
 
     def __init__(self, on_drawn: Callable[[bytes], Awaitable[None] | None]) -> None:

@@ -10,7 +10,7 @@ from nicegui.events import GenericEventArguments, UploadEventArguments
 
 from conviction.errors import ConvictionError, RequestError
 from conviction.report.drawing import png_address
-from conviction.web.elements.maps import Drawing
+from conviction.web.elements.maps import DrawingCanvas
 from conviction.web.elements.plain import Tag, button, paragraph, tag
 from conviction.web.inside.seeing import Opened
 
@@ -141,7 +141,7 @@ class Chooser:
             return
         with self._drawing:
             paragraph("Draw here with the mouse or a finger, white on black.", "note")
-            board = Drawing(self._drawn)
+            board = DrawingCanvas(self._drawn)
             with tag("div", "", "row"):
                 button("Look at the drawing", lambda _: board.done(), "drawn", "primary")
                 button("Clear", lambda _: board.clear_board(), "clear")

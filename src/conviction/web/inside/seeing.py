@@ -124,7 +124,7 @@ class Close:
 
 
 @dataclass
-class _Held:
+class _HeldRun:
     """A run in memory; ``epoch`` is set while it has not ended: the epoch that the weights are from."""
 
     model: Any
@@ -142,7 +142,7 @@ class ModelViewer:
     """Answers questions about runs, and keeps the last few of them open."""
 
     data_dir: Path | None = None
-    _held: OrderedDict[tuple[str, int], _Held] = field(default_factory=OrderedDict)
+    _held: OrderedDict[tuple[str, int], _HeldRun] = field(default_factory=OrderedDict)
 
     def open(self, run: Path) -> Opened:
         """A run, with its model and its validation images; one still learning is as at its last checkpoint.
@@ -228,7 +228,7 @@ class ModelViewer:
             before_scale=float(np.abs(before_map).max()) or 1.0 if index else 255.0,
         )
 
-    def _run(self, path: Path) -> _Held:
+    def _run(self, path: Path) -> _HeldRun:
         model = path / folder.MODEL
         ended = (path / folder.EVALUATION).is_file()
         # A run that was trained on has another model under the same name.
@@ -241,8 +241,8 @@ class ModelViewer:
             self._held.popitem(last=False)
         return self._held[key]
 
-    def _of_model(self, run: Run) -> _Held:
-        held = _Held(run.model, run.class_names, run.rule, None, [], "")
+    def _of_model(self, run: Run) -> _HeldRun:
+        held = _HeldRun(run.model, run.class_names, run.rule, None, [], "")
         try:
             held.images = load_again(run, self.data_dir)
             held.rows = _validation(run, held.images)
@@ -253,11 +253,11 @@ class ModelViewer:
             held.images, held.trouble = None, f"The run's own pictures cannot be shown: {reason}"
         return held
 
-    def _of_checkpoint(self, run: Run) -> _Held:
+    def _of_checkpoint(self, run: Run) -> _HeldRun:
         images = load_again(run, self.data_dir)
         model = build_again(run, images)
         epoch = take_checkpoint(run.path, model)
-        return _Held(
+        return _HeldRun(
             model, list(images.class_names), images.rule, images, _validation(run, images), "", epoch
         )
 
@@ -268,7 +268,7 @@ def _validation(run: Run, images: ImageSet) -> list[int]:
     return [where[h] for h in run.data["split"]["validation"].values() if h in where]
 
 
-def _pixels(held: _Held, picture: Picture) -> tuple[np.ndarray, str, str | None]:
+def _pixels(held: _HeldRun, picture: Picture) -> tuple[np.ndarray, str, str | None]:
     if isinstance(picture, np.ndarray):
         return picture, "your picture", None
     if held.images is None or not 0 <= picture < len(held.rows):
@@ -282,7 +282,7 @@ def _pixels(held: _Held, picture: Picture) -> tuple[np.ndarray, str, str | None]
     return held.images.pixels[row], f"validation image {picture + 1}", truth
 
 
-def _outputs(held: _Held, pixels: np.ndarray) -> list[LayerOutput]:
+def _outputs(held: _HeldRun, pixels: np.ndarray) -> list[LayerOutput]:
     key = pixels.tobytes()
     if held.seen is None or held.seen[0] != key:
         held.seen = (key, activations(held.model, pixels))

@@ -70,7 +70,7 @@ class StudyStatus:
     trouble: str = ""
 
 
-class Watcher:
+class RunWatcher:
     """Remembers what it has read for as long as the files stay the same.
 
     Args:

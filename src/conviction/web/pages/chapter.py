@@ -8,7 +8,7 @@ from pathlib import Path
 
 from nicegui import ui
 
-from conviction.config import Facts as Known
+from conviction.config import ImageFacts
 from conviction.errors import ConvictionError
 from conviction.flow.records import source_name
 from conviction.lesson import Facts
@@ -133,7 +133,7 @@ def _draft_facts(page: PageContext) -> Facts | None:
         return None
     return Facts(
         title="the images and the network on this page",
-        recipe=draft.specification(Known.of(images.rule.shape, len(split.train))),
+        recipe=draft.specification(ImageFacts.of(images.rule.shape, len(split.train))),
         shape=images.rule.shape,
         class_names=tuple(map(printable, images.class_names)),
         counts={"train": len(split.train), "validation": len(split.validation), "test": len(split.test)},

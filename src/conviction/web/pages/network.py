@@ -94,7 +94,7 @@ class _Editor(DraftPage):
         """A handler that takes the layers that ``make`` returns."""
         return self.put(lambda *_: replace(self.page.draft, layers=make()))
 
-    def _refusal(self, view: network.View) -> None:
+    def _refusal(self, view: network.NetworkView) -> None:
         with tag("div", "", "message trouble", role="alert"):
             paragraph(view.refusal)
             if not view.fixes:
@@ -108,7 +108,7 @@ class _Editor(DraftPage):
                         "primary" if not i else "",
                     )
 
-    def _layers(self, layers: network.Layers, view: network.View) -> None:
+    def _layers(self, layers: network.Layers, view: network.NetworkView) -> None:
         if view.rows:
             with tag("div", "", "drawn", tabindex=0, role="region", aria_label="The network as a picture"):
                 tag("div", innerHTML=draw((*self.shape,), view.rows))
@@ -207,7 +207,7 @@ class _Editor(DraftPage):
             elif name == "use_bias":
                 tick("bias", value, put(name, bool), key)
 
-    def _yaml(self, layers: network.Layers, view: network.View) -> None:
+    def _yaml(self, layers: network.Layers, view: network.NetworkView) -> None:
         paragraph("The same network as a specification. Change it here, and the other views follow.")
         written = network.to_yaml(layers) if self.refused is None else self.refused
         text = tag("textarea", written, spellcheck="false", aria_label="Specification", data_key="yaml")
@@ -220,7 +220,7 @@ class _Editor(DraftPage):
         self.refused = None
         return layers
 
-    def _keras(self, layers: network.Layers, view: network.View) -> None:
+    def _keras(self, layers: network.Layers, view: network.NetworkView) -> None:
         if not view.rows:
             paragraph("There is no program for a network that does not fit.")
             return

@@ -9,7 +9,7 @@ from typing import Any
 
 from nicegui import ui
 
-from conviction.config import Facts
+from conviction.config import ImageFacts
 from conviction.data import ImageSet
 from conviction.errors import RequestError
 from conviction.report.steps import Table
@@ -108,7 +108,7 @@ class _Bench:
         refusal = _refusal(page.draft, images)
         if refusal:
             raise RequestError(refusal)
-        facts = Facts.of(images.rule.shape, len(checked.split.train))
+        facts = ImageFacts.of(images.rule.shape, len(checked.split.train))
         recipe = page.draft.specification(facts)
         page.lab.check(recipe, len(images))
         name = next_name(page.root, stem_of(page.desk.source), page.lab.jobs)

@@ -17,7 +17,7 @@ from conviction.lesson import DEPTHS, Depth, Facts, NoRunError, chapters, read_t
 from conviction.lesson.facts import RECORDED
 from conviction.lesson.progress import load_progress, now, update_progress
 from conviction.lesson.questions import questions
-from conviction.lesson.shelf import Card, read
+from conviction.lesson.shelf import FlashCard, read
 from conviction.lesson.topics import topic_has_numbers
 from conviction.lesson.words import has_numbers, render, render_line
 from conviction.web.elements.plain import button, choice, link, paragraph, tag
@@ -256,7 +256,7 @@ class ChapterPanel:
             numbers=topic_has_numbers(name, depth),
         )
 
-    def _card_back(self, card: Card) -> tuple[str, str]:
+    def _card_back(self, card: FlashCard) -> tuple[str, str]:
         text, facts = self._numbers(partial(render_line, card.back))
         return text, self._whose(facts) if has_numbers(card.back) else ""
 

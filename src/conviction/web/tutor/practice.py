@@ -9,7 +9,7 @@ from nicegui.events import GenericEventArguments
 
 from conviction.lesson.progress import Answer, load_progress, now, update_progress
 from conviction.lesson.question import Option, Question
-from conviction.lesson.shelf import Card
+from conviction.lesson.shelf import FlashCard
 from conviction.lesson.shelf import cards as all_cards
 from conviction.web.elements.plain import button, heading, paragraph, tag
 
@@ -32,7 +32,9 @@ class Cards:
         progress: The learner's file.
     """
 
-    def __init__(self, chapter: str, back: Callable[[Card], tuple[str, str]], progress: Path | None) -> None:
+    def __init__(
+        self, chapter: str, back: Callable[[FlashCard], tuple[str, str]], progress: Path | None
+    ) -> None:
         self._back, self._progress = back, progress
         self._cards = [card for card in all_cards() if card.chapter == chapter]
         self._due = load_progress(progress).due(self._cards, now())
@@ -51,7 +53,7 @@ class Cards:
             heading(card.front, 3, "front")
             button("Turn it over", lambda _: self._turn(card), NEXT, "primary")
 
-    def _turn(self, card: Card) -> None:
+    def _turn(self, card: FlashCard) -> None:
         self._container.clear()
         with self._container:
             paragraph(f"Card {self._at + 1} of {len(self._due)}", "note")
@@ -66,7 +68,7 @@ class Cards:
                     kind = "primary" if answer == "good" else ""
                     button(words, self._rate(card, answer), NEXT if kind else f"rate-{answer}", kind)
 
-    def _rate(self, card: Card, answer: Answer) -> Callable[[GenericEventArguments], None]:
+    def _rate(self, card: FlashCard, answer: Answer) -> Callable[[GenericEventArguments], None]:
         def rate(_: GenericEventArguments) -> None:
             update_progress(lambda progress: progress.remember(card, answer, now()), self._progress)
             self._at += 1

@@ -13,7 +13,7 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from conviction.config import Facts, Recipe, load_recipe
+from conviction.config import ImageFacts, Recipe, load_recipe
 from conviction.errors import RequestError
 from conviction.runs import folder
 from conviction.web.work.network import Layers, starting_point
@@ -32,7 +32,7 @@ class Draft:
     layers: Layers = ()
     keys: Mapping[str, Any] = field(default_factory=dict)
 
-    def specification(self, facts: Facts) -> Recipe:
+    def specification(self, facts: ImageFacts) -> Recipe:
         """The whole specification of a run; its test set stays sealed until a button opens it.
 
         Raises:
@@ -55,7 +55,7 @@ class Draft:
             keys["model.layers"] = [layer.model_dump(mode="json") for layer in self.layers]
         return keys
 
-    def with_key(self, key: str, value: Any, facts: Facts) -> Draft:
+    def with_key(self, key: str, value: Any, facts: ImageFacts) -> Draft:
         """With one key set, after it has been checked; a value that the recipe has anyway is not kept.
 
         Raises:
@@ -87,7 +87,7 @@ def draft_of(values: Mapping[str, Any]) -> Draft:
     return Draft(recipe, whole.model.layers, keys)
 
 
-def new_draft(recipe: str, facts: Facts) -> Draft:
+def new_draft(recipe: str, facts: ImageFacts) -> Draft:
     """The network and the settings of a recipe, for these images."""
     return Draft(recipe, starting_point(recipe, facts).model.layers)
 

@@ -12,7 +12,7 @@ from typing import Any
 
 from nicegui import ui
 
-from conviction.config import DataSpec, Facts, Recipe, load_recipe
+from conviction.config import DataSpec, ImageFacts, Recipe, load_recipe
 from conviction.data import ImageSet
 from conviction.errors import ConvictionError, RequestError
 from conviction.runs import folder
@@ -21,7 +21,7 @@ from conviction.web.elements.plain import Tag, paragraph, tag
 from conviction.web.inside.inspector import Inspector
 from conviction.web.inside.kept import Kept
 from conviction.web.jobs.helper import Helper
-from conviction.web.jobs.progress import RunStatus, Watcher
+from conviction.web.jobs.progress import RunStatus, RunWatcher
 from conviction.web.jobs.queue import Jobs
 from conviction.web.jobs.starts import run_folder, stem_of
 from conviction.web.work.addresses import Stop, address
@@ -77,7 +77,7 @@ class Lab:
     inspector: Inspector
     data_dir: str | None = None
     course: Course | None = None
-    watcher: Watcher = field(default_factory=Watcher)
+    watcher: RunWatcher = field(default_factory=RunWatcher)
     kept: dict[str, Kept] = field(default_factory=dict)
 
     def root(self, owner: str) -> Path:
@@ -290,11 +290,11 @@ class PageContext:
             self.keep()
 
 
-def facts_about(images: ImageSet, spec: DataSpec) -> Facts:
+def facts_about(images: ImageSet, spec: DataSpec) -> ImageFacts:
     """What a recipe adapts to, before the split is known: the training images are counted by their shares."""
     brought = int((images.parts == "train").sum())
     rest = brought or round(len(images) * (1 - spec.test))
-    return Facts.of(images.rule.shape, round(rest * (1 - spec.validation)))
+    return ImageFacts.of(images.rule.shape, round(rest * (1 - spec.validation)))
 
 
 async def shown_when_ready(

@@ -9,7 +9,7 @@ from typing import Any
 
 import yaml
 
-from conviction.config import Facts, ModelSpec, Recipe, load_recipe
+from conviction.config import ImageFacts, ModelSpec, Recipe, load_recipe
 from conviction.config.model import LAYER_TYPES, MOST_LAYERS, Dense, Flatten, GlobalAveragePooling2D, Layer
 from conviction.config.text import read_yaml
 from conviction.errors import MisfitError, RequestError
@@ -37,7 +37,7 @@ class Fix:
 
 
 @dataclass(frozen=True)
-class View:
+class NetworkView:
     """What follows from a list of layers for images of one shape.
 
     Attributes:
@@ -63,7 +63,7 @@ class View:
         return sum(row.multiply_adds for row in self.rows)
 
 
-def look(layers: Layers, shape: Shape, classes: int) -> View:
+def look(layers: Layers, shape: Shape, classes: int) -> NetworkView:
     """The shapes and costs of a network, or why it does not fit and what would.
 
     Args:
@@ -72,12 +72,12 @@ def look(layers: Layers, shape: Shape, classes: int) -> View:
         classes: At least 2.
     """
     try:
-        return View(tuple(walk(ModelSpec(layers=layers), shape, classes)))
+        return NetworkView(tuple(walk(ModelSpec(layers=layers), shape, classes)))
     except MisfitError as misfit:
         at = misfit.index
         fixes = tuple(fix for fix in _changes(layers, at) if _misfit(fix.layers, shape, classes) is None)
         refusal = f"Layer {at + 1} ({layers[at].type}): {misfit.reason}. Shapes: {' → '.join(misfit.chain)}."
-        return View((), refusal, at, _distinct(fixes)[:3] or _step_by_step(layers, shape, classes))
+        return NetworkView((), refusal, at, _distinct(fixes)[:3] or _step_by_step(layers, shape, classes))
 
 
 def _misfit(layers: Layers, shape: Shape, classes: int) -> int | None:
@@ -263,6 +263,6 @@ def keras_code(layers: Layers, shape: Shape, classes: int) -> str:
     return "import keras\n\n" + model_section(recipe, shape, classes).code
 
 
-def starting_point(recipe: str, facts: Facts) -> Recipe:
+def starting_point(recipe: str, facts: ImageFacts) -> Recipe:
     """The specification that a recipe gives for these images."""
     return load_recipe({"recipe": recipe}, facts=facts)
