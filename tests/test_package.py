@@ -9,6 +9,8 @@ import os
 import pkgutil
 import subprocess
 import sys
+from collections import defaultdict
+from collections.abc import Iterator
 from pathlib import Path
 
 import conviction
@@ -172,3 +174,40 @@ def test_files_and_functions_stay_small() -> None:
                     long_functions.append(f"{path.name}: {node.name}")
     assert not long_files
     assert not long_functions
+
+
+def nodes() -> Iterator[tuple[Path, ast.AST]]:
+    """Every syntax node of the package, with its file."""
+    for path in PACKAGE.rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text())):
+            yield path.relative_to(PACKAGE), node
+
+
+def test_no_two_classes_have_one_name() -> None:
+    files = defaultdict(list)
+    for path, node in nodes():
+        if isinstance(node, ast.ClassDef):
+            files[node.name].append(str(path))
+    assert not {name: paths for name, paths in files.items() if len(paths) > 1}
+
+
+# Each of them would do for any value, so it says nothing about the one at hand.
+VAGUE = {"found", "said", "told", "place", "given", "news", "wish"}
+
+
+def identifiers(node: ast.AST) -> Iterator[str]:
+    match node:
+        case ast.Name(id=name) | ast.arg(arg=name) | ast.Attribute(attr=name):
+            yield name
+        case ast.keyword(arg=str(name)) | ast.FunctionDef(name=name) | ast.ClassDef(name=name):
+            yield name
+
+
+def test_names_say_what_the_thing_is() -> None:
+    vague = [
+        f"{path}:{getattr(node, 'lineno', 0)} {name}"
+        for path, node in nodes()
+        for name in identifiers(node)
+        if name.strip("_").lower() in VAGUE
+    ]
+    assert len(vague) < 20, vague

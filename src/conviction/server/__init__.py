@@ -1,6 +1,6 @@
 """An exported model behind HTTP: reading, decoding, batches, problems, the page, the processes."""
 
-from conviction.server.limits import ServerLimits
+from conviction.server.limits import Limits
 from conviction.server.process import serve
 
-__all__ = ["ServerLimits", "serve"]
+__all__ = ["Limits", "serve"]

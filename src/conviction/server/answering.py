@@ -15,7 +15,7 @@ from conviction.backend import usable_cores
 from conviction.data.decode import UnreadableImageError, decode, probe
 from conviction.data.rule import DecodingRule
 from conviction.server.batching import Batcher
-from conviction.server.limits import ServerLimits
+from conviction.server.limits import Limits
 from conviction.server.measures import Measures
 from conviction.server.occlusion import Patches
 from conviction.server.problem import Problem, busy
@@ -36,7 +36,7 @@ class Answering:
         measures: Receives the number of images that wait.
     """
 
-    def __init__(self, artefact: Artefact, limits: ServerLimits, measures: Measures) -> None:
+    def __init__(self, artefact: Artefact, limits: Limits, measures: Measures) -> None:
         self.artefact = artefact
         self._limits = limits
         self._measures = measures

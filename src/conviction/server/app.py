@@ -16,7 +16,7 @@ from conviction.artefacts.card import Card
 from conviction.server.answering import Answering
 from conviction.server.answers import PICTURES, Occlusion, Predictions, ProblemDocument, Status
 from conviction.server.gate import STATIC, Exchange, RequestGate
-from conviction.server.limits import ServerLimits
+from conviction.server.limits import Limits
 from conviction.server.measures import Measures
 from conviction.server.problem import MEDIA_TYPE, Problem, internal_error
 
@@ -38,7 +38,7 @@ METRICS_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 def make_app(
     artefact: Artefact,
     *,
-    limits: ServerLimits,
+    limits: Limits,
     is_draining: Callable[[], bool],
     key: str | None = None,
     hosts: frozenset[str] | None = None,

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from conviction.artefacts.artefact import Answer
-from conviction.server.limits import ServerLimits
+from conviction.server.limits import Limits
 from conviction.server.measures import Measures
 
 
@@ -36,7 +36,7 @@ class Batcher:
         measures: Receives the size of each batch.
     """
 
-    def __init__(self, answer: Answer, limits: ServerLimits, measures: Measures) -> None:
+    def __init__(self, answer: Answer, limits: Limits, measures: Measures) -> None:
         self._answer = answer
         self._limits = limits
         self._measures = measures

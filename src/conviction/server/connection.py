@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 
 from conviction.server.gate import Exchange, RequestGate
-from conviction.server.limits import ServerLimits
+from conviction.server.limits import Limits
 from conviction.server.log import log
 from conviction.server.problem import MEDIA_TYPE, Problem, busy
 
@@ -22,7 +22,7 @@ PAUSE_SECONDS = 0.5
 class Connection(HttpToolsProtocol):
     """One connection; each method first or last does what uvicorn's does."""
 
-    limits = ServerLimits()
+    limits = Limits()
     gate: ClassVar[RequestGate]
 
     def __init__(self, *positional: Any, **named: Any) -> None:

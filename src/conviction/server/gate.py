@@ -16,7 +16,7 @@ from urllib.parse import quote
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from conviction.server.limits import ServerLimits
+from conviction.server.limits import Limits
 from conviction.server.log import log
 from conviction.server.measures import Measures
 from conviction.server.problem import MEDIA_TYPE, Problem, busy, internal_error
@@ -70,7 +70,7 @@ class RequestGate:
         app: ASGIApp,
         *,
         routes: Iterable[str],
-        limits: ServerLimits,
+        limits: Limits,
         measures: Measures,
         key: str | None,
         hosts: frozenset[str] | None,

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 
 @dataclass(frozen=True)
-class ServerLimits:
+class Limits:
     """What one worker accepts at most.
 
     Attributes:

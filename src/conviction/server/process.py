@@ -19,7 +19,7 @@ from conviction.artefacts.artefact import Artefact
 from conviction.artefacts.formats.reading import missing
 from conviction.artefacts.opening import load
 from conviction.errors import ArtefactError, RequestError, SourceNotFoundError
-from conviction.server.limits import ServerLimits
+from conviction.server.limits import Limits
 from conviction.server.workers import supervise
 
 KEY = "CONVICTION_API_KEY"
@@ -49,7 +49,7 @@ def serve(
     host: str = "127.0.0.1",
     port: int = 8000,
     workers: int = 1,
-    limits: ServerLimits | None = None,
+    limits: Limits | None = None,
 ) -> None:
     """Answers requests until SIGTERM or SIGINT, then answers what it has accepted, and returns.
 
@@ -68,7 +68,7 @@ def serve(
         RequestError: The server cannot listen at the address, others can reach it and there is no key, or a package
             that is an extra is missing.
     """
-    limits = limits or ServerLimits()
+    limits = limits or Limits()
     if workers < 1:
         raise RequestError(f"--workers: expected at least 1; got {workers}.")
     if workers > 1 and not hasattr(os, "fork"):
@@ -163,7 +163,7 @@ def _import_extras() -> None:
 
 
 def _work(
-    artefact: Artefact, endpoint: Endpoint, limits: ServerLimits, key: str | None, ready: Callable[[], None]
+    artefact: Artefact, endpoint: Endpoint, limits: Limits, key: str | None, ready: Callable[[], None]
 ) -> None:
     """One worker, until it is told to stop and has answered what it had accepted."""
     import uvicorn

@@ -9,15 +9,15 @@ done; ``panel.class_panel``, which needs NiceGUI, shows it.
 from conviction.web.classroom.guesses import Guess, keep_guess, read_guesses
 from conviction.web.classroom.learners import Joined, Learner, Learners
 from conviction.web.classroom.results import ResultRow, class_results, results_csv
-from conviction.web.work.course import Course, Limits, load_course
+from conviction.web.work.course import Course, CourseLimits, load_course
 
 __all__ = [
     "Course",
+    "CourseLimits",
     "Guess",
     "Joined",
     "Learner",
     "Learners",
-    "Limits",
     "ResultRow",
     "class_results",
     "keep_guess",

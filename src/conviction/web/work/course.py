@@ -22,7 +22,7 @@ Token = Annotated[str, Field(min_length=LEAST_TOKEN, max_length=200)]
 Texts = Annotated[tuple[str, ...], BeforeValidator(lambda v: tuple(v) if isinstance(v, list) else v)]
 
 
-class Limits(Strict):
+class CourseLimits(Strict):
     """What one learner may ask of the machine.
 
     Attributes:
@@ -54,7 +54,7 @@ class Course(Strict):
     title: Annotated[str, Field(min_length=1, max_length=200)]
     chapters: Texts = tuple(chapter.name for chapter in chapters())
     sources: Annotated[Texts, Field(min_length=1)] = ("digits",)
-    limits: Limits = Limits()
+    limits: CourseLimits = CourseLimits()
     teacher: Token | None = None
     learners: dict[str, Token] = Field(default_factory=dict)
     class_token: Token | None = None
@@ -97,7 +97,7 @@ def _validated(path: Path, content: dict[str, Any]) -> Course:
         parts = [str(part) for part in first["loc"]]
         where = f"--course {path}: {'.'.join(parts)}"
         if first["type"] == "extra_forbidden":
-            owner: type[BaseModel] = Limits if len(parts) > 1 else Course
+            owner: type[BaseModel] = CourseLimits if len(parts) > 1 else Course
             known = list(owner.model_fields)
             raise RequestError(
                 f"{where}: unknown key.{did_you_mean(parts[-1], known)} Known: {', '.join(known)}."
