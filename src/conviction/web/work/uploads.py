@@ -20,13 +20,13 @@ from conviction.data.npz import declared_bytes
 from conviction.data.tree import TAR_SUFFIXES, ZIP_SUFFIXES, UnreadableFileError, open_tree
 from conviction.errors import SourceError
 from conviction.runs import folder
-from conviction.server.limits import CourseLimits
+from conviction.server.limits import Limits
 from conviction.web.jobs.queue import Job
 
 MOST_BYTES = 200 * 2**20
 # The most uploads of one learner; the oldest one that nothing needs is removed to make room.
 MOST_KEPT = 10
-MOST_PIXELS = CourseLimits().pixels
+MOST_PIXELS = Limits().pixels
 SUFFIXES = (*ZIP_SUFFIXES, *TAR_SUFFIXES, ".npz")
 
 # Archives that are being checked right now, and by how many requests; they are neither offered nor removed.
