@@ -228,10 +228,7 @@ class CloseUp:
 
     async def _to_source(self, _: GenericEventArguments) -> None:
         """For the keyboard: the position that the value comes from, or the input that adds most."""
-        shown = self._close.calculation
-        at = shown.source or strongest_input(shown)
-        if at is not None:
-            await self._to_input(at)
+        await self._to_input(self._close.calculation.strongest)
 
     async def _to_input(self, at: tuple[int, ...]) -> None:
         name, shape = self._opened.layers[self._index - 1]
@@ -241,22 +238,3 @@ class CloseUp:
 
 def _coordinate(view: View, name: str) -> int:
     return int(getattr(view, "channel" if name == "unit" else name))
-
-
-def strongest_input(shown: Calculation) -> tuple[int, ...] | None:
-    """The input that adds most to the value, or wins its window; the first of a window whose mean is taken."""
-    if not shown.groups:
-        return None if shown.window is None else (shown.window[0], shown.window[1], 0)
-    grids = shown.groups[0].grids
-    if len(grids) == 3:
-        patch, products = grids[0], grids[2]
-        pairs = [
-            (abs(product.value), cell.at)
-            for cells, terms in zip(patch.rows, products.rows, strict=True)
-            for cell, product in zip(cells, terms, strict=True)
-            if cell.at is not None
-        ]
-        return max(pairs, key=lambda pair: pair[0])[1] if pairs else None
-    cells = [cell for row in grids[0].rows for cell in row if cell.at is not None]
-    won = [cell for cell in cells if cell.mark == "winner"]
-    return (won or cells)[0].at if cells else None
