@@ -12,7 +12,8 @@ from typing import Any
 
 from conviction.audience import call
 from conviction.config import Recipe
-from conviction.config.model import AveragePooling2D, Conv2D, Dense, Layer, MaxPooling2D
+from conviction.config.layer_edits import POOLINGS
+from conviction.config.model import Conv2D, Dense, Layer
 from conviction.errors import RunError
 from conviction.evaluation import Verdict
 from conviction.lesson.variants import CHANGES, Variant, variant
@@ -154,7 +155,7 @@ class Facts:
     @property
     def pools(self) -> list[Stage]:
         """The pooling layers with windows."""
-        return [s for s in self.stages if isinstance(s.layer, MaxPooling2D | AveragePooling2D)]
+        return [s for s in self.stages if isinstance(s.layer, POOLINGS)]
 
     @property
     def first_dense(self) -> Stage | None:
