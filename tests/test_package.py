@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import graphlib
 import importlib
 import json
 import os
@@ -77,6 +78,23 @@ def test_imports_point_one_way() -> None:
             if ORDER.index(room(target)) > ORDER.index(here)
         ]
     assert not wrong
+
+
+def test_no_modules_import_each_other() -> None:
+    """Not even for types alone, and not inside functions: then one of them cannot be read without the other."""
+    modules = {
+        ".".join(("conviction", *path.relative_to(PACKAGE).with_suffix("").parts)): path
+        for path in PACKAGE.rglob("*.py")
+        if path.name not in ("__init__.py", "__main__.py")
+    }
+    graph = {}
+    for name, path in modules.items():
+        nodes = [n for n in ast.walk(ast.parse(path.read_text())) if isinstance(n, ast.ImportFrom)]
+        imported = {f"{n.module}.{alias.name}" for n in nodes for alias in n.names} | {
+            n.module for n in nodes
+        }
+        graph[name] = imported & modules.keys()
+    graphlib.TopologicalSorter(graph).prepare()
 
 
 def test_every_module_names_only_what_it_has() -> None:
