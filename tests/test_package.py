@@ -97,6 +97,31 @@ def test_no_modules_import_each_other() -> None:
     graphlib.TopologicalSorter(graph).prepare()
 
 
+WORDS = {"description", "equation", "label", "message", "refusal", "reason", "sentence", "title"}
+PARSERS = {
+    "endswith",
+    "partition",
+    "removeprefix",
+    "removesuffix",
+    "rpartition",
+    "rsplit",
+    "split",
+    "startswith",
+}
+
+
+def test_words_are_not_parsed_back_into_values() -> None:
+    """What is needed of a sentence or a heading is a field of the value that it was made from."""
+    parsed = []
+    for path in PACKAGE.rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute):
+                parts = [n for n in ast.walk(node.func.value) if isinstance(n, ast.Attribute)]
+                if node.func.attr in PARSERS and any(n.attr in WORDS for n in parts):
+                    parsed.append(f"{path.name}:{node.lineno}: {ast.unparse(node)}")
+    assert not parsed
+
+
 def test_every_module_names_only_what_it_has() -> None:
     for found in pkgutil.walk_packages([str(PACKAGE)], "conviction."):
         if found.name.endswith("__main__"):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from importlib import resources
 from pathlib import Path
 from typing import Any
@@ -15,8 +15,6 @@ from conviction.evaluation import Verdict
 from conviction.lesson.planned import NoRunError, PlannedFacts
 from conviction.runs import Run, load_run
 from conviction.training import EpochRow
-
-RECORDED = "a recorded run of the lab on Fashion-MNIST"
 
 
 @dataclass(frozen=True)
@@ -63,9 +61,11 @@ class Facts(PlannedFacts):
 
     Attributes:
         result: None before a run; asking for any of it then raises ``NoRunError``.
+        recorded: Whether the run is not the reader's, but the one that comes with the package.
     """
 
     result: Result | None
+    recorded: bool = field(default=False, kw_only=True)
 
     @property
     def _finished(self) -> Result:
@@ -173,7 +173,8 @@ def facts_of(run: Run, title: str | None = None) -> Facts:
 def recorded_facts() -> Facts:
     """A run of the lab on Fashion-MNIST that comes with the package, for people who have none of their own."""
     with resources.as_file(resources.files("conviction.lesson") / "recorded") as path:
-        return facts_of(load_run(Path(path)), RECORDED)
+        facts = facts_of(load_run(Path(path)), "a recorded run of the lab on Fashion-MNIST")
+    return replace(facts, recorded=True)
 
 
 def _part(content: Mapping[str, Any]) -> PartScores:
