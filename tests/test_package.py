@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import graphlib
 import importlib
 import json
 import os
@@ -79,6 +80,48 @@ def test_imports_point_one_way() -> None:
             if ORDER.index(room(target)) > ORDER.index(here)
         ]
     assert not wrong
+
+
+def test_no_modules_import_each_other() -> None:
+    """Not even for types alone, and not inside functions: then one of them cannot be read without the other."""
+    modules = {
+        ".".join(("conviction", *path.relative_to(PACKAGE).with_suffix("").parts)): path
+        for path in PACKAGE.rglob("*.py")
+        if path.name not in ("__init__.py", "__main__.py")
+    }
+    graph = {}
+    for name, path in modules.items():
+        nodes = [n for n in ast.walk(ast.parse(path.read_text())) if isinstance(n, ast.ImportFrom)]
+        imported = {f"{n.module}.{alias.name}" for n in nodes for alias in n.names} | {
+            n.module for n in nodes
+        }
+        graph[name] = imported & modules.keys()
+    graphlib.TopologicalSorter(graph).prepare()
+
+
+WORDS = {"description", "equation", "label", "message", "refusal", "reason", "sentence", "title"}
+PARSERS = {
+    "endswith",
+    "partition",
+    "removeprefix",
+    "removesuffix",
+    "rpartition",
+    "rsplit",
+    "split",
+    "startswith",
+}
+
+
+def test_words_are_not_parsed_back_into_values() -> None:
+    """What is needed of a sentence or a heading is a field of the value that it was made from."""
+    parsed = []
+    for path in PACKAGE.rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute):
+                parts = [n for n in ast.walk(node.func.value) if isinstance(n, ast.Attribute)]
+                if node.func.attr in PARSERS and any(n.attr in WORDS for n in parts):
+                    parsed.append(f"{path.name}:{node.lineno}: {ast.unparse(node)}")
+    assert not parsed
 
 
 def test_every_module_names_only_what_it_has() -> None:

@@ -13,10 +13,12 @@ from hypothesis import strategies as st
 
 from conviction.errors import RequestError
 from conviction.explanation import (
+    Activated,
     Convolution,
     Normalised,
     Pointwise,
     Pooled,
+    Rescaled,
     Softmax,
     Value,
     WeightedSum,
@@ -179,8 +181,26 @@ def test_the_other_kinds_say_their_numbers() -> None:
     )
     assert normalised.x == outputs["max_pool_1"][1, 1, 2]
     first = explain_value(model, pixels, "normalise", (2, 3, 1))
-    assert isinstance(first, Pointwise)
+    assert isinstance(first, Rescaled)
+    assert (first.divisor, first.offset) == (255.0, 0.0)
     assert first.equation.startswith(f"{pixels[2, 3, 1]} / 255 = ")
+    bent = explain_value(model, pixels, "activation_1", (1, 1, 2))
+    assert isinstance(bent, Activated)
+    assert bent.activation == "silu"
+    # Programs read the same keys of all values that come from a single one.
+    keys = [
+        "layer",
+        "kind",
+        "position",
+        "computed",
+        "value",
+        "magnitude",
+        "equation",
+        "x",
+        "source",
+        "agrees",
+    ]
+    assert list(first.to_json()) == list(bent.to_json()) == keys
     flat = explain_value(model, pixels, "flatten_1", (5,))
     assert isinstance(flat, Pointwise)
     assert outputs["dropout_1"][flat.source] == outputs["flatten_1"][5]

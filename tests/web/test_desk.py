@@ -18,6 +18,7 @@ from PIL import Image
 from PIL.PngImagePlugin import PngImageFile
 
 from conviction.config import DataSpec, ImageFacts, load_recipe
+from conviction.config.layer_edits import remove
 from conviction.errors import RequestError, SourceError
 from conviction.runs import folder
 from conviction.training import EpochRow, EpochTiming
@@ -33,7 +34,6 @@ from conviction.web.work import uploads
 from conviction.web.work.addresses import STOPS, address, stop_named
 from conviction.web.work.desk import Desks, new_draft
 from conviction.web.work.lab import Lab
-from conviction.web.work.network import remove
 from conviction.web.work.sources import Bench
 
 FACTS = ImageFacts(32, 32, 1300)

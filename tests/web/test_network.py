@@ -9,12 +9,13 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from conviction.config import ImageFacts, ModelSpec
+from conviction.config.layer_edits import Layers, move, remove
 from conviction.config.model import LAYER_TYPES, Conv2D, Dense, Dropout, Flatten, MaxPooling2D
 from conviction.errors import RequestError
 from conviction.model import walk
 from conviction.web.pages.network_drawing import draw
 from conviction.web.work import network
-from conviction.web.work.network import Layers, look
+from conviction.web.work.network import look
 
 SHAPE, CLASSES = (28, 28, 1), 10
 LAB: Layers = network.starting_point("lab", ImageFacts()).model.layers
@@ -99,11 +100,11 @@ def test_what_does_not_fit_is_said_and_what_is_offered_fits(
 
 def test_edits_are_what_they_say() -> None:
     assert [x.type for x in network.add(LAB, "Dropout", 5)][5] == "Dropout"
-    assert network.remove(LAB, 1) == (LAB[0], *LAB[2:])
-    assert network.remove((Flatten(),), 0) == (Flatten(),)
-    assert network.move(LAB, 0, 1) == (LAB[1], LAB[0], *LAB[2:])
-    assert network.move(LAB, 0, -1) == LAB
-    assert network.move(LAB, 5, 9) == LAB
+    assert remove(LAB, 1) == (LAB[0], *LAB[2:])
+    assert remove((Flatten(),), 0) == (Flatten(),)
+    assert move(LAB, 0, 1) == (LAB[1], LAB[0], *LAB[2:])
+    assert move(LAB, 0, -1) == LAB
+    assert move(LAB, 5, 9) == LAB
     assert network.edit(LAB, 0, "filters", 8)[0] == Conv2D(filters=8, activation="relu")
     assert network.edit(LAB, 0, "kernel_size", (3, 5))[0].kernel_size == (3, 5)  # type: ignore[union-attr]
 
@@ -115,9 +116,9 @@ def test_layers_keep_their_names_through_edits() -> None:
         return network.names_after(LAB, names, layers)
 
     assert after(LAB) == names
-    assert after(network.move(LAB, 0, 2)) == [1, 2, 0, 3, 4, 5]
-    assert after(network.move(LAB, 3, -1)) == [0, 1, 3, 2, 4, 5]
-    assert after(network.remove(LAB, 4)) == [0, 1, 2, 3, 5]
+    assert after(move(LAB, 0, 2)) == [1, 2, 0, 3, 4, 5]
+    assert after(move(LAB, 3, -1)) == [0, 1, 3, 2, 4, 5]
+    assert after(remove(LAB, 4)) == [0, 1, 2, 3, 5]
     assert after(network.add(LAB, "Dropout", 2)) == [0, 1, 6, 2, 3, 4, 5]
     assert after(network.edit(LAB, 0, "filters", 64)) == names  # then it equals another one
     assert after((Dense(units=3),)) == [0]

@@ -26,10 +26,12 @@ def _tuple(value: Any) -> Any:
 
 # The deepest networks of this kind have about 150, and everything that draws or checks a network goes over all layers.
 MOST_LAYERS = 200
+# Filters of a convolution, or units of a dense layer.
+MOST_UNITS = 65_536
 
 Size = Annotated[int, Field(ge=1, le=1024)]
 Pair = Annotated[tuple[Size, Size], BeforeValidator(_pair)]
-Units = Annotated[int, Field(ge=1, le=65536)]
+Units = Annotated[int, Field(ge=1, le=MOST_UNITS)]
 UnitList = Annotated[tuple[Units, ...], BeforeValidator(_tuple)]
 Rate = Annotated[float, Field(ge=0.0, lt=1.0)]
 

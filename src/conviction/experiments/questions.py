@@ -8,19 +8,10 @@ from typing import Any
 
 from conviction.audience import option
 from conviction.config import ImageFacts, ModelSpec, Recipe, load_recipe
-from conviction.config.model import (
-    AveragePooling2D,
-    Dense,
-    Dropout,
-    Layer,
-    MaxPooling2D,
-)
+from conviction.config.layer_edits import Layers, dropped_out, normalised
 from conviction.config.recipe import keys, parse_overrides
 from conviction.errors import RequestError, did_you_mean
 from conviction.experiments.own_network import CHANGES
-from conviction.lesson.variants import normalised
-
-Layers = tuple[Layer, ...]
 
 
 @dataclass(frozen=True)
@@ -68,27 +59,6 @@ def _plain(question: str, *arms: tuple[str, Mapping[str, Any]]) -> tuple[Arm, ..
     return tuple(Arm(question, label, keys) for label, keys in arms)
 
 
-def _is_pool(layer: Layer) -> bool:
-    return isinstance(layer, MaxPooling2D | AveragePooling2D)
-
-
-def _dropout(blocks: float, dense: float) -> Callable[[Layers], Layers]:
-    """Puts dropout of these rates after pooling and after hidden dense layers, and removes any other dropout."""
-
-    def change(layers: Layers) -> Layers:
-        out: list[Layer] = []
-        for layer in layers:
-            if isinstance(layer, Dropout):
-                continue
-            out.append(layer)
-            rate = blocks if _is_pool(layer) else dense if isinstance(layer, Dense) else 0.0
-            if rate:
-                out.append(Dropout(rate=rate))
-        return tuple(out)
-
-    return change
-
-
 # By the name that a user types; each arm is compared with the base.
 QUESTIONS: dict[str, tuple[Arm, ...]] = {
     "filters": _plain(
@@ -117,18 +87,20 @@ QUESTIONS: dict[str, tuple[Arm, ...]] = {
         ("512 units", {"model.dense": [512]}),
     ),
     "dropout": (
-        Arm("dropout", "dropout 0.5 after the dense layer", change=_dropout(0.0, 0.5)),
-        Arm("dropout", "dropout 0.25 after pooling", change=_dropout(0.25, 0.0)),
-        Arm("dropout", "dropout at both places", change=_dropout(0.25, 0.5)),
+        Arm(
+            "dropout",
+            "dropout 0.5 after the dense layer",
+            change=lambda layers: dropped_out(layers, 0.0, 0.5),
+        ),
+        Arm("dropout", "dropout 0.25 after pooling", change=lambda layers: dropped_out(layers, 0.25, 0.0)),
+        Arm("dropout", "dropout at both places", change=lambda layers: dropped_out(layers, 0.25, 0.5)),
     ),
     "batch-norm": (
-        Arm(
-            "batch-norm", "batch norm. before the activation", change=lambda layers: tuple(normalised(layers))
-        ),
+        Arm("batch-norm", "batch norm. before the activation", change=normalised),
         Arm(
             "batch-norm",
             "batch norm. after the activation",
-            change=lambda layers: tuple(normalised(layers, before=False)),
+            change=lambda layers: normalised(layers, before=False),
         ),
     ),
     "learning-rate": _plain(

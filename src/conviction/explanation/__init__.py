@@ -3,10 +3,12 @@
 from conviction.explanation.forward import LayerOutput, activations, filters
 from conviction.explanation.gradients import GradCam, grad_cam, input_gradient
 from conviction.explanation.numbers import (
+    Activated,
     Convolution,
     Normalised,
     Pointwise,
     Pooled,
+    Rescaled,
     Softmax,
     Value,
     WeightedSum,
@@ -16,6 +18,7 @@ from conviction.explanation.value import explain_value
 from conviction.explanation.window import Window
 
 __all__ = [
+    "Activated",
     "Convolution",
     "Explanation",
     "GradCam",
@@ -23,6 +26,7 @@ __all__ = [
     "Normalised",
     "Pointwise",
     "Pooled",
+    "Rescaled",
     "Softmax",
     "Value",
     "WeightedSum",

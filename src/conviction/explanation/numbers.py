@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, field, fields
 from typing import Any
 
 import numpy as np
@@ -15,6 +15,8 @@ MOST_TERMS = 9
 LARGEST_SHOWN = 6
 # float32 sums in another order differ by less than this share of what is summed.
 TOLERANCE = 1e-5
+# Of fields that the JSON of ``explain`` leaves out: its keys stay as programs know them.
+NOT_IN_JSON = {"json": False}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,7 +53,7 @@ class Value:
     def to_json(self) -> dict[str, Any]:
         """Plain values; arrays become nested lists."""
         return {
-            **{field.name: _plain(getattr(self, field.name)) for field in fields(self)},
+            **{f.name: _plain(getattr(self, f.name)) for f in fields(self) if f.metadata.get("json", True)},
             "agrees": self.agrees,
         }
 
@@ -145,7 +147,7 @@ class Normalised(Value):
 
 @dataclass(frozen=True, kw_only=True)
 class Pointwise(Value):
-    """A value that comes from one single value: of an activation, of normalisation by 255, of Flatten or Dropout.
+    """A value that comes from one single value: of Flatten or Dropout, or one of the two kinds below.
 
     Attributes:
         x: That value.
@@ -154,6 +156,21 @@ class Pointwise(Value):
 
     x: float
     source: tuple[int, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Activated(Pointwise):
+    """A value of an activation layer; ``activation`` is its name."""
+
+    activation: str = field(metadata=NOT_IN_JSON)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Rescaled(Pointwise):
+    """A value of the normalisation: x / divisor + offset."""
+
+    divisor: float = field(metadata=NOT_IN_JSON)
+    offset: float = field(metadata=NOT_IN_JSON)
 
 
 def number(x: float) -> str:

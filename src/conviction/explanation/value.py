@@ -13,10 +13,12 @@ from conviction.errors import RequestError
 from conviction.explanation.forward import check_pixels, layer_number, outputs
 from conviction.explanation.numbers import (
     MOST_TERMS,
+    Activated,
     Convolution,
     Normalised,
     Pointwise,
     Pooled,
+    Rescaled,
     Softmax,
     Value,
     WeightedSum,
@@ -60,7 +62,8 @@ def explain_value(model: keras.Sequential, pixels: np.ndarray, layer: str, posit
 
     Returns:
         ``Convolution``, ``WeightedSum`` (Dense), ``Softmax`` (the output layer of three classes or more), ``Pooled``,
-        ``Normalised`` (batch normalisation) or ``Pointwise``.
+        ``Normalised`` (batch normalisation), ``Activated``, ``Rescaled`` (normalisation) or ``Pointwise`` (Flatten and
+        Dropout).
 
     Raises:
         RequestError: There is no such layer or position, the picture does not fit the network, or the layer is of a
@@ -248,35 +251,41 @@ def _batch_normalization(asked: _Asked) -> Value:
 def _activation(asked: _Asked) -> Value:
     x = float(asked.before[asked.position])
     value = _activate(asked.layer.activation, x)
-    equation = f"{_name(asked.layer.activation)}({number(x)}) = {number(value)}"
-    return _pointwise(asked, asked.position, value, equation)
+    name = _name(asked.layer.activation)
+    equation = f"{name}({number(x)}) = {number(value)}"
+    return Activated(**_pointwise(asked, asked.position, value, equation), activation=name)
 
 
 def _rescaling(asked: _Asked) -> Value:
     x, scale, offset = float(asked.before[asked.position]), asked.layer.scale, asked.layer.offset
-    value = x * scale + offset
+    value, divisor = x * scale + offset, 1 / scale
     moved = f" + {number(offset)}" if offset else ""
-    return _pointwise(asked, asked.position, value, f"{x:g} / {1 / scale:g}{moved} = {number(value)}")
+    equation = f"{x:g} / {divisor:g}{moved} = {number(value)}"
+    return Rescaled(**_pointwise(asked, asked.position, value, equation), divisor=divisor, offset=offset)
 
 
 def _dropout(asked: _Asked) -> Value:
     value = float(asked.before[asked.position])
-    return _pointwise(
-        asked, asked.position, value, f"{number(value)}, as it came: dropout acts in training only"
-    )
+    equation = f"{number(value)}, as it came: dropout acts in training only"
+    return Pointwise(**_pointwise(asked, asked.position, value, equation))
 
 
 def _flatten(asked: _Asked) -> Value:
     source = tuple(int(i) for i in np.unravel_index(asked.position[0], asked.before.shape))
     value = float(asked.before[source])
-    return _pointwise(asked, source, value, f"{number(value)}, which was {position_text(source)}")
+    equation = f"{number(value)}, which was {position_text(source)}"
+    return Pointwise(**_pointwise(asked, source, value, equation))
 
 
-def _pointwise(asked: _Asked, source: tuple[int, ...], value: float, equation: str) -> Value:
-    x = float(asked.before[source])
-    return Pointwise(
-        **asked.common(), x=x, source=source, value=value, magnitude=abs(value), equation=equation
-    )
+def _pointwise(asked: _Asked, source: tuple[int, ...], value: float, equation: str) -> dict[str, Any]:
+    return {
+        **asked.common(),
+        "x": float(asked.before[source]),
+        "source": source,
+        "value": value,
+        "magnitude": abs(value),
+        "equation": equation,
+    }
 
 
 def _activate(activation: Callable[[Any], Any], x: float) -> float:

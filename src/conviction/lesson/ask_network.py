@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from random import Random
 
-from conviction.lesson.facts import Facts, Stage
+from conviction.lesson.facts import Facts
+from conviction.lesson.planned import Stage
 from conviction.lesson.question import Maker, QuestionDraft, plural, times
 
 

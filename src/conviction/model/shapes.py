@@ -11,6 +11,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from conviction.config.layer_edits import remove, with_settings
 from conviction.config.model import (
     AveragePooling2D,
     BatchNormalization,
@@ -236,14 +237,9 @@ def _advice(spec: ModelSpec, input_shape: Shape, classes: int, misfit: int) -> s
             size = height + grow if height == width else f"[{height + grow},{width + grow}]"
             options.append(f"data.image_size={size}")
             break
-    same = ModelSpec(layers=tuple(_same(layer) for layer in spec.layers))
+    same = ModelSpec(layers=with_settings(spec.layers, Conv2D, padding="same"))
     if _fits(same, input_shape, classes):
         options.append("model.padding=same")
-    fewer = tuple(x for i, x in enumerate(spec.layers) if i != misfit)
-    if fewer and _fits(ModelSpec(layers=fewer), input_shape, classes):  # a network has at least one
+    if _fits(ModelSpec(layers=remove(spec.layers, misfit)), input_shape, classes):
         options.append("leaving that layer out")
     return f"Fits with {' or '.join(options)}." if options else "Use fewer or smaller layers."
-
-
-def _same(layer: Layer) -> Layer:
-    return layer.model_copy(update={"padding": "same"}) if isinstance(layer, Conv2D) else layer

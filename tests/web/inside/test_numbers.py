@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -86,7 +87,11 @@ def test_every_number_is_the_layers_own(layers: Any, classes: int) -> None:
         for i in rng.permutation(len(every))[:12]:
             value = explain_value(model, pixels, name, every[i])
             allowed = 1e-5 * max(value.magnitude, abs(value.value))
-            check(calculate(value, came.shape, CLASSES), came, gave, every[i], allowed)
+            shown = calculate(value, came.shape, CLASSES)
+            check(shown, came, gave, every[i], allowed)
+            # Tables and words are made from the numbers: an equation in other words changes nothing else.
+            reworded = calculate(replace(value, equation="x"), came.shape, CLASSES)
+            assert reworded == replace(shown, equation="x")
 
 
 def test_every_kind_of_layer_is_among_them() -> None:
@@ -99,6 +104,32 @@ def shown_for(layers: Any, name: str, at: tuple[int, ...], classes: int = 3) -> 
     pixels = networks.picture(SHAPE)
     came, gave = outputs_before(model, pixels)[name]
     return calculate(explain_value(model, pixels, name, at), came.shape, CLASSES), (came, gave)
+
+
+def test_a_calculation_leads_to_the_input_that_adds_most() -> None:
+    model = networks.network(EVERYTHING, SHAPE, 3)
+    pixels = networks.picture(SHAPE)
+    inputs = outputs_before(model, pixels)
+
+    def strongest(name: str, at: tuple[int, ...]) -> tuple[int, ...]:
+        return calculate(explain_value(model, pixels, name, at), inputs[name][0].shape, CLASSES).strongest
+
+    # As "same" pads 3x2 with strides 2, 1.
+    padded = np.pad(inputs["conv_1"][0], ((1, 1), (0, 1), (0, 0)), constant_values=np.nan)
+    kernel = np.asarray(model.get_layer("conv_1").kernel, float)[..., 1]
+    for row, column in itertools.product((0, 2, 4), (0, 3, 7)):
+        products = padded[2 * row : 2 * row + 3, column : column + 2] * kernel
+        channel = int(np.abs(np.nansum(products, axis=(0, 1))).argmax())
+        down, right = np.unravel_index(np.nanargmax(np.abs(products[..., channel])), (3, 2))
+        assert strongest("conv_1", (row, column, 1)) == (2 * row - 1 + down, column + right, channel)
+    came, gave = inputs["max_pool_1"]
+    assert came[strongest("max_pool_1", (1, 1, 2))] == gave[1, 1, 2]
+    came, gave = inputs["flatten_1"]
+    assert came[strongest("flatten_1", (7,))] == gave[7]
+    products = inputs["dense_1"][0] * np.asarray(model.get_layer("dense_1").kernel)[:, 4]
+    assert strongest("dense_1", (4,)) == (np.abs(products).argmax(),)
+    # The start of the window, of the channel whose mean is taken.
+    assert strongest("average_pool_1", (1, 1, 3)) == (2, 2, 3)
 
 
 def test_padding_is_marked_and_leads_nowhere() -> None:
@@ -121,16 +152,17 @@ def test_the_winner_of_a_window_is_marked() -> None:
 
 
 def test_a_whole_map_is_not_written_out() -> None:
-    large = np.ones((CELLS_SHOWN, 2, 1), np.float32)
+    large = np.ones((CELLS_SHOWN, 2, 5), np.float32)
     from conviction.explanation.numbers import Pooled
     from conviction.explanation.window import Window
 
     value = Pooled(
-        layer="g", kind="GlobalAveragePooling2D", position=(0,), computed=1.0, value=1.0, magnitude=1.0, equation="",
-        inputs=large[..., 0], window=Window(0, 0, CELLS_SHOWN, 2), winner=None,
+        layer="g", kind="GlobalAveragePooling2D", position=(3,), computed=1.0, value=1.0, magnitude=1.0, equation="",
+        inputs=large[..., 3], window=Window(0, 0, CELLS_SHOWN, 2), winner=None,
     )  # fmt: skip
     shown = calculate(value, large.shape)
     assert shown.groups == ()
+    assert shown.strongest == (0, 0, 3)
     assert [line.value for line in shown.lines] == [2.0 * CELLS_SHOWN, 1.0]
 
 

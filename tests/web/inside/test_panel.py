@@ -110,6 +110,10 @@ def test_a_pixel_is_clicked_and_its_numbers_are_the_layers(
         assert query == {"picture": "0", "layer": name, "row": "4", "column": "3", "channel": "0"}
         page.reload()
         wait_for(page, "Row 4, column 3, channel 0")
+        # The input that adds most is one step back.
+        page.get_by_role("button", name="Go to where it comes from").click()
+        page.locator("h3").filter(has_text="normalise: Rescaling").wait_for()
+        page.locator(".lines").get_by_text("divided by 255").wait_for()
         # The output begins with the answer.
         answer = int(layers["output"].argmax())
         page.get_by_role("button", name="output").click()
@@ -139,6 +143,8 @@ def test_numbers_typed_faster_than_they_are_answered_all_count(
 def test_every_layer_shows_what_it_computed(
     browser: Any, address: str, layers: dict[str, np.ndarray]
 ) -> None:
+    last_conv = [name for name in layers if name.startswith("conv")][-1]
+    channels = layers[list(layers)[list(layers).index(last_conv) - 1]].shape[2]
     with opened(browser, address) as page:
         for name, output in layers.items():
             page.get_by_role("button", name=name).press("Enter")
@@ -155,6 +161,10 @@ def test_every_layer_shows_what_it_computed(
             wait_for(page, said)
             assert result(page) == pytest.approx(float(output[at]), rel=1e-4, abs=1e-5), name
             page.get_by_text("the same, except for rounding").wait_for()
+            if name == last_conv:
+                page.get_by_role("button", name=f"Show all {channels} input channels").click()
+                page.get_by_role("button", name="Show fewer input channels").wait_for()
+                assert page.locator(".group-of-numbers").count() == channels
             shoot(page, f"inside-layer-{name}")
         check_accessibility(page)
 

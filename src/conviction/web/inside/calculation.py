@@ -8,10 +8,12 @@ from dataclasses import dataclass
 import numpy as np
 
 from conviction.explanation.numbers import (
+    Activated,
     Convolution,
     Normalised,
     Pointwise,
     Pooled,
+    Rescaled,
     Softmax,
     Value,
     WeightedSum,
@@ -98,6 +100,7 @@ class Calculation:
         equation: The same in a line.
         computed: What the network gave.
         agrees: Whether both are the same, except for rounding.
+        strongest: The input that adds most, or wins its window; the first of a window whose mean is taken.
         window: (top, left, rows, columns) on the layer's input; None if there is no window.
         source: The one position of the input that it comes from, if it is one.
     """
@@ -111,6 +114,7 @@ class Calculation:
     equation: str
     computed: float
     agrees: bool
+    strongest: Position
     window: tuple[int, int, int, int] | None = None
     source: Position | None = None
 
@@ -139,6 +143,7 @@ def calculate(value: Value, before: tuple[int, ...], class_names: Sequence[str] 
         equation=value.equation,
         computed=value.computed,
         agrees=value.agrees,
+        strongest=parts.strongest,
         window=parts.window,
         source=parts.source,
     )
@@ -149,6 +154,7 @@ class _Parts:
     description: str
     groups: tuple[Group, ...]
     lines: tuple[Line, ...]
+    strongest: Position
     window: tuple[int, int, int, int] | None = None
     source: Position | None = None
     named: str = ""
@@ -163,7 +169,9 @@ def _parts(value: Value, before: tuple[int, ...], class_names: Sequence[str]) ->
         named = (
             f" (probability of {class_names[1]})" if value.layer == OUTPUT and len(class_names) == 2 else ""
         )
-        return _Parts(_dense_words(value), (_terms(value),), _sum_lines(value), named=named)
+        return _Parts(
+            _dense_words(value), (_terms(value),), _sum_lines(value), value.largest(1)[0], named=named
+        )
     if isinstance(value, Pooled):
         return _pooled(value)
     if isinstance(value, Normalised):
@@ -176,6 +184,9 @@ def _convolution(value: Convolution) -> _Parts:
     window = value.window
     products = value.products
     totals = products.sum(axis=(0, 1))  # (rows, columns, channels) -> (channels,)
+    channels = [int(c) for c in np.argsort(-np.abs(totals), kind="stable")]
+    inside = np.where(value.padding, -1.0, np.abs(products[..., channels[0]]))
+    down, right = np.unravel_index(inside.argmax(), inside.shape)
 
     def grid(title: str, numbers: np.ndarray, channel: int, *, links: bool = False) -> Grid:
         rows = []
@@ -198,14 +209,18 @@ def _convolution(value: Convolution) -> _Parts:
             ),
             float(totals[channel]),
         )
-        for channel in (int(c) for c in np.argsort(-np.abs(totals), kind="stable"))
+        for channel in channels
     )
     description = (
         "Each number of the patch is multiplied by the kernel's number at the same place. All products are added, then "
         f"the bias{_bend(value.activation)}."
     )
     return _Parts(
-        description, groups, _sum_lines(value), (window.top, window.left, window.height, window.width)
+        description,
+        groups,
+        _sum_lines(value),
+        (window.top + int(down), window.left + int(right), channels[0]),
+        (window.top, window.left, window.height, window.width),
     )
 
 
@@ -282,7 +297,7 @@ def _softmax(value: Softmax, class_names: Sequence[str]) -> _Parts:
         "the logits positive, by exp, and divides each by their sum, so that they become probabilities."
     )
     groups = (_terms(value), Group("Softmax over the classes", (grid,)))
-    return _Parts(description, groups, lines, named=f" ({names[unit]})")
+    return _Parts(description, groups, lines, value.largest(1)[0], named=f" ({names[unit]})")
 
 
 def _pooled(value: Pooled) -> _Parts:
@@ -315,7 +330,8 @@ def _pooled(value: Pooled) -> _Parts:
             Line(f"all {count} together", float(values.astype(np.float64).sum())),
             Line(f"divided by {count}", value.value, True),
         )
-    return _Parts(description, groups, lines, bounds)
+    strongest = (*(value.winner or bounds[:2]), channel)
+    return _Parts(description, groups, lines, strongest, bounds)
 
 
 def _won(value: Pooled, at: Position) -> str:
@@ -339,20 +355,21 @@ def _normalised(value: Normalised) -> _Parts:
         "Batch normalisation brings the channel to mean 0 and variance 1, by the moving averages of training, and then "
         "scales and shifts it by two learned numbers, gamma and beta."
     )
-    return _Parts(description, (), lines, source=value.position)
+    return _Parts(description, (), lines, value.position, source=value.position)
 
 
 def _pointwise(value: Pointwise, before: tuple[int, ...]) -> _Parts:
     came = Line("the value that came in", value.x)
     description, label = _point_words(value, before)
-    return _Parts(description, (), (came, Line(label, value.value, True)), source=value.source)
+    lines = (came, Line(label, value.value, True))
+    return _Parts(description, (), lines, value.source, source=value.source)
 
 
 def _point_words(value: Pointwise, before: tuple[int, ...]) -> tuple[str, str]:
-    if value.kind == "Rescaling":
+    if isinstance(value, Rescaled):
         return (
             "Normalisation divides every pixel by 255, so that all lie between 0 and 1.",
-            "divided by 255" if value.equation.split(" = ")[0].endswith("/ 255") else "rescaled",
+            "rescaled" if value.offset else f"divided by {value.divisor:g}",
         )
     if value.kind == "Flatten":
         sides = " x ".join(map(str, before))
@@ -360,10 +377,10 @@ def _point_words(value: Pointwise, before: tuple[int, ...]) -> tuple[str, str]:
             f"Flatten writes the {sides} values one after the other, row by row. It computes nothing.",
             f"the same, from {position_text(value.source)}",
         )
-    if value.kind == "Dropout":
-        return ("Dropout acts in training only. Here every value passes through.", "the same")
-    name = value.equation.split("(")[0]
-    return (f"The activation function bends each value by itself: here {name}.", f"after {name}")
+    if isinstance(value, Activated):
+        name = value.activation
+        return (f"The activation function bends each value by itself: here {name}.", f"after {name}")
+    return ("Dropout acts in training only. Here every value passes through.", "the same")
 
 
 def cells(calculation: Calculation) -> Iterator[Cell]:

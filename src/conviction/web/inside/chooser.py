@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING
 
 from nicegui import ui
 from nicegui.events import GenericEventArguments, UploadEventArguments
@@ -12,10 +11,8 @@ from conviction.errors import ConvictionError, RequestError
 from conviction.report.drawing import png_address
 from conviction.web.elements.maps import DrawingCanvas
 from conviction.web.elements.plain import Tag, button, paragraph, tag
+from conviction.web.inside.context import PanelContext
 from conviction.web.inside.seeing import Opened
-
-if TYPE_CHECKING:
-    from conviction.web.inside.panel import Panel
 
 PAGE = 24
 MOST_BYTES = 20_000_000
@@ -24,7 +21,7 @@ MOST_BYTES = 20_000_000
 class Chooser:
     """Built into the current container."""
 
-    def __init__(self, panel: Panel, opened: Opened) -> None:
+    def __init__(self, panel: PanelContext, opened: Opened) -> None:
         self._panel, self._opened = panel, opened
         chosen = int(panel.view.picture) if panel.view.picture.isdecimal() else 0
         self._first = min(chosen, max(opened.pictures - 1, 0)) // PAGE * PAGE

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
-from typing import TYPE_CHECKING
 
 import numpy as np
 from nicegui import ui
@@ -14,22 +13,19 @@ from conviction.explanation.numbers import number
 from conviction.web.elements.fields import NumberField
 from conviction.web.elements.maps import Maps, Pick
 from conviction.web.elements.plain import button, paragraph, tag
-from conviction.web.inside.calculation import Calculation
+from conviction.web.inside.calculation import Calculation, Position
+from conviction.web.inside.context import PanelContext
 from conviction.web.inside.seeing import STRIP_CHANNELS, Close, Opened, scaled
 from conviction.web.inside.tables import GROUPS_SHOWN, groups_html, lines_html
 from conviction.web.inside.view import View, row_width
-
-if TYPE_CHECKING:
-    from conviction.web.inside.panel import Panel
 
 
 class CloseUp:
     """Built into the current container; elements that can have the focus stay the same when the value changes."""
 
-    def __init__(self, panel: Panel) -> None:
+    def __init__(self, panel: PanelContext) -> None:
         self._panel = panel
         self._layer = ""
-        self._every = False
         self._container = tag("div")
         self._after: Maps | None = None
 
@@ -38,7 +34,6 @@ class CloseUp:
         self._view, self._close, self._opened, self._shape = view, close, opened, shape
         if view.layer != self._layer:
             self._layer = view.layer
-            self._every = False
             self._container.clear()
             with self._container:
                 self._build()
@@ -78,8 +73,7 @@ class CloseUp:
             self._scale = tag("span", "")
         self._heard = tag("div", "", "unseen", role="status")
         self._title = tag("p", "", "value-of")
-        self._numbers = tag("div", "", "scroll", tabindex=0, role="region", aria_label="The numbers")
-        self._lines = tag("div")
+        self._numbers = _Numbers(self._to_input)
 
     def _fields(self) -> None:
         with tag("div", "", "steps"):
@@ -141,7 +135,7 @@ class CloseUp:
             "Click a value, or use the arrow keys."
         )
         self._title.text = f"{shown.position_text[0].upper()}{shown.position_text[1:]}: {number(shown.value)}"
-        self._fill_numbers(shown)
+        self._numbers.show(shown, linked=self._index > 0)
 
     def _fill_before(self, shown: Calculation) -> None:
         close, index = self._close, self._index
@@ -166,42 +160,6 @@ class CloseUp:
             last=close.before_count if vector else None,
         )
 
-    def _fill_numbers(self, shown: Calculation) -> None:
-        linked = self._index > 0
-        self._numbers.clear()
-        with self._numbers:
-            html = ui.html(groups_html(shown, every=self._every, links=linked), sanitize=False)
-            html.on(
-                "click",
-                self._follow,
-                js_handler='(e) => { const c = e.target.closest("[data-at]"); if (c) emit(c.dataset.at); }',
-            )
-        self._lines.clear()
-        with self._lines:
-            if len(shown.groups) > GROUPS_SHOWN:
-                words = (
-                    "Show fewer input channels"
-                    if self._every
-                    else f"Show all {len(shown.groups)} input channels"
-                )
-                button(words, self._toggle_every, "every", "quiet")
-            ui.html(lines_html(shown.lines), sanitize=False)
-            self._agreement(shown)
-            if linked:
-                button("Go to where it comes from", self._to_source, "source")
-
-    def _agreement(self, shown: Calculation) -> None:
-        if shown.agrees:
-            paragraph(f"The network gave {shown.computed!r}: the same, except for rounding.", "agrees soft")
-        else:
-            paragraph(
-                f"The network gave {shown.computed!r}: this differs by more than rounding.", "message trouble"
-            )
-
-    def _toggle_every(self, _: GenericEventArguments) -> None:
-        self._every = not self._every
-        self._fill_numbers(self._close.calculation)
-
     async def _channel_of_strip(self, pick: Pick) -> None:
         await self._panel.go(replace(self._wanted, channel=pick.map))
 
@@ -223,40 +181,58 @@ class CloseUp:
         else:
             await self._to_input((pick.row, pick.column, close.before_channel))
 
-    async def _follow(self, event: GenericEventArguments) -> None:
-        await self._to_input(tuple(int(part) for part in str(event.args).split(",")))
-
-    async def _to_source(self, _: GenericEventArguments) -> None:
-        """For the keyboard: the position that the value comes from, or the input that adds most."""
-        shown = self._close.calculation
-        at = shown.source or strongest_input(shown)
-        if at is not None:
-            await self._to_input(at)
-
-    async def _to_input(self, at: tuple[int, ...]) -> None:
+    async def _to_input(self, at: Position) -> None:
         name, shape = self._opened.layers[self._index - 1]
         if len(at) == len(shape):
             await self._panel.go(replace(self._wanted, layer=name).at(at).within(shape))
 
 
+class _Numbers:
+    """The calculation as tables and lines; of many input channels the first few, until all are asked for."""
+
+    def __init__(self, to_input: Callable[[Position], Awaitable[None]]) -> None:
+        self._to_input = to_input
+        self._every = False
+        self._tables = tag("div", "", "scroll", tabindex=0, role="region", aria_label="The numbers")
+        self._lines = tag("div")
+
+    def show(self, shown: Calculation, *, linked: bool) -> None:
+        """Shows a calculation; ``linked`` if its inputs are another layer's values, to which one can go."""
+        self._tables.clear()
+        with self._tables:
+            html = ui.html(groups_html(shown, every=self._every, links=linked), sanitize=False)
+            html.on(
+                "click",
+                self._follow,
+                js_handler='(e) => { const c = e.target.closest("[data-at]"); if (c) emit(c.dataset.at); }',
+            )
+        self._lines.clear()
+        with self._lines:
+            count = len(shown.groups)
+            if count > GROUPS_SHOWN:
+                words = "Show fewer input channels" if self._every else f"Show all {count} input channels"
+                button(words, lambda _: self._toggle_every(shown, linked=linked), "every", "quiet")
+            ui.html(lines_html(shown.lines), sanitize=False)
+            if shown.agrees:
+                paragraph(
+                    f"The network gave {shown.computed!r}: the same, except for rounding.", "agrees soft"
+                )
+            else:
+                paragraph(
+                    f"The network gave {shown.computed!r}: this differs by more than rounding.",
+                    "message trouble",
+                )
+            if linked:
+                # For the keyboard: where the value comes from, or the input that adds most.
+                button("Go to where it comes from", lambda _: self._to_input(shown.strongest), "source")
+
+    def _toggle_every(self, shown: Calculation, *, linked: bool) -> None:
+        self._every = not self._every
+        self.show(shown, linked=linked)
+
+    async def _follow(self, event: GenericEventArguments) -> None:
+        await self._to_input(tuple(int(part) for part in str(event.args).split(",")))
+
+
 def _coordinate(view: View, name: str) -> int:
     return int(getattr(view, "channel" if name == "unit" else name))
-
-
-def strongest_input(shown: Calculation) -> tuple[int, ...] | None:
-    """The input that adds most to the value, or wins its window; the first of a window whose mean is taken."""
-    if not shown.groups:
-        return None if shown.window is None else (shown.window[0], shown.window[1], 0)
-    grids = shown.groups[0].grids
-    if len(grids) == 3:
-        patch, products = grids[0], grids[2]
-        pairs = [
-            (abs(product.value), cell.at)
-            for cells, terms in zip(patch.rows, products.rows, strict=True)
-            for cell, product in zip(cells, terms, strict=True)
-            if cell.at is not None
-        ]
-        return max(pairs, key=lambda pair: pair[0])[1] if pairs else None
-    cells = [cell for row in grids[0].rows for cell in row if cell.at is not None]
-    won = [cell for cell in cells if cell.mark == "winner"]
-    return (won or cells)[0].at if cells else None

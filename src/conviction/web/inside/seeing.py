@@ -212,7 +212,7 @@ class ModelViewer:
         calculation = calculate(value, came.shape, held.class_names)
         channel = None
         if came.ndim == 3:
-            channel = _input_channel(calculation, value.position)
+            channel = calculation.strongest[2]
             if before is not None and 0 <= before < came.shape[2]:
                 channel = before
         after_map = after[..., value.position[-1]] if after.ndim == 3 else in_rows(after)
@@ -287,15 +287,6 @@ def _outputs(held: _HeldRun, pixels: np.ndarray) -> list[LayerOutput]:
     if held.seen is None or held.seen[0] != key:
         held.seen = (key, activations(held.model, pixels))
     return held.seen[1]
-
-
-def _input_channel(calculation: Calculation, position: tuple[int, ...]) -> int:
-    """The channel of the input that adds most, or that the value comes from."""
-    if calculation.source is not None and len(calculation.source) == 3:
-        return calculation.source[2]
-    if calculation.kind == "Conv2D":
-        return int(calculation.groups[0].title.rsplit(" ", 1)[1])
-    return position[-1]
 
 
 def _first(output: np.ndarray) -> Small:

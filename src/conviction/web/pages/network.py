@@ -7,7 +7,7 @@ from dataclasses import replace
 from functools import partial
 from typing import Any, get_args
 
-from conviction.config import RECIPES
+from conviction.config import RECIPES, layer_edits
 from conviction.config.model import LAYER_TYPES, Activation, Layer
 from conviction.data import ImageSet
 from conviction.errors import RequestError
@@ -41,7 +41,7 @@ class _Editor(DraftPage):
         super().__init__(page, images)
         index = page.query.get("layer", "")
         # Layers go by names that move with them, so that focus and what is open do too.
-        self.layers: network.Layers = ()
+        self.layers: layer_edits.Layers = ()
         self.names: list[int] = []
         self.open: int | None = int(index) if index.isdecimal() and len(index) < 4 else None
         self.kind = "Conv2D"
@@ -90,7 +90,7 @@ class _Editor(DraftPage):
     def _begin_from(self, recipe: str, *_: Any) -> Draft:
         return new_draft(recipe, self.facts)
 
-    def _set(self, make: Callable[[], network.Layers]) -> Callable[..., Any]:
+    def _set(self, make: Callable[[], layer_edits.Layers]) -> Callable[..., Any]:
         """A handler that takes the layers that ``make`` returns."""
         return self.put(lambda *_: replace(self.page.draft, layers=make()))
 
@@ -108,7 +108,7 @@ class _Editor(DraftPage):
                         "primary" if not i else "",
                     )
 
-    def _layers(self, layers: network.Layers, view: network.NetworkView) -> None:
+    def _layers(self, layers: layer_edits.Layers, view: network.NetworkView) -> None:
         if view.rows:
             with tag("div", "", "drawn", tabindex=0, role="region", aria_label="The network as a picture"):
                 tag("div", innerHTML=draw((*self.shape,), view.rows))
@@ -129,14 +129,11 @@ class _Editor(DraftPage):
     def _choose_kind(self, kind: str) -> None:
         self.kind = kind if kind in LAYER_TYPES else "Conv2D"
 
-    def _at(self, layers: network.Layers) -> int:
+    def _at(self, layers: layer_edits.Layers) -> int:
         """Where a new layer goes: behind the one that is open, else where its kind belongs."""
         if self.open in self.names:
             return self.names.index(self.open) + 1
-        head = next(
-            (i for i, x in enumerate(layers) if x.type in ("Flatten", "GlobalAveragePooling2D")), len(layers)
-        )
-        return len(layers) if self.kind == "Dense" else head
+        return len(layers) if self.kind == "Dense" else layer_edits.head(layers)
 
     def _fixed(self, name: str, setting: str, row: LayerRow | None) -> None:
         with tag("li", "", "layer given"):
@@ -157,9 +154,9 @@ class _Editor(DraftPage):
             with tag("div", "", "hands"):
                 acts = {
                     "edit": ("Close" if is_open else "Edit", self.act(lambda *_: self._toggle(name))),
-                    "up": ("Up", self._set(lambda: network.move(self.layers, i, -1))),
-                    "down": ("Down", self._set(lambda: network.move(self.layers, i, 1))),
-                    "remove": ("Remove", self._set(lambda: network.remove(self.layers, i))),
+                    "up": ("Up", self._set(lambda: layer_edits.move(self.layers, i, -1))),
+                    "down": ("Down", self._set(lambda: layer_edits.move(self.layers, i, 1))),
+                    "remove": ("Remove", self._set(lambda: layer_edits.remove(self.layers, i))),
                 }
                 # Announced as disabled but left enabled, so that the focus stays on it when its layer reaches an end.
                 ends = {"up": i == 0, "down": i == len(self.layers) - 1}
@@ -207,20 +204,20 @@ class _Editor(DraftPage):
             elif name == "use_bias":
                 tick("bias", value, put(name, bool), key)
 
-    def _yaml(self, layers: network.Layers, view: network.NetworkView) -> None:
+    def _yaml(self, layers: layer_edits.Layers, view: network.NetworkView) -> None:
         paragraph("The same network as a specification. Change it here, and the other views follow.")
         written = network.to_yaml(layers) if self.refused is None else self.refused
         text = tag("textarea", written, spellcheck="false", aria_label="Specification", data_key="yaml")
         text.on("change", lambda e: self._set(partial(self._read, e.args))())
         paragraph("It takes effect when you leave the field.", "note")
 
-    def _read(self, text: str) -> network.Layers:
+    def _read(self, text: str) -> layer_edits.Layers:
         self.refused = text
         layers = network.from_yaml(text)
         self.refused = None
         return layers
 
-    def _keras(self, layers: network.Layers, view: network.NetworkView) -> None:
+    def _keras(self, layers: layer_edits.Layers, view: network.NetworkView) -> None:
         if not view.rows:
             paragraph("There is no program for a network that does not fit.")
             return

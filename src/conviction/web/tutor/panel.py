@@ -14,7 +14,6 @@ from nicegui.events import GenericEventArguments
 
 from conviction.errors import ConvictionError, MisfitError
 from conviction.lesson import DEPTHS, Depth, Facts, NoRunError, chapters, read_topic, sheets
-from conviction.lesson.facts import RECORDED
 from conviction.lesson.progress import load_progress, now, update_progress
 from conviction.lesson.questions import questions
 from conviction.lesson.shelf import FlashCard, read
@@ -147,8 +146,8 @@ class ChapterPanel:
 
     def _whose(self, facts: Facts) -> str:
         """The sentence before numbers that are not about what the page shows."""
-        if facts.title == RECORDED:
-            return f"Numbers of {RECORDED}, until you have trained a network on these images."
+        if facts.recorded:
+            return f"Numbers of {facts.title}, until you have trained a network on these images."
         if facts is self._run and self._draft is not None:
             return f"Numbers of {facts.title}, which may not be the network that is on this page now."
         return ""

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections import Counter
 
+from conviction.config.layer_edits import Layers
 from conviction.web.work.desk import Draft, Work
-from conviction.web.work.network import Layers
 
 
 def describe_change(before: Work, after: Work) -> str:

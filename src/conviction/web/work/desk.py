@@ -14,9 +14,10 @@ from pathlib import Path
 from typing import Any
 
 from conviction.config import ImageFacts, Recipe, load_recipe
+from conviction.config.layer_edits import Layers
 from conviction.errors import RequestError
 from conviction.runs import folder
-from conviction.web.work.network import Layers, starting_point
+from conviction.web.work.network import starting_point
 
 # The most changes that can be undone.
 MOST_UNDONE = 100

@@ -10,16 +10,23 @@ from typing import Any
 import yaml
 
 from conviction.config import ImageFacts, ModelSpec, Recipe, load_recipe
-from conviction.config.model import LAYER_TYPES, MOST_LAYERS, Dense, Flatten, GlobalAveragePooling2D, Layer
+from conviction.config.layer_edits import POOLINGS, Layers, head, insert, move, remove, with_settings
+from conviction.config.model import (
+    LAYER_TYPES,
+    MOST_LAYERS,
+    Conv2D,
+    Dense,
+    Flatten,
+    GlobalAveragePooling2D,
+    Layer,
+)
 from conviction.config.text import read_yaml
 from conviction.errors import MisfitError, RequestError
 from conviction.model import LayerRow, walk
 from conviction.programs.training_code import model_section
 
-Layers = tuple[Layer, ...]
 Shape = tuple[int, int, int]
 
-POOLINGS = ("MaxPooling2D", "AveragePooling2D")
 # The settings of a layer when it is added.
 NEW: dict[str, dict[str, Any]] = {
     "Conv2D": {"filters": 32, "activation": "relu"},
@@ -126,22 +133,19 @@ def _changes(layers: Layers, at: int) -> Iterator[Fix]:
     kind = layers[at].type
     for new in (Flatten(), GlobalAveragePooling2D()) if len(layers) < MOST_LAYERS else ():
         if isinstance(layers[at], Dense):
-            yield Fix(f"Put {new.type} before it", (*layers[:at], new, *layers[at:]))
-        yield Fix(f"Put {new.type} after it", (*layers[: at + 1], new, *layers[at + 1 :]))
-    head = next((i for i, x in enumerate(layers) if isinstance(x, Flatten | GlobalAveragePooling2D)), None)
-    if head is not None and head < at:
-        yield Fix(f"Move it before {layers[head].type}", move(layers, at, head - at))
-    same = [x.model_copy(update={"padding": "same"}) if x.type == "Conv2D" else x for x in layers]
-    yield Fix("Same padding in every convolution", tuple(same))
+            yield Fix(f"Put {new.type} before it", insert(layers, at, new))
+        yield Fix(f"Put {new.type} after it", insert(layers, at + 1, new))
+    end = head(layers)
+    if end < at:
+        yield Fix(f"Move it before {layers[end].type}", move(layers, at, end - at))
+    yield Fix("Same padding in every convolution", with_settings(layers, Conv2D, padding="same"))
     yield Fix(f"Leave this {kind} out", remove(layers, at))
-    later = [i for i, x in enumerate(layers) if i >= at and x.type in POOLINGS]
-    if kind in POOLINGS and len(later) > 1:
+    later = [i for i, x in enumerate(layers) if i >= at and isinstance(x, POOLINGS)]
+    if isinstance(layers[at], POOLINGS) and len(later) > 1:
         fewer = tuple(x for i, x in enumerate(layers) if i not in later)
         yield Fix(f"Leave this and the {_counted(len(later) - 1)} after it out", fewer)
-    padded = [
-        x.model_copy(update={"padding": "same"}) if x.type in {*POOLINGS, "Conv2D"} else x for x in layers
-    ]
-    yield Fix("Same padding in every convolution and pooling", tuple(padded))
+    padded = with_settings(layers, (Conv2D, *POOLINGS), padding="same")
+    yield Fix("Same padding in every convolution and pooling", padded)
 
 
 def _counted(poolings: int) -> str:
@@ -156,19 +160,7 @@ def add(layers: Layers, kind: str, at: int) -> Layers:
     """
     if len(layers) >= MOST_LAYERS:
         raise RequestError(f"model.layers: a network may have at most {MOST_LAYERS}.")
-    return (*layers[:at], checked({"type": kind, **NEW.get(kind, {})}), *layers[at:])
-
-
-def remove(layers: Layers, at: int) -> Layers:
-    """Without the layer at number ``at``; the last one stays, because a network needs one."""
-    return tuple(x for i, x in enumerate(layers) if i != at) or layers
-
-
-def move(layers: Layers, at: int, by: int) -> Layers:
-    """With the layer at number ``at`` moved by ``by`` positions, as far as the ends allow."""
-    rest = [x for i, x in enumerate(layers) if i != at]
-    rest.insert(max(0, min(len(rest), at + by)), layers[at])
-    return tuple(rest)
+    return insert(layers, at, checked({"type": kind, **NEW.get(kind, {})}))
 
 
 def edit(layers: Layers, at: int, field: str, value: Any) -> Layers:
