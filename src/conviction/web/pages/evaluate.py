@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Any
 
 from nicegui import ui
 
 from conviction.errors import ConvictionError
 from conviction.evaluation import Advice, count_openings, openings_sentence
-from conviction.report.scores import SEALED, TO_TRY
+from conviction.report.scores import TO_TRY
 from conviction.runs import Run, folder
 from conviction.web.elements.plain import button, heading, link, paragraph, show_step, tag
 from conviction.web.elements.surface import Surface
@@ -148,8 +147,7 @@ class _Verdict:
 
     def _shown(self, evaluation: Evaluated) -> None:
         heading("On the test images" if evaluation.part == "test" else "On the validation images")
-        sentences = [s for s in evaluation.step.sentences if not s.startswith(SEALED)]
-        show_step(replace(evaluation.step, sentences=tuple(sentences)))
+        show_step(evaluation.step)
         for advice in self.run.verdict.advice:
             words, step = advised(advice)
             with tag("p", f"{TO_TRY}{words}, at "):
@@ -183,12 +181,12 @@ class _Verdict:
 
 def advised(advice: Advice) -> tuple[str, str]:
     """What a verdict advises, in the words of the page, and the step that has them."""
-    keys = dict(key.split("=", 1) for key in advice.keys)
+    settings = advice.settings
     if advice.resumes:
-        return f"go on to {keys['training.epochs']} epochs", "train"
-    if "recipe" in keys:
-        return f"begin again from {keys['recipe']}", "network"
-    return " and ".join(f"{LABELS[key]} {value}" for key, value in keys.items()), "compile"
+        return f"go on to {settings['training.epochs']} epochs", "train"
+    if "recipe" in settings:
+        return f"begin again from {settings['recipe']}", "network"
+    return " and ".join(f"{LABELS[key]} {value}" for key, value in settings.items()), "compile"
 
 
 def _show_reasons(mistakes: list[Reason]) -> None:

@@ -10,12 +10,11 @@ from typing import Any, get_args
 from conviction.config import RECIPES
 from conviction.config.model import LAYER_TYPES, Activation, Layer
 from conviction.data import ImageSet
-from conviction.errors import RequestError
 from conviction.model import LayerRow
 from conviction.model.shapes import setting
 from conviction.report.steps import model_step
 from conviction.web.elements.plain import button, choice, number, paragraph, tag, text_field, tick
-from conviction.web.pages.draft import DraftPage, real, whole
+from conviction.web.pages.draft import DraftPage, real, unlike, whole
 from conviction.web.pages.frame import figures, framed, onward, parts_of
 from conviction.web.pages.network_drawing import draw
 from conviction.web.work import network
@@ -253,7 +252,7 @@ def _pair(text: str) -> tuple[int, int]:
     if len(parts) == 1:
         parts *= 2
     if len(parts) != 2:
-        raise RequestError(f"Expected a size such as 3 or 3x5; got '{text}'.")
+        raise unlike("a size such as 3 or 3x5", text)
     return parts[0], parts[1]
 
 
