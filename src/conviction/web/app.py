@@ -28,6 +28,7 @@ from conviction.web.door.joining import TEACHER, add_joining, bare_page
 from conviction.web.elements.plain import link, tag
 from conviction.web.jobs.starts import EXPLORATIONS
 from conviction.web.pages.compile import compile_page
+from conviction.web.pages.context import PageContext
 from conviction.web.pages.data import data_page
 from conviction.web.pages.evaluate import evaluate_page
 from conviction.web.pages.explore import explore_page
@@ -37,7 +38,7 @@ from conviction.web.pages.network import network_page
 from conviction.web.pages.take import FILES, take_page
 from conviction.web.pages.train import train_page
 from conviction.web.work.addresses import address, stop_named
-from conviction.web.work.lab import Lab, PageContext
+from conviction.web.work.lab import Lab
 from conviction.web.work.uploads import arriving, check_declared, sources_of
 
 TICK_SECONDS = 1.0

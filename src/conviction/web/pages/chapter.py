@@ -15,9 +15,10 @@ from conviction.lesson import Facts
 from conviction.report.steps import printable
 from conviction.web.elements.plain import button, tag
 from conviction.web.jobs.progress import RunStatus
+from conviction.web.pages.context import PageContext
 from conviction.web.tutor.panel import chapter_panel
 from conviction.web.tutor.words import facts_for
-from conviction.web.work.lab import PageContext, is_done
+from conviction.web.work.lab import is_done
 
 # What a chapter can point to on the workbench: the words of the link, the step, its part.
 SEEN = {

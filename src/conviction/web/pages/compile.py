@@ -11,11 +11,11 @@ from conviction.lesson.shelf import glossary, sheets
 from conviction.report.steps import compile_step
 from conviction.training.train import steps_per_epoch
 from conviction.web.elements.plain import choice, heading, number, paragraph, tag, tick
+from conviction.web.pages.context import PageContext, shown_with_images
 from conviction.web.pages.draft import DraftPage, real, whole
 from conviction.web.pages.frame import framed, misfit, onward
 from conviction.web.work import network
 from conviction.web.work.desk import Draft
-from conviction.web.work.lab import PageContext, shown_with_images
 
 KEY_RATE = "training.learning_rate"
 OPTIMIZERS = {name: name for name in ("adam", "adamw", "sgd", "rmsprop")}

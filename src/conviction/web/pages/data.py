@@ -26,9 +26,9 @@ from conviction.web.elements.plain import (
     tag,
 )
 from conviction.web.elements.surface import Surface
+from conviction.web.pages.context import PageContext, shown_when_ready, shown_with_images
 from conviction.web.pages.draft import undo_buttons
 from conviction.web.pages.frame import framed, intro, onward, parts_of
-from conviction.web.work.lab import PageContext, shown_when_ready, shown_with_images
 from conviction.web.work.sources import Checked, Choice, at_hand, chosen_by
 from conviction.web.work.uploads import MOST_BYTES, uploads_of
 

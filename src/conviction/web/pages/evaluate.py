@@ -15,10 +15,11 @@ from conviction.web.elements.surface import Surface
 from conviction.web.jobs.progress import RunStatus, state_of
 from conviction.web.jobs.queue import Job
 from conviction.web.jobs.starts import start_evaluate
+from conviction.web.pages.context import PageContext, shown_when_ready
 from conviction.web.pages.evaluated import Evaluated, Reason, evaluated, reasons
 from conviction.web.pages.frame import framed, onward
 from conviction.web.work.addresses import stop_named
-from conviction.web.work.lab import OF_A_RUN, PageContext, has_learned, shown_when_ready
+from conviction.web.work.lab import OF_A_RUN, has_learned
 
 # As Compile calls them.
 LABELS = {

@@ -16,9 +16,9 @@ from conviction.web.elements.plain import button, choice, heading, link, number,
 from conviction.web.elements.surface import Surface
 from conviction.web.jobs.queue import Job
 from conviction.web.jobs.starts import EXPLORATIONS, OF_EXPLORE, next_name, start_explore, stem_of
+from conviction.web.pages.context import PageContext
 from conviction.web.pages.frame import framed, onward
 from conviction.web.work.guess import NO_DIFFERENCE, NO_GUESS, guess_text, judged
-from conviction.web.work.lab import PageContext
 
 # As ``classroom.Learner`` calls it.
 GUESSES = "guesses.jsonl"

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from conviction.web.inside.kept import Kept
 from conviction.web.inside.panel import inside_panel
+from conviction.web.pages.context import PageContext
 from conviction.web.pages.evaluate import pick_run
 from conviction.web.pages.frame import framed, onward
-from conviction.web.work.lab import PageContext
 
 
 async def inside_page(page: PageContext) -> None:

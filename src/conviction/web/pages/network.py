@@ -14,12 +14,12 @@ from conviction.model import LayerRow
 from conviction.model.shapes import setting
 from conviction.report.steps import model_step
 from conviction.web.elements.plain import button, choice, number, paragraph, tag, text_field, tick
+from conviction.web.pages.context import PageContext, shown_with_images
 from conviction.web.pages.draft import DraftPage, real, unlike, whole
 from conviction.web.pages.frame import figures, framed, onward, parts_of
 from conviction.web.pages.network_drawing import draw
 from conviction.web.work import network
 from conviction.web.work.desk import Draft, new_draft
-from conviction.web.work.lab import PageContext, shown_with_images
 
 TITLES = {"layers": "Layers", "yaml": "Specification", "keras": "Keras code"}
 NONE = "none"

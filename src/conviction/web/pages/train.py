@@ -20,11 +20,11 @@ from conviction.web.elements.surface import Surface
 from conviction.web.jobs.progress import RunStatus, state_of
 from conviction.web.jobs.queue import ERR, Job
 from conviction.web.jobs.starts import is_run_name, next_name, run_folder, start_fit, start_resume, stem_of
+from conviction.web.pages.context import PageContext
 from conviction.web.pages.examples import Examples
 from conviction.web.pages.frame import framed, misfit, onward
 from conviction.web.work import network
 from conviction.web.work.desk import Draft
-from conviction.web.work.lab import PageContext
 
 MOST_OVER = 3
 
