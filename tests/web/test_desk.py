@@ -30,29 +30,12 @@ from conviction.web.jobs.progress import RunWatcher, state_of
 from conviction.web.jobs.queue import Jobs
 from conviction.web.jobs.starts import next_name, run_folder, start_explore, start_fit, start_resume, stem_of
 from conviction.web.work import uploads
-from conviction.web.work.addresses import STOPS, address, stop_named
 from conviction.web.work.desk import Desks, new_draft
 from conviction.web.work.lab import Lab
 from conviction.web.work.network import remove
 from conviction.web.work.sources import Bench
 
 FACTS = ImageFacts(32, 32, 1300)
-
-
-def test_every_step_has_an_address_that_is_read_back() -> None:
-    for stop in STOPS:
-        for part in ("", *stop.parts):
-            words = address("abc", stop.name, part, {"image": 3}).partition("?")[0].split("/")[3:]
-            assert stop_named(*words) == stop
-    assert address("d", "train", "a b/c") == "/lab/d/train/a%20b%2Fc"
-
-
-@pytest.mark.parametrize(
-    ("step", "part", "said"), [("netwrk", "", "'network'"), ("data", "normalize", "'normalise'")]
-)
-def test_a_wrong_address_names_the_nearest(step: str, part: str, said: str) -> None:
-    with pytest.raises(RequestError, match=f"Did you mean {said}"):
-        stop_named(step, part)
 
 
 def test_undo_goes_back_and_redo_forward(tmp_path: Path) -> None:

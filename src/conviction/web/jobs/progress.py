@@ -51,6 +51,16 @@ class RunStatus:
     opened: bool = False
     evaluated: float = 0.0
 
+    @property
+    def is_done(self) -> bool:
+        """Whether it has an evaluation to show."""
+        return self.status == "done"
+
+    @property
+    def has_learned(self) -> bool:
+        """Whether it has a network to look into."""
+        return self.is_done or bool(self.rows)
+
     def share(self, now: float) -> float:
         """How much of the training is done, 0 to 1; between two epochs it is estimated from the time."""
         if not self.epochs:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 from conviction.config import AugmentationSpec, Recipe, TrainingSpec
@@ -14,6 +15,7 @@ from conviction.web.elements.plain import choice, heading, number, paragraph, ta
 from conviction.web.pages.context import PageContext, shown_with_images
 from conviction.web.pages.draft import DraftPage, real, whole
 from conviction.web.pages.frame import framed, misfit, onward
+from conviction.web.pages.stop import ChapterLink, Stop, walkthrough
 from conviction.web.work import network
 from conviction.web.work.desk import Draft
 
@@ -34,6 +36,17 @@ async def compile_page(page: PageContext) -> None:
     """Builds the step."""
     with framed(page):
         await shown_with_images(page, lambda images: _Form(page, images).show())
+
+
+STOP = Stop(
+    "compile",
+    "Compile",
+    "compiling",
+    compile_page,
+    partial(walkthrough, "Compile"),
+    drafts=True,
+    links=(ChapterLink("compiling", "settings"), ChapterLink("hyperparameters", "settings")),
+)
 
 
 class _Form(DraftPage):

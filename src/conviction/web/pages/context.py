@@ -4,22 +4,23 @@ from __future__ import annotations
 
 import inspect
 import json
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from nicegui import ui
 
-from conviction.config import DataSpec, load_recipe
+from conviction.config import DataSpec
 from conviction.data import ImageSet
 from conviction.errors import ConvictionError
 from conviction.web.elements.plain import Tag, paragraph, tag
 from conviction.web.jobs.progress import RunStatus
 from conviction.web.jobs.starts import run_folder, stem_of
-from conviction.web.work.addresses import Stop, address
+from conviction.web.pages.stop import Stop
+from conviction.web.work.addresses import address
 from conviction.web.work.desk import Desk, Draft, new_draft
-from conviction.web.work.lab import OF_A_RUN, Lab, facts_about
+from conviction.web.work.lab import Lab, facts_about
 from conviction.web.work.sources import Checked
 
 
@@ -30,6 +31,7 @@ class PageContext:
     Attributes:
         lab: The workbench.
         desk: Whose work is shown.
+        stops: All steps, in order.
         stop: The step.
         part: Of the step, or the name of a run.
         query: The rest of the address.
@@ -38,6 +40,7 @@ class PageContext:
 
     lab: Lab
     desk: Desk
+    stops: Sequence[Stop]
     stop: Stop
     part: str
     query: Mapping[str, str]
@@ -71,17 +74,16 @@ class PageContext:
         Everything that the page says about a run, in its head and its lesson too, comes from here. None where the step
         is not about a run, or there is none.
         """
-        can_show = OF_A_RUN.get(self.stop.name)
-        if can_show is None:
+        if not self.stop.needs:
             return None
         if self.part:
             return self.lab.watcher.run(run_folder(self.root, self.part))
-        return next((s for s in self.lab.runs(self.owner) if can_show(s)), None)
+        return next((s for s in self.lab.runs(self.owner) if self.stop.can_show(s)), None)
 
     @property
     def source(self) -> str:
         """The source of the images that this page is about: those of its run, or else those chosen on the desk."""
-        run = None if self.stop.name == "train" else self.run_status()
+        run = None if self.stop.drafts else self.run_status()
         return (run.source if run else "") or self.desk.source
 
     def keep(self) -> None:
@@ -119,8 +121,7 @@ class PageContext:
     @property
     def data(self) -> DataSpec:
         """How images are decoded and split."""
-        recipe = self.desk.draft.recipe if self.desk.draft else "lab"
-        return load_recipe({"recipe": recipe}).data
+        return self.desk.data
 
     def known(self) -> ImageSet | None:
         """The images, if they have been read."""

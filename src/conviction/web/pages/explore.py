@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from conviction.web.jobs.queue import Job
 from conviction.web.jobs.starts import EXPLORATIONS, OF_EXPLORE, next_name, start_explore, stem_of
 from conviction.web.pages.context import PageContext
 from conviction.web.pages.frame import framed, onward
+from conviction.web.pages.stop import ChapterLink, Stop, aim
 from conviction.web.work.guess import NO_DIFFERENCE, NO_GUESS, guess_text, judged
 
 # As ``classroom.Learner`` calls it.
@@ -66,6 +68,17 @@ async def explore_page(page: PageContext) -> None:
 
         ui.timer(1.0, look)
         onward(page, "Take it away", page.to("take"))
+
+
+STOP = Stop(
+    "explore",
+    "Explore",
+    "hyperparameters",
+    explore_page,
+    partial(aim, "hyperparameters"),
+    drafts=True,
+    links=(ChapterLink("hyperparameters", "questions"),),
+)
 
 
 def base_of(page: PageContext) -> dict[str, Any]:

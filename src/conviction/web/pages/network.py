@@ -18,10 +18,10 @@ from conviction.web.pages.context import PageContext, shown_with_images
 from conviction.web.pages.draft import DraftPage, real, unlike, whole
 from conviction.web.pages.frame import figures, framed, onward, parts_of
 from conviction.web.pages.network_drawing import draw
+from conviction.web.pages.stop import ChapterLink, Stop, walkthrough
 from conviction.web.work import network
 from conviction.web.work.desk import Draft, new_draft
 
-TITLES = {"layers": "Layers", "yaml": "Specification", "keras": "Keras code"}
 NONE = "none"
 
 
@@ -29,8 +29,23 @@ async def network_page(page: PageContext) -> None:
     """Builds the step."""
     page.part = page.part or "layers"
     with framed(page):
-        parts_of(page, TITLES)
+        parts_of(page)
         await shown_with_images(page, lambda images: _Editor(page, images).show())
+
+
+STOP = Stop(
+    "network",
+    "Network",
+    "architecture",
+    network_page,
+    partial(walkthrough, "Model"),
+    parts={"layers": "Layers", "yaml": "Specification", "keras": "Keras code"},
+    drafts=True,
+    links=(
+        ChapterLink("architecture", "layers", "layers"),
+        ChapterLink("architecture", "Keras code", "keras"),
+    ),
+)
 
 
 class _Editor(DraftPage):

@@ -23,6 +23,7 @@ from conviction.web.jobs.starts import is_run_name, next_name, run_folder, start
 from conviction.web.pages.context import PageContext
 from conviction.web.pages.examples import Examples
 from conviction.web.pages.frame import framed, misfit, onward
+from conviction.web.pages.stop import ChapterLink, Stop, walkthrough
 from conviction.web.work import network
 from conviction.web.work.desk import Draft
 
@@ -33,6 +34,18 @@ async def train_page(page: PageContext) -> None:
     """Builds the step."""
     with framed(page):
         _Bench(page).show()
+
+
+STOP = Stop(
+    "train",
+    "Train",
+    "training",
+    train_page,
+    partial(walkthrough, "Train"),
+    needs="run",
+    drafts=True,
+    links=(ChapterLink("training", "curves"),),
+)
 
 
 class _Bench:

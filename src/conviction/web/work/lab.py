@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -24,25 +24,6 @@ from conviction.web.work.sources import Bench
 # Below the folder of the runs, the folder of everything else that the page keeps.
 OWN = ".lab"
 LEARNERS = "learners"
-
-
-def is_done(run: RunStatus) -> bool:
-    """Whether a run has an evaluation to show."""
-    return run.status == "done"
-
-
-def has_learned(run: RunStatus) -> bool:
-    """Whether a run has a network to look into."""
-    return is_done(run) or bool(run.rows)
-
-
-# The steps that are about a run, and which runs each can show.
-OF_A_RUN: Mapping[str, Callable[[RunStatus], bool]] = {
-    "train": lambda run: True,
-    "evaluate": is_done,
-    "inside": has_learned,
-    "take": is_done,
-}
 
 
 @dataclass(frozen=True)
