@@ -15,7 +15,7 @@ from conviction.evaluation import Advice
 from conviction.lesson import Facts, NoRunError, read_topic
 from conviction.lesson.topics import topic_has_numbers
 from conviction.web.jobs.progress import RunStatus, state_of
-from conviction.web.jobs.queue import Job
+from conviction.web.jobs.records import Job
 from conviction.web.pages.evaluate import advised
 from conviction.web.pages.explore import interval, reach
 from conviction.web.work.guess import judged

@@ -15,7 +15,7 @@ from conviction.experiments.store import DESIGN, RESULT, TRIALS
 from conviction.runs import Run, folder
 from conviction.runs.reading import trouble_with
 from conviction.training import EpochRow
-from conviction.web.jobs.queue import Job
+from conviction.web.jobs.records import Job
 
 LOOK_SECONDS = 1.0
 LEAST_EPOCHS = 3

@@ -14,7 +14,7 @@ from conviction.runs import Run, folder
 from conviction.web.elements.plain import button, heading, link, paragraph, show_step, tag
 from conviction.web.elements.surface import Surface
 from conviction.web.jobs.progress import RunStatus, state_of
-from conviction.web.jobs.queue import Job
+from conviction.web.jobs.records import Job
 from conviction.web.jobs.starts import start_evaluate
 from conviction.web.pages.context import PageContext, shown_when_ready
 from conviction.web.pages.evaluated import Evaluated, Reason, evaluated, reasons

@@ -15,7 +15,7 @@ from conviction.lesson.shelf import sheets
 from conviction.web.classroom import keep_guess
 from conviction.web.elements.plain import button, choice, heading, link, number, paragraph, tag
 from conviction.web.elements.surface import Surface
-from conviction.web.jobs.queue import Job
+from conviction.web.jobs.records import Job
 from conviction.web.jobs.starts import EXPLORATIONS, OF_EXPLORE, next_name, start_explore, stem_of
 from conviction.web.pages.context import PageContext
 from conviction.web.pages.frame import framed, onward

@@ -11,7 +11,7 @@ from nicegui import ui
 from conviction.artefacts.parity import Parity
 from conviction.web.elements.plain import button, heading, link, paragraph, tag
 from conviction.web.elements.surface import Surface
-from conviction.web.jobs.queue import Job
+from conviction.web.jobs.records import Job
 from conviction.web.jobs.starts import start_export
 from conviction.web.pages.context import PageContext
 from conviction.web.pages.evaluate import pick_run
@@ -138,7 +138,7 @@ class _Shelf:
         elif job.state == "failed":
             paragraph(job.reason, "message trouble")
         elif job.state == "done":
-            for made in self.page.lab.jobs.answer(job).get("exports", []):
+            for made in self.page.lab.jobs.records.answer(job).get("exports", []):
                 parity = made.get("parity")
                 sentence = (
                     Parity(**parity).sentence if parity else "A program that runs without this package."

@@ -18,7 +18,7 @@ from conviction.web.elements.curves import FIGURES, chart
 from conviction.web.elements.plain import button, heading, link, paragraph, table, tag, tick
 from conviction.web.elements.surface import Surface
 from conviction.web.jobs.progress import RunStatus, state_of
-from conviction.web.jobs.queue import ERR, Job
+from conviction.web.jobs.records import ERR, Job
 from conviction.web.jobs.starts import is_run_name, next_name, run_folder, start_fit, start_resume, stem_of
 from conviction.web.pages.context import PageContext
 from conviction.web.pages.examples import Examples
@@ -307,7 +307,7 @@ class _Bench:
             text = tag("pre", "", "code", tabindex=0, role="region", aria_label="What the process says")
         details.on(
             "toggle",
-            lambda e: text.set_text(self.page.lab.jobs.output_tail(job, ERR) or "Nothing yet."),
+            lambda e: text.set_text(self.page.lab.jobs.records.output_tail(job, ERR) or "Nothing yet."),
             js_handler="() => emit()",
         )
 
