@@ -24,7 +24,6 @@ from conviction.training import EpochRow, EpochTiming
 from conviction.web.app import file_to_take, zipped
 from conviction.web.door.gate import COOKIE, OWNER, Gate, one_token
 from conviction.web.door.tries import MOST_WRONG
-from conviction.web.inside.inspector import Inspector
 from conviction.web.jobs.helper import Helper
 from conviction.web.jobs.progress import RunWatcher, state_of
 from conviction.web.jobs.queue import Jobs
@@ -246,7 +245,7 @@ def test_runs_get_names_that_are_free(tmp_path: Path) -> None:
     jobs.end("", again.id, "paused")
     # Nor does it lose its name, or its place in the list.
     assert next_name(tmp_path, "digits", jobs) == "digits-3"
-    bench = Lab(tmp_path, jobs, Desks(tmp_path), Bench(), Helper(), Inspector(None))
+    bench = Lab(tmp_path, jobs, Desks(tmp_path), Bench(), Helper())
     assert [state_of(s, jobs.last_at(s.path)) for s in bench.runs("")] == ["paused"]
     for wrong in ("../x", "..", ".lab", "", "a/b", "a\\b", "a\n", "a\0", "ü" * 101):
         with pytest.raises(RequestError):

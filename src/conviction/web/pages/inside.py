@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
+from conviction.web.inside.inspector import Inspector
 from conviction.web.inside.kept import Kept
 from conviction.web.inside.panel import inside_panel
 from conviction.web.pages.context import PageContext
@@ -18,7 +21,9 @@ async def inside_page(page: PageContext) -> None:
             return
 
         kept = page.lab.kept.setdefault(page.owner, Kept())
-        inside_panel(run.path, page.lab.inspector, kept, query=page.query, on_query=page.mark)
+        data_dir = None if page.lab.data_dir is None else Path(page.lab.data_dir)
+        inspector = Inspector(page.lab.helper, data_dir)
+        inside_panel(run.path, inspector, kept, query=page.query, on_query=page.mark)
         onward(page, "Explore", page.to("explore"))
 
 

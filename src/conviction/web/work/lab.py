@@ -12,7 +12,6 @@ from conviction.data import ImageSet
 from conviction.errors import RequestError
 from conviction.runs import folder
 from conviction.web.classroom import Course
-from conviction.web.inside.inspector import Inspector
 from conviction.web.inside.kept import Kept
 from conviction.web.jobs.helper import Helper
 from conviction.web.jobs.progress import RunStatus, RunWatcher
@@ -36,7 +35,6 @@ class Lab:
         desks: What learners have built.
         bench: Images.
         helper: Calculates beside the server.
-        inspector: Looks into networks beside the server.
         data_dir: Where named sets are looked for first.
         course: What a teacher has chosen, if the page is for a class.
         watcher: Reads the status of runs and studies.
@@ -48,7 +46,6 @@ class Lab:
     desks: Desks
     bench: Bench
     helper: Helper
-    inspector: Inspector
     data_dir: str | None = None
     course: Course | None = None
     watcher: RunWatcher = field(default_factory=RunWatcher)
