@@ -21,17 +21,26 @@ class ConvictionError(Exception):
 
 
 class RequestError(ConvictionError, ValueError):
-    """The request was wrong: an unknown key, a value out of range, a network that does not fit."""
+    """The request was wrong: an unknown key, a value out of range, a network that does not fit.
+
+    Attributes:
+        key: That the request gave a wrong value, ``model.layers.0.filters``; empty where it is about no key.
+        expected: What its value may be, as a clause: ``at least 1``.
+        got: The value that came, as a message shows it.
+        suggestion: What was probably meant.
+    """
 
     exit_code = 2
+
+    def __init__(
+        self, message: str, *, key: str = "", expected: str = "", got: str = "", suggestion: str = ""
+    ) -> None:
+        super().__init__(message)
+        self.key, self.expected, self.got, self.suggestion = key, expected, got, suggestion
 
 
 class UnknownKeyError(RequestError):
     """A specification has a key that does not exist here; ``key`` is its name."""
-
-    def __init__(self, message: str, key: str = "") -> None:
-        super().__init__(message)
-        self.key = key
 
 
 class MisfitError(RequestError):
@@ -132,7 +141,12 @@ class Interrupted(ConvictionError):
         return (Interrupted, (str(self), self.exit_code - 128))
 
 
+def nearest(word: str, known: Iterable[str]) -> str:
+    """The known word that is most like this one; empty if none is like it."""
+    return next(iter(difflib.get_close_matches(word, list(known), n=1, cutoff=0.5)), "")
+
+
 def did_you_mean(word: str, known: Iterable[str]) -> str:
     """Returns ``" Did you mean 'x'?"`` for the nearest known word, or an empty string."""
-    near = difflib.get_close_matches(word, list(known), n=1, cutoff=0.5)
-    return f" Did you mean '{near[0]}'?" if near else ""
+    near = nearest(word, known)
+    return f" Did you mean '{near}'?" if near else ""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pickle
 from pathlib import Path
 
 import pytest
@@ -117,6 +118,26 @@ def test_wrong_values_are_named_with_what_was_expected(pair: str, parts: list[st
     assert "pydantic" not in message
     for part in parts:
         assert part.lower() in message.lower(), message
+
+
+@pytest.mark.parametrize(
+    ("pair", "key", "expected", "got", "suggestion"),
+    [
+        ("training.epochs=0", "training.epochs", "at least 1", "0", ""),
+        ("data.validation=1", "data.validation", "below 1", "1", ""),
+        ("training.epochs=ten", "training.epochs", "an integer", "'ten'", ""),
+        ("model.layers=[{type: Dense, units: 0}]", "model.layers.0.units", "at least 1", "0", ""),
+        ("trainning.epochs=3", "trainning.epochs", "", "", "training.epochs"),
+    ],
+)
+def test_an_error_about_a_key_has_its_parts_as_values(
+    pair: str, key: str, expected: str, got: str, suggestion: str
+) -> None:
+    with pytest.raises(RequestError) as caught:
+        load_recipe([pair])
+    for error in (caught.value, pickle.loads(pickle.dumps(caught.value))):
+        parts = (error.key, error.expected, error.got, error.suggestion)
+        assert parts == (key, expected, got, suggestion)
 
 
 def test_layers_and_shorthand_together_are_refused() -> None:

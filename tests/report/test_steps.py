@@ -46,3 +46,7 @@ def test_the_scores_name_the_verdict_its_remedies_and_which_loss_they_have(smoot
     assert any("cannot be compared (training.label_smoothing)" in s for s in sentences) == bool(smoothing)
     assert any("Validation loss (of targets smoothed by 0.1)" in s for s in sentences) == bool(smoothing)
     assert not any(s.startswith("To try") for s in evaluate_step(evaluation).sentences)
+    del probabilities["test"]
+    sealed = assess(probabilities, images, split, history, recipe=recipe, openings=0)
+    shown, asked = (evaluate_step(sealed, says_sealed=says).sentences for says in (True, False))
+    assert shown == ("The test set stays sealed (evaluation.test=false).", *asked)

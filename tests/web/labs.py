@@ -34,16 +34,16 @@ class Served:
 
 
 @contextmanager
-def lab(place: Path, *arguments: str | Path) -> Iterator[Served]:
-    """``conviction lab`` as a user starts it; its errors fail the test."""
+def lab(place: Path, *arguments: str | Path, script: str = "") -> Iterator[Served]:
+    """``conviction lab`` as a user starts it, or by a script that calls it; its errors fail the test."""
+    program = ("-c", script) if script else ("-m", "conviction")
     errors = place / "errors.txt"
     with (
         errors.open("w") as log,
         subprocess.Popen(
             [
                 sys.executable,
-                "-m",
-                "conviction",
+                *program,
                 "lab",
                 "--port",
                 "0",

@@ -25,34 +25,16 @@ from conviction.training import EpochRow, EpochTiming
 from conviction.web.app import file_to_take, zipped
 from conviction.web.door.gate import COOKIE, OWNER, Gate, one_token
 from conviction.web.door.tries import MOST_WRONG
-from conviction.web.inside.inspector import Inspector
 from conviction.web.jobs.helper import Helper
 from conviction.web.jobs.progress import RunWatcher, state_of
 from conviction.web.jobs.queue import Jobs
 from conviction.web.jobs.starts import next_name, run_folder, start_explore, start_fit, start_resume, stem_of
 from conviction.web.work import uploads
-from conviction.web.work.addresses import STOPS, address, stop_named
 from conviction.web.work.desk import Desks, new_draft
 from conviction.web.work.lab import Lab
 from conviction.web.work.sources import Bench
 
 FACTS = ImageFacts(32, 32, 1300)
-
-
-def test_every_step_has_an_address_that_is_read_back() -> None:
-    for stop in STOPS:
-        for part in ("", *stop.parts):
-            words = address("abc", stop.name, part, {"image": 3}).partition("?")[0].split("/")[3:]
-            assert stop_named(*words) == stop
-    assert address("d", "train", "a b/c") == "/lab/d/train/a%20b%2Fc"
-
-
-@pytest.mark.parametrize(
-    ("step", "part", "said"), [("netwrk", "", "'network'"), ("data", "normalize", "'normalise'")]
-)
-def test_a_wrong_address_names_the_nearest(step: str, part: str, said: str) -> None:
-    with pytest.raises(RequestError, match=f"Did you mean {said}"):
-        stop_named(step, part)
 
 
 def test_undo_goes_back_and_redo_forward(tmp_path: Path) -> None:
@@ -263,7 +245,7 @@ def test_runs_get_names_that_are_free(tmp_path: Path) -> None:
     jobs.end("", again.id, "paused")
     # Nor does it lose its name, or its place in the list.
     assert next_name(tmp_path, "digits", jobs) == "digits-3"
-    bench = Lab(tmp_path, jobs, Desks(tmp_path), Bench(), Helper(), Inspector(None))
+    bench = Lab(tmp_path, jobs, Desks(tmp_path), Bench(), Helper())
     assert [state_of(s, jobs.last_at(s.path)) for s in bench.runs("")] == ["paused"]
     for wrong in ("../x", "..", ".lab", "", "a/b", "a\\b", "a\n", "a\0", "ü" * 101):
         with pytest.raises(RequestError):

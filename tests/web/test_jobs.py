@@ -19,7 +19,8 @@ import pytest
 from conviction.errors import OutputError, RequestError, RunError, StorageError
 from conviction.runs import folder
 from conviction.web.jobs import processes
-from conviction.web.jobs.queue import RECORD, Bounds, Job, Jobs, open_jobs
+from conviction.web.jobs.queue import Bounds, Jobs, open_jobs
+from conviction.web.jobs.records import RECORD, Job
 
 # Behaves as the command line does: one JSON object at the end, and 130 after SIGINT.
 PROGRAM = (
@@ -80,7 +81,7 @@ def submit(jobs: Jobs, what: str, name: str = "run", owner: str = "") -> Job:
 def running(jobs: Jobs, name: str = "run", owner: str = "") -> Job:
     """A job that runs and would stop at SIGINT."""
     job = submit(jobs, "wait", name, owner)
-    until(lambda: "ready" in jobs.output_tail(job), jobs)
+    until(lambda: "ready" in jobs.records.output_tail(job), jobs)
     return jobs.get(owner, job.id)
 
 
@@ -92,7 +93,7 @@ def test_what_ends_well_is_done_and_has_its_answer(jobs: Jobs) -> None:
     job = submit(jobs, "work")
     assert job.state == "waiting"
     until(lambda: state(jobs, job) == "done", jobs)
-    assert jobs.answer(job) == {"answer": ["run"]}
+    assert jobs.records.answer(job) == {"answer": ["run"]}
     assert jobs.get("", job.id).code == 0
 
 
@@ -125,7 +126,7 @@ def test_a_running_job_ends_as_it_was_asked_to(jobs: Jobs, wish: str) -> None:
 def test_one_that_is_asked_before_it_listens_ends_as_it_was_asked_to(jobs: Jobs) -> None:
     job = submit(jobs, "wait", "unheard")
     jobs.tick()
-    until(lambda: "ready" in jobs.output_tail(job))
+    until(lambda: "ready" in jobs.records.output_tail(job))
     jobs.end("", job.id, "paused")
     until(lambda: state(jobs, job) == "paused", jobs)
 
@@ -151,7 +152,7 @@ def test_the_queue_goes_in_turn_between_owners(jobs: Jobs) -> None:
 def test_never_more_run_at_once_than_allowed(jobs: Jobs) -> None:
     for i in range(4):
         submit(jobs, "wait", str(i))
-    two = Jobs(jobs._root, 2, PROGRAM)
+    two = Jobs(jobs.records.root, 2, PROGRAM)
     two.read()
     two.tick()
     assert sum(j.state == "running" for j in two.of("")) == 2
@@ -160,7 +161,7 @@ def test_never_more_run_at_once_than_allowed(jobs: Jobs) -> None:
 
 def test_a_restarted_server_finds_what_runs_and_notices_how_it_ended(jobs: Jobs) -> None:
     job = running(jobs)
-    again = Jobs(jobs._root, 1, PROGRAM)
+    again = Jobs(jobs.records.root, 1, PROGRAM)
     again.read()
     again.tick()
     assert state(again, job) == "running"
@@ -173,7 +174,7 @@ def test_a_restarted_server_notices_what_was_killed_meanwhile(jobs: Jobs) -> Non
     assert job.pid is not None
     os.kill(job.pid, signal.SIGKILL)
     until(lambda: not processes.is_alive(job.pid or 0, job.born))
-    again = Jobs(jobs._root, 1, PROGRAM)
+    again = Jobs(jobs.records.root, 1, PROGRAM)
     again.read()
     again.tick()
     assert again.get("", job.id).state == "failed"
@@ -185,10 +186,10 @@ def test_another_process_of_the_same_number_is_left_alone(jobs: Jobs) -> None:
     with subprocess.Popen(
         [sys.executable, "-c", "import sys; sys.stdin.read()"], stdin=subprocess.PIPE
     ) as other:
-        record = jobs._root / job.id / RECORD
+        record = jobs.records.root / job.id / RECORD
         values = json.loads(record.read_text())
         record.write_text(json.dumps({**values, "pid": other.pid}))
-        again = Jobs(jobs._root, 1, PROGRAM)
+        again = Jobs(jobs.records.root, 1, PROGRAM)
         again.read()
         again.end("", job.id, "stopped")
         again.tick()
@@ -206,7 +207,7 @@ def test_a_job_outlives_its_server(tmp_path: Path) -> None:
         "with open_jobs(root, 1, sys.argv[2:]) as jobs:\n"
         "    job = jobs.submit('', 'fit', ['wait'], root / 'x', 'x')\n"
         "    jobs.tick()\n"
-        "    while 'ready' not in jobs.output_tail(job): time.sleep(0.01)\n"
+        "    while 'ready' not in jobs.records.output_tail(job): time.sleep(0.01)\n"
         "    print(job.id)\n"
     )
     done = subprocess.run(
@@ -251,9 +252,9 @@ def test_a_course_bounds_what_waits_and_how_long_it_runs(jobs: Jobs) -> None:
 
 def test_a_record_that_cannot_be_read_is_passed_over(jobs: Jobs) -> None:
     job = submit(jobs, "work")
-    (jobs._root / "damaged").mkdir()
-    (jobs._root / "damaged" / RECORD).write_text("{")
-    again = Jobs(jobs._root, 1, PROGRAM)
+    (jobs.records.root / "damaged").mkdir()
+    (jobs.records.root / "damaged" / RECORD).write_text("{")
+    again = Jobs(jobs.records.root, 1, PROGRAM)
     again.read()
     assert [j.id for j in again.of("")] == [job.id]
 
@@ -341,6 +342,6 @@ def test_a_place_for_jobs_that_is_gone_is_made_again_or_said(tmp_path: Path, job
 
 def reread(jobs: Jobs) -> Jobs:
     """As a server that is started again would read them."""
-    again = Jobs(jobs._root, 1, PROGRAM)
+    again = Jobs(jobs.records.root, 1, PROGRAM)
     again.read()
     return again

@@ -19,7 +19,7 @@ import pytest
 
 import conviction.lesson
 from conviction.runs import load_run
-from conviction.web.work.addresses import STOPS
+from conviction.web.pages.order import STOPS
 from tests.conftest import run_cli
 from tests.web.labs import PATIENCE, Served, from_the_lab, lab, settled, to
 from tests.web.pages import check_accessibility, opened, shoot

@@ -9,14 +9,16 @@ from typing import Any
 
 import pytest
 
+import conviction
 from conviction.config import ImageFacts, load_recipe
 from conviction.evaluation import Advice
 from conviction.lesson import Facts, NoRunError, read_topic
 from conviction.lesson.topics import topic_has_numbers
 from conviction.web.jobs.progress import RunStatus, state_of
-from conviction.web.jobs.queue import Job
+from conviction.web.jobs.records import Job
 from conviction.web.pages.evaluate import advised
-from conviction.web.pages.explore import interval, judged, reach
+from conviction.web.pages.explore import interval, reach
+from conviction.web.work.guess import judged
 from tests.web.labs import Served, from_the_lab, lab, to
 from tests.web.pages import check_accessibility, opened
 
@@ -38,6 +40,8 @@ def arm(label: str, mean: float, *, detected: bool) -> dict[str, Any]:
             "neither shown nor refuted",
         ),
         ("+9x9", [arm("5x5", 0.1, detected=True)], "was not tried"),
+        # The label of one arm may begin with that of another.
+        ("+5x5", [arm("5x5", 0.1, detected=False), arm("5x5 twice", -0.1, detected=True)], "neither shown"),
         ("", [arm("5x5", 0.1, detected=True)], "expected nothing"),
     ],
 )
@@ -77,6 +81,16 @@ def test_what_a_verdict_advises_is_said_in_the_words_of_the_page() -> None:
     assert advised(Advice(("augmentation.shift=0.1",))) == ("Shifted by up to 0.1", "compile")
     two = advised(Advice(("training.learning_rate=0.0001", "training.epochs=4")))
     assert two == ("Learning rate 0.0001 and Epochs 4", "compile")
+
+
+def test_no_page_reads_a_sentence_back() -> None:
+    reading = re.compile(
+        r"(str\((failure|error)\)|\b(message|sentences?|s))\.(starts|ends|split|partition|replace|remove)\w*\([^)]"
+        r"|re\.\w+\([^\n]*\bstr\((failure|error)\)|\bin str\((failure|error)\)"
+    )
+    assert reading.search("message.split(' ')")
+    web = Path(conviction.__file__).parent / "web"
+    assert [p.name for p in web.rglob("*.py") if reading.search(p.read_text(encoding="utf-8"))] == []
 
 
 def test_numbers_that_need_no_run_are_of_what_is_to_be_run() -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Any, Literal, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar
 
 import yaml
 from pydantic import AfterValidator, BaseModel, BeforeValidator, Field, ValidationError, model_validator
@@ -20,9 +20,12 @@ from conviction.config.model import (
     layers_of,
 )
 from conviction.config.recipes import DEFAULT_RECIPE, RECIPES, ImageFacts
-from conviction.config.text import read_yaml, shown
+from conviction.config.text import expectation, read_yaml, shown
 from conviction.config.training import AugmentationSpec, TrainingSpec
-from conviction.errors import RequestError, UnknownKeyError, did_you_mean
+from conviction.errors import RequestError, UnknownKeyError, did_you_mean, nearest
+
+if TYPE_CHECKING:
+    from pydantic_core import ErrorDetails
 
 Spec = TypeVar("Spec", bound=BaseModel)
 Fraction = Annotated[float, Field(gt=0.0, lt=1.0)]
@@ -148,11 +151,12 @@ def load_recipe(
     settings = user_settings(overrides, config)
     for key in settings:
         if key not in keys():
-            raise UnknownKeyError(f"Unknown key '{key}'.{did_you_mean(key, keys())}", key)
+            raise UnknownKeyError(
+                f"Unknown key '{key}'.{did_you_mean(key, keys())}", key=key, suggestion=nearest(key, keys())
+            )
     name = settings.pop("recipe", DEFAULT_RECIPE)
     if not isinstance(name, str) or name not in RECIPES:
-        expected = ", ".join(RECIPES)
-        raise RequestError(f"recipe: expected one of {expected}; got {shown(name)}.")
+        raise _refused("recipe", f"one of {', '.join(RECIPES)}", shown(name))
     base = RECIPES[name](facts or ImageFacts())
     if "model.layers" in settings:  # describes the whole network
         base = {k: v for k, v in base.items() if not k.startswith("model.")}
@@ -222,32 +226,63 @@ def _check(section: str, spec: type[Spec], values: dict[str, Any]) -> Spec:
         where = ".".join([section, *(str(p) for p in first["loc"] if p not in LAYER_TYPES)])
         if first["type"] == "too_long":
             most, got = first["ctx"]["max_length"], first["ctx"]["actual_length"]
-            raise RequestError(f"{where}: expected at most {most} entries; got {got:,}.") from None
+            raise _refused(where, f"at most {most} entries", f"{got:,}") from None
         if first["type"] == "extra_forbidden":
             owner = LAYER_TYPES.get(str(first["loc"][-2])) if len(first["loc"]) > 1 else None
             known = list((owner or spec).model_fields)
-            hint = did_you_mean(str(first["loc"][-1]), known)
-            raise UnknownKeyError(f"Unknown key '{where}'.{hint} Known: {', '.join(known)}.", where) from None
-        text = (
-            first["msg"]
-            .removeprefix("Value error, ")
-            .replace("Input should be", "expected")
-            .replace("a valid ", "a ")
-            .replace("a integer", "an integer")
-        )
-        raise RequestError(f"{where}: {text}; got {shown(first['input'])}.") from None
+            word = str(first["loc"][-1])
+            raise UnknownKeyError(
+                f"Unknown key '{where}'.{did_you_mean(word, known)} Known: {', '.join(known)}.",
+                key=where,
+                suggestion=nearest(word, known),
+            ) from None
+        got, clause = shown(first["input"]), expectation(first["msg"])
+        if not clause:
+            message = first["msg"].removeprefix("Value error, ")
+            raise RequestError(f"{where}: {message}; got {got}.", key=where, got=got) from None
+        raise _refused(where, clause, got, _bound(first)) from None
+
+
+# By the type of pydantic's error: the shorter word for a bound, and where its number is.
+_BOUNDS = {
+    "greater_than_equal": ("at least", "ge"),
+    "less_than_equal": ("at most", "le"),
+    "greater_than": ("above", "gt"),
+    "less_than": ("below", "lt"),
+}
+
+
+def _bound(error: ErrorDetails) -> str:
+    """The bound that a number has not kept to, ``at least 1``; empty for any other error."""
+    if error["type"] not in _BOUNDS:
+        return ""
+    word, name = _BOUNDS[error["type"]]
+    return f"{word} {error['ctx'][name]}".removesuffix(".0")
+
+
+def _refused(key: str, clause: str, got: str, expected: str = "") -> RequestError:
+    """The error for a value that is not what ``clause`` says; ``expected`` may say it in fewer words."""
+    message = f"{key}: expected {clause}; got {got}."
+    return RequestError(message, key=key, expected=expected or clause, got=got)
 
 
 def _check_layer_types(layers: Any) -> None:
     """Names the layer that has no known type; pydantic's own message for unions is a paragraph."""
     if not isinstance(layers, list | tuple):
-        raise RequestError(f"model.layers: expected a list of layers; got {shown(layers)}.")
+        raise _refused("model.layers", "a list of layers", shown(layers))
     for i, layer in enumerate(layers):
         kind = layer.get("type") if isinstance(layer, Mapping) else getattr(layer, "type", layer)
         if not isinstance(kind, str) or kind not in LAYER_TYPES:
+            expected, near = f"a mapping with a type out of {', '.join(LAYER_TYPES)}", ""
+            hint = ""
+            if isinstance(kind, str):
+                hint, near = did_you_mean(kind, LAYER_TYPES), nearest(kind, LAYER_TYPES)
             raise RequestError(
-                f"model.layers.{i}: expected a mapping with a type out of {', '.join(LAYER_TYPES)}; "
-                f"got {shown(kind)}.{did_you_mean(kind, LAYER_TYPES) if isinstance(kind, str) else ''}"
+                f"model.layers.{i}: expected {expected}; got {shown(kind)}.{hint}",
+                key=f"model.layers.{i}",
+                expected=expected,
+                got=shown(kind),
+                suggestion=near,
             )
 
 
@@ -283,7 +318,9 @@ def _value(key: str, text: str) -> Any:
     try:
         return float(text) if _is_exponent(text) else read_yaml(text)
     except yaml.YAMLError:
-        raise RequestError(f"{key}: cannot read the value '{text}' (YAML is expected).") from None
+        raise RequestError(
+            f"{key}: cannot read the value '{text}' (YAML is expected).", key=key, got=text
+        ) from None
 
 
 def _is_exponent(text: str) -> bool:

@@ -32,6 +32,19 @@ def read_yaml(text: str) -> Any:
         raise yaml.YAMLError(" ".join(str(failure).split()) or type(failure).__name__) from None
 
 
+def expectation(message: str) -> str:
+    """What pydantic expected, as a clause after ``expected``; empty where its message says something else.
+
+    >>> expectation("Input should be a valid integer"), expectation("Field required")
+    ('an integer', '')
+    """
+    for beginning in ("Input should be ", "Value error, expected "):
+        if message.startswith(beginning):
+            clause = message.removeprefix(beginning)
+            return clause.replace("a valid ", "a ").replace("a integer", "an integer")
+    return ""
+
+
 def shown(value: Any) -> str:
     """A value for a message, whole if it is short; one that refers to itself many times could fill the memory."""
     return _SHORT.repr(value)[:1000]

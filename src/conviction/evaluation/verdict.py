@@ -10,6 +10,7 @@ from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
 from conviction.config import Recipe
+from conviction.config.recipe import parse_overrides
 from conviction.evaluation.gap import Gap, live_gap, measure_gap
 from conviction.training import Curves, EpochRow, read_curves
 from conviction.training.augment import active_operations
@@ -53,6 +54,11 @@ class Advice:
 
     keys: tuple[str, ...]
     resumes: bool = False
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """The keys with their values."""
+        return dict(parse_overrides(self.keys))
 
 
 @dataclass(frozen=True)

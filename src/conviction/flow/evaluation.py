@@ -67,7 +67,7 @@ def advice_words(advice: Advice, run: Run) -> str:
         return call("resume", run.path, keys, repr(list(advice.keys)))
     source = run.data["source"]
     # A new recipe replaces the run's own keys.
-    new_recipe = any(key.startswith("recipe=") for key in advice.keys)
+    new_recipe = "recipe" in advice.settings
     if listening() == "python":
         config = "" if new_recipe else f", config={str(run.path / folder.CONFIG)!r}"
         return f"conviction.fit({source!r}, {list(advice.keys)!r}{config})"
@@ -82,7 +82,8 @@ def evaluation_step(evaluation: Evaluation, ready: Prepared, run: Run | None) ->
     Args:
         evaluation: The evaluation of the run.
         ready: Its prepared data.
-        run: Needed to word the advice; None where the caller words it, as the page does with links.
+        run: Needed to word the advice; None where the caller words it and says that the test set is sealed, as the
+            page does with links and a button.
     """
     doubts = [
         finding.sentence
@@ -90,7 +91,7 @@ def evaluation_step(evaluation: Evaluation, ready: Prepared, run: Run | None) ->
         if finding.severity == "serious" and not (finding.kind == "leak" and "leak" in ready.split.left_out)
     ]
     advise = None if run is None or listening() == "page" else partial(advice_words, run=run)
-    return evaluate_step(evaluation, doubts, advise)
+    return evaluate_step(evaluation, doubts, advise, says_sealed=run is not None)
 
 
 def write_report(

@@ -31,12 +31,15 @@ FIGURES = {
     "ece": ("calibration error", "mean distance between confidence and accuracy; 0 is best"),
 }
 SURE = 0.05
-# A page with buttons has other words for these.
-SEALED, TO_TRY = "The test set stays sealed", "To try: "
+TO_TRY = "To try: "
 
 
 def evaluate_step(
-    evaluation: Evaluation, doubts: Sequence[str] = (), advise: Callable[[Advice], str] | None = None
+    evaluation: Evaluation,
+    doubts: Sequence[str] = (),
+    advise: Callable[[Advice], str] | None = None,
+    *,
+    says_sealed: bool = True,
 ) -> Step:
     """Evaluate: the three parts side by side, the verdict, and what makes the figures doubtful.
 
@@ -44,12 +47,13 @@ def evaluate_step(
         evaluation: To be worded.
         doubts: Sentences of the audit.
         advise: Words a piece of advice for whoever reads the step; None leaves that to whoever shows it.
+        says_sealed: Whether it says so if the test set stays sealed; a page with a button for that says it there.
     """
     scored = [("training", evaluation.train), ("validation", evaluation.validation)]
     sentences = []
-    if evaluation.test is None:
-        sentences.append(f"{SEALED}{by_key('evaluation.test=false')}.")
-    else:
+    if evaluation.test is None and says_sealed:
+        sentences.append(f"The test set stays sealed{by_key('evaluation.test=false')}.")
+    if evaluation.test is not None:
         scored.append(("test", evaluation.test))
         sentences.append(_accuracy("Test accuracy", evaluation.test))
         sentences.append(openings_sentence(evaluation.openings))

@@ -16,6 +16,7 @@ from urllib.parse import quote
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from conviction.server.headers import host_of, single, without_port
 from conviction.server.limits import Limits
 from conviction.server.log import log
 from conviction.server.measures import Measures
@@ -89,7 +90,7 @@ class RequestGate:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answers one request, whatever happens."""
         began = time.perf_counter()
-        headers = _single(scope["headers"])
+        headers = single(scope["headers"])
         exchange = Exchange(_client_id(headers) or next(self._ids), scope["path"])
         scope.setdefault("state", {})["exchange"] = exchange
         failure = ""
@@ -138,7 +139,7 @@ class RequestGate:
             ) from None
 
     def _check(self, path: str, headers: dict[bytes, bytes]) -> None:
-        if self._hosts is not None and _name_of(headers.get(b"host", b"")) not in self._hosts:
+        if self._hosts is not None and without_port(host_of(headers)) not in self._hosts:
             raise Problem(
                 "wrong-host",
                 f"The Host header must be one of: {', '.join(sorted(self._hosts))}.",
@@ -219,26 +220,10 @@ class RequestGate:
         )
 
 
-def _single(headers: Iterable[tuple[bytes, bytes]]) -> dict[bytes, bytes]:
-    """Headers by name; one that comes twice is joined as HTTP defines, so a second Host or key never passes."""
-    by_name: dict[bytes, bytes] = {}
-    for name, value in headers:
-        by_name[name] = by_name[name] + b", " + value if name in by_name else value
-    return by_name
-
-
 def _client_id(headers: dict[bytes, bytes]) -> str:
     """The client's own request id, if it is plain, so that the client can find its request in our log."""
     client_id = headers.get(b"x-request-id", b"").decode("latin-1")
     return client_id if _REQUEST_ID.fullmatch(client_id) else ""
-
-
-def _name_of(host: bytes) -> str:
-    """The Host header without its port."""
-    text = host.decode("latin-1").lower()
-    if text.startswith("["):
-        return text.partition("]")[0] + "]"
-    return text.partition(":")[0]
 
 
 async def _refuse(problem: Problem, exchange: Exchange, receive: Receive, send: Send) -> None:

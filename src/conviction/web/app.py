@@ -7,7 +7,7 @@ import contextlib
 import io
 import logging
 import zipfile
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator
 from functools import partial
 from html import escape
 from importlib import resources
@@ -27,30 +27,15 @@ from conviction.web.door.gate import OWNER
 from conviction.web.door.joining import TEACHER, add_joining, bare_page
 from conviction.web.elements.plain import link, tag
 from conviction.web.jobs.starts import EXPLORATIONS
-from conviction.web.pages.compile import compile_page
-from conviction.web.pages.data import data_page
-from conviction.web.pages.evaluate import evaluate_page
-from conviction.web.pages.explore import explore_page
+from conviction.web.pages import order
+from conviction.web.pages.context import PageContext
 from conviction.web.pages.frame import one_main
-from conviction.web.pages.inside import inside_page
-from conviction.web.pages.network import network_page
-from conviction.web.pages.take import FILES, take_page
-from conviction.web.pages.train import train_page
-from conviction.web.work.addresses import address, stop_named
-from conviction.web.work.lab import Lab, PageContext
+from conviction.web.pages.take import FILES
+from conviction.web.work.addresses import address
+from conviction.web.work.lab import Lab
 from conviction.web.work.uploads import arriving, check_declared, sources_of
 
 TICK_SECONDS = 1.0
-PAGES: dict[str, Callable[[PageContext], Awaitable[None]]] = {
-    "data": data_page,
-    "network": network_page,
-    "compile": compile_page,
-    "train": train_page,
-    "evaluate": evaluate_page,
-    "inside": inside_page,
-    "explore": explore_page,
-    "take": take_page,
-}
 _log = logging.getLogger(__name__)
 
 
@@ -68,7 +53,6 @@ def make_app(lab: Lab, learners: Learners | None = None) -> FastAPI:
         yield
         clock.cancel()
         lab.helper.close()
-        lab.inspector.close()
 
     app = FastAPI(openapi_url=None, docs_url=None, redoc_url=None, lifespan=life)
     nicegui_app.add_static_files("/lab-static", resources.files("conviction.web") / "static")  # type: ignore[arg-type]
@@ -118,14 +102,14 @@ def _add_pages(lab: Lab) -> None:
 
     async def show(request: Request, desk: str, step: str, part: str = "") -> Response | None:
         try:
-            stop = stop_named(step, part)
+            stop = order.stop_named(step, part)
             own_desk = lab.desks.get(request.scope.get(OWNER, ""), desk)
             if part and not stop.parts:
                 lab.check_run(own_desk.owner, part)
         except RequestError as failure:
             return not_here(str(failure))
         ui.page_title(f"{stop.title} · conviction lab")
-        await PAGES[stop.name](PageContext(lab, own_desk, stop, part, dict(request.query_params)))
+        await stop.build(PageContext(lab, own_desk, order.STOPS, stop, part, dict(request.query_params)))
         return None
 
     @ui.page("/lab/{desk}/{step}", response_timeout=30)
@@ -167,7 +151,7 @@ def _add_files(lab: Lab) -> None:
             async with arriving(request.stream(), name, lab.own("uploads"), own_desk.owner, needed) as path:
                 # Checked for images now, while the learner is still looking at what they chose.
                 await asyncio.to_thread(check_declared, path)
-                await lab.bench.images(str(path), PageContext(lab, own_desk, stop_named("data"), "", {}).data)
+                await lab.bench.images(str(path), own_desk.data)
         except ConvictionError as failure:
             return JSONResponse({"message": str(failure)}, 422)
         except ClientDisconnect:  # the page was loaded again in the middle; nothing is kept

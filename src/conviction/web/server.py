@@ -20,7 +20,6 @@ from conviction.web.app import make_app
 from conviction.web.classroom import Learners, load_course
 from conviction.web.door.gate import Gate, one_token
 from conviction.web.door.joining import JOIN, who_of
-from conviction.web.inside.inspector import Inspector
 from conviction.web.jobs.helper import Helper
 from conviction.web.jobs.queue import Bounds, open_jobs
 from conviction.web.work.desk import Desks
@@ -82,7 +81,6 @@ def serve_lab(
             desks=Desks(own / "desks"),
             bench=Bench(data_dir=data_path),
             helper=Helper(),
-            inspector=Inspector(data_path),
             data_dir=None if data_path is None else str(data_path),
             course=None if learners is None else learners.course,
         )

@@ -15,6 +15,7 @@ from conviction.runs import load_run
 from conviction.runs.checkpoints import FOLDER as CHECKPOINTS
 from conviction.runs.folder import EVALUATION, MODEL
 from conviction.web.inside import Inspector
+from conviction.web.jobs.helper import Helper
 
 
 @pytest.mark.full
@@ -32,25 +33,26 @@ def test_it_rests_when_idle_and_comes_back(trained: Path, tmp_path: Path) -> Non
             await inspector.look(trained, np.zeros((3, 3, 1), np.uint8))
         with pytest.raises(RequestError, match="cannot be read as a picture"):
             await inspector.decode(trained, b"no picture")
-        first = inspector._process
+        first = helper._process
         assert first is not None
         assert first.is_alive()
-        inspector.idle = 0.01
+        helper.idle = 0.01
         one = await inspector.look(trained, 0)
-        # Not by join: the inspector's own thread waits for this process too, and only one of them gets its end.
+        # Not by join: the helper's own thread waits for this process too, and only one of them gets its end.
         assert wait([first.sentinel], 60)
-        inspector.idle = 60.0
+        helper.idle = 60.0
         again = await inspector.look(trained, 0)
         assert np.array_equal(one.probabilities, again.probabilities)
-        assert inspector.pid not in (None, first.pid)
+        assert helper.pid not in (None, first.pid)
 
-    inspector = Inspector()
+    helper = Helper()
+    inspector = Inspector(helper)
     asyncio.run(walk())
-    last = inspector._process
+    last = helper._process
     assert last is not None
-    inspector.close()
+    helper.close()
     last.join(60)
-    assert inspector.pid is None
+    assert helper.pid is None
     with pytest.raises(ConvictionError, match="being closed"):
         asyncio.run(walk())
 
@@ -77,8 +79,9 @@ def test_a_run_that_still_learns_is_seen_at_its_last_checkpoint(trained: Path, t
         with pytest.raises(ConvictionError, match="no checkpoint yet"):
             await inspector.open(learning)
 
-    inspector = Inspector()
+    helper = Helper()
+    inspector = Inspector(helper)
     try:
         asyncio.run(both())
     finally:
-        inspector.close()
+        helper.close()

@@ -20,11 +20,13 @@ pytestmark = pytest.mark.browser
 SETUP = """
 from conviction.web.inside import Inspector
 from conviction.web.inside.kept import Kept
-inspector, kept = Inspector(), Kept()
-nicegui_app.on_shutdown(inspector.close)
+from conviction.web.jobs.helper import Helper
+helper, kept = Helper(), Kept()
+inspector = Inspector(helper)
+nicegui_app.on_shutdown(helper.close)
 @nicegui_app.get("/pid")
 def pid():
-    return {"pid": inspector.pid, "loaded": "tensorflow" in sys.modules or "keras" in sys.modules}
+    return {"pid": helper.pid, "loaded": "tensorflow" in sys.modules or "keras" in sys.modules}
 """
 BUILD = """
 def build(query, keep):

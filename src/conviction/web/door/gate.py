@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import hashlib
 import hmac
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from http.cookies import CookieError, SimpleCookie
 from urllib.parse import parse_qsl, urlencode, urlsplit
 
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from conviction.errors import RequestError
+from conviction.server.headers import host_of, single, without_port
 from conviction.web.door.tries import Tries
 
 COOKIE = "conviction_lab"
@@ -61,9 +62,9 @@ class Gate:
         if scope["type"] not in ("http", "websocket"):
             await self.app(scope, receive, send)
             return
-        headers = _single(scope["headers"])
-        host = headers.get(b"host", b"").decode("latin-1").lower()
-        if self._hosts is not None and _name_of(host) not in self._hosts:
+        headers = single(scope["headers"])
+        host = host_of(headers)
+        if self._hosts is not None and without_port(host) not in self._hosts:
             await _refuse(
                 scope, send, 421, f"The Host header must be one of: {', '.join(sorted(self._hosts))}."
             )
@@ -143,22 +144,9 @@ def cookie_for(token: str) -> SimpleCookie:
     return made
 
 
-def _single(headers: Iterable[tuple[bytes, bytes]]) -> dict[bytes, bytes]:
-    """Headers by name; one that comes twice is joined, so a second Host or Origin never passes."""
-    by_name: dict[bytes, bytes] = {}
-    for name, value in headers:
-        by_name[name] = by_name[name] + b", " + value if name in by_name else value
-    return by_name
-
-
 def _is_own(origin: bytes | None, host: str) -> bool:
     """Browsers name the page that a socket or an upload comes from; programs name none."""
     return origin is None or urlsplit(origin.decode("latin-1").lower()).netloc == host
-
-
-def _name_of(host: str) -> str:
-    """The Host header without its port."""
-    return host.partition("]")[0] + "]" if host.startswith("[") else host.partition(":")[0]
 
 
 def _cookie(header: bytes) -> str:

@@ -1,8 +1,8 @@
 """Look inside: what every layer of a run's network makes of a picture, and the numbers behind any one value.
 
-``panel.inside_panel`` (which needs NiceGUI) builds the panel into the current container. ``Inspector`` is the one
-process that holds TensorFlow: make one for a server, give it to every panel, and ``close`` it at the end. ``View`` is
-what a panel shows, as plain values of an address. ``calculate`` turns the numbers of a value into tables, which tests
+``panel.inside_panel`` (which needs NiceGUI) builds the panel into the current container. ``Inspector`` asks
+the server's ``Helper``, the one process that holds TensorFlow for the page. ``View`` is what a panel shows, as plain
+values of an address. ``calculate`` turns the numbers of a value into tables, which tests
 hold against what the layers computed.
 """
 

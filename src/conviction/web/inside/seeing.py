@@ -1,9 +1,10 @@
-"""What the inspector's process answers: a run's layers, its pictures, maps and numbers."""
+"""What the helper process answers about networks: a run's layers, its pictures, maps and numbers."""
 
 from __future__ import annotations
 
 from collections import OrderedDict
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -314,6 +315,21 @@ def in_rows(values: np.ndarray) -> np.ndarray:
     return rows.reshape(-1, width)
 
 
-def answer(viewer: ModelViewer, name: str, arguments: dict[str, Any]) -> Any:
-    """Calls the method of this name, which is one of the questions above."""
-    return getattr(viewer, name)(**arguments)
+def answer(data_dir: Path | None, name: str, arguments: dict[str, Any]) -> Any:
+    """Calls the method of this name, which is one of the questions above; for the helper process.
+
+    Raises:
+        RequestError: See the question.
+        ConvictionError: It has failed otherwise.
+    """
+    try:
+        return getattr(_viewer(data_dir), name)(**arguments)
+    except ConvictionError:
+        raise
+    except Exception as failure:
+        raise ConvictionError(f"Looking inside failed: {type(failure).__name__}: {failure}") from failure
+
+
+@cache
+def _viewer(data_dir: Path | None) -> ModelViewer:
+    return ModelViewer(data_dir)

@@ -15,7 +15,7 @@ from conviction.experiments.store import DESIGN, RESULT, TRIALS
 from conviction.runs import Run, folder
 from conviction.runs.reading import trouble_with
 from conviction.training import EpochRow
-from conviction.web.jobs.queue import Job
+from conviction.web.jobs.records import Job
 
 LOOK_SECONDS = 1.0
 LEAST_EPOCHS = 3
@@ -50,6 +50,16 @@ class RunStatus:
     source: str = ""
     opened: bool = False
     evaluated: float = 0.0
+
+    @property
+    def is_done(self) -> bool:
+        """Whether it has an evaluation to show."""
+        return self.status == "done"
+
+    @property
+    def has_learned(self) -> bool:
+        """Whether it has a network to look into."""
+        return self.is_done or bool(self.rows)
 
     def share(self, now: float) -> float:
         """How much of the training is done, 0 to 1; between two epochs it is estimated from the time."""

@@ -11,7 +11,8 @@ from typing import Any
 from conviction.config import Recipe
 from conviction.errors import RequestError
 from conviction.runs import folder
-from conviction.web.jobs.queue import Job, Jobs
+from conviction.web.jobs.queue import Jobs
+from conviction.web.jobs.records import Job
 
 # In bytes; what is appended to it must fit as well.
 MOST_NAME = 200

@@ -15,32 +15,9 @@ from conviction.lesson import Facts
 from conviction.report.steps import printable
 from conviction.web.elements.plain import button, tag
 from conviction.web.jobs.progress import RunStatus
+from conviction.web.pages.context import PageContext
 from conviction.web.tutor.panel import chapter_panel
 from conviction.web.tutor.words import facts_for
-from conviction.web.work.lab import PageContext, is_done
-
-# What a chapter can point to on the workbench: the words of the link, the step, its part.
-SEEN = {
-    "data": (
-        ("reshape", "data", "reshape"),
-        ("normalise", "data", "normalise"),
-        ("encode", "data", "encode"),
-        ("split", "data", "split"),
-    ),
-    "architecture": (
-        ("layers", "network", "layers"),
-        ("Keras code", "network", "keras"),
-        ("inside", "inside", ""),
-    ),
-    "compiling": (("settings", "compile", ""),),
-    "training": (("curves", "train", ""),),
-    "evaluating": (("test set", "evaluate", ""), ("inside", "inside", "")),
-    "hyperparameters": (("questions", "explore", ""), ("settings", "compile", "")),
-}
-
-# The steps that show what is being built, and not the result of a run.
-DRAFTED = ("data", "network", "compile", "train", "explore")
-
 
 # In the browser: if the lesson is below the workbench and out of sight, the button scrolls to it.
 _TURN = "() => lesson.show() || emit()"
@@ -94,7 +71,7 @@ def chapter(page: PageContext) -> None:
             chapter=page.stop.chapter,
             progress=page.lab.progress_of(page.owner),
             chosen=page.lab.chapters,
-            links=[(words, page.to(step, part)) for words, step, part in SEEN.get(name, ())],
+            links=_links(page, name),
             query={"depth": page.desk.kept.get("depth", "quick"), **page.query},
             on_query=remember,
         )
@@ -104,7 +81,7 @@ def chapter(page: PageContext) -> None:
     async def look() -> None:
         nonlocal seen, asked
         wanted = page.desk.source, page.data
-        if page.stop.name in DRAFTED and wanted != asked:
+        if page.stop.drafts and wanted != asked:
             asked = wanted
             # The workbench says what cannot be read.
             with contextlib.suppress(ConvictionError):
@@ -117,6 +94,17 @@ def chapter(page: PageContext) -> None:
     ui.timer(1.0, look)
 
 
+def _links(page: PageContext, chapter: str) -> list[tuple[str, str]]:
+    """What a chapter can point to on the workbench, with addresses; its own pages come first."""
+    stops = sorted(page.stops, key=lambda stop: stop.chapter != chapter)
+    return [
+        (shown.words, page.to(stop.name, shown.part))
+        for stop in stops
+        for shown in stop.links
+        if shown.chapter == chapter
+    ]
+
+
 def _seen(page: PageContext) -> tuple[object, ...]:
     """What decides the numbers of a chapter."""
     split = page.lab.bench.split(page.desk.source, page.data)
@@ -127,9 +115,9 @@ def _draft_facts(page: PageContext) -> Facts | None:
     """Facts about what is built on the workbench, once the images are known; None where it is not shown."""
     images, draft = page.known(), page.desk.draft
     split = page.lab.bench.split(page.desk.source, page.data)
-    if page.stop.name not in DRAFTED or images is None or draft is None or split is None:
+    if not page.stop.drafts or images is None or draft is None or split is None:
         return None
-    if page.stop.name == "train" and _is_done(page):
+    if _is_done(page):
         return None
     return Facts(
         title="the images and the network on this page",
@@ -144,16 +132,16 @@ def _draft_facts(page: PageContext) -> Facts | None:
 def _is_done(page: PageContext) -> bool:
     """Whether the run that Train shows is finished, so that its numbers are what is on the page."""
     shown = page.run_status()
-    return shown is not None and is_done(shown)
+    return shown is not None and shown.is_done
 
 
 def _run(page: PageContext) -> RunStatus | None:
     """The finished run that this page is about, or the newest one on the same images; None if there is none."""
     shown = page.run_status()
-    if shown is not None and is_done(shown):
+    if shown is not None and shown.is_done:
         return shown
     source = source_name(page.source)
-    return next((s for s in page.lab.runs(page.owner) if is_done(s) and s.source == source), None)
+    return next((s for s in page.lab.runs(page.owner) if s.is_done and s.source == source), None)
 
 
 def _facts(page: PageContext) -> Facts:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 from conviction.config import AugmentationSpec, Recipe, TrainingSpec
@@ -11,11 +12,12 @@ from conviction.lesson.shelf import glossary, sheets
 from conviction.report.steps import compile_step
 from conviction.training.train import steps_per_epoch
 from conviction.web.elements.plain import choice, heading, number, paragraph, tag, tick
+from conviction.web.pages.context import PageContext, shown_with_images
 from conviction.web.pages.draft import DraftPage, real, whole
 from conviction.web.pages.frame import framed, misfit, onward
+from conviction.web.pages.stop import ChapterLink, Stop, walkthrough
 from conviction.web.work import network
 from conviction.web.work.desk import Draft
-from conviction.web.work.lab import PageContext, shown_with_images
 
 KEY_RATE = "training.learning_rate"
 OPTIMIZERS = {name: name for name in ("adam", "adamw", "sgd", "rmsprop")}
@@ -34,6 +36,17 @@ async def compile_page(page: PageContext) -> None:
     """Builds the step."""
     with framed(page):
         await shown_with_images(page, lambda images: _Form(page, images).show())
+
+
+STOP = Stop(
+    "compile",
+    "Compile",
+    "compiling",
+    compile_page,
+    partial(walkthrough, "Compile"),
+    drafts=True,
+    links=(ChapterLink("compiling", "settings"), ChapterLink("hyperparameters", "settings")),
+)
 
 
 class _Form(DraftPage):

@@ -26,21 +26,13 @@ from conviction.web.elements.plain import (
     tag,
 )
 from conviction.web.elements.surface import Surface
+from conviction.web.pages.context import PageContext, shown_when_ready, shown_with_images
 from conviction.web.pages.draft import undo_buttons
-from conviction.web.pages.frame import framed, intro, onward, parts_of
-from conviction.web.work.lab import PageContext, shown_when_ready, shown_with_images
+from conviction.web.pages.frame import framed, onward, parts_of
+from conviction.web.pages.stop import ChapterLink, Stop, walkthrough
 from conviction.web.work.sources import Checked, Choice, at_hand, chosen_by
 from conviction.web.work.uploads import MOST_BYTES, uploads_of
 
-TITLES = {
-    "source": "Choose",
-    "load": "Load",
-    "reshape": "Reshape",
-    "normalise": "Normalise",
-    "encode": "Encode",
-    "audit": "Audit",
-    "split": "Split",
-}
 # How many rows and columns of a picture are shown as numbers.
 WINDOW = 8
 SAMPLES = 12
@@ -50,17 +42,37 @@ async def data_page(page: PageContext) -> None:
     """Builds the step."""
     page.part = page.part or "source"
     with framed(page):
-        parts_of(page, TITLES)
+        parts_of(page)
         if page.part == "source":
             _sources(page)
             return
-        paragraph(intro(page.stop, TITLES[page.part]), "lead")
+        paragraph(walkthrough(page.stop.parts[page.part]), "lead")
         if page.part in ("audit", "split"):
             waiting = "Checking every image for copies, contradictions and broken files ..."
             await shown_when_ready(page, waiting, page.checked, lambda result: _checked(page, *result))
         else:
             show = {"load": _load, "reshape": _reshape, "normalise": _normalise, "encode": _encode}[page.part]
             await shown_with_images(page, lambda images: show(page, images))
+
+
+STOP = Stop(
+    "data",
+    "Data",
+    "data",
+    data_page,
+    parts={
+        "source": "Choose",
+        "load": "Load",
+        "reshape": "Reshape",
+        "normalise": "Normalise",
+        "encode": "Encode",
+        "audit": "Audit",
+        "split": "Split",
+    },
+    drafts=True,
+    still=True,
+    links=tuple(ChapterLink("data", part, part) for part in ("reshape", "normalise", "encode", "split")),
+)
 
 
 def _sources(page: PageContext) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from typing import Any
@@ -13,9 +12,10 @@ from conviction.data import ImageSet
 from conviction.errors import RequestError
 from conviction.web.elements.plain import button
 from conviction.web.elements.surface import Surface
+from conviction.web.pages.context import PageContext
 from conviction.web.work.changes import describe_change
 from conviction.web.work.desk import Desk, Draft, Work
-from conviction.web.work.lab import PageContext, facts_about
+from conviction.web.work.lab import facts_about
 
 
 class DraftPage(ABC):
@@ -127,25 +127,18 @@ def undo_buttons(desk: Desk, act: Callable[[Callable[[], bool]], Callable[..., A
     button(redo, act(desk.redo), "redo", disabled=not desk.redone, title="Ctrl+Shift+Z")
 
 
-# How a specification words a bound, and how the page does.
-_BOUNDS = {
-    "greater than or equal to": "at least",
-    "less than or equal to": "at most",
-    "greater than": "above",
-    "less than": "below",
-}
-
-
 def refusal(name: str, failure: RequestError) -> str:
     """A refusal in the words of the page, which knows fields by their names and not by their keys.
 
-    >>> refusal("conv_1, filters", RequestError("model.layers.0.filters: expected greater than or equal to 1; got -3."))
+    >>> refusal("conv_1, filters", RequestError("...", expected="at least 1", got="-3"))
     'conv_1, filters: at least 1; got -3.'
     """
-    message = re.sub(r"^(?:[a-z_]+(?:\.\w+)+: )?[Ee]xpected ", "", str(failure))
-    for bound, word in _BOUNDS.items():
-        message = message.replace(bound, word)
-    return f"{name}: {message}"
+    return f"{name}: {f'{failure.expected}; got {failure.got}.' if failure.expected else failure}"
+
+
+def unlike(expected: str, text: str) -> RequestError:
+    """The error for what was typed and cannot be read as what is expected."""
+    return RequestError(f"Expected {expected}; got '{text}'.", expected=expected, got=f"'{text}'")
 
 
 def whole(text: str) -> int:
@@ -157,7 +150,7 @@ def whole(text: str) -> int:
     try:
         return int(text)
     except ValueError:
-        raise RequestError(f"Expected a whole number; got '{text}'.") from None
+        raise unlike("a whole number", text) from None
 
 
 def real(text: str) -> float:
@@ -169,4 +162,4 @@ def real(text: str) -> float:
     try:
         return float(text)
     except ValueError:
-        raise RequestError(f"Expected a number; got '{text}'.") from None
+        raise unlike("a number", text) from None

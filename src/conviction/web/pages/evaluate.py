@@ -2,24 +2,24 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from functools import partial
 from typing import Any
 
 from nicegui import ui
 
 from conviction.errors import ConvictionError
 from conviction.evaluation import Advice, count_openings, openings_sentence
-from conviction.report.scores import SEALED, TO_TRY
+from conviction.report.scores import TO_TRY
 from conviction.runs import Run, folder
 from conviction.web.elements.plain import button, heading, link, paragraph, show_step, tag
 from conviction.web.elements.surface import Surface
 from conviction.web.jobs.progress import RunStatus, state_of
-from conviction.web.jobs.queue import Job
+from conviction.web.jobs.records import Job
 from conviction.web.jobs.starts import start_evaluate
+from conviction.web.pages.context import PageContext, shown_when_ready
 from conviction.web.pages.evaluated import Evaluated, Reason, evaluated, reasons
 from conviction.web.pages.frame import framed, onward
-from conviction.web.work.addresses import stop_named
-from conviction.web.work.lab import OF_A_RUN, PageContext, has_learned, shown_when_ready
+from conviction.web.pages.stop import ChapterLink, Stop, walkthrough
 
 # As Compile calls them.
 LABELS = {
@@ -33,15 +33,25 @@ LABELS = {
 async def evaluate_page(page: PageContext) -> None:
     """Builds the step."""
     with framed(page):
-        run = pick_run(page, "evaluate")
+        run = pick_run(page)
         if run is not None:
             await _Verdict(page, run).show()
 
 
-def pick_run(page: PageContext, step: str) -> RunStatus | None:
+STOP = Stop(
+    "evaluate",
+    "Evaluate",
+    "evaluating",
+    evaluate_page,
+    partial(walkthrough, "Evaluate"),
+    needs="end",
+    links=(ChapterLink("evaluating", "test set"),),
+)
+
+
+def pick_run(page: PageContext) -> RunStatus | None:
     """The run of the address, or the newest that this step can show; says what to do where there is none."""
-    can_show = OF_A_RUN[step]
-    names = [s.path.name for s in page.lab.runs(page.owner) if can_show(s)]
+    names = [s.path.name for s in page.lab.runs(page.owner) if page.stop.can_show(s)]
     run = page.run_status()
     if run is None:
         paragraph("No run has come this far yet.", "message")
@@ -53,12 +63,12 @@ def pick_run(page: PageContext, step: str) -> RunStatus | None:
             for name in names[:8]:
                 current = {"aria_current": "page"} if name == page.part else {}
                 with tag("li"):
-                    link(name, page.to(step, name), **current)
+                    link(name, page.to(page.stop.name, name), **current)
     if run.trouble:
         paragraph(f"{page.part} is {run.status}. {run.trouble}", "message trouble")
         return None
     if run.path.name not in names:
-        when = "once its first epoch is done" if can_show is has_learned else "once all its epochs are"
+        when = "once its first epoch is done" if page.stop.needs == "epoch" else "once all its epochs are"
         state = state_of(run, page.lab.jobs.last_at(run.path))
         far = f", {len(run.rows)} of {run.epochs} epochs done" if run.epochs else ""
         paragraph(f"{page.part} is {state}{far}. You can open it here {when}.", "message")
@@ -148,13 +158,12 @@ class _Verdict:
 
     def _shown(self, evaluation: Evaluated) -> None:
         heading("On the test images" if evaluation.part == "test" else "On the validation images")
-        sentences = [s for s in evaluation.step.sentences if not s.startswith(SEALED)]
-        show_step(replace(evaluation.step, sentences=tuple(sentences)))
+        show_step(evaluation.step)
         for advice in self.run.verdict.advice:
             words, step = advised(advice)
             with tag("p", f"{TO_TRY}{words}, at "):
-                stop = stop_named(step)
-                link(stop.title, self.page.to(step, self.path.name if step == "train" else ""))
+                title = next(stop.title for stop in self.page.stops if stop.name == step)
+                link(title, self.page.to(step, self.path.name if step == "train" else ""))
         with tag("section"):
             heading("Why was it wrong?")
             container = tag("div")
@@ -183,12 +192,12 @@ class _Verdict:
 
 def advised(advice: Advice) -> tuple[str, str]:
     """What a verdict advises, in the words of the page, and the step that has them."""
-    keys = dict(key.split("=", 1) for key in advice.keys)
+    settings = advice.settings
     if advice.resumes:
-        return f"go on to {keys['training.epochs']} epochs", "train"
-    if "recipe" in keys:
-        return f"begin again from {keys['recipe']}", "network"
-    return " and ".join(f"{LABELS[key]} {value}" for key, value in keys.items()), "compile"
+        return f"go on to {settings['training.epochs']} epochs", "train"
+    if "recipe" in settings:
+        return f"begin again from {settings['recipe']}", "network"
+    return " and ".join(f"{LABELS[key]} {value}" for key, value in settings.items()), "compile"
 
 
 def _show_reasons(mistakes: list[Reason]) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,12 +15,13 @@ from conviction.lesson.shelf import sheets
 from conviction.web.classroom import keep_guess
 from conviction.web.elements.plain import button, choice, heading, link, number, paragraph, tag
 from conviction.web.elements.surface import Surface
-from conviction.web.jobs.queue import Job
+from conviction.web.jobs.records import Job
 from conviction.web.jobs.starts import EXPLORATIONS, OF_EXPLORE, next_name, start_explore, stem_of
+from conviction.web.pages.context import PageContext
 from conviction.web.pages.frame import framed, onward
-from conviction.web.work.lab import PageContext
+from conviction.web.pages.stop import ChapterLink, Stop, aim
+from conviction.web.work.guess import NO_DIFFERENCE, NO_GUESS, guess_text, judged
 
-NO_DIFFERENCE, NO_GUESS = "no difference", ""
 # As ``classroom.Learner`` calls it.
 GUESSES = "guesses.jsonl"
 BASES = {"own": "what I have built", "lab": "the lab's network"}
@@ -66,6 +68,17 @@ async def explore_page(page: PageContext) -> None:
 
         ui.timer(1.0, look)
         onward(page, "Take it away", page.to("take"))
+
+
+STOP = Stop(
+    "explore",
+    "Explore",
+    "hyperparameters",
+    explore_page,
+    partial(aim, "hyperparameters"),
+    drafts=True,
+    links=(ChapterLink("hyperparameters", "questions"),),
+)
 
 
 def base_of(page: PageContext) -> dict[str, Any]:
@@ -304,52 +317,6 @@ class _Card:
                 paragraph(sentence, "note")
             href = f"/lab/{self.page.desk.id}/file/{EXPLORATIONS}/{study.name}/report.html"
             link("The report of this experiment, with its curves", href, target="_blank")
-
-
-def guess_text(guess: str) -> str:
-    """A guess in words."""
-    if guess in (NO_GUESS, NO_DIFFERENCE):
-        return guess or "nothing"
-    return f"{guess[1:]}, {'better' if guess[0] == '+' else 'worse'}"
-
-
-def judged(guess: str, arms: Sequence[Mapping[str, Any]]) -> str:
-    """Whether what was expected was found, in a sentence.
-
-    Args:
-        guess: As ``Desk.guesses`` has it.
-        arms: Of ``result.json``.
-    """
-    by_label = {arm["arm"]["label"]: arm for arm in arms}
-    differ = [
-        f"{label} {'better' if arm['accuracy']['mean'] > 0 else 'worse'}"
-        for label, arm in by_label.items()
-        if arm["detected"]
-    ]
-    if guess == NO_GUESS or not by_label:
-        return "You expected nothing." if guess == NO_GUESS else f"You expected {_expected(guess)}."
-    if guess == NO_DIFFERENCE:
-        if differ:
-            return (
-                f"You expected no difference; what was found: {', '.join(differ)}. Your guess was not right."
-            )
-        return "You expected no difference, and none was found. That does not show that there is none."
-    expected, label = _expected(guess), guess[1:]
-    if label not in by_label:
-        return f"You expected {expected}; that was not tried."
-    if expected in differ:
-        return f"You expected {expected}, and so it was."
-    if any(one.startswith(f"{label} ") for one in differ):
-        return f"You expected {expected}; what was found is the opposite. Your guess was not right."
-    return (
-        f"You expected {expected}; no difference was found there, so your guess is neither shown nor refuted."
-    )
-
-
-def _expected(guess: str) -> str:
-    if guess == NO_DIFFERENCE:
-        return NO_DIFFERENCE
-    return f"{guess[1:]} {'better' if guess[0] == '+' else 'worse'}"
 
 
 def reach(arms: Sequence[Mapping[str, Any]]) -> float:

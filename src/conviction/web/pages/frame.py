@@ -9,26 +9,11 @@ from pathlib import Path
 
 from nicegui import ui
 
-from conviction.lesson.shelf import chapters, table
 from conviction.web.door.joining import TEACHER
 from conviction.web.elements.plain import Tag, heading, link, paragraph, tag
 from conviction.web.jobs.starts import stem_of
 from conviction.web.pages.chapter import chapter, is_open, lesson_button
-from conviction.web.work.addresses import STOPS, Stop
-from conviction.web.work.lab import PageContext
-
-# The entry of the walkthrough that introduces a step.
-WALKTHROUGH = {
-    "network": "Model",
-    "compile": "Compile",
-    "train": "Train",
-    "evaluate": "Evaluate",
-    "take": "Keep",
-}
-# A step that the terminal does not have.
-INSIDE = (
-    "What every layer makes of a picture, down to each product and sum. Choose one, open a file, or draw."
-)
+from conviction.web.pages.context import PageContext
 
 
 @contextmanager
@@ -50,7 +35,7 @@ def framed(page: PageContext) -> Iterator[None]:
         _rail(page)
         with tag("main", "", "work", id="work", tabindex=-1):
             heading(page.stop.title, 1)
-            words = intro(page.stop)
+            words = page.stop.words()
             if words:
                 paragraph(words, "lead")
             page.messages = tag("div", "", "messages", role="alert")
@@ -67,33 +52,15 @@ def one_main() -> None:
     around.parent.tag = "div"
 
 
-def intro(stop: Stop, title: str = "") -> str:
-    """The words of the lesson that introduce a step."""
-    entry = table("walkthrough").get(title or WALKTHROUGH.get(stop.name, ""))
-    if entry:
-        return " ".join(entry["text"].split())
-    if stop.name == "inside":
-        return INSIDE
-    return next((c.aim for c in chapters() if c.name == stop.chapter), "") if stop.name != "data" else ""
-
-
 def _rail(page: PageContext) -> None:
     with tag("nav", "", "rail", aria_label="Steps of the lab"), tag("ol"):
-        for i, stop in enumerate(STOPS, 1):
+        for i, stop in enumerate(page.stops, 1):
             current = {"aria_current": "page"} if stop is page.stop else {}
             # A run that is looked at stays the one that is looked at.
-            keep = (
-                page.part
-                if not page.stop.parts and not stop.parts and stop.name not in ("compile", "explore")
-                else ""
-            )
+            keep = page.part if stop.needs and not page.stop.parts else ""
             with tag("li"), link("", page.to(stop.name, keep), **current):
                 tag("b", str(i))
                 tag("span", stop.title)
-
-
-# The parts of this step, and their head, show the images that were chosen when the page was built.
-STILL = "data"
 
 
 def _now(page: PageContext, about: Tag) -> None:
@@ -107,7 +74,7 @@ def _now(page: PageContext, about: Tag) -> None:
             shown[0] = sentence
             job_link.set_text(sentence)
             job_link.props["hidden"] = not sentence  # a link without words is none
-        if page.stop.name != STILL:
+        if not page.stop.still:
             about.set_text(stem_of(page.source))
 
     look()
@@ -133,10 +100,10 @@ def now_sentence(page: PageContext) -> str:
     return f"{sentence} and {more} more" if more else sentence
 
 
-def parts_of(page: PageContext, titles: dict[str, str]) -> None:
+def parts_of(page: PageContext) -> None:
     """The parts of a step, to go through in order."""
     with tag("nav", aria_label=f"Parts of {page.stop.title}"), tag("ul", "", "parts"):
-        for name, title in titles.items():
+        for name, title in page.stop.parts.items():
             current = {"aria_current": "page"} if name == page.part else {}
             query = {k: v for k, v in page.query.items() if k == "image"}
             with tag("li"):

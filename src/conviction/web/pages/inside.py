@@ -2,20 +2,40 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
+from conviction.web.inside.inspector import Inspector
 from conviction.web.inside.kept import Kept
 from conviction.web.inside.panel import inside_panel
+from conviction.web.pages.context import PageContext
 from conviction.web.pages.evaluate import pick_run
 from conviction.web.pages.frame import framed, onward
-from conviction.web.work.lab import PageContext
+from conviction.web.pages.stop import ChapterLink, Stop
 
 
 async def inside_page(page: PageContext) -> None:
     """Builds the step."""
     with framed(page):
-        run = pick_run(page, "inside")
+        run = pick_run(page)
         if run is None:
             return
 
         kept = page.lab.kept.setdefault(page.owner, Kept())
-        inside_panel(run.path, page.lab.inspector, kept, query=page.query, on_query=page.mark)
+        data_dir = None if page.lab.data_dir is None else Path(page.lab.data_dir)
+        inspector = Inspector(page.lab.helper, data_dir)
+        inside_panel(run.path, inspector, kept, query=page.query, on_query=page.mark)
         onward(page, "Explore", page.to("explore"))
+
+
+STOP = Stop(
+    "inside",
+    "Look inside",
+    "architecture",
+    inside_page,
+    # A step that the terminal does not have.
+    lambda: (
+        "What every layer makes of a picture, down to each product and sum. Choose one, open a file, or draw."
+    ),
+    needs="epoch",
+    links=(ChapterLink("architecture", "inside"), ChapterLink("evaluating", "inside")),
+)

@@ -10,19 +10,18 @@ from typing import Any, get_args
 from conviction.config import RECIPES, layer_edits
 from conviction.config.model import LAYER_TYPES, Activation, Layer
 from conviction.data import ImageSet
-from conviction.errors import RequestError
 from conviction.model import LayerRow
 from conviction.model.shapes import setting
 from conviction.report.steps import model_step
 from conviction.web.elements.plain import button, choice, number, paragraph, tag, text_field, tick
-from conviction.web.pages.draft import DraftPage, real, whole
+from conviction.web.pages.context import PageContext, shown_with_images
+from conviction.web.pages.draft import DraftPage, real, unlike, whole
 from conviction.web.pages.frame import figures, framed, onward, parts_of
 from conviction.web.pages.network_drawing import draw
+from conviction.web.pages.stop import ChapterLink, Stop, walkthrough
 from conviction.web.work import network
 from conviction.web.work.desk import Draft, new_draft
-from conviction.web.work.lab import PageContext, shown_with_images
 
-TITLES = {"layers": "Layers", "yaml": "Specification", "keras": "Keras code"}
 NONE = "none"
 
 
@@ -30,8 +29,23 @@ async def network_page(page: PageContext) -> None:
     """Builds the step."""
     page.part = page.part or "layers"
     with framed(page):
-        parts_of(page, TITLES)
+        parts_of(page)
         await shown_with_images(page, lambda images: _Editor(page, images).show())
+
+
+STOP = Stop(
+    "network",
+    "Network",
+    "architecture",
+    network_page,
+    partial(walkthrough, "Model"),
+    parts={"layers": "Layers", "yaml": "Specification", "keras": "Keras code"},
+    drafts=True,
+    links=(
+        ChapterLink("architecture", "layers", "layers"),
+        ChapterLink("architecture", "Keras code", "keras"),
+    ),
+)
 
 
 class _Editor(DraftPage):
@@ -250,7 +264,7 @@ def _pair(text: str) -> tuple[int, int]:
     if len(parts) == 1:
         parts *= 2
     if len(parts) != 2:
-        raise RequestError(f"Expected a size such as 3 or 3x5; got '{text}'.")
+        raise unlike("a size such as 3 or 3x5", text)
     return parts[0], parts[1]
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -10,11 +11,12 @@ from nicegui import ui
 from conviction.artefacts.parity import Parity
 from conviction.web.elements.plain import button, heading, link, paragraph, tag
 from conviction.web.elements.surface import Surface
-from conviction.web.jobs.queue import Job
+from conviction.web.jobs.records import Job
 from conviction.web.jobs.starts import start_export
+from conviction.web.pages.context import PageContext
 from conviction.web.pages.evaluate import pick_run
 from conviction.web.pages.frame import framed
-from conviction.web.work.lab import PageContext
+from conviction.web.pages.stop import Stop, walkthrough
 
 # What is offered: the format, its title, what it is for, whether the test set must be open.
 OFFERS = (
@@ -63,9 +65,12 @@ FILES = {
 async def take_page(page: PageContext) -> None:
     """Builds the step."""
     with framed(page):
-        run = pick_run(page, "take")
+        run = pick_run(page)
         if run is not None:
             _Shelf(page, run.path).show()
+
+
+STOP = Stop("take", "Take away", "objectives", take_page, partial(walkthrough, "Keep"), needs="end")
 
 
 class _Shelf:
@@ -133,7 +138,7 @@ class _Shelf:
         elif job.state == "failed":
             paragraph(job.reason, "message trouble")
         elif job.state == "done":
-            for made in self.page.lab.jobs.answer(job).get("exports", []):
+            for made in self.page.lab.jobs.records.answer(job).get("exports", []):
                 parity = made.get("parity")
                 sentence = (
                     Parity(**parity).sentence if parity else "A program that runs without this package."

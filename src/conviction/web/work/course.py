@@ -9,7 +9,7 @@ import yaml
 from pydantic import BaseModel, BeforeValidator, Field, ValidationError
 
 from conviction.config.model import Strict
-from conviction.config.text import read_yaml, shown
+from conviction.config.text import expectation, read_yaml, shown
 from conviction.data.named import NAMED_SETS
 from conviction.errors import RequestError, did_you_mean
 from conviction.lesson import chapters
@@ -104,8 +104,8 @@ def _validated(path: Path, content: dict[str, Any]) -> Course:
             ) from None
         if first["type"] == "missing":
             raise RequestError(f"{where}: is missing. Give the course a {parts[-1]}.") from None
-        message = first["msg"].removeprefix("Value error, ").replace("Input should be", "expected")
-        message = message.replace("a valid integer", "an integer").replace("a valid ", "a ")
+        clause = expectation(first["msg"])
+        message = f"expected {clause}" if clause else first["msg"].removeprefix("Value error, ")
         # A token is a secret, so it is not repeated; any other value is.
         got = "" if parts[0] in ("learners", "teacher", "class_token") else f"; got {_short(first['input'])}"
         raise RequestError(f"{where}: {message}{got}.{_unquoted(first)}") from None

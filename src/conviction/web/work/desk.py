@@ -13,7 +13,7 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from conviction.config import ImageFacts, Recipe, load_recipe
+from conviction.config import DataSpec, ImageFacts, Recipe, load_recipe
 from conviction.config.layer_edits import Layers
 from conviction.errors import RequestError
 from conviction.runs import folder
@@ -139,6 +139,11 @@ class Desk:
     guesses: dict[str, str] = field(default_factory=dict)
     kept: dict[str, Any] = field(default_factory=dict)
     revision: int = 0
+
+    @property
+    def data(self) -> DataSpec:
+        """How the images are decoded and split."""
+        return load_recipe({"recipe": self.draft.recipe if self.draft else "lab"}).data
 
     def change(self, draft: Draft) -> bool:
         """Takes a new draft, and remembers the old one; whether anything is different."""

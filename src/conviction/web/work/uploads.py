@@ -21,7 +21,7 @@ from conviction.data.tree import TAR_SUFFIXES, ZIP_SUFFIXES, UnreadableFileError
 from conviction.errors import SourceError
 from conviction.runs import folder
 from conviction.server.limits import Limits
-from conviction.web.jobs.queue import Job
+from conviction.web.jobs.records import Job
 
 MOST_BYTES = 200 * 2**20
 # The most uploads of one learner; the oldest one that nothing needs is removed to make room.
