@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import inspect
 import zipfile
-from collections.abc import Callable
 from pathlib import Path
 from textwrap import dedent
 
@@ -15,6 +13,7 @@ from conviction.data.npz import array_pairs
 from conviction.data.rule import LEAST_DECODED
 from conviction.errors import RequestError
 from conviction.programs.section import Section
+from conviction.programs.source_code import Function, source_of
 from conviction.runs import Run
 
 
@@ -48,13 +47,10 @@ def has_deep(images: ImageSet) -> bool:
 
 def _deep_functions(run: Run) -> list[str]:
     """The source of what brings files of more than 8 bits to 8; 16-bit colours since version 3 of the rule."""
-    functions: list[Callable[..., object]] = [depth.is_deep, depth.to_8_bit, depth.scale_to_uint8]
-    names = ["FULL_RANGE", "BAND"]
+    functions: list[Function] = [depth.to_8_bit]
     if run.rule.version >= 3:
         functions += [depth.raw_mode, depth.is_deep_colour, depth.low_mode, depth.read_as, depth.join_bytes]
-        names.append("_OTHER_ORDER")
-    constants = "\n".join(f"{name} = {getattr(depth, name)!r}" for name in names)
-    return [constants, *(f"\n\n{inspect.getsource(f).rstrip()}" for f in functions), "", ""]
+    return [source_of(functions), "", ""]
 
 
 def _is_idx(images: ImageSet) -> bool:

@@ -20,7 +20,7 @@ from conviction.programs.training_code import (
     training_section,
 )
 from conviction.runs import Run
-from conviction.training.augment import active_operations
+from conviction.training.augment import active_augmentations
 from conviction.training.train import steps_per_epoch
 
 PROGRAMS = ("script", "notebook")
@@ -71,7 +71,7 @@ def program_sections(run: Run, images: ImageSet) -> list[Section]:
         encoding_section(classes),
         model_section(recipe, run.rule.shape, classes),
         compile_section(recipe, classes, steps),
-        training_section(recipe, run.rule.shape, classes),
+        training_section(recipe, classes),
         testing_section(recipe, classes),
     ]
 
@@ -107,7 +107,7 @@ def _beginning(run: Run, images: ImageSet, here: str = 'os.path.abspath("")') ->
     )
     standard = [i for i in imports if i.split()[1] in _STANDARD]
     others = [i for i in imports if i not in standard]
-    annotated = active_operations(run.config.augmentation) or has_deep(images)
+    annotated = active_augmentations(run.config.augmentation) or has_deep(images)
     lines = ["from __future__ import annotations\n"] if annotated else []
     lines += [*standard, ""]
     lines += [
