@@ -7,6 +7,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from conviction.data import ImageSet
+from conviction.data.image_set import PARTS
+from conviction.data.named import KerasSet, ScikitLearnDigits
 from conviction.errors import RequestError
 from conviction.evaluation import record_opening
 from conviction.programs.notebook import write_notebook
@@ -64,7 +66,7 @@ def write_program(name: str, run: Run, images: ImageSet, work: Path) -> Path:
 def program_sections(run: Run, images: ImageSet) -> list[Section]:
     """The steps of the lab, as this run took them."""
     recipe, classes = run.config, len(run.class_names)
-    counts = {part: len(run.data["split"][part]) for part in ("train", "validation", "test")}
+    counts = {part: len(run.data["split"][part]) for part in PARTS}
     steps = recipe.training.epochs * steps_per_epoch(recipe.training, counts["train"])
     return [
         reading_section(run, images),
@@ -80,7 +82,7 @@ def script(run: Run, images: ImageSet, sections: Sequence[Section]) -> str:
     """The program as a file."""
     test = run.evaluation.test
     low, high = test["accuracy_ci95"]
-    digits = images.location == "scikit-learn"
+    digits = isinstance(images.origin, ScikitLearnDigits)
     needed = f"Keras, TensorFlow{', scikit-learn' if digits else ''} and Pillow"
     head = "\n".join(
         [
@@ -120,7 +122,7 @@ def _beginning(run: Run, images: ImageSet, here: str = 'os.path.abspath("")') ->
         "",
         f"HERE = {here}",
     ]
-    if not images.location.startswith(("scikit-learn", "keras.datasets.")):
+    if not isinstance(images.origin, ScikitLearnDigits | KerasSet):
         default_data = json.dumps(str(Path(images.location).resolve()))
         lines.append(
             f"DATA = sys.argv[1] if len(sys.argv) > 1 else {default_data}"
@@ -148,7 +150,7 @@ def _write_split(path: Path, run: Run, images: ImageSet) -> None:
     """Class and part of every image, in the run's own order."""
     index_of = {h.tobytes().hex(): i for i, h in enumerate(images.hashes)}
     content: dict[str, object] = {"classes": run.class_names}
-    for part in ("train", "validation", "test"):
+    for part in PARTS:
         indices = [index_of[h] for h in run.data["split"][part].values()]
         content[part] = {images.names[i]: int(images.labels[i]) for i in indices}
     # In ASCII, because names of files need not be valid Unicode.

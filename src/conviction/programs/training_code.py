@@ -202,6 +202,10 @@ def _weights(classes: int) -> str:
     )
 
 
+# What a program that has run ``testing_section`` knows under this expression.
+TEST_ACCURACY = "float(right.mean())"
+
+
 def testing_section(recipe: Recipe, classes: int) -> Section:
     """The one look at the test set."""
     lines = []
