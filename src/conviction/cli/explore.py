@@ -28,8 +28,7 @@ def explore(
         list[str] | None,
         typer.Option(
             "--question",
-            help="filters, kernel, pooling, depth, dense, dropout, batch-norm, learning-rate, batch-size, optimizer, "
-            "augmentation, recipe, or all.",
+            help="{questions}, or all.",
         ),
     ] = None,
     vary: Annotated[

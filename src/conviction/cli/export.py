@@ -18,12 +18,12 @@ def export(
         typer.Option(
             "--format",
             metavar="FORMAT,...",
-            help="Any of onnx, litert, saved_model, keras, script, notebook.",
+            help="Any of {formats}.",
         ),
     ] = "onnx",
     quantize: Annotated[
         str | None,
-        typer.Option("--quantize", help="float16 or int8: smaller numbers, for onnx and litert."),
+        typer.Option("--quantize", help="float16 or int8: smaller numbers, for {quantizing}."),
     ] = None,
     most_lost: Annotated[
         float,

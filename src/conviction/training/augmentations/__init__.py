@@ -11,7 +11,7 @@ from conviction.training.augmentations.tone import BRIGHTNESS, CONTRAST
 
 __all__ = ["AUGMENTATIONS", "Augmentation", "PageField"]
 
-AUGMENTATIONS: tuple[Augmentation, ...] = (
+AUGMENTATIONS: list[Augmentation] = [
     FLIP,
     SHIFT,
     ROTATE,
@@ -20,4 +20,4 @@ AUGMENTATIONS: tuple[Augmentation, ...] = (
     CONTRAST,
     CUTOUT,
     MIXUP,
-)
+]

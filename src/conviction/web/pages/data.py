@@ -30,7 +30,7 @@ from conviction.web.pages.draft import undo_buttons
 from conviction.web.pages.frame import framed, intro, onward, parts_of
 from conviction.web.work.lab import PageContext, shown_when_ready, shown_with_images
 from conviction.web.work.sources import Checked, Choice, at_hand, chosen_by
-from conviction.web.work.uploads import MOST_BYTES, uploads_of
+from conviction.web.work.uploads import ACCEPTED, MOST_BYTES, uploads_of
 
 TITLES = {
     "source": "Choose",
@@ -136,7 +136,7 @@ def _upload(page: PageContext) -> None:
                 tag("input", type="file", webkitdirectory="")
             with tag("label", "", "field"):
                 tag("span", f"An archive, {most}", "field-name")
-                tag("input", type="file", accept=".zip,.tar,.gz,.tgz,.npz")
+                tag("input", type="file", accept=ACCEPTED)
         paragraph("Or drop either of them here.", "note")
         tag("progress", "", max="1", value="0", hidden=True, aria_label="Sent so far")
         tag("p", "", "note", role="alert")
