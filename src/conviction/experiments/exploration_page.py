@@ -152,7 +152,7 @@ def render_exploration(findings: Findings) -> str:
             }
         )
     return render_template(
-        "exploration.html.j2",
+        "experiments/exploration.html.j2",
         findings=findings,
         base=exploration_steps(findings)[0],
         questions=questions,

@@ -271,7 +271,7 @@ def render_tuning(search: Search, study: optuna.Study, belief: Belief, test: str
         for t in others
     )
     return render_template(
-        "tuning.html.j2",
+        "experiments/tuning.html.j2",
         source=search.plan.source,
         steps=tuning_steps(search, study, belief),
         test=test,
