@@ -37,7 +37,7 @@ def export(
 ) -> None:
     """Write a run's model in other formats; each must answer test images as the run did, or is not kept."""
     from conviction.flow.export import export as make
-    from conviction.report.terminal import Terminal
+    from conviction.report import Terminal
 
     wanted = [name.strip() for name in formats.split(",") if name.strip()]
     made = make(

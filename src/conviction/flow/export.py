@@ -28,7 +28,7 @@ from conviction.flow.again import fit_again, load_again, load_finished
 from conviction.flow.prepare import Show
 from conviction.process import process_restored
 from conviction.programs.script import PROGRAMS, write_program
-from conviction.report.terminal import Terminal
+from conviction.report import Terminal
 from conviction.runs import Run, folder
 from conviction.runs.predictions import Answers, read_predictions
 

@@ -15,7 +15,7 @@ from conviction.flow.prepare import Show, prepare_run
 from conviction.flow.run import start_run
 from conviction.flow.trainer import Trainer
 from conviction.process import process_restored
-from conviction.report.terminal import Terminal
+from conviction.report import Terminal
 from conviction.runs import Run, folder
 from conviction.runs.logs import check_logs
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from conviction.config import AugmentationSpec, Recipe, TrainingSpec
 from conviction.lesson.shelf import glossary, sheets
-from conviction.report.steps import compile_step
+from conviction.report import compile_step
 from conviction.training.augmentations import AUGMENTATIONS
 from conviction.training.train import steps_per_epoch
 from conviction.web.elements.plain import choice, heading, number, paragraph, tag, tick

@@ -11,9 +11,7 @@ import numpy as np
 from nicegui import ui
 
 from conviction.data import ImageSet, encode_labels
-from conviction.report import steps
-from conviction.report.pictures import exhibits, samples
-from conviction.report.steps import Table
+from conviction.report import Table, exhibits, samples, steps
 from conviction.web.elements.plain import (
     button,
     heading,

@@ -9,7 +9,7 @@ from nicegui import ui
 
 from conviction.errors import ConvictionError
 from conviction.evaluation import Advice, count_openings, openings_sentence
-from conviction.report.scores import SEALED, TO_TRY
+from conviction.report import SEALED, TO_TRY
 from conviction.runs import Run, folder
 from conviction.training.augmentations import AUGMENTATIONS
 from conviction.web.elements.plain import button, heading, link, paragraph, show_step, tag

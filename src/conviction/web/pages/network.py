@@ -13,7 +13,7 @@ from conviction.data import ImageSet
 from conviction.errors import RequestError
 from conviction.model import LayerRow
 from conviction.model.shapes import setting
-from conviction.report.steps import model_step
+from conviction.report import model_step
 from conviction.web.elements.plain import button, choice, number, paragraph, tag, text_field, tick
 from conviction.web.pages.draft import DraftPage, real, whole
 from conviction.web.pages.frame import figures, framed, onward, parts_of

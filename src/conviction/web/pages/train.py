@@ -12,8 +12,7 @@ from nicegui import ui
 from conviction.config import ImageFacts
 from conviction.data import ImageSet
 from conviction.errors import RequestError
-from conviction.report.steps import Table
-from conviction.report.verdict import live_sentence
+from conviction.report import Table, live_sentence
 from conviction.web.elements.curves import FIGURES, chart
 from conviction.web.elements.plain import button, heading, link, paragraph, table, tag, tick
 from conviction.web.elements.surface import Surface
