@@ -14,7 +14,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from conviction.config import Recipe, keys, load_recipe
+from conviction.config import RECIPES, Recipe, keys, load_recipe
+from conviction.data import NAMED_SETS
+from conviction.experiments import QUESTIONS
+from conviction.flow.export import known_formats
 from conviction.web.classroom import load_course
 from tests.conftest import environment, picture, run_cli
 
@@ -145,6 +148,12 @@ def test_the_table_of_keys_is_the_specification() -> None:
         quoted = re.fullmatch(r"`(.*)`", default)
         if quoted and name != "recipe":
             assert load_recipe(["recipe=lab", f"{name}={quoted[1]}"]) == load_recipe(["recipe=lab"]), name
+
+
+def test_every_named_set_recipe_format_and_question_is_named() -> None:
+    text = "\n".join((ROOT / page).read_text() for page in PAGES)
+    for name in (*NAMED_SETS, *RECIPES, *known_formats(), *QUESTIONS):
+        assert f"`{name}`" in text, f"no page names {name}"
 
 
 def test_links_lead_somewhere() -> None:

@@ -124,6 +124,13 @@ def test_words_are_not_parsed_back_into_values() -> None:
     assert not parsed
 
 
+def test_other_rooms_import_what_report_gives_out() -> None:
+    for path in PACKAGE.rglob("*.py"):
+        if path.relative_to(PACKAGE).parts[0] != "report":
+            inner = {name for name in imports_of(path) if name.startswith("conviction.report.")}
+            assert not inner, f"{path} imports {inner}; import it from conviction.report"
+
+
 def test_every_module_names_only_what_it_has() -> None:
     for found in pkgutil.walk_packages([str(PACKAGE)], "conviction."):
         if found.name.endswith("__main__"):

@@ -25,6 +25,7 @@ def image_set(contents: list[int], labels: list[int], parts: list[str] | None = 
     return ImageSet(
         name="numbers",
         location="numbers",
+        origin=None,
         pixels=np.zeros((n, 1, 1, 1), np.uint8),
         labels=np.array(labels, np.int64),
         hashes=hashes,

@@ -25,6 +25,7 @@ def image_set(labels: np.ndarray, classes: int) -> ImageSet:
     return ImageSet(
         name="few",
         location="few",
+        origin=None,
         pixels=pixels,
         labels=labels,
         hashes=hashes,

@@ -17,7 +17,8 @@ from conviction.model import build, compile_model
 from conviction.report.augmentation import augmentation_rows
 from conviction.report.terminal import Silent
 from conviction.training import StopRequest, make_batches, train
-from conviction.training.augment import affine, augment, draw
+from conviction.training.augment import augment, draw
+from conviction.training.augmentations.moving import affine
 
 RNG = np.random.default_rng(5)
 PIXELS = RNG.integers(0, 256, (12, 14, 11, 3), dtype=np.uint8)
@@ -44,7 +45,7 @@ def test_nothing_is_on_by_default_and_costs_nothing() -> None:
 @pytest.mark.parametrize("flip", ["horizontal", "vertical", "both"])
 def test_flip(flip: str) -> None:
     spec = AugmentationSpec(flip=flip)
-    flips = drawn(spec).flips
+    flips = drawn(spec)["flip"]
     assert flips.any()
     assert not flips.all()
     for before, after, (down, right) in zip(PIXELS, one(spec)[0], flips, strict=True):
@@ -56,7 +57,7 @@ def test_flip(flip: str) -> None:
 
 def test_shift_is_a_crop_of_the_reflected_image() -> None:
     spec = AugmentationSpec(shift=0.25)
-    moves = drawn(spec).shifts
+    moves = drawn(spec)["shift"]
     assert np.abs(moves).max(axis=0).tolist() <= [4, 3]
     for before, after, (down, right) in zip(PIXELS, one(spec)[0], moves, strict=True):
         padded = np.pad(before, ((4, 4), (3, 3), (0, 0)), mode="reflect")
@@ -69,7 +70,7 @@ def test_shift_is_a_crop_of_the_reflected_image() -> None:
 def test_rotation_and_zoom_are_scipys(keys: dict[str, float]) -> None:
     spec = AugmentationSpec(**keys)
     d = drawn(spec)
-    matrices, offsets = affine(d.angles, d.zooms, d.shifts, 14, 11)
+    matrices, offsets = affine(d["rotate"], d["zoom"], d["shift"], 14, 11)
     after = one(spec)[0]
     for i, before in enumerate(PIXELS):
         for c in range(3):
@@ -89,16 +90,17 @@ def test_brightness_and_contrast() -> None:
     spec = AugmentationSpec(brightness=0.3, contrast=0.5)
     d = drawn(spec)
     for i, (before, after) in enumerate(zip(PIXELS, one(spec)[0], strict=True)):
-        want = before.mean() + d.gains[i] * (before - before.mean()) + d.biases[i]
+        want = before.mean() + d["contrast"][i] * (before - before.mean()) + d["brightness"][i]
         assert np.abs(after - np.clip(want, 0, 255)).max() <= 0.51
-    assert np.abs(d.biases).max() <= 0.3 * 255
-    assert 0.5 <= d.gains.min() <= d.gains.max() <= 1.5
+    assert np.abs(d["brightness"]).max() <= 0.3 * 255
+    assert 0.5 <= d["contrast"].min() <= d["contrast"].max() <= 1.5
 
 
 def test_cutout_is_a_square_of_the_mean_colour() -> None:
     spec = AugmentationSpec(cutout=0.4)  # round(0.4 * 11) = 4
-    centres = drawn(spec).centres
-    for before, after, (y, x) in zip(PIXELS, one(spec)[0], centres, strict=True):
+    squares = drawn(spec)["cutout"]
+    assert (squares[:, 2] == 4).all()
+    for before, after, (y, x) in zip(PIXELS, one(spec)[0], squares[:, :2], strict=True):
         want = before.copy()
         want[max(0, y - 2) : y + 2, max(0, x - 2) : x + 2] = np.rint(before.mean(axis=(0, 1)))
         assert np.array_equal(after, want)
@@ -106,14 +108,14 @@ def test_cutout_is_a_square_of_the_mean_colour() -> None:
 
 def test_mixup_mixes_images_and_targets_alike() -> None:
     spec = AugmentationSpec(mixup=0.5)
-    d = drawn(spec)
+    shares, partners = drawn(spec)["mixup"].T
+    partners = partners.astype(int)
+    assert sorted(partners) == list(range(12))
     x, y = one(spec)
-    share = d.shares[:, None, None, None]
-    want = share * PIXELS + (1 - share) * PIXELS[d.partners]
+    share = shares[:, None, None, None]
+    want = share * PIXELS + (1 - share) * PIXELS[partners]
     assert np.abs(x - want).max() <= 0.51
-    assert np.allclose(
-        y, d.shares[:, None] * TARGETS + (1 - d.shares[:, None]) * TARGETS[d.partners], atol=1e-6
-    )
+    assert np.allclose(y, shares[:, None] * TARGETS + (1 - shares[:, None]) * TARGETS[partners], atol=1e-6)
     assert np.allclose(y.sum(axis=1), 1, atol=1e-6)
 
 

@@ -21,9 +21,14 @@ def compare(
 ) -> None:
     """Compare runs on the same test images: difference with interval, McNemar's test, specification."""
     from conviction.flow.compare import compare, find_pictures
-    from conviction.report.comparison import comparison_step, contrasts, specification_table
-    from conviction.report.page import render_comparison
-    from conviction.report.terminal import Terminal, print_table
+    from conviction.report import (
+        Terminal,
+        comparison_step,
+        contrasts,
+        print_table,
+        render_comparison,
+        specification_table,
+    )
     from conviction.runs import folder
 
     if html is not None:

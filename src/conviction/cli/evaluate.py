@@ -28,9 +28,7 @@ def evaluate(
     """Evaluate a run: open its test set again, or score it on new images."""
     from conviction.flow.evaluate import evaluate
     from conviction.flow.evaluate_new import evaluate_new
-    from conviction.report.page import render_new_images
-    from conviction.report.scores import new_images_step
-    from conviction.report.terminal import Terminal
+    from conviction.report import Terminal, new_images_step, render_new_images
     from conviction.runs import folder
 
     show = Terminal(sys.stderr if as_json else sys.stdout)

@@ -13,7 +13,7 @@ from conviction.cli.options import Json, print_json
 from conviction.errors import RequestError
 
 if TYPE_CHECKING:
-    from conviction.report.steps import Step
+    from conviction.report import Step
 
 
 def explain(
@@ -33,8 +33,7 @@ def explain(
 ) -> None:
     """Show why a run answers as it does to a picture: Grad-CAM, activations, filters, numbers."""
     from conviction.artefacts import explain_file
-    from conviction.report.explanation import explanation_steps
-    from conviction.report.page import render_explanation
+    from conviction.report import explanation_steps, render_explanation
     from conviction.runs import folder, load_run
 
     if html is not None:
@@ -73,7 +72,7 @@ def position(text: str) -> tuple[int, ...]:
 
 def print_steps(steps: Sequence[Step]) -> None:
     """Prints on stdout."""
-    from conviction.report.terminal import Terminal
+    from conviction.report import Terminal
 
     show = Terminal(sys.stdout)
     for step in steps:

@@ -28,8 +28,7 @@ def explore(
         list[str] | None,
         typer.Option(
             "--question",
-            help="filters, kernel, pooling, depth, dense, dropout, batch-norm, learning-rate, batch-size, optimizer, "
-            "augmentation, recipe, or all.",
+            help="{questions}, or all.",
         ),
     ] = None,
     vary: Annotated[
@@ -81,7 +80,7 @@ def explore(
     send_away(on, out, as_json)
     from conviction.experiments import exploration_steps
     from conviction.experiments.explore import explore as run
-    from conviction.report.terminal import Terminal
+    from conviction.report import Terminal
 
     done = run(
         source,

@@ -18,12 +18,12 @@ def export(
         typer.Option(
             "--format",
             metavar="FORMAT,...",
-            help="Any of onnx, litert, saved_model, keras, script, notebook.",
+            help="Any of {formats}.",
         ),
     ] = "onnx",
     quantize: Annotated[
         str | None,
-        typer.Option("--quantize", help="float16 or int8: smaller numbers, for onnx and litert."),
+        typer.Option("--quantize", help="float16 or int8: smaller numbers, for {quantizing}."),
     ] = None,
     most_lost: Annotated[
         float,
@@ -37,7 +37,7 @@ def export(
 ) -> None:
     """Write a run's model in other formats; each must answer test images as the run did, or is not kept."""
     from conviction.flow.export import export as make
-    from conviction.report.terminal import Terminal
+    from conviction.report import Terminal
 
     wanted = [name.strip() for name in formats.split(",") if name.strip()]
     made = make(

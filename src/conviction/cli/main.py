@@ -31,6 +31,7 @@ from conviction.cli import (
     summary,
     tune,
 )
+from conviction.cli.listing import ListingCommand
 from conviction.cli.options import print_json
 from conviction.cli.streams import say_what_was_replaced, take_every_letter
 from conviction.errors import ConvictionError
@@ -78,7 +79,7 @@ for command in (
     runs.runs,
     doctor.doctor,
 ):
-    app.command()(command)
+    app.command(cls=ListingCommand)(command)
 
 
 def main() -> None:

@@ -15,8 +15,7 @@ Source = Annotated[
     str,
     typer.Argument(
         metavar="SOURCE",
-        help="digits, fashion_mnist, mnist, cifar10, cifar100; or a path: image folder, .zip or .tar of one, "
-        ".npz, folder of IDX files.",
+        help="{sets}; or the path of {kinds}.",
     ),
 ]
 Keys = Annotated[

@@ -18,9 +18,7 @@ UNREADABLE_SHOWN = 20
 
 Artefact = Annotated[
     Path,
-    typer.Argument(
-        metavar="ARTEFACT", help="A run folder, or what 'export' made: .onnx, .tflite, .keras, saved_model."
-    ),
+    typer.Argument(metavar="ARTEFACT", help="A run folder, or what 'export' made: {files}."),
 ]
 
 

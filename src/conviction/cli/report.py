@@ -25,7 +25,7 @@ def report(
 ) -> None:
     """Make the report of a run again, from what the run keeps; figures for a paper on request."""
     from conviction.flow.report import report
-    from conviction.report.terminal import Terminal
+    from conviction.report import Terminal
 
     show = Terminal(sys.stderr)
     metadata_path = None if metadata is None else str(metadata)

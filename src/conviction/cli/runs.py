@@ -57,8 +57,7 @@ def _row(run: Run) -> dict[str, Any]:
 
 def print_runs(rows: Sequence[dict[str, Any]]) -> None:
     """A table on stdout."""
-    from conviction.report.steps import Table
-    from conviction.report.terminal import print_table
+    from conviction.report import Table, print_table
 
     cells = []
     for row in rows:

@@ -25,8 +25,7 @@ def summary(
     from dataclasses import asdict
 
     from conviction.flow.summary import summary
-    from conviction.report.steps import model_step
-    from conviction.report.terminal import Terminal
+    from conviction.report import Terminal, model_step
 
     rows = summary(source, keys or [], config=config, data_dir=data_dir)
     if as_json:

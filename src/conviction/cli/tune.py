@@ -93,7 +93,7 @@ def tune(
     from conviction.experiments.tune import SPECIFICATION
     from conviction.experiments.tune import tune as run
     from conviction.experiments.tuning_page import tuning_steps
-    from conviction.report.terminal import Terminal
+    from conviction.report import Terminal
 
     done = run(
         source,

@@ -7,8 +7,7 @@ from pathlib import Path
 
 from conviction.cli.markdown import print_markdown
 from conviction.lesson.shelf import table
-from conviction.report.steps import Step
-from conviction.report.terminal import Terminal
+from conviction.report import Step, Terminal
 
 
 class Guide(Terminal):

@@ -19,7 +19,7 @@ import numpy as np
 from conviction.config import Recipe
 from conviction.flow.network import compiled_for
 from conviction.model import LayerRow
-from conviction.report.terminal import Silent
+from conviction.report import Silent
 from conviction.training import EpochRow, EpochTiming, Progress, StopRequest, Training, TrainingState, train
 from conviction.training.state import read_variables
 

@@ -13,6 +13,7 @@ from conviction.config import DataSpec
 from conviction.data.decode import decode_array
 from conviction.data.depth import Range
 from conviction.data.image_set import ImageSet, array_hashes
+from conviction.data.origin import Origin
 from conviction.data.pictures import THUMB
 from conviction.data.pixels import Kind, file_range, kind_of, own_range, to_uint8, value_range, with_channels
 from conviction.data.rule import DecodingRule
@@ -45,6 +46,7 @@ class Arrays:
 
     name: str
     location: str
+    origin: Origin
     parts: Mapping[str, tuple[np.ndarray, np.ndarray]]
     class_names: list[str] | None = None
     # Black and white where the source is known to use a scale that does not follow from its data type.
@@ -79,6 +81,7 @@ def load_arrays(source: Arrays, spec: DataSpec, saved: DecodingRule | None = Non
     return ImageSet(
         name=source.name,
         location=where,
+        origin=source.origin,
         pixels=pixels,
         thumbs=_thumbs(list(full.values())),
         pixel_hashes=array_hashes(pixels),

@@ -16,11 +16,11 @@ from conviction.data.decode import SUFFIXES, Probe
 from conviction.data.decoded import load_decoded
 from conviction.data.depth import FULL_RANGE, is_deep
 from conviction.data.image_set import ImageSet, Unreadable, sorted_order
-from conviction.data.layout import PARTS, Doubt, as_text, common_depth, read_layout
+from conviction.data.layout import PART_WORDS, Doubt, as_text, common_depth, read_layout
 from conviction.data.listing import LABELS_FILE, Listing, kind_of, list_pictures
 from conviction.data.rule import DecodingRule
 from conviction.data.size import auto_size, size_sentence
-from conviction.data.tree import Tree
+from conviction.data.tree import PictureFiles, Tree
 from conviction.data.unused import PassedOver, count_unused, unused_sentence
 from conviction.errors import SourceError
 
@@ -67,6 +67,7 @@ def load_folder(tree: Tree, spec: DataSpec, saved: DecodingRule | None = None) -
     return ImageSet(
         name=as_text(tree.location.name),
         location=str(tree.location),
+        origin=PictureFiles(tree.location, tree.container),
         pixels=decoded.pixels,
         thumbs=decoded.thumbs,
         pixel_hashes=decoded.pixel_hashes,
@@ -148,12 +149,12 @@ def _from_csv(tree: Tree, base: PurePosixPath) -> list[_Entry]:
         if PurePosixPath(name).is_absolute() or ".." in PurePosixPath(name).parts:
             raise SourceError(f"{tree.location}: {where} line {number} leads out of the folder: '{name}'.")
         part = (row[part_column] or "").strip().lower() if part_column else ""
-        if part and part not in PARTS:
+        if part and part not in PART_WORDS:
             raise SourceError(
                 f"{tree.location}: {where} line {number}: expected train, validation or test as split; "
                 f"got '{part}'."
             )
-        entries.append(_Entry((base / name).as_posix(), label, PARTS.get(part, "")))
+        entries.append(_Entry((base / name).as_posix(), label, PART_WORDS.get(part, "")))
     _check_once(tree, where, entries)
     return entries
 

@@ -11,6 +11,7 @@ import math
 import re
 import struct
 import zlib
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -18,6 +19,7 @@ import numpy as np
 from conviction.data.arrays import Arrays, require_memory
 from conviction.data.layout import as_text
 from conviction.data.listing import kind_of
+from conviction.data.origin import Origin
 from conviction.data.unused import PassedOver, Unused, count_unused
 from conviction.errors import SourceError
 
@@ -29,6 +31,14 @@ _PREFIXES = {
     "validation": "validation",
     "val": "validation",
 }
+
+
+@dataclass(frozen=True)
+class IdxFolder(Origin):
+    """A folder of IDX files, and the name of the file of images of each part."""
+
+    path: Path
+    images: dict[str, str]
 
 
 def find_idx(folder: Path) -> dict[str, tuple[Path, Path]]:
@@ -71,7 +81,8 @@ def read_idx_folder(folder: Path) -> Arrays:
                 "Add it, or move this file out of the folder."
             )
     parts = {part: (read_idx(x), read_idx(y)) for part, (x, y) in pairs.items()}
-    return Arrays(as_text(folder.name), str(folder), parts, unused=_unused(folder, files))
+    origin = IdxFolder(folder, {part: x.name for part, (x, _) in pairs.items()})
+    return Arrays(as_text(folder.name), str(folder), origin, parts, unused=_unused(folder, files))
 
 
 def _unused(folder: Path, files: dict[tuple[str, str], list[Path]]) -> tuple[Unused, ...]:

@@ -9,6 +9,7 @@ import numpy as np
 
 from conviction.data.decode import Probe
 from conviction.data.layout import Doubt
+from conviction.data.origin import Origin
 from conviction.data.rule import DecodingRule
 from conviction.data.unused import Unused
 
@@ -30,6 +31,7 @@ class ImageSet:
     Attributes:
         name: What the data is called in reports.
         location: Where it was found, for people and for ``data.json``.
+        origin: What kind of source that is, with what it takes to read it; None for images without a source.
         pixels: (n, height, width, channels) uint8, 0 black to 255 white.
         labels: (n,) int64 in [0, len(class_names)).
         hashes: (n,) fixed-length bytes: the content of each image, whatever its name and place.
@@ -49,6 +51,7 @@ class ImageSet:
 
     name: str
     location: str
+    origin: Origin | None
     pixels: np.ndarray
     labels: np.ndarray
     hashes: np.ndarray

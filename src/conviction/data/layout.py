@@ -12,7 +12,8 @@ from typing import Literal
 from conviction.data.unused import PassedOver
 from conviction.errors import SourceError
 
-PARTS = {
+# What folders and arrays are called in place of the names in ``PARTS``.
+PART_WORDS = {
     "train": "train",
     "training": "train",
     "test": "test",
@@ -66,10 +67,10 @@ def as_text(name: str) -> str:
 def part_of(name: str) -> tuple[str, tuple[str, ...]] | None:
     """(part, the other words) of a folder named after a part: ``seg_train`` is ("train", ("seg",)); else None."""
     words = _words(name)
-    parts = [w for w in words if w in PARTS]
+    parts = [w for w in words if w in PART_WORDS]
     if len(parts) != 1:
         return None
-    return PARTS[parts[0]], tuple(w for w in words if w not in PARTS and w not in _GENERAL)
+    return PART_WORDS[parts[0]], tuple(w for w in words if w not in PART_WORDS and w not in _GENERAL)
 
 
 def _words(name: str) -> list[str]:
@@ -166,7 +167,7 @@ def _named_parts(location: object, tops: Sequence[str]) -> dict[str, str]:
     for part, words in known.values():
         by_words[words].add(part)
     several = any(len(parts) > 1 for parts in by_words.values())
-    exact = all(top.lower() in PARTS for top in known)
+    exact = all(top.lower() in PART_WORDS for top in known)
     others = [top for top in tops if top not in known and top not in to_predict]
     # train1 and train2 might be classes; train_1 alone, or with test_1, is a part.
     sure = several or exact or (len(known) == 1 and () in by_words)

@@ -8,7 +8,7 @@ import os
 import socket
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from conviction.audience import option
@@ -18,6 +18,7 @@ from conviction.data.folder import load_folder
 from conviction.data.idx import find_idx, read_idx_folder
 from conviction.data.image_set import ImageSet
 from conviction.data.npz import read_npz
+from conviction.data.origin import Origin
 from conviction.data.rule import DecodingRule
 from conviction.data.tree import open_tree
 from conviction.errors import SourceError, SourceNotFoundError
@@ -72,6 +73,18 @@ NAMED_SETS: dict[str, NamedSet] = {
     "cifar10": NamedSet("CIFAR-10", tuple(_CIFAR10.split(",")), 50_000, 10_000),
     "cifar100": NamedSet("CIFAR-100", tuple(_CIFAR100.split(",")), 50_000, 10_000),
 }
+
+
+@dataclass(frozen=True)
+class ScikitLearnDigits(Origin):
+    """The digits that scikit-learn brings."""
+
+
+@dataclass(frozen=True)
+class KerasSet(Origin):
+    """A set that Keras downloads and keeps: a module of ``keras.datasets``."""
+
+    name: str
 
 
 def load_named(
@@ -141,7 +154,7 @@ def _official(name: str, arrays: Arrays) -> Arrays:
         raise _not_official(name, arrays.location, f"{len(x_train)} training and {len(x_test)} test images")
     if known.train_sha256 and hashlib.sha256(x_train.tobytes()).hexdigest() != known.train_sha256:
         raise _not_official(name, arrays.location, "images whose checksum differs")
-    return Arrays(known.title, arrays.location, arrays.parts, list(known.class_names), unused=arrays.unused)
+    return replace(arrays, name=known.title, class_names=list(known.class_names), keys=None)
 
 
 def _not_official(name: str, location: Path | str, got: str) -> SourceError:
@@ -159,6 +172,7 @@ def _digits() -> Arrays:
     return Arrays(
         NAMED_SETS["digits"].title,
         "scikit-learn",
+        ScikitLearnDigits(),
         {"": (bunch.images, bunch.target)},
         list(_DIGIT_NAMES),
         known_range=(0.0, 16.0),
@@ -183,7 +197,12 @@ def _through_keras(name: str, data_dir: str | Path | None) -> Arrays:
         socket.setdefaulttimeout(previous)
     return _official(
         name,
-        Arrays(name, f"keras.datasets.{name}", {"train": (x_train, y_train), "test": (x_test, y_test)}),
+        Arrays(
+            name,
+            f"keras.datasets.{name}",
+            KerasSet(name),
+            {"train": (x_train, y_train), "test": (x_test, y_test)},
+        ),
     )
 
 

@@ -8,6 +8,7 @@ import math
 import re
 from collections import Counter
 from collections.abc import Collection, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 from zipfile import ZIP_DEFLATED, ZIP_STORED
@@ -15,7 +16,9 @@ from zipfile import ZIP_DEFLATED, ZIP_STORED
 import numpy as np
 
 from conviction.data.arrays import Arrays, require_memory
-from conviction.data.layout import PARTS, as_text
+from conviction.data.image_set import PARTS
+from conviction.data.layout import PART_WORDS, as_text
+from conviction.data.origin import Origin
 from conviction.data.unused import count_unused
 from conviction.errors import SourceError, StorageError
 
@@ -23,9 +26,17 @@ CLASS_NAMES = "class_names"
 _ROLES = {"x": "x", "y": "y"}
 _ROLES |= dict.fromkeys(("image", "images", "img", "imgs", "data", "pixels"), "x")
 _ROLES |= dict.fromkeys(("label", "labels", "target", "targets"), "y")
-_PARTS = PARTS | {"dev": "validation"}
-_JOINED = re.compile(rf"(x|y)_?({'|'.join(_PARTS)})|({'|'.join(_PARTS)})_?(x|y)")
+_PART_WORDS = PART_WORDS | {"dev": "validation"}
+_JOINED = re.compile(rf"(x|y)_?({'|'.join(_PART_WORDS)})|({'|'.join(_PART_WORDS)})_?(x|y)")
 _CAMEL = re.compile(r"(?<=[a-z])(?=[A-Z])")
+
+
+@dataclass(frozen=True)
+class NpzFile(Origin):
+    """A NumPy archive, and the name of the array of images of each part; the part is "" where there is one pair."""
+
+    path: Path
+    images: dict[str, str]
 
 
 def read_npz(path: Path) -> Arrays:
@@ -64,7 +75,8 @@ def read_npz(path: Path) -> Arrays:
         raise StorageError(f"{path}: its arrays do not fit into memory.") from None
     except Exception as failure:  # zipfile and numpy raise whatever a broken header leads to
         raise SourceError(f"{path}: not a readable npz file ({' '.join(str(failure).split())}).") from None
-    return Arrays(as_text(path.stem), str(path), parts, class_names, keys=pairs, unused=unused)
+    origin = NpzFile(path, {part: x for part, (x, _) in pairs.items()})
+    return Arrays(as_text(path.stem), str(path), origin, parts, class_names, keys=pairs, unused=unused)
 
 
 def declared_bytes(path: Path) -> int:
@@ -129,7 +141,7 @@ def array_pairs(names: Collection[str], where: str) -> dict[str, tuple[str, str]
                 "the file without the other."
             )
     pairs = {}
-    for part in ("", "train", "validation", "test"):
+    for part in ("", *PARTS):
         x, y = known.get(("x", part)), known.get(("y", part))
         if x and y:
             pairs[part] = (x, y)
@@ -156,10 +168,10 @@ def _meaning(name: str) -> tuple[str, str] | None:
     plain = "_".join(w for w in re.split(r"[\W_]+", _CAMEL.sub("_", name).lower()) if w)
     joined = _JOINED.fullmatch(plain)
     if joined:
-        return joined[1] or joined[4], _PARTS[joined[2] or joined[3]]
+        return joined[1] or joined[4], _PART_WORDS[joined[2] or joined[3]]
     words = plain.split("_")
     roles = [_ROLES[w] for w in words if w in _ROLES]
-    parts = [_PARTS[w] for w in words if w in _PARTS]
+    parts = [_PART_WORDS[w] for w in words if w in _PART_WORDS]
     if len(roles) != 1 or len(parts) > 1 or len(words) != len(roles) + len(parts):
         return None
     return roles[0], parts[0] if parts else ""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 
 from conviction.config import DataSpec
@@ -30,8 +32,8 @@ def load_source(
     """Loads and decodes a source.
 
     Args:
-        source: ``digits``, ``fashion_mnist``, ``mnist``, ``cifar10``, ``cifar100``; or the path of an image
-            folder, a ``.zip`` or ``.tar`` of one, an ``.npz``, or a folder of IDX files.
+        source: A named set, such as ``digits`` (``NAMED_SETS``); or a path of one of ``SOURCE_KINDS``, such as an image
+            folder.
         spec: How to decode; the defaults take everything from the data.
         data_dir: Where named sets are looked for first.
         least_classes: How many there have to be; to learn from, two.
@@ -60,23 +62,55 @@ def _load_path(path: Path, spec: DataSpec, rule: DecodingRule | None) -> ImageSe
 
 
 def _load_existing(path: Path, spec: DataSpec, rule: DecodingRule | None) -> ImageSet:
-    if path.is_dir():
-        if find_idx(path):
-            return load_arrays(read_idx_folder(path), spec, rule)
-    elif not path.exists():
+    if not path.exists():
         raise SourceNotFoundError(
             f"'{path}' is neither a named set ({', '.join(NAMED_SETS)}) nor an existing path."
             f"{did_you_mean(str(path), NAMED_SETS)}"
         )
-    elif path.suffix.lower() == ".npz":
-        return load_arrays(read_npz(path), spec, rule)
-    elif not is_archive(path):
-        raise SourceError(
-            f"{path}: expected an image folder, a .zip or .tar of one, an .npz, or a folder of IDX files; "
-            "got another kind of file."
-        )
+    for kind in reversed(SOURCE_KINDS):
+        if kind.accepts(path):
+            return kind.load(path, spec, rule)
+    first, last = [kind.words for kind in SOURCE_KINDS[:-1]], SOURCE_KINDS[-1].words
+    raise SourceError(f"{path}: expected {', '.join(first)}, or {last}; got another kind of file.")
+
+
+def _load_tree(path: Path, spec: DataSpec, rule: DecodingRule | None) -> ImageSet:
     with open_tree(path) as tree:
         return load_folder(tree, spec, rule)
+
+
+@dataclass(frozen=True)
+class SourceKind:
+    """A kind of source that lies at a path.
+
+    Attributes:
+        words: What help and messages call it, with its article.
+        accepts: Whether an existing path is of this kind.
+        load: (path, how to decode, the rule of a run or None) to its images, whose ``origin`` says how a program
+            reads them.
+    """
+
+    words: str
+    accepts: Callable[[Path], bool]
+    load: Callable[[Path, DataSpec, DecodingRule | None], ImageSet]
+
+
+# The last one that accepts a path loads it: a folder of IDX files is a folder too.
+SOURCE_KINDS: list[SourceKind] = [
+    SourceKind(
+        "an image folder, a .zip or .tar of one", lambda path: path.is_dir() or is_archive(path), _load_tree
+    ),
+    SourceKind(
+        "an .npz",
+        lambda path: path.suffix.lower() == ".npz" and not path.is_dir(),
+        lambda path, spec, rule: load_arrays(read_npz(path), spec, rule),
+    ),
+    SourceKind(
+        "a folder of IDX files",
+        lambda path: path.is_dir() and bool(find_idx(path)),
+        lambda path, spec, rule: load_arrays(read_idx_folder(path), spec, rule),
+    ),
+]
 
 
 def refuse_unused(spec: DataSpec, images: ImageSet) -> None:

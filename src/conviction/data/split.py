@@ -14,10 +14,8 @@ import numpy as np
 
 from conviction.audience import listening
 from conviction.config import DataSpec
-from conviction.data.image_set import ImageSet, number_equals, set_hash
+from conviction.data.image_set import PARTS, ImageSet, number_equals, set_hash
 from conviction.errors import SourceError
-
-PARTS = ("train", "validation", "test")
 
 
 @dataclass(frozen=True)

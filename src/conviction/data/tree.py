@@ -14,8 +14,9 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Self
+from typing import Literal, Self
 
+from conviction.data.origin import Origin
 from conviction.data.unused import PassedOver
 from conviction.data.walking import walk_folders
 from conviction.errors import SourceError
@@ -52,6 +53,17 @@ class FileSlice:
 ContentLocation = str | FileSlice | bytes | UnreadableFileError
 
 
+Container = Literal["folder", "zip", "tar"]
+
+
+@dataclass(frozen=True)
+class PictureFiles(Origin):
+    """Picture files, in a folder or in an archive of one."""
+
+    path: Path
+    container: Container
+
+
 @dataclass(frozen=True)
 class Tree:
     """Files by their relative POSIX path, in an order in which reading them all is one forward pass.
@@ -62,6 +74,7 @@ class Tree:
     """
 
     location: Path
+    container: Container
     sizes: dict[str, int]
     stamps: dict[str, str]
     locate: Callable[[str], ContentLocation]
@@ -274,7 +287,7 @@ def _folder(root: Path) -> Tree:
             return failure
         return os.path.join(base, name)
 
-    return Tree(root, sizes, stamps, locate, tuple(passed))
+    return Tree(root, "folder", sizes, stamps, locate, tuple(passed))
 
 
 def _stamp(status: os.stat_result) -> str:
@@ -338,7 +351,7 @@ def _zip(location: Path, archive: zipfile.ZipFile) -> Tree:
         )
 
     sizes = {name: info.file_size for name, info in members.items()}
-    return Tree(location, sizes, dict.fromkeys(sizes, _stamp(location.stat())), locate, tuple(passed))
+    return Tree(location, "zip", sizes, dict.fromkeys(sizes, _stamp(location.stat())), locate, tuple(passed))
 
 
 def _tar(location: Path, archive: tarfile.TarFile) -> Tree:
@@ -365,4 +378,4 @@ def _tar(location: Path, archive: tarfile.TarFile) -> Tree:
             return UnreadableFileError(f"damaged in the archive: {failure}")
 
     sizes = {name: info.size for name, info in members.items()}
-    return Tree(location, sizes, dict.fromkeys(sizes, _stamp(location.stat())), locate, tuple(passed))
+    return Tree(location, "tar", sizes, dict.fromkeys(sizes, _stamp(location.stat())), locate, tuple(passed))

@@ -13,7 +13,7 @@ from conviction.config import Recipe
 from conviction.config.recipe import parse_overrides
 from conviction.evaluation.gap import Gap, live_gap, measure_gap
 from conviction.training import Curves, EpochRow, read_curves
-from conviction.training.augment import active_operations
+from conviction.training.augment import active_augmentations
 
 Kind = Literal[
     "fitting well",
@@ -211,7 +211,7 @@ def _against_memorising(recipe: Recipe) -> list[Advice]:
 
 
 def _augmentation(recipe: Recipe) -> list[Advice]:
-    return [] if active_operations(recipe.augmentation) else [Advice(("augmentation.shift=0.1",))]
+    return [] if active_augmentations(recipe.augmentation) else [Advice(("augmentation.shift=0.1",))]
 
 
 def _best(recipe: Recipe) -> list[Advice]:

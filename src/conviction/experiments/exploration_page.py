@@ -12,9 +12,7 @@ from conviction.experiments.questions import SHEETS
 from conviction.experiments.statistics import Difference
 from conviction.lesson import sheets
 from conviction.lesson.words import render
-from conviction.report.drawing import Drawing, curves_together
-from conviction.report.page import render_template
-from conviction.report.steps import Step, Table
+from conviction.report import Drawing, Step, Table, curves_together, render_template
 
 TITLES = {
     "filters": "Fewer or more filters?",
@@ -152,7 +150,7 @@ def render_exploration(findings: Findings) -> str:
             }
         )
     return render_template(
-        "exploration.html.j2",
+        "experiments/exploration.html.j2",
         findings=findings,
         base=exploration_steps(findings)[0],
         questions=questions,

@@ -18,7 +18,7 @@ from conviction.experiments.request import Overrides, going_on, loading, threads
 from conviction.experiments.study import keep, no_answer_message, study_at
 from conviction.pool.executors import On, Where
 from conviction.process import process_restored
-from conviction.report.board import Board
+from conviction.report import Board
 
 if TYPE_CHECKING:
     pass

@@ -10,7 +10,7 @@ from typing import IO, TYPE_CHECKING, Any
 from conviction.audience import option
 from conviction.errors import Interrupted
 from conviction.experiments.exploration import Plan
-from conviction.report.terminal import Terminal
+from conviction.report import Terminal
 from conviction.training import stop_on_signals
 
 if TYPE_CHECKING:

@@ -25,8 +25,7 @@ from conviction.experiments.tuning import Against, Search, confirm, open_optuna,
 from conviction.experiments.tuning_page import render_tuning, tuning_json
 from conviction.pool.executors import On, Where
 from conviction.process import process_restored
-from conviction.report.board import Board
-from conviction.report.terminal import Silent
+from conviction.report import Board, Silent
 from conviction.runs import Run, folder, load_run
 
 if TYPE_CHECKING:

@@ -12,9 +12,7 @@ import numpy as np
 from conviction.experiments.belief import Belief, Contender
 from conviction.experiments.trials import done_trials, is_finished
 from conviction.experiments.tuning import Against, Search
-from conviction.report.drawing import Drawing, whole_numbers
-from conviction.report.page import render_template
-from conviction.report.steps import Step, Table
+from conviction.report import Drawing, Step, Table, render_template, whole_numbers
 
 if TYPE_CHECKING:
     import optuna
@@ -271,7 +269,7 @@ def render_tuning(search: Search, study: optuna.Study, belief: Belief, test: str
         for t in others
     )
     return render_template(
-        "tuning.html.j2",
+        "experiments/tuning.html.j2",
         source=search.plan.source,
         steps=tuning_steps(search, study, belief),
         test=test,

@@ -13,7 +13,7 @@ from conviction.flow.evaluation import predict_and_assess, write_report
 from conviction.flow.finished import evaluated_as, prepare_finished, steps_of
 from conviction.flow.prepare import Show
 from conviction.process import process_restored
-from conviction.report.terminal import Terminal
+from conviction.report import Terminal
 from conviction.runs import folder
 
 

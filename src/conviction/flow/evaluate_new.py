@@ -26,9 +26,7 @@ from conviction.flow.again import few, load_finished
 from conviction.flow.prepare import Show
 from conviction.model import predict_probabilities
 from conviction.process import process_restored
-from conviction.report import steps
-from conviction.report.scores import new_images_step
-from conviction.report.terminal import Terminal
+from conviction.report import Terminal, new_images_step, steps
 from conviction.runs import Run
 from conviction.runs.predictions import read_predictions
 

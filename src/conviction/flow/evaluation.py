@@ -13,9 +13,7 @@ from conviction.audience import call, listening
 from conviction.evaluation import Advice, Evaluation, assess, predict_parts, read_metadata, record_opening
 from conviction.flow.again import fit_again
 from conviction.flow.prepare import Prepared
-from conviction.report import steps
-from conviction.report.page import render_page
-from conviction.report.scores import evaluate_step
+from conviction.report import evaluate_step, render_page, steps
 from conviction.runs import Run, folder
 from conviction.runs.predictions import write_predictions
 from conviction.training import EpochRow

@@ -28,7 +28,7 @@ from conviction.flow.again import fit_again, load_again, load_finished
 from conviction.flow.prepare import Show
 from conviction.process import process_restored
 from conviction.programs.script import PROGRAMS, write_program
-from conviction.report.terminal import Terminal
+from conviction.report import Terminal
 from conviction.runs import Run, folder
 from conviction.runs.predictions import Answers, read_predictions
 
@@ -99,8 +99,8 @@ def export(
 
     Args:
         run: The run folder.
-        formats: Any of onnx, litert, saved_model, keras, script, notebook.
-        quantize: "float16" or "int8", for ONNX and LiteRT.
+        formats: Any of ``known_formats()``, such as "onnx" or "script".
+        quantize: "float16" or "int8", for the formats that can be quantized.
         most_lost: The share of validation images by which a quantized artefact may be worse.
         out: The folder; default ``exports`` in the run folder. Files of earlier exports there are replaced.
         data_dir: As for ``fit``.
@@ -147,8 +147,13 @@ def _clear(path: Path) -> None:
         shutil.rmtree(left, ignore_errors=True)
 
 
+def known_formats() -> list[str]:
+    """All that ``formats`` may name: the formats of a model, then programs."""
+    return [*FORMATS, *PROGRAMS]
+
+
 def _wanted(formats: Sequence[str], quantize: str | None) -> tuple[list[str], Quantized | None]:
-    known = [*FORMATS, *PROGRAMS]
+    known = known_formats()
     wanted = list(dict.fromkeys(formats))
     for name in wanted:
         if name not in known:

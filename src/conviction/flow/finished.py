@@ -11,8 +11,7 @@ from conviction.evaluation import (
 from conviction.flow.again import prepare_again
 from conviction.flow.evaluation import evaluation_step
 from conviction.flow.prepare import Prepared, Show
-from conviction.report import steps
-from conviction.report.terminal import Silent
+from conviction.report import Silent, steps
 from conviction.runs import Run
 from conviction.training import Training, best_row
 

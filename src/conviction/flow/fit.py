@@ -15,7 +15,7 @@ from conviction.flow.prepare import Show, prepare_run
 from conviction.flow.run import start_run
 from conviction.flow.trainer import Trainer
 from conviction.process import process_restored
-from conviction.report.terminal import Terminal
+from conviction.report import Terminal
 from conviction.runs import Run, folder
 from conviction.runs.logs import check_logs
 
@@ -39,8 +39,8 @@ def fit(
     """Trains and tests a network on labelled images, and keeps everything in a run folder.
 
     Args:
-        source: A named set (``digits``, ``fashion_mnist``, ``mnist``, ``cifar10``, ``cifar100``) or a path: an
-            image folder, a ``.zip`` or ``.tar`` of one, an ``.npz``, a folder of IDX files.
+        source: A named set such as ``digits`` (``conviction fit --help`` lists them), or a path: an image folder, an
+            archive of one, or arrays.
         overrides: Keys of the specification, ``{"training.epochs": 3}`` or ``["training.epochs=3"]``.
         recipe: Short for the override ``recipe``.
         config: A YAML file with sections as in ``config.yaml``; overrides win over it.

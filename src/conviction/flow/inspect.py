@@ -14,7 +14,7 @@ from conviction.config import load_recipe
 from conviction.data import Audit, ImageSet, audit_images, load_source, split_images
 from conviction.errors import SourceError
 from conviction.process import process_restored
-from conviction.report.page import render_inspection
+from conviction.report import render_inspection
 from conviction.runs import folder
 
 

@@ -20,6 +20,7 @@ from conviction.training import (
     steps_per_epoch,
     weigh_classes,
 )
+from conviction.training.augment import mixes_targets
 
 if TYPE_CHECKING:
     import keras
@@ -60,7 +61,7 @@ def compiled_for(
             classes,
             steps=spec.epochs * steps_per_epoch(spec, train_images),
             steps_per_call=steps_per_call(spec, sum(r.multiply_adds for r in rows)),
-            mixed_targets=recipe.augmentation.mixup > 0,
+            mixed_targets=mixes_targets(recipe.augmentation),
         )
         model.optimizer.build(model.trainable_variables)
     return model

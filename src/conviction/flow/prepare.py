@@ -13,8 +13,7 @@ from conviction.data import Audit, DecodingRule, ImageSet, Split, audit_images, 
 from conviction.evaluation import read_metadata
 from conviction.flow.network import all_steps, search_rate
 from conviction.model import LayerRow, check_memory, walk
-from conviction.report import steps
-from conviction.report.steps import Step
+from conviction.report import Step, steps
 from conviction.training import RateSearch, Watcher, check_batch_size, check_devices, choose_precision
 
 

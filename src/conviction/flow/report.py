@@ -11,8 +11,7 @@ from conviction.flow.evaluation import assess_predictions, write_report
 from conviction.flow.finished import evaluated_as, prepare_finished, steps_of
 from conviction.flow.prepare import Show
 from conviction.process import process_restored
-from conviction.report.figures import save_figures
-from conviction.report.terminal import Terminal
+from conviction.report import Terminal, save_figures
 from conviction.runs import folder, load_run
 from conviction.runs.predictions import read_predictions
 

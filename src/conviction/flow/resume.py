@@ -21,7 +21,7 @@ from conviction.flow.records import provenance
 from conviction.flow.run import finish_run
 from conviction.flow.trainer import Trainer
 from conviction.process import process_restored
-from conviction.report.terminal import Terminal
+from conviction.report import Terminal
 from conviction.runs import Run, folder, load_run
 from conviction.runs.checkpoints import clear_leftovers, read_checkpoint
 from conviction.training import TrainingState, has_stopped

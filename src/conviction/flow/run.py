@@ -19,8 +19,7 @@ from conviction.flow.prepare import Prepared, Show
 from conviction.flow.records import data_json, environment_json, provenance
 from conviction.flow.trainer import Trainer
 from conviction.model import carry_over, divide_logits, predict_probabilities
-from conviction.report import steps
-from conviction.report.verdict import live_sentence
+from conviction.report import live_sentence, steps
 from conviction.runs import Run, folder
 from conviction.runs.checkpoints import read_checkpoint, write_checkpoint
 from conviction.runs.logs import Logs, Outcome, open_logs, request_logs

@@ -16,10 +16,11 @@ from conviction.data.rule import DecodingRule
 from conviction.errors import StorageError
 
 _HASHES = np.dtype(f"V{HASH_BYTES}")
-# Only the audit needs these, and it is done; a trial does not.
+# Only the audit and exports need these; a trial does not.
 _NOT_ASKED_FOR: dict[str, Any] = {
     "thumbs": np.empty((0, 32, 32, 1), np.uint8),
     "pixel_hashes": np.empty(0, _HASHES),
+    "origin": None,
 }
 
 

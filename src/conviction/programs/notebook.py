@@ -14,13 +14,11 @@ from conviction.errors import ParityError, RequestError
 from conviction.lesson import read_topic
 from conviction.lesson.facts import facts_of
 from conviction.programs.section import Section
+from conviction.programs.training_code import TEST_ACCURACY
 from conviction.runs import Run
 
 # A cell may train for hours.
 NO_TIMEOUT = None
-# Ten pictures side by side, as a notebook shows the last value of a cell.
-LOOK = """strip = np.hstack([image for image in x["train"][:10]])
-Image.fromarray(np.squeeze(strip)).resize((strip.shape[1] * 3, strip.shape[0] * 3), Image.Resampling.NEAREST)"""
 
 
 def write_notebook(path: Path, run: Run, sections: Sequence[Section]) -> None:
@@ -44,7 +42,8 @@ def write_notebook(path: Path, run: Run, sections: Sequence[Section]) -> None:
         raise RequestError(
             f"export {option('format', 'formats')} notebook: needs {failure.name}: pip install 'conviction[notebook]'"
         ) from None
-    book = nbformat.v4.new_notebook(cells=_cells(run, sections))
+    # The last cell gives the accuracy as a value, and is not kept.
+    book = nbformat.v4.new_notebook(cells=[*_cells(run, sections), nbformat.v4.new_code_cell(TEST_ACCURACY)])
     book.metadata["kernelspec"] = {"name": "python3", "display_name": "Python 3", "language": "python"}
     for number, cell in enumerate(book.cells):
         cell["id"] = f"cell-{number}"  # otherwise drawn at random
@@ -61,7 +60,7 @@ def write_notebook(path: Path, run: Run, sections: Sequence[Section]) -> None:
     except CellExecutionError as failure:
         last = [line for line in str(failure).splitlines() if line.strip()][-1]
         raise ParityError(f"{path.name}: a cell failed ({last[:300]}). Nothing was kept.") from None
-    _check_accuracy(book, run, path.name)
+    _check_accuracy(float(book.cells.pop().outputs[0]["data"]["text/plain"]), run, path.name)
     for cell in book.cells:
         # TensorFlow names the hardware that it has not found.
         cell["outputs"] = [o for o in cell.get("outputs", []) if o.get("name") != "stderr"]
@@ -83,9 +82,8 @@ def _cells(run: Run, sections: Sequence[Section]) -> list[Any]:
         if section.chapter:
             chapter = read_topic(section.chapter, facts, "quick")
             markdown += "\n\n" + re.sub(r"^#", "###", without_links(chapter), flags=re.MULTILINE)
-        if section.title == "Encode":
-            cells.append(nbformat.v4.new_code_cell(LOOK))
         cells += [nbformat.v4.new_markdown_cell(markdown), nbformat.v4.new_code_cell(section.code)]
+        cells += [nbformat.v4.new_code_cell(section.look)] if section.look else []
     return cells
 
 
@@ -94,13 +92,10 @@ def without_links(text: str) -> str:
     return re.sub(r"\[([^\]]+)\]\(glossary:[^)]+\)", r"\1", text)
 
 
-def _check_accuracy(book: Any, run: Run, name: str) -> None:
-    printed = "".join(o.get("text", "") for c in book.cells for o in c.get("outputs", []))
-    match = re.search(r"test accuracy ([0-9.]+)", printed)
+def _check_accuracy(accuracy: float, run: Run, name: str) -> None:
     low, high = run.evaluation.test["accuracy_ci95"]
-    if match is None or not low <= float(match[1]) <= high:
-        got = match[1] if match else "nothing"
+    if not low <= accuracy <= high:
         raise ParityError(
-            f"{name}: reached a test accuracy of {got}; the run's 95% interval is {low:.4f} to {high:.4f}. "
+            f"{name}: reached a test accuracy of {accuracy:.4f}; the run's 95% interval is {low:.4f} to {high:.4f}. "
             "Nothing was kept."
         )

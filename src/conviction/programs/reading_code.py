@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
-import inspect
-import zipfile
-from collections.abc import Callable
-from pathlib import Path
 from textwrap import dedent
 
 from conviction.data import ImageSet, depth
 from conviction.data.depth import FULL_RANGE, is_deep
-from conviction.data.idx import find_idx
-from conviction.data.npz import array_pairs
+from conviction.data.idx import IdxFolder
+from conviction.data.named import KerasSet, ScikitLearnDigits
+from conviction.data.npz import NpzFile
 from conviction.data.rule import LEAST_DECODED
+from conviction.data.tree import PictureFiles
 from conviction.errors import RequestError
 from conviction.programs.section import Section
+from conviction.programs.source_code import Function, source_of
 from conviction.runs import Run
+
+# Ten pictures side by side, as a notebook shows the last value of a cell.
+LOOK = """strip = np.hstack([image for image in x["train"][:10]])
+Image.fromarray(np.squeeze(strip)).resize((strip.shape[1] * 3, strip.shape[0] * 3), Image.Resampling.NEAREST)"""
 
 
 def reading_section(run: Run, images: ImageSet) -> Section:
@@ -24,21 +27,27 @@ def reading_section(run: Run, images: ImageSet) -> Section:
     Raises:
         RequestError: Reading a source of this kind takes more than a few lines.
     """
-    code = _pictures(run, images) if images.headers else _arrays(run, images)
+    code = _pictures(run, images) if isinstance(images.origin, PictureFiles) else _arrays(run, images)
     reason = (
         "split.json says which image is for what, and its class. Pixels stay whole numbers from 0 to 255."
     )
-    return Section("Load and reshape", reason, code, "data")
+    return Section("Load and reshape", reason, code, "data", LOOK)
 
 
 def needs(run: Run, images: ImageSet) -> list[str]:
     """What the section imports besides NumPy and the standard library."""
-    return [
-        f"from PIL import Image{', ImageFile' if has_deep(images) else ''}{', ImageOps' if images.headers else ''}",
-        *(["from sklearn.datasets import load_digits"] if images.location == "scikit-learn" else []),
-        *(["import gzip"] if _is_idx(images) else []),
-        *(_archive_import(images) if images.headers else []),
-    ]
+    operations = isinstance(images.origin, PictureFiles)
+    pillow = f"from PIL import Image{', ImageFile' if has_deep(images) else ''}{', ImageOps' if operations else ''}"
+    match images.origin:
+        case ScikitLearnDigits():
+            return [pillow, "from sklearn.datasets import load_digits"]
+        case IdxFolder():
+            return [pillow, "import gzip"]
+        case PictureFiles(container="zip"):
+            return [pillow, "import io", "import zipfile"]
+        case PictureFiles(container="tar"):
+            return [pillow, "import io", "import tarfile"]
+    return [pillow]
 
 
 def has_deep(images: ImageSet) -> bool:
@@ -48,23 +57,10 @@ def has_deep(images: ImageSet) -> bool:
 
 def _deep_functions(run: Run) -> list[str]:
     """The source of what brings files of more than 8 bits to 8; 16-bit colours since version 3 of the rule."""
-    functions: list[Callable[..., object]] = [depth.is_deep, depth.to_8_bit, depth.scale_to_uint8]
-    names = ["FULL_RANGE", "BAND"]
+    functions: list[Function] = [depth.to_8_bit]
     if run.rule.version >= 3:
         functions += [depth.raw_mode, depth.is_deep_colour, depth.low_mode, depth.read_as, depth.join_bytes]
-        names.append("_OTHER_ORDER")
-    constants = "\n".join(f"{name} = {getattr(depth, name)!r}" for name in names)
-    return [constants, *(f"\n\n{inspect.getsource(f).rstrip()}" for f in functions), "", ""]
-
-
-def _is_idx(images: ImageSet) -> bool:
-    return not images.headers and Path(images.location).is_dir()
-
-
-def _archive_import(images: ImageSet) -> list[str]:
-    if Path(images.location).is_dir():
-        return []
-    return ["import io", "import zipfile" if zipfile.is_zipfile(images.location) else "import tarfile"]
+    return [source_of(functions), "", ""]
 
 
 def _arrays(run: Run, images: ImageSet) -> str:
@@ -81,43 +77,38 @@ def _arrays(run: Run, images: ImageSet) -> str:
 
 
 def _raw_arrays(images: ImageSet) -> str:
-    where = images.location
-    if where == "scikit-learn":
-        return 'arrays = {"image": load_digits().images}'
-    if where.startswith("keras.datasets."):
-        return (
-            f'(x_train, _), (x_test, _) = {where}.load_data()\narrays = {{"train": x_train, "test": x_test}}'
-        )
-    if where.endswith(".npz"):
-        parts = sorted({name.split("/")[0] for name in images.names})
-        with zipfile.ZipFile(where) as archive:
-            stored = {name.removesuffix(".npy") for name in archive.namelist()}
-        pairs = array_pairs(stored, where)
-        keys = {part: pairs["" if part == "image" else part][0] for part in parts}
-        listed = ", ".join(f'"{part}": archive["{key}"]' for part, key in keys.items())
-        return f"with np.load(DATA) as archive:\n    arrays = {{{listed}}}"
-    if _is_idx(images):
-        files = {part: pair[0].name for part, pair in find_idx(Path(where)).items()}
-        return (
-            dedent(
-                '''
-            def read_idx(name):
-                """An IDX file: a header with the number and size of dimensions, then the values."""
-                path = os.path.join(DATA, name)
-                with gzip.open(path) if name.endswith(".gz") else open(path, "rb") as file:
-                    kind, dimensions = file.read(4)[2:]
-                    shape = [int.from_bytes(file.read(4), "big") for _ in range(dimensions)]
-                    types = {8: ">u1", 9: ">i1", 11: ">i2", 12: ">i4", 13: ">f4", 14: ">f8"}
-                    return np.frombuffer(file.read(), types[kind]).reshape(shape)
-
-
-            arrays = {part: read_idx(name) for part, name in FILES.items()}
-            '''
+    match images.origin:
+        case ScikitLearnDigits():
+            return 'arrays = {"image": load_digits().images}'
+        case KerasSet(name):
+            return (
+                f"(x_train, _), (x_test, _) = keras.datasets.{name}.load_data()\n"
+                'arrays = {"train": x_train, "test": x_test}'
             )
-            .strip()
-            .replace("FILES", repr(files).replace("'", '"'))
-        )
-    raise RequestError(f"{where}: no program can be written for a source of this kind.")
+        case NpzFile(images=keys):
+            # As names of images begin, see ``load_arrays``.
+            listed = ", ".join(f'"{part or "image"}": archive["{key}"]' for part, key in sorted(keys.items()))
+            return f"with np.load(DATA) as archive:\n    arrays = {{{listed}}}"
+        case IdxFolder(images=files):
+            return _READ_IDX.replace("FILES", repr(files).replace("'", '"'))
+    raise RequestError(f"{images.location}: no program can be written for a source of this kind.")
+
+
+_READ_IDX = dedent(
+    '''
+    def read_idx(name):
+        """An IDX file: a header with the number and size of dimensions, then the values."""
+        path = os.path.join(DATA, name)
+        with gzip.open(path) if name.endswith(".gz") else open(path, "rb") as file:
+            kind, dimensions = file.read(4)[2:]
+            shape = [int.from_bytes(file.read(4), "big") for _ in range(dimensions)]
+            types = {8: ">u1", 9: ">i1", 11: ">i2", 12: ">i4", 13: ">f4", 14: ">f8"}
+            return np.frombuffer(file.read(), types[kind]).reshape(shape)
+
+
+    arrays = {part: read_idx(name) for part, name in FILES.items()}
+    '''
+).strip()
 
 
 def _pictures(run: Run, images: ImageSet) -> str:
@@ -152,13 +143,14 @@ def _pictures(run: Run, images: ImageSet) -> str:
 
 
 def _opened(images: ImageSet) -> str:
-    if Path(images.location).is_dir():
-        return 'def open_picture(name):\n    return open(os.path.join(DATA, name), "rb")'
-    if zipfile.is_zipfile(images.location):
-        return (
-            "archive = zipfile.ZipFile(DATA)\n\n\n"
-            "def open_picture(name):\n    return io.BytesIO(archive.read(name))"
-        )
+    match images.origin:
+        case PictureFiles(container="folder"):
+            return 'def open_picture(name):\n    return open(os.path.join(DATA, name), "rb")'
+        case PictureFiles(container="zip"):
+            return (
+                "archive = zipfile.ZipFile(DATA)\n\n\n"
+                "def open_picture(name):\n    return io.BytesIO(archive.read(name))"
+            )
     return (
         "with tarfile.open(DATA) as archive:  # read once, from front to back\n"
         "    files = {m.name.removeprefix('./'): archive.extractfile(m).read() for m in archive if m.isfile()}\n\n\n"

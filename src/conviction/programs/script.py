@@ -7,6 +7,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from conviction.data import ImageSet
+from conviction.data.image_set import PARTS
+from conviction.data.named import KerasSet, ScikitLearnDigits
 from conviction.errors import RequestError
 from conviction.evaluation import record_opening
 from conviction.programs.notebook import write_notebook
@@ -20,7 +22,7 @@ from conviction.programs.training_code import (
     training_section,
 )
 from conviction.runs import Run
-from conviction.training.augment import active_operations
+from conviction.training.augment import active_augmentations
 from conviction.training.train import steps_per_epoch
 
 PROGRAMS = ("script", "notebook")
@@ -64,14 +66,14 @@ def write_program(name: str, run: Run, images: ImageSet, work: Path) -> Path:
 def program_sections(run: Run, images: ImageSet) -> list[Section]:
     """The steps of the lab, as this run took them."""
     recipe, classes = run.config, len(run.class_names)
-    counts = {part: len(run.data["split"][part]) for part in ("train", "validation", "test")}
+    counts = {part: len(run.data["split"][part]) for part in PARTS}
     steps = recipe.training.epochs * steps_per_epoch(recipe.training, counts["train"])
     return [
         reading_section(run, images),
         encoding_section(classes),
         model_section(recipe, run.rule.shape, classes),
         compile_section(recipe, classes, steps),
-        training_section(recipe, run.rule.shape, classes),
+        training_section(recipe, classes),
         testing_section(recipe, classes),
     ]
 
@@ -80,7 +82,7 @@ def script(run: Run, images: ImageSet, sections: Sequence[Section]) -> str:
     """The program as a file."""
     test = run.evaluation.test
     low, high = test["accuracy_ci95"]
-    digits = images.location == "scikit-learn"
+    digits = isinstance(images.origin, ScikitLearnDigits)
     needed = f"Keras, TensorFlow{', scikit-learn' if digits else ''} and Pillow"
     head = "\n".join(
         [
@@ -107,7 +109,7 @@ def _beginning(run: Run, images: ImageSet, here: str = 'os.path.abspath("")') ->
     )
     standard = [i for i in imports if i.split()[1] in _STANDARD]
     others = [i for i in imports if i not in standard]
-    annotated = active_operations(run.config.augmentation) or has_deep(images)
+    annotated = active_augmentations(run.config.augmentation) or has_deep(images)
     lines = ["from __future__ import annotations\n"] if annotated else []
     lines += [*standard, ""]
     lines += [
@@ -120,7 +122,7 @@ def _beginning(run: Run, images: ImageSet, here: str = 'os.path.abspath("")') ->
         "",
         f"HERE = {here}",
     ]
-    if not images.location.startswith(("scikit-learn", "keras.datasets.")):
+    if not isinstance(images.origin, ScikitLearnDigits | KerasSet):
         default_data = json.dumps(str(Path(images.location).resolve()))
         lines.append(
             f"DATA = sys.argv[1] if len(sys.argv) > 1 else {default_data}"
@@ -148,7 +150,7 @@ def _write_split(path: Path, run: Run, images: ImageSet) -> None:
     """Class and part of every image, in the run's own order."""
     index_of = {h.tobytes().hex(): i for i, h in enumerate(images.hashes)}
     content: dict[str, object] = {"classes": run.class_names}
-    for part in ("train", "validation", "test"):
+    for part in PARTS:
         indices = [index_of[h] for h in run.data["split"][part].values()]
         content[part] = {images.names[i]: int(images.labels[i]) for i in indices}
     # In ASCII, because names of files need not be valid Unicode.

@@ -14,9 +14,11 @@ class Section:
         reason: Why it is done this way, in a sentence or two.
         code: Lines of Python at module level.
         chapter: Of the lesson, which a notebook shows before it; empty if there is none.
+        look: Code that shows what the code made, which a notebook runs after it; empty if there is none.
     """
 
     title: str
     reason: str
     code: str
     chapter: str = ""
+    look: str = ""

@@ -12,7 +12,7 @@ from conviction.model.compile import RISE_FROM, warmup_steps
 from conviction.model.shapes import walk
 from conviction.programs.section import Section
 from conviction.programs.varying_code import varying_code
-from conviction.training.augment import active_operations
+from conviction.training.augment import active_augmentations
 from conviction.training.train import VALIDATION_BATCH
 
 Shape = tuple[int, int, int]
@@ -109,12 +109,12 @@ def _rate_lines(spec: TrainingSpec, steps: int) -> list[str]:
     ]
 
 
-def training_section(recipe: Recipe, shape: Shape, classes: int) -> Section:
+def training_section(recipe: Recipe, classes: int) -> Section:
     """The loop: the batches of the run, in its order."""
     spec, augmentation = recipe.training, recipe.augmentation
-    varied = bool(active_operations(augmentation))
+    varied = bool(active_augmentations(augmentation))
     weighted = spec.class_weights == "balanced"
-    pieces = [varying_code(augmentation, shape, spec.seed)] if varied else []
+    pieces = [varying_code(augmentation, spec.seed)] if varied else []
     lines = ["x_batch, y_batch = x['train'][chosen], y['train'][chosen]"]
     if varied:
         lines.append("x_batch, y_batch = vary(x_batch, y_batch, now['epoch'], step)")
@@ -200,6 +200,10 @@ def _weights(classes: int) -> str:
             "class_weights = (len(x['train']) / len(counts) / counts).astype('float32')  # rare classes count more",
         ]
     )
+
+
+# What a program that has run ``testing_section`` knows under this expression.
+TEST_ACCURACY = "float(right.mean())"
 
 
 def testing_section(recipe: Recipe, classes: int) -> Section:

@@ -60,7 +60,7 @@ def render_page(
     """
     few = _of_different_classes(images.labels, split.train[:AUGMENTED_FROM])
     return render_template(
-        "page.html.j2",
+        "report/page.html.j2",
         name=name,
         config=recipe.to_yaml(),
         images=images,
@@ -88,7 +88,7 @@ def render_inspection(images: ImageSet, findings: Sequence[Finding]) -> str:
     """Renders what ``conviction inspect`` found, as a page of its own."""
     counts = images.counts()
     return render_template(
-        "inspection.html.j2",
+        "report/inspection.html.j2",
         images=images,
         unused=unused_sentence(images.unused),
         counts=counts,
@@ -108,7 +108,7 @@ def render_new_images(images: ImageSet, part: Part, step: Step, run: str) -> str
         run: Name of the run.
     """
     return render_template(
-        "evaluation.html.j2",
+        "report/evaluation.html.j2",
         run=run,
         images=images,
         step=step,
@@ -120,7 +120,7 @@ def render_new_images(images: ImageSet, part: Part, step: Step, run: str) -> str
 def render_panel(images: ImageSet, part: Part) -> str:
     """Renders a part alone, as a piece of a page that has the report's style for what is inside ``.report``."""
     return render_template(
-        "panel.html.j2",
+        "report/panel.html.j2",
         view=view_part(part, images),
         pixelated=max(images.rule.height, images.rule.width) <= 96,
     )
@@ -128,7 +128,7 @@ def render_panel(images: ImageSet, part: Part) -> str:
 
 def report_style() -> str:
     """The style of the report for the inside of ``.report`` on another page."""
-    return f".report {{\n{_resource('style.css')}}}\n"
+    return f".report {{\n{_resource('report/style.css')}}}\n"
 
 
 def render_comparison(comparison: Comparison, pictures: Sequence[Contrast], missing: str) -> str:
@@ -142,7 +142,7 @@ def render_comparison(comparison: Comparison, pictures: Sequence[Contrast], miss
     histories = dict(zip(comparison.runs, comparison.histories, strict=True))
     sides = [max(shown.pixels.shape) for contrast in pictures for shown in contrast.pictures]
     return render_template(
-        "comparison.html.j2",
+        "report/comparison.html.j2",
         comparison=comparison,
         table_of_runs=comparison_table(comparison),
         specification=specification_table(comparison),
@@ -163,7 +163,7 @@ def render_explanation(explanation: Explanation, steps: Sequence[Step], run: str
         file: Of the picture.
     """
     return render_template(
-        "explanation.html.j2",
+        "report/explanation.html.j2",
         run=run,
         file=file,
         explanation=explanation,
@@ -187,9 +187,14 @@ def _of_different_classes(labels: np.ndarray, index: np.ndarray) -> np.ndarray:
 
 
 def render_template(template: str, **values: Any) -> str:
-    """A page of ``report`` with the package's version and style; see ``_environment`` for the filters."""
+    """A page with the package's version and style; see ``_environment`` for the filters.
+
+    Args:
+        template: Its path in the package, such as ``report/page.html.j2``: a room keeps its templates beside its code.
+        values: What it shows.
+    """
     page = _environment().get_template(template)
-    text = page.render(version=__version__, style=_resource("style.css"), **values)
+    text = page.render(version=__version__, style=_resource("report/style.css"), **values)
     # File names need not be valid Unicode; a page must be.
     return text.encode("utf-8", "replace").decode("utf-8")
 
@@ -210,4 +215,4 @@ def _environment() -> jinja2.Environment:
 
 
 def _resource(name: str) -> str:
-    return resources.files("conviction.report").joinpath(name).read_text(encoding="utf-8")
+    return resources.files("conviction").joinpath(name).read_text(encoding="utf-8")

@@ -10,7 +10,7 @@ import numpy as np
 from conviction.backend import import_keras
 from conviction.config import AugmentationSpec, TrainingSpec
 from conviction.errors import RequestError
-from conviction.training.augment import active_operations
+from conviction.training.augment import active_augmentations
 from conviction.training.batches import make_batches, weigh_classes
 from conviction.training.devices import Devices
 from conviction.training.record import Training, Watcher
@@ -171,7 +171,7 @@ def _batches(
     devices: Devices,
 ) -> Any:
     weights = weigh_classes(spec, targets[indices])
-    varied = augmentation is not None and active_operations(augmentation)
+    varied = augmentation is not None and active_augmentations(augmentation)
     if not varied and can_be_resident(pixels, len(indices)):
         return ResidentBatches(
             pixels, targets, indices, spec.batch_size, shuffle_seed=spec.seed, class_weights=weights

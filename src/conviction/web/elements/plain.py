@@ -9,8 +9,7 @@ import numpy as np
 from nicegui.element import Element
 from nicegui.elements.mixins.text_element import TextElement
 
-from conviction.report.drawing import png_address
-from conviction.report.steps import Step, Table
+from conviction.report import Step, Table, png_address
 from conviction.web.elements.surface import Node, is_drawing
 
 Handler = Callable[[Any], Awaitable[None] | None]

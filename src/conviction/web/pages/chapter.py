@@ -12,7 +12,7 @@ from conviction.config import ImageFacts
 from conviction.errors import ConvictionError
 from conviction.flow.records import source_name
 from conviction.lesson import Facts
-from conviction.report.steps import printable
+from conviction.report import printable
 from conviction.web.elements.plain import button, tag
 from conviction.web.jobs.progress import RunStatus
 from conviction.web.pages.context import PageContext

@@ -9,7 +9,8 @@ from typing import Any
 
 from conviction.config import AugmentationSpec, Recipe, TrainingSpec
 from conviction.lesson.shelf import glossary, sheets
-from conviction.report.steps import compile_step
+from conviction.report import compile_step
+from conviction.training.augmentations import AUGMENTATIONS
 from conviction.training.train import steps_per_epoch
 from conviction.web.elements.plain import choice, heading, number, paragraph, tag, tick
 from conviction.web.pages.context import PageContext, shown_with_images
@@ -29,7 +30,6 @@ WHY = {
     "sgd": "SGD is the plain step against the gradient; here it needs a rate of 0.01 to 0.1, and patience.",
     "rmsprop": "RMSprop divides each step by the size of recent gradients, as Adam does, without Adam's running mean.",
 }
-FLIPS = {"none": "none", "horizontal": "left and right", "vertical": "up and down", "both": "both"}
 
 
 async def compile_page(page: PageContext) -> None:
@@ -133,13 +133,12 @@ class _Form(DraftPage):
     def _varied(self, varied: AugmentationSpec) -> None:
         heading("How training images are varied")
         with tag("div", "", "fields"):
-            choice("Mirrored", FLIPS, varied.flip, self._put("augmentation.flip", str), "flip")
-            for name, label, step in (
-                ("shift", "Shifted by up to (share of a side, 0 to 0.5)", 0.05),
-                ("rotate", "Rotated by up to (degrees, 0 to 180)", 5),
-                ("cutout", "Square hidden (share of a side, 0 to 1)", 0.05),
-            ):
-                self._number(label, f"augmentation.{name}", getattr(varied, name), real, min=0, step=step)
+            for one in AUGMENTATIONS:
+                key, value, field = f"augmentation.{one.key}", getattr(varied, one.key), one.field
+                if field and field.choices:
+                    choice(field.label, dict(field.choices), value, self._put(key, str), one.key)
+                elif field:
+                    self._number(f"{field.label} ({field.unit})", key, value, real, min=0, step=field.step)
         paragraph(
             "Shifted by 0.1: up to a tenth of the width and of the height. A hidden square has this share of the "
             "shorter side and the picture's mean colour. 0 is none. Only training images are varied.",

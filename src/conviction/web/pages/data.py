@@ -11,9 +11,7 @@ import numpy as np
 from nicegui import ui
 
 from conviction.data import ImageSet, encode_labels
-from conviction.report import steps
-from conviction.report.pictures import exhibits, samples
-from conviction.report.steps import Table
+from conviction.report import Table, exhibits, samples, steps
 from conviction.web.elements.plain import (
     button,
     heading,
@@ -31,7 +29,7 @@ from conviction.web.pages.draft import undo_buttons
 from conviction.web.pages.frame import framed, onward, parts_of
 from conviction.web.pages.stop import ChapterLink, Stop, walkthrough
 from conviction.web.work.sources import Checked, Choice, at_hand, chosen_by
-from conviction.web.work.uploads import MOST_BYTES, uploads_of
+from conviction.web.work.uploads import ACCEPTED, MOST_BYTES, uploads_of
 
 # How many rows and columns of a picture are shown as numbers.
 WINDOW = 8
@@ -148,7 +146,7 @@ def _upload(page: PageContext) -> None:
                 tag("input", type="file", webkitdirectory="")
             with tag("label", "", "field"):
                 tag("span", f"An archive, {most}", "field-name")
-                tag("input", type="file", accept=".zip,.tar,.gz,.tgz,.npz")
+                tag("input", type="file", accept=ACCEPTED)
         paragraph("Or drop either of them here.", "note")
         tag("progress", "", max="1", value="0", hidden=True, aria_label="Sent so far")
         tag("p", "", "note", role="alert")

@@ -9,8 +9,9 @@ from nicegui import ui
 
 from conviction.errors import ConvictionError
 from conviction.evaluation import Advice, count_openings, openings_sentence
-from conviction.report.scores import TO_TRY
+from conviction.report import TO_TRY
 from conviction.runs import Run, folder
+from conviction.training.augmentations import AUGMENTATIONS
 from conviction.web.elements.plain import button, heading, link, paragraph, show_step, tag
 from conviction.web.elements.surface import Surface
 from conviction.web.jobs.progress import RunStatus, state_of
@@ -26,7 +27,7 @@ LABELS = {
     "training.learning_rate": "Learning rate",
     "training.early_stopping": "Stop early after",
     "training.epochs": "Epochs",
-    "augmentation.shift": "Shifted by up to",
+    **{f"augmentation.{one.key}": one.field.label for one in AUGMENTATIONS if one.field},
 }
 
 

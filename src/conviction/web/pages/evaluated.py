@@ -13,11 +13,7 @@ from conviction.errors import RunError
 from conviction.explanation import grad_cam
 from conviction.flow.again import load_again, load_finished, prepare_again
 from conviction.flow.evaluation import assess_predictions, evaluation_step
-from conviction.report.drawing import png_address
-from conviction.report.maps import overlay
-from conviction.report.page import render_panel
-from conviction.report.steps import Step, printable
-from conviction.report.terminal import Silent
+from conviction.report import Silent, Step, overlay, png_address, printable, render_panel
 from conviction.runs import Run, load_run
 from conviction.runs.predictions import Answers, read_predictions
 

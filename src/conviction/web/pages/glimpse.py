@@ -12,8 +12,7 @@ import numpy as np
 
 from conviction.explanation import activations
 from conviction.flow.again import load_again
-from conviction.report.drawing import png_address
-from conviction.report.steps import printable
+from conviction.report import png_address, printable
 from conviction.runs import load_run
 from conviction.web.inside.learning import build_again, take_checkpoint
 

@@ -12,7 +12,7 @@ from conviction.config.model import LAYER_TYPES, Activation, Layer
 from conviction.data import ImageSet
 from conviction.model import LayerRow
 from conviction.model.shapes import setting
-from conviction.report.steps import model_step
+from conviction.report import model_step
 from conviction.web.elements.plain import button, choice, number, paragraph, tag, text_field, tick
 from conviction.web.pages.context import PageContext, shown_with_images
 from conviction.web.pages.draft import DraftPage, real, unlike, whole

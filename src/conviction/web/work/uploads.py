@@ -28,6 +28,8 @@ MOST_BYTES = 200 * 2**20
 MOST_KEPT = 10
 MOST_PIXELS = Limits().pixels
 SUFFIXES = (*ZIP_SUFFIXES, *TAR_SUFFIXES, ".npz")
+# For the browser, which compares only what follows the last dot.
+ACCEPTED = ",".join(dict.fromkeys(f".{suffix.rpartition('.')[2]}" for suffix in SUFFIXES))
 
 # Archives that are being checked right now, and by how many requests; they are neither offered nor removed.
 _looked_at: Counter[Path] = Counter()
