@@ -134,7 +134,7 @@ def measure_labels() -> None:
         arrays |= {f"y_{part}": noisy[parts == part] for part in ("train", "test")}
         np.savez(source, **arrays)
         run = conviction.fit(source, {"data.on_leak": "keep"}, out=f"{place}/run", show=Silent())
-        names = run.data["split"]
+        names = run.split
         truth = {f"train/{i}": w for i, w in enumerate(wrong[parts == "train"])}
         truth |= {f"test/{i}": w for i, w in enumerate(wrong[parts == "test"])}
         print(
@@ -144,7 +144,7 @@ def measure_labels() -> None:
         for part, answers in read_predictions(run.path).items():
             if part == "train":
                 continue
-            planted = np.array([truth[name] for name in names[part]])
+            planted = np.array([truth[name] for name in names.of(part)])
             rows = [s.row for s in suspect_labels(answers.probabilities, answers.labels)]
             total = int(planted.sum())
             print(

@@ -52,20 +52,20 @@ def test_predictions_are_kept_and_are_those_of_the_saved_model(desk: Path) -> No
     assert set(read_predictions(desk / "sealed")) == {"train", "validation"}, "sealed means unseen"
     right = (kept["test"].probabilities.argmax(axis=1) == kept["test"].labels).mean()
     assert right == pytest.approx(run.evaluation.accuracy)
-    assert kept["test"].hashes == list(run.data["split"]["test"].values())
+    assert kept["test"].hashes == list(run.split.test.values())
     images = conviction.load_source("digits")
-    index = [images.names.index(name) for name in run.data["split"]["test"]]
+    index = [images.names.index(name) for name in run.split.test]
     again = run.predict_pixels(images.pixels[index]).probabilities
     assert kept["test"].probabilities == pytest.approx(again, abs=1e-6)
 
 
 def test_a_calibrated_model_says_so_and_is_no_worse_on_validation(desk: Path) -> None:
     run = conviction.load_run(desk / "sealed")
-    found = run.evaluation.validation["calibration"]
-    assert found["temperature"] == pytest.approx(run.temperature)
-    assert found["temperature"] != 1.0
-    assert found["after"]["log_loss"]["value"] <= found["before"]["log_loss"]["value"]
-    assert found["after"]["log_loss"]["value"] == pytest.approx(run.evaluation.validation["loss"])
+    found = run.evaluation.validation.calibration
+    assert found.temperature == pytest.approx(run.temperature)
+    assert found.temperature != 1.0
+    assert found.after["log_loss"].value <= found.before["log_loss"].value
+    assert found.after["log_loss"].value == pytest.approx(run.evaluation.validation.loss)
     assert conviction.load_run(desk / "plain").temperature == 1.0
     assert "Temperature scaling" in (desk / "sealed" / "report.html").read_text()
 
@@ -234,11 +234,11 @@ def test_two_classes_have_areas_and_a_threshold(tmp_path: Path, image_folder: Ca
         [*KEYS, "data.image_size=16", f"evaluation.metadata={json.dumps(str(table))}"],
         out=tmp_path / "run",
     )
-    found = run.evaluation.test["two_classes"]
-    assert found["positive"] == "dog"
-    assert 0 < found["threshold"] < 1
-    assert found["roc_auc"]["ci95"][0] <= found["roc_auc"]["value"] <= 1
-    assert "camera" in [s["property"] for s in run.evaluation.test["slices"]]
+    found = run.evaluation.test.two_classes
+    assert found.positive == "dog"
+    assert 0 < found.threshold < 1
+    assert found.roc_auc.ci95[0] <= found.roc_auc.value <= 1
+    assert "camera" in [s.property for s in run.evaluation.test.slices]
     assert "ROC AUC" in (tmp_path / "run" / "report.html").read_text()
 
 

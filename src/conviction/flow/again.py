@@ -9,11 +9,11 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
-from pydantic import ValidationError
 
 from conviction.audience import call
 from conviction.config import Recipe
-from conviction.data import DecodingRule, ImageSet, load_source
+from conviction.data import ImageSet, load_source
+from conviction.data.image_set import PARTS
 from conviction.errors import RequestError, RunError
 from conviction.flow.prepare import Prepared, Show, prepare_run
 from conviction.runs import Run, folder, load_run
@@ -29,9 +29,7 @@ def prepare_again(run: Run, recipe: Recipe, data_dir: str | Path | None, show: S
     Raises:
         RequestError: The images or classes are not those of the run.
     """
-    ready = prepare_run(
-        run.data["source"], recipe, data_dir, show, lambda facts: recipe, rule=saved_rule(run)
-    )
+    ready = prepare_run(run.data.source, recipe, data_dir, show, lambda facts: recipe, rule=run.data.decoding)
     _check_data(run, ready)
     rates = run.path / folder.RATES
     if not rates.is_file():
@@ -47,23 +45,9 @@ def load_again(run: Run, data_dir: str | Path | None) -> ImageSet:
     Raises:
         RequestError: The classes are not those of the run.
     """
-    images = load_source(run.data["source"], run.config.data, data_dir, rule=saved_rule(run))
+    images = load_source(run.data.source, run.config.data, data_dir, rule=run.data.decoding)
     _check_meaning(run, images)
     return images
-
-
-def saved_rule(run: Run) -> DecodingRule:
-    """The rule by which a run decoded its images, with or without a model yet; later versions use it as well.
-
-    Raises:
-        RunError: It is not a rule, or one of a later version.
-    """
-    try:
-        return DecodingRule.model_validate(run.data["decoding"])
-    except ValidationError as failure:
-        first = failure.errors()[0]
-        key = ".".join(map(str, ("decoding", *first["loc"])))
-        raise RunError(f"{run.path / folder.DATA}: cannot be used ({key}: {first['msg']}).") from None
 
 
 def load_finished(path: str | Path) -> Run:
@@ -84,7 +68,9 @@ def load_finished(path: str | Path) -> Run:
 
 def fit_again(run: Run) -> str:
     """The command that starts a new run like this one."""
-    return f"conviction fit {shlex.quote(run.data['source'])} --config {shlex.quote(str(run.path / folder.CONFIG))}"
+    return (
+        f"conviction fit {shlex.quote(run.data.source)} --config {shlex.quote(str(run.path / folder.CONFIG))}"
+    )
 
 
 def few(names: Sequence[str]) -> str:
@@ -98,8 +84,8 @@ def _check_data(run: Run, ready: Prepared) -> None:
     images, split = ready.images, ready.split
     _check_meaning(run, images)
     changes = []
-    for part in ("train", "validation", "test"):
-        before: dict[str, str] = run.data["split"][part]
+    for part in PARTS:
+        before = run.split.of(part)
         now = {images.names[i]: images.hashes[i].tobytes().hex() for i in split.of(part)}
         # Compared by content: a picture that was only renamed is still the same picture.
         if Counter(before.values()) == Counter(now.values()):
@@ -117,7 +103,7 @@ def _check_data(run: Run, ready: Prepared) -> None:
 
 
 def _check_meaning(run: Run, images: ImageSet) -> None:
-    before = list(run.data["class_names"])
+    before = run.data.class_names
     if before != images.class_names:
         raise RequestError(
             f"{run.path}: class_names have changed since the run began: they were {before} and are now "

@@ -65,7 +65,7 @@ def advice_words(advice: Advice, run: Run) -> str:
     keys = " ".join(advice.keys)
     if advice.resumes:
         return call("resume", run.path, keys, repr(list(advice.keys)))
-    source = run.data["source"]
+    source = run.data.source
     # A new recipe replaces the run's own keys.
     new_recipe = any(key.startswith("recipe=") for key in advice.keys)
     if listening() == "python":

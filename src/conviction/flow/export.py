@@ -119,7 +119,7 @@ def export(
     answers = read_predictions(opened.path)
     show = show or Terminal(sys.stderr)
     try:
-        show.loading(opened.data["source"])
+        show.loading(opened.data.source)
         images = load_again(opened, data_dir)
     finally:
         show.close()
@@ -199,7 +199,7 @@ class _Export:
     def _convert(self, forms: Sequence[Format], paths: dict[str, Path], work: Path) -> None:
         calibration = None
         if self.quantize == "int8":
-            hashes = list(self.run.data["split"]["train"].values())
+            hashes = list(self.run.split.train.values())
             chosen = [hashes[i] for i in spread_out(len(hashes), CALIBRATION)]
             calibration = work / "calibration.npy"
             np.save(calibration, self.images.pixels[self._positions(chosen)], allow_pickle=False)

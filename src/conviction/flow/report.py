@@ -70,7 +70,7 @@ def report(
                 )
             probabilities[part] = known.probabilities
         # The number when the figure was made: looking at it later does not change it.
-        openings = 0 if sealed else opened.evaluation.test["openings"]
+        openings = 0 if sealed else opened.evaluation.openings
         evaluation = assess_predictions(opened, ready, probabilities, openings)
     run_steps = steps_of(opened, ready, evaluation)
     write_report(

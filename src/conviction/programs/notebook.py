@@ -97,7 +97,9 @@ def without_links(text: str) -> str:
 def _check_accuracy(book: Any, run: Run, name: str) -> None:
     printed = "".join(o.get("text", "") for c in book.cells for o in c.get("outputs", []))
     match = re.search(r"test accuracy ([0-9.]+)", printed)
-    low, high = run.evaluation.test["accuracy_ci95"]
+    test = run.evaluation.test
+    assert test is not None  # ``write_program`` refuses a sealed one
+    low, high = test.accuracy_ci95
     if match is None or not low <= float(match[1]) <= high:
         got = match[1] if match else "nothing"
         raise ParityError(

@@ -44,7 +44,7 @@ def write_program(name: str, run: Run, images: ImageSet, work: Path) -> Path:
         RequestError: The test set is sealed, so the program would open it; or a package that is an extra is missing.
         ParityError: The notebook did not run, or reached another accuracy.
     """
-    if not run.evaluation.test:
+    if run.evaluation.test is None:
         raise RequestError(
             f"{run.path}: its test set is sealed, and the program would open it. Evaluate the run first."
         )
@@ -56,7 +56,7 @@ def write_program(name: str, run: Run, images: ImageSet, work: Path) -> Path:
         (folder / SCRIPT).write_text(script(run, images, sections), encoding="utf-8")
     else:
         # It runs here, down to its last cell.
-        record_opening(run.data["split"]["test_hash"], run.path, "export notebook")
+        record_opening(run.split.test_hash, run.path, "export notebook")
         write_notebook(folder / NOTEBOOK, run, [_beginning(run, images), *sections])
     return folder
 
@@ -64,8 +64,7 @@ def write_program(name: str, run: Run, images: ImageSet, work: Path) -> Path:
 def program_sections(run: Run, images: ImageSet) -> list[Section]:
     """The steps of the lab, as this run took them."""
     recipe, classes = run.config, len(run.class_names)
-    counts = {part: len(run.data["split"][part]) for part in ("train", "validation", "test")}
-    steps = recipe.training.epochs * steps_per_epoch(recipe.training, counts["train"])
+    steps = recipe.training.epochs * steps_per_epoch(recipe.training, len(run.split.train))
     return [
         reading_section(run, images),
         encoding_section(classes),
@@ -79,7 +78,8 @@ def program_sections(run: Run, images: ImageSet) -> list[Section]:
 def script(run: Run, images: ImageSet, sections: Sequence[Section]) -> str:
     """The program as a file."""
     test = run.evaluation.test
-    low, high = test["accuracy_ci95"]
+    assert test is not None  # ``write_program`` refuses a sealed one
+    low, high = test.accuracy_ci95
     digits = images.location == "scikit-learn"
     needed = f"Keras, TensorFlow{', scikit-learn' if digits else ''} and Pillow"
     head = "\n".join(
@@ -88,7 +88,7 @@ def script(run: Run, images: ImageSet, sections: Sequence[Section]) -> str:
             "",
             "    python train.py [WHERE THE IMAGES ARE]",
             "",
-            f"Needs {needed}. The run had {test['accuracy']:.4f} of {test['n']:,} test images right,",
+            f"Needs {needed}. The run had {test.accuracy:.4f} of {test.n:,} test images right,",
             f"95% interval {low:.4f} to {high:.4f}. Where the run computed in float32 on TensorFlow, this program",
             "reproduces it bit for bit, on the same kind of processor, with the same versions; elsewhere it differs by",
             "no more than with another seed.",
@@ -149,7 +149,7 @@ def _write_split(path: Path, run: Run, images: ImageSet) -> None:
     index_of = {h.tobytes().hex(): i for i, h in enumerate(images.hashes)}
     content: dict[str, object] = {"classes": run.class_names}
     for part in ("train", "validation", "test"):
-        indices = [index_of[h] for h in run.data["split"][part].values()]
+        indices = [index_of[h] for h in run.split.of(part).values()]
         content[part] = {images.names[i]: int(images.labels[i]) for i in indices}
     # In ASCII, because names of files need not be valid Unicode.
     path.write_text(json.dumps(content), encoding="utf-8")

@@ -265,7 +265,7 @@ class ModelViewer:
 def _validation(run: Run, images: ImageSet) -> list[int]:
     """The rows of the validation images."""
     where = {images.hashes[i].tobytes().hex(): i for i in range(len(images.hashes))}
-    return [where[h] for h in run.data["split"]["validation"].values() if h in where]
+    return [where[h] for h in run.split.validation.values() if h in where]
 
 
 def _pixels(held: _HeldRun, picture: Picture) -> tuple[np.ndarray, str, str | None]:

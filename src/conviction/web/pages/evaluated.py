@@ -75,7 +75,7 @@ def evaluated(path: str, data_dir: str | None, part: str) -> Evaluated:
             raise RunError(f"{run.path}: its predictions are for other {name} images than those in its data.")
     probabilities = {name: known.probabilities for name, known in answers.items()}
     # The number of openings when the figure was made; looking at it later does not change it.
-    openings = 0 if sealed else run.evaluation.test["openings"]
+    openings = 0 if sealed else run.evaluation.openings
     evaluation = assess_predictions(run, ready, probabilities, openings)
     return Evaluated(
         evaluation_step(evaluation, ready, None),

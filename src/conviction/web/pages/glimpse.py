@@ -81,7 +81,7 @@ def _opened(path: str, data_dir: str | None, began: float) -> _Opened:
     run = load_run(path)
     images = load_again(run, data_dir)
     row_of = {h.tobytes().hex(): i for i, h in enumerate(images.hashes)}
-    validation = [row_of[h] for h in run.data["split"]["validation"].values()]
+    validation = [row_of[h] for h in run.split.validation.values()]
     # One of each class before the second of any.
     seen: Counter[int] = Counter()
     turns = []
