@@ -37,7 +37,7 @@ def measure_time() -> None:
 
     with tempfile.TemporaryDirectory() as place:
         run = conviction.fit("fashion_mnist", out=f"{place}/run", show=Silent())
-        ready = prepare_again(run, run.config, None, Silent())
+        ready = prepare_again(run, run.config, None)
         model = run.model
         began = time.perf_counter()
         probabilities, _ = predict_parts(model, ready.images, ready.split, lambda: 1)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +15,7 @@ from PIL import Image
 import conviction
 from conviction.errors import EvaluationError, RequestError, RunError
 from conviction.evaluation import checked
+from conviction.flow.finished import evaluate_answers
 from conviction.flow.report import report
 from conviction.runs.predictions import read_predictions
 from tests.conftest import Cli, run_cli
@@ -57,6 +59,24 @@ def test_predictions_are_kept_and_are_those_of_the_saved_model(desk: Path) -> No
     index = [images.names.index(name) for name in run.split.test]
     again = run.predict_pixels(images.pixels[index]).probabilities
     assert kept["test"].probabilities == pytest.approx(again, abs=1e-6)
+
+
+def test_a_run_is_read_back_by_one_function_that_shows_nothing(
+    desk: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    for name in ("plain", "sealed"):
+        run = conviction.load_run(desk / name)
+        answers = read_predictions(run.path)
+        ready, evaluation = evaluate_answers(run, answers, None)
+        assert json.loads(json.dumps(evaluation.to_json())) == json.loads(
+            (run.path / "evaluation.json").read_text()
+        )
+        assert ready.recipe == run.config
+        assert [step.title for step in ready.steps][-1] == "Compile"
+    assert capfd.readouterr() == ("", "")
+    other = {"validation": replace(answers["validation"], hashes=answers["validation"].hashes[::-1])}
+    with pytest.raises(RunError, match="belong to other validation images than its data"):
+        evaluate_answers(run, other, None)
 
 
 def test_a_calibrated_model_says_so_and_is_no_worse_on_validation(desk: Path) -> None:

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import json
-import shlex
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -15,28 +15,32 @@ from conviction.config import Recipe
 from conviction.data import ImageSet, load_source
 from conviction.data.image_set import PARTS
 from conviction.errors import RequestError, RunError
-from conviction.flow.prepare import Prepared, Show, prepare_run
+from conviction.flow.prepare import Loading, Prepared, prepare_run, silently
 from conviction.runs import Run, folder, load_run
+from conviction.runs.rows import fit_again
 from conviction.training import RateSearch, Sweep
 
 # Enough names to see what has happened to the data.
 MOST_NAMED = 3
 
 
-def prepare_again(run: Run, recipe: Recipe, data_dir: str | Path | None, show: Show) -> Prepared:
+def prepare_again(
+    run: Run, recipe: Recipe, data_dir: str | Path | None, loading: Loading = silently
+) -> Prepared:
     """Does what ``prepare_run`` does, for the data of an existing run.
 
     Raises:
         RequestError: The images or classes are not those of the run.
     """
-    ready = prepare_run(run.data.source, recipe, data_dir, show, lambda facts: recipe, rule=run.data.decoding)
+    source, rule = run.data.source, run.data.decoding
+    ready = prepare_run(source, recipe, data_dir, lambda facts: recipe, rule=rule, loading=loading)
     _check_data(run, ready)
     rates = run.path / folder.RATES
     if not rates.is_file():
         return ready
     kept = json.loads(rates.read_text(encoding="utf-8"))
     sweeps = tuple(Sweep(np.array(s["rates"]), np.array(s["losses"])) for s in kept["sweeps"])
-    return ready.with_search(RateSearch(sweeps, kept["chosen"]))
+    return replace(ready, search=RateSearch(sweeps, kept["chosen"]))
 
 
 def load_again(run: Run, data_dir: str | Path | None) -> ImageSet:
@@ -66,13 +70,6 @@ def load_finished(path: str | Path) -> Run:
     return run
 
 
-def fit_again(run: Run) -> str:
-    """The command that starts a new run like this one."""
-    return (
-        f"conviction fit {shlex.quote(run.data.source)} --config {shlex.quote(str(run.path / folder.CONFIG))}"
-    )
-
-
 def few(names: Sequence[str]) -> str:
     """The first few, and how many more."""
     more = f" and {len(names) - MOST_NAMED} more" if len(names) > MOST_NAMED else ""
@@ -86,7 +83,8 @@ def _check_data(run: Run, ready: Prepared) -> None:
     changes = []
     for part in PARTS:
         before = run.split.of(part)
-        now = {images.names[i]: images.hashes[i].tobytes().hex() for i in split.of(part)}
+        index = split.of(part)
+        now = dict(zip([images.names[i] for i in index], images.hex_hashes(index), strict=True))
         # Compared by content: a picture that was only renamed is still the same picture.
         if Counter(before.values()) == Counter(now.values()):
             continue

@@ -149,7 +149,7 @@ def _matched(images: ImageSet, names: Sequence[str]) -> tuple[ImageSet, np.ndarr
 def _learned(run: Run, images: ImageSet, index: np.ndarray) -> list[str]:
     """Whether the run has learned from some of these images."""
     learned = {h for part in (run.split.train, run.split.validation) for h in part.values()}
-    seen = sum(images.hashes[i].tobytes().hex() in learned for i in index)
+    seen = sum(h in learned for h in images.hex_hashes(index))
     if not seen:
         return []
     return [

@@ -11,13 +11,13 @@ import numpy as np
 
 from conviction.audience import call, listening
 from conviction.evaluation import Advice, Evaluation, assess, predict_parts, read_metadata, record_opening
-from conviction.flow.again import fit_again
 from conviction.flow.prepare import Prepared
 from conviction.report import steps
 from conviction.report.page import render_page
 from conviction.report.scores import evaluate_step
 from conviction.runs import Run, folder
 from conviction.runs.predictions import write_predictions
+from conviction.runs.rows import fit_again
 from conviction.training import EpochRow
 
 

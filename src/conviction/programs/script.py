@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from conviction.data import ImageSet
+from conviction.data.image_set import PARTS
 from conviction.errors import RequestError
 from conviction.evaluation import record_opening
 from conviction.programs.notebook import write_notebook
@@ -20,6 +21,7 @@ from conviction.programs.training_code import (
     training_section,
 )
 from conviction.runs import Run
+from conviction.runs.rows import rows_of_part
 from conviction.training.augment import active_operations
 from conviction.training.train import steps_per_epoch
 
@@ -146,10 +148,9 @@ def _plain_imports_first(line: str) -> tuple[bool, str]:
 
 def _write_split(path: Path, run: Run, images: ImageSet) -> None:
     """Class and part of every image, in the run's own order."""
-    index_of = {h.tobytes().hex(): i for i, h in enumerate(images.hashes)}
     content: dict[str, object] = {"classes": run.class_names}
-    for part in ("train", "validation", "test"):
-        indices = [index_of[h] for h in run.split.of(part).values()]
-        content[part] = {images.names[i]: int(images.labels[i]) for i in indices}
+    for part in PARTS:
+        rows = rows_of_part(run, images, part)
+        content[part] = {images.names[i]: int(images.labels[i]) for i in rows}
     # In ASCII, because names of files need not be valid Unicode.
     path.write_text(json.dumps(content), encoding="utf-8")
