@@ -33,7 +33,7 @@ from conviction.runs import Run, folder
 from conviction.runs.predictions import Answers, read_predictions
 from conviction.runs.rows import rows_of_part, rows_of_run
 
-FOLDER, RECORD, PAGE = "exports", "export.json", "MODEL_CARD.md"
+RECORD, PAGE = "export.json", "MODEL_CARD.md"
 # The prefix of the folder in which an export is made before it is kept.
 BESIDE = ".export-"
 # Enough to see any difference in preprocessing; more pictures only take time.
@@ -124,7 +124,7 @@ def export(
         images = load_again(opened, data_dir)
     finally:
         show.close()
-    target = Path(out) if out is not None else opened.path / FOLDER
+    target = Path(out) if out is not None else opened.path / folder.EXPORTS
     if target.exists() and not target.is_dir():
         raise RequestError(f"{option('out')} {target}: expected a folder; this is a file.")
     with folder.storing(target):

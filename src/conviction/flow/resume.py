@@ -161,5 +161,5 @@ def _reopen(run: Run, recipe: Recipe) -> None:
     evaluated = run.path / folder.EVALUATION
     if evaluated.is_file():
         with folder.storing(evaluated):
-            evaluated.replace(run.path / f"evaluation-after-{len(run.history)}-epochs.json")
+            evaluated.replace(run.path / folder.EARLIER_EVALUATION.format(len(run.history)))
     folder.write_text(run.path / folder.CONFIG, recipe.to_yaml())
