@@ -40,7 +40,7 @@ def card_of(run: Run, kind: str, quantized: Any = None) -> Card:
         class_names=tuple(run.class_names),
         decoding=run.rule,
         data=LearnedFrom(
-            name=data.name,
+            name=data.name or data.source,
             licence=LICENCES.get(data.source),
             images_by_class=data.counts.model_dump(),
         ),
@@ -61,7 +61,8 @@ def _limits(run: Run, quantized: Any) -> list[str]:
     names = ", ".join(run.class_names) if len(run.class_names) <= 12 else f"{len(run.class_names)} classes"
     limits = [
         f"It answers with one of {names} whatever a picture shows; it has no answer for anything else.",
-        f"Its figures hold for pictures like those of {run.data.name}; on others its accuracy is unknown.",
+        f"Its figures hold for pictures like those of {run.data.name or run.data.source}; on others its accuracy is "
+        "unknown.",
     ]
     test = run.evaluation.test
     if test is not None:

@@ -86,7 +86,7 @@ class RunData(Content):
     """
 
     source: str
-    name: str
+    name: str = ""
     location: str = ""
     stored: str = ""
     conversions: list[str] = []
