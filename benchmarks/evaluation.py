@@ -37,7 +37,7 @@ def measure_time() -> None:
 
     with tempfile.TemporaryDirectory() as place:
         run = conviction.fit("fashion_mnist", out=f"{place}/run", show=Silent())
-        ready = prepare_again(run, run.config, None, Silent())
+        ready = prepare_again(run, run.config, None)
         model = run.model
         began = time.perf_counter()
         probabilities, _ = predict_parts(model, ready.images, ready.split, lambda: 1)
@@ -134,7 +134,7 @@ def measure_labels() -> None:
         arrays |= {f"y_{part}": noisy[parts == part] for part in ("train", "test")}
         np.savez(source, **arrays)
         run = conviction.fit(source, {"data.on_leak": "keep"}, out=f"{place}/run", show=Silent())
-        names = run.data["split"]
+        names = run.split
         truth = {f"train/{i}": w for i, w in enumerate(wrong[parts == "train"])}
         truth |= {f"test/{i}": w for i, w in enumerate(wrong[parts == "test"])}
         print(
@@ -144,7 +144,7 @@ def measure_labels() -> None:
         for part, answers in read_predictions(run.path).items():
             if part == "train":
                 continue
-            planted = np.array([truth[name] for name in names[part]])
+            planted = np.array([truth[name] for name in names.of(part)])
             rows = [s.row for s in suspect_labels(answers.probabilities, answers.labels)]
             total = int(planted.sum())
             print(

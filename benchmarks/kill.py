@@ -97,7 +97,7 @@ def cost(work: Path) -> None:
     run = fit(
         "fashion_mnist", ["recipe=lab", "training.epochs=4", "evaluation.test=false"], out=work / "cost"
     )
-    seconds = run.environment["seconds"]["training"]
+    seconds = run.environment.seconds["training"]
     size = max(p.stat().st_size for p in (run.path / "checkpoints").iterdir())
     print(
         f"checkpoints: {len(spent)} of {size / 1e6:.1f} MB in {sum(spent):.2f} s of {seconds:.1f} s of training, "

@@ -70,7 +70,7 @@ def main() -> None:
                         source, keys, recipe=recipe, out=Path(place) / f"{recipe}-{seed}", show=Silent()
                     )
                     seconds.append(time.perf_counter() - began)
-                    scores.append(run.evaluation.validation["figures"]["balanced_accuracy"]["value"])
+                    scores.append(run.evaluation.validation.figures["balanced_accuracy"].value)
                     size = "x".join(map(str, run.config.data.image_size or ()))
                 each = ", ".join(f"{s:.3f}" for s in scores)
                 print(

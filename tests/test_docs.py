@@ -18,6 +18,7 @@ from conviction.config import RECIPES, Recipe, keys, load_recipe
 from conviction.data import NAMED_SETS
 from conviction.experiments import QUESTIONS
 from conviction.flow.export import known_formats
+from conviction.runs import folder
 from conviction.web.classroom import load_course
 from tests.conftest import environment, picture, run_cli
 
@@ -54,6 +55,13 @@ COMMANDS = {
 def blocks(page: str) -> Iterator[tuple[str, str]]:
     """(language, content) of each fenced block, in order."""
     yield from re.findall(r"^```(\w+)\n(.*?)^```", (ROOT / page).read_text(), flags=re.MULTILINE | re.DOTALL)
+
+
+def test_the_files_of_a_run_are_those_of_the_readme(trained: Path) -> None:
+    listed = (ROOT / "README.md").read_text().partition("## What a run leaves")[2].partition("\n## ")[0]
+    assert dict(re.findall(r"^\| `(.+?)` \| (.+) \|$", listed, flags=re.MULTILINE)) == folder.FILES
+    made = {f"{p.name}/" if p.is_dir() else p.name for p in trained.iterdir()}
+    assert made <= set(folder.FILES)
 
 
 @pytest.fixture

@@ -35,7 +35,7 @@ def test_fashion_mnist_learns_within_an_epoch(cli: Cli, tmp_path: Path) -> None:
     result = cli("fit", "fashion_mnist", "training.epochs=1", "training.batch_size=256", "--out", "run")
     assert result.code == 0, result.err
     evaluation = conviction.load_run(tmp_path / "run").evaluation
-    assert evaluation.test["n"] == 10_000
+    assert evaluation.test.n == 10_000
     assert evaluation.accuracy > 0.8
     assert "brought by the source" in result.out
     assert (tmp_path / "run" / "report.html").stat().st_size < 8_000_000
@@ -52,7 +52,7 @@ def test_an_archive_and_its_folder_give_the_same_bits(cli: Cli, tmp_path: Path) 
     assert cli("fit", "unpacked", *keys, "--out", "folder").code == 0
     one, two = (conviction.load_run(tmp_path / name) for name in ("zip", "folder"))
     assert (one.path / "history.csv").read_bytes() == (two.path / "history.csv").read_bytes()
-    assert one.data["split"] == two.data["split"]
+    assert one.split == two.split
     for a, b in zip(one.model.get_weights(), two.model.get_weights(), strict=True):
         assert np.array_equal(a, b)
 
@@ -65,8 +65,8 @@ def test_the_lab_overfits_fashion_mnist_and_the_run_says_so(cli: Cli, tmp_path: 
     assert result.code == 0, result.err
     run = conviction.load_run(tmp_path / "run")
     lowest = min(run.history, key=lambda row: row.val_loss).epoch
-    assert run.evaluation.overfitting["verdict"] == "overfitting"
-    assert run.evaluation.overfitting["since"] == lowest
+    assert run.evaluation.overfitting.verdict == "overfitting"
+    assert run.evaluation.overfitting.since == lowest
     assert f"Verdict: overfitting since epoch {lowest}." in result.out
     assert (
         "To try: conviction fit fashion_mnist --config run/config.yaml training.early_stopping=3"
@@ -126,11 +126,11 @@ def test_the_lab_runs_on_jax(cli: Cli, tmp_path: Path) -> None:
         assert result.err == ""
     assert cli("fit", "digits", *keys, "--out", "tensorflow").code == 0
     runs = {name: conviction.load_run(tmp_path / name) for name in ("one", "two", "tensorflow")}
-    assert runs["one"].environment["versions"]["backend"] == "jax"
+    assert runs["one"].environment.versions["backend"] == "jax"
     assert runs["one"].history == runs["two"].history
     assert runs["one"].evaluation.accuracy > 0.93
     # What JAX trained, TensorFlow reads, and answers the same.
     pixels = np.random.default_rng(0).integers(0, 256, (20, 32, 32, 1), dtype=np.uint8)
     assert runs["one"].predict_pixels(pixels).probabilities.shape == (20, 10)
     # The first epoch starts from other weights, but the same images in the same order.
-    assert runs["one"].data["split"] == runs["tensorflow"].data["split"]
+    assert runs["one"].split == runs["tensorflow"].split

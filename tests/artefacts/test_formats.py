@@ -48,9 +48,9 @@ def test_the_card_says_what_was_tested(exported: Path, trained: Path, name: str)
     assert card.kind == name
     assert card.test is not None
     assert card.test.accuracy == run.evaluation.accuracy
-    assert list(card.test.accuracy_ci95) == run.evaluation.accuracy_ci95
+    assert card.test.accuracy_ci95 == run.evaluation.accuracy_ci95
     assert card.test.openings == 1
-    assert card.data["licence"] == "CC BY 4.0"
+    assert card.data.licence == "CC BY 4.0"
     assert card.specification == run.config.model_dump(mode="json")
     assert any("whatever a picture shows" in limit for limit in card.limits)
 

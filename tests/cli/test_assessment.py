@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +15,7 @@ from PIL import Image
 import conviction
 from conviction.errors import EvaluationError, RequestError, RunError
 from conviction.evaluation import checked
+from conviction.flow.finished import evaluate_answers
 from conviction.flow.report import report
 from conviction.runs.predictions import read_predictions
 from tests.conftest import Cli, run_cli
@@ -52,20 +54,38 @@ def test_predictions_are_kept_and_are_those_of_the_saved_model(desk: Path) -> No
     assert set(read_predictions(desk / "sealed")) == {"train", "validation"}, "sealed means unseen"
     right = (kept["test"].probabilities.argmax(axis=1) == kept["test"].labels).mean()
     assert right == pytest.approx(run.evaluation.accuracy)
-    assert kept["test"].hashes == list(run.data["split"]["test"].values())
+    assert kept["test"].hashes == list(run.split.test.values())
     images = conviction.load_source("digits")
-    index = [images.names.index(name) for name in run.data["split"]["test"]]
+    index = [images.names.index(name) for name in run.split.test]
     again = run.predict_pixels(images.pixels[index]).probabilities
     assert kept["test"].probabilities == pytest.approx(again, abs=1e-6)
 
 
+def test_a_run_is_read_back_by_one_function_that_shows_nothing(
+    desk: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    for name in ("plain", "sealed"):
+        run = conviction.load_run(desk / name)
+        answers = read_predictions(run.path)
+        ready, evaluation = evaluate_answers(run, answers, None)
+        assert json.loads(json.dumps(evaluation.to_json())) == json.loads(
+            (run.path / "evaluation.json").read_text()
+        )
+        assert ready.recipe == run.config
+        assert [step.title for step in ready.steps][-1] == "Compile"
+    assert capfd.readouterr() == ("", "")
+    other = {"validation": replace(answers["validation"], hashes=answers["validation"].hashes[::-1])}
+    with pytest.raises(RunError, match="belong to other validation images than its data"):
+        evaluate_answers(run, other, None)
+
+
 def test_a_calibrated_model_says_so_and_is_no_worse_on_validation(desk: Path) -> None:
     run = conviction.load_run(desk / "sealed")
-    found = run.evaluation.validation["calibration"]
-    assert found["temperature"] == pytest.approx(run.temperature)
-    assert found["temperature"] != 1.0
-    assert found["after"]["log_loss"]["value"] <= found["before"]["log_loss"]["value"]
-    assert found["after"]["log_loss"]["value"] == pytest.approx(run.evaluation.validation["loss"])
+    found = run.evaluation.validation.calibration
+    assert found.temperature == pytest.approx(run.temperature)
+    assert found.temperature != 1.0
+    assert found.after["log_loss"].value <= found.before["log_loss"].value
+    assert found.after["log_loss"].value == pytest.approx(run.evaluation.validation.loss)
     assert conviction.load_run(desk / "plain").temperature == 1.0
     assert "Temperature scaling" in (desk / "sealed" / "report.html").read_text()
 
@@ -234,11 +254,11 @@ def test_two_classes_have_areas_and_a_threshold(tmp_path: Path, image_folder: Ca
         [*KEYS, "data.image_size=16", f"evaluation.metadata={json.dumps(str(table))}"],
         out=tmp_path / "run",
     )
-    found = run.evaluation.test["two_classes"]
-    assert found["positive"] == "dog"
-    assert 0 < found["threshold"] < 1
-    assert found["roc_auc"]["ci95"][0] <= found["roc_auc"]["value"] <= 1
-    assert "camera" in [s["property"] for s in run.evaluation.test["slices"]]
+    found = run.evaluation.test.two_classes
+    assert found.positive == "dog"
+    assert 0 < found.threshold < 1
+    assert found.roc_auc.ci95[0] <= found.roc_auc.value <= 1
+    assert "camera" in [s.property for s in run.evaluation.test.slices]
     assert "ROC AUC" in (tmp_path / "run" / "report.html").read_text()
 
 

@@ -103,7 +103,7 @@ def test_evaluation_is_measured_on_the_saved_file(trained: Path) -> None:
     assert run.evaluation.accuracy == pytest.approx(got, abs=1e-12)
     p = predictions.probabilities[np.arange(len(labels)), labels].astype(float)
     assert run.evaluation.loss == pytest.approx(float(-np.log(p.clip(1e-7, 1 - 1e-7)).mean()), abs=1e-9)
-    matrix = np.array(run.evaluation.test["confusion"])
+    matrix = np.array(run.evaluation.test.confusion)
     assert matrix.sum() == len(labels)
     assert np.trace(matrix) / matrix.sum() == pytest.approx(run.evaluation.accuracy)
 
@@ -132,8 +132,8 @@ def test_the_same_command_twice_gives_the_same_bits(cli: Cli, tmp_path: Path) ->
         assert np.array_equal(a, b)
     # The second run says that it was not the first to look.
     first, second = (r.evaluation.test for r in (one, two))
-    assert (first["openings"], second["openings"]) == (1, 2)
-    assert {**first, "openings": 2} == second
+    assert (first.openings, second.openings) == (1, 2)
+    assert first.model_copy(update={"openings": 2}) == second
 
 
 def test_two_classes_train_one_sigmoid_unit_and_predict_the_right_names(

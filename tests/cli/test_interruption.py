@@ -58,7 +58,7 @@ def test_a_kill_leaves_only_whole_files(tmp_path: Path) -> None:
     run = conviction.load_run(tmp_path / "run")
     assert run.status == "unfinished"
     assert len(run.history) >= 3
-    assert run.data["source"] == "digits"
+    assert run.data.source == "digits"
 
 
 def test_a_file_system_without_room_is_a_line_and_nothing_half_written(tmp_path: Path, cli: Cli) -> None:

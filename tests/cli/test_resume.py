@@ -13,7 +13,8 @@ import pytest
 
 import conviction
 from conviction.errors import RequestError
-from conviction.runs.checkpoints import FOLDER, read_checkpoint
+from conviction.runs.checkpoints import read_checkpoint
+from conviction.runs.folder import CHECKPOINTS
 from tests.cli import kills
 from tests.cli.test_interruption import start, wait_for_epoch
 from tests.conftest import Cli, environment, run_cli
@@ -75,7 +76,7 @@ def test_a_damaged_checkpoint_is_said_and_the_one_before_is_used(
     wait_for_epoch(process, 2)
     process.kill()
     process.communicate(timeout=60)
-    last = max((tmp_path / "run" / FOLDER).iterdir())
+    last = max((tmp_path / "run" / CHECKPOINTS).iterdir())
     last.write_bytes(last.read_bytes()[:-100])
     result = cli("resume", "run")
     assert result.code == 0, result.err
@@ -190,7 +191,7 @@ def test_early_stopping_says_what_was_restored(tmp_path: Path, cli: Cli) -> None
     run = conviction.load_run(tmp_path / "run")
     kept = min(run.history, key=lambda row: row.val_loss)
     assert f"The model has the weights of epoch {kept.epoch} (val_loss {kept.val_loss:.4f})" in result.out
-    assert run.evaluation.validation["loss"] == pytest.approx(kept.val_loss, rel=1e-4)
+    assert run.evaluation.validation.loss == pytest.approx(kept.val_loss, rel=1e-4)
     more = cli("resume", "run", "training.epochs=50")
     assert more.code == 2
     assert "early stopping ended it" in more.err

@@ -67,8 +67,8 @@ def alone(program: Path, *more: str, extra: dict[str, str] | None = None) -> str
 
 def said_accuracy(run: Path) -> str:
     test = conviction.load_run(run).evaluation.test
-    right = round(test["accuracy"] * test["n"])
-    return f"test accuracy {test['accuracy']:.4f} ({right} of {test['n']} images)"
+    right = round(test.accuracy * test.n)
+    return f"test accuracy {test.accuracy:.4f} ({right} of {test.n} images)"
 
 
 def test_the_script_of_digits_comes_to_the_same_bits(cli: Cli, tmp_path: Path) -> None:
@@ -231,7 +231,7 @@ def test_a_sealed_test_set_stays_sealed(cli: Cli, tmp_path: Path) -> None:
     assert made.json["exports"][0]["parity"]["part"] == "validation"
     assert conviction.load(tmp_path / "run" / "exports" / "model.onnx").card.test is None
     assert not (tmp_path / "home" / "openings.jsonl").exists()
-    assert count_openings(conviction.load_run(tmp_path / "run").data["split"]["test_hash"]) == 0
+    assert count_openings(conviction.load_run(tmp_path / "run").split.test_hash) == 0
 
 
 def test_a_program_is_readable(exported: Path) -> None:

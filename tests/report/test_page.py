@@ -34,18 +34,18 @@ def test_the_page_says_what_the_run_says(trained: Path) -> None:
     page = (trained / "report.html").read_text()
     run = conviction.load_run(trained)
     test = run.evaluation.test
-    assert f"{100 * test['accuracy']:.2f}%" in page
-    assert f"{100 * test['accuracy_ci95'][0]:.2f}% to" in page
+    assert f"{100 * test.accuracy:.2f}%" in page
+    assert f"{100 * test.accuracy_ci95[0]:.2f}% to" in page
     cells = re.findall(r'title="(\d+) images of (\S+) were called (\S+)"', page)
     matrix = [[0] * 10 for _ in range(10)]
     for n, truth, said in cells:
         matrix[int(truth)][int(said)] = int(n)
-    assert matrix == test["confusion"]
+    assert matrix == test.confusion
     wrong = page.index("Where it is wrong")
     right = (
         page.index("Labels to look at") if "Labels to look at" in page else page.index("Where it is right")
     )
-    mistakes = test["n"] - sum(matrix[i][i] for i in range(10))
+    mistakes = test.n - sum(matrix[i][i] for i in range(10))
     assert page[wrong:right].count('<figure class="guess"') == min(mistakes, 24)
     assert page[page.index("Where it is right") :].count('<figure class="guess"') == 12
 
@@ -202,7 +202,7 @@ def test_every_page_passes_an_accessibility_check(browser: Any, pages: dict[str,
 @pytest.mark.browser
 def test_a_cell_of_the_matrix_opens_its_pictures(browser: Any, pages: dict[str, Path]) -> None:
     run = conviction.load_run(pages["run"].parent)
-    matrix = np.array(run.evaluation.test["confusion"])
+    matrix = np.array(run.evaluation.test.confusion)
     truth, said = np.unravel_index((matrix - np.diag(np.diag(matrix))).argmax(), matrix.shape)
     with opened(browser, pages["run"], 390, "light") as page:
         cell = page.locator(f"#cell-{truth}-{said}")

@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 
 from conviction.errors import OutputError, RunError, StorageError
 from conviction.runs import folder
-from conviction.runs.checkpoints import FOLDER, clear_leftovers, read_checkpoint, write_checkpoint
+from conviction.runs.checkpoints import clear_leftovers, read_checkpoint, write_checkpoint
+from conviction.runs.folder import CHECKPOINTS
 from conviction.training import EpochRow, EpochTiming, TrainingState
 
 ABOUT = {"specification": {"training": {"epochs": 3}}, "versions": {}, "processor": "x"}
@@ -57,7 +58,7 @@ def test_what_is_read_is_what_was_written_and_two_are_kept(tmp_path: Path) -> No
     assert found is not None
     assert same(found[0], state(1, 4))
     assert found[1:] == (ABOUT, [])
-    names = sorted(p.name for p in (tmp_path / FOLDER).iterdir())
+    names = sorted(p.name for p in (tmp_path / CHECKPOINTS).iterdir())
     assert names == ["000001-000000003.ckpt", "000001-000000004.ckpt"]
 
 
@@ -70,7 +71,7 @@ def test_any_damage_is_found_and_the_one_before_is_used(where: int, how: str) ->
         run = Path(name)
         write_checkpoint(run, state(1), ABOUT)
         write_checkpoint(run, state(2), ABOUT)
-        last = run / FOLDER / "000002-000000000.ckpt"
+        last = run / CHECKPOINTS / "000002-000000000.ckpt"
         content = bytearray(last.read_bytes())
         at = where % len(content)
         if how == "cut":
@@ -92,17 +93,17 @@ def test_any_damage_is_found_and_the_one_before_is_used(where: int, how: str) ->
 def test_without_a_whole_one_there_is_none(tmp_path: Path) -> None:
     assert read_checkpoint(tmp_path) is None
     write_checkpoint(tmp_path, state(), ABOUT)
-    next((tmp_path / FOLDER).iterdir()).write_bytes(b"conviction checkpoint 1\n")
+    next((tmp_path / CHECKPOINTS).iterdir()).write_bytes(b"conviction checkpoint 1\n")
     assert read_checkpoint(tmp_path) is None
 
 
 def test_what_a_kill_leaves_beside_is_cleared_and_nothing_else(tmp_path: Path) -> None:
     write_checkpoint(tmp_path, state(), ABOUT)
-    for place in (tmp_path, tmp_path / FOLDER):
+    for place in (tmp_path, tmp_path / CHECKPOINTS):
         (place / ".000001-abc.ckpt").write_bytes(b"half")
     (tmp_path / "notes.txt").write_text("mine")
     clear_leftovers(tmp_path)
-    assert sorted(p.name for p in tmp_path.rglob("*")) == ["000001-000000000.ckpt", FOLDER, "notes.txt"]
+    assert sorted(p.name for p in tmp_path.rglob("*")) == ["000001-000000000.ckpt", CHECKPOINTS, "notes.txt"]
 
 
 def test_a_place_that_cannot_be_written_leaves_the_one_before(
@@ -121,7 +122,7 @@ def test_a_place_that_cannot_be_written_leaves_the_one_before(
     found = read_checkpoint(tmp_path)
     assert found is not None
     assert same(found[0], state(1))
-    assert [p.name for p in (tmp_path / FOLDER).iterdir()] == ["000001-000000000.ckpt"]
+    assert [p.name for p in (tmp_path / CHECKPOINTS).iterdir()] == ["000001-000000000.ckpt"]
 
 
 def hold(path: str, taken: object, let_go: object) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import json
 import shutil
 from collections.abc import Callable
@@ -10,7 +11,7 @@ from pathlib import Path
 import pytest
 
 import conviction.lesson
-from conviction.errors import RunError
+from conviction.errors import RunError, RunFileError
 from conviction.runs import Run, folder
 from conviction.web.jobs.progress import RunWatcher
 from tests.conftest import Cli
@@ -90,7 +91,57 @@ def test_the_command_line_says_it_too(tmp_path: Path, cli: Cli, damage: str) -> 
 def test_a_key_that_is_missing_where_it_is_asked_for_is_a_damaged_file(tmp_path: Path) -> None:
     shutil.copytree(RECORDED, tmp_path / "run")  # which does not say which images it had
     with pytest.raises(RunError, match=r"data\.json: the file is damaged \(it has no 'split'\)"):
-        Run(tmp_path / "run").data["split"]
+        _ = Run(tmp_path / "run").split
+
+
+def test_what_is_read_is_what_was_written(trained: Path) -> None:
+    run = Run(trained)
+    for name, value in (
+        (folder.DATA, run.data),
+        (folder.EVALUATION, run.evaluation),
+        (folder.ENVIRONMENT, run.environment),
+    ):
+        assert value.model_dump(mode="json", exclude_unset=True) == json.loads((trained / name).read_text())
+
+
+def test_a_rule_of_a_later_version_is_no_damage(tmp_path: Path) -> None:
+    shutil.copytree(RECORDED, tmp_path / "run")
+    file = tmp_path / "run" / folder.DATA
+    content = json.loads(file.read_text())
+    file.write_text(json.dumps(content | {"decoding": content["decoding"] | {"version": 99}}))
+    with pytest.raises(RunFileError, match=r"data\.json: cannot be used \(decoding\.version: ") as caught:
+        _ = Run(tmp_path / "run").data
+    assert caught.value.reason == "value"
+
+
+def subscripts(source: str) -> list[str]:
+    """Where a run's content is read by a string key."""
+    return [
+        ast.unparse(node)
+        for node in ast.walk(ast.parse(source))
+        if isinstance(node, ast.Subscript)
+        and isinstance(node.slice, ast.Constant)
+        and isinstance(node.slice.value, str)
+        and {n.attr for n in ast.walk(node.value) if isinstance(n, ast.Attribute)} & CONTENT
+    ]
+
+
+CONTENT = {"data", "evaluation", "environment", "overfitting"}
+
+
+def test_no_string_key_reads_a_run_outside_of_its_room() -> None:
+    planted = (
+        'a = run.data["split"]["test"], run.evaluation.validation["accuracy"], self.run.evaluation.test["n"]'
+    )
+    assert len(subscripts(planted)) == 4
+    package = Path(conviction.__file__).parent
+    keyed = {
+        f"{path.relative_to(package)}: {text}"
+        for path in package.rglob("*.py")
+        if path.relative_to(package).parts[0] != "runs"
+        for text in subscripts(path.read_text(encoding="utf-8"))
+    }
+    assert not keyed
 
 
 @pytest.mark.parametrize(

@@ -17,14 +17,15 @@ import yaml
 import conviction
 from conviction.errors import RunFileError
 from conviction.runs import Run, folder, load_run
-from conviction.runs.checkpoints import FOLDER, read_checkpoint, write_checkpoint
-from conviction.runs.predictions import PREDICTIONS, read_predictions
+from conviction.runs.checkpoints import read_checkpoint, write_checkpoint
+from conviction.runs.folder import CHECKPOINTS, PREDICTIONS
+from conviction.runs.predictions import read_predictions
 from conviction.web.jobs.progress import RunWatcher
 from tests.conftest import Cli
 from tests.runs.test_checkpoints import ABOUT, state
 from tests.runs.test_content import RECORDED
 
-CHECKPOINT = f"{FOLDER}/000001-000000000.ckpt"
+CHECKPOINT = f"{CHECKPOINTS}/000001-000000000.ckpt"
 READERS: dict[str, Callable[[Path], Any]] = {
     folder.CONFIG: lambda run: Run(run).config,
     folder.DATA: lambda run: Run(run).data,
@@ -171,7 +172,7 @@ def test_memory_that_runs_out_says_nothing_about_the_file(run: Path, monkeypatch
 
 
 def test_lists_and_pages_call_damaged_only_what_is(run: Path, cli: Cli) -> None:
-    shutil.rmtree(run / FOLDER)
+    shutil.rmtree(run / CHECKPOINTS)
     (run / folder.DATA).unlink()
     (run / folder.DATA).mkdir()
     standing = RunWatcher().run(run)

@@ -342,7 +342,7 @@ def learn(page: Any, served: Served) -> None:
     run = load_run(served.out / "digits-1")
     assert run.status == "done"
     assert run.evaluation.test is None
-    assert page.locator(".verdict b").inner_text().lower() == run.evaluation.overfitting["verdict"]
+    assert page.locator(".verdict b").inner_text().lower() == run.evaluation.overfitting.verdict
     page.locator("[data-key=onward]").click()
 
 
@@ -351,7 +351,7 @@ def judge(page: Any, served: Served, home: Path) -> None:
     page.get_by_role("button", name="Open the test set").click()
     page.get_by_role("heading", name="On the test images").wait_for()
     test = load_run(served.out / "digits-1").evaluation.test
-    page.get_by_text(f"Test accuracy {test['accuracy']:.2%}").wait_for()
+    page.get_by_text(f"Test accuracy {test.accuracy:.2%}").wait_for()
     assert len((home / "openings.jsonl").read_text().splitlines()) == 1
     cell = page.locator(".matrix td.right a").first
     cell.click()

@@ -12,6 +12,7 @@ import pytest
 import conviction
 from conviction.config import ImageFacts, load_recipe
 from conviction.evaluation import Advice
+from conviction.experiments.store import KeptFinding
 from conviction.lesson import Facts, NoRunError, read_topic
 from conviction.lesson.topics import topic_has_numbers
 from conviction.web.jobs.progress import RunStatus, state_of
@@ -23,8 +24,12 @@ from tests.web.labs import Served, from_the_lab, lab, to
 from tests.web.pages import check_accessibility, opened
 
 
-def arm(label: str, mean: float, *, detected: bool) -> dict[str, Any]:
-    return {"arm": {"label": label}, "accuracy": {"mean": mean}, "detected": detected}
+def arm(
+    label: str, mean: float, *, detected: bool, low: float | None = None, high: float | None = None
+) -> KeptFinding:
+    accuracy = {"mean": mean, "low": low, "high": high}
+    content = {"arm": {"label": label}, "accuracy": accuracy, "detected": detected, "sentence": ""}
+    return KeptFinding.model_validate(content)
 
 
 @pytest.mark.parametrize(
@@ -45,15 +50,15 @@ def arm(label: str, mean: float, *, detected: bool) -> dict[str, Any]:
         ("", [arm("5x5", 0.1, detected=True)], "expected nothing"),
     ],
 )
-def test_a_guess_is_judged_by_what_was_found(guess: str, arms: list[dict[str, Any]], said: str) -> None:
+def test_a_guess_is_judged_by_what_was_found(guess: str, arms: list[KeptFinding], said: str) -> None:
     assert said in judged(guess, arms)
 
 
 def test_an_interval_is_drawn_on_a_scale_that_holds_it() -> None:
-    far = {"accuracy": {"low": -0.31, "mean": -0.2, "high": -0.09}}
-    near = {"accuracy": {"low": None, "mean": 0.01, "high": None}}
+    far = arm("5x5", -0.2, detected=True, low=-0.31, high=-0.09)
+    near = arm("7x7", 0.01, detected=False)
     assert (reach([near]), reach([far, near]), reach([])) == (0.02, 0.5, 0.02)
-    drawn = interval(-0.31, -0.2, -0.09, detected=True, most=0.5)
+    drawn = interval(far.accuracy, detected=True, most=0.5)
     assert re.findall(r">([^<]+)</text>", drawn) == ["-50", "-25", "0", "+25", "+50 points"]
     assert float(re.findall(r'cx="([\d.]+)"', drawn)[0]) == 160 - 130 * 0.2 / 0.5
 

@@ -73,7 +73,7 @@ def test_after_the_test_set_was_opened_all_of_the_page_knows(
         page.get_by_role("heading", name="On the test images").wait_for()
         lesson.get_by_text("The test set of this run is still sealed.").wait_for(state="detached")
         test = load_run(served.out / "digits-1").evaluation.test
-        lesson.get_by_text(f"{test['accuracy']:.1%}").first.wait_for()
+        lesson.get_by_text(f"{test.accuracy:.1%}").first.wait_for()
         assert not page.get_by_text("still sealed").count()
         to(page, "take")
         assert not page.get_by_text("still sealed").count()

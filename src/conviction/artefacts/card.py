@@ -26,6 +26,14 @@ class TestFigure(Strict):
     test_set: str
 
 
+class LearnedFrom(Strict):
+    """The data that the network has learned from; ``images_by_class`` by part, ``licence`` None if it is not known."""
+
+    name: str
+    licence: str | None
+    images_by_class: dict[str, list[int]]
+
+
 class Card(Strict):
     """What an artefact says about itself.
 
@@ -35,7 +43,7 @@ class Card(Strict):
         quantized: In which type weights are stored, or weights and activations calculated; None for float32.
         class_names: In the order of the probabilities.
         decoding: How any picture becomes the pixels that the model takes.
-        data: What the network has learned from: name, images and classes by part, licence if it is known.
+        data: What the network has learned from.
         specification: As in ``config.yaml``.
         test: None if the test set is sealed.
         limits: What the figures do not promise, in sentences.
@@ -48,7 +56,7 @@ class Card(Strict):
     quantized: Quantized | None = None
     class_names: Annotated[tuple[str, ...], Field(min_length=2)]
     decoding: DecodingRule
-    data: dict[str, Any]
+    data: LearnedFrom
     specification: dict[str, Any]
     test: TestFigure | None
     limits: tuple[str, ...]

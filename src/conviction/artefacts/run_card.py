@@ -6,7 +6,7 @@ import hashlib
 from typing import Any
 
 from conviction import __version__
-from conviction.artefacts.card import Card, TestFigure
+from conviction.artefacts.card import Card, LearnedFrom, TestFigure
 from conviction.evaluation import openings_sentence
 from conviction.runs import Run, folder
 
@@ -25,13 +25,13 @@ def card_of(run: Run, kind: str, quantized: Any = None) -> Card:
     data, environment = run.data, run.environment
     test = run.evaluation.test
     figure = None
-    if test:
+    if test is not None:
         figure = TestFigure(
-            n=test["n"],
-            accuracy=test["accuracy"],
-            accuracy_ci95=tuple(test["accuracy_ci95"]),
-            openings=test["openings"],
-            test_set=data["split"]["test_hash"],
+            n=test.n,
+            accuracy=test.accuracy,
+            accuracy_ci95=test.accuracy_ci95,
+            openings=test.openings,
+            test_set=run.split.test_hash,
         )
     return Card(
         name=run.path.resolve().name,
@@ -39,19 +39,19 @@ def card_of(run: Run, kind: str, quantized: Any = None) -> Card:
         quantized=quantized,
         class_names=tuple(run.class_names),
         decoding=run.rule,
-        data={
-            "name": data["name"],
-            "licence": LICENCES.get(str(data["source"])),
-            "images_by_class": data["counts"],
-        },
+        data=LearnedFrom(
+            name=data.name or data.source,
+            licence=LICENCES.get(data.source),
+            images_by_class=data.counts.model_dump(),
+        ),
         specification=run.config.model_dump(mode="json"),
         test=figure,
         limits=tuple(_limits(run, quantized)),
         provenance={
             "model_sha256": hashlib.sha256((run.path / folder.MODEL).read_bytes()).hexdigest(),
-            "trained": environment.get("started"),
-            "versions": environment.get("versions", {}),
-            "precision": environment.get("precision"),
+            "trained": environment.started,
+            "versions": environment.versions,
+            "precision": environment.precision,
             "exporter": __version__,
         },
     )
@@ -61,14 +61,15 @@ def _limits(run: Run, quantized: Any) -> list[str]:
     names = ", ".join(run.class_names) if len(run.class_names) <= 12 else f"{len(run.class_names)} classes"
     limits = [
         f"It answers with one of {names} whatever a picture shows; it has no answer for anything else.",
-        f"Its figures hold for pictures like those of {run.data['name']}; on others its accuracy is unknown.",
+        f"Its figures hold for pictures like those of {run.data.name or run.data.source}; on others its accuracy is "
+        "unknown.",
     ]
     test = run.evaluation.test
-    if test:
-        limits.append(openings_sentence(test["openings"]))
-        weak = [c for c in test.get("per_class", []) if c["recall"] is not None and c["recall"] < WEAK_RECALL]
+    if test is not None:
+        limits.append(openings_sentence(test.openings))
+        weak = [c for c in test.per_class if c.recall is not None and c.recall < WEAK_RECALL]
         if weak:
-            named = ", ".join(f"{c['name']} ({c['recall']:.0%})" for c in weak[:10])
+            named = ", ".join(f"{c.name} ({c.recall:.0%})" for c in weak[:10])
             limits.append(
                 f"Of the test images of these classes it recognises fewer than {WEAK_RECALL:.0%}: {named}."
             )
@@ -97,10 +98,10 @@ def card_page(card: Card, checks: list[str]) -> str:
             f"{card.test.accuracy:.2%} of {card.test.n:,} test images, 95% interval {low:.2%} to {high:.2%}."
         )
     lines += [f"- {limit}" for limit in card.limits]
-    counts = {part: sum(n) for part, n in card.data["images_by_class"].items()}
+    counts = {part: sum(n) for part, n in card.data.images_by_class.items()}
     text = ", ".join(f"{n:,} for {part}" for part, n in counts.items())
-    licence = card.data["licence"] or "not known to this program"
-    lines += ["", "## What it has learned from", "", f"{card.data['name']}: {text}. Licence: {licence}."]
+    licence = card.data.licence or "not known to this program"
+    lines += ["", "## What it has learned from", "", f"{card.data.name}: {text}. Licence: {licence}."]
     lines += ["", "## Exports", "", *[f"- {check}" for check in checks]]
     lines += ["", "## Where it comes from", ""]
     for name, value in card.provenance.items():

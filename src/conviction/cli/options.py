@@ -80,6 +80,8 @@ def print_json(value: Any) -> None:
 
 def print_run(run: Run) -> None:
     """What ``fit`` and ``resume`` answer with ``--json``."""
-    evaluation = json.loads((run.path / "evaluation.json").read_text(encoding="utf-8"))
-    unused = run.data.get("unused", [])  # a run of an earlier version has no such record
+    from conviction.runs import folder
+
+    evaluation = json.loads((run.path / folder.EVALUATION).read_text(encoding="utf-8"))
+    unused = [u.model_dump() for u in run.data.unused]
     print_json({"run": str(run.path), "status": run.status, "unused": unused, "evaluation": evaluation})

@@ -42,13 +42,13 @@ def runs_table(runs: Sequence[Run]) -> list[dict[str, Any]]:
 def _row(run: Run) -> dict[str, Any]:
     row: dict[str, Any] = {"run": str(run.path), "status": run.status}
     try:
-        row["source"] = run.data["source"]
+        row["source"] = run.data.source
         row["recipe"] = run.config.recipe
         row["epochs"] = len(run.history)
         if run.status == "done":
             row["test_accuracy"] = run.evaluation.accuracy
             row["test_accuracy_ci95"] = run.evaluation.accuracy_ci95
-            row["validation_accuracy"] = run.evaluation.validation["accuracy"]
+            row["validation_accuracy"] = run.evaluation.validation.accuracy
     except (ConvictionError, KeyError, TypeError) as failure:
         row["status"] = getattr(failure, "state", "damaged")
         row["reason"] = str(failure)

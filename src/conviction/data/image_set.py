@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -75,6 +76,35 @@ class ImageSet:
         """Images per class, of all images or of those at ``indices``."""
         labels = self.labels if indices is None else self.labels[indices]
         return np.bincount(labels, minlength=len(self.class_names)).tolist()
+
+    def hex_hashes(self, indices: np.ndarray | None = None) -> list[str]:
+        """The content hashes in hex, as JSON has them, of all images or of those at ``indices``."""
+        return [h.tobytes().hex() for h in (self.hashes if indices is None else self.hashes[indices])]
+
+    def rows_of(self, hashes: Iterable[str], names: Iterable[str] = ()) -> list[int | None]:
+        """The row of an image of each content; None where there is none.
+
+        Args:
+            hashes: In hex.
+            names: What these images were called, or nothing. Of images of equal content the one of the same name is
+                taken, and otherwise the next one in the order of the rows.
+        """
+        own, wanted = self.hex_hashes(), list(hashes)
+        row_named = dict(zip(self.names, range(len(own)), strict=True))
+        named = [row_named.get(name) for name in names] or [None] * len(wanted)
+        rows = [
+            row if row is not None and own[row] == h else None for row, h in zip(named, wanted, strict=True)
+        ]
+        taken = set(rows)
+        equal: dict[str, list[int]] = {}
+        for row in reversed(range(len(own))):
+            if row not in taken:
+                equal.setdefault(own[row], []).append(row)
+        any_row = dict(zip(own, range(len(own)), strict=True))
+        return [
+            row if row is not None else equal[h].pop() if equal.get(h) else any_row.get(h)
+            for row, h in zip(rows, wanted, strict=True)
+        ]
 
 
 HASH_BYTES = 16

@@ -8,13 +8,82 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from pydantic import AliasPath, Field
+
 from conviction.audience import option
 from conviction.errors import RequestError, RunFileError
 from conviction.runs import folder
+from conviction.runs.content import C, Content, read_content
 from conviction.runs.reading import read_run_file
 
 DESIGN, TRIALS, RESULT, REPORT = "design.json", "trials.jsonl", "result.json", "report.html"
 EPOCHS = "epochs.json"
+
+
+class ExplorationDesign(Content):
+    """How many trials an exploration has, from its ``design.json``.
+
+    ``arms`` has question, label and key of each arm, the key None where it is not tried; ``base`` is the base's key.
+    """
+
+    arms: list[tuple[str, str, str | None]] = Field(strict=False)
+    base: str
+    seeds: int
+
+    @property
+    def trials(self) -> int:
+        """Each specification once with each seed."""
+        return len({self.base, *(key for _, _, key in self.arms if key)}) * self.seeds
+
+
+class KeptDifference(Content):
+    """As ``Difference``; an end of the interval is None where it is infinite."""
+
+    mean: float
+    low: float | None = None
+    high: float | None = None
+
+
+class KeptFinding(Content):
+    """As ``ArmFinding``; ``label`` is that of the arm."""
+
+    label: str = Field(validation_alias=AliasPath("arm", "label"))
+    accuracy: KeptDifference
+    detected: bool
+    sentence: str
+
+
+class KeptRefusal(Content):
+    """An arm that was not tried, and why."""
+
+    label: str
+    reason: str
+
+
+class ExplorationResult(Content):
+    """The content of ``result.json``."""
+
+    arms: list[KeptFinding]
+    untried: list[KeptRefusal]
+    about: list[str]
+
+
+def read_design(study: Path) -> ExplorationDesign | None:
+    """The design of an exploration; None where there is none yet.
+
+    Raises:
+        RunFileError: It cannot be read, or is damaged.
+    """
+    return _read_if_there(study / DESIGN, ExplorationDesign)
+
+
+def read_result(study: Path) -> ExplorationResult | None:
+    """The result of an exploration; as ``read_design``."""
+    return _read_if_there(study / RESULT, ExplorationResult)
+
+
+def _read_if_there(file: Path, model: type[C]) -> C | None:
+    return read_run_file(file, lambda path: read_content(path, model)) if file.exists() else None
 
 
 def open_study(path: Path, design: Mapping[str, Any]) -> dict[str, dict[str, Any]]:

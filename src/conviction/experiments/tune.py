@@ -59,11 +59,11 @@ class Tuned:
     @property
     def test_sentence(self) -> str:
         """The result of the one look at the test set; empty if there was none."""
-        if self.run is None or not self.run.evaluation.test:
+        if self.run is None or (test := self.run.evaluation.test) is None:
             return ""
-        low, high = self.run.evaluation.accuracy_ci95
+        low, high = test.accuracy_ci95
         return (
-            f"Trained on all training images, it has {self.run.evaluation.accuracy:.2%} of the test images right, 95% "
+            f"Trained on all training images, it has {test.accuracy:.2%} of the test images right, 95% "
             f"interval {low:.2%} to {high:.2%} ({self.run.path})."
         )
 

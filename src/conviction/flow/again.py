@@ -3,42 +3,44 @@
 from __future__ import annotations
 
 import json
-import shlex
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
-from pydantic import ValidationError
 
 from conviction.audience import call
 from conviction.config import Recipe
-from conviction.data import DecodingRule, ImageSet, load_source
+from conviction.data import ImageSet, load_source
+from conviction.data.image_set import PARTS
 from conviction.errors import RequestError, RunError
-from conviction.flow.prepare import Prepared, Show, prepare_run
+from conviction.flow.prepare import Loading, Prepared, prepare_run, silently
 from conviction.runs import Run, folder, load_run
+from conviction.runs.rows import fit_again
 from conviction.training import RateSearch, Sweep
 
 # Enough names to see what has happened to the data.
 MOST_NAMED = 3
 
 
-def prepare_again(run: Run, recipe: Recipe, data_dir: str | Path | None, show: Show) -> Prepared:
+def prepare_again(
+    run: Run, recipe: Recipe, data_dir: str | Path | None, loading: Loading = silently
+) -> Prepared:
     """Does what ``prepare_run`` does, for the data of an existing run.
 
     Raises:
         RequestError: The images or classes are not those of the run.
     """
-    ready = prepare_run(
-        run.data["source"], recipe, data_dir, show, lambda facts: recipe, rule=saved_rule(run)
-    )
+    source, rule = run.data.source, run.data.decoding
+    ready = prepare_run(source, recipe, data_dir, lambda facts: recipe, rule=rule, loading=loading)
     _check_data(run, ready)
     rates = run.path / folder.RATES
     if not rates.is_file():
         return ready
     kept = json.loads(rates.read_text(encoding="utf-8"))
     sweeps = tuple(Sweep(np.array(s["rates"]), np.array(s["losses"])) for s in kept["sweeps"])
-    return ready.with_search(RateSearch(sweeps, kept["chosen"]))
+    return replace(ready, search=RateSearch(sweeps, kept["chosen"]))
 
 
 def load_again(run: Run, data_dir: str | Path | None) -> ImageSet:
@@ -47,23 +49,9 @@ def load_again(run: Run, data_dir: str | Path | None) -> ImageSet:
     Raises:
         RequestError: The classes are not those of the run.
     """
-    images = load_source(run.data["source"], run.config.data, data_dir, rule=saved_rule(run))
+    images = load_source(run.data.source, run.config.data, data_dir, rule=run.data.decoding)
     _check_meaning(run, images)
     return images
-
-
-def saved_rule(run: Run) -> DecodingRule:
-    """The rule by which a run decoded its images, with or without a model yet; later versions use it as well.
-
-    Raises:
-        RunError: It is not a rule, or one of a later version.
-    """
-    try:
-        return DecodingRule.model_validate(run.data["decoding"])
-    except ValidationError as failure:
-        first = failure.errors()[0]
-        key = ".".join(map(str, ("decoding", *first["loc"])))
-        raise RunError(f"{run.path / folder.DATA}: cannot be used ({key}: {first['msg']}).") from None
 
 
 def load_finished(path: str | Path) -> Run:
@@ -82,11 +70,6 @@ def load_finished(path: str | Path) -> Run:
     return run
 
 
-def fit_again(run: Run) -> str:
-    """The command that starts a new run like this one."""
-    return f"conviction fit {shlex.quote(run.data['source'])} --config {shlex.quote(str(run.path / folder.CONFIG))}"
-
-
 def few(names: Sequence[str]) -> str:
     """The first few, and how many more."""
     more = f" and {len(names) - MOST_NAMED} more" if len(names) > MOST_NAMED else ""
@@ -98,9 +81,10 @@ def _check_data(run: Run, ready: Prepared) -> None:
     images, split = ready.images, ready.split
     _check_meaning(run, images)
     changes = []
-    for part in ("train", "validation", "test"):
-        before: dict[str, str] = run.data["split"][part]
-        now = {images.names[i]: images.hashes[i].tobytes().hex() for i in split.of(part)}
+    for part in PARTS:
+        before = run.split.of(part)
+        index = split.of(part)
+        now = dict(zip([images.names[i] for i in index], images.hex_hashes(index), strict=True))
         # Compared by content: a picture that was only renamed is still the same picture.
         if Counter(before.values()) == Counter(now.values()):
             continue
@@ -117,7 +101,7 @@ def _check_data(run: Run, ready: Prepared) -> None:
 
 
 def _check_meaning(run: Run, images: ImageSet) -> None:
-    before = list(run.data["class_names"])
+    before = run.data.class_names
     if before != images.class_names:
         raise RequestError(
             f"{run.path}: class_names have changed since the run began: they were {before} and are now "

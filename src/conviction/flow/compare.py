@@ -13,7 +13,7 @@ from conviction.config.recipe import by_key
 from conviction.data import ImageSet, load_source
 from conviction.errors import RequestError, SourceError
 from conviction.evaluation import Comparison, Pair, count_openings, holm, mcnemar, newcombe_paired, wilson
-from conviction.flow.again import few, load_finished, saved_rule
+from conviction.flow.again import few, load_finished
 from conviction.model import walk
 from conviction.runs import Run, load_run
 from conviction.runs.predictions import Answers, read_predictions
@@ -39,7 +39,7 @@ def compare(paths: Sequence[str | Path]) -> Comparison:
     right = [a.probabilities.argmax(axis=1) == a.labels for a in answers]
     n, hits = len(right[0]), int(right[0].sum())
     notes = _notes(runs, part)
-    openings = count_openings(runs[0].data["split"]["test_hash"]) if part == "test" else 0
+    openings = count_openings(runs[0].split.test_hash) if part == "test" else 0
     return Comparison(
         runs=[str(run.path) for run in runs],
         part=part,
@@ -78,7 +78,7 @@ def _same_images(runs: Sequence[Run]) -> tuple[str, list[Answers]]:
     """
     first = runs[0]
     for other in runs[1:]:
-        mine, its = (set(r.data["split"]["test"].values()) for r in (first, other))
+        mine, its = (set(r.split.test.values()) for r in (first, other))
         if mine != its:
             raise RequestError(
                 f"compare: {first.path} and {other.path} have different test sets ({len(mine - its):,} images are only "
@@ -136,7 +136,7 @@ def _notes(runs: Sequence[Run], part: str) -> list[str]:
         notes.append(
             "A test set is sealed, so the validation images are compared; choices were made with them."
         )
-    learned = [frozenset(run.data["split"]["train"].values()) for run in runs]
+    learned = [frozenset(run.split.train.values()) for run in runs]
     if len(set(learned)) > 1:
         notes.append(
             "They did not learn from the same images (another seed, or other data keys), so the difference is between "
@@ -158,6 +158,6 @@ def find_pictures(comparison: Comparison, data_dir: str | Path | None = None) ->
     """
     first = load_run(comparison.runs[0])
     try:
-        return load_source(first.data["source"], first.config.data, data_dir, rule=saved_rule(first)), ""
+        return load_source(first.data.source, first.config.data, data_dir, rule=first.data.decoding), ""
     except SourceError as failure:
         return None, str(failure)

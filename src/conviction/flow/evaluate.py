@@ -5,12 +5,10 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-from conviction.evaluation import (
-    Evaluation,
-)
-from conviction.flow.again import load_finished
+from conviction.evaluation import Evaluation
+from conviction.flow.again import load_finished, prepare_again
 from conviction.flow.evaluation import predict_and_assess, write_report
-from conviction.flow.finished import evaluated_as, prepare_finished, steps_of
+from conviction.flow.finished import evaluated_as, steps_of
 from conviction.flow.prepare import Show
 from conviction.process import process_restored
 from conviction.report import Terminal
@@ -42,7 +40,11 @@ def evaluate(
     opened = load_finished(run)
     show = show or Terminal(sys.stderr)
     with folder.claimed(opened.path):
-        ready = prepare_finished(opened, evaluated_as(opened, test=True, metadata=metadata), data_dir, show)
+        recipe = evaluated_as(opened, test=True, metadata=metadata)
+        try:
+            ready = prepare_again(opened, recipe, data_dir, show.loading)
+        finally:
+            show.close()
         evaluation = predict_and_assess(opened, ready, "evaluate")
         run_steps = steps_of(opened, ready, evaluation)
         show.step(run_steps[-1])

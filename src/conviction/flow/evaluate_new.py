@@ -146,8 +146,8 @@ def _matched(images: ImageSet, names: Sequence[str]) -> tuple[ImageSet, np.ndarr
 
 def _learned(run: Run, images: ImageSet, index: np.ndarray) -> list[str]:
     """Whether the run has learned from some of these images."""
-    learned = {h for part in ("train", "validation") for h in run.data["split"][part].values()}
-    seen = sum(images.hashes[i].tobytes().hex() in learned for i in index)
+    learned = {h for part in (run.split.train, run.split.validation) for h in part.values()}
+    seen = sum(h in learned for h in images.hex_hashes(index))
     if not seen:
         return []
     return [

@@ -11,11 +11,11 @@ import numpy as np
 
 from conviction.audience import call, listening
 from conviction.evaluation import Advice, Evaluation, assess, predict_parts, read_metadata, record_opening
-from conviction.flow.again import fit_again
 from conviction.flow.prepare import Prepared
 from conviction.report import evaluate_step, render_page, steps
 from conviction.runs import Run, folder
 from conviction.runs.predictions import write_predictions
+from conviction.runs.rows import fit_again
 from conviction.training import EpochRow
 
 
@@ -63,7 +63,7 @@ def advice_words(advice: Advice, run: Run) -> str:
     keys = " ".join(advice.keys)
     if advice.resumes:
         return call("resume", run.path, keys, repr(list(advice.keys)))
-    source = run.data["source"]
+    source = run.data.source
     # A new recipe replaces the run's own keys.
     new_recipe = "recipe" in advice.settings
     if listening() == "python":

@@ -24,15 +24,16 @@ from conviction.audience import option
 from conviction.data import ImageSet
 from conviction.errors import ParityError, RequestError, did_you_mean
 from conviction.evaluation import newcombe_paired
-from conviction.flow.again import fit_again, load_again, load_finished
+from conviction.flow.again import load_again, load_finished
 from conviction.flow.prepare import Show
 from conviction.process import process_restored
 from conviction.programs.script import PROGRAMS, write_program
 from conviction.report import Terminal
 from conviction.runs import Run, folder
 from conviction.runs.predictions import Answers, read_predictions
+from conviction.runs.rows import rows_of_part, rows_of_run
 
-FOLDER, RECORD, PAGE = "exports", "export.json", "MODEL_CARD.md"
+RECORD, PAGE = "export.json", "MODEL_CARD.md"
 # The prefix of the folder in which an export is made before it is kept.
 BESIDE = ".export-"
 # Enough to see any difference in preprocessing; more pictures only take time.
@@ -119,11 +120,11 @@ def export(
     answers = read_predictions(opened.path)
     show = show or Terminal(sys.stderr)
     try:
-        show.loading(opened.data["source"])
+        show.loading(opened.data.source)
         images = load_again(opened, data_dir)
     finally:
         show.close()
-    target = Path(out) if out is not None else opened.path / FOLDER
+    target = Path(out) if out is not None else opened.path / folder.EXPORTS
     if target.exists() and not target.is_dir():
         raise RequestError(f"{option('out')} {target}: expected a folder; this is a file.")
     with folder.storing(target):
@@ -204,10 +205,10 @@ class _Export:
     def _convert(self, forms: Sequence[Format], paths: dict[str, Path], work: Path) -> None:
         calibration = None
         if self.quantize == "int8":
-            hashes = list(self.run.data["split"]["train"].values())
-            chosen = [hashes[i] for i in spread_out(len(hashes), CALIBRATION)]
+            rows = rows_of_part(self.run, self.images, "train")
+            chosen = rows[spread_out(len(rows), CALIBRATION)]
             calibration = work / "calibration.npy"
-            np.save(calibration, self.images.pixels[self._positions(chosen)], allow_pickle=False)
+            np.save(calibration, self.images.pixels[chosen], allow_pickle=False)
         artefacts = [
             {
                 "format": form.name,
@@ -248,23 +249,11 @@ class _Export:
         """(the run's probabilities, the artefact's, labels) for images of a part."""
         known = self.answers[part]
         chosen = spread_out(len(known.labels), most)
-        positions = self._positions([known.hashes[i] for i in chosen])
+        rows = rows_of_run(self.run, self.images, [known.hashes[i] for i in chosen])
         files = work / part
         files.mkdir(exist_ok=True)
-        pictures = picture_files(self.images, positions, files)
+        pictures = picture_files(self.images, rows, files)
         return known.probabilities[chosen], ask(artefact, pictures, work), known.labels[chosen]
-
-    def _positions(self, hashes: Sequence[str]) -> np.ndarray:
-        """Where images of these contents are in the data; (n,) int64."""
-        position_of = {h.tobytes().hex(): i for i, h in enumerate(self.images.hashes)}
-        gone = [h for h in hashes if h not in position_of]
-        if gone:
-            raise RequestError(
-                f"{self.images.location}: the data has changed since the run began: {len(gone)} of {len(hashes)} "
-                "images that are to be compared are gone or changed. Put them back, or begin a new run with: "
-                f"{fit_again(self.run)}"
-            )
-        return np.array([position_of[h] for h in hashes], np.int64)
 
     def _keep(self, made: Exported, target: Path) -> Exported:
         """Moves an artefact into the target folder, where it replaces an earlier one."""

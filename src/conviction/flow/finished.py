@@ -1,41 +1,63 @@
-"""A finished run with its data read again, and its steps as ``fit`` showed them."""
+"""A finished run with its data read again: its evaluation from the answers that it has kept, and its steps."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 
+from conviction.audience import call
 from conviction.config import Recipe
-from conviction.evaluation import (
-    Evaluation,
-)
+from conviction.errors import RunError
+from conviction.evaluation import Evaluation
 from conviction.flow.again import prepare_again
-from conviction.flow.evaluation import evaluation_step
-from conviction.flow.prepare import Prepared, Show
-from conviction.report import Silent, steps
+from conviction.flow.evaluation import assess_predictions, evaluation_step
+from conviction.flow.prepare import Loading, Prepared, silently
+from conviction.report import steps
 from conviction.runs import Run
+from conviction.runs.predictions import Answers
 from conviction.training import Training, best_row
 
 
-def evaluated_as(run: Run, *, test: bool, metadata: str | None) -> Recipe:
+def evaluated_as(run: Run, *, test: bool, metadata: str | None = None) -> Recipe:
     """The run's specification, with what is to be evaluated now."""
     before = run.config.evaluation
     now = {"test": test, "metadata": metadata or before.metadata}
     return run.config.model_copy(update={"evaluation": before.model_copy(update=now)})
 
 
-class _Quiet(Silent):
-    """Shows that the data is being read, but not the steps, which were shown when the run was made."""
+def evaluate_answers(
+    run: Run,
+    answers: Mapping[str, Answers],
+    data_dir: str | Path | None,
+    *,
+    metadata: str | None = None,
+    loading: Loading = silently,
+) -> tuple[Prepared, Evaluation]:
+    """The run's data read again, and the evaluation of the answers that it has kept; nothing is predicted or opened.
 
-    def __init__(self, show: Show) -> None:
-        self.loading = show.loading  # type: ignore[method-assign]
+    Args:
+        run: A finished run.
+        answers: By part; without "test" the test set counts as sealed.
+        data_dir: Where named sets are looked for first.
+        metadata: A CSV as for ``evaluation.metadata``.
+        loading: Receives what takes a while.
 
-
-def prepare_finished(run: Run, recipe: Recipe, data_dir: str | Path | None, show: Show) -> Prepared:
-    """Reads the data of a finished run again, without showing the steps."""
-    try:
-        return prepare_again(run, recipe, data_dir, _Quiet(show))
-    finally:
-        show.close()
+    Raises:
+        RunError: The answers belong to other images.
+        RequestError: The data has changed; the metadata cannot be used.
+    """
+    opened = "test" in answers
+    ready = prepare_again(run, evaluated_as(run, test=opened, metadata=metadata), data_dir, loading)
+    for part, known in answers.items():
+        if ready.images.hex_hashes(ready.split.of(part)) != known.hashes:
+            raise RunError(
+                f"{run.path}: its predictions belong to other {part} images than its data. Make new ones with: "
+                f"{call('evaluate', run.path)}"
+            )
+    probabilities = {part: known.probabilities for part, known in answers.items()}
+    # The number when the figure was made: looking at it later does not change it.
+    openings = run.evaluation.openings if opened else 0
+    return ready, assess_predictions(run, ready, probabilities, openings)
 
 
 def steps_of(run: Run, ready: Prepared, evaluation: Evaluation | None) -> list[steps.Step]:

@@ -11,7 +11,7 @@ from typing import Any
 from conviction.backend import has_threads, usable_cores
 from conviction.config import load_recipe
 from conviction.flow.apart import run_apart
-from conviction.flow.prepare import Show, prepare_run
+from conviction.flow.prepare import Show, prepare_run, show_steps
 from conviction.flow.run import start_run
 from conviction.flow.trainer import Trainer
 from conviction.process import process_restored
@@ -77,7 +77,14 @@ def fit(
         }
         return run_apart("fit", {**arguments, "tensorboard": tensorboard, "mlflow": mlflow}, show)
     try:
-        ready = prepare_run(source, spec, data_dir, show, lambda facts: load_recipe(overrides, config, facts))
+        ready = prepare_run(
+            source,
+            spec,
+            data_dir,
+            lambda facts: load_recipe(overrides, config, facts),
+            loading=show.loading,
+        )
+        show_steps(ready, show)
         if trainer:
             trainer.accept(ready)
         return start_run(

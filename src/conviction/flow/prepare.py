@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Protocol
 
@@ -15,6 +16,17 @@ from conviction.flow.network import all_steps, search_rate
 from conviction.model import LayerRow, check_memory, walk
 from conviction.report import Step, steps
 from conviction.training import RateSearch, Watcher, check_batch_size, check_devices, choose_precision
+
+
+class Loading(Protocol):
+    """Receives what begins and takes a while, as ``Show.loading`` does."""
+
+    def __call__(self, source: str, doing: str = "reading") -> None:
+        """Something begins."""
+
+
+def silently(source: str, doing: str = "reading") -> None:
+    """The ``Loading`` of callers that show no progress."""
 
 
 class Show(Watcher, Protocol):
@@ -38,7 +50,16 @@ class Show(Watcher, Protocol):
 
 @dataclass(frozen=True)
 class Prepared:
-    """Everything that is ready before training, and the steps that describe it."""
+    """Everything that is ready before training.
+
+    Attributes:
+        recipe: Settled, as it is kept.
+        images: The data.
+        audit: Its audit, after the split.
+        split: Which image is in which part.
+        rows: The layers.
+        search: The search for a learning rate, if there was one.
+    """
 
     recipe: Recipe
     images: ImageSet
@@ -46,31 +67,49 @@ class Prepared:
     split: Split
     rows: list[LayerRow]
     search: RateSearch | None
-    steps: list[Step]
 
-    def with_search(self, search: RateSearch) -> Prepared:
-        """The same with a search that was made earlier, which the step of compiling then describes."""
-        recipe, classes = self.recipe, len(self.images.class_names)
-        step = steps.compile_step(recipe.training, classes, all_steps(recipe, self.split), search)
-        return replace(self, search=search, steps=[*self.steps[:-1], step])
+    @cached_property
+    def steps(self) -> list[Step]:
+        """It in the words of the lab, a step at a time."""
+        recipe, images, split = self.recipe, self.images, self.split
+        classes, all_of_them = len(images.class_names), all_steps(recipe, split)
+        return [
+            steps.load_step(images),
+            steps.reshape_step(images),
+            steps.normalise_step(images),
+            steps.encode_step(images),
+            steps.audit_step(self.audit.findings),
+            steps.split_step(images, split, recipe.data),
+            steps.model_step(self.rows),
+            steps.compile_step(recipe.training, classes, all_of_them, self.search),
+        ]
 
 
 def prepare_run(
     source: str | Path,
     asked: Recipe,
     data_dir: str | Path | None,
-    show: Show,
     adapt: Callable[[ImageFacts], Recipe],
     *,
     rule: DecodingRule | None = None,
+    loading: Loading = silently,
 ) -> Prepared:
     """Finds everything that can be wrong with a request, before anything is shown or written.
 
-    ``rule`` is the decoding rule of a run whose images are read again; None for a new run.
+    Args:
+        source: As for ``fit``.
+        asked: The specification before it is adapted to the images.
+        data_dir: Where named sets are looked for first.
+        adapt: Makes the specification for the images.
+        rule: The decoding rule of a run whose images are read again; None for a new run.
+        loading: Receives what takes a while.
+
+    Raises:
+        RequestError: Something in the request or the data is wrong.
     """
-    show.loading(str(source))
+    loading(str(source))
     images = load_source(source, asked.data, data_dir, rule=rule)
-    show.loading("the audit of all images")
+    loading("the audit of all images")
     audit = audit_images(images, asked.data)
     split = split_images(images, asked.data, asked.training.seed, audit.groups, audit.excluded)
     audit = audit.after_split(images, split)
@@ -85,23 +124,17 @@ def prepare_run(
     check_devices(recipe.training)
     search = None
     if recipe.training.learning_rate == "auto":
-        show.loading("how the loss answers to the learning rate")
+        loading("how the loss answers to the learning rate")
         search = search_rate(recipe, images, split, rows)
         settled = recipe.training.model_copy(update={"learning_rate": search.chosen})
         recipe = recipe.model_copy(update={"training": settled})
-    run_steps = [
-        steps.load_step(images),
-        steps.reshape_step(images),
-        steps.normalise_step(images),
-        steps.encode_step(images),
-        steps.audit_step(audit.findings),
-        steps.split_step(images, split, recipe.data),
-        steps.model_step(rows),
-        steps.compile_step(recipe.training, classes, all_steps(recipe, split), search),
-    ]
-    for step in run_steps:
+    return Prepared(recipe, images, audit, split, rows, search)
+
+
+def show_steps(ready: Prepared, show: Show) -> None:
+    """Shows what was prepared, before training begins."""
+    for step in ready.steps:
         show.step(step)
-    return Prepared(recipe, images, audit, split, rows, search, run_steps)
 
 
 def _settle(recipe: Recipe, images: ImageSet, rows: Sequence[LayerRow]) -> Recipe:

@@ -9,6 +9,7 @@ from typing import Any
 
 from conviction.backend import import_keras
 from conviction.config import Recipe
+from conviction.data.image_set import PARTS
 from conviction.data.named import NAMED_SETS
 from conviction.flow.prepare import Prepared
 from conviction.runs.environment import describe_environment, peak_memory_bytes
@@ -33,7 +34,6 @@ def source_name(source: str | Path) -> str:
 def data_json(source: str | Path, ready: Prepared) -> dict[str, Any]:
     """``data.json``: where the images came from, the audit, and the split, a hash per image."""
     images, split = ready.images, ready.split
-    parts = ("train", "validation", "test")
     return {
         "source": source_name(source),
         "name": images.name,
@@ -43,7 +43,7 @@ def data_json(source: str | Path, ready: Prepared) -> dict[str, Any]:
         "unused": [u.to_json() for u in images.unused],
         "decoding": images.rule.model_dump(),
         "class_names": images.class_names,
-        "counts": {part: images.counts(split.of(part)) for part in parts},
+        "counts": {part: images.counts(split.of(part)) for part in PARTS},
         "audit": {
             "unreadable": {u.name: u.reason for u in images.unreadable},
             "findings": [f.to_json(images) for f in ready.audit.findings],
@@ -54,8 +54,14 @@ def data_json(source: str | Path, ready: Prepared) -> dict[str, Any]:
             "test_hash": split.test_hash,
             "left_out": {why: [images.names[i] for i in which] for why, which in split.left_out.items()},
             **{
-                part: {images.names[i]: images.hashes[i].tobytes().hex() for i in split.of(part)}
-                for part in parts
+                part: dict(
+                    zip(
+                        (images.names[i] for i in split.of(part)),
+                        images.hex_hashes(split.of(part)),
+                        strict=True,
+                    )
+                )
+                for part in PARTS
             },
         },
     }

@@ -5,10 +5,10 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-from conviction.audience import call
 from conviction.errors import RequestError, RunError
-from conviction.flow.evaluation import assess_predictions, write_report
-from conviction.flow.finished import evaluated_as, prepare_finished, steps_of
+from conviction.flow.again import prepare_again
+from conviction.flow.evaluation import write_report
+from conviction.flow.finished import evaluate_answers, evaluated_as, steps_of
 from conviction.flow.prepare import Show
 from conviction.process import process_restored
 from conviction.report import Terminal, save_figures
@@ -52,25 +52,21 @@ def report(
             f"{opened.path}: the run ended before there was a model, so there is nothing to report."
         )
     answers = read_predictions(opened.path) if opened.status == "done" else None
-    sealed = answers is None or "test" not in answers
     show = show or Terminal(sys.stderr)
-    ready = prepare_finished(opened, evaluated_as(opened, test=not sealed, metadata=metadata), data_dir, show)
     evaluation, stopped = None, ""
-    if answers is None:
-        stopped = f"The run was stopped after {len(opened.history)} of {ready.recipe.training.epochs} epochs."
-    else:
-        probabilities = {}
-        for part, known in answers.items():
-            hashes = [h.tobytes().hex() for h in ready.images.hashes[ready.split.of(part)]]
-            if hashes != known.hashes:
-                raise RunError(
-                    f"{opened.path}: its predictions belong to other {part} images than its data. Make new ones with: "
-                    f"{call('evaluate', opened.path)}"
-                )
-            probabilities[part] = known.probabilities
-        # The number when the figure was made: looking at it later does not change it.
-        openings = 0 if sealed else opened.evaluation.test["openings"]
-        evaluation = assess_predictions(opened, ready, probabilities, openings)
+    try:
+        if answers is not None:
+            ready, evaluation = evaluate_answers(
+                opened, answers, data_dir, metadata=metadata, loading=show.loading
+            )
+        else:
+            recipe = evaluated_as(opened, test=False, metadata=metadata)
+            ready = prepare_again(opened, recipe, data_dir, show.loading)
+            stopped = (
+                f"The run was stopped after {len(opened.history)} of {ready.recipe.training.epochs} epochs."
+            )
+    finally:
+        show.close()
     run_steps = steps_of(opened, ready, evaluation)
     write_report(
         opened.path, ready, opened.history, run_steps=run_steps, evaluation=evaluation, stopped=stopped

@@ -14,9 +14,9 @@ from conviction.backend import has_threads, usable_cores
 from conviction.config import Recipe, keys, load_recipe
 from conviction.config.recipe import by_key, parse_overrides
 from conviction.errors import RequestError, RunError, did_you_mean
-from conviction.flow.again import MOST_NAMED, fit_again, prepare_again
+from conviction.flow.again import MOST_NAMED, prepare_again
 from conviction.flow.apart import run_apart
-from conviction.flow.prepare import Prepared, Show
+from conviction.flow.prepare import Prepared, Show, show_steps
 from conviction.flow.records import provenance
 from conviction.flow.run import finish_run
 from conviction.flow.trainer import Trainer
@@ -24,6 +24,7 @@ from conviction.process import process_restored
 from conviction.report import Terminal
 from conviction.runs import Run, folder, load_run
 from conviction.runs.checkpoints import clear_leftovers, read_checkpoint
+from conviction.runs.rows import fit_again
 from conviction.training import TrainingState, has_stopped
 
 EPOCHS = "training.epochs"
@@ -70,7 +71,8 @@ def resume(
         if checkpoint:
             _check_specification(run, recipe, checkpoint[1]["specification"])
         try:
-            ready = prepare_again(run, recipe, data_dir, show)
+            ready = prepare_again(run, recipe, data_dir, show.loading)
+            show_steps(ready, show)
             if trainer:
                 trainer.accept(ready)
             _reopen(run, recipe)
@@ -159,5 +161,5 @@ def _reopen(run: Run, recipe: Recipe) -> None:
     evaluated = run.path / folder.EVALUATION
     if evaluated.is_file():
         with folder.storing(evaluated):
-            evaluated.replace(run.path / f"evaluation-after-{len(run.history)}-epochs.json")
+            evaluated.replace(run.path / folder.EARLIER_EVALUATION.format(len(run.history)))
     folder.write_text(run.path / folder.CONFIG, recipe.to_yaml())

@@ -216,7 +216,7 @@ def _last_good(path: Path) -> str:
         return "No epoch was finished."
     state = checkpoint[0]
     after = f"{state.step:,} steps of epoch {state.epoch + 1}" if state.step else f"epoch {state.epoch}"
-    return f"The last good state, after {after}, is kept in {path / 'checkpoints'}."
+    return f"The last good state, after {after}, is kept in {path / folder.CHECKPOINTS}."
 
 
 class _HistoryWriter:

@@ -14,6 +14,7 @@ from conviction.errors import RunError
 from conviction.evaluation import Verdict
 from conviction.lesson.planned import NoRunError, PlannedFacts
 from conviction.runs import Run, load_run
+from conviction.runs.content import RunScore, RunTestScore
 from conviction.training import EpochRow
 
 
@@ -152,20 +153,17 @@ def facts_of(run: Run, title: str | None = None) -> Facts:
             f"Finish it with: {call('resume', run.path)}"
         )
     data, evaluation = run.data, run.evaluation
-    rule = data["decoding"]
-    channels = 1 if rule["color_mode"] == "grayscale" else 3
-    parts = {name: getattr(evaluation, name, None) for name in ("train", "validation", "test")}
     return Facts(
         title=title or f"your run {run.path}",
         recipe=run.config,
-        shape=(rule["height"], rule["width"], channels),
-        class_names=tuple(data["class_names"]),
-        counts={name: sum(counts) for name, counts in data["counts"].items()},
-        class_counts=tuple(data["counts"]["train"]),
+        shape=data.decoding.shape,
+        class_names=tuple(data.class_names),
+        counts=data.counts.totals,
+        class_counts=tuple(data.counts.train),
         result=Result(
             history=tuple(run.history),
             verdict=run.verdict,
-            parts={name: _part(content) for name, content in parts.items() if content},
+            parts={name: _part(score) for name, score in evaluation.parts.items()},
         ),
     )
 
@@ -177,11 +175,10 @@ def recorded_facts() -> Facts:
     return replace(facts, recorded=True)
 
 
-def _part(content: Mapping[str, Any]) -> PartScores:
-    low, high = content["accuracy_ci95"]
+def _part(score: RunScore) -> PartScores:
+    low, high = score.accuracy_ci95
+    openings = score.openings if isinstance(score, RunTestScore) else 0
     classes = tuple(
-        (c["name"], c["support"], c["recall"]) for c in content.get("per_class", ()) if c["support"]
+        (c.name, c.support, c.recall) for c in score.per_class if c.support and c.recall is not None
     )
-    return PartScores(
-        content["n"], content["loss"], content["accuracy"], low, high, content.get("openings", 0), classes
-    )
+    return PartScores(score.n, score.loss, score.accuracy, low, high, openings, classes)

@@ -93,7 +93,9 @@ def without_links(text: str) -> str:
 
 
 def _check_accuracy(accuracy: float, run: Run, name: str) -> None:
-    low, high = run.evaluation.test["accuracy_ci95"]
+    test = run.evaluation.test
+    assert test is not None  # ``write_program`` refuses a sealed one
+    low, high = test.accuracy_ci95
     if not low <= accuracy <= high:
         raise ParityError(
             f"{name}: reached a test accuracy of {accuracy:.4f}; the run's 95% interval is {low:.4f} to {high:.4f}. "

@@ -22,6 +22,7 @@ from conviction.programs.training_code import (
     training_section,
 )
 from conviction.runs import Run
+from conviction.runs.rows import rows_of_part
 from conviction.training.augment import active_augmentations
 from conviction.training.train import steps_per_epoch
 
@@ -46,7 +47,7 @@ def write_program(name: str, run: Run, images: ImageSet, work: Path) -> Path:
         RequestError: The test set is sealed, so the program would open it; or a package that is an extra is missing.
         ParityError: The notebook did not run, or reached another accuracy.
     """
-    if not run.evaluation.test:
+    if run.evaluation.test is None:
         raise RequestError(
             f"{run.path}: its test set is sealed, and the program would open it. Evaluate the run first."
         )
@@ -58,7 +59,7 @@ def write_program(name: str, run: Run, images: ImageSet, work: Path) -> Path:
         (folder / SCRIPT).write_text(script(run, images, sections), encoding="utf-8")
     else:
         # It runs here, down to its last cell.
-        record_opening(run.data["split"]["test_hash"], run.path, "export notebook")
+        record_opening(run.split.test_hash, run.path, "export notebook")
         write_notebook(folder / NOTEBOOK, run, [_beginning(run, images), *sections])
     return folder
 
@@ -66,8 +67,7 @@ def write_program(name: str, run: Run, images: ImageSet, work: Path) -> Path:
 def program_sections(run: Run, images: ImageSet) -> list[Section]:
     """The steps of the lab, as this run took them."""
     recipe, classes = run.config, len(run.class_names)
-    counts = {part: len(run.data["split"][part]) for part in PARTS}
-    steps = recipe.training.epochs * steps_per_epoch(recipe.training, counts["train"])
+    steps = recipe.training.epochs * steps_per_epoch(recipe.training, len(run.split.train))
     return [
         reading_section(run, images),
         encoding_section(classes),
@@ -81,7 +81,8 @@ def program_sections(run: Run, images: ImageSet) -> list[Section]:
 def script(run: Run, images: ImageSet, sections: Sequence[Section]) -> str:
     """The program as a file."""
     test = run.evaluation.test
-    low, high = test["accuracy_ci95"]
+    assert test is not None  # ``write_program`` refuses a sealed one
+    low, high = test.accuracy_ci95
     digits = isinstance(images.origin, ScikitLearnDigits)
     needed = f"Keras, TensorFlow{', scikit-learn' if digits else ''} and Pillow"
     head = "\n".join(
@@ -90,7 +91,7 @@ def script(run: Run, images: ImageSet, sections: Sequence[Section]) -> str:
             "",
             "    python train.py [WHERE THE IMAGES ARE]",
             "",
-            f"Needs {needed}. The run had {test['accuracy']:.4f} of {test['n']:,} test images right,",
+            f"Needs {needed}. The run had {test.accuracy:.4f} of {test.n:,} test images right,",
             f"95% interval {low:.4f} to {high:.4f}. Where the run computed in float32 on TensorFlow, this program",
             "reproduces it bit for bit, on the same kind of processor, with the same versions; elsewhere it differs by",
             "no more than with another seed.",
@@ -148,10 +149,9 @@ def _plain_imports_first(line: str) -> tuple[bool, str]:
 
 def _write_split(path: Path, run: Run, images: ImageSet) -> None:
     """Class and part of every image, in the run's own order."""
-    index_of = {h.tobytes().hex(): i for i, h in enumerate(images.hashes)}
     content: dict[str, object] = {"classes": run.class_names}
     for part in PARTS:
-        indices = [index_of[h] for h in run.data["split"][part].values()]
-        content[part] = {images.names[i]: int(images.labels[i]) for i in indices}
+        rows = rows_of_part(run, images, part)
+        content[part] = {images.names[i]: int(images.labels[i]) for i in rows}
     # In ASCII, because names of files need not be valid Unicode.
     path.write_text(json.dumps(content), encoding="utf-8")

@@ -76,7 +76,7 @@ def contrasts(comparison: Comparison, images: ImageSet) -> list[Contrast]:
         comparison: From ``compare``.
         images: The set that its images come from; those that are missing are skipped.
     """
-    index_of = {h.tobytes().hex(): i for i, h in enumerate(images.hashes)}
+    index_of = images.rows_of(comparison.hashes)
     candidates = []
     for other in range(1, len(comparison.runs)):
         for better, worse in ((other, 0), (0, other)):
@@ -85,7 +85,7 @@ def contrasts(comparison: Comparison, images: ImageSet) -> list[Contrast]:
 
 
 def _contrast(
-    comparison: Comparison, images: ImageSet, index_of: dict[str, int], better: int, worse: int
+    comparison: Comparison, images: ImageSet, index_of: Sequence[int | None], better: int, worse: int
 ) -> Contrast:
     names, labels = comparison.class_names, comparison.labels
     both = [comparison.probabilities[i] for i in (better, worse)]
@@ -94,13 +94,14 @@ def _contrast(
     order = rows[np.argsort(-both[1][rows].max(axis=1), kind="stable")]
 
     def answered(row: int) -> Answered:
-        index = index_of[comparison.hashes[row]]
+        index = index_of[row]
+        assert index is not None
         answers = [
             (comparison.runs[run], names[s[row]], float(p[row].max()))
             for run, s, p in zip((better, worse), predicted, both, strict=True)
         ]
         return Answered(images.names[index], images.pixels[index], names[labels[row]], tuple(answers))
 
-    shown: Sequence[int] = [r for r in order.tolist() if comparison.hashes[r] in index_of][:SHOWN]
+    shown: Sequence[int] = [r for r in order.tolist() if index_of[r] is not None][:SHOWN]
     title = f"{Path(comparison.runs[better])} is right, {Path(comparison.runs[worse])} is wrong"
     return Contrast(title, len(rows), tuple(answered(row) for row in shown))

@@ -18,11 +18,10 @@ from typing import Any
 import numpy as np
 
 from conviction.errors import RunFileError
-from conviction.runs.folder import replacing, storing
+from conviction.runs.folder import CHECKPOINTS, replacing, storing
 from conviction.runs.reading import read_run_file, trouble_with
 from conviction.training import EpochRow, EpochTiming, TrainingState
 
-FOLDER = "checkpoints"
 _FORMAT = b"conviction checkpoint 1\n"
 _OTHER_FORMAT = re.compile(rb"conviction checkpoint (\d{1,9})\n")
 _NAME = re.compile(r"(\d{6})-(\d{9})\.ckpt")
@@ -41,7 +40,7 @@ def write_checkpoint(run: Path, state: TrainingState, about: Mapping[str, Any]) 
     Raises:
         StorageError, OutputError: It cannot be written; the ones before are untouched.
     """
-    folder = run / FOLDER
+    folder = run / CHECKPOINTS
     with storing(folder):
         folder.mkdir(exist_ok=True)
     path = folder / f"{state.epoch:06d}-{state.step:09d}.ckpt"
@@ -71,7 +70,7 @@ def read_checkpoint(run: Path) -> tuple[TrainingState, dict[str, Any], list[Path
 
 def clear_leftovers(run: Path) -> None:
     """Removes what a killed process had begun to write beside a file, in the run folder and its checkpoints."""
-    for folder in (run, run / FOLDER):
+    for folder in (run, run / CHECKPOINTS):
         for leftover in folder.glob(".*-*"):
             if leftover.is_file():
                 leftover.unlink(missing_ok=True)
@@ -79,7 +78,7 @@ def clear_leftovers(run: Path) -> None:
 
 def _names(run: Path) -> list[Path]:
     """The checkpoints, newest first."""
-    folder = run / FOLDER
+    folder = run / CHECKPOINTS
     try:
         checkpoints = [p for p in folder.iterdir() if _NAME.fullmatch(p.name)] if folder.is_dir() else []
     except OSError as failure:

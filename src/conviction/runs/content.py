@@ -1,119 +1,280 @@
-"""What the JSON files of a run must hold, so that a damaged one is noticed when it is opened, not later."""
+"""What the JSON files of a run hold, as values with named fields; a damaged file is noticed when it is opened.
+
+A file may have more than is listed here, as those of other versions have. What has a default may be missing: earlier
+versions, and the run that comes with the lesson, do not have it.
+"""
 
 from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, TypeVar
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, StrictFloat, StrictInt, ValidationError
 
-from conviction.runs.reading import trouble_with
+from conviction.data import DecodingRule
+from conviction.data.image_set import PARTS
+from conviction.errors import RunFileError
+from conviction.evaluation import Binary, Calibration, Figure, ReliabilityBin, Slicing, Verdict
+
+# JSON has lists where we have tuples.
+Interval = Annotated[tuple[float, float], Field(strict=False)]
 
 
-class _Held(BaseModel):
-    """The keys of an object that are read; it may have others, as in the files of other versions."""
+class Content(BaseModel):
+    """What a JSON file must hold to be read; it may hold more."""
 
-    model_config = ConfigDict(extra="ignore", strict=True)
+    model_config = ConfigDict(extra="ignore", strict=True, frozen=True)
 
 
-class _Counts(_Held):
+class RunCounts(Content):
+    """Images per class in each part, in the order of the classes."""
+
     train: list[int]
     validation: list[int]
     test: list[int]
 
+    @property
+    def totals(self) -> dict[str, int]:
+        """Images in each part, by its name."""
+        return {part: sum(getattr(self, part)) for part in PARTS}
 
-class _Rule(_Held):
-    color_mode: str
-    height: int
-    width: int
 
+class RunSplit(Content):
+    """Which images were in which part: content hashes in hex, by name, in the order of the split.
 
-class _Split(_Held):
+    ``test_hash`` identifies the test set, whatever its order. The other fields are those of ``Split``, in ``left_out``
+    with names.
+    """
+
     test_hash: str
     train: dict[str, str]
     validation: dict[str, str]
     test: dict[str, str]
+    test_origin: str = ""
+    validation_origin: str = ""
+    left_out: dict[str, list[str]] = {}
+
+    def of(self, part: str) -> dict[str, str]:
+        """The images of "train", "validation" or "test"."""
+        return {"train": self.train, "validation": self.validation, "test": self.test}[part]
 
 
-class _Data(_Held):
+class RunUnused(Content):
+    """Things of one kind that were supplied and not used; the fields are those of ``Unused``."""
+
+    kind: str
+    count: int
+    examples: list[str]
+    reason: str
+
+
+class _Source(Content):
     source: str
+
+
+class RunData(Content):
+    """The content of ``data.json``.
+
+    Attributes:
+        source: A named set by its name, anything else by its full path.
+        name: As ``ImageSet.name``; so are ``location``, ``stored``, ``conversions``, ``unused`` and ``class_names``.
+        counts: Images per class in each part.
+        decoding: How the images were decoded.
+        audit: Names of ``unreadable`` files with reasons, and ``findings``.
+        split: Which image was in which part; ``Run.split`` is the same where it must be known.
+    """
+
+    source: str
+    name: str = ""
+    location: str = ""
+    stored: str = ""
+    conversions: list[str] = []
+    unused: list[RunUnused] = []
+    decoding: DecodingRule
     class_names: list[str]
-    counts: _Counts
-    decoding: _Rule
-    # The run that comes with the lesson does not say which images it had.
-    split: _Split | None = None
+    counts: RunCounts
+    audit: dict[str, Any] = {}
+    split: RunSplit | None = None
 
 
-class _Class(_Held):
+class RunClassScore(Content):
+    """One class of a ``RunScore``; the fields are those of ``ClassScore``."""
+
     name: str
     support: int
+    called: int | None = None
+    precision: float | None = None
     recall: float | None
+    f1: float | None = None
+    precision_ci95: Interval | None = None
+    recall_ci95: Interval | None = None
+    f1_ci95: Interval | None = None
 
 
-class _Part(_Held):
-    n: int
-    loss: float
-    accuracy: float
-    accuracy_ci95: list[float]
-    per_class: list[_Class] = []
+class RunSuspect(Content):
+    """An image whose label may be wrong: its label, the likelier one, and by how much."""
+
+    file: str
+    label: str
+    likelier: str
+    margin: float
 
 
-class _Overfitting(_Held):
+class RunScore(Content):
+    """How a part was scored: the fields of ``Score``, and of ``Part`` for the part whose pictures are shown."""
+
+    # Lists and objects become the tuples and dataclasses that were written; what is checked strictly says so.
+    model_config = ConfigDict(strict=False)
+
+    n: StrictInt
+    loss: StrictFloat
+    loss_se: StrictFloat | None = None
+    accuracy: StrictFloat
+    accuracy_ci95: Interval
+    per_class: list[RunClassScore] = []
+    confusion: list[list[int]] = []
+    figures: dict[str, Figure] = {}
+    reliability: list[ReliabilityBin] = []
+    pairs: str = ""
+    suspects: list[RunSuspect] = []
+    slices: list[Slicing] = []
+    two_classes: Binary | None = None
+    calibration: Calibration | None = None
+
+
+class RunTestScore(RunScore):
+    """The score of the test set; ``openings`` is how often it had been opened, this time included."""
+
+    openings: StrictInt
+
+
+class RunVerdict(BaseModel):
+    """The verdict's kind and, for overfitting, since which epoch; ``Run.verdict`` is all of it."""
+
+    model_config = ConfigDict(extra="allow", strict=True, frozen=True)
+
     verdict: str
     since: int | None
 
+    def whole(self) -> Verdict | None:
+        """All of it; None where the file has no more than the two fields.
 
-class _Evaluation(_Held):
-    # None while the test set is sealed.
-    test: _Part | None
-    validation: _Part
-    train: _Part
-    overfitting: _Overfitting
-
-
-class _Object(dict[str, Any]):
-    """A JSON object of a run; a key that it lacks is an error that says which file is damaged."""
-
-    where = "data.json"
-
-    def __missing__(self, key: str) -> Any:
-        raise trouble_with(Path(self.where), ValueError(f"it has no '{key}'"))
+        Raises:
+            ValueError: The rest is damaged.
+        """
+        rest = self.model_extra or {}
+        if not isinstance(rest.get("curves"), dict):
+            return None
+        return Verdict.from_json({"verdict": self.verdict, **rest})
 
 
-def read_data(path: Path) -> dict[str, Any]:
+class RunEvaluation(Content):
+    """The content of ``evaluation.json``.
+
+    Attributes:
+        train: Scores of the training images.
+        validation: Scores of the validation images.
+        test: Scores of the test images; None while the test set is sealed.
+        overfitting: The verdict on the training.
+    """
+
+    test: RunTestScore | None
+    validation: RunScore
+    train: RunScore
+    overfitting: RunVerdict
+
+    @property
+    def parts(self) -> dict[str, RunScore]:
+        """The scores by part, without the test's while it is sealed."""
+        scores = {"train": self.train, "validation": self.validation, "test": self.test}
+        return {name: score for name, score in scores.items() if score is not None}
+
+    @property
+    def openings(self) -> int:
+        """How often the test set had been opened, this time included; 0 while it is sealed."""
+        return 0 if self.test is None else self.test.openings
+
+    @property
+    def accuracy(self) -> float | None:
+        """The test's; None while it is sealed."""
+        return None if self.test is None else self.test.accuracy
+
+    @property
+    def accuracy_ci95(self) -> tuple[float, float] | None:
+        """The test's; None while it is sealed."""
+        return None if self.test is None else self.test.accuracy_ci95
+
+    @property
+    def loss(self) -> float | None:
+        """The test's; None while it is sealed."""
+        return None if self.test is None else self.test.loss
+
+
+class RunEnvironment(Content):
+    """The content of ``environment.json``: on what the run ran, and how long.
+
+    Attributes:
+        versions: Of conviction, Python, Keras and more, by name.
+        hardware: Processor, cores and more, by name.
+        started: When, in ISO 8601.
+        seconds: Of ``training`` and in ``total``.
+        peak_memory_bytes: Of the process that made the run.
+        precision: In which the network was trained.
+        seed: ``training.seed``.
+        threads: ``training.threads``.
+        trained_on: Where it was trained, if elsewhere.
+    """
+
+    versions: dict[str, Any] = {}
+    hardware: dict[str, Any] = {}
+    started: str | None = None
+    seconds: dict[str, float] = {}
+    peak_memory_bytes: int | None = None
+    precision: str | None = None
+    seed: int | None = None
+    threads: int | None = None
+    trained_on: dict[str, Any] | None = None
+
+
+C = TypeVar("C", bound=Content)
+
+
+def read_data(path: Path) -> RunData:
     """The content of ``data.json``.
 
     Raises:
         OSError, ValueError, RecursionError: It cannot be read, or does not hold what it should.
     """
-    return _checked(path, _Data)
+    return read_content(path, RunData)
 
 
-def read_evaluation(path: Path) -> dict[str, Any]:
+def read_source(path: Path) -> str:
+    """``source`` of ``data.json``, whatever the rest of it is; raises as ``read_data``."""
+    return read_content(path, _Source).source
+
+
+def read_evaluation(path: Path) -> RunEvaluation:
     """The content of ``evaluation.json``; raises as ``read_data``."""
-    return _checked(path, _Evaluation)
+    return read_content(path, RunEvaluation)
 
 
-def read_object(path: Path) -> dict[str, Any]:
-    """Any JSON object; raises as ``read_data``."""
+def read_environment(path: Path) -> RunEnvironment:
+    """The content of ``environment.json``; raises as ``read_data``."""
+    return read_content(path, RunEnvironment)
 
-    def made(values: dict[str, Any]) -> _Object:
-        record = _Object(values)
-        record.where = str(path)
-        return record
 
-    content = json.loads(path.read_text(encoding="utf-8"), object_hook=made)
+def read_content(path: Path, model: type[C]) -> C:
+    """The content of a JSON file; raises as ``read_data``."""
+    content = json.loads(path.read_text(encoding="utf-8"))
     if not isinstance(content, dict):
         raise ValueError("expected a JSON object")
-    return content
-
-
-def _checked(path: Path, held: type[_Held]) -> dict[str, Any]:
-    content = read_object(path)
     try:
-        held.model_validate(content)
+        return model.model_validate(content)
     except ValidationError as failure:
         first = failure.errors()[0]
-        raise ValueError(f"{'.'.join(map(str, first['loc']))}: {first['msg']}") from None
-    return content
+        message = f"{'.'.join(map(str, first['loc']))}: {first['msg']}"
+        # A rule of a later version is no damage.
+        if first["loc"][:1] == ("decoding",) and first["type"] in ("literal_error", "extra_forbidden"):
+            raise RunFileError(f"{path}: cannot be used ({message}).", "value") from None
+        raise ValueError(message) from None

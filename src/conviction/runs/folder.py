@@ -34,6 +34,32 @@ EVALUATION = "evaluation.json"
 REPORT = "report.html"
 ENVIRONMENT = "environment.json"
 RATES = "learning_rate.json"
+PREDICTIONS = "predictions.npz"
+CHECKPOINTS = "checkpoints"
+EARLIER_EVALUATION = "evaluation-after-{}-epochs.json"
+LOGS = "logs.json"
+TENSORBOARD = "tensorboard"
+EXPORTS = "exports"
+
+# Everything that a run folder can hold, and what it is for; the README has the same table.
+FILES = {
+    CONFIG: "the whole specification, resolved; `fit --config` takes it",
+    DATA: "where the images came from, classes, counts, the audit, and the split: a hash per image",
+    HISTORY: "loss and accuracy per epoch, training and validation",
+    TIMING: "seconds and images per second of each epoch",
+    MODEL: "the network with normalisation, class names and decoding rule inside",
+    EVALUATION: "training, validation and test scores, with intervals; how often the test set has been opened",
+    PREDICTIONS: "the probabilities of every image, by part, so that `report` and `compare` predict nothing and open "
+    "nothing",
+    REPORT: "one self-contained page",
+    f"{CHECKPOINTS}/": "the last two states of training, for `conviction resume`",
+    ENVIRONMENT: "versions, hardware, seed, duration, peak memory",
+    RATES: "the losses by learning rate, of `training.learning_rate=auto`",
+    EARLIER_EVALUATION.format("N"): "the evaluation after N epochs, before `resume` went on to more",
+    LOGS: "where `--tensorboard` and `--mlflow` log, so that `resume` goes on there",
+    f"{TENSORBOARD}/": "what `--tensorboard` logs",
+    f"{EXPORTS}/": "what `conviction export` has made",
+}
 
 # A member that Keras ignores, so that the file alone says what its outputs mean.
 MODEL_CARD = "conviction.json"

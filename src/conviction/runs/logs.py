@@ -20,8 +20,6 @@ from conviction.process import default_variable
 from conviction.runs import folder
 from conviction.training import EpochRow
 
-LOGS = "logs.json"
-TENSORBOARD = "tensorboard"
 EXPERIMENT = "conviction"
 # What MLflow keeps of the run folder.
 ARTIFACTS = (
@@ -66,7 +64,7 @@ def request_logs(run: Path, *, tensorboard: bool, mlflow: str | None) -> None:
     if mlflow:
         wanted["mlflow"] = {"uri": mlflow, "run_id": _new_mlflow_run(mlflow, run)}
     if wanted:
-        folder.write_json(run / LOGS, wanted)
+        folder.write_json(run / folder.LOGS, wanted)
 
 
 def check_logs(*, tensorboard: bool, mlflow: str | None) -> None:
@@ -83,13 +81,13 @@ def check_logs(*, tensorboard: bool, mlflow: str | None) -> None:
 
 def open_logs(run: Path) -> list[Log]:
     """The logs that were requested for this run, none of which writes before it begins; usually there are none."""
-    path = run / LOGS
+    path = run / folder.LOGS
     if not path.is_file():
         return []
     wanted = json.loads(path.read_text(encoding="utf-8"))
     logs: list[Log] = []
     if wanted.get("tensorboard"):
-        logs.append(TensorBoardLog(run / TENSORBOARD))
+        logs.append(TensorBoardLog(run / folder.TENSORBOARD))
     if "mlflow" in wanted:
         logs.append(MlflowLog(**wanted["mlflow"]))
     return logs

@@ -11,10 +11,8 @@ import numpy as np
 from conviction.audience import call
 from conviction.data import ImageSet, Split
 from conviction.errors import RunError
-from conviction.runs.folder import replacing
+from conviction.runs.folder import PREDICTIONS, replacing
 from conviction.runs.reading import read_run_file
-
-PREDICTIONS = "predictions.npz"
 
 
 @dataclass(frozen=True)

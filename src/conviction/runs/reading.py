@@ -13,11 +13,9 @@ from pydantic import ValidationError
 
 from conviction import __version__
 from conviction.errors import ConvictionError, RunFileError, UnknownKeyError
+from conviction.runs.folder import ENVIRONMENT
 
 T = TypeVar("T")
-
-# Written at the end of a run; says which version of conviction made it.
-ENVIRONMENT = "environment.json"
 
 
 def read_run_file(path: Path, reader: Callable[[Path], T]) -> T:

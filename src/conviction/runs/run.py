@@ -10,7 +10,6 @@ from dataclasses import dataclass
 from functools import cached_property
 from html import escape
 from pathlib import Path
-from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
@@ -20,16 +19,16 @@ from conviction.config import Recipe, read_recipe
 from conviction.data.prediction_images import ArrayPredictions, Pictures, check_decoded, pixels_to_predict
 from conviction.data.rule import DecodingRule
 from conviction.errors import RunError, RunFileError
+from conviction.evaluation import Verdict, judge_run
 from conviction.model.probabilities import predict_probabilities
 from conviction.process import process_restored
 from conviction.runs import content, folder
+from conviction.runs.content import RunData, RunEnvironment, RunEvaluation, RunSplit
 from conviction.runs.reading import read_run_file, trouble_with
 from conviction.training import EpochRow
 
 if TYPE_CHECKING:
     import keras
-
-    from conviction.evaluation import Verdict
 
 T = TypeVar("T")
 
@@ -47,9 +46,20 @@ class Run:
         return self._read(folder.CONFIG, read_recipe)
 
     @cached_property
-    def data(self) -> dict[str, Any]:
+    def data(self) -> RunData:
         """``data.json``: where the images came from, classes, counts, the split."""
         return self._read(folder.DATA, content.read_data)
+
+    @property
+    def split(self) -> RunSplit:
+        """Which image was in which part.
+
+        Raises:
+            RunError: ``data.json`` does not say it, as that of the run that comes with the lesson.
+        """
+        if self.data.split is None:
+            raise trouble_with(self.path / folder.DATA, ValueError("it has no 'split'"))
+        return self.data.split
 
     @cached_property
     def history(self) -> list[EpochRow]:
@@ -64,13 +74,13 @@ class Run:
         return rows
 
     @cached_property
-    def environment(self) -> dict[str, Any]:
+    def environment(self) -> RunEnvironment:
         """``environment.json``: versions, hardware, duration, peak memory."""
-        return self._read(folder.ENVIRONMENT, content.read_object)
+        return self._read(folder.ENVIRONMENT, content.read_environment)
 
     @cached_property
-    def evaluation(self) -> SimpleNamespace:
-        """``evaluation.json`` with attributes; ``accuracy``, ``accuracy_ci95`` and ``loss`` are the test's.
+    def evaluation(self) -> RunEvaluation:
+        """``evaluation.json``; ``accuracy``, ``accuracy_ci95`` and ``loss`` are the test's.
 
         They are None if the test set is still sealed.
 
@@ -79,11 +89,7 @@ class Run:
         """
         if not self._has(folder.EVALUATION):
             raise RunError(f"{self.path}: has no evaluation; the run ended before it ({self.status}).")
-        evaluation = self._read(folder.EVALUATION, content.read_evaluation)
-        test = evaluation["test"] or {}
-        return SimpleNamespace(
-            **{**evaluation, **{k: test.get(k) for k in ("accuracy", "accuracy_ci95", "loss")}}
-        )
+        return self._read(folder.EVALUATION, content.read_evaluation)
 
     @cached_property
     def verdict(self) -> Verdict:
@@ -92,16 +98,12 @@ class Run:
         Raises:
             RunError: The run did not get that far, or a file is damaged.
         """
-        from conviction.evaluation import Verdict, judge_run
-
         evaluation = self.evaluation
-        if "curves" in evaluation.overfitting and isinstance(evaluation.overfitting["curves"], dict):
-            return self._read(folder.EVALUATION, lambda _: Verdict.from_json(evaluation.overfitting))
-        parts = {name: getattr(evaluation, name, None) for name in ("train", "validation", "test")}
-        return judge_run(
+        whole = self._read(folder.EVALUATION, lambda _: evaluation.overfitting.whole())
+        return whole or judge_run(
             self.history,
-            {name: (part["accuracy"], part["n"]) for name, part in parts.items() if part},
-            classes=len(self.data["class_names"]),
+            {name: (part.accuracy, part.n) for name, part in evaluation.parts.items()},
+            classes=len(self.data.class_names),
             recipe=self.config,
         )
 

@@ -12,8 +12,7 @@ import pytest
 
 from conviction.errors import ConvictionError, RequestError
 from conviction.runs import load_run
-from conviction.runs.checkpoints import FOLDER as CHECKPOINTS
-from conviction.runs.folder import EVALUATION, MODEL
+from conviction.runs.folder import CHECKPOINTS, EVALUATION, MODEL
 from conviction.web.inside import Inspector
 from conviction.web.jobs.helper import Helper
 

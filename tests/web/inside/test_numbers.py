@@ -234,7 +234,7 @@ def test_a_trained_run_is_seen_as_it_answers(trained: Path) -> None:
     viewer = ModelViewer()
     opened = viewer.open(trained)
     run = conviction.load_run(trained)
-    validation = run.data["split"]["validation"]
+    validation = run.split.validation
     assert opened.pictures == len(validation)
     assert [name for name, _ in opened.layers] == [layer.name for layer in run.model.layers]
     sight = viewer.look(trained, 3)

@@ -47,7 +47,7 @@ def layers(trained: Path) -> dict[str, np.ndarray]:
     run = conviction.load_run(trained)
     images = conviction.load_source("digits", run.config.data)
     hashes = [h.tobytes().hex() for h in images.hashes]
-    row = hashes.index(next(iter(run.data["split"]["validation"].values())))
+    row = hashes.index(next(iter(run.split.validation.values())))
     return {o.name: o.output for o in activations(run.model, images.pixels[row])}
 
 

@@ -130,16 +130,16 @@ def _guess_text(guess: Guess) -> str:
 def _run_row(run: Run) -> dict[str, Any]:
     row: dict[str, Any] = {"run": run.path.name, "status": run.status}
     try:
-        row["source"] = str(run.data["source"])
+        row["source"] = run.data.source
         row["recipe"] = run.config.recipe
         row["changes"] = ", ".join(changes(run))
         if run.status == "done":
             evaluation = run.evaluation
-            row["validation_accuracy"] = evaluation.validation["accuracy"]
-            row["verdict"] = evaluation.overfitting["verdict"]
-            if evaluation.test:
-                row["test_accuracy"] = evaluation.test["accuracy"]
-                row["openings"] = evaluation.test["openings"]
+            row["validation_accuracy"] = evaluation.validation.accuracy
+            row["verdict"] = evaluation.overfitting.verdict
+            if evaluation.test is not None:
+                row["test_accuracy"] = evaluation.test.accuracy
+                row["openings"] = evaluation.test.openings
     except (ConvictionError, KeyError, TypeError, AttributeError) as failure:
         row |= {"status": getattr(failure, "state", "damaged"), "trouble": str(failure)}
     return row
@@ -155,9 +155,9 @@ def changes(run: Run) -> list[str]:
     name = run.config.recipe
     if name not in RECIPES:
         return []
-    rule, counts = run.data["decoding"], run.data["counts"]
-    shape = rule["height"], rule["width"], 1 if rule["color_mode"] == "grayscale" else 3
-    adapted = load_recipe({"recipe": name}, facts=ImageFacts.of(shape, sum(counts["train"])))
+    data = run.data
+    facts = ImageFacts.of(data.decoding.shape, sum(data.counts.train))
+    adapted = load_recipe({"recipe": name}, facts=facts)
     usual = dict(by_key(adapted.model_dump(mode="json")))
     pairs = []
     for key, value in mine.items():

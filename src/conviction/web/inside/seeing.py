@@ -247,11 +247,8 @@ class ModelViewer:
         try:
             held.images = load_again(run, self.data_dir)
             held.rows = _validation(run, held.images)
-        except (ConvictionError, KeyError) as failure:
-            reason = (
-                str(failure) if isinstance(failure, ConvictionError) else "it does not say which they were."
-            )
-            held.images, held.trouble = None, f"The run's own pictures cannot be shown: {reason}"
+        except ConvictionError as failure:
+            held.images, held.trouble = None, f"The run's own pictures cannot be shown: {failure}"
         return held
 
     def _of_checkpoint(self, run: Run) -> _HeldRun:
@@ -265,8 +262,8 @@ class ModelViewer:
 
 def _validation(run: Run, images: ImageSet) -> list[int]:
     """The rows of the validation images."""
-    where = {images.hashes[i].tobytes().hex(): i for i in range(len(images.hashes))}
-    return [where[h] for h in run.data["split"]["validation"].values() if h in where]
+    split = run.split.validation
+    return [row for row in images.rows_of(split.values(), split) if row is not None]
 
 
 def _pixels(held: _HeldRun, picture: Picture) -> tuple[np.ndarray, str, str | None]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -11,7 +10,7 @@ from typing import Any
 
 from conviction.errors import ConvictionError, RunError, RunFileError
 from conviction.evaluation import Verdict, judge_live
-from conviction.experiments.store import DESIGN, RESULT, TRIALS
+from conviction.experiments.store import DESIGN, RESULT, TRIALS, ExplorationResult, read_design, read_result
 from conviction.runs import Run, folder
 from conviction.runs.reading import trouble_with
 from conviction.training import EpochRow
@@ -76,7 +75,7 @@ class StudyStatus:
     path: Path
     done: int
     trials: int
-    result: dict[str, Any] | None
+    result: ExplorationResult | None
     trouble: str = ""
 
 
@@ -157,7 +156,7 @@ def _read_run(path: Path) -> RunStatus:
             _last_seconds(path) if rows else 0.0,
             written.stat().st_mtime,
             verdict,
-            source=run.data["source"] if (path / folder.DATA).is_file() else "",
+            source=run.data.source if (path / folder.DATA).is_file() else "",
             opened=run.status == "done" and run.evaluation.test is not None,
             evaluated=(path / folder.EVALUATION).stat().st_mtime if run.status == "done" else 0.0,
         )
@@ -168,12 +167,12 @@ def _read_run(path: Path) -> RunStatus:
 
 
 def _live(run: Run, rows: tuple[EpochRow, ...]) -> Verdict:
-    counts = run.data["counts"]
+    images = run.data.counts.totals
     return judge_live(
         rows,
-        train_images=sum(counts["train"]),
-        validation_images=sum(counts["validation"]),
-        classes=len(run.data["class_names"]),
+        train_images=images["train"],
+        validation_images=images["validation"],
+        classes=len(run.data.class_names),
         recipe=run.config,
         finished=run.status != "unfinished",
     )
@@ -193,35 +192,9 @@ def _read_study(path: Path) -> StudyStatus:
         done = (path / TRIALS).read_bytes().count(b"\n")
     except OSError:
         done = 0
-    name = DESIGN
     try:
-        design = _json(path / name)
-        arms = {key for _, _, key in design.get("arms", []) if key} | {design.get("base")}
-        trials = len(arms) * int(design.get("seeds", 0)) if design else 0
-        name = RESULT
-        return StudyStatus(path, min(done, trials), trials, _result(_json(path / name)))
-    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as failure:
-        return StudyStatus(path, done, 0, None, str(trouble_with(path / name, failure)))
-
-
-def _result(result: dict[str, Any]) -> dict[str, Any] | None:
-    """The result, once it is certain that it has everything that the page reads; a damaged one raises an error."""
-    if not result:
-        return None
-    for arm in result["arms"]:
-        _ = str(arm["sentence"]), float(arm["accuracy"]["mean"]), arm["detected"]
-        _ = [float(arm["accuracy"][end]) for end in ("low", "high") if arm["accuracy"].get(end) is not None]
-    for untried in result["untried"]:
-        _ = str(untried["label"]), str(untried["reason"])
-    _ = [str(sentence) for sentence in result["about"]]
-    return result
-
-
-def _json(path: Path) -> dict[str, Any]:
-    """The object in a file; empty where there is none yet."""
-    if not path.exists():
-        return {}
-    content = json.loads(path.read_text(encoding="utf-8"))
-    if not isinstance(content, dict):
-        raise ValueError("expected a JSON object")
-    return content
+        design = read_design(path)
+        trials = design.trials if design else 0
+        return StudyStatus(path, min(done, trials), trials, read_result(path))
+    except RunFileError as failure:
+        return StudyStatus(path, done, 0, None, str(failure))

@@ -122,9 +122,9 @@ class _Verdict:
 
     def _seal(self, status: RunStatus, job: Job | None) -> None:
         try:
-            openings = count_openings(self.run.data["split"]["test_hash"])
-            images = sum(self.run.data["counts"]["test"])
-        except (ConvictionError, KeyError) as failure:
+            openings = count_openings(self.run.split.test_hash)
+            images = sum(self.run.data.counts.test)
+        except ConvictionError as failure:
             paragraph(str(failure), "message trouble")
             return
         if job is not None and job.alive and job.kind == "evaluate":

@@ -11,11 +11,13 @@ import numpy as np
 from conviction.data import ImageSet
 from conviction.errors import RunError
 from conviction.explanation import grad_cam
-from conviction.flow.again import load_again, load_finished, prepare_again
-from conviction.flow.evaluation import assess_predictions, evaluation_step
-from conviction.report import Silent, Step, overlay, png_address, printable, render_panel
+from conviction.flow.again import load_again, load_finished
+from conviction.flow.evaluation import evaluation_step
+from conviction.flow.finished import evaluate_answers
+from conviction.report import Step, overlay, png_address, printable, render_panel
 from conviction.runs import Run, load_run
 from conviction.runs.predictions import Answers, read_predictions
+from conviction.runs.rows import rows_of_run
 
 MISTAKES_EXPLAINED = 8
 
@@ -59,20 +61,9 @@ def evaluated(path: str, data_dir: str | None, part: str) -> Evaluated:
         RequestError: Its data has changed.
     """
     run = load_finished(path)
-    sealed = part != "test"
     # Between the opening and the evaluation that reports it, the file has answers that the page does not know about.
-    answers = {name: known for name, known in _answers(run, part).items() if name != "test" or not sealed}
-    recipe = run.config.model_copy(
-        update={"evaluation": run.config.evaluation.model_copy(update={"test": not sealed})}
-    )
-    ready = prepare_again(run, recipe, data_dir, Silent())
-    for name, known in answers.items():
-        if [h.tobytes().hex() for h in ready.images.hashes[ready.split.of(name)]] != known.hashes:
-            raise RunError(f"{run.path}: its predictions are for other {name} images than those in its data.")
-    probabilities = {name: known.probabilities for name, known in answers.items()}
-    # The number of openings when the figure was made; looking at it later does not change it.
-    openings = 0 if sealed else run.evaluation.test["openings"]
-    evaluation = assess_predictions(run, ready, probabilities, openings)
+    answers = {name: known for name, known in _answers(run, part).items() if part == "test" or name != "test"}
+    ready, evaluation = evaluate_answers(run, answers, data_dir)
     return Evaluated(
         evaluation_step(evaluation, ready, None),
         render_panel(ready.images, evaluation.shown),
@@ -105,10 +96,10 @@ def reasons(path: str, data_dir: str | None, part: str, stamp: float) -> list[Re
     sure = known.probabilities.max(axis=1)
     wrong = np.flatnonzero(predicted != known.labels)
     wrong = wrong[np.argsort(-sure[wrong], kind="stable")][:MISTAKES_EXPLAINED]
-    row_of = {h.tobytes().hex(): i for i, h in enumerate(images.hashes)}
+    rows = rows_of_run(run, images, [known.hashes[i] for i in wrong])
     mistakes = []
-    for row in wrong:
-        pixels = images.pixels[row_of[known.hashes[row]]]
+    for row, image in zip(wrong, rows, strict=True):
+        pixels = images.pixels[image]
         cam = grad_cam(run.model, pixels, int(predicted[row]))
         mistakes.append(
             Reason(

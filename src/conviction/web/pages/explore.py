@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -11,6 +11,7 @@ from nicegui import ui
 
 from conviction.experiments.exploration_page import title
 from conviction.experiments.questions import QUESTIONS, SHEETS, arms_of
+from conviction.experiments.store import ExplorationResult, KeptDifference, KeptFinding
 from conviction.lesson.shelf import sheets
 from conviction.web.classroom import keep_guess
 from conviction.web.elements.plain import button, choice, heading, link, number, paragraph, tag
@@ -266,14 +267,14 @@ class _Card:
         page.lab.jobs.tick()
         self.look()
 
-    def _note(self, result: dict[str, Any], study: Path) -> None:
+    def _note(self, result: ExplorationResult, study: Path) -> None:
         """Saves what was found beside the guess, once, for the teacher's table."""
         noted = self.page.desk.kept.setdefault("noted", [])
-        if not self.page.owner or study.name in noted or not result["arms"]:
+        if not self.page.owner or study.name in noted or not result.arms:
             return
         noted.append(study.name)
         self.page.keep()
-        sentences = " ".join(arm["sentence"] for arm in result["arms"])
+        sentences = " ".join(arm.sentence for arm in result.arms)
         keep_guess(self.page.root / GUESSES, self.question, guess_text(self._asked(study)), sentences)
 
     def _asked(self, study: Path) -> str:
@@ -301,37 +302,37 @@ class _Card:
         with tag("div", "", "buttons"):
             button("Stop", stop, f"stop-{self.question}", disabled=bool(job.wish))
 
-    def _answer(self, result: dict[str, Any], study: Path) -> None:
+    def _answer(self, result: ExplorationResult, study: Path) -> None:
         with tag("div", "", "answer"):
-            paragraph(judged(self._asked(study), result["arms"]), "judged")
-            for arm in result["arms"]:
-                low, high = arm["accuracy"].get("low"), arm["accuracy"].get("high")
-                drawn = interval(
-                    low, arm["accuracy"]["mean"], high, detected=arm["detected"], most=reach(result["arms"])
-                )
+            paragraph(judged(self._asked(study), result.arms), "judged")
+            for arm in result.arms:
+                drawn = interval(arm.accuracy, detected=arm.detected, most=reach(result.arms))
                 tag("div", innerHTML=drawn)
-                paragraph(arm["sentence"])
-            for untried in result["untried"]:
-                paragraph(f"{untried['label']}: no finding. {untried['reason']}", "note")
-            for sentence in result["about"]:
+                paragraph(arm.sentence)
+            for untried in result.untried:
+                paragraph(f"{untried.label}: no finding. {untried.reason}", "note")
+            for sentence in result.about:
                 paragraph(sentence, "note")
             href = f"/lab/{self.page.desk.id}/file/{EXPLORATIONS}/{study.name}/report.html"
             link("The report of this experiment, with its curves", href, target="_blank")
 
 
-def reach(arms: Sequence[Mapping[str, Any]]) -> float:
+def reach(arms: Sequence[KeptFinding]) -> float:
     """How far the scale of a card extends to both sides: every mean is on it, and if possible every interval."""
-    ends = [abs(arm["accuracy"].get(name) or 0.0) for arm in arms for name in ("low", "mean", "high")]
+    ends = [
+        abs(end or 0.0) for arm in arms for end in (arm.accuracy.low, arm.accuracy.mean, arm.accuracy.high)
+    ]
     return next((most for most in (0.02, 0.05, 0.1, 0.2, 0.5) if max(ends, default=0.0) <= most), 1.0)
 
 
-def interval(low: float | None, mean: float, high: float | None, *, detected: bool, most: float) -> str:
+def interval(difference: KeptDifference, *, detected: bool, most: float) -> str:
     """A difference in accuracy with its interval on a scale of ``most`` to both sides of none, in points."""
 
     def at(value: float) -> float:
         return 160 + 130 * max(-1.0, min(1.0, value / most))
 
     color = "var(--training)" if detected else "var(--validation)"
+    low, mean, high = difference.low, difference.mean, difference.high
     line = (
         f'<line x1="{at(low):.1f}" x2="{at(high):.1f}" y1="12" y2="12" stroke="{color}" stroke-width="2"/>'
         if low is not None and high is not None

@@ -14,6 +14,7 @@ from conviction.explanation import activations
 from conviction.flow.again import load_again
 from conviction.report import png_address, printable
 from conviction.runs import load_run
+from conviction.runs.rows import rows_of_part
 from conviction.web.inside.learning import build_again, take_checkpoint
 
 SHOWN = 12
@@ -79,8 +80,7 @@ def glimpse(path: str, data_dir: str | None, began: float) -> Glimpse:
 def _opened(path: str, data_dir: str | None, began: float) -> _Opened:
     run = load_run(path)
     images = load_again(run, data_dir)
-    row_of = {h.tobytes().hex(): i for i, h in enumerate(images.hashes)}
-    validation = [row_of[h] for h in run.data["split"]["validation"].values()]
+    validation = rows_of_part(run, images, "validation")
     # One of each class before the second of any.
     seen: Counter[int] = Counter()
     turns = []

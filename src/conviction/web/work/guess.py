@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+
+from conviction.experiments.store import KeptFinding
 
 NO_DIFFERENCE, NO_GUESS = "no difference", ""
 
@@ -32,7 +33,7 @@ def guess_text(value: str) -> str:
     return f"{guess.arm}, {_direction(better=guess.better)}" if guess.arm else NO_DIFFERENCE
 
 
-def judged(value: str, arms: Sequence[Mapping[str, Any]]) -> str:
+def judged(value: str, arms: Sequence[KeptFinding]) -> str:
     """Whether what was expected was found, in a sentence.
 
     Args:
@@ -44,7 +45,7 @@ def judged(value: str, arms: Sequence[Mapping[str, Any]]) -> str:
         return "You expected nothing."
     expected = _effect(guess.arm, better=guess.better) if guess.arm else NO_DIFFERENCE
     # By the label of an arm: whether it is better, or None where no difference was detected.
-    better = {a["arm"]["label"]: a["accuracy"]["mean"] > 0 if a["detected"] else None for a in arms}
+    better = {arm.label: arm.accuracy.mean > 0 if arm.detected else None for arm in arms}
     if not better:
         return f"You expected {expected}."
     if not guess.arm:

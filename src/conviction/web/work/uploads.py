@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-import json
 import os
 import re
 import tempfile
@@ -20,6 +19,7 @@ from conviction.data.npz import declared_bytes
 from conviction.data.tree import TAR_SUFFIXES, ZIP_SUFFIXES, UnreadableFileError, open_tree
 from conviction.errors import SourceError
 from conviction.runs import folder
+from conviction.runs.content import read_source
 from conviction.server.limits import Limits
 from conviction.web.jobs.records import Job
 
@@ -135,8 +135,8 @@ def sources_of(runs: Path, jobs: Iterable[Job]) -> set[str]:
 @lru_cache(maxsize=1000)
 def _source(data: Path, _: int) -> str:
     try:
-        return str(json.loads(data.read_text(encoding="utf-8"))["source"])
-    except (OSError, ValueError, KeyError, TypeError, RecursionError):
+        return read_source(data)
+    except (OSError, ValueError, RecursionError):
         return ""  # a damaged run needs nothing
 
 

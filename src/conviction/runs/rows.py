@@ -1,0 +1,43 @@
+"""The images of a run in its source as it is read now: they are known by content, whatever they are called today."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Iterable
+
+import numpy as np
+
+from conviction.data import ImageSet
+from conviction.errors import RequestError
+from conviction.runs import folder
+from conviction.runs.run import Run
+
+
+def fit_again(run: Run) -> str:
+    """The command that starts a new run like this one."""
+    return (
+        f"conviction fit {shlex.quote(run.data.source)} --config {shlex.quote(str(run.path / folder.CONFIG))}"
+    )
+
+
+def rows_of_part(run: Run, images: ImageSet, part: str) -> np.ndarray:
+    """The rows of the images of "train", "validation" or "test", in the run's order; as ``rows_of_run``."""
+    split = run.split.of(part)
+    return rows_of_run(run, images, split.values(), split)
+
+
+def rows_of_run(run: Run, images: ImageSet, hashes: Iterable[str], names: Iterable[str] = ()) -> np.ndarray:
+    """The rows of images of a run, as ``ImageSet.rows_of`` gives them; (n,) int64.
+
+    Raises:
+        RequestError: Some are gone or changed.
+    """
+    rows = images.rows_of(hashes, names)
+    present = [row for row in rows if row is not None]
+    if len(present) < len(rows):
+        raise RequestError(
+            f"{images.location}: the data has changed since the run began: {len(rows) - len(present)} of {len(rows)} "
+            "images of the run are gone or changed. Put them back, or begin a new run with: "
+            f"{fit_again(run)}"
+        )
+    return np.array(present, np.int64)
