@@ -20,6 +20,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from tests.patience import PATIENCE
 from tests.zygote import READ_AT_IMPORT, Zygote
 
 # How long an example takes says nothing on a machine that does other things as well.
@@ -120,7 +121,7 @@ def _run_afresh(words: list[str], cwd: Path, whole: Mapping[str, str], largest_f
         env=whole,
         capture_output=True,
         text=True,
-        timeout=900,  # whole data sets on a busy machine
+        timeout=PATIENCE,  # whole data sets on a busy machine
         # Only where it is needed: with it Python forks, which a process that runs JAX should not do.
         preexec_fn=None if largest_file is None else limit,
         check=False,

@@ -17,6 +17,7 @@ from PIL import Image
 from conviction.config import Recipe, keys, load_recipe
 from conviction.web.classroom import load_course
 from tests.conftest import environment, picture, run_cli
+from tests.patience import PATIENCE
 
 ROOT = Path(__file__).parent.parent
 PAGES = ["README.md", "docs/guide.md", "docs/deploy.md", "docs/lesson.md", "docs/scale.md"]
@@ -90,7 +91,7 @@ def serve(desk: Path, line: str) -> None:
         assert process.stdout is not None
         said = process.stdout.readline()
         process.send_signal(signal.SIGTERM)
-        _, errors = process.communicate(timeout=60)
+        _, errors = process.communicate(timeout=PATIENCE)
     assert "http://127.0.0.1:" in said, f"{line}\n{errors}"
     assert process.returncode == 0
 
@@ -118,7 +119,7 @@ def test_every_example_runs(page: str, desk: Path) -> None:
                 env=environment(desk / "home"),
                 check=True,
                 capture_output=True,
-                timeout=300,
+                timeout=PATIENCE,
             )
         else:
             assert language == "text"

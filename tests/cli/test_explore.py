@@ -16,6 +16,7 @@ import pytest
 from conviction.errors import Interrupted
 from conviction.experiments.request import going_on
 from tests.conftest import Cli, environment, run_cli
+from tests.patience import PATIENCE
 
 SMALL = ["digits", "training.epochs=2", "model.filters=[4,4]", "model.dense=[16]", "training.batch_size=128"]
 ASKED = [
@@ -114,7 +115,7 @@ def kill_and_go_on(place: Path, kills: int, asked: list[str]) -> tuple[list[str]
                 if "seed" in line and "validation accuracy" in line:
                     process.kill()
                     break
-        _, said = process.communicate(timeout=600)
+        _, said = process.communicate(timeout=PATIENCE)
         if process.returncode != -signal.SIGKILL:
             break
         made += 1
@@ -155,7 +156,7 @@ def test_a_signal_ends_it_and_it_says_how_to_go_on(tmp_path: Path, number: int, 
     assert process.stdout is not None
     process.stdout.readline()
     process.send_signal(number)
-    _, said = process.communicate(timeout=120)
+    _, said = process.communicate(timeout=PATIENCE)
     assert process.returncode == code, said
     assert "the same command with --out one goes on" in said
     assert len(said.strip().splitlines()) == 1

@@ -17,6 +17,7 @@ from conviction.runs.checkpoints import FOLDER, read_checkpoint
 from tests.cli import kills
 from tests.cli.test_interruption import start, wait_for_epoch
 from tests.conftest import Cli, environment, run_cli
+from tests.patience import PATIENCE
 
 
 @pytest.fixture(scope="module")
@@ -60,7 +61,7 @@ def test_after_a_signal_it_ends_with_the_same_bits(
     process = start(tmp_path, "fit", "digits", *kills.KEYS, "--out", "run")
     wait_for_epoch(process, 1)
     process.send_signal(number)
-    _, err = process.communicate(timeout=60)
+    _, err = process.communicate(timeout=PATIENCE)
     assert process.returncode == 128 + number, err
     assert "go on with: conviction resume run" in err
     assert cli("resume", "run").code == 0
@@ -74,7 +75,7 @@ def test_a_damaged_checkpoint_is_said_and_the_one_before_is_used(
     process = start(tmp_path, "fit", "digits", *kills.KEYS, "--out", "run")
     wait_for_epoch(process, 2)
     process.kill()
-    process.communicate(timeout=60)
+    process.communicate(timeout=PATIENCE)
     last = max((tmp_path / "run" / FOLDER).iterdir())
     last.write_bytes(last.read_bytes()[:-100])
     result = cli("resume", "run")

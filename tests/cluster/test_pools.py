@@ -20,6 +20,7 @@ from conviction.data import audit_images, load_source
 from conviction.pool.executors import Local, OnRay
 from conviction.pool.processes import Outcome, Pool, Task
 from conviction.pool.ray_tasks import NodeShare, RayPool
+from tests.patience import PATIENCE
 
 FAULTS = "tests.pool.faults"
 MakePool = Callable[..., Any]
@@ -152,7 +153,7 @@ def test_a_pool_that_is_left_ends_what_runs(pool_of: MakePool, tmp_path: Path) -
 
 def ended(handle: int) -> bool:
     """Whether that process ends within a minute."""
-    ready, _, _ = select.select([handle], [], [], 60)
+    ready, _, _ = select.select([handle], [], [], PATIENCE)
     os.close(handle)
     return bool(ready)
 

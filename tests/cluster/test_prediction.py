@@ -33,6 +33,7 @@ from conviction.data.unused import PassedOver
 from conviction.errors import ClusterError, OutputError, RequestError, SourceError
 from tests.cluster.conftest import cluster_of
 from tests.conftest import Cli, environment
+from tests.patience import PATIENCE
 
 # A node is missed after a second, instead of half a minute.
 SOON = {
@@ -153,7 +154,7 @@ def driver(model: Path, source: Path | str, out: Path | str, size: int, **how: A
 
 def said(process: subprocess.Popen[str]) -> list[dict[str, Any]]:
     """The rest of it, to its end."""
-    out, errors = process.communicate(timeout=600)
+    out, errors = process.communicate(timeout=PATIENCE)
     lines = [json.loads(line) for line in out.splitlines() if line.startswith("{")]  # Ray prints there, too
     assert process.returncode == 0, errors
     return lines
@@ -255,7 +256,7 @@ def test_a_driver_is_killed_and_the_same_command_goes_on(
         assert told(process) == {"total": 41}
         first = [told(process)["shard"] for _ in range(5)]
         process.send_signal(how)
-        rest, problems = process.communicate(timeout=60)
+        rest, problems = process.communicate(timeout=PATIENCE)
     if how != signal.SIGKILL:
         assert process.returncode == 0, problems
         expected = f"Stopped by {how.name}. What has been answered is kept; the same command goes on."

@@ -23,6 +23,7 @@ from conviction.pool.processes import Task
 from conviction.pool.ray_tasks import NodeShare, RayPool
 from tests.cluster.conftest import cluster_of
 from tests.conftest import environment, run_cli
+from tests.patience import PATIENCE
 
 TINY = ["digits", "model.filters=[4,4]", "model.dense=[16]", "training.batch_size=128"]
 SMALL = [*TINY, "training.epochs=2"]
@@ -127,7 +128,7 @@ def test_a_node_is_killed_and_another_comes(tmp_path: Path) -> None:
         for _ in range(3):
             next(ended)
         cluster.add_node(num_cpus=1)
-        _, said = process.communicate(timeout=600)
+        _, said = process.communicate(timeout=PATIENCE)
         assert process.returncode == 0, said
     assert said == ""
     found = trials(tmp_path / "there")
@@ -153,7 +154,7 @@ def test_a_killed_driver_leaves_no_trial_and_its_study_goes_on(
     process.kill()
     process.communicate()
     for handle in handles:
-        ready, _, _ = select.select([handle], [], [], 60)
+        ready, _, _ = select.select([handle], [], [], PATIENCE)
         os.close(handle)
         assert ready, "a worker of the killed command is still there"
     before = len(trials(tmp_path / "one"))
@@ -168,7 +169,7 @@ def test_ctrl_c_says_how_to_go_on(cluster: Any, tmp_path: Path) -> None:
     process = started(["explore", *ASKED, "--on", "ray", "--out", "one"], tmp_path, on(cluster))
     next(lines_of_trials(process))
     process.send_signal(signal.SIGINT)
-    _, said = process.communicate(timeout=120)
+    _, said = process.communicate(timeout=PATIENCE)
     assert process.returncode == 130, said
     assert "the same command with --out one goes on" in said
     assert len(said.strip().splitlines()) == 1

@@ -20,6 +20,7 @@ from conviction.errors import OutputError, RequestError, RunError, StorageError
 from conviction.runs import folder
 from conviction.web.jobs import processes
 from conviction.web.jobs.queue import RECORD, Bounds, Job, Jobs, open_jobs
+from tests.patience import PATIENCE
 
 # Behaves as the command line does: one JSON object at the end, and 130 after SIGINT.
 PROGRAM = (
@@ -44,7 +45,6 @@ if what == "crash":
 print(json.dumps({"answer": sys.argv[2:]}))
 """,
 )
-PATIENCE = 60.0
 
 
 @pytest.fixture

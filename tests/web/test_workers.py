@@ -9,6 +9,7 @@ import sys
 import time
 
 from conviction.web.jobs import processes
+from tests.patience import PATIENCE
 
 SERVER = """
 import asyncio, os, sys
@@ -29,7 +30,7 @@ def test_it_ends_when_the_server_is_killed() -> None:
         born = processes.birth(helper)
         assert processes.is_alive(helper, born)
         os.kill(server.pid, signal.SIGKILL)
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + PATIENCE
     while processes.is_alive(helper, born):
         assert time.monotonic() < deadline
         time.sleep(0.05)

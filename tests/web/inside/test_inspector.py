@@ -15,6 +15,7 @@ from conviction.runs import load_run
 from conviction.runs.checkpoints import FOLDER as CHECKPOINTS
 from conviction.runs.folder import EVALUATION, MODEL
 from conviction.web.inside import Inspector
+from tests.patience import PATIENCE
 
 
 @pytest.mark.full
@@ -49,7 +50,7 @@ def test_it_rests_when_idle_and_comes_back(trained: Path, tmp_path: Path) -> Non
     last = inspector._process
     assert last is not None
     inspector.close()
-    last.join(60)
+    last.join(PATIENCE)
     assert inspector.pid is None
     with pytest.raises(ConvictionError, match="being closed"):
         asyncio.run(walk())
