@@ -72,6 +72,7 @@ def test_the_test_set_stays_sealed_and_images_are_taken_away(explored: Path) -> 
     ]
 
 
+@pytest.mark.full
 def test_jobs_do_not_change_the_result(explored: Path, cli: Cli) -> None:
     again = cli("explore", *ASKED, "--jobs", "1", "--json")
     assert again.code == 0, again.err
@@ -143,7 +144,9 @@ def test_many_kills(tmp_path: Path) -> None:
     assert len(keys) == len(set(keys)) == 24
 
 
-@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+@pytest.mark.parametrize(
+    ("number", "code"), [(signal.SIGINT, 130), pytest.param(signal.SIGTERM, 143, marks=pytest.mark.full)]
+)
 def test_a_signal_ends_it_and_it_says_how_to_go_on(tmp_path: Path, number: int, code: int) -> None:
     process = subprocess.Popen(
         [sys.executable, "-m", "conviction", "explore", *ASKED, "--out", "one"],
@@ -241,7 +244,7 @@ def test_equal_seconds_give_the_cheaper_arm_more_epochs(cli: Cli, tmp_path: Path
 
 
 def test_where_every_run_failed_nothing_was_found_and_the_same_request_tries_again(tmp_path: Path) -> None:
-    asked = ["explore", *ASKED[:-2], "--seeds", "1", "--out", "one"]
+    asked = ["explore", *ASKED[:-2], "--seeds", "1", "--jobs", "1", "--out", "one"]
     failed = run_cli(*asked, "--limit", "0.01", "--json", cwd=tmp_path, home=tmp_path / "home")
     assert failed.code == 1
     assert failed.err.splitlines()[-1].startswith("conviction: The base finished with no seed")
@@ -275,6 +278,7 @@ print(len(done.findings.arms), "arm")
 """
 
 
+@pytest.mark.full
 def test_a_script_needs_no_guard(tmp_path: Path) -> None:
     (tmp_path / "study.py").write_text(UNGUARDED)
     done = subprocess.run(

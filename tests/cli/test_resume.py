@@ -39,7 +39,7 @@ def killed(tmp_path: Path, whole: dict[str, str], most: int, seed: int) -> int:
 def test_a_run_that_is_killed_again_and_again_ends_with_the_same_bits(
     tmp_path: Path, whole: dict[str, str]
 ) -> None:
-    assert killed(tmp_path, whole, most=4, seed=1) == 4
+    assert killed(tmp_path, whole, most=2, seed=1) == 2
 
 
 @pytest.mark.full

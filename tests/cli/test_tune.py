@@ -247,6 +247,7 @@ def test_two_machines_share_a_study_on_postgresql(place: Path, postgres: str) ->
     assert owners == {"one", "two"}
 
 
+@pytest.mark.full
 def test_where_every_trial_failed_there_is_no_winner_and_the_seal_stays(place: Path) -> None:
     asked = ["--trials", "2", "--out", "one"]
     done = start(place, *asked, "--limit", "0.01")
@@ -273,7 +274,8 @@ def test_where_every_trial_failed_there_is_no_winner_and_the_seal_stays(place: P
 
 
 def test_a_journal_file_is_a_storage(place: Path) -> None:
-    done = start(place, "--trials", "3", "--no-test", "--storage", "journal:shared.log", "--out", "one")
+    small = ("--trials", "2", "--confirm", "1", "--jobs", "1", "--no-test", "--out", "one")
+    done = start(place, *small, "--storage", "journal:shared.log")
     _, err = done.communicate(timeout=PATIENCE)
     assert done.returncode == 0, err
     assert (place / "shared.log").stat().st_size > 0
