@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import resource
@@ -20,6 +21,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from tests.patience import PATIENCE
 from tests.zygote import READ_AT_IMPORT, Zygote
 
 # How long an example takes says nothing on a machine that does other things as well.
@@ -120,7 +122,7 @@ def _run_afresh(words: list[str], cwd: Path, whole: Mapping[str, str], largest_f
         env=whole,
         capture_output=True,
         text=True,
-        timeout=900,  # whole data sets on a busy machine
+        timeout=PATIENCE,  # whole data sets on a busy machine
         # Only where it is needed: with it Python forks, which a process that runs JAX should not do.
         preexec_fn=None if largest_file is None else limit,
         check=False,
@@ -138,29 +140,50 @@ def cli(tmp_path: Path) -> Cli:
     return call
 
 
+def made_once(tmp_path_factory: pytest.TempPathFactory, name: str, make: Callable[[Path], None]) -> Path:
+    """A folder that the first of the processes that run the tests makes, and that all of them read."""
+    base = tmp_path_factory.getbasetemp()
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        base = base.parent
+    folder = base / name
+    with (base / f"{name}.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not (folder / "made").is_file():
+            shutil.rmtree(folder, ignore_errors=True)
+            folder.mkdir()
+            make(folder)
+            (folder / "made").touch()
+    return folder
+
+
 @pytest.fixture(scope="session")
 def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The run folder of ``conviction fit digits``, exactly as ``make demo`` makes it."""
-    place = tmp_path_factory.mktemp("trained")
-    result = run_cli("fit", "digits", "--out", "run", cwd=place, home=place / "home", afresh=True)
-    assert result.code == 0, result.err
-    (place / "stdout.txt").write_text(result.out)
-    (place / "stderr.txt").write_text(result.err)
-    return place / "run"
+
+    def fit(folder: Path) -> None:
+        result = run_cli("fit", "digits", "--out", "run", cwd=folder, home=folder / "home", afresh=True)
+        assert result.code == 0, result.err
+        (folder / "stdout.txt").write_text(result.out)
+        (folder / "stderr.txt").write_text(result.err)
+
+    return made_once(tmp_path_factory, "trained", fit) / "run"
 
 
 FORMATS = ("onnx", "litert", "saved_model", "keras")
 
 
 @pytest.fixture(scope="session")
-def exported(trained: Path) -> Path:
-    """The folder of ``conviction export`` of that run, with all formats and the script; stdout beside them."""
-    place = trained.parent
-    asked = ",".join([*FORMATS, "script"])
-    result = run_cli("export", "run", "--format", asked, "--out", "exports", cwd=place, home=place / "home")
-    assert result.code == 0, result.err
-    (place / "export.txt").write_text(result.out)
-    return place / "exports"
+def exported(trained: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of ``conviction export`` of that run, with all formats and the script."""
+
+    def export(folder: Path) -> None:
+        formats = ",".join([*FORMATS, "script"])
+        result = run_cli(
+            "export", trained, "--format", formats, "--out", "exports", cwd=folder, home=folder / "home"
+        )
+        assert result.code == 0, result.err
+
+    return made_once(tmp_path_factory, "exported", export) / "exports"
 
 
 def artefact(exported: Path, name: str) -> Path:

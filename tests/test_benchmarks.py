@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import environment
+from tests.patience import PATIENCE
 
 ROOT = Path(__file__).parent.parent
 # As on a machine where TensorFlow is not installed.
@@ -32,7 +33,7 @@ def bench_gpu(*arguments: str, home: Path) -> subprocess.CompletedProcess[str]:
         env=environment(home, {"JAX_PLATFORMS": "cpu"}),
         capture_output=True,
         text=True,
-        timeout=600,
+        timeout=PATIENCE,
         check=False,
     )
 

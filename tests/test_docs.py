@@ -21,6 +21,7 @@ from conviction.flow.export import known_formats
 from conviction.runs import folder
 from conviction.web.classroom import load_course
 from tests.conftest import environment, picture, run_cli
+from tests.patience import PATIENCE
 
 ROOT = Path(__file__).parent.parent
 PAGES = ["README.md", "docs/guide.md", "docs/deploy.md", "docs/lesson.md", "docs/scale.md"]
@@ -101,7 +102,7 @@ def serve(desk: Path, line: str) -> None:
         assert process.stdout is not None
         said = process.stdout.readline()
         process.send_signal(signal.SIGTERM)
-        _, errors = process.communicate(timeout=60)
+        _, errors = process.communicate(timeout=PATIENCE)
     assert "http://127.0.0.1:" in said, f"{line}\n{errors}"
     assert process.returncode == 0
 
@@ -129,7 +130,7 @@ def test_every_example_runs(page: str, desk: Path) -> None:
                 env=environment(desk / "home"),
                 check=True,
                 capture_output=True,
-                timeout=300,
+                timeout=PATIENCE,
             )
         else:
             assert language == "text"

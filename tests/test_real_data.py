@@ -14,6 +14,7 @@ import pytest
 
 import conviction
 from tests.conftest import Cli
+from tests.patience import PATIENCE
 
 HOW = (
     "set CONVICTION_DATA_DIR to a folder with fashion-mnist/*.gz (the four official IDX files) and "
@@ -97,7 +98,7 @@ def test_what_holds_on_tensorflow_holds_on_jax() -> None:
         env={**os.environ, "KERAS_BACKEND": "jax"},
         capture_output=True,
         text=True,
-        timeout=1200,
+        timeout=PATIENCE,
         check=False,
     )
     assert done.returncode == 0, done.stdout[-5000:]

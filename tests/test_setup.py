@@ -12,6 +12,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.patience import PATIENCE
+
 ROOT = Path(__file__).parent.parent
 
 
@@ -28,7 +30,7 @@ def venv_script(tmp_path: Path, path: str, **variables: str) -> subprocess.Compl
         env={"PATH": path, "HOME": str(tmp_path), **variables},
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=PATIENCE,
         check=False,
     )
 
@@ -95,7 +97,7 @@ def test_make_demo_from_a_fresh_clone(tmp_path: Path) -> None:
         env={**keep, "PATH": os.environ["PATH"], "HOME": str(tmp_path / "home")},
         capture_output=True,
         text=True,
-        timeout=1200,
+        timeout=PATIENCE,
         check=False,
     )
     assert done.returncode == 0, done.stderr

@@ -7,6 +7,7 @@ and its module ``__main__`` is the same. Requests are lines of JSON on standard 
 
 from __future__ import annotations
 
+import gc
 import json
 import os
 import runpy
@@ -81,6 +82,8 @@ def main() -> None:
     for name in IMPORTED:
         import_module(name)
     import_keras()
+    # A child's garbage collector leaves alone what was imported; looking through it would copy its memory, too.
+    gc.freeze()
     for line in sys.stdin:
         asked = json.loads(line)
         pid = os.fork()

@@ -11,6 +11,8 @@ import zipfile
 from collections.abc import Mapping
 from pathlib import Path
 
+from tests.patience import PATIENCE
+
 # Short and with state of every kind: dropout, moving averages, a schedule, augmentation, early stopping that does not
 # come. A checkpoint after every call, so that most of the time is spent within the writing of one.
 KEYS = (
@@ -57,7 +59,7 @@ def kill_once(command: list[str], run: Path, cwd: Path, env: Mapping[str, str], 
             time.sleep(0.001)
         process.kill()
     finally:
-        _, err = process.communicate(timeout=300)
+        _, err = process.communicate(timeout=PATIENCE)
     if process.returncode in (0, -9):
         return process.returncode == -9
     raise AssertionError(f"{command} ended with {process.returncode}: {err}")
@@ -86,7 +88,7 @@ def kill_until_done(source: str, cwd: Path, env: Mapping[str, str], kills: int, 
         env=env,
         capture_output=True,
         text=True,
-        timeout=600,
+        timeout=PATIENCE,
         check=False,
     )
     assert done.returncode == 0, done.stderr

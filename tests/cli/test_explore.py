@@ -16,6 +16,7 @@ import pytest
 from conviction.errors import Interrupted
 from conviction.experiments.request import going_on
 from tests.conftest import Cli, environment, run_cli
+from tests.patience import PATIENCE
 
 SMALL = ["digits", "training.epochs=2", "model.filters=[4,4]", "model.dense=[16]", "training.batch_size=128"]
 ASKED = [
@@ -71,6 +72,7 @@ def test_the_test_set_stays_sealed_and_images_are_taken_away(explored: Path) -> 
     ]
 
 
+@pytest.mark.full
 def test_jobs_do_not_change_the_result(explored: Path, cli: Cli) -> None:
     again = cli("explore", *ASKED, "--jobs", "1", "--json")
     assert again.code == 0, again.err
@@ -114,7 +116,7 @@ def kill_and_go_on(place: Path, kills: int, asked: list[str]) -> tuple[list[str]
                 if "seed" in line and "validation accuracy" in line:
                     process.kill()
                     break
-        _, said = process.communicate(timeout=600)
+        _, said = process.communicate(timeout=PATIENCE)
         if process.returncode != -signal.SIGKILL:
             break
         made += 1
@@ -142,7 +144,9 @@ def test_many_kills(tmp_path: Path) -> None:
     assert len(keys) == len(set(keys)) == 24
 
 
-@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+@pytest.mark.parametrize(
+    ("number", "code"), [(signal.SIGINT, 130), pytest.param(signal.SIGTERM, 143, marks=pytest.mark.full)]
+)
 def test_a_signal_ends_it_and_it_says_how_to_go_on(tmp_path: Path, number: int, code: int) -> None:
     process = subprocess.Popen(
         [sys.executable, "-m", "conviction", "explore", *ASKED, "--out", "one"],
@@ -155,7 +159,7 @@ def test_a_signal_ends_it_and_it_says_how_to_go_on(tmp_path: Path, number: int, 
     assert process.stdout is not None
     process.stdout.readline()
     process.send_signal(number)
-    _, said = process.communicate(timeout=120)
+    _, said = process.communicate(timeout=PATIENCE)
     assert process.returncode == code, said
     assert "the same command with --out one goes on" in said
     assert len(said.strip().splitlines()) == 1
@@ -240,7 +244,7 @@ def test_equal_seconds_give_the_cheaper_arm_more_epochs(cli: Cli, tmp_path: Path
 
 
 def test_where_every_run_failed_nothing_was_found_and_the_same_request_tries_again(tmp_path: Path) -> None:
-    asked = ["explore", *ASKED[:-2], "--seeds", "1", "--out", "one"]
+    asked = ["explore", *ASKED[:-2], "--seeds", "1", "--jobs", "1", "--out", "one"]
     failed = run_cli(*asked, "--limit", "0.01", "--json", cwd=tmp_path, home=tmp_path / "home")
     assert failed.code == 1
     assert failed.err.splitlines()[-1].startswith("conviction: The base finished with no seed")
@@ -274,6 +278,7 @@ print(len(done.findings.arms), "arm")
 """
 
 
+@pytest.mark.full
 def test_a_script_needs_no_guard(tmp_path: Path) -> None:
     (tmp_path / "study.py").write_text(UNGUARDED)
     done = subprocess.run(

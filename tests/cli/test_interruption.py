@@ -12,6 +12,7 @@ import pytest
 
 import conviction
 from tests.conftest import Cli, environment
+from tests.patience import PATIENCE
 
 
 def start(tmp_path: Path, *arguments: str) -> subprocess.Popen[str]:
@@ -38,7 +39,7 @@ def test_a_signal_keeps_what_there_is(tmp_path: Path, number: int, code: int) ->
     process = start(tmp_path, "fit", "digits", "training.epochs=500", "model.filters=[4]", "--out", "run")
     wait_for_epoch(process, 2)
     process.send_signal(number)
-    _, err = process.communicate(timeout=60)
+    _, err = process.communicate(timeout=PATIENCE)
     assert process.returncode == code, err
     assert err.startswith(f"conviction: {signal.Signals(number).name} stopped training after ")
     assert len(err.strip().splitlines()) == 1
@@ -54,7 +55,7 @@ def test_a_kill_leaves_only_whole_files(tmp_path: Path) -> None:
     process = start(tmp_path, "fit", "digits", "training.epochs=500", "model.filters=[4]", "--out", "run")
     wait_for_epoch(process, 3)
     process.kill()
-    process.communicate(timeout=60)
+    process.communicate(timeout=PATIENCE)
     run = conviction.load_run(tmp_path / "run")
     assert run.status == "unfinished"
     assert len(run.history) >= 3
@@ -102,5 +103,5 @@ def test_a_reader_that_goes_away_is_no_traceback(tmp_path: Path) -> None:
     assert process.stderr is not None
     with process.stderr:
         err = process.stderr.read()
-    process.wait(timeout=60)
+    process.wait(timeout=PATIENCE)
     assert err == ""

@@ -16,6 +16,7 @@ from rich.cells import cell_len
 import conviction
 from conviction.lesson import TOPICS, chapters
 from tests.conftest import Cli, environment
+from tests.patience import PATIENCE
 
 
 def talk(home: Path, said: str, *arguments: str) -> str:
@@ -27,7 +28,7 @@ def talk(home: Path, said: str, *arguments: str) -> str:
         cwd=home.parent,
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=PATIENCE,
         check=False,
     )
     assert done.returncode == 0, done.stderr
@@ -96,7 +97,7 @@ def test_ctrl_c_in_the_middle_of_a_quiz_is_one_line(tmp_path: Path) -> None:
     while not seen.endswith("a/b/c/d? "):
         seen += process.stdout.read(1)
     process.send_signal(signal.SIGINT)
-    _, said = process.communicate(timeout=60)
+    _, said = process.communicate(timeout=PATIENCE)
     assert process.returncode == 130
     assert said == "conviction: Stopped by SIGINT.\n"
 
@@ -150,7 +151,7 @@ def test_a_walkthrough_waits_for_enter_at_a_terminal(tmp_path: Path) -> None:
                 os.write(master, b"\n")
     finally:
         os.close(master)
-    assert process.wait(60) == 0, seen[-2000:]
+    assert process.wait(PATIENCE) == 0, seen[-2000:]
     assert pauses >= 9
 
 

@@ -18,6 +18,7 @@ from conviction.runs.folder import CHECKPOINTS
 from tests.cli import kills
 from tests.cli.test_interruption import start, wait_for_epoch
 from tests.conftest import Cli, environment, run_cli
+from tests.patience import PATIENCE
 
 
 @pytest.fixture(scope="module")
@@ -39,7 +40,7 @@ def killed(tmp_path: Path, whole: dict[str, str], most: int, seed: int) -> int:
 def test_a_run_that_is_killed_again_and_again_ends_with_the_same_bits(
     tmp_path: Path, whole: dict[str, str]
 ) -> None:
-    assert killed(tmp_path, whole, most=4, seed=1) == 4
+    assert killed(tmp_path, whole, most=2, seed=1) == 2
 
 
 @pytest.mark.full
@@ -61,7 +62,7 @@ def test_after_a_signal_it_ends_with_the_same_bits(
     process = start(tmp_path, "fit", "digits", *kills.KEYS, "--out", "run")
     wait_for_epoch(process, 1)
     process.send_signal(number)
-    _, err = process.communicate(timeout=60)
+    _, err = process.communicate(timeout=PATIENCE)
     assert process.returncode == 128 + number, err
     assert "go on with: conviction resume run" in err
     assert cli("resume", "run").code == 0
@@ -75,7 +76,7 @@ def test_a_damaged_checkpoint_is_said_and_the_one_before_is_used(
     process = start(tmp_path, "fit", "digits", *kills.KEYS, "--out", "run")
     wait_for_epoch(process, 2)
     process.kill()
-    process.communicate(timeout=60)
+    process.communicate(timeout=PATIENCE)
     last = max((tmp_path / "run" / CHECKPOINTS).iterdir())
     last.write_bytes(last.read_bytes()[:-100])
     result = cli("resume", "run")

@@ -23,6 +23,7 @@ import yaml
 import conviction
 from conviction.experiments.tuning import begin_study
 from tests.conftest import Cli, environment, run_cli
+from tests.patience import PATIENCE
 
 SPACE = {
     "training.learning_rate": {"low": 0.0001, "high": 0.03, "log": True},
@@ -76,7 +77,7 @@ def run_to_end(trial: optuna.trial.FrozenTrial) -> bool:
 @pytest.mark.full
 def test_a_better_setting_is_found_believed_and_tested_once(place: Path) -> None:
     done = start(place, "--trials", "10", "--out", "one")
-    out, err = done.communicate(timeout=900)
+    out, err = done.communicate(timeout=PATIENCE)
     assert done.returncode == 0, err
     assert err == ""
     result = json.loads((place / "one" / "result.json").read_text())
@@ -105,11 +106,11 @@ def test_killed_in_mid_study_nothing_is_lost_and_nothing_run_twice(place: Path) 
             if "of 8  trial" in line:
                 break
         process.send_signal(signal.SIGKILL)
-        process.communicate(timeout=60)
+        process.communicate(timeout=PATIENCE)
         kept = [t.number for t in trials(place) if run_to_end(t)]
         assert len(kept) >= kill + 1, line
     done = start(place, "--trials", "8", "--no-test", "--out", "one")
-    _, err = done.communicate(timeout=900)
+    _, err = done.communicate(timeout=PATIENCE)
     assert done.returncode == 0, err
     ran = [t for t in trials(place) if run_to_end(t)]
     assert len(ran) == 8
@@ -139,13 +140,13 @@ def test_killed_before_optunas_answer_is_noted_the_base_is_not_lost(place: Path)
         cwd=place,
         env=environment(place / "home"),
         capture_output=True,
-        timeout=300,
+        timeout=PATIENCE,
         check=False,
     )
     assert killed.returncode == -signal.SIGKILL
     assert [t.state.name for t in trials(place)] == ["RUNNING"]
     done = start(place, "--trials", "1", "--no-test", "--out", "one")
-    _, err = done.communicate(timeout=300)
+    _, err = done.communicate(timeout=PATIENCE)
     assert done.returncode == 0, err
     assert [bool(t.user_attrs.get("base")) for t in trials(place) if run_to_end(t)] == [True]
 
@@ -153,11 +154,11 @@ def test_killed_before_optunas_answer_is_noted_the_base_is_not_lost(place: Path)
 @pytest.mark.full
 def test_a_changed_space_is_refused_with_the_difference(place: Path) -> None:
     done = start(place, "--trials", "1", "--no-test", "--out", "one")
-    assert done.wait(300) == 0
+    assert done.wait(PATIENCE) == 0
     done.communicate()
     (place / "space.yaml").write_text(yaml.safe_dump({**SPACE, "model.kernel_size": {"choices": [3, 5]}}))
     other = start(place, "--trials", "1", "--no-test", "--out", "one")
-    _, err = other.communicate(timeout=300)
+    _, err = other.communicate(timeout=PATIENCE)
     assert other.returncode == 2
     assert 'model.kernel_size was {"choices": [3, 9]} and is {"choices": [3, 5]}' in err
 
@@ -166,7 +167,7 @@ def test_a_changed_space_is_refused_with_the_difference(place: Path) -> None:
 @pytest.mark.parametrize("cost", ["params", "latency"])
 def test_a_front_of_accuracy_against_cost(place: Path, cost: str) -> None:
     done = start(place, "--trials", "6", "--against", cost, "--no-test", "--out", "one")
-    _, err = done.communicate(timeout=900)
+    _, err = done.communicate(timeout=PATIENCE)
     assert done.returncode == 0, err
     study = optuna.load_study(study_name="tune", storage=f"sqlite:///{place / 'one' / 'study.db'}")
     assert len(study.directions) == 2
@@ -201,7 +202,7 @@ def postgres(tmp_path: Path) -> Iterator[str]:
 
         def call(*command: str) -> None:
             subprocess.run(
-                [*prefix, *command], check=True, stdout=subprocess.DEVNULL, cwd="/tmp", timeout=120
+                [*prefix, *command], check=True, stdout=subprocess.DEVNULL, cwd="/tmp", timeout=PATIENCE
             )
 
         call(str(binaries / "initdb"), "-D", str(data), "-A", "trust", "-U", user)
@@ -237,7 +238,7 @@ def test_two_machines_share_a_study_on_postgresql(place: Path, postgres: str) ->
     shared = ["--trials", "8", "--no-test", "--storage", postgres]
     both = [start(place, *shared, "--out", name) for name in ("one", "two")]
     for process in both:
-        _, err = process.communicate(timeout=900)
+        _, err = process.communicate(timeout=PATIENCE)
         assert process.returncode == 0, err
     ran = [t for t in trials(place, postgres) if run_to_end(t)]
     # Each stops when there are enough; what both had begun by then comes to its end.
@@ -246,10 +247,11 @@ def test_two_machines_share_a_study_on_postgresql(place: Path, postgres: str) ->
     assert owners == {"one", "two"}
 
 
+@pytest.mark.full
 def test_where_every_trial_failed_there_is_no_winner_and_the_seal_stays(place: Path) -> None:
     asked = ["--trials", "2", "--out", "one"]
     done = start(place, *asked, "--limit", "0.01")
-    _, err = done.communicate(timeout=600)
+    _, err = done.communicate(timeout=PATIENCE)
     assert done.returncode == 1
     assert len(err.splitlines()) == 1
     assert "No trial of the search finished, so nothing is recommended. 2 failed: took longer" in err
@@ -264,7 +266,7 @@ def test_where_every_trial_failed_there_is_no_winner_and_the_seal_stays(place: P
     assert not (place / "home" / "openings.jsonl").exists()
     # The same request with time enough runs them again, the base among them.
     again = start(place, *asked, "--no-test")
-    _, err = again.communicate(timeout=600)
+    _, err = again.communicate(timeout=PATIENCE)
     assert again.returncode == 0, err
     ran = [t for t in trials(place) if "value" in t.user_attrs]
     assert len(ran) == 2
@@ -272,8 +274,9 @@ def test_where_every_trial_failed_there_is_no_winner_and_the_seal_stays(place: P
 
 
 def test_a_journal_file_is_a_storage(place: Path) -> None:
-    done = start(place, "--trials", "3", "--no-test", "--storage", "journal:shared.log", "--out", "one")
-    _, err = done.communicate(timeout=600)
+    small = ("--trials", "2", "--confirm", "1", "--jobs", "1", "--no-test", "--out", "one")
+    done = start(place, *small, "--storage", "journal:shared.log")
+    _, err = done.communicate(timeout=PATIENCE)
     assert done.returncode == 0, err
     assert (place / "shared.log").stat().st_size > 0
 

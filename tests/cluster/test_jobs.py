@@ -22,6 +22,7 @@ from conviction.cluster import jobs
 from conviction.errors import ClusterError
 from tests.cluster.conftest import cluster_of
 from tests.conftest import environment, run_cli
+from tests.patience import PATIENCE
 
 SMALL = ["digits", "training.epochs=1", "model.filters=[4,4]", "model.dense=[16]", "training.batch_size=128"]
 ASKED = ["explore", *SMALL, "--vary", "model.kernel_size=5", "--seeds", "1"]
@@ -187,7 +188,7 @@ def test_a_signal_stops_the_job(number: signal.Signals, address: str, tmp_path: 
     else:
         pytest.fail(f"It ended by itself: {''.join(before)}{process.communicate()[1]}")
     process.send_signal(number)
-    _, said = process.communicate(timeout=120)
+    _, said = process.communicate(timeout=PATIENCE)
     assert process.returncode == 128 + number, said
     assert "the same command goes on" in said
     known = JobSubmissionClient(address).list_jobs()

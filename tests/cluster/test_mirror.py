@@ -42,6 +42,7 @@ class Nobody:
     def close(self) -> None: ...
 
 
+@pytest.mark.full
 def test_a_study_goes_on_from_its_address(cli: Cli, tmp_path: Path) -> None:
     address = f"file://{tmp_path / 'there' / 'study'}"
     asked = ["explore", *ASKED, "--vary", "model.kernel_size=5", "--seeds", "1", "--out", address]

@@ -9,6 +9,7 @@ import signal
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -17,9 +18,11 @@ import pytest
 from conviction.cluster.connection import connected
 from conviction.config import DataSpec
 from conviction.data import audit_images, load_source
+from conviction.pool import processes, ray_tasks
 from conviction.pool.executors import Local, OnRay
 from conviction.pool.processes import Outcome, Pool, Task
 from conviction.pool.ray_tasks import NodeShare, RayPool
+from tests.patience import PATIENCE
 
 FAULTS = "tests.pool.faults"
 MakePool = Callable[..., Any]
@@ -37,7 +40,7 @@ def ray(cluster: Any) -> Iterator[Any]:
             yield ray
 
 
-@pytest.fixture(params=["local", "ray"])
+@pytest.fixture(params=["local", pytest.param("ray", marks=pytest.mark.full)])
 def pool_of(request: pytest.FixtureRequest) -> MakePool:
     if request.param == "local":
         return lambda jobs, limit=None: Pool(jobs, limit)
@@ -67,17 +70,45 @@ def test_workers_are_reused_and_all_tasks_are_done(pool_of: MakePool) -> None:
         ("ends_early", "EOFError: the planted end", 1),
         ("exits", "its process", 2),
         ("crashes", "its process", 2),
-        ("hangs", "took longer than 3 seconds", 1),
     ],
 )
 def test_a_fault_fails_alone_and_says_why(pool_of: MakePool, name: str, reason: str, attempts: int) -> None:
     good = [task(str(i), "double", n=i) for i in range(6)]
-    found = run(pool_of(2, 3), [*good[:3], task("bad", name), *good[3:]])
-    assert found["bad"].value is None
-    assert reason in (found["bad"].failure or "")
-    assert found["bad"].attempts == attempts
-    assert found["bad"].died == (attempts == 2)
-    assert [found[str(i)].value["value"] for i in range(6)] == [0, 2, 4, 6, 8, 10]
+    outcomes = run(pool_of(2), [*good[:3], task("bad", name), *good[3:]])
+    assert outcomes["bad"].value is None
+    assert reason in (outcomes["bad"].failure or "")
+    assert outcomes["bad"].attempts == attempts
+    assert outcomes["bad"].died == (attempts == 2)
+    assert [outcomes[str(i)].value["value"] for i in range(6)] == [0, 2, 4, 6, 8, 10]
+
+
+def test_a_task_that_takes_too_long_fails_alone(pool_of: MakePool, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The clock is the test's own: it stands until the others are done, however long they take."""
+    now = [0.0]
+    for module in (processes, ray_tasks):
+        monkeypatch.setattr(module, "time", SimpleNamespace(monotonic=lambda: now[0]))
+    good = [task(str(i), "double", n=i) for i in range(6)]
+    outcomes: dict[str, Outcome] = {}
+    began = []
+
+    def pass_time() -> None:
+        if began and len(outcomes) == len(good):
+            now[0] = 4.0
+
+    def hear(key: str, value: Any) -> bool:
+        began.append(key)
+        pass_time()
+        return True
+
+    with pool_of(2, 3) as workers:
+        for outcome in workers.run(iter([*good[:3], task("bad", "hangs"), *good[3:]]), hear):
+            outcomes[outcome.key] = outcome
+            pass_time()
+    assert outcomes["bad"].value is None
+    assert outcomes["bad"].failure == "took longer than 3 seconds"
+    assert outcomes["bad"].attempts == 1
+    assert not outcomes["bad"].died
+    assert [outcomes[str(i)].value["value"] for i in range(6)] == [0, 2, 4, 6, 8, 10]
 
 
 def test_a_death_is_tried_again_once(pool_of: MakePool, tmp_path: Path) -> None:
@@ -152,11 +183,12 @@ def test_a_pool_that_is_left_ends_what_runs(pool_of: MakePool, tmp_path: Path) -
 
 def ended(handle: int) -> bool:
     """Whether that process ends within a minute."""
-    ready, _, _ = select.select([handle], [], [], 60)
+    ready, _, _ = select.select([handle], [], [], PATIENCE)
     os.close(handle)
     return bool(ready)
 
 
+@pytest.mark.full
 def test_images_are_read_where_they_lie(ray: Any, tmp_path: Path) -> None:
     """Mapped from a file on this machine, as the cache has them, and then from the object store."""
     images = load_source("digits")

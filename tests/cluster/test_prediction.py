@@ -33,6 +33,7 @@ from conviction.data.unused import PassedOver
 from conviction.errors import ClusterError, OutputError, RequestError, SourceError
 from tests.cluster.conftest import cluster_of
 from tests.conftest import Cli, environment
+from tests.patience import PATIENCE
 
 # A node is missed after a second, instead of half a minute.
 SOON = {
@@ -153,7 +154,7 @@ def driver(model: Path, source: Path | str, out: Path | str, size: int, **how: A
 
 def said(process: subprocess.Popen[str]) -> list[dict[str, Any]]:
     """The rest of it, to its end."""
-    out, errors = process.communicate(timeout=600)
+    out, errors = process.communicate(timeout=PATIENCE)
     lines = [json.loads(line) for line in out.splitlines() if line.startswith("{")]  # Ray prints there, too
     assert process.returncode == 0, errors
     return lines
@@ -226,7 +227,8 @@ def test_answers_are_those_without_a_cluster(
     ]
 
 
-@pytest.mark.parametrize("number", [2_000, pytest.param(None, marks=pytest.mark.full)])
+@pytest.mark.full
+@pytest.mark.parametrize("number", [2_000, None])
 def test_a_node_is_killed_and_every_picture_is_answered_once(
     model: Path, tmp_path: Path, number: int | None
 ) -> None:
@@ -246,7 +248,8 @@ def test_a_node_is_killed_and_every_picture_is_answered_once(
     check_each_once(out, folder)
 
 
-@pytest.mark.parametrize("how", [signal.SIGKILL, pytest.param(signal.SIGTERM, marks=pytest.mark.full)])
+@pytest.mark.full
+@pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGTERM])
 def test_a_driver_is_killed_and_the_same_command_goes_on(
     cluster: Any, model: Path, pictures: Path, tmp_path: Path, how: signal.Signals
 ) -> None:
@@ -255,7 +258,7 @@ def test_a_driver_is_killed_and_the_same_command_goes_on(
         assert told(process) == {"total": 41}
         first = [told(process)["shard"] for _ in range(5)]
         process.send_signal(how)
-        rest, problems = process.communicate(timeout=60)
+        rest, problems = process.communicate(timeout=PATIENCE)
     if how != signal.SIGKILL:
         assert process.returncode == 0, problems
         expected = f"Stopped by {how.name}. What has been answered is kept; the same command goes on."
@@ -302,6 +305,7 @@ def test_parts_that_are_not_what_was_listed(
     assert pq.ParquetFile(part).read().equals(table)
 
 
+@pytest.mark.full
 def test_another_request_in_the_same_folder_is_refused(
     cluster: Any, model: Path, pictures: Path, tmp_path: Path
 ) -> None:
@@ -347,6 +351,7 @@ def test_wrong_requests_say_so(cli: Cli, model: Path, pictures: Path, tmp_path: 
         assert not (tmp_path / "out").exists()
 
 
+@pytest.mark.full
 @pytest.mark.skipif(sys.platform != "linux", reason="needs a path that means another folder to each process")
 def test_a_node_without_the_data_is_named(cluster: Any, model: Path, pictures: Path, tmp_path: Path) -> None:
     with driver(model, "/proc/self/cwd", tmp_path / "out", 100, cluster=cluster, cwd=pictures) as process:

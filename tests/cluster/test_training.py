@@ -19,6 +19,7 @@ import pytest
 
 from tests.cluster.conftest import cluster_of
 from tests.conftest import Cli, Result, environment
+from tests.patience import PATIENCE
 
 # State of every kind, and a last batch that does not divide; plain gradient steps, because Adam makes steps of full
 # size out of gradients that are nothing but rounding.
@@ -151,7 +152,7 @@ def test_training_outlives_a_worker_and_a_node_and_the_files_of_its_images(
         said = read_until(process, lambda line: "lost" in line)
         assert "on 1 worker of 1 CPU" in said
         assert "global batch 16 = 1 x 16" in said
-        _, err = process.communicate(timeout=200)
+        _, err = process.communicate(timeout=PATIENCE)
     assert process.returncode == 0, err
     assert_same_training(tmp_path / "run", tmp_path / "here")
     trained_on = json.loads((tmp_path / "run" / "environment.json").read_text())["trained_on"]
@@ -170,7 +171,7 @@ def test_a_signal_ends_all_workers_at_one_step_and_another_number_of_them_goes_o
     )
     read_until(process, is_epoch)
     process.send_signal(signal.SIGTERM)
-    _, err = process.communicate(timeout=100)
+    _, err = process.communicate(timeout=PATIENCE)
     assert process.returncode == 143, err
     assert "go on with: conviction resume run --on ray --workers 2" in err
     done = len(history(tmp_path / "run"))

@@ -23,6 +23,7 @@ from conviction.pool.processes import Task
 from conviction.pool.ray_tasks import NodeShare, RayPool
 from tests.cluster.conftest import cluster_of
 from tests.conftest import environment, run_cli
+from tests.patience import PATIENCE
 
 TINY = ["digits", "model.filters=[4,4]", "model.dense=[16]", "training.batch_size=128"]
 SMALL = [*TINY, "training.epochs=2"]
@@ -57,6 +58,7 @@ def local(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return place / "one"
 
 
+@pytest.mark.full
 def test_results_and_folder_are_those_of_this_machine(cluster: Any, local: Path, tmp_path: Path) -> None:
     done = run_cli(
         "explore",
@@ -127,7 +129,7 @@ def test_a_node_is_killed_and_another_comes(tmp_path: Path) -> None:
         for _ in range(3):
             next(ended)
         cluster.add_node(num_cpus=1)
-        _, said = process.communicate(timeout=600)
+        _, said = process.communicate(timeout=PATIENCE)
         assert process.returncode == 0, said
     assert said == ""
     found = trials(tmp_path / "there")
@@ -153,7 +155,7 @@ def test_a_killed_driver_leaves_no_trial_and_its_study_goes_on(
     process.kill()
     process.communicate()
     for handle in handles:
-        ready, _, _ = select.select([handle], [], [], 60)
+        ready, _, _ = select.select([handle], [], [], PATIENCE)
         os.close(handle)
         assert ready, "a worker of the killed command is still there"
     before = len(trials(tmp_path / "one"))
@@ -164,11 +166,12 @@ def test_a_killed_driver_leaves_no_trial_and_its_study_goes_on(
     assert results(tmp_path / "one") == results(local)
 
 
+@pytest.mark.full
 def test_ctrl_c_says_how_to_go_on(cluster: Any, tmp_path: Path) -> None:
     process = started(["explore", *ASKED, "--on", "ray", "--out", "one"], tmp_path, on(cluster))
     next(lines_of_trials(process))
     process.send_signal(signal.SIGINT)
-    _, said = process.communicate(timeout=120)
+    _, said = process.communicate(timeout=PATIENCE)
     assert process.returncode == 130, said
     assert "the same command with --out one goes on" in said
     assert len(said.strip().splitlines()) == 1
@@ -225,6 +228,7 @@ def test_wrong_requests_write_nothing(
     assert not (tmp_path / "explorations").exists()
 
 
+@pytest.mark.full
 def test_no_room_is_said(cluster: Any, tmp_path: Path) -> None:
     asked = ["explore", *ASKED, "--on", "ray", "--cpus-per-trial", "2"]
     result = run_cli(*asked, cwd=tmp_path, home=tmp_path / "home", env=on(cluster))
@@ -233,6 +237,7 @@ def test_no_room_is_said(cluster: Any, tmp_path: Path) -> None:
     assert not (tmp_path / "explorations").exists()
 
 
+@pytest.mark.full
 def test_another_version_of_ray_is_said(cluster: Any, tmp_path: Path) -> None:
     code = (
         "import ray; ray.__version__ = '2.0.0'\n"
@@ -276,6 +281,7 @@ def test_a_node_with_other_versions_is_named_before_anything_runs(
     assert not (tmp_path / "explorations").exists()
 
 
+@pytest.mark.full
 def test_two_tasks_share_a_gpu(tmp_path: Path) -> None:
     """Of a node that says that it has one; nothing computes on it."""
     with pytest.MonkeyPatch.context() as patch, cluster_of(2, num_gpus=1) as cluster:

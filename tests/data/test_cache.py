@@ -34,6 +34,7 @@ from conviction.data.decode import DecodingRule
 from conviction.data.image_set import content_hash
 from conviction.errors import RequestError, StorageError
 from tests.data import builders
+from tests.patience import PATIENCE
 
 SOURCES = {k: builders.FILE_SOURCES[k] for k in ("folder", "zip", "tar", "tar.gz")}
 
@@ -398,7 +399,7 @@ def started(script: str, source: Path) -> Iterator[subprocess.Popen[str]]:
 
 def expect(process: subprocess.Popen[str], line: str) -> None:
     assert process.stdout is not None
-    readable, _, _ = select.select([process.stdout], [], [], 60)
+    readable, _, _ = select.select([process.stdout], [], [], PATIENCE)
     assert readable, f"it did not say '{line}'"
     assert process.stdout.readline().strip() == line
 
@@ -413,7 +414,7 @@ def test_two_at_once_both_succeed_and_leave_one_entry(tmp_path: Path) -> None:
             assert process.stdin is not None
             process.stdin.write("\n")
             process.stdin.flush()
-        results = [process.communicate(timeout=60) for process in both]
+        results = [process.communicate(timeout=PATIENCE) for process in both]
     assert [p.returncode for p in both] == [0, 0], results
     images = load_source(source)
     rows = sorted(

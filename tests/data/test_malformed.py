@@ -32,6 +32,7 @@ from conviction.errors import SourceError, StorageError
 from tests.conftest import Cli, environment
 from tests.data import builders
 from tests.data.malformed import corpus, good, scan_bomb, valid, zeros
+from tests.patience import PATIENCE
 
 RULES = {
     mode: DecodingRule(color_mode=mode, height=32, width=32)  # type: ignore[arg-type]
@@ -89,7 +90,7 @@ def load(source: Path, tmp_path: Path) -> dict[str, Any]:
         env=environment(tmp_path / "home", {"CONVICTION_CACHE": str(tmp_path / "cache")}),
         cwd=tmp_path,
         capture_output=True,
-        timeout=120,
+        timeout=PATIENCE,
         check=False,
     )
     assert done.returncode == 0, done.stderr.decode(errors="replace")[-2000:]
@@ -669,7 +670,7 @@ def test_a_picture_that_is_as_large_as_is_accepted_takes_bounded_memory(tmp_path
             [sys.executable, "-c", LOAD, str(root)],
             env=environment(tmp_path / "home", {"CONVICTION_CACHE": str(tmp_path / "cache")}),
             capture_output=True,
-            timeout=200,
+            timeout=PATIENCE,
             check=True,
         )
         assert json.loads(done.stdout)["peak"] < 4096

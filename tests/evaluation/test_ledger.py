@@ -12,6 +12,7 @@ import pytest
 from conviction.errors import StorageError
 from conviction.evaluation import count_openings, openings_sentence, record_opening
 from conviction.evaluation.ledger import ledger_path
+from tests.patience import PATIENCE
 
 
 @pytest.fixture(autouse=True)
@@ -36,7 +37,7 @@ def test_processes_at_once_lose_no_opening() -> None:
         "for i in range(50): record_opening('cc', Path('r'), 'fit')"
     )
     workers = [subprocess.Popen([sys.executable, "-c", script]) for _ in range(3)]
-    assert [w.wait(60) for w in workers] == [0, 0, 0]
+    assert [w.wait(PATIENCE) for w in workers] == [0, 0, 0]
     assert count_openings("cc") == 150
     for line in ledger_path().read_text().splitlines():
         json.loads(line)

@@ -20,6 +20,7 @@ from conviction.lesson.progress import (
     update_progress,
 )
 from conviction.lesson.shelf import cards
+from tests.patience import PATIENCE
 
 BEGIN = datetime(2026, 1, 1, tzinfo=UTC)
 
@@ -87,7 +88,7 @@ def test_two_sessions_at_once_lose_no_answer(home: Path) -> None:
         "    update_progress(lambda p: p.remember(card, 'good', datetime.now(UTC)))\n"
     )
     both = [subprocess.Popen([sys.executable, "-c", code, str(i)]) for i in range(2)]
-    assert [process.wait(120) for process in both] == [0, 0]
+    assert [process.wait(PATIENCE) for process in both] == [0, 0]
     assert len(load_progress().cards) == len(cards())
     assert sorted(p.name for p in home.iterdir()) == ["learning.json"]
 

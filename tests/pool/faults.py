@@ -40,6 +40,7 @@ def crashes(payload: Any, report: Any) -> None:
 
 
 def hangs(payload: Any, report: Any) -> None:
+    report("it has begun")
     signal.pause()
 
 

@@ -13,6 +13,7 @@ import pytest
 
 from conviction.pool import processes as pool
 from conviction.pool.processes import Outcome, Pool, Task
+from tests.patience import PATIENCE
 
 FAULTS = "tests.pool.faults"
 
@@ -78,6 +79,6 @@ def test_workers_die_with_their_parent(tmp_path: Path) -> None:
     parent.kill()
     parent.wait()
     parent.stdout.close()
-    ready, _, _ = select.select([handle], [], [], 60)
+    ready, _, _ = select.select([handle], [], [], PATIENCE)
     os.close(handle)
     assert ready, "the worker is still there"

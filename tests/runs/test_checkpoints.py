@@ -15,6 +15,7 @@ from conviction.runs import folder
 from conviction.runs.checkpoints import clear_leftovers, read_checkpoint, write_checkpoint
 from conviction.runs.folder import CHECKPOINTS
 from conviction.training import EpochRow, EpochTiming, TrainingState
+from tests.patience import PATIENCE
 
 ABOUT = {"specification": {"training": {"epochs": 3}}, "versions": {}, "processor": "x"}
 
@@ -137,14 +138,14 @@ def test_two_processes_cannot_train_one_run(tmp_path: Path) -> None:
     other = spawn.Process(target=hold, args=(str(tmp_path), taken, let_go))
     other.start()
     try:
-        assert taken.wait(60)
+        assert taken.wait(PATIENCE)
         with (
             pytest.raises(RunError, match="another process is at work in this folder"),
             folder.claimed(tmp_path),
         ):
             pass
         other.kill()  # a kill gives it up as well
-        other.join(60)
+        other.join(PATIENCE)
         with folder.claimed(tmp_path):
             pass
     finally:

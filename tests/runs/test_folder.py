@@ -18,6 +18,7 @@ from conviction.data import DecodingRule
 from conviction.errors import OutputError, StorageError
 from conviction.model import build
 from conviction.runs import folder
+from tests.patience import PATIENCE
 
 RULE = DecodingRule(color_mode="grayscale", height=12, width=12)
 
@@ -41,7 +42,7 @@ def test_processes_at_once_get_folders_of_their_own(tmp_path: Path) -> None:
     )
     command = [sys.executable, "-c", script, str(tmp_path / "runs")]
     workers = [subprocess.Popen(command, stdout=subprocess.PIPE, text=True) for _ in range(3)]
-    names = [name for w in workers for name in w.communicate(timeout=60)[0].split()]
+    names = [name for w in workers for name in w.communicate(timeout=PATIENCE)[0].split()]
     assert sorted(names) == sorted(f"x-{i}" for i in range(1, 61))
 
 

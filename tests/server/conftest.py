@@ -21,6 +21,7 @@ import pytest
 from PIL import Image
 
 from tests.conftest import environment, run_cli
+from tests.patience import PATIENCE
 
 EXPORT = "import sys, conviction; conviction.export(sys.argv[1], ['onnx'])"
 # The same server with other limits, or with a network that takes its time or fails.
@@ -42,7 +43,6 @@ def changed(*given, **named):
 process.load = changed
 process.serve(path, limits=Limits(**limits), **options)
 """
-PATIENCE = 60.0  # seconds that a busy machine may take
 
 
 @dataclass(frozen=True)

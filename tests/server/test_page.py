@@ -12,6 +12,7 @@ import pytest
 from PIL import Image
 
 import conviction
+from tests.patience import new_context
 from tests.server.conftest import Made, Serve, Server, encoded, noise
 
 pytestmark = pytest.mark.browser
@@ -20,7 +21,7 @@ pytestmark = pytest.mark.browser
 @contextmanager
 def opened(browser: Any, server: Server, width: int = 1000, scheme: str = "light") -> Iterator[Any]:
     """The page, which asks nobody else for anything and raises no error."""
-    context = browser.new_context(viewport={"width": width, "height": 900}, color_scheme=scheme)
+    context = new_context(browser, viewport={"width": width, "height": 900}, color_scheme=scheme)
     page = context.new_page()
     troubles: list[str] = []
     page.on("pageerror", lambda error: troubles.append(str(error)))

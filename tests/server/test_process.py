@@ -20,7 +20,8 @@ from packaging.requirements import Requirement
 
 from tests.cli.test_bad_requests import assert_refused
 from tests.conftest import Cli, environment
-from tests.server.conftest import PATIENCE, Made, Serve, encoded, noise, upload
+from tests.patience import PATIENCE
+from tests.server.conftest import Made, Serve, encoded, noise, upload
 
 ROOT = Path(__file__).parent.parent.parent
 HEAVY = {"tensorflow", "keras", "scipy", "sklearn", "matplotlib", "jax", "h5py", "tf2onnx"}

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import Cli, environment
+from tests.patience import PATIENCE
 
 # 4 virtual CPU devices; 53 training images, so that the last batch of 16 does not divide. Plain gradient steps, because
 # Adam makes steps of full size out of gradients that are nothing but rounding.
@@ -57,7 +58,7 @@ def test_four_devices_have_the_losses_of_one(tmp_path: Path) -> None:
         env=environment(tmp_path, FOUR),
         capture_output=True,
         text=True,
-        timeout=600,
+        timeout=PATIENCE,
         check=False,
     )
     assert done.returncode == 0, done.stderr

@@ -14,8 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.conftest import environment
-
-PATIENCE = 120_000.0  # milliseconds that a busy machine may take
+from tests.patience import PATIENCE
 
 
 class Served:
@@ -30,7 +29,7 @@ class Served:
 
     def stop(self) -> int:
         self.process.send_signal(signal.SIGTERM)
-        return self.process.wait(60)
+        return self.process.wait(PATIENCE)
 
 
 @contextmanager

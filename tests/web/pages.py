@@ -12,6 +12,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from tests.conftest import environment
+from tests.patience import new_context
 
 # {build} is put into a function that is called with the query of each page; {setup} runs once.
 SERVER = """
@@ -83,11 +84,10 @@ def opened(
     browser: Any, address: str, width: int = 1200, scheme: str = "light", script: str = ""
 ) -> Iterator[Any]:
     """The page, which asks nobody else for anything, raises no error and is not wider than the window."""
-    context = browser.new_context(viewport={"width": width, "height": 900}, color_scheme=scheme)
+    context = new_context(browser, viewport={"width": width, "height": 900}, color_scheme=scheme)
     if script:
         context.add_init_script(script)
     page = context.new_page()
-    page.set_default_timeout(30_000)  # a busy machine
     troubles: list[str] = []
     host = urlsplit(address).netloc
     page.on("pageerror", lambda error: troubles.append(str(error)))

@@ -21,6 +21,7 @@ from conviction.runs import folder
 from conviction.web.jobs import processes
 from conviction.web.jobs.queue import Bounds, Jobs, open_jobs
 from conviction.web.jobs.records import RECORD, Job
+from tests.patience import PATIENCE
 
 # Behaves as the command line does: one JSON object at the end, and 130 after SIGINT.
 PROGRAM = (
@@ -45,7 +46,6 @@ if what == "crash":
 print(json.dumps({"answer": sys.argv[2:]}))
 """,
 )
-PATIENCE = 60.0
 
 
 @pytest.fixture

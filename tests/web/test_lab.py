@@ -21,7 +21,8 @@ import conviction.lesson
 from conviction.runs import load_run
 from conviction.web.pages.order import STOPS
 from tests.conftest import run_cli
-from tests.web.labs import PATIENCE, Served, from_the_lab, lab, settled, to
+from tests.patience import PATIENCE, new_context
+from tests.web.labs import Served, from_the_lab, lab, settled, to
 from tests.web.pages import check_accessibility, opened, shoot
 
 pytestmark = pytest.mark.browser
@@ -34,7 +35,7 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
 
 
 def test_the_first_page_comes_without_tensorflow(served: Served) -> None:
-    page = httpx.get(served.link, follow_redirects=True, timeout=60, trust_env=False)
+    page = httpx.get(served.link, follow_redirects=True, timeout=PATIENCE, trust_env=False)
     assert page.status_code == 200
     maps = Path(f"/proc/{served.process.pid}/maps")
     if maps.exists():
@@ -47,7 +48,7 @@ def test_the_first_page_comes_without_tensorflow(served: Served) -> None:
         f"{desk}/train/no-run",
         f"{desk}/train/.lab",
     ):
-        refused = httpx.get(wrong, timeout=60, trust_env=False)
+        refused = httpx.get(wrong, timeout=PATIENCE, trust_env=False)
         assert refused.status_code == 404
         assert 'href="/">To the workbench' in refused.text
         assert "Traceback" not in refused.text
@@ -67,7 +68,7 @@ def test_damaged_runs_and_studies_break_no_page(tmp_path: Path) -> None:
     for name in ("digits-kernel-1", "digits-kernel-²"):
         (runs / "explorations" / name).mkdir(parents=True)
         (runs / "explorations" / name / "design.json").write_text('{"arms": 5}')
-    with lab(tmp_path) as served, httpx.Client(timeout=60, trust_env=False) as client:
+    with lab(tmp_path) as served, httpx.Client(timeout=PATIENCE, trust_env=False) as client:
         desk = str(client.get(served.address, follow_redirects=True).url).rpartition("/")[0]
         for stop in STOPS:
             page = client.get(f"{desk}/{stop.name}")
@@ -215,7 +216,7 @@ def test_a_wrong_upload_is_said_and_a_right_one_is_used(
                 archive.write(file, file.relative_to(tmp_path / "pictures"))
             for path in outside:
                 archive.writestr(path, b"x")
-    context = browser.new_context()
+    context = new_context(browser)
     page = context.new_page()
     page.goto(served.address)
     for wrong in ("notes.zip", "trap.zip"):
@@ -278,7 +279,7 @@ def test_a_folder_is_sent_as_it_is(browser: Any, served: Served, tmp_path: Path,
 
 
 def test_an_upload_that_breaks_off_leaves_nothing(served: Served) -> None:
-    home = httpx.get(served.address, follow_redirects=True, timeout=60, trust_env=False)
+    home = httpx.get(served.address, follow_redirects=True, timeout=PATIENCE, trust_env=False)
     host, port = served.address.removeprefix("http://").split(":")
     place = served.out / ".lab" / "uploads" / "own"
 
@@ -294,7 +295,7 @@ def test_an_upload_that_breaks_off_leaves_nothing(served: Served) -> None:
 
 
 def wait_until(true: Callable[[], object]) -> None:
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + PATIENCE
     while not true():
         assert time.monotonic() < deadline
         time.sleep(0.01)
@@ -313,7 +314,6 @@ def train(page: Any, epochs: int) -> None:
 @pytest.mark.full
 def test_a_newcomer_walks_through_the_whole_lab(browser: Any, tmp_path: Path) -> None:
     with lab(tmp_path) as served, opened(browser, served.address) as page:
-        page.set_default_timeout(PATIENCE)
         build(page)
         learn(page, served)
         judge(page, served, tmp_path / "home")
@@ -405,14 +405,12 @@ def ask_and_take(page: Any, served: Served) -> None:
 def test_closing_everything_in_mid_training_loses_nothing(browser: Any, tmp_path: Path) -> None:
     with lab(tmp_path) as served:
         with opened(browser, served.address) as page:
-            page.set_default_timeout(PATIENCE)
             where = two_tabs_share_a_training(page)
         record = next(p for p in served.out.glob(".lab/jobs/*/job.json") if '"running"' in p.read_text())
         worker = json.loads(record.read_text())["pid"]
         served.stop()
         os.kill(worker, 0)  # still there
         with lab(tmp_path) as again, opened(browser, again.address) as page:
-            page.set_default_timeout(PATIENCE)
             page.goto(where.replace(served.address, again.address))
             page.get_by_role("button", name="Pause").wait_for()
             os.killpg(worker, signal.SIGKILL)
@@ -442,7 +440,6 @@ def two_tabs_share_a_training(page: Any) -> str:
     page.get_by_text("of these 12 are right").wait_for()
     assert page.locator(".answers img").count() == 12
     other = page.context.new_page()
-    other.set_default_timeout(PATIENCE)
     other.goto(where)
     other.get_by_role("button", name="Pause").click()
     page.get_by_text("paused").first.wait_for()
@@ -462,8 +459,7 @@ def test_two_learners_take_turns_and_see_nothing_of_each_other(browser: Any, tmp
     with lab(tmp_path, "--course", "course.yaml") as served:
         pages = {}
         for name, token in (("Ann", "ann-token-1"), ("Bob", "everybody")):
-            page = browser.new_context().new_page()
-            page.set_default_timeout(PATIENCE)
+            page = new_context(browser).new_page()
             page.goto(served.address)
             page.get_by_label("Your name").fill(name)
             page.get_by_label("Token").fill(token)
@@ -488,7 +484,7 @@ def test_two_learners_take_turns_and_see_nothing_of_each_other(browser: Any, tmp
         ann.get_by_role("link", name="4 Train").click()
         ann.get_by_role("button", name="Train this network").click()
         ann.get_by_text("the course allows at most 5").wait_for()
-        teacher = browser.new_context().new_page()
+        teacher = new_context(browser).new_page()
         teacher.goto(served.address)
         teacher.get_by_label("Your name").fill("The teacher")
         teacher.get_by_label("Token").fill("teacher-token")

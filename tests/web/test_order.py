@@ -11,6 +11,7 @@ import conviction
 from conviction.errors import RequestError
 from conviction.web.pages.order import STOPS, stop_named
 from conviction.web.work.addresses import address
+from tests.patience import PATIENCE
 from tests.web.labs import lab
 
 # A page that nothing else in the package names.
@@ -35,7 +36,7 @@ app()
 
 
 def test_a_page_that_is_added_to_the_list_is_in_the_rail_with_its_words_and_chapter(tmp_path: Path) -> None:
-    with lab(tmp_path, script=ADDED) as served, httpx.Client(timeout=60, trust_env=False) as client:
+    with lab(tmp_path, script=ADDED) as served, httpx.Client(timeout=PATIENCE, trust_env=False) as client:
         first = client.get(served.link, follow_redirects=True)
         desk = str(first.url).rpartition("/")[0]
         assert "An added page" in first.text

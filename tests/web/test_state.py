@@ -16,7 +16,7 @@ from conviction.runs.predictions import read_predictions
 from conviction.web.jobs.progress import RunWatcher
 from conviction.web.pages.evaluated import evaluated, reasons
 from tests.conftest import run_cli
-from tests.web.labs import PATIENCE, lab, to
+from tests.web.labs import lab, to
 from tests.web.pages import opened
 
 SMALL = ("recipe=lab", "training.epochs=1", "model.filters=[4,4]", "model.dense=[8]", "evaluation.test=false")
@@ -64,7 +64,6 @@ def test_after_the_test_set_was_opened_all_of_the_page_knows(
 ) -> None:
     shutil.copytree(sealed, tmp_path / "runs" / "digits-1")
     with lab(tmp_path) as served, opened(browser, served.address, 1440) as page:
-        page.set_default_timeout(PATIENCE)
         to(page, "evaluate")
         lesson = page.locator("#lesson-text")
         lesson.get_by_text("The test set of this run is still sealed.").wait_for()
@@ -89,7 +88,6 @@ def test_head_and_lesson_are_about_the_images_on_the_page(
         for file in sorted(image_folder(per_class=30).rglob("*.png")):
             archive.write(file, file.relative_to(tmp_path / "pictures"))
     with lab(tmp_path) as served, opened(browser, served.address, 1440) as page:
-        page.set_default_timeout(PATIENCE)
         page.get_by_label("An archive").set_input_files(str(tmp_path / "pets.zip"))
         page.wait_for_url("**/data/load")
         head, lesson = page.locator("header .about"), page.locator(".tutor")

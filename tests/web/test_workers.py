@@ -19,6 +19,7 @@ from conviction.errors import ConvictionError, RequestError, RunError
 from conviction.web.inside import Inspector
 from conviction.web.jobs import processes
 from conviction.web.jobs.helper import Helper, KilledError
+from tests.patience import PATIENCE
 
 SERVER = """
 import asyncio, os, sys
@@ -51,7 +52,7 @@ def test_it_ends_when_the_server_ends(killed: bool) -> None:
         else:
             server.communicate()
             assert server.returncode == 0
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + PATIENCE
     while processes.is_alive(helper, born):
         assert time.monotonic() < deadline
         time.sleep(0.05)

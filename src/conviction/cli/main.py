@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import atexit
+import gc
 import os
 import sys
 from typing import Annotated
@@ -89,6 +90,8 @@ def main() -> None:
     own_process()
     take_every_letter()
     atexit.register(say_what_was_replaced)
+    # Python's last garbage collection would look through all of TensorFlow, which takes a second.
+    atexit.register(gc.freeze)
     try:
         code = app(prog_name="conviction", standalone_mode=False) or 0
         if code == INTERRUPTED:  # typer has caught the signal, and says nothing

@@ -15,6 +15,7 @@ from conviction.runs import load_run
 from conviction.runs.folder import CHECKPOINTS, EVALUATION, MODEL
 from conviction.web.inside import Inspector
 from conviction.web.jobs.helper import Helper
+from tests.patience import PATIENCE
 
 
 @pytest.mark.full
@@ -38,7 +39,7 @@ def test_it_rests_when_idle_and_comes_back(trained: Path, tmp_path: Path) -> Non
         helper.idle = 0.01
         one = await inspector.look(trained, 0)
         # Not by join: the helper's own thread waits for this process too, and only one of them gets its end.
-        assert wait([first.sentinel], 60)
+        assert wait([first.sentinel], PATIENCE)
         helper.idle = 60.0
         again = await inspector.look(trained, 0)
         assert np.array_equal(one.probabilities, again.probabilities)
@@ -50,7 +51,7 @@ def test_it_rests_when_idle_and_comes_back(trained: Path, tmp_path: Path) -> Non
     last = helper._process
     assert last is not None
     helper.close()
-    last.join(60)
+    last.join(PATIENCE)
     assert helper.pid is None
     with pytest.raises(ConvictionError, match="being closed"):
         asyncio.run(walk())
