@@ -149,7 +149,7 @@ def test_many_kills(tmp_path: Path) -> None:
 )
 def test_a_signal_ends_it_and_it_says_how_to_go_on(tmp_path: Path, number: int, code: int) -> None:
     process = subprocess.Popen(
-        [sys.executable, "-m", "conviction", "explore", *ASKED, "--out", "one"],
+        [sys.executable, "-m", "conviction", "explore", *ASKED, "--jobs", "1", "--out", "one"],
         cwd=tmp_path,
         env=environment(tmp_path / "home"),
         stdout=subprocess.PIPE,

@@ -118,7 +118,7 @@ def test_a_body_that_is_refused_unread_may_not_trickle_for_ever(serve: Serve) ->
             reader.join(0.01)
             if not reader.is_alive():
                 break
-        reader.join(1.0)
+        reader.join(PATIENCE)
         assert not reader.is_alive()
 
 
