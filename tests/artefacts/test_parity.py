@@ -93,8 +93,8 @@ def test_planted_faults_of_preprocessing_are_found(colours: Path, tmp_path: Path
     FORMATS["onnx"].write(model, path, card, np.empty((0, 16, 16, 3), np.uint8))
     answers = read_predictions(colours)["test"]
     data = conviction.load_run(colours).data
-    names = list(data["split"]["test"])
-    answered = ask(path, Pictures(str(colours.parent / data["location"]), names), tmp_path)
+    names = list(data.split.test)
+    answered = ask(path, Pictures(str(colours.parent / data.location), names), tmp_path)
     if fault == "none":
         parity = compare(answers.probabilities, answered, path.name, "test", None)
         assert parity.greatest < 1e-5

@@ -8,11 +8,13 @@ import shutil
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 import conviction.lesson
 from conviction.errors import RunError, RunFileError
 from conviction.runs import Run, folder
+from conviction.training import RateSearch, Sweep
 from conviction.web.jobs.progress import RunWatcher
 from tests.conftest import Cli
 
@@ -92,6 +94,20 @@ def test_a_key_that_is_missing_where_it_is_asked_for_is_a_damaged_file(tmp_path:
     shutil.copytree(RECORDED, tmp_path / "run")  # which does not say which images it had
     with pytest.raises(RunError, match=r"data\.json: the file is damaged \(it has no 'split'\)"):
         _ = Run(tmp_path / "run").split
+
+
+def test_a_search_is_read_as_it_was_made(tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    shutil.copytree(RECORDED, run)
+    assert Run(run).search is None
+    search = RateSearch((Sweep(np.array([1e-4, 0.1]), np.array([2.5, 1.25])),), 0.05)
+    folder.write_json(run / folder.RATES, search.to_json())
+    assert Run(run).search.to_json() == search.to_json()
+    (run / folder.RATES).write_text('{"chosen": 0.05, "sweeps": [{"rates": [0.1]}]}')
+    with pytest.raises(
+        RunError, match=r"learning_rate\.json: the file is damaged \(sweeps\.0\.losses: Field required\)"
+    ):
+        _ = Run(run).search
 
 
 def test_what_is_read_is_what_was_written(trained: Path) -> None:

@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import json
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-
-import numpy as np
 
 from conviction.audience import call
 from conviction.config import Recipe
@@ -16,9 +13,8 @@ from conviction.data import ImageSet, load_source
 from conviction.data.image_set import PARTS
 from conviction.errors import RequestError, RunError
 from conviction.flow.prepare import Loading, Prepared, prepare_run, silently
-from conviction.runs import Run, folder, load_run
+from conviction.runs import Run, load_run
 from conviction.runs.rows import fit_again
-from conviction.training import RateSearch, Sweep
 
 # Enough names to see what has happened to the data.
 MOST_NAMED = 3
@@ -35,12 +31,7 @@ def prepare_again(
     source, rule = run.data.source, run.data.decoding
     ready = prepare_run(source, recipe, data_dir, lambda facts: recipe, rule=rule, loading=loading)
     _check_data(run, ready)
-    rates = run.path / folder.RATES
-    if not rates.is_file():
-        return ready
-    kept = json.loads(rates.read_text(encoding="utf-8"))
-    sweeps = tuple(Sweep(np.array(s["rates"]), np.array(s["losses"])) for s in kept["sweeps"])
-    return replace(ready, search=RateSearch(sweeps, kept["chosen"]))
+    return replace(ready, search=run.search or ready.search)
 
 
 def load_again(run: Run, data_dir: str | Path | None) -> ImageSet:

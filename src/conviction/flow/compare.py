@@ -10,10 +10,10 @@ import numpy as np
 
 from conviction.audience import call
 from conviction.config.recipe import by_key
-from conviction.data import ImageSet, load_source
-from conviction.errors import RequestError, SourceError
+from conviction.data import ImageSet
+from conviction.errors import RequestError
 from conviction.evaluation import Comparison, Pair, count_openings, holm, mcnemar, newcombe_paired, wilson
-from conviction.flow.again import few, load_finished
+from conviction.flow.again import few, load_again, load_finished
 from conviction.model import walk
 from conviction.runs import Run, load_run
 from conviction.runs.predictions import Answers, read_predictions
@@ -158,6 +158,6 @@ def find_pictures(comparison: Comparison, data_dir: str | Path | None = None) ->
     """
     first = load_run(comparison.runs[0])
     try:
-        return load_source(first.data.source, first.config.data, data_dir, rule=first.data.decoding), ""
-    except SourceError as failure:
+        return load_again(first, data_dir), ""
+    except RequestError as failure:
         return None, str(failure)

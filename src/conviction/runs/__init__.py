@@ -1,5 +1,15 @@
 """The run folder: atomic writes, provenance, listing, reading back."""
 
+from conviction.runs.content import RunData, RunEnvironment, RunEvaluation, RunScore, RunSplit
 from conviction.runs.run import Run, list_runs, load_run
 
-__all__ = ["Run", "list_runs", "load_run"]
+__all__ = [
+    "Run",
+    "RunData",
+    "RunEnvironment",
+    "RunEvaluation",
+    "RunScore",
+    "RunSplit",
+    "list_runs",
+    "load_run",
+]

@@ -10,12 +10,14 @@ import json
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
 
+import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, StrictFloat, StrictInt, ValidationError
 
 from conviction.data import DecodingRule
 from conviction.data.image_set import PARTS
 from conviction.errors import RunFileError
 from conviction.evaluation import Binary, Calibration, Figure, ReliabilityBin, Slicing, Verdict
+from conviction.training import RateSearch, Sweep
 
 # JSON has lists where we have tuples.
 Interval = Annotated[tuple[float, float], Field(strict=False)]
@@ -237,6 +239,16 @@ class RunEnvironment(Content):
     trained_on: dict[str, Any] | None = None
 
 
+class _Sweep(Content):
+    rates: list[float]
+    losses: list[float]
+
+
+class _Rates(Content):
+    chosen: float
+    sweeps: list[_Sweep]
+
+
 C = TypeVar("C", bound=Content)
 
 
@@ -262,6 +274,12 @@ def read_evaluation(path: Path) -> RunEvaluation:
 def read_environment(path: Path) -> RunEnvironment:
     """The content of ``environment.json``; raises as ``read_data``."""
     return read_content(path, RunEnvironment)
+
+
+def read_rates(path: Path) -> RateSearch:
+    """The content of ``learning_rate.json``; raises as ``read_data``."""
+    rates = read_content(path, _Rates)
+    return RateSearch(tuple(Sweep(np.array(s.rates), np.array(s.losses)) for s in rates.sweeps), rates.chosen)
 
 
 def read_content(path: Path, model: type[C]) -> C:

@@ -25,7 +25,7 @@ from conviction.process import process_restored
 from conviction.runs import content, folder
 from conviction.runs.content import RunData, RunEnvironment, RunEvaluation, RunSplit
 from conviction.runs.reading import read_run_file, trouble_with
-from conviction.training import EpochRow
+from conviction.training import EpochRow, RateSearch
 
 if TYPE_CHECKING:
     import keras
@@ -72,6 +72,15 @@ class Run:
         if not rows and self.status == "done":
             raise trouble_with(self.path / folder.HISTORY, ValueError("it has no epoch of a finished run"))
         return rows
+
+    @property
+    def search(self) -> RateSearch | None:
+        """``learning_rate.json``: the search for a learning rate; None if there was none.
+
+        Raises:
+            RunError: The file is damaged.
+        """
+        return self._read(folder.RATES, content.read_rates) if self._has(folder.RATES) else None
 
     @cached_property
     def environment(self) -> RunEnvironment:
