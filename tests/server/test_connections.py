@@ -11,6 +11,7 @@ from collections import Counter
 import httpx
 import pytest
 
+from tests.patience import PATIENCE
 from tests.server.conftest import Serve, Server, encoded, noise, upload
 
 LIMITS = {"header_seconds": 0.5, "body_seconds": 0.5, "header_bytes": 10_000, "connections": 20}
