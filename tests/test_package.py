@@ -210,19 +210,22 @@ def test_a_notebook_that_already_used_tensorflow_can_still_train(tmp_path: Path)
     assert "Start a new process, or ask for that number." in in_a_process_of_its_own(script, tmp_path)
 
 
-def test_files_and_functions_stay_small() -> None:
-    long_files, long_functions = [], []
+def test_files_classes_and_functions_stay_small() -> None:
+    long_files, long_classes, long_functions = [], [], []
     for path in PACKAGE.rglob("*.py"):
         text = path.read_text()
         if text.count("\n") > 400:
             long_files.append(path.name)
         for node in ast.walk(ast.parse(text)):
+            if isinstance(node, ast.ClassDef) and (node.end_lineno or 0) - node.lineno >= 200:
+                long_classes.append(f"{path.name}: {node.name}")
             if isinstance(node, ast.FunctionDef):
                 documented = ast.get_docstring(node) is not None
                 start = node.body[1].lineno if documented and len(node.body) > 1 else node.lineno
                 if (node.end_lineno or 0) - start > 50:
                     long_functions.append(f"{path.name}: {node.name}")
     assert not long_files
+    assert not long_classes
     assert not long_functions
 
 
