@@ -169,7 +169,7 @@ def shown_help(command: str, capsys: pytest.CaptureFixture[str]) -> str:
 
 def test_a_new_source_is_fitted_and_listed(run: Run, capsys: pytest.CaptureFixture[str]) -> None:
     assert run.status == "done"
-    assert run.data["location"].endswith("all.raw")
+    assert run.data.location.endswith("all.raw")
     assert RAW.words in shown_help("fit", capsys)
     with pytest.raises(conviction.ConvictionError, match=f"or {RAW.words}; got another kind"):
         conviction.fit(__file__)

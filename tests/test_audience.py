@@ -182,7 +182,7 @@ def test_the_command_line_names_its_options(cli: Cli) -> None:
 
 # What only a command line or a server of its own says; and what is made for a shell.
 OF_COMMANDS = ("cli", "server", "web/server.py", "web/jobs/starts.py", "web/work/course.py")
-FOR_SHELLS = {"again.py", "training.py", "connection.py", "audience.py", "prediction.py", "shared.py"}
+FOR_SHELLS = {"rows.py", "training.py", "connection.py", "audience.py", "prediction.py", "shared.py"}
 
 
 SPELT = re.compile(r"(?<![\w(-])--[a-z]+(-[a-z]+)*([ :.,]|$)")

@@ -23,7 +23,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from conviction.artefacts.card import Card
+from conviction.artefacts.card import Card, LearnedFrom
 from conviction.cluster.prediction import predict_folder
 from conviction.cluster.storage import open_storage, pictures_in
 from conviction.data.decode import SUFFIXES, DecodingRule
@@ -92,7 +92,7 @@ def write_model(path: Path, seed: int = 0) -> Path:
         kind="onnx",
         class_names=CLASSES,
         decoding=DecodingRule(color_mode="rgb", height=SIDE, width=SIDE),
-        data={},
+        data=LearnedFrom(name="noise", licence=None, images_by_class={}),
         specification={},
         test=None,
         limits=(),

@@ -20,7 +20,7 @@ from conviction.cli.main import app
 from conviction.web.elements.plain import paragraph
 from conviction.web.pages import order
 from conviction.web.pages.frame import framed, parts_of
-from conviction.web.pages.stop import ChapterLink, Stop
+from conviction.web.pages.page import ChapterLink, Stop
 
 async def build(page):
     with framed(page):

@@ -28,8 +28,8 @@ from conviction.web.door.joining import TEACHER, add_joining, bare_page
 from conviction.web.elements.plain import link, tag
 from conviction.web.jobs.starts import EXPLORATIONS
 from conviction.web.pages import order
-from conviction.web.pages.context import PageContext
 from conviction.web.pages.frame import one_main
+from conviction.web.pages.page import PageContext
 from conviction.web.pages.take import FILES
 from conviction.web.work.addresses import address
 from conviction.web.work.lab import Lab

@@ -15,7 +15,7 @@ from conviction.lesson import Facts
 from conviction.report import printable
 from conviction.web.elements.plain import button, tag
 from conviction.web.jobs.progress import RunStatus
-from conviction.web.pages.context import PageContext
+from conviction.web.pages.page import PageContext
 from conviction.web.tutor.panel import chapter_panel
 from conviction.web.tutor.words import facts_for
 

@@ -13,10 +13,9 @@ from conviction.report import compile_step
 from conviction.training.augmentations import AUGMENTATIONS
 from conviction.training.train import steps_per_epoch
 from conviction.web.elements.plain import choice, heading, number, paragraph, tag, tick
-from conviction.web.pages.context import PageContext, shown_with_images
 from conviction.web.pages.draft import DraftPage, real, whole
 from conviction.web.pages.frame import framed, misfit, onward
-from conviction.web.pages.stop import ChapterLink, Stop, walkthrough
+from conviction.web.pages.page import ChapterLink, PageContext, Stop, shown_with_images, walkthrough
 from conviction.web.work import network
 from conviction.web.work.desk import Draft
 

@@ -24,10 +24,16 @@ from conviction.web.elements.plain import (
     tag,
 )
 from conviction.web.elements.surface import Surface
-from conviction.web.pages.context import PageContext, shown_when_ready, shown_with_images
 from conviction.web.pages.draft import undo_buttons
 from conviction.web.pages.frame import framed, onward, parts_of
-from conviction.web.pages.stop import ChapterLink, Stop, walkthrough
+from conviction.web.pages.page import (
+    ChapterLink,
+    PageContext,
+    Stop,
+    shown_when_ready,
+    shown_with_images,
+    walkthrough,
+)
 from conviction.web.work.sources import Checked, Choice, at_hand, chosen_by
 from conviction.web.work.uploads import ACCEPTED, MOST_BYTES, uploads_of
 

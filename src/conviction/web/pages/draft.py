@@ -12,7 +12,7 @@ from conviction.data import ImageSet
 from conviction.errors import RequestError
 from conviction.web.elements.plain import button
 from conviction.web.elements.surface import Surface
-from conviction.web.pages.context import PageContext
+from conviction.web.pages.page import PageContext
 from conviction.web.work.changes import describe_change
 from conviction.web.work.desk import Desk, Draft, Work
 from conviction.web.work.lab import facts_about

@@ -17,10 +17,9 @@ from conviction.web.elements.surface import Surface
 from conviction.web.jobs.progress import RunStatus, state_of
 from conviction.web.jobs.records import Job
 from conviction.web.jobs.starts import start_evaluate
-from conviction.web.pages.context import PageContext, shown_when_ready
 from conviction.web.pages.evaluated import Evaluated, Reason, evaluated, reasons
 from conviction.web.pages.frame import framed, onward
-from conviction.web.pages.stop import ChapterLink, Stop, walkthrough
+from conviction.web.pages.page import ChapterLink, PageContext, Stop, shown_when_ready, walkthrough
 
 # As Compile calls them.
 LABELS = {

@@ -10,8 +10,8 @@ from nicegui import ui
 from conviction.errors import ConvictionError
 from conviction.runs import folder
 from conviction.web.elements.plain import paragraph, tag, tick
-from conviction.web.pages.context import PageContext
 from conviction.web.pages.glimpse import Glimpse, glimpse
+from conviction.web.pages.page import PageContext
 
 # Asking takes a core away from training for a moment; this rarely, nobody notices.
 REST_SECONDS = 5.0

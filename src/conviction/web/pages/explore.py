@@ -18,9 +18,8 @@ from conviction.web.elements.plain import button, choice, heading, link, number,
 from conviction.web.elements.surface import Surface
 from conviction.web.jobs.records import Job
 from conviction.web.jobs.starts import EXPLORATIONS, OF_EXPLORE, next_name, start_explore, stem_of
-from conviction.web.pages.context import PageContext
 from conviction.web.pages.frame import framed, onward
-from conviction.web.pages.stop import ChapterLink, Stop, aim
+from conviction.web.pages.page import ChapterLink, PageContext, Stop, aim
 from conviction.web.work.guess import NO_DIFFERENCE, NO_GUESS, guess_text, judged
 
 # As ``classroom.Learner`` calls it.

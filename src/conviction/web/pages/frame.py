@@ -13,7 +13,7 @@ from conviction.web.door.joining import TEACHER
 from conviction.web.elements.plain import Tag, heading, link, paragraph, tag
 from conviction.web.jobs.starts import stem_of
 from conviction.web.pages.chapter import chapter, is_open, lesson_button
-from conviction.web.pages.context import PageContext
+from conviction.web.pages.page import PageContext
 
 
 @contextmanager

@@ -7,10 +7,9 @@ from pathlib import Path
 from conviction.web.inside.inspector import Inspector
 from conviction.web.inside.kept import Kept
 from conviction.web.inside.panel import inside_panel
-from conviction.web.pages.context import PageContext
 from conviction.web.pages.evaluate import pick_run
 from conviction.web.pages.frame import framed, onward
-from conviction.web.pages.stop import ChapterLink, Stop
+from conviction.web.pages.page import ChapterLink, PageContext, Stop
 
 
 async def inside_page(page: PageContext) -> None:

@@ -14,11 +14,10 @@ from conviction.model import LayerRow
 from conviction.model.shapes import setting
 from conviction.report import model_step
 from conviction.web.elements.plain import button, choice, number, paragraph, tag, text_field, tick
-from conviction.web.pages.context import PageContext, shown_with_images
 from conviction.web.pages.draft import DraftPage, real, unlike, whole
 from conviction.web.pages.frame import figures, framed, onward, parts_of
 from conviction.web.pages.network_drawing import draw
-from conviction.web.pages.stop import ChapterLink, Stop, walkthrough
+from conviction.web.pages.page import ChapterLink, PageContext, Stop, shown_with_images, walkthrough
 from conviction.web.work import network
 from conviction.web.work.desk import Draft, new_draft
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from conviction.errors import RequestError, did_you_mean
 from conviction.web.pages import compile, data, evaluate, explore, inside, network, take, train
-from conviction.web.pages.stop import Stop
+from conviction.web.pages.page import Stop
 
 STOPS: tuple[Stop, ...] = (
     data.STOP,

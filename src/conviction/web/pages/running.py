@@ -17,9 +17,9 @@ from conviction.web.elements.surface import Surface
 from conviction.web.jobs.progress import RunStatus, state_of
 from conviction.web.jobs.records import ERR, Job
 from conviction.web.jobs.starts import is_run_name, run_folder, start_resume, stem_of
-from conviction.web.pages.context import PageContext
 from conviction.web.pages.examples import Examples
 from conviction.web.pages.frame import onward
+from conviction.web.pages.page import PageContext
 
 MOST_OVER = 3
 

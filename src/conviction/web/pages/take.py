@@ -13,10 +13,9 @@ from conviction.web.elements.plain import button, heading, link, paragraph, tag
 from conviction.web.elements.surface import Surface
 from conviction.web.jobs.records import Job
 from conviction.web.jobs.starts import start_export
-from conviction.web.pages.context import PageContext
 from conviction.web.pages.evaluate import pick_run
 from conviction.web.pages.frame import framed
-from conviction.web.pages.stop import Stop, walkthrough
+from conviction.web.pages.page import PageContext, Stop, walkthrough
 
 # What is offered: the format, its title, what it is for, whether the test set must be open.
 OFFERS = (

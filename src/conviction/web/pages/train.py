@@ -13,10 +13,9 @@ from conviction.errors import RequestError
 from conviction.web.elements.plain import button, heading, link, paragraph, tag
 from conviction.web.elements.surface import Surface
 from conviction.web.jobs.starts import next_name, run_folder, start_fit, stem_of
-from conviction.web.pages.context import PageContext
 from conviction.web.pages.frame import framed, misfit
+from conviction.web.pages.page import ChapterLink, PageContext, Stop, walkthrough
 from conviction.web.pages.running import RunPanel, state_pill
-from conviction.web.pages.stop import ChapterLink, Stop, walkthrough
 from conviction.web.work import network
 from conviction.web.work.desk import Draft
 
