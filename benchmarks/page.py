@@ -81,7 +81,7 @@ async def look_on(address: str, path: str, got: list[Any]) -> socketio.AsyncClie
 
 
 async def watched(address: str, pid: int, out: Path, argv: list[str]) -> tuple[float, float, float]:
-    """(images/s, share of one core that the server used, seconds until a page is there while it trains)."""
+    """(images/s, share of one core that the server used, seconds until a page appears while it trains)."""
     run = Path(argv[argv.index("--out") + 1])
     with urllib.request.urlopen(address + "/") as page:
         desk = page.geturl().rpartition("/")[0].removeprefix(address)

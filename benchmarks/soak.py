@@ -151,7 +151,7 @@ class Load:
 
 
 async def half(path: Path, seconds: float) -> Load:
-    """Load for so long, then SIGTERM while it goes on."""
+    """Loads the server until the time is over, then sends SIGTERM under load."""
     load = Load()
     with server(path) as (port, process):
         began = time.monotonic()
