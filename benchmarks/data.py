@@ -2,8 +2,8 @@
 
     python benchmarks/data.py [cifar] [photos] [audit] [input] [memory]
 
-Each part prints a table and its ratios. Figures of an epoch are medians of several; every program runs in a process
-of its own, in turn. Copy what it prints, with the command, to docs/measurements.md.
+Each part prints a table and its ratios. Figures for an epoch are medians of several; every program runs in its own
+process, in turn. Copy what it prints, with the command, to docs/measurements.md.
 """
 
 from __future__ import annotations
@@ -148,7 +148,7 @@ def data_dir() -> Path:
 
 def compare(folder: Path, sources: dict[str, Path], size: int, turns: int) -> None:
     """First passes and later epochs of Keras and of ours, in turn."""
-    os.sync()  # writing the files to disk is not a part of reading them
+    os.sync()  # writing the files to disk is not part of reading them
     keras_first, keras_later = [], []
     first: dict[str, list[float]] = {name: [] for name in sources}
     later: dict[str, list[float]] = {name: [] for name in sources}
@@ -185,7 +185,7 @@ def cifar(work: Path, turns: int) -> None:
 
 
 def photos(work: Path, turns: int, grain: float, count: int = 1000) -> None:
-    """Photographs of 12 megapixels: twenty different ones, each many times with a comment that differs."""
+    """Photographs of 12 megapixels: twenty different ones, each many times with a different comment."""
     from PIL import Image
     from sklearn.datasets import load_sample_images
 
@@ -248,7 +248,7 @@ def memory(work: Path) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         Image.fromarray(small).resize((side, side), Image.Resampling.BICUBIC).save(path, quality=60)
     command = [sys.executable, "-m", "conviction", "fit", str(work / "large"), f"data.image_size={side}"]
-    # Pooling first: a network that is quick, so that all pixels pass in minutes.
+    # Pooling first makes a fast network, so that all pixels pass in minutes.
     (work / "my.yaml").write_text(
         "model: {layers: [{type: AveragePooling2D, pool_size: 8}, {type: Conv2D, filters: 8, activation: relu}, "
         "{type: MaxPooling2D}, {type: Flatten}]}\ntraining: {epochs: 2}\n"

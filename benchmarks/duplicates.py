@@ -79,7 +79,7 @@ def _spread(values: list[float]) -> str:
 
 
 def main() -> None:
-    """All sets; those of real pictures where CONVICTION_DATA_DIR is."""
+    """Measures all sets; those of real pictures only where CONVICTION_DATA_DIR is set."""
     seeds = [np.random.default_rng(100 + seed) for seed in range(SEEDS)]
     print("Recall for each kind of copy, and precision over all pairs found")
     report("96 px, noise and shapes", [[picture(rng) for _ in range(ORIGINALS)] for rng in seeds])

@@ -3,9 +3,9 @@
     python benchmarks/evaluation.py [time|coverage|labels ...]
 
 ``time`` evaluates Fashion-MNIST with a network of ``recipe=fast`` and makes the report, from the loaded model on.
-``coverage`` draws predictions from a known truth and counts how often each 95% interval holds it. ``labels`` gives 5%
-of all labels of Fashion-MNIST another class, trains on them, and looks for them among the validation and test images.
-Copy what it prints, with the command, to docs/measurements.md.
+``coverage`` draws predictions from a known truth and counts how often each 95% interval contains it. ``labels`` gives
+5% of all labels of Fashion-MNIST another class, trains on them, and looks for them among the validation and test
+images. Copy what it prints, with the command, to docs/measurements.md.
 """
 
 from __future__ import annotations
@@ -57,7 +57,7 @@ def measure_time() -> None:
 
 
 def measure_coverage() -> None:
-    """The share of draws whose interval holds the truth, in percent."""
+    """The share of draws whose interval contains the truth, in percent."""
     print("Wilson's interval of a proportion, exactly (from the binomial distribution):\n")
     print("| images | " + " | ".join(f"p = {p}" for p in SHARES) + " | mean over 91 p from 0.05 to 0.95 |")
     print("|---|" + "---|" * (len(SHARES) + 1))
@@ -96,7 +96,7 @@ def _wilson_holds(p: float, bounds: np.ndarray) -> float:
 
 
 def _all_figures(p: np.ndarray, labels: np.ndarray) -> dict[str, Figure]:
-    """All but the calibration error, which is too large with few images, whatever its interval."""
+    """All figures but the calibration error, which is too large with few images, whatever its interval."""
     classes = p.shape[1]
     found = {name: figure for name, figure in figures(p, labels).items() if name != "ece"}
     first = score(p, labels, [str(i) for i in range(classes)]).per_class[0]
@@ -155,7 +155,7 @@ def measure_labels() -> None:
 
 def main() -> None:
     """Runs the parts that are named, or all."""
-    os.environ.setdefault("CONVICTION_HOME", tempfile.mkdtemp())  # openings of a benchmark are nobody's
+    os.environ.setdefault("CONVICTION_HOME", tempfile.mkdtemp())  # openings by a benchmark count for nobody
     parts = {"time": measure_time, "coverage": measure_coverage, "labels": measure_labels}
     for name in sys.argv[1:] or parts:
         print(f"\n{name}\n", flush=True)

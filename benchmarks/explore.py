@@ -1,9 +1,9 @@
-"""The lab's last chapter, answered: every question of `conviction explore` on Fashion-MNIST, with pictures.
+"""Answers the lab's last chapter: every question of `conviction explore` on Fashion-MNIST, with pictures.
 
     CONVICTION_DATA_DIR=... python benchmarks/explore.py [--seeds 3] [--budget 15000] [--out explorations/findings]
 
 Says how long it took, draws `docs/pictures/findings.svg` and the curves of each question, and prints the sentences and
-tables that `docs/findings.md` holds. The same call goes on where it was
+tables that `docs/findings.md` holds. The same call continues where it was
 stopped; its time is then that of the last part.
 """
 

@@ -4,7 +4,7 @@
 
 Every input is made from its number and the seed alone, so that a run can be repeated. Inputs are read in worker
 processes of limited memory; one that crashes its worker, takes longer than 20 seconds or raises what no reader may
-raise is kept in a folder and named. Ends with 1 if there was any.
+raise is kept in a folder and named. Ends with exit code 1 if there was any.
 """
 
 from __future__ import annotations
@@ -153,7 +153,7 @@ RULES = [DecodingRule(color_mode=m, height=32, width=32) for m in ("rgb", "grays
 
 
 def read(kind: str, content: bytes, room: Path) -> str:
-    """What came of an input; an exception that no reader may raise goes through."""
+    """The outcome of an input; an exception that no reader may raise is passed on."""
     if kind == "picture":
         return _read_picture(content)
     try:
@@ -194,7 +194,7 @@ def _read_picture(content: bytes) -> str:
 
 
 def work(seed: int, start: int, step: int, pipe: Connection, log: str) -> None:
-    """Reads every ``step``-th input from ``start``; says before each what it is, and after each what came."""
+    """Reads every ``step``-th input from ``start``; prints before each what it is, and after each its outcome."""
     resource.setrlimit(resource.RLIMIT_AS, (MEMORY, MEMORY))
     errors = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
     os.dup2(errors, 2)  # libtiff writes there
@@ -218,7 +218,7 @@ def work(seed: int, start: int, step: int, pipe: Connection, log: str) -> None:
 
 
 class Lane:
-    """One worker after another, over every ``step``-th input."""
+    """Runs one worker after another, over every ``step``-th input."""
 
     def __init__(self, seed: int, start: int, step: int, log: str) -> None:
         self.arguments, self.step, self.log = (seed, step), step, log
@@ -227,7 +227,7 @@ class Lane:
         self.start(start)
 
     def start(self, at: int) -> None:
-        """A worker from input ``at`` on."""
+        """Starts a worker at input ``at``."""
         seed, step = self.arguments
         context = get_context("spawn")
         self.pipe, theirs = context.Pipe(duplex=False)
@@ -273,7 +273,7 @@ class Lane:
 
 
 def run(seed: int, minutes: float, keep: Path, lanes: int) -> int:
-    """Fuzzes for so long; returns how many inputs failed."""
+    """Fuzzes until the time is over; returns how many inputs failed."""
     found: Counter[str] = Counter()
     failed: dict[str, int] = {}
     with tempfile.TemporaryDirectory() as folder:
@@ -302,7 +302,7 @@ def run(seed: int, minutes: float, keep: Path, lanes: int) -> int:
 def _keep(keep: Path, seed: int, number: int, result: str, failure: str, *, failed: dict[str, int]) -> None:
     last = f"{result} {failure.strip().splitlines()[-1]}"
     failed[last] = failed.get(last, 0) + 1
-    if failed[last] > 3:  # the same once more
+    if failed[last] > 3:  # the same again
         return
     kind, content = damaged(seed, number)
     keep.mkdir(parents=True, exist_ok=True)

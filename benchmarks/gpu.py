@@ -3,10 +3,10 @@
     python benchmarks/gpu.py [--anyway] [--data fashion_mnist cifar10-jpeg75.zip] [--epochs N]
 
 This is a loop of its own, which shows what a card could do; it is not ``conviction fit``, which is much slower there.
-Needs JAX, Keras and this package, and no TensorFlow. The whole data set lives in the card's memory, and an epoch is one
-call: a scan over its steps that gathers, flips and shifts there. The time to an accuracy is that at which validation
-images first reach it, compilation apart; each run opens the test set once, at its end. Without a GPU it ends with exit
-code 2, unless --anyway. Copy what it prints, with the command, to docs/measurements.md.
+Needs JAX, Keras and this package, and no TensorFlow. The whole data set lives in the card's memory, and an epoch is
+one call: a scan over its steps that gathers, flips and shifts there. The time to an accuracy is that at which
+validation images first reach it, without compilation; each run opens the test set once, at its end. Without a GPU it
+ends with exit code 2, unless --anyway. Copy what it prints, with the command, to docs/measurements.md.
 """
 
 from __future__ import annotations

@@ -3,9 +3,10 @@
     python benchmarks/growth.py [--repeats 3] [--picture docs/pictures/growth.svg]
 
 Each factor is varied alone around the lab's network on seeded random images of 32x32x3, through the product's own
-training. Times are the fastest of several epochs in an order drawn at random, so that a slow minute of the machine does
-not look like growth. The exponent is the slope of log time over log arithmetic (multiply-adds of all images): 1 is as
-much time as arithmetic, less is better. Copy what it prints, with the command, to docs/measurements.md.
+training. Times are the fastest of several epochs in an order drawn at random, so that a slow minute of the machine
+does not look like growth. The exponent is the slope of log time over log arithmetic (multiply-adds of all images): 1
+means that time grows as arithmetic does; less is better. Copy what it prints, with the command, to
+docs/measurements.md.
 """
 
 from __future__ import annotations
@@ -38,7 +39,7 @@ UNITS = {
 
 @dataclass
 class Case:
-    """One network on so many images."""
+    """One network on a number of images."""
 
     factor: str
     value: Any
@@ -145,7 +146,7 @@ def table(cases: list[Case], peaks: dict[str, float]) -> None:
 
 
 def draw(cases: list[Case], path: Path) -> None:
-    """Time over each factor, both axes logarithmic; the dotted line is as much time as arithmetic."""
+    """Time over each factor, both axes logarithmic; on the dotted line, time grows as arithmetic does."""
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(13, 3.4), layout="constrained")

@@ -1,4 +1,4 @@
-"""Does plain Keras go through the images in another order in each epoch? ``python keras_shuffle.py SEED|none``.
+"""Does plain Keras go through the images in a different order in each epoch? ``python keras_shuffle.py SEED|none``.
 
 Trains on numbers that are their own position, records what each step sees, and prints whether epochs agree.
 """

@@ -21,7 +21,7 @@ import numpy as np
 
 
 def network(keys: dict[str, Any]) -> keras.Sequential:
-    """The network of these keys, compiled; what they leave out is the lab's."""
+    """The compiled network of these keys; whatever they leave out is as in the lab."""
     from conviction.config import load_recipe
     from conviction.model import build
 

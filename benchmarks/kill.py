@@ -2,7 +2,7 @@
 
     python benchmarks/kill.py [--kills N]
 
-Every run must end with the history and the weights of one that nobody interrupted. Copy what it prints, with the
+Every run must end with the same history and weights as one that nobody interrupted. Copy what it prints, with the
 command, to docs/measurements.md.
 """
 
@@ -27,7 +27,7 @@ SIGNALS = 5
 
 
 def kills(work: Path, wanted: int) -> None:
-    """Runs, each killed up to ten times, until there were so many kills."""
+    """Makes runs, each killed up to ten times, until the number of kills is reached."""
     subprocess.run(
         [sys.executable, "-m", "conviction", "fit", "digits", *KEYS, "--out", "whole"],
         cwd=work,

@@ -57,7 +57,7 @@ def ours(epochs: int, seed: int, home: Path) -> dict[str, float]:
         best = max(float(row["val_accuracy"]) for row in csv.DictReader(file))
     return {
         "training_seconds": environment["seconds"]["training"],
-        # On a machine whose speed doubles and halves, the fastest epoch is what both can be compared by.
+        # On a machine whose speed doubles and halves, both can only be compared by their fastest epoch.
         "fastest_epoch_seconds": min(epochs_taken),
         "best_val_accuracy": best,
         "test_accuracy": json.loads(text)["evaluation"]["test"]["accuracy"],

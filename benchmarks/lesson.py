@@ -2,10 +2,11 @@
 
     CONVICTION_DATA_DIR=... python benchmarks/lesson.py [--seeds 5] [--only long short] [--record]
 
-Each study is one call of ``conviction.explore``: a base, arms that change one thing, the same seeds and splits for all.
-``plain`` is Keras alone, for what conviction does not let anybody change: the scaling of the pixels, and the first
-weights. What is finished stays in the folder and is not run again. The record, ``src/conviction/lesson/findings.json``,
-holds every difference of every arm; ``--record`` writes it from what is finished, and trains nothing.
+Each study is one call of ``conviction.explore``: a base, arms that change one thing, the same seeds and splits for
+all. ``plain`` is Keras alone, for what conviction does not let anybody change: the scaling of the pixels, and the
+initial weights. Whatever is finished stays in the folder and is not run again. The record,
+``src/conviction/lesson/findings.json``, holds every difference of every arm; ``--record`` writes it from what is
+finished, and trains nothing.
 """
 
 from __future__ import annotations
@@ -24,8 +25,8 @@ from typing import Any
 import numpy as np
 
 RECORD = Path(__file__).parent.parent / "src" / "conviction" / "lesson" / "findings.json"
-FEWEST = 3  # seeds, below which nothing is recorded
-# Unscaled pixels end differently from seed to seed, so it takes more of them.
+FEWEST = 3  # fewer seeds than this are not recorded
+# Runs on unscaled pixels end differently from seed to seed, so more seeds are needed.
 PLAIN_SEEDS = 20
 Rows = Sequence[Mapping[str, float]]
 Trials = dict[int, Rows]
@@ -38,10 +39,10 @@ class Study:
     Attributes:
         source: As for ``explore``; ``cifar10`` is the archive of the project's own data folder.
         data: What the record calls it.
-        epochs: Of ``images`` training images each.
+        epochs: Each has ``images`` training images.
         arms: By the id that texts use, the label that ``explore`` gives.
-        questions: Of the lab, as ``--question``.
-        keys: Over those of ``recipe=lab``.
+        questions: Questions of the lab, as for ``--question``.
+        keys: They override those of ``recipe=lab``.
     """
 
     source: str
@@ -54,7 +55,7 @@ class Study:
 
     @property
     def vary(self) -> list[str]:
-        """The arms that are no arm of a question."""
+        """The arms that do not belong to a question."""
         return [label for label in self.arms.values() if "=" in label and not label.startswith("recipe")]
 
     @property

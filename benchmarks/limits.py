@@ -2,7 +2,7 @@
 
     CONVICTION_DATA_DIR=... python benchmarks/limits.py
 
-Memory is RssAnon of Linux's /proc: pages that are mapped from the cache are not in it. Proposals are asked of Optuna's
+Memory is RssAnon of Linux's /proc: pages that are mapped from the cache are not in it. Proposals come from Optuna's
 TPE over the default space of ``conviction tune``, in SQLite, each trial with six epochs reported and a made-up result.
 """
 

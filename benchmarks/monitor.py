@@ -22,12 +22,12 @@ from conviction.training.monitor import read_curves
 from tests.evaluation.planted import GAPS, IMAGES, Case, draw
 from tests.training.curves import CLASSES, KINDS, Planted, plant
 
-# The tests draw from others.
+# The tests draw from other seeds.
 VERDICT_SEED = 7
 
 
 def kind_of(curve: Planted, epochs: int | None = None) -> str:
-    """At the end, or live after so many epochs."""
+    """Whether at the end, or live after a number of epochs."""
     rows = curve.history[:epochs]
     return read_curves(rows, classes=CLASSES, validation_images=curve.images, finished=epochs is None).kind
 
@@ -51,7 +51,7 @@ def curves(draws: int, each: int) -> None:
 
 
 def share(which: list[bool]) -> str:
-    """In percent, of how many; a dash of none."""
+    """The share in percent, and of how many; a dash if there are none."""
     return f"{100 * np.mean(which):.1f} ({len(which):,})" if which else "-"
 
 

@@ -3,10 +3,11 @@
     python benchmarks/page.py [--source SOURCE] [--images N] [--pairs N] [--epochs N] [--edits N]
 
 In turn: the same training by the command line alone, and started with two pages of the lab open. The pages are
-clients without a browser, because a browser's own work is not the server's: they take the HTML, hold the socket that a
-browser would hold, and get every update. Speed is images/s of the epochs after the first, in which the network is
-traced. Then edits of the network in Chromium, from the press to the changed page and to the next frame, without and
-beside a training. About eight minutes on two cores. Copy what it prints to docs/measurements.md.
+clients without a browser, because a browser's own work is not the server's: they take the HTML, hold the socket that
+a browser would hold, and get every update. Speed is images/s of the epochs after the first, in which the network is
+traced. Then edits of the network in Chromium are timed, from the press to the changed page and to the next frame,
+without and beside a training. This takes about eight minutes on two cores. Copy what it prints to
+docs/measurements.md.
 """
 
 from __future__ import annotations
@@ -80,7 +81,7 @@ async def look_on(address: str, path: str, got: list[Any]) -> socketio.AsyncClie
 
 
 async def watched(address: str, pid: int, out: Path, argv: list[str]) -> tuple[float, float, float]:
-    """(images/s, share of one core that the server used, seconds until a page is there while it trains)."""
+    """(images/s, share of one core that the server used, seconds until a page appears while it trains)."""
     run = Path(argv[argv.index("--out") + 1])
     with urllib.request.urlopen(address + "/") as page:
         desk = page.geturl().rpartition("/")[0].removeprefix(address)
@@ -132,7 +133,7 @@ def edit_times(address: str, times: int) -> list[tuple[float, float]]:
         found = []
         for i in range(times):
             found.append(page.evaluate(PRESS, ("down-", "up-", "remove-", "undo")[i % 4]))
-            page.wait_for_timeout(150)  # as fast as anybody presses
+            page.wait_for_timeout(150)  # as fast as anyone can press
         browser.close()
         return found
 
@@ -164,7 +165,7 @@ def say_edits(place: Path, source: str, keys: list[str], times: int) -> None:
 
 
 def some_of(source: str, images: int, place: Path) -> str:
-    """A file of so many training images of a source, because the whole takes long ten times over."""
+    """A file of some training images of a source, because ten rounds with the whole source take too long."""
     from conviction.config import DataSpec
     from conviction.data import load_source
 

@@ -1,14 +1,15 @@
-"""The lab as a fair tutorial would write it, in plain Keras and float32: the peer that is measured against.
+"""The lab as a fair tutorial would write it, in plain Keras and float32: the peer to measure against.
 
     python plain_keras.py DATA EPOCHS BATCH SEED
 
 SEED is a number, or "none" for a program that sets no seed. That is more than a detail: with
 keras.utils.set_random_seed, Keras 3.15 on TensorFlow goes through the images in the same order in every epoch,
-because each epoch starts the shuffling anew from the same seed; without it every epoch has an order of its own.
+because each epoch starts the shuffling again from the same seed; without it every epoch has its own order.
 
 DATA is a folder with Fashion-MNIST's IDX files, or an npz with x_train, y_train, x_test and y_test. Prints one JSON
-object: seconds of training (validation included, scoring the test set after each epoch not), the best validation
-accuracy, the test accuracy after the last epoch and after its best one, with the seconds until then, peak memory.
+object: seconds of training (validation included, but not the scoring of the test set after each epoch), the best
+validation accuracy, the test accuracy after the last epoch and after its best one, with the seconds until then, peak
+memory.
 """
 
 import gzip

@@ -3,7 +3,7 @@
     CONVICTION_DATA_DIR=... python benchmarks/ray_prediction.py [--artefact FILE] [--images N] [--turns N]
 
 The pictures are Fashion-MNIST's test images as PNG files, under as many names as asked for (hard links). Local and
-cluster take turns, as whole commands; the cluster is there already, as one is on which people predict millions. Then
+cluster take turns, as whole commands; the cluster is already running, as it is for people who predict millions. Then
 one of two nodes is killed when the first part is there, and every picture must have been answered once. Copy what it
 prints to docs/measurements.md.
 """
@@ -31,7 +31,7 @@ STORE = 100_000_000  # bytes of each node's object store
 
 
 def pictures(place: Path, number: int) -> Path:
-    """So many names of Fashion-MNIST's 10,000 test images, in folders of 1,000."""
+    """The given number of names for Fashion-MNIST's 10,000 test images, in folders of 1,000."""
     from conviction.data import load_source
 
     folder = place / str(number)

@@ -1,10 +1,10 @@
-"""What trials on Ray cost besides the trials: 100 of one second on two nodes, and on this machine's own pool.
+"""What trials on Ray cost beyond the trials themselves: 100 of one second on two nodes, and in this machine's own pool.
 
     python benchmarks/ray_trials.py [--trials 100] [--seconds 1]
 
 The nodes are processes of this machine, with one CPU each. A trial waits and reports once, as after an epoch, so that
 what is measured is the way there and back. The ideal is two trials at a time with nothing between them; the start of
-the workers counts. Ends with 1 if the rate is below 85% of it.
+the workers counts. Ends with exit code 1 if the rate is below 85% of it.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ def trial(payload: Mapping[str, Any], report: Any) -> bool:
 
 
 def share_of_ideal(pool: Any, trials: int, seconds: float) -> float:
-    """The rate at which a pool has trials done, in parts of the rate without anything between them."""
+    """The rate at which a pool finishes trials, as a share of the rate without anything between them."""
     from conviction.pool.processes import Task
 
     tasks = (Task(str(i), "ray_trials:trial", {"seconds": seconds}) for i in range(trials))

@@ -1,4 +1,4 @@
-"""Records what the tests of the overfitting monitor take their noise from: real runs of the lab's network.
+"""Records the runs from which the tests of the overfitting monitor take their noise: real runs of the lab's network.
 
     python benchmarks/record_curves.py OUT.npz [--seeds 5] [--images 1500]
 

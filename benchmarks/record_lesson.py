@@ -2,7 +2,7 @@
 
     python benchmarks/record_lesson.py RUN
 
-What the lesson does not ask for (the split, the checkpoints, the model) is left out.
+Whatever the lesson does not need (the split, the checkpoints, the model) is left out.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ OF_A_CLASS = ("name", "support", "recall")
 
 
 def part(content: dict[str, Any]) -> dict[str, Any]:
-    """What the lesson asks of a part of the images."""
+    """What the lesson needs to know about a part of the images."""
     kept = {key: content[key] for key in OF_A_PART if key in content}
     return {**kept, "per_class": [{key: c[key] for key in OF_A_CLASS} for c in content["per_class"]]}
 

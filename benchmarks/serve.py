@@ -1,4 +1,4 @@
-"""``make bench-serve``: how much a server on one core answers, and what it does with ten times as much.
+"""``make bench-serve``: how much a server on one core answers, and what it does with ten times that load.
 
     python benchmarks/serve.py [--run RUN] [--seconds N]
 
@@ -83,7 +83,7 @@ def server(path: Path) -> Iterator[tuple[int, subprocess.Popen[str]]]:
     try:
         yield int(found[1]), process
     finally:
-        process.send_signal(signal.SIGTERM)  # does nothing to one that has ended
+        process.send_signal(signal.SIGTERM)  # does nothing if it has ended
         process.wait(60)
 
 
@@ -94,7 +94,7 @@ def processor_seconds(pid: int) -> float:
 
 
 def closed_loop(port: int, seconds: int) -> dict[str, float]:
-    """What wrk measures: requests a second, latencies in ms, answers that were none."""
+    """What wrk measures: requests a second, latencies in ms, requests without a good answer."""
     with tempfile.TemporaryDirectory() as folder:
         (Path(folder) / "body").write_bytes(body())
         script = Path(folder) / "post.lua"
@@ -110,7 +110,7 @@ def closed_loop(port: int, seconds: int) -> dict[str, float]:
 
 
 class Asking(asyncio.Protocol):
-    """One connection of the open loop: sends when it is told to, and counts what comes back, in order."""
+    """One connection of the open loop: sends when asked to, and counts what comes back, in order."""
 
     def __init__(self, seen: list[tuple[int, float]]) -> None:
         self.seen = seen

@@ -2,9 +2,9 @@
 
     python benchmarks/small.py [--recipes lab fast best] [--seeds 3]
 
-The photographs are pictures of CIFAR-10, enlarged to 200x200 and saved as JPEG, so that a recipe has to choose a size;
-classes and numbers as given in ``SETS``. Figures are of a validation set of three in ten images; test sets stay sealed.
-Copy what it prints, with the command, to docs/measurements.md.
+The photographs are pictures of CIFAR-10, enlarged to 200x200 and saved as JPEG, so that a recipe has to choose a
+size; classes and numbers are given in ``SETS``. Figures are for a validation set of three in ten images; test sets
+stay sealed. Copy what it prints, with the command, to docs/measurements.md.
 """
 
 from __future__ import annotations

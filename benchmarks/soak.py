@@ -5,7 +5,7 @@
 The server has core 0, the clients core 1: 16 connections that ask again as soon as they are answered. In the middle the
 server gets a SIGTERM under full load; every request sent before it must be answered before it ends with exit code 0,
 and another one takes over. Wanted: no answer of 500 or above but 503, nothing lost, and memory that stays: the process
-may have at most a tenth and 20 MB more at the end of each half than two minutes after its beginning.
+may have at most a tenth and 20 MB more at the end of each half than two minutes after its start.
 """
 
 from __future__ import annotations
@@ -67,7 +67,7 @@ def photograph() -> bytes:
 
 
 def request(path: str, kind: str, content: bytes, method: str = "POST") -> bytes:
-    """As it goes over the wire."""
+    """The request as bytes on the wire."""
     head = [
         f"{method} {path} HTTP/1.1",
         "Host: localhost",
@@ -151,7 +151,7 @@ class Load:
 
 
 async def half(path: Path, seconds: float) -> Load:
-    """Load for so long, then SIGTERM while it goes on."""
+    """Loads the server until the time is over, then sends SIGTERM under load."""
     load = Load()
     with server(path) as (port, process):
         began = time.monotonic()
@@ -171,7 +171,7 @@ async def half(path: Path, seconds: float) -> Load:
 
 
 def memory(pid: int) -> int:
-    """What it and its children hold, MB."""
+    """The memory that the process and its children hold, in MB."""
     children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
     total = 0
     for process in [str(pid), *children]:

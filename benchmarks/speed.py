@@ -3,8 +3,8 @@
     python benchmarks/speed.py [rates] [fast] [best] [--seeds N]
 
 Plain Keras is scored on the test set after every epoch, and its best is taken; the recipes open it once. Seconds
-count from the start of the first step to the last update of the weights, tracing and validation included, loading not.
-Copy what it prints, with the command, to docs/measurements.md.
+count from the start of the first step to the last update of the weights, including tracing and validation, but not
+loading. Copy what it prints, with the command, to docs/measurements.md.
 """
 
 from __future__ import annotations

@@ -2,8 +2,8 @@
 
     CONVICTION_DATA_DIR=... make bench-tune
 
-Each searcher gets a process of its own and is killed when its time is over; starting up counts. What it then has as its
-best is trained anew by one plain Keras program on two seeds and scored on images that no searcher has seen. They are
+Each searcher gets a process of its own and is killed when its time is over; starting up counts. Its best so far is
+then trained again by one plain Keras program on two seeds and scored on images that no searcher has seen. They are
 Fashion-MNIST training images: 8,000 to learn from, 2,000 to choose by, 20,000 held out. The official test images are
 not touched.
 """
@@ -46,7 +46,7 @@ def prepare(folder: Path) -> None:
     order = np.random.default_rng(0).permutation(train)
     seen, rest = order[:10_000], order[10_000:30_000]
     x, y = images.pixels, images.labels
-    # `conviction` wants a test set; it has no part in a search with --no-test.
+    # `conviction` wants a test set; it is not used in a search with --no-test.
     np.savez(
         folder / "seen.npz", x_train=x[seen], y_train=y[seen], x_test=x[rest[:100]], y_test=y[rest[:100]]
     )
@@ -55,7 +55,7 @@ def prepare(folder: Path) -> None:
 
 
 def search(name: str, folder: Path, out: Path, seconds: float, seed: int) -> None:
-    """Lets a searcher work for so long, then ends it."""
+    """Lets a searcher work until its time is over, then ends it."""
     if name == "conviction":
         asked = ["seen.npz", f"training.epochs={EPOCHS}", "data.validation=0.2", "--space", "space.yaml"]
         asked += ["--trials", "10000", "--no-test", "--seed", str(seed), "--out", str(out)]
@@ -81,7 +81,7 @@ def search(name: str, folder: Path, out: Path, seconds: float, seed: int) -> Non
 
 
 def found(name: str, out: Path, began: float, within: float) -> tuple[dict, float, int]:
-    """(the best keys so far, the accuracy that it claims, finished trials) at so many seconds."""
+    """(the best keys so far, the accuracy that it claims, finished trials) after a number of seconds."""
     if name == "conviction":
         import optuna
 
@@ -139,7 +139,7 @@ def main() -> None:
             out = folder / f"{name}-{seed}"
             began = time.time()
             search(name, folder, out, given.seconds, seed)
-            # What `conviction` has at half the time tells whether it needs half as much.
+            # What `conviction` has at half the time shows whether it needs only half the time.
             for share in (0.5, 1.0) if name == "conviction" else (1.0,):
                 keys, claimed, trials = found(name, out, began, share * given.seconds)
                 held = mean(score(keys, folder, s) for s in range(SEEDS)) if trials else 0.0
@@ -151,7 +151,7 @@ def main() -> None:
 
 
 def table(results: dict[tuple[str, float], list[tuple[float, float, int]]], seconds: float) -> None:
-    """Prints what `docs/measurements.md` keeps."""
+    """Prints the table for `docs/measurements.md`."""
     print("\n| searcher | seconds | held-out accuracy, mean (sd) | claimed | trials |\n|---|---|---|---|---|")
     for (name, share), rows in results.items():
         held, claimed, trials = ([r[i] for r in rows] for i in range(3))

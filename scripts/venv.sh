@@ -20,7 +20,7 @@ if [ -z "$python" ]; then
 fi
 
 if ! "$venv/bin/python" -m pip --version >/dev/null 2>&1; then
-    # Debian's python3 comes without ensurepip, on which venv stands; virtualenv brings its own pip.
+    # Debian's python3 comes without ensurepip, which venv needs; virtualenv brings its own pip.
     if ! "$python" -m venv --clear "$venv" >/dev/null 2>&1 &&
         ! "$python" -m virtualenv --quiet --clear "$venv" >/dev/null 2>&1; then
         rm -rf "$venv"
