@@ -59,7 +59,7 @@ def confidence_sentence(probabilities: np.ndarray, labels: np.ndarray) -> str:
     mean = float(confidence.mean()) - right / len(labels)
     rates = (
         f"On average its highest probability is {confidence.mean():.1%}, and it is right in "
-        f"{right / len(labels):.1%}"
+        f"{right / len(labels):.1%} of cases"
     )
     if _chance_of(right, confidence) >= SURE:
         images = f"{len(labels):,} image{'s' if len(labels) > 1 else ''}"

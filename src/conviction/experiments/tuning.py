@@ -101,7 +101,7 @@ def open_optuna(path: Path, name: str, storage: str | None, search: Search) -> o
     elif before != design:
         differences = ", ".join(_differences(before, design))
         raise RequestError(
-            f"study '{name}': was started with another request; {differences}. "
+            f"study '{name}' was started with another request; {differences}. "
             f"Give another {option('out')} or {option('study')}, or the old request."
         )
     return study

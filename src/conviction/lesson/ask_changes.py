@@ -19,11 +19,11 @@ def _larger_pictures(facts: Facts, chance: Random) -> QuestionDraft | None:
         return None
     now, then = grown[0]
     return QuestionDraft(
-        f"Pictures of {2 * height}x{2 * width} pixels in place of {height}x{width} go through the same layers. "
-        "Which one has more parameters than before?",
+        f"Pictures of {2 * height}x{2 * width} pixels instead of {height}x{width} go through the same layers. "
+        "Which layer has more parameters than before?",
         (
             now.name,
-            f"{then.params:,} in place of {now.params:,}: each unit has a weight for each incoming value.",
+            f"{then.params:,} instead of {now.params:,}: each unit has a weight for each incoming value.",
         ),
         [(row.name, _size_does_not_matter(row)) for row, _ in pairs if row is not now],
     )
