@@ -32,7 +32,7 @@ def _sealed(facts: Facts, chance: Random) -> QuestionDraft:
     test, validation, train = (facts.counts[name] / facts.total for name in ("test", "validation", "train"))
     return QuestionDraft(
         "What share of all the images of this run decided nothing at all until the end?",
-        (f"{test:.2%}", "The test images: they changed no weight and no choice."),
+        (f"{test:.2%}", "These are the test images: they changed no weight and no choice."),
         [
             (
                 f"{validation:.2%}",
@@ -120,7 +120,7 @@ def _steps_an_epoch(facts: Facts, chance: Random) -> QuestionDraft:
         ),
         [
             (f"{n // b:,}", "The incomplete batch at the end is a step as well."),
-            (f"{n:,}", "That would be one image a step."),
+            (f"{n:,}", "That would be one image per step."),
             (f"{b:,}", "That is the batch size."),
             (f"{s * max(2, facts.epochs):,}", "That is more than one epoch."),
         ],

@@ -113,7 +113,7 @@ def _conv_shape(facts: Facts, chance: Random) -> QuestionDraft | None:
         f"{stage.row.name} has {plural(f, 'filter')} of {times(stage.layer.kernel_size)}, {padding} padding "
         f"and stride {s}; its input is "
         f"{times(stage.before)}. What is its output?",
-        (times(out), f"Height {formula} = {out[0]}, and one map for each filter."),
+        (times(out), f"Height: {formula} = {out[0]}; and one map for each filter."),
         [
             (
                 times((*out[:2], stage.before[2])),

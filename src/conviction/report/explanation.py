@@ -159,8 +159,8 @@ def _softmax(value: Softmax, class_names: list[str]) -> Step:
     return Step(
         "Softmax",
         (
-            f"Each logit minus the largest, {number(value.logits.max())}, is the exponent of e; the share of the sum, "
-            f"{number(total)}, is the probability.",
+            f"The largest logit, {number(value.logits.max())}, is subtracted from each; e to that power, as a share of "
+            f"the sum, {number(total)}, is the probability.",
         ),
         Table(("class", "logit", "e^(logit - largest)", "share"), rows, right=(1, 2, 3)),
     )
