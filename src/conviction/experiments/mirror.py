@@ -11,7 +11,7 @@ from conviction.audience import option
 from conviction.errors import RequestError, StorageError
 from conviction.experiments.exploration import Watch
 
-# Names that begin so are not sent: images that a study shares with processes of this machine.
+# Names that start with this are not sent: images that a study shares with processes of this machine.
 STAYS = "."
 
 

@@ -104,7 +104,7 @@ def tune(
         source: As for ``fit``.
         overrides: Keys of the base; ``recipe`` defaults to ``lab``.
         trials: How many in all, pruned ones included.
-        budget: Seconds after which no new trial begins.
+        budget: Seconds after which no new trial starts.
         images: Training images that a trial may see, over all its epochs.
         space: A YAML file or its content; None for the default space.
         against: A second objective, for a front of accuracy against cost.

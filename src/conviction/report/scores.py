@@ -44,7 +44,7 @@ def evaluate_step(
     """Evaluate: the three parts side by side, the verdict, and what makes the figures doubtful.
 
     Args:
-        evaluation: To be worded.
+        evaluation: What is put into words.
         doubts: Sentences of the audit.
         advise: Words a piece of advice for whoever reads the step; None leaves that to whoever shows it.
         says_sealed: Whether it says so if the test set stays sealed; a page with a button for that says it there.

@@ -143,7 +143,7 @@ def audit_step(findings: Sequence[Finding]) -> Step:
 
 def split_step(images: ImageSet, split: Split, spec: DataSpec) -> Step:
     """Split: how many images of each class are in which part, and who decided."""
-    drawn = "drawn here at random, in proportion from each class"
+    drawn = "drawn here, shuffled, in proportion from each class"
     brought = "brought by the source"
     origin = {
         "test": brought if split.test_origin == "source" else drawn,

@@ -55,7 +55,7 @@ def curves_sentence(curves: Curves, smoothing: float = 0.0) -> str:
     """What the curves show, with their numbers.
 
     Args:
-        curves: To be worded.
+        curves: What is put into words.
         smoothing: ``training.label_smoothing`` of their losses.
     """
     loss = f"Validation loss (of targets smoothed by {smoothing:g})" if smoothing else "Validation loss"
