@@ -161,7 +161,7 @@ def test_a_signal_ends_it_and_it_says_how_to_go_on(tmp_path: Path, number: int, 
     process.send_signal(number)
     _, said = process.communicate(timeout=PATIENCE)
     assert process.returncode == code, said
-    assert "the same command with --out one goes on" in said
+    assert "to continue, run the same command with --out one." in said
     assert len(said.strip().splitlines()) == 1
 
 
@@ -174,7 +174,7 @@ def test_a_signal_that_a_library_wraps_is_still_one() -> None:
         except KeyboardInterrupt:
             raise ValueError("Error calling function: KeyboardInterrupt") from None
 
-    with pytest.raises(Interrupted, match="goes on") as found, going_on(Path("one")):
+    with pytest.raises(Interrupted, match="to continue") as found, going_on(Path("one")):
         call_back()
     assert found.value.exit_code == 130
     with pytest.raises(ValueError, match="own"), going_on(Path("one")):
@@ -247,7 +247,7 @@ def test_where_every_run_failed_nothing_was_found_and_the_same_request_tries_aga
     asked = ["explore", *ASKED[:-2], "--seeds", "1", "--jobs", "1", "--out", "one"]
     failed = run_cli(*asked, "--limit", "0.01", "--json", cwd=tmp_path, home=tmp_path / "home")
     assert failed.code == 1
-    assert failed.err.splitlines()[-1].startswith("conviction: The base finished with no seed")
+    assert failed.err.splitlines()[-1].startswith("conviction: No seed of the base finished")
     assert "2 failed: took longer than 0.01 seconds" in failed.json["error"]["message"]
     assert "--limit" in failed.json["error"]["message"]
     result = json.loads((tmp_path / "one" / "result.json").read_text())

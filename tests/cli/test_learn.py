@@ -159,7 +159,7 @@ def test_a_walkthrough_waits_for_enter_at_a_terminal(tmp_path: Path) -> None:
     ("arguments", "reason"),
     [
         (["nonsense"], "there is no topic 'nonsense'"),
-        (["data", "more"], "expected nothing behind it"),
+        (["data", "more"], "expected nothing after it"),
         (["glossary", "nonsense"], "there is no word 'nonsense'"),
         (["quiz", "nonsense"], "there is no chapter 'nonsense'"),
         (["data", "--depth", "abyss"], "expected quick, standard or deep"),

@@ -86,7 +86,7 @@ def test_a_better_setting_is_found_believed_and_tested_once(place: Path) -> None
     ran = [t for t in trials(place) if run_to_end(t)]
     assert len(ran) == 10
     assert all(t.params.get("model.kernel_size", "3") == "3" for t in ran), "what does not fit was run"
-    assert "Is the winner believed?" in out
+    assert "Should you believe the winner?" in out
     assert (place / "home" / "openings.jsonl").read_text().count("\n") == 1
     # The specification is one that fit takes, and its figure is that of the run.
     run = conviction.load_run(place / "one" / "run")

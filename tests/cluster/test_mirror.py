@@ -87,7 +87,7 @@ def test_storage_that_refuses_is_named_and_nothing_is_lost(
     with pytest.raises(StorageError) as refused:
         study()
     assert "trials.jsonl could not be written (no space left in the bucket)" in str(refused.value)
-    assert "out explorations/digits-1 goes on" in str(refused.value)
+    assert "to continue, run the same command with out explorations/digits-1." in str(refused.value)
     assert (tmp_path / "explorations/digits-1/trials.jsonl").read_text() == "0\n1\n2\n"
     assert (tmp_path / "there/trials.jsonl").read_text() == "0\n1\n"
 

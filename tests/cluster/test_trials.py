@@ -173,7 +173,7 @@ def test_ctrl_c_says_how_to_go_on(cluster: Any, tmp_path: Path) -> None:
     process.send_signal(signal.SIGINT)
     _, said = process.communicate(timeout=PATIENCE)
     assert process.returncode == 130, said
-    assert "the same command with --out one goes on" in said
+    assert "to continue, run the same command with --out one." in said
     assert len(said.strip().splitlines()) == 1
 
 

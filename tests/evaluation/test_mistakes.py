@@ -53,15 +53,15 @@ def test_pairs_are_named_in_the_direction_that_is_worse() -> None:
     matrix = [[90, 2, 8], [1, 99, 0], [20, 0, 80]]
     said = confused_pairs(matrix, ["cat", "bird", "dog"])
     assert said == (
-        "Confused most often: dog taken for cat (20, 8 the other way); cat taken for bird (2, 1 the other way). "
-        "That is 100% of its 31 mistakes."
+        "Confused most often: dog mistaken for cat (20, 8 the other way); cat mistaken for bird (2, 1 the other way). "
+        "These are 100% of its 31 mistakes."
     )
 
 
 def test_of_two_classes_there_is_one_pair_and_no_share_of_it() -> None:
     assert (
         confused_pairs([[90, 4], [9, 91]], ["cat", "dog"])
-        == "Confused most often: dog taken for cat (9, 4 the other way)."
+        == "Confused most often: dog mistaken for cat (9, 4 the other way)."
     )
 
 

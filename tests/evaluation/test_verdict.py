@@ -115,7 +115,7 @@ def test_a_gap_of_49_points_on_36_images_is_memorising() -> None:
     assert said.startswith("Verdict: memorising. ")
     assert "98% of the 50.0% error on test images" in said
     assert "More images to learn from help most." in said
-    assert "Whether validation loss has turned, these 15 validation images cannot tell." in said
+    assert "These 15 validation images cannot tell whether validation loss has turned." in said
     assert "validation loss that has turned" in meanings
     assert meanings.endswith("The second holds here.")
 

@@ -77,7 +77,7 @@ def test_nothing_better_than_the_base_recommends_the_base() -> None:
     belief = believe(study, {"base": {}}, 10)
     assert belief.contenders == ()
     assert belief.winner.name == "base"
-    assert belief.sentences == ["No trial beat the base, which is what is recommended."]
+    assert belief.sentences == ["No trial beat the base, so the base is recommended."]
 
 
 def lacking(base: float | None, trials: list[float]) -> optuna.Study:
@@ -111,7 +111,7 @@ def on_fresh_seeds(**accuracies: list[float]) -> dict[str, dict[int, dict[str, f
             lacking(None, [0.1]),
             {"base": [0.5, 0.5], "t0": [0.1, 0.1]},
             "base",
-            "nobody knows which trials beat it",
+            "it is not known which trials beat it",
         ),
         (
             lacking(None, [0.6]),

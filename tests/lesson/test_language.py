@@ -101,6 +101,14 @@ def test_the_pattern_finds_what_is_planted(text: str, wrong: bool) -> None:
 
 def test_plural() -> None:
     said = [
-        plural(n, noun) for n, noun in ((1, "epoch"), (0, "image"), (1200, "step"), (2, "batch"), (3, "bias"))
+        plural(n, noun)
+        for n, noun in (
+            (1, "epoch"),
+            (12, "epoch"),
+            (0, "image"),
+            (1200, "step"),
+            (2, "batch"),
+            (3, "bias"),
+        )
     ]
-    assert said == ["1 epoch", "0 images", "1,200 steps", "2 batches", "3 biases"]
+    assert said == ["1 epoch", "12 epochs", "0 images", "1,200 steps", "2 batches", "3 biases"]

@@ -137,8 +137,8 @@ def test_early_stopping_is_that_of_keras() -> None:
         question = asked(facts, 0).get("turning_point")
         if question is not None:
             kept, end = stopped_by_keras([row.val_loss for row in facts.history])
-            assert question.right.text == f"end after epoch {end}, with the weights of epoch {kept}"
-            waited = "brought none lower" in question.right.why
+            assert question.right.text == f"stopped after epoch {end}, with the weights of epoch {kept}"
+            waited = "were no lower" in question.right.why
             assert waited == (end == kept + PATIENCE), question
             seen += 1
     assert seen > 20

@@ -255,7 +255,7 @@ def test_wrong_topics_are_refused() -> None:
         read_topic("nonsense", recorded_facts())
     with pytest.raises(RequestError, match="no word 'nonsense'"):
         read_topic("glossary", recorded_facts(), part="nonsense")
-    with pytest.raises(RequestError, match="nothing behind it"):
+    with pytest.raises(RequestError, match="nothing after it"):
         read_topic("data", recorded_facts(), part="more")
 
 

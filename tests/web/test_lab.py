@@ -177,7 +177,7 @@ def test_the_data_are_followed_with_their_own_numbers(browser: Any, served: Serv
         page.reload()
         page.get_by_text("Image 2 of 1,797").wait_for()
         to(page, "data", "split")
-        page.get_by_text("sealed for the end (").wait_for()
+        page.get_by_text("sealed until the end (").wait_for()
 
 
 def test_three_views_are_one_network_and_two_tabs_see_it(browser: Any, served: Served) -> None:

@@ -128,7 +128,7 @@ def test_the_lesson_tells_the_numbers_of_the_network_on_the_page(browser: Any, s
         page.get_by_role("button", name="Begin again from the recipe fast").click()
         lesson.get_by_text("this network has 306,010").wait_for()
         to(page, "train")
-        page.get_by_text("Numbers of a recorded run of the lab on Fashion-MNIST, until").wait_for()
+        page.get_by_text("The numbers are from a recorded run of the lab on Fashion-MNIST, until").wait_for()
         assert "your" not in lesson.inner_text()
 
 

@@ -53,13 +53,13 @@ def reliability(probabilities: np.ndarray, labels: np.ndarray) -> list[Reliabili
 
 
 def confidence_sentence(probabilities: np.ndarray, labels: np.ndarray) -> str:
-    """Whether it is as sure as it is right, on the whole."""
+    """Whether its confidence matches how often it is right, over all images."""
     confidence = probabilities.max(axis=1).astype(np.float64)
     right = int((probabilities.argmax(axis=1) == labels).sum())
     mean = float(confidence.mean()) - right / len(labels)
     rates = (
         f"On average its highest probability is {confidence.mean():.1%}, and it is right in "
-        f"{right / len(labels):.1%}"
+        f"{right / len(labels):.1%} of cases"
     )
     if _chance_of(right, confidence) >= SURE:
         images = f"{len(labels):,} image{'s' if len(labels) > 1 else ''}"

@@ -157,8 +157,9 @@ def checked(probabilities: np.ndarray) -> np.ndarray:
     broken = int((~np.isfinite(probabilities).all(axis=1)).sum())
     if broken:
         raise EvaluationError(
-            f"The network's output is not a number for {broken:,} of {len(probabilities):,} images, so no figure of it "
-            "means anything. Its weights have probably overflowed in training; try a lower training.learning_rate."
+            f"The network's output is not a number for {broken:,} of {len(probabilities):,} images, so none of its "
+            "figures means anything. Its weights have probably overflowed in training; try a lower "
+            "training.learning_rate."
         )
     return probabilities
 

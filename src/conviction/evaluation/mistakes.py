@@ -42,13 +42,13 @@ def confused_pairs(confusion: Sequence[Sequence[int]], class_names: Sequence[str
         one, other = (first, second) if matrix[first, second] >= matrix[second, first] else (second, first)
         there, back = matrix[one, other], matrix[other, one]
         reverse = f", {back:,} the other way" if back else ", none the other way"
-        phrases.append(f"{class_names[one]} taken for {class_names[other]} ({there:,}{reverse})")
+        phrases.append(f"{class_names[one]} mistaken for {class_names[other]} ({there:,}{reverse})")
     if not phrases:
         return ""
     if len(class_names) == 2:
         return f"Confused most often: {phrases[0]}."
     share = both.ravel()[order[: len(phrases)]].sum() / mistakes
-    return f"Confused most often: {'; '.join(phrases)}. That is {share:.0%} of its {mistakes:,} mistakes."
+    return f"Confused most often: {'; '.join(phrases)}. These are {share:.0%} of its {mistakes:,} mistakes."
 
 
 def suspect_labels(probabilities: np.ndarray, labels: np.ndarray) -> list[Suspect]:

@@ -110,7 +110,7 @@ def slices(
             f"it is worst for {low.name}, with {low.accuracy:.1%} where its classes alone would give "
             f"{low.expected:.1%}; chance does not explain the differences (p = {p:.2g})"
             if p < SURE
-            else f"no difference beyond chance and the classes (p = {p:.2g})"
+            else f"no difference beyond what chance and the classes explain (p = {p:.2g})"
         )
         slicings.append(Slicing(name, tuple(rows), p, f"By {name}: {outcome}."))
     return slicings

@@ -49,7 +49,7 @@ class Advice:
 
     Attributes:
         keys: To change, ``("training.early_stopping=3",)``.
-        resumes: Whether it goes on with the same run, instead of beginning another.
+        resumes: Whether it continues the same run instead of starting another.
     """
 
     keys: tuple[str, ...]
@@ -171,7 +171,7 @@ def judge_live(
     recipe: Recipe,
     finished: bool = False,
 ) -> Verdict:
-    """The verdict while training goes on, from its history alone.
+    """The verdict while training is still running, from its history alone.
 
     Args:
         history: At least one epoch.

@@ -69,21 +69,21 @@ class Belief:
             what = "run on fresh seeds" if self.contenders else "trial of the search"
             return [f"No {what} finished, so nothing is recommended.", *failures]
         if not self.contenders:
-            return ["No trial beat the base, which is what is recommended.", *failures]
+            return ["No trial beat the base, so the base is recommended.", *failures]
         first = self.contenders[0]
         out = []
         if self.base.searched is None:
-            out.append("The base failed in the search, so nobody knows which trials beat it there.")
+            out.append("The base failed in the search, so it is not known which trials beat it there.")
         elif first.difference is not None:
             out.append(_luck(first.name, first.searched, self.base.searched, first.difference))
         if winner is self.base:
-            out.append("On fresh seeds nothing is better than the base, which is what is recommended.")
+            out.append("On fresh seeds nothing is better than the base, so the base is recommended.")
         elif winner.difference is None:
             mean, n = float(np.mean(winner.again)), len(winner.again)
             seeds = "a fresh seed" if n == 1 else f"{n} fresh seeds"
             out.append(
-                f"Recommended: trial {winner.name}, with {mean:.2%} on {seeds}. The base finished on none, so nobody "
-                "knows whether the trial is better."
+                f"Recommended: trial {winner.name}, with {mean:.2%} on {seeds}. The base finished on none, so it is "
+                "not known whether the trial is better."
             )
         else:
             out.append(f"Recommended: trial {winner.name}, {_against_base(winner.difference)}")
@@ -106,7 +106,7 @@ def _luck(name: str, searched: float | None, base: float, difference: Difference
     return (
         f"{led}{seeds}: {lead - left:.2f} points were luck."
         if left < lead
-        else f"{led}{seeds}: none was luck."
+        else f"{led}{seeds}: none of it was luck."
     )
 
 

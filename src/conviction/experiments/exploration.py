@@ -50,7 +50,7 @@ class Planned:
 
 @dataclass(frozen=True)
 class Plan:
-    """A whole exploration before it begins.
+    """A whole exploration before it starts.
 
     Attributes:
         source: As the user typed it.

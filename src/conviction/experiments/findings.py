@@ -98,8 +98,8 @@ class Findings:
     def nothing(self) -> str:
         """What is missing where no arm could be compared, in a sentence."""
         if not self.base.seeds:
-            return "The base finished with no seed, so no arm can be compared with it."
-        return "No arm finished with a seed of the base, so nothing can be compared."
+            return "No seed of the base finished, so no arm can be compared with it."
+        return "No arm finished a seed that the base finished, so nothing can be compared."
 
     def of(self, question: str) -> list[ArmFinding]:
         """The findings of a question."""
@@ -146,10 +146,10 @@ def findings(plan: Plan, trials: Trials) -> Findings:
 def _not_compared(arm: Summary, base: Summary) -> str:
     """Why an arm that was run has no finding."""
     if not arm.seeds:
-        return f"It finished with no seed: {next(iter(arm.failures.values()), 'it did not run')}."
+        return f"None of its seeds finished: {next(iter(arm.failures.values()), 'it did not run')}."
     if not base.seeds:
-        return "The base finished with no seed, so there is nothing to compare it with."
-    return "It and the base finished with different seeds, so there is no pair to compare."
+        return "No seed of the base finished, so there is nothing to compare it with."
+    return "It and the base finished different seeds, so there is no pair to compare."
 
 
 def _facts(plan: Plan, base: Summary) -> Facts:
@@ -269,23 +269,22 @@ def _times(ratio: float) -> str:
 def _about(plan: Plan, base: Summary, comparisons: int) -> list[str]:
     recipe = plan.base.recipe
     assert recipe is not None
-    split = "all on the split of seed 0" if plan.fixed_split else "each with validation images of its own"
+    split = "all on the split of seed 0" if plan.fixed_split else "each with its own validation images"
     images = "all training images" if plan.train_images is None else f"{plan.train_images:,} training images"
     length = f"{_count(recipe.training.epochs, 'epoch')} of {images} in every trial"
     if plan.seconds:
-        length = (
-            f"as many epochs of {images} as fit into {plan.seconds:g} seconds, for the base {len(base.curve)}"
-        )
-    own = " with layers of its own" if "model.layers" in plan.settle.base_keys else ""
+        length = f"as many epochs of {images} as fit into {plan.seconds:g} seconds ({len(base.curve)} for the base)"
+    own = " with its own layers" if "model.layers" in plan.settle.base_keys else ""
     out = [
         f"Base: recipe={recipe.recipe}{own}, {base.params:,} parameters; {length}, "
         f"{_count(recipe.training.threads or 1, 'thread')}.",
-        f"{_count(plan.seeds, 'seed')}, {split}. The same seeds for every arm, so differences are paired. "
+        f"{_count(plan.seeds, 'seed')}, {split}. Every arm has the same seeds, so differences are paired. "
         "The test set stays sealed.",
     ]
     if comparisons > 1:
         out.append(
-            f"{comparisons} comparisons: p-values are corrected by Holm's method, intervals are single 95% intervals."
+            f"{comparisons} comparisons: p-values are corrected by Holm's method; intervals are 95% each, without "
+            "correction."
         )
     return out
 

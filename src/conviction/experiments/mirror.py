@@ -11,7 +11,7 @@ from conviction.audience import option
 from conviction.errors import RequestError, StorageError
 from conviction.experiments.exploration import Watch
 
-# Names that begin so are not sent: images that a study shares with processes of this machine.
+# Names that start with this are not sent: images that a study shares with processes of this machine.
 STAYS = "."
 
 
@@ -48,7 +48,7 @@ class Mirror:
             except Exception as failure:  # whatever a driver raises
                 raise StorageError(
                     f"{self.address}: {name} could not be written ({_short(failure)}). What is finished is kept in "
-                    f"{self.path}; the same command with {option('out')} {self.path} goes on."
+                    f"{self.path}; to continue, run the same command with {option('out')} {self.path}."
                 ) from None
             self._sent[name] = state
 

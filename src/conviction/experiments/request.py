@@ -48,6 +48,7 @@ def going_on(path: Path) -> Any:
             if stop.signal_number is None:
                 raise
             raise Interrupted(
-                f"Stopped. What is finished is kept in {path}; the same command with {option('out')} {path} goes on.",
+                f"Stopped. What is finished is kept in {path}; to continue, run the same command with {option('out')} "
+                f"{path}.",
                 stop.signal_number,
             ) from None

@@ -112,8 +112,8 @@ def open_study(path: Path, design: Mapping[str, Any]) -> dict[str, dict[str, Any
     if differing:
         differences = ", ".join(_difference(key, before.get(key), plain[key]) for key in differing)
         raise RequestError(
-            f"{path}: holds a study of another design; {differences}. "
-            f"Give another folder with {option('out')}, or the old request to go on with it."
+            f"{path}: holds a study with another design; {differences}. "
+            f"Give another folder with {option('out')}, or the old request to continue that study."
         )
     return read_trials(path)
 

@@ -86,7 +86,7 @@ def no_answer_message(what: str, reasons: Sequence[str], path: Path) -> str:
     """
     counted = ", ".join(f"{count} failed: {reason}" for reason, count in Counter(reasons).most_common(3))
     return (
-        f"{what} {counted or 'No run was begun'}. Allow each run more time "
-        f"({option('limit')}) or memory (less of {option('jobs')}), or take a smaller network; the same request with "
-        f"{option('out')} {path} runs what failed again. {path / REPORT} has all reasons."
+        f"{what} {counted or 'No run was started'}. Allow each run more time "
+        f"({option('limit')}) or memory (fewer {option('jobs')}), or use a smaller network; the same request with "
+        f"{option('out')} {path} runs what failed again. {path / REPORT} lists all reasons."
     )

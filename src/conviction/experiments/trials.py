@@ -12,7 +12,7 @@ CONFIRMED, CONFIRMED_RUNS = 3, "confirmed"
 
 
 def is_finished(trial: optuna.trial.FrozenTrial) -> bool:
-    """Whether the trial came to an end of its own: done, pruned, or failed with a reason."""
+    """Whether the trial ended by itself: done, pruned, or failed with a reason."""
     from optuna.trial import TrialState
 
     if "misfit" in trial.user_attrs:

@@ -63,7 +63,7 @@ class Tuned:
             return ""
         low, high = test.accuracy_ci95
         return (
-            f"Trained on all training images, it has {test.accuracy:.2%} of the test images right, 95% "
+            f"Trained on all training images, it gets {test.accuracy:.2%} of the test images right, 95% "
             f"interval {low:.2%} to {high:.2%} ({self.run.path})."
         )
 
@@ -104,7 +104,7 @@ def tune(
         source: As for ``fit``.
         overrides: Keys of the base; ``recipe`` defaults to ``lab``.
         trials: How many in all, pruned ones included.
-        budget: Seconds after which no new trial begins.
+        budget: Seconds after which no new trial starts.
         images: Training images that a trial may see, over all its epochs.
         space: A YAML file or its content; None for the default space.
         against: A second objective, for a front of accuracy against cost.
@@ -203,7 +203,7 @@ def _test(source: str | Path, path: Path, data_dir: str | Path | None, file: IO[
     from conviction.flow.resume import resume
 
     run_path = path / RUN
-    print(f"Training what is recommended on all images, in {run_path} ...", file=file)
+    print(f"Training the recommended network on all images, in {run_path} ...", file=file)
     if run_path.is_dir() and any(run_path.iterdir()):
         run = load_run(run_path)
         return run if run.status == "done" else resume(run_path, [], data_dir=data_dir, show=Silent())

@@ -30,7 +30,7 @@ Against = Literal["params", "multiply_adds", "latency"]
 MOST_MISFITS = 200
 # The first seed of trials that are run again; no trial of the search uses it.
 FRESH_SEED = 1000
-# How often beginning a study is tried while other machines may be doing the same.
+# How often to try to start a study, since other machines may be starting it too.
 BEGINNINGS = 5
 
 
@@ -42,7 +42,7 @@ class Search:
         plan: Data, base and budget of a trial; it has no arms.
         space: What may be changed.
         trials: The number of finished trials, pruned ones included, at which the search ends.
-        seconds: The time after which no new trial begins; None for no limit.
+        seconds: The time after which no new trial starts; None for no limit.
         against: A second objective to minimise, for a Pareto front; None for accuracy alone, with pruning.
         seed: The seed of the sampler and of the trials.
         base_keys: The user's keys, of the base.
@@ -101,14 +101,14 @@ def open_optuna(path: Path, name: str, storage: str | None, search: Search) -> o
     elif before != design:
         differences = ", ".join(_differences(before, design))
         raise RequestError(
-            f"study '{name}': was started with another request; {differences}. "
+            f"study '{name}' was started with another request; {differences}. "
             f"Give another {option('out')} or {option('study')}, or the old request."
         )
     return study
 
 
 def begin_study(name: str, storage: str, against: Against | None) -> optuna.Study:
-    """The study of this name; several machines may begin it at the same moment."""
+    """The study of this name; several machines may start it at the same moment."""
     import optuna
     from sqlalchemy.exc import IntegrityError, ProgrammingError
 

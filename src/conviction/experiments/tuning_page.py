@@ -104,7 +104,7 @@ def _importance_steps(study: optuna.Study) -> list[Step]:
     rows = tuple((key, f"{share:.0%}") for key, share in shares.items())
     sentence = (
         "How much of the variance of accuracy each key explains, by fANOVA over the trials that were done; "
-        "with few trials, roughly."
+        "with few trials, this is rough."
     )
     return [Step("What mattered in the search", (sentence,), Table(("key", "share"), rows, (1,)))]
 
@@ -112,7 +112,7 @@ def _importance_steps(study: optuna.Study) -> list[Step]:
 def _belief_step(belief: Belief) -> Step:
     rows = tuple(_contender(c) for c in (belief.base, *belief.contenders))
     columns = ("trial", "in the search", "on fresh seeds", "difference from the base", "parameters", "keys")
-    return Step("Is the winner believed?", tuple(belief.sentences), Table(columns, rows, (1, 2, 3, 4)))
+    return Step("Should you believe the winner?", tuple(belief.sentences), Table(columns, rows, (1, 2, 3, 4)))
 
 
 def _contender(c: Contender) -> tuple[str, ...]:

@@ -19,11 +19,11 @@ def _larger_pictures(facts: Facts, chance: Random) -> QuestionDraft | None:
         return None
     now, then = grown[0]
     return QuestionDraft(
-        f"Pictures of {2 * height}x{2 * width} pixels in place of {height}x{width} go through the same layers. "
-        "Which one has more parameters than before?",
+        f"Pictures of {2 * height}x{2 * width} pixels instead of {height}x{width} go through the same layers. "
+        "Which layer has more parameters than before?",
         (
             now.name,
-            f"{then.params:,} in place of {now.params:,}: each unit has a weight for each incoming value.",
+            f"{then.params:,} instead of {now.params:,}: each unit has a weight for each incoming value.",
         ),
         [(row.name, _size_does_not_matter(row)) for row, _ in pairs if row is not now],
     )
@@ -73,7 +73,7 @@ def _larger_kernel(facts: Facts, chance: Random) -> QuestionDraft | None:
         f"{k + 2}x{m + 2}. What does it give then?",
         (times(out), f"{h} - {k + 2} + 1 = {out[0]}: without padding, a larger window has fewer positions."),
         [
-            (times(stage.row.output), "Only with same padding would the size stay."),
+            (times(stage.row.output), "The size would stay only with same padding."),
             (times((out[0] + 4, out[1] + 4, f)), "A larger window has fewer positions, not more."),
             (
                 times((out[0], out[1], 2 * f)),
@@ -88,7 +88,7 @@ def _larger_batch(facts: Facts, chance: Random) -> QuestionDraft | None:
     if now < 4:
         return None
     return QuestionDraft(
-        f"With batches of {facts.batch} there are {now:,} steps in an epoch. How many with batches of "
+        f"With batches of {facts.batch} there are {now:,} steps in an epoch. How many are there with batches of "
         f"{2 * facts.batch}?",
         (
             f"{after:,}",
@@ -127,7 +127,7 @@ def _dropped(facts: Facts, chance: Random) -> QuestionDraft | None:
                 "The first paper did it this way; Keras divides by that number in training instead.",
             ),
             (
-                f"the least useful ones, {round(units * rate)} in number, are left out",
+                f"the {round(units * rate)} least useful units are left out",
                 "Dropout does not choose by usefulness; that would be pruning.",
             ),
         ],

@@ -19,7 +19,7 @@ def _chance_level(facts: Facts, chance: Random) -> QuestionDraft:
     k = facts.classes
     return QuestionDraft(
         f"How accurate is guessing among {k} classes that are equally common?",
-        (f"{1 / k:.1%}", f"One of {k}. Judge every figure from there, not from 0."),
+        (f"{1 / k:.1%}", f"One in {k}. Judge every figure from there, not from 0."),
         [
             ("0.0%", "A guess is right now and then."),
             ("50.0%", "That is guessing between two classes."),
@@ -31,14 +31,14 @@ def _chance_level(facts: Facts, chance: Random) -> QuestionDraft:
 def _sealed(facts: Facts, chance: Random) -> QuestionDraft:
     test, validation, train = (facts.counts[name] / facts.total for name in ("test", "validation", "train"))
     return QuestionDraft(
-        "Which share of all images of this run decided nothing at all, until the end?",
-        (f"{test:.2%}", "The test images: they changed no weight and no choice."),
+        "What share of all the images of this run decided nothing at all until the end?",
+        (f"{test:.2%}", "These are the test images: they changed no weight and no choice."),
         [
             (
                 f"{validation:.2%}",
                 "Those are the validation images: they change no weight, but they help decide.",
             ),
-            (f"{train:.2%}", "Those are the training images; every step is made by them."),
+            (f"{train:.2%}", "Those are the training images; every step is made from them."),
             (f"{test + validation:.2%}", "Validation images decide when to stop and what to prefer."),
         ],
     )
@@ -120,7 +120,7 @@ def _steps_an_epoch(facts: Facts, chance: Random) -> QuestionDraft:
         ),
         [
             (f"{n // b:,}", "The incomplete batch at the end is a step as well."),
-            (f"{n:,}", "That would be one image a step."),
+            (f"{n:,}", "That would be one image per step."),
             (f"{b:,}", "That is the batch size."),
             (f"{s * max(2, facts.epochs):,}", "That is more than one epoch."),
         ],
@@ -134,7 +134,7 @@ def _turning_point(facts: Facts, chance: Random) -> QuestionDraft | None:
     losses = ", ".join(f"{row.epoch}: {row.val_loss:.4f}" for row in facts.history)
     waits = f"Epoch {kept} had the lowest loss so far"
     why = (
-        f"{waits}, and the {PATIENCE} epochs after it brought none lower."
+        f"{waits}, and the {PATIENCE} epochs after it were no lower."
         if end == kept + PATIENCE
         else f"{waits}, and fewer than {PATIENCE} epochs were left, so it never had to stop."
     )
@@ -143,7 +143,7 @@ def _turning_point(facts: Facts, chance: Random) -> QuestionDraft | None:
         ((kept, rise), f"It waits for {PATIENCE} epochs without a better loss, not for one."),
         ((end, end), "It goes back to the weights of the best epoch; that is what they are kept for."),
         ((facts.lowest.epoch, facts.epochs), "It does not know what later epochs would have brought."),
-        ((kept, facts.epochs), "It ends as soon as its patience has run out."),
+        ((kept, facts.epochs), "It stops as soon as its patience has run out."),
     ]
     return QuestionDraft(
         f"Validation loss by epoch: {losses}. What would early stopping with a patience of {PATIENCE} have done?",
@@ -153,7 +153,7 @@ def _turning_point(facts: Facts, chance: Random) -> QuestionDraft | None:
 
 
 def _stopping(kept: int, end: int) -> str:
-    return f"end after epoch {end}, with the weights of epoch {kept}"
+    return f"stopped after epoch {end}, with the weights of epoch {kept}"
 
 
 def _first_rise(facts: Facts) -> int | None:
@@ -176,7 +176,7 @@ def stopped(facts: Facts) -> tuple[int, int]:
 def _overfitting_since(facts: Facts, chance: Random) -> QuestionDraft | None:
     if facts.epochs < 4:
         return None
-    prompt = "Has the validation loss of this run turned, by more than its noise, and since when?"
+    prompt = "Has the validation loss of this run turned by more than its noise, and if so, since when?"
     wrong = [(f"since epoch {facts.epochs}, the last", "One epoch is not a turn.")]
     ahead = next((row.epoch for row in facts.history if row.loss < row.val_loss), None)
     if ahead is not None and ahead != facts.since:
@@ -208,7 +208,7 @@ def _all_updates(facts: Facts, chance: Random) -> QuestionDraft:
         (plural(s * e, "time"), "Once in every step."),
         [
             (plural(e, "time"), "Weights change in every step, not once an epoch."),
-            (plural(facts.train * e, "time"), "One update is made by a whole batch, not by one image."),
+            (plural(facts.train * e, "time"), "One update comes from a whole batch, not from one image."),
             (plural(s, "time"), "That is one epoch."),
         ],
     )
@@ -243,18 +243,18 @@ def _better_or_not(facts: Facts, chance: Random) -> QuestionDraft | None:
     better = "yes, on images like these"
     between = f"the 95% interval of the difference is {low * 100:.1f} to {high * 100:.1f} points"
     right = (
-        (better, f"Yes: {between}, without 0.")
+        (better, f"Yes: {between}, which does not include 0.")
         if differs
-        else (cannot, f"{between.capitalize()}, with 0 in it.")
+        else (cannot, f"{between.capitalize()}, which includes 0.")
     )
     wrong = (
-        (cannot, f"It can: {between}, without 0.")
+        (cannot, f"They can: {between}, which does not include 0.")
         if differs
-        else (better, f"Too soon: {between}, with 0 in it.")
+        else (better, f"Too soon: {between}, which includes 0.")
     )
     return QuestionDraft(
-        f"A network has {test.accuracy:.1%} of {plural(test.n, 'test image')} right. Another one has "
-        f"{other / test.n:.1%} of the same number of others. Is the first one better?",
+        f"A network gets {test.accuracy:.1%} of {plural(test.n, 'test image')} right. Another one gets "
+        f"{other / test.n:.1%} of the same number of other images right. Is the first one better?",
         right,
         [
             wrong,
@@ -296,7 +296,7 @@ def _what_the_gap_says(facts: Facts, chance: Random) -> QuestionDraft | None:
     gap = facts.judged.gap
     memorised = "that it has memorised much of its training images"
     too_long = "that it was trained for too long"
-    rest = "that it is worse on new images, though most of its error is there in training as well"
+    rest = "that it is worse on new images, though most of its error occurs in training as well"
     small = "that it is worse on new images, but not clearly by a large gap"
     none = "no gap that is clearly more than chance"
     easier = "that the test images are easier for it"
@@ -309,7 +309,7 @@ def _what_the_gap_says(facts: Facts, chance: Random) -> QuestionDraft | None:
     elif gap.low > 0.0:
         right, why = small, f"{interval}: above 0, but not all of it above {_points(NORMAL)}."
     elif gap.high >= 0.0:
-        right, why = none, f"{interval}, and 0 lies in it."
+        right, why = none, f"{interval}, which includes 0."
     else:
         right, why = easier, f"{interval}: all of it is below 0."
     wrong = [

@@ -43,7 +43,7 @@ def _normalised_pixel(facts: Facts, chance: Random) -> QuestionDraft:
                 f"{value / 127.5 - 1:.3f}",
                 "That is scaling to [-1, 1], another common choice; the lab scales to [0, 1].",
             ),
-            (f"{255 / value:.3f}", "The other way round: divide the pixel, not the 255."),
+            (f"{255 / value:.3f}", "That is the other way round: divide the pixel, not the 255."),
             (f"{(value - 128) / 255:.3f}", "Nothing is subtracted here; that would be centring."),
         ],
     )
@@ -85,9 +85,9 @@ def _last_slice(facts: Facts, chance: Random) -> QuestionDraft:
         [
             (
                 f"{plural(n - at, 'image')}, drawn at random",
-                "It looks like that, but nothing is drawn: Keras takes the end of the array.",
+                "It looks like that, but nothing is drawn at random: Keras takes the end of the array.",
             ),
-            (f"images 0 to {n - at - 1:,}, the first tenth", "It is a slice, but from the other end."),
+            (f"images 0 to {n - at - 1:,}, the first tenth", "It takes a slice, but from the other end."),
             (
                 "another tenth in each epoch",
                 "The slice stays the same; only training images are shuffled in every epoch.",
@@ -113,7 +113,7 @@ def _conv_shape(facts: Facts, chance: Random) -> QuestionDraft | None:
         f"{stage.row.name} has {plural(f, 'filter')} of {times(stage.layer.kernel_size)}, {padding} padding "
         f"and stride {s}; its input is "
         f"{times(stage.before)}. What is its output?",
-        (times(out), f"Height {formula} = {out[0]}, and one map for each filter."),
+        (times(out), f"Height: {formula} = {out[0]}; and one map for each filter."),
         [
             (
                 times((*out[:2], stage.before[2])),
@@ -175,7 +175,7 @@ def _conv_params(facts: Facts, chance: Random) -> QuestionDraft | None:
     product = f"{k} x {m} x {c} x {f}" + (", and a bias for each filter" if bias else ", without biases")
     return QuestionDraft(
         f"{stage.row.name}: {plural(f, 'filter')} of {k}x{m} on {c} channel{'s' if c > 1 else ''}, "
-        f"{'with' if bias else 'without'} bias. How many parameters?",
+        f"{'with' if bias else 'without'} bias. How many parameters does it have?",
         (f"{stage.row.params:,}", f"{product}: {stage.row.params:,}. The size of the picture plays no part."),
         [
             (f"{k * m * f + bias:,}", "A filter has weights for every channel, not just for one."),
@@ -195,8 +195,8 @@ def _dense_params(facts: Facts, chance: Random) -> QuestionDraft | None:
         return None
     inputs, units, bias = stage.before[0], stage.layer.units, stage.layer.use_bias
     return QuestionDraft(
-        f"{stage.row.name} connects {plural(inputs, 'value')} with {plural(units, 'unit')}"
-        f"{'' if bias else ', without bias'}. How many parameters?",
+        f"{stage.row.name} connects {plural(inputs, 'value')} to {plural(units, 'unit')}"
+        f"{'' if bias else ', without bias'}. How many parameters does it have?",
         (
             f"{stage.row.params:,}",
             f"{inputs:,} x {units} for the weights"
@@ -207,7 +207,7 @@ def _dense_params(facts: Facts, chance: Random) -> QuestionDraft | None:
                 f"{inputs * units + (0 if bias else units):,}",
                 "Each unit has a bias as well." if bias else "There are no biases here.",
             ),
-            (f"{inputs + units:,}", "Each value is connected with each unit, so you multiply the numbers."),
+            (f"{inputs + units:,}", "Each value is connected to each unit, so you multiply the numbers."),
             (f"{inputs * units + inputs:,}", "The bias belongs to a unit, not to an input."),
         ],
     )

@@ -193,7 +193,7 @@ class PlannedFacts:
     def rate(self) -> float:
         """The highest learning rate; range tests find it at the beginning of a run."""
         if self.recipe.training.learning_rate == "auto":
-            raise NoRunError(f"{self.title}: its learning rate is found when training begins.")
+            raise NoRunError(f"{self.title}: its learning rate is found when training starts.")
         return self.recipe.training.rate
 
     @property

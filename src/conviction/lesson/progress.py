@@ -29,7 +29,7 @@ RATINGS: dict[Answer, Rating] = {
     "good": Rating.Good,
     "easy": Rating.Easy,
 }
-# The number of new cards that are begun in one sitting.
+# The number of new cards that are started in one sitting.
 NEW_AT_ONCE = 10
 
 

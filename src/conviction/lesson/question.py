@@ -51,7 +51,8 @@ Maker = Callable[[Facts, random.Random], QuestionDraft | None]
 
 def plural(number: float, noun: str) -> str:
     """``1 epoch``, ``12 epochs``, ``1 batch``, ``2 batches``."""
-    ending = "es" if noun.endswith(("s", "x", "ch", "sh")) else "s"
+    # Not every "ch": the one of "epoch" is a k.
+    ending = "es" if noun.endswith(("s", "x", "tch", "sh")) else "s"
     return f"{number:,} {noun}{'' if number == 1 else ending}"
 
 

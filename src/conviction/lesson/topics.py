@@ -35,7 +35,7 @@ def read_topic(name: str, facts: Facts, depth: Depth = "standard", part: str | N
         RequestError: There is no such topic or word, or a part was named where there is none.
     """
     if part is not None and name != "glossary":
-        raise RequestError(f"learn {name}: expected nothing behind it; got '{part}'.")
+        raise RequestError(f"learn {name}: expected nothing after it; got '{part}'.")
     if name == "glossary":
         return _glossary(part)
     return render(TOPICS[topic_named(name)](depth), facts)
@@ -87,8 +87,8 @@ def _references(_: Depth) -> str:
     entries = sorted(references().values(), key=lambda r: (r.authors, r.year))
     lines = [f"- {full_name(r)} {r.note}" for r in entries]
     return (
-        "# Sources\n\nPrimary sources, each with what it is good for. Title, authors and year find them anywhere.\n\n"
-        + "\n".join(lines)
+        "# Sources\n\nPrimary sources, each with what it is good for. You can find them anywhere by title, authors "
+        "and year.\n\n" + "\n".join(lines)
     )
 
 

@@ -63,7 +63,10 @@ CHANGES: dict[str, tuple[str, Callable[[Layers], Layers]]] = {
     "filters": ("twice the filters", lambda layers: multiplied(layers, Conv2D, "filters", 2)),
     "fewer filters": ("half the filters", lambda layers: multiplied(layers, Conv2D, "filters", 0.5)),
     "kernel": ("kernels two pixels larger", lambda layers: enlarged(layers, Conv2D, "kernel_size", 2)),
-    "pooling": ("pooling windows one larger", lambda layers: enlarged(layers, POOLINGS, "pool_size", 1)),
+    "pooling": (
+        "pooling windows one position larger",
+        lambda layers: enlarged(layers, POOLINGS, "pool_size", 1),
+    ),
     "block": ("one more block", another_block),
     "dense": ("one more dense layer", another_dense),
     "batch_norm": ("batch normalisation", normalised),

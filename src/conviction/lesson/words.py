@@ -132,8 +132,8 @@ def _how_measured(quoted: Iterable[Measurement]) -> str:
     if not lines:
         return ""
     return (
-        f"\n\n## {MEASUREMENTS}\n\nA difference is that of the change from its base, with its 95% interval. Each "
-        "interval stands alone: of twenty differences that do not exist, about one would look like one. "
+        f"\n\n## {MEASUREMENTS}\n\nEach difference is between the change and its base, with its 95% interval. Each "
+        "interval is for one comparison alone: of twenty differences that do not exist, about one would look real. "
         "`make bench-lesson` measures them again.\n\n" + "\n".join(lines) + "\n"
     )
 

@@ -42,7 +42,7 @@ class Board:
         self._all, self._done, self._before = trials, done, done
         self._began = time.monotonic()
         if done:
-            self._console.print(f"{done} of {trials} runs are already finished; going on.")
+            self._console.print(f"{done} of {trials} runs are already finished; continuing.")
         if done < trials and self._console.is_terminal:
             self._live = Live(self._table(), console=self._console, transient=True, refresh_per_second=4)
             self._live.start()

@@ -43,7 +43,7 @@ def _evidence(explanation: Explanation) -> Step:
     maps = {f"Grad-CAM at {cam.layer}": cam.fine for cam in explanation.grad_cams}
     maps["gradient of the input"] = explanation.gradient
     sentences = [
-        f"For class {name}: how much of each map lies in which quarter of the picture, and in its centre (the middle "
+        f"For class {name}: how much of each map lies in each quarter of the picture, and in its centre (the middle "
         "half of rows and columns). An even map has 25% in each."
     ]
     for cam in explanation.grad_cams:
@@ -84,8 +84,8 @@ def _layers(explanation: Explanation) -> Step:
     return Step(
         "What every layer gave",
         (
-            f"For this picture. {option('layer')} NAME {option('at')} ROW,COLUMN,CHANNEL (or {option('at')} UNIT) "
-            "shows the numbers of one value.",
+            f"These are the outputs for this picture. {option('layer')} NAME {option('at')} ROW,COLUMN,CHANNEL "
+            f"(or {option('at')} UNIT) shows the numbers of one value.",
         ),
         Table(head, rows, right=(2, 3, 4, 5, 6)),
     )
@@ -97,7 +97,7 @@ def _numbers(value: Value) -> Step:
         "rounding."
         if value.agrees
         else f"The layer computed {value.computed:.6g}, but these numbers come to {value.value:.6g}. Processors that "
-        "multiply with fewer bits differ like that."
+        "multiply with fewer bits differ like this."
     )
     sentences = [f"{value.kind}: {value.equation}", verdict]
     table = None
@@ -159,8 +159,8 @@ def _softmax(value: Softmax, class_names: list[str]) -> Step:
     return Step(
         "Softmax",
         (
-            f"Each logit less the largest, {number(value.logits.max())}, as an exponent of e; its share of the sum, "
-            f"{number(total)}, is the probability.",
+            f"The largest logit, {number(value.logits.max())}, is subtracted from each; e to that power, as a share of "
+            f"the sum, {number(total)}, is the probability.",
         ),
         Table(("class", "logit", "e^(logit - largest)", "share"), rows, right=(1, 2, 3)),
     )

@@ -85,7 +85,7 @@ def render_page(
 
 
 def render_inspection(images: ImageSet, findings: Sequence[Finding]) -> str:
-    """Renders what ``conviction inspect`` found, as a page of its own."""
+    """Renders what ``conviction inspect`` found, as a separate page."""
     counts = images.counts()
     return render_template(
         "report/inspection.html.j2",

@@ -44,7 +44,7 @@ def evaluate_step(
     """Evaluate: the three parts side by side, the verdict, and what makes the figures doubtful.
 
     Args:
-        evaluation: To be worded.
+        evaluation: What is put into words.
         doubts: Sentences of the audit.
         advise: Words a piece of advice for whoever reads the step; None leaves that to whoever shows it.
         says_sealed: Whether it says so if the test set stays sealed; a page with a button for that says it there.
@@ -64,8 +64,8 @@ def evaluate_step(
         sentences.append(f"{TO_TRY}{'; or '.join(map(advise, evaluation.verdict.advice))}")
     if evaluation.verdict.smoothing:
         sentences.append(
-            "The losses of the table are of the labels as they are; those of the epochs are of smoothed targets and "
-            f"higher, so the two cannot be compared{by_key('training.label_smoothing')}."
+            "The losses in the table are for the labels as they are; those of the epochs are for smoothed targets and "
+            f"are higher, so the two cannot be compared{by_key('training.label_smoothing')}."
         )
     rows = tuple(_score_row(name, s) for name, s in scored)
     return Step("Evaluate", tuple(sentences), Table(_HEAD, rows, (1, 2, 3, 4)))
@@ -101,13 +101,11 @@ def _where_it_fails(part: Part) -> list[str]:
 def _calibrated(temperature: float) -> str:
     sentence = (
         f"Its logits are divided by a temperature of {temperature:.3f}{by_key('evaluation.calibrate')}. Losses here "
-        "are after that, those of the epochs before."
+        "are computed after that, those of the epochs before it."
     )
     for limit, word in ((COLDEST, "lowest"), (HOTTEST, "highest")):
         if math.isclose(temperature, limit, rel_tol=0.01):
-            sentence += (
-                f" It is the {word} that is tried: the network, or so few validation images, cannot say more."
-            )
+            sentence += f" It is the {word} that is tried: the network, or so few validation images, cannot show more."
     return sentence
 
 
@@ -143,7 +141,7 @@ def two_classes_table(binary: Binary) -> Table:
         (
             "ROC AUC",
             *_figure(binary.roc_auc),
-            "how often the right one of two images has the higher probability",
+            "how often, of two images, one of each class, the right one has the higher probability",
         ),
         (
             "average precision",

@@ -95,8 +95,8 @@ def normalise_step(images: ImageSet) -> Step:
     return Step(
         "Normalise",
         (
-            "Pixels are divided by 255, to lie in [0, 1]. That is the first layer of the network, so the saved "
-            "model takes raw pixels and no one can forget it.",
+            "Pixels are divided by 255, so that they lie in [0, 1]. That is the first layer of the network, so the "
+            "saved model takes raw pixels and nobody can forget this step.",
             f"Middle row of the first image: {before} become {after}.",
         ),
     )
@@ -143,7 +143,7 @@ def audit_step(findings: Sequence[Finding]) -> Step:
 
 def split_step(images: ImageSet, split: Split, spec: DataSpec) -> Step:
     """Split: how many images of each class are in which part, and who decided."""
-    drawn = "drawn here, shuffled, equally from each class"
+    drawn = "drawn here, shuffled, in proportion from each class"
     brought = "brought by the source"
     origin = {
         "test": brought if split.test_origin == "source" else drawn,
@@ -152,10 +152,10 @@ def split_step(images: ImageSet, split: Split, spec: DataSpec) -> Step:
         ),
     }
     sentences = (
-        f"{len(split.train):,} images to learn from, {len(split.validation):,} to watch it by "
-        f"({origin['validation']}), {len(split.test):,} sealed for the end ({origin['test']}).",
-        "Each image's content decides which part it is in: the same images split the same way in another "
-        "folder, order or machine. Copies and near-copies stay together"
+        f"{len(split.train):,} images to learn from, {len(split.validation):,} to monitor training "
+        f"({origin['validation']}), {len(split.test):,} sealed until the end ({origin['test']}).",
+        "Each image's content decides which part it is in: the same images are split in the same way in another "
+        "folder, in another order or on another machine. Copies and near-copies stay together"
         + (", and so do your groups" + by_key("data.group") + "." if spec.group else "."),
         *_left_out(split),
     )
@@ -174,13 +174,13 @@ def _left_out(split: Split) -> list[str]:
         )
     if "leak" in split.left_out:
         sentences.append(
-            f"{len(split.left_out['leak']):,} images that are also, or nearly, in a part that must be unseen were "
-            f"dropped from training{by_key('data.on_leak=drop')}."
+            f"{len(split.left_out['leak']):,} images that are also in a part that must stay unseen, or nearly the "
+            f"same as one there, were dropped from training{by_key('data.on_leak=drop')}."
         )
     elif len(split.leaks):
         sentences.append(
-            f"{len(split.leaks):,} images to learn from are also, or nearly, in a part that should be unseen, and were "
-            f"kept{by_key('data.on_leak=keep')}."
+            f"{len(split.leaks):,} images to learn from are also in a part that should be unseen, or nearly "
+            f"the same as one there, and were kept{by_key('data.on_leak=keep')}."
         )
     return sentences
 
@@ -226,14 +226,14 @@ def _shrinking(rows: Sequence[LayerRow]) -> list[str]:
     ]
     if not pools:
         return []
-    steps = " and ".join(f"{a[0]}x{a[1]} to {b[0]}x{b[1]}" for a, b in pools)
+    steps = " and from ".join(f"{a[0]}x{a[1]} to {b[0]}x{b[1]}" for a, b in pools)
     return [f"Pooling shrinks the maps from {steps}; each value then stands for more of the image."]
 
 
 def _heaviest(rows: Sequence[LayerRow], total: int) -> str:
     heaviest = max(rows, key=lambda r: r.params)
     share = heaviest.params / total
-    return f"Most parameters are in {heaviest.name}: {heaviest.params:,}, {share:.0%} of all."
+    return f"Most parameters are in {heaviest.name}: {heaviest.params:,}, which is {share:.0%} of them all."
 
 
 def compile_step(spec: TrainingSpec, classes: int, steps: int, search: RateSearch | None = None) -> Step:
@@ -263,8 +263,8 @@ def _rate_origin(search: RateSearch | None) -> list[str]:
         return []
     low, high = search.sweeps[0].rates[0], max(s.rates[-1] for s in search.sweeps)
     return [
-        f"That rate was found by {len(search.sweeps)} range tests, each from other first weights, with a step at every "
-        f"rate from {low:g} to {high:.2g}{by_key('training.learning_rate=auto')}."
+        f"That rate was found by {len(search.sweeps)} range tests, each with different first weights and one step at "
+        f"every rate from {low:g} to {high:.2g}{by_key('training.learning_rate=auto')}."
     ]
 
 
@@ -297,13 +297,14 @@ def train_step(
     spec = recipe.training
     steps = -(-train_images // spec.batch_size)
     sentences = [
-        f"{spec.epochs} epochs of {train_images:,} images in batches of {spec.batch_size}: {steps:,} steps each, "
-        f"seed {spec.seed}, {spec.threads} thread{'s' if spec.threads != 1 else ''}."
+        f"{spec.epochs} epoch{'s' if spec.epochs != 1 else ''} of {train_images:,} images in batches of "
+        f"{spec.batch_size}: {steps:,} steps each, seed {spec.seed}, "
+        f"{spec.threads} thread{'s' if spec.threads != 1 else ''}."
     ]
     if start is not None:
         within = f" and {start.step:,} steps of the next" if start.step else ""
         done = f"{start.epoch} epoch{'s' if start.epoch != 1 else ''}"
-        sentences.append(f"Goes on from a checkpoint: {done}{within} are done.")
+        sentences.append(f"Continues from a checkpoint: {done}{within} are done.")
     return Step("Train", (*sentences, *notes))
 
 

@@ -36,7 +36,7 @@ class Terminal:
 
     def loading(self, source: str, doing: str = "reading") -> None:
         """Shows that something is under way that takes a while."""
-        self.close()  # a second spinner beside the first would turn for ever
+        self.close()  # a second spinner beside the first would never stop
         if self.console.is_terminal:
             self._status = self.console.status(f"{escape(doing)} {escape(source)} ...")
             self._status.start()

@@ -36,7 +36,7 @@ def gap_sentence(gap: Gap) -> str:
         return f"{text}: the {gap.unseen} images are easier by {-points:.1f} points ({interval})."
     if gap.low <= 0:
         few = _images(gap.unseen_images, gap.unseen)
-        return f"{text}: {few} cannot distinguish this difference from none ({interval})."
+        return f"{text}: {few} cannot distinguish this difference from zero ({interval})."
     return f"{text}: a gap of {points:.1f} points ({interval})."
 
 
@@ -55,7 +55,7 @@ def curves_sentence(curves: Curves, smoothing: float = 0.0) -> str:
     """What the curves show, with their numbers.
 
     Args:
-        curves: To be worded.
+        curves: What is put into words.
         smoothing: ``training.label_smoothing`` of their losses.
     """
     loss = f"Validation loss (of targets smoothed by {smoothing:g})" if smoothing else "Validation loss"
@@ -80,14 +80,14 @@ def _memorising(gap: Gap) -> str:
 def _large_gap(gap: Gap) -> str:
     return (
         f"The gap is more than {100 * NORMAL:.0f} points even at the lower end of its interval, yet the larger part of "
-        f"the error on {gap.unseen} images is there on training images as well: the network lacks both fit and images."
+        f"the error on {gap.unseen} images occurs on training images as well: the network lacks both fit and images."
     )
 
 
 def _curves_beside(verdict: Verdict) -> str:
     curves = verdict.curves
     if curves.kind == "settled" and verdict.power.turn < ENOUGH_POWER:
-        return f"Whether validation loss has turned, {_those(curves.images)} cannot tell."
+        return f"{_capital(_those(curves.images))} cannot tell whether validation loss has turned."
     return curves_sentence(curves, verdict.smoothing)
 
 
@@ -97,7 +97,9 @@ def _cannot_tell(verdict: Verdict) -> str:
     if power.turn < ENOUGH_POWER:
         why = "a loss that has risen by a quarter would be noticed " + _often(power.turn)
         if power.turn == 0.0:
-            why = f"{_epochs(curves.epochs)} are too few for a turn to show"
+            why = (
+                f"{_epochs(curves.epochs)} {'is' if curves.epochs == 1 else 'are'} too few for a turn to show"
+            )
         reasons.append(f"{_those(curves.images)} cannot tell whether it has turned: {why}")
     if gap.may_be_large:
         reasons.append(
@@ -111,7 +113,7 @@ def _cannot_tell(verdict: Verdict) -> str:
         )
     text = "; and ".join(reasons)
     more = "validation" if power.turn < ENOUGH_POWER else gap.unseen
-    return f"{text[0].upper()}{text[1:]}. More {more} images would tell."
+    return f"{_capital(text)}. More {more} images would tell."
 
 
 def _could_have_shown(verdict: Verdict) -> str:
@@ -134,6 +136,10 @@ def _often(power: float) -> str:
 
 def _those(images: int, part: str = "validation") -> str:
     return f"this one {part} image" if images == 1 else f"these {images:,} {part} images"
+
+
+def _capital(text: str) -> str:
+    return f"{text[0].upper()}{text[1:]}"
 
 
 def _images(n: int, part: str) -> str:
@@ -170,7 +176,9 @@ def _training_loss_rose(c: Curves, n: Mapping[str, float], loss: str) -> str:
 
 def _after_few(c: Curves, n: Mapping[str, float], loss: str) -> str:
     name = f"{loss[0].lower()}{loss[1:]}"
-    return f"After {_epochs(c.epochs)} {name} is {n['val_loss']:.4f}, where guessing has {n['loss_guessing']:.4f}"
+    return (
+        f"After {_epochs(c.epochs)} {name} is {n['val_loss']:.4f} (guessing gives {n['loss_guessing']:.4f})"
+    )
 
 
 def _nothing_learned(c: Curves, n: Mapping[str, float], loss: str) -> str:
@@ -179,27 +187,29 @@ def _nothing_learned(c: Curves, n: Mapping[str, float], loss: str) -> str:
 
 def _one_epoch(c: Curves, n: Mapping[str, float], loss: str) -> str:
     return (
-        f"{_after_few(c, n, loss)}. One epoch shows no more than that it learns; whether the loss turns is seen over "
-        "several."
+        f"{_after_few(c, n, loss)}. One epoch shows only that the network learns; it takes several to see whether the "
+        "loss turns."
     )
 
 
 def _stuck(c: Curves, n: Mapping[str, float], loss: str) -> str:
     return (
-        f"Training loss stands at {n['loss']:.4f}, where guessing has {n['loss_guessing']:.4f}, and has hardly fallen "
+        f"Training loss is {n['loss']:.4f} (guessing gives {n['loss_guessing']:.4f}) and has hardly fallen "
         f"since epoch {n['stuck_since']:.0f}; training accuracy is {n['accuracy']:.2%}. The network has not learned "
         "even the images it sees."
     )
 
 
 def _crawling(c: Curves, n: Mapping[str, float], loss: str) -> str:
-    return f"{_stuck(c, n, loss)} The loss fell in every epoch, by little: its steps may be too short."
+    return (
+        f"{_stuck(c, n, loss)} The loss fell in every epoch, but only a little: the steps may be too short."
+    )
 
 
 def _falling(c: Curves, n: Mapping[str, float], loss: str) -> str:
     over = int(n["over"])
     return (
-        f"{loss} was still falling, to {n['val_loss']:.4f} in epoch {c.epochs}: by {n['fall']:.4f} in its last "
+        f"{loss} was still falling, to {n['val_loss']:.4f} in epoch {c.epochs}: it fell by {n['fall']:.4f} in the last "
         f"{'epoch' if over == 1 else f'{over} epochs'}, more than chance explains ({n['noise']:.4f}). More epochs "
         "should help."
     )
@@ -211,7 +221,7 @@ def _settled(c: Curves, n: Mapping[str, float], loss: str) -> str:
         return f"{loss} was lowest in the last epoch, {lowest} ({n['val_loss']:.4f})."
     return (
         f"{loss} was lowest in epoch {lowest} ({n['val_loss_lowest']:.4f}) and ended at {n['val_loss']:.4f}, a "
-        f"difference that chance can make with {_images(c.images, 'validation')}."
+        f"difference that chance can explain with {_images(c.images, 'validation')}."
     )
 
 

@@ -44,7 +44,7 @@ TOPICS = {
     "memory": "Memory aids",
     "glossary": "Glossary",
     "references": "Sources",
-    **{sheet.name: f"What to expect of: {sheet.title}" for sheet in sheets()},
+    **{sheet.name: f"What to expect: {sheet.title}" for sheet in sheets()},
 }
 
 
@@ -147,9 +147,11 @@ class ChapterPanel:
     def _whose(self, facts: Facts) -> str:
         """The sentence before numbers that are not about what the page shows."""
         if facts.recorded:
-            return f"Numbers of {facts.title}, until you have trained a network on these images."
+            return f"The numbers are from {facts.title}, until you have trained a network on these images."
         if facts is self._run and self._draft is not None:
-            return f"Numbers of {facts.title}, which may not be the network that is on this page now."
+            return (
+                f"The numbers are from {facts.title}, which may not be the network that is on this page now."
+            )
         return ""
 
     def _text(self, make: Callable[[Facts], str], prefix: str, classes: str, *, numbers: bool) -> None:
@@ -235,7 +237,7 @@ class ChapterPanel:
         if name is None:
             paragraph("No conversation goes with this chapter. The first one is about the data.")
             if any(c.name == "data" for c in self._chapters):
-                button("To that conversation", lambda _: self.go(chapter="data"), "to-talk")
+                button("Go to that conversation", lambda _: self.go(chapter="data"), "to-talk")
             return
         Speech("#lesson-text")
         text = read(f"conversations/{name}.md")

@@ -79,15 +79,15 @@ class Cards:
     def _end(self) -> None:
         progress = load_progress(self._progress)
         times = [at for at in map(progress.due_at, self._cards) if at is not None]
-        opening = "That was all for now. " if self._due else "Nothing to ask now. "
-        paragraph(f"{opening}{len(times)} of the chapter's {len(self._cards)} cards seen.")
+        opening = "That was all for now. " if self._due else "There is nothing to ask now. "
+        paragraph(f"{opening}You have seen {len(times)} of the chapter's {len(self._cards)} cards.")
         if times:
             at = min(times)
             when = "now" if at <= now() else at.astimezone().strftime("%Y-%m-%d %H:%M")
-            paragraph(f"The next is due {when}.", "note")
+            paragraph(f"The next one is due {when}.", "note")
         new = len(self._cards) - len(times)
         if new or any(at <= now() for at in times):
-            button("Go on with the cards", self._again, NEXT)
+            button("Continue with the cards", self._again, NEXT)
 
     def _again(self, _: GenericEventArguments) -> None:
         self._due = load_progress(self._progress).due(self._cards, now())
