@@ -114,9 +114,9 @@ _REMEDIES: Mapping[Remedy, Mapping[Audience, str]] = {
     Remedy.LEAVE_OUT: {
         "terminal": "conviction inspect --out FILE.csv lists them, and conviction fit --exclude FILE.csv leaves them "
         "out.",
-        "python": "conviction.inspect(source, out='list.csv') lists them, and fit leaves them out by the key "
+        "python": "conviction.inspect(source, out='list.csv') lists them, and fit leaves them out with the key "
         "data.exclude.",
-        "page": "Where the images are your own, take them out of the folder and choose it again at Data.",
+        "page": "If the images are your own, take them out of the folder and choose it again at Data.",
     },
     Remedy.DROP_LEAKS: {
         "terminal": "data.on_leak=drop, the default, leaves them out of training.",
@@ -124,8 +124,8 @@ _REMEDIES: Mapping[Remedy, Mapping[Audience, str]] = {
         "page": "They are left out of training here.",
     },
     Remedy.IMAGE_SIZE: {
-        "terminal": "Choose data.image_size=[HEIGHT,WIDTH] nearer to the pictures, or crop them first.",
-        "python": "Choose the key data.image_size, height and width, nearer to the pictures, or crop them first.",
+        "terminal": "Choose a data.image_size=[HEIGHT,WIDTH] closer to that of the pictures, or crop them first.",
+        "python": "Set the key data.image_size, height and width, closer to that of the pictures, or crop them first.",
         "page": "Crop them, and choose the folder again at Data.",
     },
     Remedy.BALANCE: {

@@ -37,7 +37,7 @@ def import_keras() -> ModuleType:
         except ImportError as failure:
             raise RequestError(
                 f"Keras cannot be imported ({failure}). Install conviction again in a new environment, which then has "
-                "all that Keras needs."
+                "everything that Keras needs."
             ) from None
         except Exception as failure:  # including errors caused by keras.json
             reason = " ".join(str(failure).split())[:200]
@@ -60,8 +60,8 @@ def import_keras() -> ModuleType:
 def _check_backend(name: str) -> None:
     if name not in BACKENDS:
         raise RequestError(
-            f"{BACKEND_VARIABLE}={name}: expected tensorflow or jax.{did_you_mean(name, BACKENDS)} Without it the "
-            "backend is tensorflow."
+            f"{BACKEND_VARIABLE}={name}: expected tensorflow or jax.{did_you_mean(name, BACKENDS)} If it is not set, "
+            "the backend is tensorflow."
         )
     if find_spec(name) is None:
         extra = "conviction[jax]" if name == "jax" else "conviction"

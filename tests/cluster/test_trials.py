@@ -209,7 +209,7 @@ def test_a_search_is_the_one_of_this_machine_pruning_and_all(cluster: Any, tmp_p
         (
             ["--out", "/tmp/never"],
             "http://127.0.0.1:1",
-            "no Ray jobs are taken at RAY_ADDRESS=http://127.0.0.1:1",
+            "RAY_ADDRESS=http://127.0.0.1:1 does not take Ray jobs",
         ),
         (["--cpus-per-trial", "0"], "127.0.0.1:1", "--cpus-per-trial: expected a number above 0"),
         (["--gpus-per-trial", "1.5"], "127.0.0.1:1", "--gpus-per-trial: expected a part of one"),
@@ -253,7 +253,7 @@ def test_another_version_of_ray_is_said(cluster: Any, tmp_path: Path) -> None:
     )
     last = done.stderr.strip().splitlines()[-1]
     assert "RequestError: on='ray': the cluster at" in last
-    assert "another version than this machine" in last
+    assert "a different version from this machine" in last
     assert "2.0.0" in last
 
 

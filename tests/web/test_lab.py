@@ -109,7 +109,7 @@ def test_what_is_wrong_with_the_request_is_said_before_anything_listens(
 ) -> None:
     (tmp_path / "course.yaml").write_text("title: A class\nchapter: [data]\n")
     for words, said in (
-        (["--out", served.out], "another process is at work"),
+        (["--out", served.out], "another process is working"),
         (["--course", "course.yaml"], "Did you mean 'chapters'"),
     ):
         done = run_cli(

@@ -28,8 +28,8 @@ def say_what_was_replaced() -> None:
     """One line on stderr, if anything was."""
     for encoding in sorted(_lacking):
         print(
-            f"conviction: some letters are shown as '?', because the encoding {encoding} lacks them; the files of the "
-            "run have them. PYTHONUTF8=1 shows them where the terminal can.",
+            f"conviction: some letters are shown as '?', because the encoding {encoding} does not have them; the "
+            "files of the run do. PYTHONUTF8=1 shows them if the terminal can.",
             file=sys.stderr,
         )
 

@@ -24,7 +24,7 @@ class Guide(Terminal):
         words = table("walkthrough").get(step.title)
         if words:
             if self._begun and self._patient:
-                self.console.print("\n[dim]Press Enter to go on.[/]", end="")
+                self.console.print("\n[dim]Press Enter to continue.[/]", end="")
                 sys.stdin.readline()
             self._begun = True
             print()

@@ -115,7 +115,7 @@ def check_nodes(ray: Any) -> None:
         try:
             answers.append(difference(asked[ref], ray.get(ref), here))
         except ray.exceptions.RayError as failure:
-            answers.append(f"{on_ray()}: node {asked[ref]} runs nothing: {failure}")
+            answers.append(f"{on_ray()}: node {asked[ref]} cannot run anything: {failure}")
     answers += [f"{on_ray()}: node {asked[ref]} did not answer within {ANSWER:g} seconds." for ref in silent]
     wrong = [sentence for sentence in answers if sentence]
     if wrong:

@@ -169,7 +169,7 @@ def _conflicts(images: ImageSet, equal: np.ndarray, looks: np.ndarray, blank: np
                 "label_conflict",
                 "serious",
                 f"{plural(len(exact), 'picture')} {'has' if len(exact) == 1 else 'have'} more than one class: the "
-                f"same pixels lie under different labels ({n:,} images). At most one of each can be right.",
+                f"same pixels have different labels ({n:,} images). At most one of each can be right.",
                 "Look at them, keep the right one and leave out the others.",
                 n,
                 tuple(exact),

@@ -140,7 +140,7 @@ def misnamed(images: ImageSet, kept: np.ndarray) -> list[Finding]:
         Finding(
             "misnamed",
             "note",
-            f"{plural(len(wrong), 'file')} {'is' if len(wrong) == 1 else 'are'} of another kind than the name says: "
+            f"{plural(len(wrong), 'file')} {'is' if len(wrong) == 1 else 'are'} not in the format that the name says: "
             f"{images.names[first]} is {images.headers[first].format}.",
             "They are read by their content and do no harm here; other programs may refuse them.",
             len(wrong),
@@ -193,7 +193,7 @@ def few_to_learn_from(images: ImageSet, learn: np.ndarray) -> list[Finding]:
             "few_images",
             "warning",
             f"{plural(len(small), 'class') if len(small) == 1 else f'{len(small)} classes'} "
-            f"{'has' if len(small) == 1 else 'have'} fewer than {FEW_PER_CLASS} images to learn from after the split, "
+            f"{'has' if len(small) == 1 else 'have'} fewer than {FEW_PER_CLASS} images to learn from after the split; "
             f"'{images.class_names[fewest]}' has {counts[fewest]}.",
             "Expect wide intervals, and a network that learns its few images by heart: it starts from nothing. More "
             "images help more than any setting; augmentation helps some.",
@@ -248,7 +248,7 @@ def shapes(images: ImageSet) -> list[Finding]:
                 f"Pictures have {len(sizes):,} sizes, from {areas[0][0]}x{areas[0][1]} to "
                 f"{areas[-1][0]}x{areas[-1][1]} pixels; all become "
                 f"{images.rule.width}x{images.rule.height} (width x height).",
-                "If the size goes with the class, the network can learn the size: look at both.",
+                "If the size depends on the class, the network can learn the size: look at both.",
                 len(headers),
             )
         )
@@ -277,7 +277,7 @@ def shapes(images: ImageSet) -> list[Finding]:
                 "modes",
                 "note",
                 f"Pictures have {len(modes)} modes ({counts}); all become {images.rule.color_mode}.",
-                "If the mode goes with the class, the network can learn the mode.",
+                "If the mode depends on the class, the network can learn the mode.",
                 len(headers),
             )
         )

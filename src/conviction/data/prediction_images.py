@@ -247,7 +247,7 @@ def _usual(kind: Kind, arrays: Mapping[int, np.ndarray]) -> Range:
     level = high * 255.0 / scale[1]
     if 0.0 < level <= 1.0 and kind in ("uint8", "uint16", "integer"):
         message = (
-            f"predict: the brightest of all values is {high:g}, where {scale[1]:g} is white, so that every picture is "
+            f"predict: the brightest value of all is {high:g}, where {scale[1]:g} is white, so that every picture is "
             f"black. If {high:g} is white, give "
             + ("x.astype(bool)." if high == 1.0 else "x.astype(numpy.uint8).")
         )

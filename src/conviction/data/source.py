@@ -123,9 +123,9 @@ def refuse_unused(spec: DataSpec, images: ImageSet) -> None:
     if spec.range is not None and images.headers and not any(is_deep(h.mode) for h in images.headers):
         low, high = (f"{v:g}" for v in spec.range)
         raise RequestError(
-            f"data.range=[{low},{high}] has no effect on {where}: its files have 8 bits, in which black is 0 and white "
-            "is 255. Leave the key out. If the values in the files are smaller than that, save the pictures as arrays "
-            "(.npz), for which the key holds."
+            f"data.range=[{low},{high}] has no effect on {where}: its files have 8 bits, in which black is 0 and "
+            "white is 255. Leave the key out. If the values in the files are smaller than that, save the pictures as "
+            "arrays (.npz), to which the key applies."
         )
     for part, asked, usual in (
         ("test", spec.test, default.test),
@@ -135,9 +135,9 @@ def refuse_unused(spec: DataSpec, images: ImageSet) -> None:
             continue
         count = int((images.parts == part).sum())
         if part == "validation" and spec.folds:
-            reason = f"data.folds={spec.folds} says which images validate"
+            reason = f"data.folds={spec.folds} already decides the validation images"
         elif count:
-            reason = f"the source brings {count:,} {part} images of its own, which are used as they are"
+            reason = f"the source has its own {count:,} {part} images, which are used as they are"
         else:
             continue
         raise RequestError(f"data.{part}={asked:g} has no effect on {where}: {reason}. Leave the key out.")

@@ -30,19 +30,19 @@ MOST_EXAMPLES = 5
 # What one of a kind is called, and why it is not used; the reason reads well after one and after many.
 _WORDS: dict[Kind, tuple[str, str]] = {
     "other_file": ("file", "without the ending of a picture file"),
-    "loose_picture": ("picture", "outside of every class folder"),
+    "loose_picture": ("picture", "outside every class folder"),
     "unlabelled_picture": ("picture", "without a label in labels.csv"),
     "picture_to_predict": ("picture", "in a folder of pictures to predict, where no class is known"),
     "hidden_picture": ("picture", "hidden by its name or its folder's name"),
-    "empty_folder": ("folder", "without a picture, so no class"),
+    "empty_folder": ("folder", "without a picture, so not taken for a class"),
     "repeated_folder": ("linked folder", "to a folder that is read already or that contains this source"),
     "broken_link": ("link", "to nothing that can be read"),
     "special_file": ("special file", "such as a pipe or a device"),
     "archive_link": (
         "link in the archive",
-        "left unfollowed: pack the files instead (tar --dereference --hard-dereference)",
+        "not followed: pack the files instead (tar --dereference --hard-dereference)",
     ),
-    "nested_archive": ("archive in the source", "left unopened: unpack it to use what it holds"),
+    "nested_archive": ("archive in the source", "not opened: unpack it to use what it holds"),
     "replaced_member": ("file in the archive", "replaced by a later one of the same name"),
     "unknown_array": ("array", "with a name that stands for no images, labels or class names"),
     "second_file": ("IDX file", "with images or labels that another file holds too"),

@@ -86,8 +86,8 @@ def _check_data(run: Run, ready: Prepared) -> None:
         )
     if changes:
         raise RequestError(
-            f"{images.location}: the data has changed since the run began; {'; '.join(changes)}. Put it back, or begin "
-            f"a new run with: {fit_again(run)}"
+            f"{images.location}: the data has changed since the run started; {'; '.join(changes)}. Put it back, or "
+            f"start a new run with: {fit_again(run)}"
         )
 
 
@@ -95,6 +95,6 @@ def _check_meaning(run: Run, images: ImageSet) -> None:
     before = run.data.class_names
     if before != images.class_names:
         raise RequestError(
-            f"{run.path}: class_names have changed since the run began: they were {before} and are now "
+            f"{run.path}: class_names have changed since the run started: they were {before} and are now "
             f"{images.class_names}."
         )

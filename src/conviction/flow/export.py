@@ -66,7 +66,7 @@ class Exported:
     def sentence(self) -> str:
         """For people."""
         elsewhere = (
-            " TensorFlow itself opens it only where no folder's name has *, ? or [; conviction does anywhere."
+            " TensorFlow itself opens it only where no folder's name has *, ? or [; conviction opens it anywhere."
             if self.format == saved_model.NAME and saved_model.is_pattern(self.path)
             else ""
         )
@@ -79,7 +79,7 @@ class Exported:
 
     @property
     def _what(self) -> str:
-        return self.parity.sentence if self.parity else "a program of its own, without this package."
+        return self.parity.sentence if self.parity else "a program that runs without this package."
 
 
 @process_restored()
@@ -293,5 +293,5 @@ def _accept(parity: Parity, name: str, most_lost: float) -> None:
         raise ParityError(
             f"{name}: loses {100 * parity.lost:.2f} points of accuracy on {parity.labelled:,} validation images (95% "
             f"interval {low:.2f} to {high:.2f}); accepted: {100 * most_lost:g}. Nothing was kept. Accept more with "
-            f"{option('most-lost')}, or take {option('quantize')} float16."
+            f"{option('most-lost')}, or use {option('quantize')} float16."
         )

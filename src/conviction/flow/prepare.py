@@ -124,7 +124,7 @@ def prepare_run(
     check_devices(recipe.training)
     search = None
     if recipe.training.learning_rate == "auto":
-        loading("how the loss answers to the learning rate")
+        loading("how the loss responds to the learning rate")
         search = search_rate(recipe, images, split, rows)
         settled = recipe.training.model_copy(update={"learning_rate": search.chosen})
         recipe = recipe.model_copy(update={"training": settled})

@@ -134,7 +134,7 @@ def finish_run(
 def how_to_go_on(path: Path, trainer: Trainer | None = None) -> str:
     """How to resume a run, in a sentence."""
     words, arguments = (trainer.options, "trainer=...") if trainer else ("", "")
-    return f"Nothing is lost; go on with: {call('resume', path, words, arguments)}"
+    return f"Nothing is lost; continue with: {call('resume', path, words, arguments)}"
 
 
 def train_and_save(

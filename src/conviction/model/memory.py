@@ -46,5 +46,5 @@ def check_memory(rows: Sequence[LayerRow], spec: TrainingSpec) -> None:
         )
     fits = (free - fixed) // (least_bytes(rows, spec, 1) - fixed)
     raise RequestError(
-        f"training.batch_size={spec.batch_size}: {shortage}. At most training.batch_size={fits} fits."
+        f"training.batch_size={spec.batch_size}: {shortage}. The largest that fits is training.batch_size={fits}."
     )

@@ -242,4 +242,4 @@ def _advice(spec: ModelSpec, input_shape: Shape, classes: int, misfit: int) -> s
         options.append("model.padding=same")
     if _fits(ModelSpec(layers=remove(spec.layers, misfit)), input_shape, classes):
         options.append("leaving that layer out")
-    return f"Fits with {' or '.join(options)}." if options else "Use fewer or smaller layers."
+    return f"It fits with {' or '.join(options)}." if options else "Use fewer or smaller layers."

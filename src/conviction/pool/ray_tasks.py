@@ -219,9 +219,9 @@ class RayPool:
                 self._had_room = self._counted
             elif self._counted - self._had_room > WAIT:
                 raise ClusterError(
-                    f"{on_ray()}: no node of the cluster has had room for a trial for {WAIT:g} seconds. What "
-                    "is finished "
-                    f"is kept; when there are nodes again, the same command with {option('out')} goes on."
+                    f"{on_ray()}: no node of the cluster has had room for a trial for {WAIT:g} seconds. What is "
+                    f"finished is kept; when there are nodes again, the same command with {option('out')} continues "
+                    "from there."
                 )
         # One task waits even where there is no room, so that a cluster that grows with demand grows.
         return max(1, self._room)

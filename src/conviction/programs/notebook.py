@@ -75,7 +75,7 @@ def _cells(run: Run, sections: Sequence[Section]) -> list[Any]:
 
     facts = facts_of(run)
     cells = [
-        nbformat.v4.new_markdown_cell(f"# The network of the run {run.path.resolve().name}, by plain Keras")
+        nbformat.v4.new_markdown_cell(f"# The network of the run {run.path.resolve().name}, in plain Keras")
     ]
     for section in sections:
         markdown = f"## {section.title}\n\n{section.reason}"

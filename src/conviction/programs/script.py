@@ -87,7 +87,7 @@ def script(run: Run, images: ImageSet, sections: Sequence[Section]) -> str:
     needed = f"Keras, TensorFlow{', scikit-learn' if digits else ''} and Pillow"
     head = "\n".join(
         [
-            f'"""The network of the run {run.path.resolve().name}, trained and tested once more by plain Keras.',
+            f'"""The network of the run {run.path.resolve().name}, trained and tested again in plain Keras.',
             "",
             "    python train.py [WHERE THE IMAGES ARE]",
             "",

@@ -119,7 +119,7 @@ class Logs:
             except Exception as failure:
                 self._open.remove(log)
                 reason = " ".join(str(failure).split())[:200]
-                self._tell(f"{log.name} has failed, and the run goes on without it ({reason}).")
+                self._tell(f"{log.name} has failed, and the run continues without it ({reason}).")
 
 
 class TensorBoardLog:

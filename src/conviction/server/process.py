@@ -117,7 +117,9 @@ def artefact_file(path: Path) -> Path:
                 f"{path}: has no exported model. Make it with: {folder.command('export', path)} --format onnx"
             )
     if path.suffix.lower() != ".onnx":
-        raise ArtefactError(f"{path}: expected an .onnx file of 'conviction export', or a run folder.")
+        raise ArtefactError(
+            f"{path}: expected an .onnx file that 'conviction export' wrote, or a run folder."
+        )
     return path
 
 

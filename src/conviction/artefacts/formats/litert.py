@@ -101,7 +101,7 @@ def _parts(content: bytes, path: Path) -> tuple[bytes, Card]:
         card = json.dumps(about["card"])
     except (zipfile.BadZipFile, KeyError, TypeError, ValueError, NotImplementedError):
         raise ArtefactError(
-            f"{path}: damaged, or without a model card; expected a file of 'conviction export'."
+            f"{path}: damaged, or has no model card; expected a file that 'conviction export' wrote."
         ) from None
     if not whole:
         raise ArtefactError(f"{path}: damaged; the model does not have the hash that was written with it.")

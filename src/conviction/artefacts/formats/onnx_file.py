@@ -95,18 +95,20 @@ def _look_through(content: bytes, path: Path) -> None:
         raise ArtefactError(f"{path}: damaged, or not an ONNX file.") from None
     if CARD not in {prop.key for prop in model.metadata_props}:
         raise ArtefactError(
-            f"{path}: has no model card, so what its input and outputs mean is unknown; expected a file of "
-            "'conviction export'."
+            f"{path}: has no model card, so what its input and outputs mean is unknown; expected a file that "
+            "'conviction export' wrote."
         )
     for tensor in _tensors(model):
         if tensor.data_location == onnx.TensorProto.EXTERNAL or tensor.external_data:
-            raise ArtefactError(f"{path}: refers to data in another file ({tensor.name}); it is not opened.")
+            raise ArtefactError(
+                f"{path}: refers to data in another file ({tensor.name}), so it is not opened."
+            )
     odd = {node.domain for node in model.graph.node} - {"", "ai.onnx"}
     nested = [n.op_type for n in model.graph.node for a in n.attribute if a.HasField("g") or a.graphs]
     if odd or nested or model.functions:
         what = ", ".join(sorted(odd) or nested or ["functions"])
         raise ArtefactError(
-            f"{path}: holds operations that no network of ours has ({what}); it is not opened."
+            f"{path}: has operations that none of our networks has ({what}), so it is not opened."
         )
 
 
