@@ -104,7 +104,7 @@ class Answering:
     def _admitted(self, images: int) -> Iterator[None]:
         # A request larger than the whole queue is admitted when nothing waits; otherwise it never could be.
         if self._images and self._images + images > self._limits.waiting_images:
-            raise busy(f"{self._images} images wait already.")
+            raise busy(f"{self._images} images are already waiting.")
         self._images += images
         self._measures.waiting(self._images)
         try:

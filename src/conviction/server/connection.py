@@ -36,7 +36,7 @@ class Connection(HttpToolsProtocol):
         """Refuses a connection over the limit, and starts the clock of the first headers."""
         super().connection_made(transport)
         if len(self.connections) > self.limits.connections:
-            self._refuse(busy(f"{self.limits.connections} connections are open already."))
+            self._refuse(busy(f"{self.limits.connections} connections are already open."))
         else:
             self._start_clock()
 
@@ -90,7 +90,7 @@ class Connection(HttpToolsProtocol):
 
     def send_400_response(self, msg: str) -> None:
         """Answers what is not HTTP with a problem, as everything else."""
-        self._refuse(Problem("bad-request", "This is not a request of HTTP/1.1."))
+        self._refuse(Problem("bad-request", "This is not an HTTP/1.1 request."))
 
     def shutdown(self) -> None:
         """Closes when what is on its way has been answered."""

@@ -158,7 +158,7 @@ class RequestGate:
             raise self._full()
 
     def _full(self) -> Problem:
-        return busy(f"{self._limits.concurrent} requests are being answered already.")
+        return busy(f"{self._limits.concurrent} requests are already being answered.")
 
     def refused(self, method: str, path: str) -> tuple[Problem, Exchange] | None:
         """Refuses a request that begins now if it is one too many; it is then counted and logged here.

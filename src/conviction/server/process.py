@@ -114,7 +114,7 @@ def artefact_file(path: Path) -> Path:
             return exported
         if (path / folder.CONFIG).is_file():
             raise RequestError(
-                f"{path}: has no exported model. Make it with: {folder.command('export', path)} --format onnx"
+                f"{path}: has no exported model. Make one with: {folder.command('export', path)} --format onnx"
             )
     if path.suffix.lower() != ".onnx":
         raise ArtefactError(

@@ -83,7 +83,7 @@ def supervise(
         else:
             start()
     if failed:
-        raise ConvictionError("serve: a worker ended as soon as it had been started; the log says why.")
+        raise ConvictionError("serve: a worker ended as soon as it was started; the log says why.")
 
 
 @contextlib.contextmanager

@@ -192,7 +192,7 @@ class Recorder:
             return
         rate = self.recording.spec.rate
         raise TrainingError(
-            f"The loss is {loss} by step {self.step} of {self.recording.steps} in epoch {self.epoch + 1}: training has "
-            f"diverged. The learning rate of {rate:g} is probably too high; try training.learning_rate={rate / 10:g}, "
-            "or auto, which looks for one."
+            f"The loss has become {loss} by step {self.step} of {self.recording.steps} in epoch {self.epoch + 1}: "
+            f"training has diverged. The learning rate of {rate:g} is probably too high; try "
+            f"training.learning_rate={rate / 10:g}, or auto, which looks for one."
         )

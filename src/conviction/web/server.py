@@ -103,7 +103,7 @@ def _run(gate: Gate, listener: socket.socket, address: str, *, browser: bool) ->
             await super().startup(sockets)
             if self.started:
                 print(
-                    f"conviction lab is at {address} (Ctrl-C ends it; what it has started goes on)",
+                    f"conviction lab is at {address} (Ctrl-C ends it; what it has started continues)",
                     flush=True,
                 )
                 if browser:

@@ -129,7 +129,7 @@ def test_a_conversation_is_read_by_two_voices(browser: Any, address: str) -> Non
         count = len(said(page))
         page.get_by_role("button", name="Pause").click()
         assert page.evaluate("asked.at(-1)") == "pause"
-        page.get_by_role("button", name="Go on").click()
+        page.get_by_role("button", name="Continue").click()
         assert page.evaluate("asked.at(-1)") == "resume"
         page.get_by_role("button", name="Stop").click()
         page.get_by_role("button", name="Read aloud").wait_for()

@@ -107,8 +107,8 @@ class Learners:
                     return Joined(self._open(shown))
                 if self._is_class_token(token):
                     raise RequestError(
-                        f"'{shown}' has joined before. Come back with the token that you were given then, or choose "
-                        "another name."
+                        f"'{shown}' has already joined. Use the token that you were given then, or choose another "
+                        "name."
                     )
                 raise _refused()
             if not self._is_class_token(token):

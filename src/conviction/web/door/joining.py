@@ -95,9 +95,9 @@ def _alert(sentence: str) -> str:
 
 def _welcome(name: str, token: str) -> str:
     return (
-        f"<p>Welcome, {escape(name)}. When you come back, or use another browser, you need your name and this token of "
-        f'your own. Write it down:</p><p><code class="code">{escape(token)}</code></p>'
-        '<p><a class="button primary" href="/">Begin</a></p>'
+        f"<p>Welcome, {escape(name)}. When you come back, or use another browser, you need your name and this token, "
+        f'which is yours alone. Write it down:</p><p><code class="code">{escape(token)}</code></p>'
+        '<p><a class="button primary" href="/">Start</a></p>'
     )
 
 

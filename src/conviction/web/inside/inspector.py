@@ -63,4 +63,6 @@ class Inspector:
                 return await self.helper.call(
                     answer, self.data_dir, name, arguments, patience=PATIENCE_SECONDS
                 )
-        raise ConvictionError("The process that looks inside the network ended twice. Memory may be short.")
+        raise ConvictionError(
+            "The process that looks inside the network ended twice. There may be too little memory."
+        )

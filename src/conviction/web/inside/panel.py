@@ -85,8 +85,8 @@ class Panel:
         with self._top:
             if self._opened.epoch is not None:
                 paragraph(
-                    f"This network is still learning; it is shown as it was after epoch {self._opened.epoch}, its last "
-                    "checkpoint. Load the page again for a newer one.",
+                    f"This network is still learning; it is shown as it was after epoch {self._opened.epoch}, its "
+                    "last checkpoint. Reload the page for a newer one.",
                     "message",
                 )
             self._chooser = Chooser(self, self._opened)

@@ -111,7 +111,7 @@ class Helper:
                 "The process that calculates was killed; the machine may have run out of memory. Try again."
             ) from None
         self._end()
-        raise ConvictionError(f"No answer came within {patience:.0f} seconds. Try it again.")
+        raise ConvictionError(f"No answer came within {patience:.0f} seconds. Try again.")
 
     def _start(self) -> Connection:
         if self._connection is not None and self.pid is not None:

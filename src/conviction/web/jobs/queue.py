@@ -87,11 +87,12 @@ class Jobs:
         waiting = sum(j.state == "waiting" for j in self._jobs.values() if j.owner == owner)
         if self.bounds.waiting is not None and waiting >= self.bounds.waiting:
             raise RequestError(
-                f"{waiting} of your jobs are waiting already; at most {self.bounds.waiting} may. Let one run first."
+                f"{waiting} of your jobs are already waiting; at most {self.bounds.waiting} may wait. Let one run "
+                "first."
             )
         if self.at(target) is not None:
             raise RequestError(
-                f"{target.name}: something is at work there already. Wait until it is done, or stop it."
+                f"{target.name}: something is already working there. Wait until it is done, or stop it."
             )
         job = Job(
             id=f"{time.time_ns():x}-{secrets.token_hex(3)}",
@@ -220,7 +221,7 @@ class Jobs:
             processes.kill(job.pid, job.born)
         elif job.asked is None and job.seconds is not None and now - (job.started or now) > job.seconds:
             processes.interrupt(job.pid, job.born)
-            reason = f"It had run for the {job.seconds / 60:g} minutes that the course allows."
+            reason = f"It ran for the {job.seconds / 60:g} minutes that the course allows."
             self._keep(replace(job, wish="stopped", asked=now, reason=reason))
 
     def _keep(self, job: Job) -> Job:

@@ -60,7 +60,7 @@ def chapter(page: PageContext) -> None:
     name = page.query.get("chapter") or page.stop.chapter
     with tag("div", "", "reader"):
         button(
-            "Put the lesson away",
+            "Hide the lesson",
             page.guarded(lambda *_: _turn(page, shown=False)),
             "lesson-away",
             "quiet away",

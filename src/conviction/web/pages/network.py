@@ -90,14 +90,14 @@ class _Editor(DraftPage):
     def _tools(self) -> None:
         with tag("div", "", "buttons"):
             self.undoing()
-            tag("span", "Begin again from", "soft")
+            tag("span", "Start again from", "soft")
             for name in ("lab", "fast", "best"):
                 assert name in RECIPES
                 button(
                     name,
                     self.put(partial(self._begin_from, name)),
                     f"recipe-{name}",
-                    aria_label=f"Begin again from the recipe {name}",
+                    aria_label=f"Start again from the recipe {name}",
                 )
             tag("span", "A recipe replaces your network, and your settings at Compile.", "soft")
 

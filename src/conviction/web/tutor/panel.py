@@ -44,7 +44,7 @@ TOPICS = {
     "memory": "Memory aids",
     "glossary": "Glossary",
     "references": "Sources",
-    **{sheet.name: f"What to expect of: {sheet.title}" for sheet in sheets()},
+    **{sheet.name: f"What to expect of {sheet.title}" for sheet in sheets()},
 }
 
 

@@ -87,7 +87,7 @@ class Cards:
             paragraph(f"The next is due {when}.", "note")
         new = len(self._cards) - len(times)
         if new or any(at <= now() for at in times):
-            button("Go on with the cards", self._again, NEXT)
+            button("Continue with the cards", self._again, NEXT)
 
     def _again(self, _: GenericEventArguments) -> None:
         self._due = load_progress(self._progress).due(self._cards, now())

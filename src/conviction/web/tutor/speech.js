@@ -9,8 +9,8 @@ export default {
     <div class="aloud">
       <button v-if="state === 'idle'" type="button" class="button quiet" data-key="aloud" @click="read">Read aloud</button>
       <template v-else>
-        <button type="button" class="button quiet" data-key="aloud" @click="pause">{{ state === "paused" ? "Go on" : "Pause" }}</button>
-        <button type="button" class="button quiet" data-key="aloud-stop" @click="stop">Stop</button>
+        <button type="button" class="button quiet" data-key="aloud" @click="pause">{{ state === "paused" ? "Continue" :
+        "Pause" }}</button> <button type="button" class="button quiet" data-key="aloud-stop" @click="stop">Stop</button>
       </template>
       <span class="note" role="status">{{ said }}</span>
     </div>`,

@@ -241,7 +241,7 @@ class Desks:
         desk = self._desks.get(name) or self._read(name)
         if desk is None or desk.owner != owner:
             raise RequestError(
-                f"There is no desk '{name}' here, or its file is damaged. A new one begins at /."
+                f"There is no desk '{name}' here, or its file is damaged. Start a new one at /."
             )
         return self._desks.setdefault(name, desk)
 
