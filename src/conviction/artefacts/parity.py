@@ -1,4 +1,4 @@
-"""The parity gate: an artefact is kept if it answers as the model that was tested, from the picture files on."""
+"""The parity gate: an artefact is kept if, from picture files, it gives the answers of the model that was tested."""
 
 from __future__ import annotations
 
@@ -77,7 +77,7 @@ def ask(artefact: Path, pictures: Pictures, folder: Path) -> np.ndarray:
 
 
 def run_module(name: str, *arguments: str, doing: str) -> None:
-    """A module of ours in a process of its own, with the TensorFlow backend.
+    """Runs one of our modules in its own process, with the TensorFlow backend.
 
     Raises:
         RequestError: The process says that the request was wrong.
@@ -113,7 +113,7 @@ def compare(
         quantized: Whether differences are expected; they are then only measured.
 
     Raises:
-        ParityError: A probability differs by more than ``TOLERANCE``, or an image whose two likeliest classes lie more
+        ParityError: A probability differs by more than ``TOLERANCE``, or an image whose two likeliest classes are more
             than twice that apart gets another class.
     """
     if answered.shape != reference.shape:

@@ -1,4 +1,4 @@
-"""``conviction learn``: chapters to read, cards, quizzes, a walk beside a run."""
+"""``conviction learn``: chapters to read, cards, quizzes, a run explained step by step."""
 
 from __future__ import annotations
 

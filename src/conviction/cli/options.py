@@ -1,4 +1,4 @@
-"""What several commands take, and how they answer programs."""
+"""Options that several commands share, and their JSON answers."""
 
 from __future__ import annotations
 

@@ -37,7 +37,7 @@ def training_on(on: str, workers: int | None, cpus: int, gpus: int) -> AbstractC
     """The trainer; None to train in this process.
 
     Raises:
-        RequestError: Options that do not go together.
+        RequestError: Options that cannot be combined.
     """
     if on == "local":
         if workers is not None or (cpus, gpus) != (1, 0):

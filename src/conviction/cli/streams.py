@@ -12,7 +12,7 @@ _lacking: set[str] = set()
 
 
 def take_every_letter() -> None:
-    """From now on, letters that the encoding of a stream lacks are written as question marks."""
+    """From now on, letters that the encoding of a stream does not have are written as question marks."""
     codecs.register_error(HANDLER, _replace)
     for stream in (sys.stdout, sys.stderr):
         if not isinstance(stream, io.TextIOWrapper):

@@ -11,7 +11,7 @@ from conviction.report import Step, Terminal
 
 
 class Guide(Terminal):
-    """The terminal, with a few words before each step and a pause after it, if somebody is there to read them."""
+    """The terminal, with a few words before each step, and a pause after it if a person is at the terminal."""
 
     def __init__(self) -> None:
         super().__init__(sys.stdout)

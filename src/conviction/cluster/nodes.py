@@ -83,7 +83,7 @@ def versions() -> dict[str, str | None]:
 def difference(address: str, there: Versions, here: Versions) -> str:
     """How the versions of a node differ from those of this machine, in a sentence; empty if they do not."""
     wrong = [
-        f"{name} {there.get(name) or 'not at all'} ({here[name]} here)"
+        f"{f'{name} {there[name]}' if there.get(name) else f'no {name}'} ({here[name]} here)"
         for name in here
         if there.get(name) != here[name]
     ]

@@ -211,8 +211,8 @@ def _duplicates(images: ImageSet, equal: np.ndarray, looks: np.ndarray, blank: n
                 Finding(
                     kind,
                     "warning" if kind == "duplicates" else "note",
-                    f"{plural(len(surplus), 'image')} {'is a' if len(surplus) == 1 else 'are'} "
-                    f"{word} {'copy' if len(surplus) == 1 else 'copies'} of another one of the same class and part "
+                    f"{plural(len(surplus), 'image')} {'is a' if len(surplus) == 1 else 'are'} {word} "
+                    f"{'copy' if len(surplus) == 1 else 'copies'} of another image of the same class and part "
                     f"({plural(len(groups), 'group')}, the largest of {len(groups[0])}).",
                     "Splits keep copies together, so they do no harm to the test; they only weigh more. One of each "
                     "is enough.",

@@ -43,9 +43,9 @@ class Finding:
         kind: A stable name, such as ``leak``.
         severity: "serious" makes a test accuracy doubtful; "warning" costs accuracy; "note" is good to know.
         sentence: What was found, with numbers.
-        advice: What it means, and what helps wherever one is.
-        advice_on_page: What to do on the page, where that is something else: keys of ``data`` are not set there.
-        count: How many images are concerned.
+        advice: What it means, and what helps in the same words for every audience.
+        advice_on_page: What to do on the page, where that differs: keys of ``data`` cannot be set there.
+        count: How many images it is about.
         groups: Indices of images that show it; images of one group belong together.
         names: Of files that have no pixels, of folders or of classes.
         leave_out: Indices of the images that a manifest suggests to leave out.
@@ -90,14 +90,14 @@ def unreadable(images: ImageSet) -> list[Finding]:
     """Files that cannot be read."""
     if not images.unreadable:
         return []
-    first = images.unreadable[0]
+    first, several = images.unreadable[0], len(images.unreadable) > 1
     return [
         Finding(
             "unreadable",
             "warning",
-            f"{plural(len(images.unreadable), 'file')} cannot be read, the first because {first.reason}. "
-            f"{'It is' if len(images.unreadable) == 1 else 'They are'} left out.",
-            "Repair or remove them.",
+            f"{plural(len(images.unreadable), 'file')} cannot be read{', the first' if several else ''} because "
+            f"{first.reason}. {'They are' if several else 'It is'} left out.",
+            f"Repair or remove {'them' if several else 'it'}.",
             len(images.unreadable),
             names=tuple(u.name for u in images.unreadable),
         )
@@ -166,7 +166,7 @@ def balance(images: ImageSet, kept: np.ndarray) -> list[Finding]:
                 "warning" if ratio >= IMBALANCE_WARNING else "note",
                 f"Class '{images.class_names[most]}' has {ratio:.1f} times as many images as "
                 f"'{images.class_names[few]}' ({counts[most]:,} and {counts[few]:,}). Always answering with the "
-                f"largest class would be right for {counts[most] / counts.sum():.1%} of them.",
+                f"largest class would be right for {counts[most] / counts.sum():.1%} of these images.",
                 "Judge by the recall of every class and not by accuracy alone; more images of the small classes help "
                 "most.",
                 int(counts.sum()),

@@ -23,7 +23,7 @@ PART_WORDS = {
     "validation": "validation",
 }
 _TO_PREDICT = {"pred", "predict", "prediction", "predictions", "inference", "unlabeled", "unlabelled"}
-# Words that say only that pictures follow, not of which class or for what purpose.
+# Words that say only that pictures follow, not which class they have or what they are for.
 _GENERAL = {"data", "dataset", "datasets", "set", "sets", "split", "splits", "folder"}
 _GENERAL |= {"image", "images", "img", "imgs", "picture", "pictures", "photo", "photos"}
 _CAMEL = re.compile(r"(?<=[a-z])(?=[A-Z])|(?<=[^\W\d])(?=\d)")

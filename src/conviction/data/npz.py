@@ -1,5 +1,5 @@
-"""NumPy archives: ``x_train``, ``y_train``, ``x_test``, ``y_test``, ``x_validation``, or ``x``, ``y``, as people spell
-them.
+"""NumPy archives: ``x_train``, ``y_train``, ``x_test``, ``y_test``, ``x_validation``, or ``x``, ``y``, under the names
+that people use.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What a user supplied and conviction does not use: one record, counted in one way for every source."""
+"""What a user supplied and conviction does not use: one kind of record, counted in the same way for every source."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ Kind = Literal[
 PassedOver = tuple[Kind, str]
 # Enough to find the others.
 MOST_EXAMPLES = 5
-# What one of a kind is called, and why it is not used; the reason reads well after one and after many.
+# What one of a kind is called, and why it is not used; the reason fits both one and many.
 _WORDS: dict[Kind, tuple[str, str]] = {
     "other_file": ("file", "without the ending of a picture file"),
     "loose_picture": ("picture", "outside every class folder"),
@@ -58,7 +58,7 @@ class Unused:
         kind: A stable name.
         count: How many there are.
         examples: The first few names.
-        reason: Why, as a clause.
+        reason: Why they are not used, as a clause.
     """
 
     kind: Kind

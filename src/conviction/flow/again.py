@@ -16,7 +16,7 @@ from conviction.flow.prepare import Loading, Prepared, prepare_run, silently
 from conviction.runs import Run, load_run
 from conviction.runs.rows import fit_again
 
-# Enough names to see what has happened to the data.
+# Enough names to see what happened to the data.
 MOST_NAMED = 3
 
 

@@ -130,7 +130,7 @@ def _differences(runs: Sequence[Run]) -> dict[str, list[Any]]:
 
 
 def _notes(runs: Sequence[Run], part: str) -> list[str]:
-    """What the reader must know before believing the difference."""
+    """What readers must know before they believe the difference."""
     notes = []
     if part == "validation":
         notes.append(
@@ -150,11 +150,11 @@ def _notes(runs: Sequence[Run], part: str) -> list[str]:
 
 
 def find_pictures(comparison: Comparison, data_dir: str | Path | None = None) -> tuple[ImageSet | None, str]:
-    """The images of the first run, whose contents ``comparison.hashes`` names; or None, and why.
+    """The images of the first run whose contents ``comparison.hashes`` names; or None, and the reason.
 
     Args:
         comparison: From ``compare``.
-        data_dir: Where named sets are looked for first.
+        data_dir: Where to look for named sets first.
     """
     first = load_run(comparison.runs[0])
     try:

@@ -76,9 +76,9 @@ def evaluate_new(
 
     Args:
         run: The run folder, with a model.
-        source: As for ``fit``. If it brings a test set, that alone is used.
+        source: As for ``fit``. If it has a test set, only that is used.
         metadata: A CSV as for ``evaluation.metadata``, of these images.
-        data_dir: Where named sets are looked for first.
+        data_dir: Where to look for named sets first.
         show: Where progress is shown; default the terminal (stderr).
 
     Raises:

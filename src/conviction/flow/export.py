@@ -1,4 +1,4 @@
-"""``export``: writes artefacts, asks them the run's own images, and keeps those that answer as the run did."""
+"""``export``: writes artefacts, lets them classify the run's own images, and keeps those that answer as the run did."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ from conviction.runs.rows import rows_of_part, rows_of_run
 RECORD, PAGE = "export.json", "MODEL_CARD.md"
 # The prefix of the folder in which an export is made before it is kept.
 BESIDE = ".export-"
-# Enough to see any difference in preprocessing; more pictures only take time.
+# Enough to see any difference in preprocessing; more pictures would only take time.
 MOST_COMPARED, MOST_LABELLED, CALIBRATION = 1000, 5000, 256
 QUANTIZED: tuple[Quantized, ...] = ("float16", "int8")
 
@@ -93,7 +93,7 @@ def export(
     data_dir: str | Path | None = None,
     show: Show | None = None,
 ) -> list[Exported]:
-    """Writes a finished run's model in other formats, each of which must answer as the model that was tested.
+    """Writes a finished run's model in other formats, each of which must give the answers of the model that was tested.
 
     An artefact is opened in a fresh process by its format's own runtime and classifies test images (validation images
     where the test set is sealed) from their files. It never sees a label of the test set.

@@ -1,4 +1,4 @@
-"""``conviction resume``: continues a run, after its data and specification have been compared with those it had."""
+"""``conviction resume``: continues a run, after comparing its data and specification with those it started with."""
 
 from __future__ import annotations
 
@@ -44,9 +44,9 @@ def resume(
     Args:
         path: The run folder.
         overrides: ``["training.epochs=20"]`` or ``{"training.epochs": 20}``; no other key may change.
-        data_dir: Where named sets are looked for first.
+        data_dir: Where to look for named sets first.
         show: Where progress is shown; default the terminal (stderr).
-        trainer: As for ``fit``; a run may continue on other machines than it began on.
+        trainer: As for ``fit``; a run may continue on other machines than it started on.
 
     Returns:
         The finished run.

@@ -19,9 +19,9 @@ from conviction.errors import ClusterError, RequestError
 from conviction.pool.processes import ATTEMPTS, LOOK, Hear, Outcome, Task
 from conviction.pool.worker import answer
 
-# How many more attempts a task has whose nodes went away: preemptible nodes do, and the task is not to blame.
+# How many more attempts a task gets when its nodes go away: preemptible nodes do that, and the task is not to blame.
 NODES = 5
-# How many tasks a worker runs before it ends, because what libraries keep of each adds up.
+# How many tasks a worker runs before it ends, because the memory that libraries keep for each adds up.
 CALLS = 100
 # How often the cluster is asked for its room, in seconds.
 COUNT = 1.0

@@ -205,7 +205,7 @@ def _weights(classes: int) -> str:
     )
 
 
-# What a program that has run ``testing_section`` knows under this expression.
+# A program that has run ``testing_section`` has the test accuracy under this expression.
 TEST_ACCURACY = "float(right.mean())"
 
 

@@ -20,7 +20,7 @@ PAUSE_SECONDS = 0.5
 
 
 class Connection(HttpToolsProtocol):
-    """One connection; each method first or last does what uvicorn's does."""
+    """One connection; each method also does what uvicorn's does, first or last."""
 
     limits = Limits()
     gate: ClassVar[RequestGate]
@@ -58,7 +58,7 @@ class Connection(HttpToolsProtocol):
                 self._refuse(Problem("headers-too-large", f"At most {most} bytes of headers are accepted."))
 
     def on_message_begin(self) -> None:
-        """A head begins."""
+        """The head of a request starts."""
         super().on_message_begin()
         self._in_head = True
         self._head_bytes = 0

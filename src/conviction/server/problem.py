@@ -69,5 +69,5 @@ def busy(detail: str) -> Problem:
 
 
 def internal_error() -> Problem:
-    """What a client learns about a fault of ours."""
+    """What a client is told about an error of the server."""
     return Problem("internal-error", "The server's log has more under the request's id.")

@@ -180,7 +180,7 @@ def _needed(lab: Lab, owner: str) -> set[str]:
 
 
 def file_to_take(root: Path, path: str) -> Path:
-    """The file of a run or study that may be taken away, or the folder of an export whose zip is asked for.
+    """The file of a run or study that may be taken away, or the folder of an export whose zip is requested.
 
     Args:
         root: Where the runs of the owner are.

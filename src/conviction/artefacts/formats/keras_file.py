@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     import keras
 
 CARD = "conviction-card.json"
-# Every class that a network of ours is made of, inside its layers too.
+# Every class that our networks are made of, inside their layers too.
 KNOWN = {
     *("Sequential", "Functional", "InputLayer", "Rescaling", "Conv2D", "BatchNormalization", "Activation"),
     *("MaxPooling2D", "AveragePooling2D", "GlobalAveragePooling2D", "GlobalMaxPooling2D", "Dropout"),

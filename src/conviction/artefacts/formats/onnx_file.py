@@ -38,7 +38,7 @@ def write(model: keras.Model, path: Path, card: Card, calibration: np.ndarray) -
     with tempfile.TemporaryDirectory(prefix=".onnx-", dir=path.parent) as folder:
         plain = Path(folder) / "plain.onnx"
         with quiet_stderr(), warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # tf2onnx asks NumPy for names that it will have again
+            warnings.simplefilter("ignore")  # tf2onnx asks NumPy for names that it will define again
             model.export(plain, format="onnx", opset_version=OPSET, verbose=False)
         graph = onnx.load(plain)
         _name(graph)
@@ -54,7 +54,7 @@ def write(model: keras.Model, path: Path, card: Card, calibration: np.ndarray) -
 
 
 def read(path: Path, threads: int | None = None) -> Artefact:
-    """Opens the file after it has been looked through.
+    """Opens the file after its content has been checked.
 
     Raises:
         ArtefactError: It is damaged, not one of ours, or refers to anything outside itself.
@@ -160,7 +160,7 @@ def _to_float16(model: onnx.ModelProto) -> onnx.ModelProto:
     from onnxruntime.transformers.float16 import convert_float_to_float16
 
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # it names each weight too small for the type
+        warnings.simplefilter("ignore")  # it prints the name of each weight that is too small for the type
         return convert_float_to_float16(model, keep_io_types=True)
 
 

@@ -58,7 +58,7 @@ def write(model: keras.Model, path: Path, card: Card, calibration: np.ndarray) -
 
 
 def read(path: Path, threads: int | None = None) -> Artefact:
-    """Opens the folder after its files have been compared with their hashes and its operations looked through.
+    """Opens the folder after its files have been compared with their hashes and its operations checked.
 
     Raises:
         ArtefactError: It is damaged, not one of ours, or holds operations that reach outside.

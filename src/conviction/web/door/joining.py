@@ -55,7 +55,7 @@ def add_joining(app: FastAPI, learners: Learners) -> None:
                 )
         fields = parse_qs(body.decode("utf-8", "replace"))
         name, token = (fields.get(key, [""])[0].strip() for key in ("name", "token"))
-        # Wrong tokens are counted by where they come from as well, because the teacher's needs no name.
+        # Wrong tokens are counted by where they come from as well, because the teacher's token needs no name.
         origin = f"from {request.client.host if request.client else ''}"
         try:
             learners.tries.check(origin)

@@ -46,7 +46,7 @@ class Cell:
     @property
     def text(self) -> str:
         """Four significant digits."""
-        return number(self.value + 0.0)  # which makes 0 of -0
+        return number(self.value + 0.0)  # which turns -0 into 0
 
 
 @dataclass(frozen=True)

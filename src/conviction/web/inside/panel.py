@@ -231,7 +231,7 @@ def from_small(view: View, shape: tuple[int, ...], pick: Pick) -> View:
 
 
 def interesting(view: View, sight: Sight) -> View:
-    """Where a look begins: the strongest value that is shown of the first layer behind the normalisation."""
+    """Where a look starts: the strongest value that is shown of the first layer after the normalisation."""
     layer = sight.layers[min(1, len(sight.layers) - 1)]
     maps = np.abs(layer.first.maps.astype(np.int16))
     strongest = np.unravel_index(int(maps.argmax()), maps.shape)

@@ -83,7 +83,7 @@ def chapter(page: PageContext) -> None:
         wanted = page.desk.source, page.data
         if page.stop.drafts and wanted != asked:
             asked = wanted
-            # The workbench says what cannot be read.
+            # The workbench shows what cannot be read.
             with contextlib.suppress(ConvictionError):
                 await page.checked()
         now = _seen(page)

@@ -99,7 +99,7 @@ class _Verdict:
         if status is None or (status, job) == self.seen:
             return
         if self.seen is not None and status.status != "done":
-            ui.navigate.reload()  # it goes on to more epochs, and what is shown is no longer its evaluation
+            ui.navigate.reload()  # it continues for more epochs, and what is shown is no longer its evaluation
             return
         fresh = self.seen is None or status != self.seen[0]
         self.seen = (status, job)

@@ -278,7 +278,7 @@ class _Card:
         keep_guess(self.page.root / GUESSES, self.question, guess_text(self._asked(study)), sentences)
 
     def _asked(self, study: Path) -> str:
-        """The guess with which a study was begun, whatever is guessed for the next one."""
+        """The guess with which a study was started, whatever is guessed for the next one."""
         return str(self.page.desk.kept.get("asked", {}).get(study.name, self.guess))
 
     def _running(self, job: Job, status: Any) -> None:

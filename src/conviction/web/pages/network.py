@@ -63,7 +63,7 @@ class _Editor(DraftPage):
         self.refused: str | None = None
 
     def draw(self) -> None:
-        """The list in the view that is asked for, and what follows from it."""
+        """The list in the view that is requested, and what follows from it."""
         layers = self.page.draft.layers
         if layers != self.layers:
             self.refused = None
@@ -144,7 +144,7 @@ class _Editor(DraftPage):
         self.kind = kind if kind in LAYER_TYPES else "Conv2D"
 
     def _at(self, layers: layer_edits.Layers) -> int:
-        """Where a new layer goes: behind the one that is open, else where its kind belongs."""
+        """Where a new layer goes: after the one that is open, or otherwise where its kind belongs."""
         if self.open in self.names:
             return self.names.index(self.open) + 1
         return len(layers) if self.kind == "Dense" else layer_edits.head(layers)
@@ -172,7 +172,8 @@ class _Editor(DraftPage):
                     "down": ("Down", self._set(lambda: layer_edits.move(self.layers, i, 1))),
                     "remove": ("Remove", self._set(lambda: layer_edits.remove(self.layers, i))),
                 }
-                # Announced as disabled but left enabled, so that the focus stays on it when its layer reaches an end.
+                # Marked as disabled for screen readers but left enabled, so that the focus stays on it when its layer
+                # reaches an end.
                 ends = {"up": i == 0, "down": i == len(self.layers) - 1}
                 for act, (word, do) in acts.items():
                     off = {"aria_disabled": "true"} if ends.get(act) else {}

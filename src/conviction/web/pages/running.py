@@ -40,7 +40,7 @@ class RunPanel:
 
     def show(self) -> None:
         """Makes room for it."""
-        # A button that is pressed here is not lost when the rest is redrawn.
+        # A press of a button here is not lost when the rest is redrawn.
         self.hands = Surface()
         self.body = tag("div")
 
