@@ -26,7 +26,7 @@ def explain(
         str | None, typer.Option("--at", help="ROW,COLUMN,CHANNEL or UNIT of that value, counted from 0.")
     ] = None,
     class_name: Annotated[
-        str | None, typer.Option("--class", help="The class to explain; default the likeliest.")
+        str | None, typer.Option("--class", help="The class to explain; default the most likely.")
     ] = None,
     html: Annotated[Path | None, typer.Option("--html", help="Write a page with maps and filters.")] = None,
     as_json: Json = False,

@@ -43,7 +43,7 @@ class NodeShare:
             raise RequestError(f"{option('cpus-per-trial')}: expected a number above 0; got {self.cpus:g}.")
         if not 0 <= self.gpus < math.inf or (self.gpus > 1 and self.gpus % 1):
             raise RequestError(
-                f"{option('gpus-per-trial')}: expected a part of one, such as 0.5, or a whole number; got "
+                f"{option('gpus-per-trial')}: expected a fraction of one, such as 0.5, or a whole number; got "
                 f"{self.gpus:g}."
             )
 

@@ -72,15 +72,16 @@ def find_rate(
         spec: Its ``schedule`` says how the curve is read.
 
     Raises:
-        RequestError: The loss fell at no rate.
+        RequestError: The loss did not fall at any rate.
     """
     sweeps = tuple(_sweep(model, initial_weights(i), batches, first=i * STEPS) for i in range(SWEEPS))
     read = where_it_begins if spec.schedule == "constant" else a_third_of_the_lowest
     logarithms = [math.log(read(s)) for s in sweeps if _falls(s)]
     if not logarithms:
         raise RequestError(
-            f"training.learning_rate=auto: the loss fell at no rate from {LOWEST:g} to {HIGHEST:g} within {STEPS} "
-            "steps. Give a rate, such as training.learning_rate=0.001, or another optimizer (training.optimizer=adam)."
+            f"training.learning_rate=auto: the loss did not fall at any rate from {LOWEST:g} to {HIGHEST:g} within "
+            f"{STEPS} steps. Give a rate, such as training.learning_rate=0.001, or another optimizer "
+            "(training.optimizer=adam)."
         )
     # Two digits are more than the method can tell; fewer would look like a choice by hand.
     return RateSearch(sweeps, float(f"{math.exp(sum(logarithms) / len(logarithms)):.2g}"))
