@@ -11,5 +11,5 @@ from __future__ import annotations
 import lazy_loader
 
 __version__ = "0.1.0"
-# What the package gives out, and where it is from, stands in ``__init__.pyi``.
+# ``__init__.pyi`` lists what the package exports and where each name comes from.
 __getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

@@ -1,4 +1,4 @@
-"""Who reads what this process says, so that every remedy it names exists for them.
+"""Who reads the messages of this process, so that every remedy in them exists for that reader.
 
 A person at a terminal has commands and options, a program has functions and arguments, and a page has buttons. What is
 computed is the same for all of them; only these functions know the difference. A library speaks to programs until the
@@ -16,7 +16,7 @@ from typing import Literal, get_args
 
 Audience = Literal["terminal", "python", "page"]
 AUDIENCES: tuple[Audience, ...] = get_args(Audience)
-# Passed on to the processes that a command or the page starts: the same people read what those say.
+# Passed on to the processes that a command or the page starts: the same people read their messages.
 VARIABLE = "CONVICTION_AUDIENCE"
 
 _named = os.environ.get(VARIABLE)
@@ -24,19 +24,19 @@ _now: Audience = next((one for one in AUDIENCES if one == _named), "python")
 
 
 def speak_to(audience: Audience) -> None:
-    """From now on, what this process and those that it starts say is for these readers; for programs, not libraries."""
+    """From now on, messages of this process and those it starts are for these readers; for programs, not libraries."""
     global _now
     _now = audience
     os.environ[VARIABLE] = audience
 
 
 def listening() -> Audience:
-    """Who reads what this process says."""
+    """Who reads the messages of this process."""
     return _now
 
 
 def audience_of_command() -> Audience:
-    """Who reads what a command says: people at a terminal, unless the page has started it."""
+    """Who reads the messages of a command: people at a terminal, unless the page has started it."""
     return "page" if os.environ.get(VARIABLE) == "page" else "terminal"
 
 
@@ -69,7 +69,7 @@ def by_key(pair: str) -> str:
     return "" if _now == "page" else f" ({pair})"
 
 
-# Where the page has the same.
+# Where the page offers the same.
 _BUTTONS = {
     "resume": "the button Resume at Train",
     "evaluate": "the button 'Open the test set' at Evaluate",
@@ -114,9 +114,9 @@ _REMEDIES: Mapping[Remedy, Mapping[Audience, str]] = {
     Remedy.LEAVE_OUT: {
         "terminal": "conviction inspect --out FILE.csv lists them, and conviction fit --exclude FILE.csv leaves them "
         "out.",
-        "python": "conviction.inspect(source, out='list.csv') lists them, and fit leaves them out by the key "
+        "python": "conviction.inspect(source, out='list.csv') lists them, and fit leaves them out with the key "
         "data.exclude.",
-        "page": "Where the images are your own, take them out of the folder and choose it again at Data.",
+        "page": "If the images are your own, take them out of the folder and choose it again at Data.",
     },
     Remedy.DROP_LEAKS: {
         "terminal": "data.on_leak=drop, the default, leaves them out of training.",
@@ -124,8 +124,8 @@ _REMEDIES: Mapping[Remedy, Mapping[Audience, str]] = {
         "page": "They are left out of training here.",
     },
     Remedy.IMAGE_SIZE: {
-        "terminal": "Choose data.image_size=[HEIGHT,WIDTH] nearer to the pictures, or crop them first.",
-        "python": "Choose the key data.image_size, height and width, nearer to the pictures, or crop them first.",
+        "terminal": "Choose a data.image_size=[HEIGHT,WIDTH] closer to that of the pictures, or crop them first.",
+        "python": "Set the key data.image_size, height and width, closer to that of the pictures, or crop them first.",
         "page": "Crop them, and choose the folder again at Data.",
     },
     Remedy.BALANCE: {

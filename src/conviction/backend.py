@@ -1,4 +1,4 @@
-"""Keras, imported late, quietly and with what a run needs."""
+"""Keras, imported late, quietly, and set as a run needs it."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def import_keras() -> ModuleType:
         except ImportError as failure:
             raise RequestError(
                 f"Keras cannot be imported ({failure}). Install conviction again in a new environment, which then has "
-                "all that Keras needs."
+                "everything that Keras needs."
             ) from None
         except Exception as failure:  # including errors caused by keras.json
             reason = " ".join(str(failure).split())[:200]
@@ -60,8 +60,8 @@ def import_keras() -> ModuleType:
 def _check_backend(name: str) -> None:
     if name not in BACKENDS:
         raise RequestError(
-            f"{BACKEND_VARIABLE}={name}: expected tensorflow or jax.{did_you_mean(name, BACKENDS)} Without it the "
-            "backend is tensorflow."
+            f"{BACKEND_VARIABLE}={name}: expected tensorflow or jax.{did_you_mean(name, BACKENDS)} If it is not set, "
+            "the backend is tensorflow."
         )
     if find_spec(name) is None:
         extra = "conviction[jax]" if name == "jax" else "conviction"
@@ -78,7 +78,7 @@ def loaded_backend() -> str | None:
 
 
 def has_threads(threads: int) -> bool:
-    """Whether this process calculates with this many threads, or may: TensorFlow cannot change their number back.
+    """Whether this process computes with this many threads, or still can: TensorFlow cannot change the number later.
 
     Nothing is imported. On JAX the number is that of the process's affinity, whatever the caller asks for.
     """
@@ -176,7 +176,7 @@ def proc_value(path: str, key: str) -> str | None:
 
 
 def free_bytes() -> int | None:
-    """The memory that is free, or that the system would free; None where it does not report it."""
+    """The memory that is free or that the system could free; None where the system does not report it."""
     available = proc_value("/proc/meminfo", "MemAvailable")
     return int(available.split()[0]) * 1024 if available else None
 
@@ -193,7 +193,7 @@ def versions() -> dict[str, Any]:
 def without_main() -> Iterator[None]:
     """Processes spawned inside this block do not import the script that runs.
 
-    They do not need it, and a script without ``if __name__ == "__main__":`` would begin again in each of them.
+    They do not need it, and a script without ``if __name__ == "__main__":`` would start again in each of them.
     """
     main = sys.modules["__main__"]
     sys.modules["__main__"] = ModuleType("__main__")
@@ -213,7 +213,7 @@ def signals_wait() -> Iterator[None]:
     handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
     handlers = {number: handler for number, handler in handlers.items() if callable(handler)}
     if threading.current_thread() is not threading.main_thread():
-        handlers = {}  # they are not called here
+        handlers = {}  # Python does not call them here
     came: dict[int, None] = {}
     for number in handlers:
         signal.signal(number, lambda number, frame: came.setdefault(number))
@@ -236,7 +236,7 @@ def children_without_ctrl_c() -> Iterator[None]:
     if not hasattr(signal, "pthread_sigmask"):  # Windows
         yield
         return
-    # Lifts such a block when it starts a process of its own, so that has to come first.
+    # It lifts such a block when it starts its own process, so it must be running first.
     resource_tracker.ensure_running()
     before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:

@@ -24,7 +24,7 @@ class RequestError(ConvictionError, ValueError):
     """The request was wrong: an unknown key, a value out of range, a network that does not fit.
 
     Attributes:
-        key: That the request gave a wrong value, ``model.layers.0.filters``; empty where it is about no key.
+        key: The key whose value is wrong, such as ``model.layers.0.filters``; empty where the error is not about a key.
         expected: What its value may be, as a clause: ``at least 1``.
         got: The value that came, as a message shows it.
         suggestion: What was probably meant.
@@ -62,7 +62,7 @@ class SourceError(RequestError):
 
 
 class SourceNotFoundError(SourceError, FileNotFoundError):
-    """There is no such source, or a named set cannot be had on this machine."""
+    """There is no such source, or a named set was not found and cannot be downloaded."""
 
     # FileNotFoundError formats its arguments as an errno pair; one plain sentence is wanted.
     def __str__(self) -> str:
@@ -82,7 +82,7 @@ class RunFileError(RunError):
 
     @property
     def state(self) -> str:
-        """What a list of runs says of such a run in a word: ``damaged`` or ``unreadable``."""
+        """The one word for such a run in a list of runs: ``damaged`` or ``unreadable``."""
         return "damaged" if self.reason in ("damaged", "missing") else "unreadable"
 
 
@@ -91,11 +91,11 @@ class ArtefactError(RequestError):
 
 
 class ParityError(ConvictionError, ValueError):
-    """An exported model does not answer as the model that was tested; it was not kept."""
+    """An exported model does not give the answers of the model that was tested; it was not kept."""
 
 
 class StorageError(ConvictionError, OSError):
-    """The machine could not store what was asked: no space left, a device that fails."""
+    """The machine could not store something: no space is left, or a device fails."""
 
     def __str__(self) -> str:
         return str(self.args[0])
@@ -119,7 +119,7 @@ class StudyError(ConvictionError, RuntimeError):
 class ClusterError(ConvictionError, RuntimeError):
     """A cluster was lost, or cannot do what it was asked: a node without the data, a storage that refuses.
 
-    No ``OSError``, because that is what a single picture raises that cannot be read.
+    It is not an ``OSError``, because a single picture that cannot be read raises one.
     """
 
 
@@ -128,7 +128,7 @@ class EvaluationError(ConvictionError, ValueError):
 
 
 class Interrupted(ConvictionError):
-    """A signal ended the run; what there was has been kept.
+    """A signal ended the run; what it had done is kept.
 
     ``exit_code`` is 128 + the signal's number, as shells report it (130 SIGINT, 143 SIGTERM).
     """
@@ -142,7 +142,7 @@ class Interrupted(ConvictionError):
 
 
 def nearest(word: str, known: Iterable[str]) -> str:
-    """The known word that is most like this one; empty if none is like it."""
+    """The known word that is most similar to this one; empty if none is similar."""
     return next(iter(difflib.get_close_matches(word, list(known), n=1, cutoff=0.5)), "")
 
 

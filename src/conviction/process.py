@@ -1,4 +1,4 @@
-"""The process in which users call us: set as a run needs it while a call runs, and left as it was found."""
+"""The process in which users call us: set as a run needs it while a call runs, and restored afterwards."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ _CALLS, _THREAD = _Calls(), _ThreadCalls()
 
 
 def own_process() -> None:
-    """Marks this process as one that does only our work, such as a command: nothing in it needs restoring."""
+    """Marks this process as one that does only our work, such as a command, so nothing in it needs restoring."""
     _CALLS.is_ours = True
     with _CALLS.lock:
         _CALLS.running += 1
@@ -65,10 +65,10 @@ def is_own_process() -> bool:
 
 @contextlib.contextmanager
 def process_restored() -> Iterator[None]:
-    """What runs within finds Keras set as a run needs it; at the end the process is as it was before.
+    """Inside it, Keras is set as a run needs it; at the end the process is as it was before.
 
-    For functions that users call, also as a decorator. Calls may stand within one another, and run beside one another
-    in threads; the last one restores.
+    For functions that users call, also as a decorator. Calls may be nested, and may run at the same time in threads;
+    the last one restores.
     """
     with _CALLS.lock:
         if not _CALLS.running:
@@ -106,7 +106,7 @@ def _remember() -> None:
         random.setstate(drawn)
         if numpy:
             numpy.set_state(arrays_drawn)
-        # The first process that is spawned settles it, and users could not set theirs any more.
+        # The first process that is spawned fixes the start method, and users could no longer set theirs.
         multiprocessing.set_start_method(start_method, force=True)
 
     _CALLS.undo.callback(put_back)

@@ -159,7 +159,7 @@ def test_hostile_onnx_files_are_refused(exported: Path, tmp_path: Path) -> None:
         (elsewhere, "refers to data in another file"),
         (elsewhere_in_a_node, "refers to data in another file"),
         (strange, "com.evil"),
-        (nested, "no network of ours has"),
+        (nested, "none of our networks has"),
         (nameless, "no model card"),
         (liar, "its card names 9 classes"),
         (other_shape, "does not take the pixels"),

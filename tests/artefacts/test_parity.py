@@ -100,7 +100,7 @@ def test_planted_faults_of_preprocessing_are_found(colours: Path, tmp_path: Path
         assert parity.greatest < 1e-5
         assert parity.images == len(names)
     else:
-        with pytest.raises(ParityError, match="does not answer as the model that was tested"):
+        with pytest.raises(ParityError, match="does not give the answers of the model that was tested"):
             compare(answers.probabilities, answered, path.name, "test", None)
 
 
@@ -254,7 +254,7 @@ def test_a_killed_export_is_cleared_away_and_another_waits_its_turn(
     with folder.claimed(place, wait=True):
         done = cli("export", colours, "--out", "exports")
         assert done.code == 2
-        assert "another process is at work in this folder" in done.err
+        assert "another process is working in this folder" in done.err
     done = cli("export", colours, "--out", "exports")
     assert done.code == 0, done.err
     assert sorted(p.name for p in place.iterdir()) == ["MODEL_CARD.md", "export.json", "model.onnx"]

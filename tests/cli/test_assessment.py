@@ -134,7 +134,7 @@ def test_new_images_are_scored_by_class_names(here: Path, cli: Cli) -> None:
     notes = " ".join(result.json["notes"])
     assert "Left out 1 unreadable file: 0/broken.png" in notes
     assert f"does not know are left out: cat ({cats} images)" in notes
-    assert "without images here, about which this says nothing: 3." in notes
+    assert "that have no images here, so this says nothing about them: 3." in notes
     classes = {c["name"]: c for c in result.json["per_class"]}
     assert classes["3"]["recall"] is None, "undefined, not zero"
     run = conviction.load_run(here / "plain")

@@ -146,7 +146,7 @@ def test_a_walkthrough_waits_for_enter_at_a_terminal(tmp_path: Path) -> None:
                 seen += os.read(master, 4096)
             except OSError:  # the other end is closed
                 break
-            while seen.count(b"Press Enter to go on") > pauses:
+            while seen.count(b"Press Enter to continue") > pauses:
                 pauses += 1
                 os.write(master, b"\n")
     finally:

@@ -64,7 +64,7 @@ def test_after_a_signal_it_ends_with_the_same_bits(
     process.send_signal(number)
     _, err = process.communicate(timeout=PATIENCE)
     assert process.returncode == 128 + number, err
-    assert "go on with: conviction resume run" in err
+    assert "continue with: conviction resume run" in err
     assert cli("resume", "run").code == 0
     assert kills.fingerprint(tmp_path / "run") == whole
 
@@ -81,7 +81,7 @@ def test_a_damaged_checkpoint_is_said_and_the_one_before_is_used(
     last.write_bytes(last.read_bytes()[:-100])
     result = cli("resume", "run")
     assert result.code == 0, result.err
-    assert f"{last.name} is damaged, and the checkpoint before it is used." in result.out
+    assert f"{last.name} is damaged, so the checkpoint before it is used." in result.out
     assert kills.fingerprint(tmp_path / "run") == whole
 
 
@@ -140,7 +140,7 @@ def test_what_cannot_be_resumed_says_what_to_do(tmp_path: Path, stopped: Path, c
     in_process(r"class_names .*'cat', 'dog'.*'dog', 'lion'")
     os.rename(tmp_path / "pictures" / "lion", tmp_path / "pictures" / "cat")
     os.replace(tmp_path / "pictures" / "cat" / "0.png", tmp_path / "away.png")
-    in_process("the data has changed since the run began; .* 1 images are gone or changed and 0 are new")
+    in_process("the data has changed since the run started; .* 1 images are gone or changed and 0 are new")
     shutil.rmtree(tmp_path / "pictures")
     in_process("neither a named set")
     found = read_checkpoint(stopped)

@@ -61,7 +61,7 @@ def test_fit_leaves_its_steps_and_nothing_that_moved(start: Start) -> None:
 def test_a_walk_shows_where_enter_goes_on(start: Start) -> None:
     terminal = start("learn", "walkthrough", *SMALL)
     for pause in range(1, 4):
-        asked(terminal, "Press Enter to go on.", pause)
+        asked(terminal, "Press Enter to continue.", pause)
         assert clean(terminal)
         terminal.press("\n" if pause < 3 else "\x03")
     assert terminal.end() == 130

@@ -125,10 +125,10 @@ class Starting:
 def test_a_cluster_that_has_just_begun_is_asked_again(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(jobs, "LOOK", 0.0)
     assert jobs._submitted(Starting(3), entrypoint="x") == "job of x"
-    with pytest.raises(ClusterError, match=r"takes no job: .* disk is full"):
+    with pytest.raises(ClusterError, match=r"does not take the job: .* disk is full"):
         jobs._submitted(Starting(1, "the disk is full"), entrypoint="x")
     monkeypatch.setattr(jobs, "LOST", 0.0)
-    with pytest.raises(ClusterError, match=r"takes no job: .*No available agent"):
+    with pytest.raises(ClusterError, match=r"does not take the job: .*No available agent"):
         jobs._submitted(Starting(1000), entrypoint="x")
 
 
@@ -190,6 +190,6 @@ def test_a_signal_stops_the_job(number: signal.Signals, address: str, tmp_path: 
     process.send_signal(number)
     _, said = process.communicate(timeout=PATIENCE)
     assert process.returncode == 128 + number, said
-    assert "the same command goes on" in said
+    assert "the same command continues from there" in said
     known = JobSubmissionClient(address).list_jobs()
     assert {job.status for job in known if "99" in (job.entrypoint or "")} == {"STOPPED"}

@@ -261,7 +261,9 @@ def test_a_driver_is_killed_and_the_same_command_goes_on(
         rest, problems = process.communicate(timeout=PATIENCE)
     if how != signal.SIGKILL:
         assert process.returncode == 0, problems
-        expected = f"Stopped by {how.name}. What has been answered is kept; the same command goes on."
+        expected = (
+            f"Stopped by {how.name}. What has been answered is kept; the same command continues from there."
+        )
         assert json.loads(rest.splitlines()[-1]) == {"error": expected, "code": 128 + how}
     kept = {path: path.stat().st_mtime_ns for path in (out / "predictions").glob("part-*")}
     assert {f"part-{shard:06d}.parquet" for shard in first} <= {path.name for path in kept}

@@ -145,7 +145,7 @@ def test_training_outlives_a_worker_and_a_node_and_the_files_of_its_images(
         (victim,) = workers_of(other)
         victim.kill()
         said = read_until(process, lambda line: "lost" in line)
-        assert "Training goes on from the end of epoch" in said
+        assert "Training continues from the end of epoch" in said
         assert "on 2 workers" in said
         read_until(process, is_epoch)
         cluster.remove_node(other, allow_graceful=False)
@@ -173,7 +173,7 @@ def test_a_signal_ends_all_workers_at_one_step_and_another_number_of_them_goes_o
     process.send_signal(signal.SIGTERM)
     _, err = process.communicate(timeout=PATIENCE)
     assert process.returncode == 143, err
-    assert "go on with: conviction resume run --on ray --workers 2" in err
+    assert "continue with: conviction resume run --on ray --workers 2" in err
     done = len(history(tmp_path / "run"))
     assert 1 <= done < 15
     wrong = ray_cli(two_nodes, "resume", "run", "--on", "ray", "--workers", "3")

@@ -209,10 +209,10 @@ def test_a_search_is_the_one_of_this_machine_pruning_and_all(cluster: Any, tmp_p
         (
             ["--out", "/tmp/never"],
             "http://127.0.0.1:1",
-            "no Ray jobs are taken at RAY_ADDRESS=http://127.0.0.1:1",
+            "RAY_ADDRESS=http://127.0.0.1:1 does not take Ray jobs",
         ),
         (["--cpus-per-trial", "0"], "127.0.0.1:1", "--cpus-per-trial: expected a number above 0"),
-        (["--gpus-per-trial", "1.5"], "127.0.0.1:1", "--gpus-per-trial: expected a part of one"),
+        (["--gpus-per-trial", "1.5"], "127.0.0.1:1", "--gpus-per-trial: expected a fraction of one"),
         (["--on", "rey"], "127.0.0.1:1", "Did you mean 'ray'"),
         (["--on", "local", "--gpus-per-trial", "1"], "127.0.0.1:1", "is for --on ray"),
     ],
@@ -253,7 +253,7 @@ def test_another_version_of_ray_is_said(cluster: Any, tmp_path: Path) -> None:
     )
     last = done.stderr.strip().splitlines()[-1]
     assert "RequestError: on='ray': the cluster at" in last
-    assert "another version than this machine" in last
+    assert "a different version from this machine" in last
     assert "2.0.0" in last
 
 
@@ -277,7 +277,7 @@ def test_a_node_with_other_versions_is_named_before_anything_runs(
             "explore", *ASKED, "--on", "ray", cwd=tmp_path, home=tmp_path / "home", env=on(cluster)
         )
     assert result.code == 2
-    assert ("has conviction not at all" if missing else "has keras 0.0.1 (") in result.err
+    assert ("has no conviction" if missing else "has keras 0.0.1 (") in result.err
     assert not (tmp_path / "explorations").exists()
 
 

@@ -105,9 +105,9 @@ PARTS = ("train", "validation", "test")
 @pytest.mark.parametrize(
     ("keys", "reason"),
     [
-        ({"test": 0.3}, "data.test=0.3 has no effect on .*: the source brings 6 test images of its own"),
-        ({"validation": 0.3}, "data.validation=0.3 has no effect on .*brings 6 validation images of its own"),
-        ({"validation": 0.3, "folds": 3}, "data.folds=3 says which images validate"),
+        ({"test": 0.3}, "data.test=0.3 has no effect on .*: the source has its own 6 test images"),
+        ({"validation": 0.3}, "data.validation=0.3 has no effect on .*has its own 6 validation images"),
+        ({"validation": 0.3, "folds": 3}, "data.folds=3 already decides the validation images"),
         ({"range": (0.0, 4095.0)}, "data.range=.0,4095. has no effect"),
     ],
 )

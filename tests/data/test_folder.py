@@ -90,7 +90,7 @@ def test_sizes_and_modes_are_brought_together_and_it_is_said(tmp_path: Path) -> 
     images = load_source(root)
     assert images.pixels.shape == (10, 50, 50, 3)
     said = " ".join(images.conversions)
-    assert "Images of 5 sizes were brought to 50x50" in said
+    assert "Images of 5 sizes were resized to 50x50" in said
     assert "2 grayscale pictures became RGB" in said
     gray = load_source(root, DataSpec(image_size=(20, 30), color_mode="grayscale"))
     assert gray.pixels.shape == (10, 20, 30, 1)

@@ -220,7 +220,8 @@ def test_idx_files_are_used_refused_or_named(tmp_path: Path) -> None:
 def test_one_sentence_says_it_all() -> None:
     unused = count_unused([("other_file", f"{i}.txt") for i in range(7)] + [("archive_link", "a\nb")])
     assert unused_sentence(unused) == (
-        "Not used: 7 files without the ending of a picture file (0.txt, 1.txt, 2.txt, 3.txt, 4.txt and 2 more); 1 link "
-        "in the archive left unfollowed: pack the files instead (tar --dereference --hard-dereference) (a?b)."
+        "Not used: 7 files without the ending of a picture file (0.txt, 1.txt, 2.txt, 3.txt, 4.txt and 2 more); 1 "
+        "link in the archive not followed: pack the files instead (tar --dereference --hard-dereference) "
+        "(a?b)."
     )
     assert unused_sentence(()) == ""

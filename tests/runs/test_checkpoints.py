@@ -140,7 +140,7 @@ def test_two_processes_cannot_train_one_run(tmp_path: Path) -> None:
     try:
         assert taken.wait(PATIENCE)
         with (
-            pytest.raises(RunError, match="another process is at work in this folder"),
+            pytest.raises(RunError, match="another process is working in this folder"),
             folder.claimed(tmp_path),
         ):
             pass

@@ -150,7 +150,7 @@ def test_a_log_that_fails_is_given_up_and_the_others_go_on(tmp_path: Path) -> No
     logs.end(tmp_path, "FINISHED", {})
     assert failing.asked == ["begin", "epoch 1", "epoch 2"]
     assert good.asked == ["begin", "epoch 1", "epoch 2", "epoch 3", "FINISHED"]
-    assert said == ["MLflow has failed, and the run goes on without it (the server has gone)."]
+    assert said == ["MLflow has failed, and the run continues without it (the server has gone)."]
 
 
 @pytest.mark.full
@@ -162,7 +162,7 @@ def test_a_run_ends_well_although_its_tracking_database_is_lost(tmp_path: Path, 
     result = cli("resume", "run", "training.epochs=3")
     assert result.code == 0, result.err
     said = " ".join(result.out.split())
-    assert said.count("MLflow has failed, and the run goes on without it") == 1
+    assert said.count("MLflow has failed, and the run continues without it") == 1
     assert "Traceback" not in result.err
     assert len(conviction.load_run(tmp_path / "run").history) == 3
 

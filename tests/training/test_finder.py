@@ -98,7 +98,7 @@ def test_a_loss_that_is_no_number_ends_a_sweep_and_is_not_drawn() -> None:
 def test_a_loss_that_never_falls_is_refused_with_what_to_try() -> None:
     model = Scripted(1.0)
     model.train_on_batch = lambda x, y: [2.3]  # type: ignore[method-assign]
-    with pytest.raises(RequestError, match=r"fell at no rate .* training\.learning_rate=0\.001"):
+    with pytest.raises(RequestError, match=r"did not fall at any rate .* training\.learning_rate=0\.001"):
         find_rate(model, lambda _: [], Batches(), TrainingSpec())  # type: ignore[arg-type]
 
 

@@ -97,7 +97,7 @@ def settled(page: Any) -> None:
 def from_the_lab(page: Any) -> None:
     """Whatever another test has built, the lab's network is there now."""
     to(page, "network")
-    page.get_by_role("button", name="Begin again from the recipe lab").click()
+    page.get_by_role("button", name="Start again from the recipe lab").click()
     page.get_by_text("315,146").first.wait_for()
 
 

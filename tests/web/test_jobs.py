@@ -224,7 +224,7 @@ def test_a_job_outlives_its_server(tmp_path: Path) -> None:
 
 def test_one_folder_has_one_job_and_one_owner(jobs: Jobs) -> None:
     job = submit(jobs, "work", "run", "ann")
-    with pytest.raises(RequestError, match="at work there already"):
+    with pytest.raises(RequestError, match="already working there"):
         submit(jobs, "work", "run", "ann")
     with pytest.raises(RequestError, match="no job"):
         jobs.get("bob", job.id)

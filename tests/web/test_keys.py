@@ -212,7 +212,7 @@ def test_the_choice_of_images_is_taken_back_as_well(
         other.get_by_text("1 unit, sigmoid").wait_for()
         to(page, "data")
         page.keyboard.press("Control+z")
-        page.get_by_role("button", name="Go on with these: Digits").wait_for()
+        page.get_by_role("button", name="Continue with these: Digits").wait_for()
         for one in (page, other):
             to(one, "network")
             wait_for_layers(one, *LAB[:-1])

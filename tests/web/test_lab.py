@@ -109,7 +109,7 @@ def test_what_is_wrong_with_the_request_is_said_before_anything_listens(
 ) -> None:
     (tmp_path / "course.yaml").write_text("title: A class\nchapter: [data]\n")
     for words, said in (
-        (["--out", served.out], "another process is at work"),
+        (["--out", served.out], "another process is working"),
         (["--course", "course.yaml"], "Did you mean 'chapters'"),
     ):
         done = run_cli(
@@ -149,7 +149,7 @@ def test_the_lesson_is_beside_the_work_or_a_press_away(browser: Any, served: Ser
         in_sight = "document.querySelector('.chapter')?.getBoundingClientRect().top < innerHeight / 2"
         button.click()
         page.wait_for_function(in_sight)
-        page.get_by_role("button", name="Put the lesson away").click()
+        page.get_by_role("button", name="Hide the lesson").click()
         page.locator(".chapter").wait_for(state="detached")
         button.click()
         page.wait_for_function(in_sight)
@@ -321,7 +321,7 @@ def test_a_newcomer_walks_through_the_whole_lab(browser: Any, tmp_path: Path) ->
 
 
 def build(page: Any) -> None:
-    page.get_by_role("button", name="Go on with these: Digits").click()
+    page.get_by_role("button", name="Continue with these: Digits").click()
     for following in ("Reshape", "Normalise", "Encode", "Audit", "Split", "Build a network"):
         page.locator("[data-key=onward]").filter(has_text=following).click()
     page.get_by_role("button", name="Remove Flatten").click()
@@ -356,7 +356,7 @@ def judge(page: Any, served: Served, home: Path) -> None:
     cell = page.locator(".matrix td.right a").first
     cell.click()
     page.locator(".cell:target img").wait_for()
-    page.get_by_role("button", name="Show where the evidence lay").click()
+    page.get_by_role("button", name="Show where the evidence was").click()
     page.get_by_text("Grad-CAM at the last convolution").wait_for()
     shoot(page, "walk-evaluate")
     check_accessibility(page)
@@ -465,7 +465,7 @@ def test_two_learners_take_turns_and_see_nothing_of_each_other(browser: Any, tmp
             page.get_by_label("Token").fill(token)
             page.get_by_role("button", name="Join").click()
             if name == "Bob":
-                page.get_by_role("link", name="Begin").click()
+                page.get_by_role("link", name="Start").click()
             page.get_by_role("heading", name="Data", exact=True).wait_for()
             pages[name] = page
         ann, bob = pages["Ann"], pages["Bob"]

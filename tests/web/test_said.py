@@ -37,7 +37,7 @@ def arm(
     [
         ("no difference", [arm("5x5", 0.01, detected=False)], "and none was found"),
         ("no difference", [arm("5x5", -0.1, detected=True)], "found: 5x5 worse. Your guess was not right"),
-        ("+5x5", [arm("5x5", 0.1, detected=True)], "You expected 5x5 better, and so it was"),
+        ("+5x5", [arm("5x5", 0.1, detected=True)], "You expected 5x5 better, and that is what was found"),
         ("+5x5", [arm("5x5", -0.1, detected=True)], "the opposite"),
         (
             "-5x5",
@@ -81,8 +81,8 @@ def test_a_state_has_one_name(status: str, state: Any, said: str) -> None:
 
 
 def test_what_a_verdict_advises_is_said_in_the_words_of_the_page() -> None:
-    assert advised(Advice(("training.epochs=24",), resumes=True)) == ("go on to 24 epochs", "train")
-    assert advised(Advice(("recipe=best",))) == ("begin again from best", "network")
+    assert advised(Advice(("training.epochs=24",), resumes=True)) == ("continue to 24 epochs", "train")
+    assert advised(Advice(("recipe=best",))) == ("start again from best", "network")
     assert advised(Advice(("augmentation.shift=0.1",))) == ("Shifted by up to 0.1", "compile")
     two = advised(Advice(("training.learning_rate=0.0001", "training.epochs=4")))
     assert two == ("Learning rate 0.0001 and Epochs 4", "compile")
@@ -125,7 +125,7 @@ def test_the_lesson_tells_the_numbers_of_the_network_on_the_page(browser: Any, s
         lesson = page.locator("#lesson-text")
         lesson.get_by_text("this network has 315,146").wait_for()
         page.get_by_text("The numbers are from the images and the network on this page").wait_for()
-        page.get_by_role("button", name="Begin again from the recipe fast").click()
+        page.get_by_role("button", name="Start again from the recipe fast").click()
         lesson.get_by_text("this network has 306,010").wait_for()
         to(page, "train")
         page.get_by_text("The numbers are from a recorded run of the lab on Fashion-MNIST, until").wait_for()
@@ -148,7 +148,7 @@ def test_a_network_that_does_not_fit_is_not_trained(browser: Any, served: Served
         assert start.is_disabled()
         check_accessibility(page)
         page.get_by_role("link", name="Change it at Network").click()
-        page.get_by_role("button", name="Begin again from the recipe lab").click()
+        page.get_by_role("button", name="Start again from the recipe lab").click()
         page.get_by_text("315,146").first.wait_for()
         to(page, "train")
         page.get_by_text("layers and the output on digits").wait_for()

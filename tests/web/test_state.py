@@ -99,7 +99,7 @@ def test_head_and_lesson_are_about_the_images_on_the_page(
             lesson.locator("[data-key='tab quiz'][aria-pressed=true]").wait_for()
             assert "digits" not in lesson.inner_text(), step
         to(page, "train")
-        page.get_by_text("It learned from digits, and not from the images above.").wait_for()
+        page.get_by_text("It learned from digits, not from the images above.").wait_for()
         for step in ("evaluate", "inside", "take"):
             to(page, step)
             assert head.inner_text() == "digits", step

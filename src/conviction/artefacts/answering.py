@@ -2,8 +2,8 @@
 
     python -m conviction.artefacts.answering ARTEFACT PICTURES.json ANSWERS.npy
 
-Nothing of the process that wrote the artefact is here: no Keras where the format needs none, no pixels but those of the
-files.
+It shares nothing with the process that wrote the artefact: no Keras where the format needs none, no pixels but those of
+the files.
 """
 
 from __future__ import annotations

@@ -17,7 +17,7 @@ Quantized = Literal["float16", "int8"]
 class TestFigure(Strict):
     """Accuracy on the sealed test set, with its Wilson interval and how often that set has been opened."""
 
-    __test__ = False  # pytest takes every name that begins so for tests
+    __test__ = False  # pytest takes every class whose name starts like this for tests
 
     n: Annotated[int, Field(ge=1)]
     accuracy: Fraction
@@ -27,7 +27,7 @@ class TestFigure(Strict):
 
 
 class LearnedFrom(Strict):
-    """The data that the network has learned from; ``images_by_class`` by part, ``licence`` None if it is not known."""
+    """The data that the network learned from; ``images_by_class`` by part, ``licence`` None if it is not known."""
 
     name: str
     licence: str | None
@@ -73,7 +73,7 @@ def parse_card(text: str | bytes, where: object) -> Card:
     """Reads a card.
 
     Raises:
-        ArtefactError: It is not one of ours; says what is wrong with it.
+        ArtefactError: It is not one of ours; the message says what is wrong with it.
     """
     try:
         return Card.model_validate_json(text)

@@ -22,7 +22,7 @@ def load(path: str | Path, *, threads: int | None = None) -> Run | Artefact:
 
     Args:
         path: A run folder, a SavedModel folder, or an ``.onnx``, ``.tflite`` or ``.keras`` file.
-        threads: For ONNX and LiteRT; None for one a core.
+        threads: For ONNX and LiteRT; None for one per core.
 
     Raises:
         SourceNotFoundError: There is nothing there.

@@ -1,4 +1,4 @@
-"""The parity gate: an artefact is kept if it answers as the model that was tested, from the picture files on."""
+"""The parity gate: an artefact is kept if, from picture files, it gives the answers of the model that was tested."""
 
 from __future__ import annotations
 
@@ -48,12 +48,12 @@ class Parity:
     def sentence(self) -> str:
         """For people."""
         text = (
-            f"{self.images:,} {self.part} images from their files: greatest difference of a probability "
+            f"{self.images:,} {self.part} images from their files: largest difference in a probability "
             f"{self.greatest:.1g}"
         )
         if self.tolerance is not None:
             text += f" (accepted: {self.tolerance:g})"
-        text += f", {self.other_classes} with another class"
+        text += f", {self.other_classes} given another class"
         if self.lost is not None and self.lost_ci95 is not None:
             low, high = self.lost_ci95
             text += (
@@ -77,7 +77,7 @@ def ask(artefact: Path, pictures: Pictures, folder: Path) -> np.ndarray:
 
 
 def run_module(name: str, *arguments: str, doing: str) -> None:
-    """A module of ours in a process of its own, with the TensorFlow backend.
+    """Runs one of our modules in its own process, with the TensorFlow backend.
 
     Raises:
         RequestError: The process says that the request was wrong.
@@ -113,7 +113,7 @@ def compare(
         quantized: Whether differences are expected; they are then only measured.
 
     Raises:
-        ParityError: A probability differs by more than ``TOLERANCE``, or an image whose two likeliest classes lie more
+        ParityError: A probability differs by more than ``TOLERANCE``, or an image whose two likeliest classes are more
             than twice that apart gets another class.
     """
     if answered.shape != reference.shape:
@@ -131,8 +131,8 @@ def compare(
     if not greatest <= TOLERANCE or (changed & clear).any():  # also where it is not a number
         wrong = int((~(differences <= TOLERANCE)).sum())
         raise ParityError(
-            f"{name}: does not answer as the model that was tested: {wrong} of {len(reference)} {part} images differ "
-            f"by more than {TOLERANCE:g}, the most by {greatest:.2g}, and {int(changed.sum())} get another class. "
-            "Nothing was kept."
+            f"{name}: does not give the answers of the model that was tested: {wrong} of {len(reference)} {part} "
+            f"images differ by more than {TOLERANCE:g}, the largest difference is {greatest:.2g}, and "
+            f"{int(changed.sum())} get another class. Nothing was kept."
         )
     return parity

@@ -54,5 +54,5 @@ def prediction_table(predictions: Sequence[FilePrediction], class_names: Sequenc
 
 
 def text(name: str) -> str:
-    """A name of a file that is not UTF-8, with escapes; any other as it is."""
+    """A file name that is not UTF-8, with escapes; any other name unchanged."""
     return name.encode("utf-8", "backslashreplace").decode("utf-8")

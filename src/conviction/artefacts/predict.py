@@ -1,4 +1,4 @@
-"""Predictions for picture files, folders and archives of them, and what comes on standard input."""
+"""Predictions for picture files, for folders and archives of them, and for a picture on standard input."""
 
 from __future__ import annotations
 
@@ -48,8 +48,8 @@ class PictureFile:
 
 @contextmanager
 def picture_files(paths: Sequence[Path]) -> Iterator[tuple[list[PictureFile], tuple[Unused, ...]]]:
-    """All pictures of some paths, in order, and what else lies there; archives stay open meanwhile, and nothing of
-    them is unpacked. What is passed over in a folder or an archive is what ``fit`` passes over there.
+    """All pictures of some paths, in order, and what else is there; archives stay open meanwhile, and nothing is
+    unpacked. What is passed over in a folder or an archive is what ``fit`` passes over there.
 
     Raises:
         SourceNotFoundError: A path does not exist.
@@ -105,7 +105,7 @@ def _files(path: Path, stack: ExitStack, passed: list[PassedOver]) -> Iterator[P
         tree = stack.enter_context(open_tree(path))
         listing = list_pictures(tree)
         passed += listing.passed
-        # By the parts of the path, so that what lies in one folder stays together.
+        # By the parts of the path, so that the files of one folder stay together.
         for name, _ in sorted(listing.pictures.items(), key=lambda item: item[1]):
             yield PictureFile(str(path / name), partial(tree.read, name))
     elif not path.exists():

@@ -60,7 +60,7 @@ def card_of(run: Run, kind: str, quantized: Any = None) -> Card:
 def _limits(run: Run, quantized: Any) -> list[str]:
     names = ", ".join(run.class_names) if len(run.class_names) <= 12 else f"{len(run.class_names)} classes"
     limits = [
-        f"It answers with one of {names} whatever a picture shows; it has no answer for anything else.",
+        f"It answers with one of {names}, whatever a picture shows; it has no answer for anything else.",
         f"Its figures hold for pictures like those of {run.data.name or run.data.source}; on others its accuracy is "
         "unknown.",
     ]
@@ -71,7 +71,7 @@ def _limits(run: Run, quantized: Any) -> list[str]:
         if weak:
             named = ", ".join(f"{c.name} ({c.recall:.0%})" for c in weak[:10])
             limits.append(
-                f"Of the test images of these classes it recognises fewer than {WEAK_RECALL:.0%}: {named}."
+                f"It recognises fewer than {WEAK_RECALL:.0%} of the test images of these classes: {named}."
             )
     else:
         limits.append("Its test set is sealed: how good it is on unseen images has not been measured.")
@@ -85,23 +85,24 @@ def card_page(card: Card, checks: list[str]) -> str:
     rule = card.decoding
     lines = [f"# {card.name}", "", "## What it does", ""]
     lines += [
-        f"Takes pictures as {rule.height}x{rule.width} pixels, {rule.color_mode}, uint8 0 to 255, and gives the "
-        f"probability of each of {len(card.class_names)} classes: {', '.join(card.class_names)}. Scaling is inside.",
+        f"It takes pictures as {rule.height}x{rule.width} pixels, {rule.color_mode}, uint8 0 to 255, and gives the "
+        f"probability of each of {len(card.class_names)} classes: {', '.join(card.class_names)}. Scaling is built in.",
         "",
-        f"Any picture becomes these pixels by decoding rule {rule.version}: EXIF orientation applied, transparency "
-        f"over white, {rule.color_mode}, antialiased {rule.filter} filter.",
+        f"Decoding rule {rule.version} turns any picture into these pixels: EXIF orientation applied, transparency "
+        f"laid over white, {rule.color_mode}, antialiased {rule.filter} filter.",
     ]
     lines += ["", "## How good it is", ""]
     if card.test:
         low, high = card.test.accuracy_ci95
         lines.append(
-            f"{card.test.accuracy:.2%} of {card.test.n:,} test images, 95% interval {low:.2%} to {high:.2%}."
+            f"It classified {card.test.accuracy:.2%} of {card.test.n:,} test images correctly, 95% interval {low:.2%} "
+            f"to {high:.2%}."
         )
     lines += [f"- {limit}" for limit in card.limits]
     counts = {part: sum(n) for part, n in card.data.images_by_class.items()}
     text = ", ".join(f"{n:,} for {part}" for part, n in counts.items())
     licence = card.data.licence or "not known to this program"
-    lines += ["", "## What it has learned from", "", f"{card.data.name}: {text}. Licence: {licence}."]
+    lines += ["", "## What it learned from", "", f"{card.data.name}: {text}. Licence: {licence}."]
     lines += ["", "## Exports", "", *[f"- {check}" for check in checks]]
     lines += ["", "## Where it comes from", ""]
     for name, value in card.provenance.items():

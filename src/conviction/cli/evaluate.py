@@ -17,7 +17,7 @@ def evaluate(
     source: Annotated[
         str | None,
         typer.Argument(
-            metavar="[SOURCE]", help="Other images, of classes with the same names; default its own."
+            metavar="[SOURCE]", help="Other images, whose classes have the same names; default the run's own."
         ),
     ] = None,
     metadata: Metadata = None,

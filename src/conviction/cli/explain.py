@@ -1,4 +1,4 @@
-"""``conviction explain``: why a run answers as it does to a picture."""
+"""``conviction explain``: why a run gives its answer to a picture."""
 
 from __future__ import annotations
 
@@ -26,12 +26,12 @@ def explain(
         str | None, typer.Option("--at", help="ROW,COLUMN,CHANNEL or UNIT of that value, counted from 0.")
     ] = None,
     class_name: Annotated[
-        str | None, typer.Option("--class", help="The class to explain; default the likeliest.")
+        str | None, typer.Option("--class", help="The class to explain; default the most likely.")
     ] = None,
     html: Annotated[Path | None, typer.Option("--html", help="Write a page with maps and filters.")] = None,
     as_json: Json = False,
 ) -> None:
-    """Show why a run answers as it does to a picture: Grad-CAM, activations, filters, numbers."""
+    """Show why a run gives its answer to a picture: Grad-CAM, activations, filters, numbers."""
     from conviction.artefacts import explain_file
     from conviction.report import explanation_steps, render_explanation
     from conviction.runs import folder, load_run

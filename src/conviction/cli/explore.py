@@ -33,7 +33,7 @@ def explore(
     ] = None,
     vary: Annotated[
         list[str] | None,
-        typer.Option("--vary", metavar="KEY=a,b,c", help="Values of a key, each against the base."),
+        typer.Option("--vary", metavar="KEY=a,b,c", help="Values of a key, each compared with the base."),
     ] = None,
     seeds: Annotated[int, typer.Option("--seeds", help="Runs of each arm, with the same seeds.")] = 5,
     budget: Annotated[
@@ -51,14 +51,16 @@ def explore(
     ] = None,
     grid: Annotated[
         bool,
-        typer.Option("--grid", help="With two --vary: every value of one with every value of the other."),
+        typer.Option(
+            "--grid", help="With two --vary: combine every value of one with every value of the other."
+        ),
     ] = False,
     fixed_split: Annotated[
-        bool, typer.Option("--fixed-split", help="The same validation images for every seed.")
+        bool, typer.Option("--fixed-split", help="Use the same validation images for every seed.")
     ] = False,
     jobs: Annotated[
         int | None,
-        typer.Option("--jobs", help="Runs at once; default one per core, on Ray as many as fit."),
+        typer.Option("--jobs", help="How many runs at once; default one per core, on Ray as many as fit."),
     ] = None,
     limit: Annotated[float | None, typer.Option("--limit", help="Seconds that one run may take.")] = None,
     on: On = "local",
@@ -69,8 +71,8 @@ def explore(
         str | None,
         typer.Option(
             "--out",
-            help="The folder; default explorations/<source>-<n>. A folder of the same request is continued. An "
-            "address such as s3://bucket/study keeps a copy there as well.",
+            help="The folder; default explorations/<source>-<n>. A folder that holds the same request is continued. "
+            "An address such as s3://bucket/study keeps a copy there as well.",
         ),
     ] = None,
     data_dir: DataDir = None,

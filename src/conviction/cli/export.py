@@ -28,14 +28,14 @@ def export(
     most_lost: Annotated[
         float,
         typer.Option(
-            "--most-lost", help="Share of validation images that a quantized model may lose at most."
+            "--most-lost", help="The largest share of validation images that a quantized model may lose."
         ),
     ] = 0.01,
     out: Annotated[Path | None, typer.Option("--out", help="The folder; default RUN/exports.")] = None,
     data_dir: DataDir = None,
     as_json: Json = False,
 ) -> None:
-    """Write a run's model in other formats; each must answer test images as the run did, or is not kept."""
+    """Write a run's model in other formats; each is kept only if it answers test images as the run did."""
     from conviction.flow.export import export as make
     from conviction.report import Terminal
 

@@ -35,7 +35,7 @@ def fit(
     exclude: Annotated[
         Path | None,
         typer.Option(
-            "--exclude", help="A CSV with a column 'file': these images are left out, as by data.exclude."
+            "--exclude", help="A CSV with a column 'file': these images are left out, as with data.exclude."
         ),
     ] = None,
     metadata: Metadata = None,

@@ -16,12 +16,14 @@ def lab(
         typer.Option("--host", help="Address to listen on; if others can reach it, a token is required."),
     ] = "127.0.0.1",
     port: Annotated[int, typer.Option("--port", min=0, max=65535, help="0 for any free port.")] = 8080,
-    out: Annotated[Path, typer.Option("--out", help="The folder of the runs.")] = Path("runs"),
-    jobs: Annotated[int, typer.Option("--jobs", help="Trainings and experiments at once; others wait.")] = 1,
+    out: Annotated[Path, typer.Option("--out", help="The folder for the runs.")] = Path("runs"),
+    jobs: Annotated[
+        int, typer.Option("--jobs", help="How many trainings and experiments run at once; others wait.")
+    ] = 1,
     course: Annotated[
         Path | None, typer.Option("--course", help="A course file, for a class: learners join with a token.")
     ] = None,
-    no_browser: Annotated[bool, typer.Option("--no-browser", help="Open no browser.")] = False,
+    no_browser: Annotated[bool, typer.Option("--no-browser", help="Do not open a browser.")] = False,
     data_dir: DataDir = None,
 ) -> None:
     """Open the lab as a page in the browser: data, network, training, evaluation, experiments, step by step."""

@@ -1,4 +1,4 @@
-"""``conviction learn``: chapters to read, cards, quizzes, a walk beside a run."""
+"""``conviction learn``: chapters to read, cards, quizzes, a run explained step by step."""
 
 from __future__ import annotations
 
@@ -21,7 +21,8 @@ def learn(
         typer.Argument(
             metavar="TOPIC",
             help="A chapter (1 to 7, or its name), a hyperparameter, overview, conversations, concepts, memory, "
-            "glossary, references; or cards, quiz, walkthrough. Without one: what there is, and how far you are.",
+            "glossary, references; or cards, quiz, walkthrough. Without one: what there is, and how far you have "
+            "got.",
         ),
     ] = None,
     rest: Annotated[
@@ -104,7 +105,7 @@ def _read(topic: str, part: str | None, depth: Depth, facts: Facts, *, as_json: 
         read_at = now().isoformat(timespec="seconds")
         update_progress(lambda progress: progress.read.update({topic: read_at}))
         following = names[names.index(topic) + 1 :]
-        print(f"\nTry yourself: conviction learn quiz {topic}")
+        print(f"\nTest yourself: conviction learn quiz {topic}")
         if following:
             print(f"Then: conviction learn {following[0]}")
 

@@ -1,4 +1,4 @@
-"""Help that lists the members of a family: from its table, read when somebody asks for the help."""
+"""Help that lists the members of a family, from the family's table, which is read only when the help is shown."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def _quantizing() -> str:
 def _files() -> str:
     from conviction.artefacts.formats import FORMATS
 
-    # What is a file by its suffix, then what is a folder by its name.
+    # Formats that are files, by their suffix; then formats that are folders, by their name.
     forms = sorted(FORMATS.values(), key=lambda form: not form.suffix)
     return ", ".join(form.suffix or form.name for form in forms)
 

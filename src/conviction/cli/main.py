@@ -1,4 +1,4 @@
-"""The ``conviction`` command: its commands, and how it ends. Heavy imports stand inside the commands that need them."""
+"""The ``conviction`` command: its commands, and how it ends. Heavy imports are inside the commands that need them."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ def _root(
         raise typer.Exit
 
 
-# In the order of a piece of work, which is that of --help.
+# In the order in which people work, which --help shows.
 for command in (
     fit.fit,
     resume.resume,
@@ -108,7 +108,7 @@ def main() -> None:
     except MemoryError:
         _fail("Not enough memory. Try a smaller data.image_size or training.batch_size.", 1, wants_json)
     except Exception as failure:
-        # Click's own errors (a missing argument, an unknown option) know how to show themselves.
+        # Click's own errors (a missing argument, an unknown option) can show themselves.
         if hasattr(failure, "format_message"):
             context = getattr(failure, "ctx", None)
             hint = f" See '{context.command_path} --help'." if context else ""
@@ -119,7 +119,7 @@ def main() -> None:
 def _fail(message: str, code: int, wants_json: bool) -> None:
     """One line on stderr; with --json also an object on stdout, so that programs need not parse prose."""
     line = " ".join(message.split())
-    # The terminal has written ^C where the cursor was, perhaps after a question.
+    # The terminal has printed ^C at the cursor, perhaps after a question.
     start = "\n" if code == INTERRUPTED and sys.stderr.isatty() else ""
     print(f"{start}conviction: {line}", file=sys.stderr)
     if wants_json:

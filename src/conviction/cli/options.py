@@ -1,4 +1,4 @@
-"""What several commands take, and how they answer programs."""
+"""Options that several commands share, and their JSON answers."""
 
 from __future__ import annotations
 
@@ -26,14 +26,14 @@ Keys = Annotated[
     ),
 ]
 Config = Annotated[
-    Path | None, typer.Option("--config", help="A YAML specification; KEY=VALUE wins over it.")
+    Path | None, typer.Option("--config", help="A YAML specification; KEY=VALUE overrides it.")
 ]
 DataDir = Annotated[
     Path | None,
-    typer.Option("--data-dir", help="Where named sets are looked for; default CONVICTION_DATA_DIR."),
+    typer.Option("--data-dir", help="Where to look for named sets; default CONVICTION_DATA_DIR."),
 ]
 Json = Annotated[
-    bool, typer.Option("--json", help="One JSON object on stdout; everything for people on stderr.")
+    bool, typer.Option("--json", help="Print one JSON object on stdout, and everything for people on stderr.")
 ]
 Metadata = Annotated[
     Path | None,
@@ -54,23 +54,26 @@ Workers = Annotated[
     typer.Option("--workers", metavar="N", help="With --on ray: how many processes train together."),
 ]
 CpusPerWorker = Annotated[
-    int, typer.Option("--cpus-per-worker", metavar="N", help="CPUs of the cluster that each of them takes.")
+    int, typer.Option("--cpus-per-worker", metavar="N", help="CPUs of the cluster that each process takes.")
 ]
 GpusPerWorker = Annotated[
     int,
-    typer.Option("--gpus-per-worker", metavar="N", help="GPUs that each of them takes; 0 trains on CPUs."),
+    typer.Option("--gpus-per-worker", metavar="N", help="GPUs that each process takes; 0 trains on CPUs."),
 ]
 CpusPerTrial = Annotated[
     float | None,
     typer.Option(
-        "--cpus-per-trial", help="On Ray: CPUs of its node for each; default as many as it has threads."
+        "--cpus-per-trial",
+        help="On Ray: CPUs of a node that each trial takes; default as many as it has threads.",
     ),
 ]
 GpusPerTrial = Annotated[
     float | None,
-    typer.Option("--gpus-per-trial", help="On Ray: GPUs of its node for each; 0.5 lets two share one."),
+    typer.Option(
+        "--gpus-per-trial", help="On Ray: GPUs of a node that each trial takes; 0.5 lets two share one."
+    ),
 ]
-Html = Annotated[Path | None, typer.Option("--html", help="Write a page.")]
+Html = Annotated[Path | None, typer.Option("--html", help="Write an HTML page.")]
 
 
 def print_json(value: Any) -> None:

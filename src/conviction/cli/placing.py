@@ -37,14 +37,14 @@ def training_on(on: str, workers: int | None, cpus: int, gpus: int) -> AbstractC
     """The trainer; None to train in this process.
 
     Raises:
-        RequestError: Options that do not go together.
+        RequestError: Options that cannot be combined.
     """
     if on == "local":
         if workers is not None or (cpus, gpus) != (1, 0):
-            raise RequestError("--workers, --cpus-per-worker and --gpus-per-worker: only with --on ray.")
+            raise RequestError("--workers, --cpus-per-worker and --gpus-per-worker work only with --on ray.")
         return nullcontext()
     if workers is None:
-        raise RequestError("--on ray: how many processes are to train? Try --on ray --workers 2.")
+        raise RequestError("--on ray: say how many processes train. Try --on ray --workers 2.")
     from conviction.cluster.training import ray_workers
 
     return ray_workers(workers, cpus=cpus, gpus=gpus)

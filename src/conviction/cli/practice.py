@@ -141,7 +141,7 @@ def _next(chosen: list[FlashCard]) -> str:
 
 
 def _answer(prompt: str, allowed: dict[str, Option] | dict[str, Answer] | None) -> str:
-    """One of ``allowed``, or any line if None.
+    """The answer: one of ``allowed``, or any line if it is None.
 
     Raises:
         _Leave: q, or the end of input.

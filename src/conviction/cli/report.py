@@ -23,7 +23,7 @@ def report(
     data_dir: DataDir = None,
     as_json: Json = False,
 ) -> None:
-    """Make the report of a run again, from what the run keeps; figures for a paper on request."""
+    """Make the report of a run again, from what the run has kept; on request, figures for a paper too."""
     from conviction.flow.report import report
     from conviction.report import Terminal
 

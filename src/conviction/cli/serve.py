@@ -13,7 +13,8 @@ def serve(
     artefact: Annotated[
         Path,
         typer.Argument(
-            metavar="ARTEFACT", help="An .onnx file of conviction export, or a run folder with one."
+            metavar="ARTEFACT",
+            help="An .onnx file that conviction export wrote, or a run folder that has one.",
         ),
     ],
     host: Annotated[
@@ -25,7 +26,7 @@ def serve(
     port: Annotated[int, typer.Option("--port", min=0, max=65535, help="0 for any free port.")] = 8000,
     workers: Annotated[int, typer.Option("--workers", help="Processes that share the port.")] = 1,
 ) -> None:
-    """Answer HTTP requests with an exported model, and show a page to try it. SIGTERM ends it without losing any."""
+    """Answer HTTP requests with an exported model, with a page to try it. SIGTERM ends it without losing a request."""
     # Garbage collection takes a fifth of the time of the imports and finds nothing; a worker enables it again.
     gc.disable()
     from conviction.server import serve as run

@@ -12,7 +12,7 @@ _lacking: set[str] = set()
 
 
 def take_every_letter() -> None:
-    """From now on, letters that the encoding of a stream lacks are written as question marks."""
+    """From now on, letters that the encoding of a stream does not have are written as question marks."""
     codecs.register_error(HANDLER, _replace)
     for stream in (sys.stdout, sys.stderr):
         if not isinstance(stream, io.TextIOWrapper):
@@ -28,8 +28,8 @@ def say_what_was_replaced() -> None:
     """One line on stderr, if anything was."""
     for encoding in sorted(_lacking):
         print(
-            f"conviction: some letters are shown as '?', because the encoding {encoding} lacks them; the files of the "
-            "run have them. PYTHONUTF8=1 shows them where the terminal can.",
+            f"conviction: some letters are shown as '?', because the encoding {encoding} does not have them; the "
+            "files of the run do. PYTHONUTF8=1 shows them if the terminal can.",
             file=sys.stderr,
         )
 

@@ -61,10 +61,10 @@ def tune(
     study: Annotated[
         str, typer.Option("--study", help="The study's name, the same on all machines that share a storage.")
     ] = "tune",
-    seed: Annotated[int, typer.Option("--seed", help="Of the search and its trials.")] = 0,
+    seed: Annotated[int, typer.Option("--seed", help="The seed of the search and its trials.")] = 0,
     jobs: Annotated[
         int | None,
-        typer.Option("--jobs", help="Trials at once; default one per core, on Ray as many as fit."),
+        typer.Option("--jobs", help="How many trials at once; default one per core, on Ray as many as fit."),
     ] = None,
     limit: Annotated[float | None, typer.Option("--limit", help="Seconds that one trial may take.")] = None,
     on: On = "local",
@@ -81,7 +81,7 @@ def tune(
         str | None,
         typer.Option(
             "--out",
-            help="The folder; default searches/<source>-<n>. A folder of the same request is continued. An "
+            help="The folder; default searches/<source>-<n>. A folder that holds the same request is continued. An "
             "address such as s3://bucket/study keeps a copy there as well.",
         ),
     ] = None,

@@ -11,7 +11,7 @@ from conviction.report import Step, Terminal
 
 
 class Guide(Terminal):
-    """The terminal, with a few words before each step and a pause after it, if somebody is there to read them."""
+    """The terminal, with a few words before each step, and a pause after it if a person is at the terminal."""
 
     def __init__(self) -> None:
         super().__init__(sys.stdout)
@@ -24,7 +24,7 @@ class Guide(Terminal):
         words = table("walkthrough").get(step.title)
         if words:
             if self._begun and self._patient:
-                self.console.print("\n[dim]Press Enter to go on.[/]", end="")
+                self.console.print("\n[dim]Press Enter to continue.[/]", end="")
                 sys.stdin.readline()
             self._begun = True
             print()

@@ -68,10 +68,10 @@ def _connection_message(address: str | None, failure: Exception) -> str:
     if address is None:
         return f"{on_ray()}: a cluster cannot be started here: {reason}"
     if "Version mismatch" in reason:
-        return f"{on_ray()}: the cluster at RAY_ADDRESS={address} has another version than this machine: {reason}"
+        return f"{on_ray()}: the cluster at RAY_ADDRESS={address} has a different version from this machine: {reason}"
     return (
-        f"{on_ray()}: no connection to RAY_ADDRESS={address}: {reason} This machine has to be a node of the cluster; "
-        "from elsewhere give the address of its dashboard, RAY_ADDRESS=http://HOST:8265."
+        f"{on_ray()}: no connection to RAY_ADDRESS={address}: {reason} This machine must be a node of the cluster; "
+        "from elsewhere, give the address of its dashboard, RAY_ADDRESS=http://HOST:8265."
     )
 
 
@@ -86,8 +86,8 @@ def _check_reachable(address: str) -> None:
     host, _, port = address.rpartition(":")
     if "://" in address or not host or not port.isdecimal():
         raise RequestError(
-            f"RAY_ADDRESS: expected HOST:PORT or auto, or for a command that is to run there as a Ray job "
-            f"http://HOST:8265; got '{address}'."
+            "RAY_ADDRESS: expected HOST:PORT or auto, or http://HOST:8265 to run the command there as a Ray job; got "
+            f"'{address}'."
         )
     if os.environ.get("RAY_USE_TLS", "0") != "0":
         return  # that needs Ray's certificates
@@ -98,7 +98,6 @@ def _check_reachable(address: str) -> None:
             grpc.channel_ready_future(channel).result(timeout=PATIENCE)
         except grpc.FutureTimeoutError:
             raise RequestError(
-                f"{on_ray()}: no Ray cluster answers at RAY_ADDRESS={address}. Start one there with `ray "
-                "start --head`, "
-                "name another, or unset RAY_ADDRESS for one on this machine."
+                f"{on_ray()}: no Ray cluster answers at RAY_ADDRESS={address}. Start one there with `ray start "
+                "--head`, name another one, or unset RAY_ADDRESS to use one on this machine."
             ) from None

@@ -81,8 +81,8 @@ class Crew:
                 raise RequestError(other)
             if len(addresses) > 1 and address.startswith("127."):
                 raise RequestError(
-                    f"{on_ray()}: the node {name} calls itself {address}, where other nodes cannot reach it. Have the "
-                    "name of that machine lead to its address in the network, in its /etc/hosts."
+                    f"{on_ray()}: the node {name} calls itself {address}, where other nodes cannot reach it. Map the "
+                    "name of that machine to its address in the network, in its /etc/hosts."
                 )
 
     def train(

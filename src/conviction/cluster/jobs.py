@@ -77,7 +77,7 @@ def send(arguments: Sequence[str], out: str | None, *, as_json: bool) -> int:
                 while not client.get_job_info(job).status.is_terminal():
                     time.sleep(LOOK)
             raise Interrupted(
-                f"Stopped. What is finished is kept in {out}; the same command goes on.",
+                f"Stopped. What is finished is kept in {out}; the same command continues from there.",
                 stop.signal_number or signal.SIGINT,
             ) from None
 
@@ -95,7 +95,7 @@ def _client(address: str) -> Any:
     except (OSError, RuntimeError, ValueError, ray.exceptions.RayError) as failure:
         reason = " ".join(str(failure).split())
         raise RequestError(
-            f"{on_ray()}: no Ray jobs are taken at RAY_ADDRESS={address}: {reason}. Give the address of the cluster's "
+            f"{on_ray()}: RAY_ADDRESS={address} does not take Ray jobs: {reason}. Give the address of the cluster's "
             "dashboard, RAY_ADDRESS=http://HOST:8265."
         ) from None
 
@@ -113,7 +113,7 @@ def _submitted(client: Any, **how: Any) -> str:
         except (OSError, RuntimeError) as failure:
             if "try again" not in str(failure) or time.monotonic() - began > LOST:
                 reason = " ".join(str(failure).split())
-                raise ClusterError(f"{on_ray()}: the cluster takes no job: {reason}") from None
+                raise ClusterError(f"{on_ray()}: the cluster does not take the job: {reason}") from None
         time.sleep(LOOK)
 
 
@@ -173,8 +173,8 @@ def _followed(client: Any, job: str, output: _Output) -> Any:
             if time.monotonic() - heard > LOST:
                 reason = " ".join(str(failure).split())
                 raise ClusterError(
-                    f"{on_ray()}: the job server does not answer any more: {reason}. Job {job} may still be "
-                    "running; check with `ray job status`. The same command continues from what is finished."
+                    f"{on_ray()}: the job server no longer answers: {reason}. Job {job} may still be running; check "
+                    "with `ray job status`. The same command continues from what is finished."
                 ) from None
         else:
             heard = time.monotonic()

@@ -83,7 +83,7 @@ def versions() -> dict[str, str | None]:
 def difference(address: str, there: Versions, here: Versions) -> str:
     """How the versions of a node differ from those of this machine, in a sentence; empty if they do not."""
     wrong = [
-        f"{name} {there.get(name) or 'not at all'} ({here[name]} here)"
+        f"{f'{name} {there[name]}' if there.get(name) else f'no {name}'} ({here[name]} here)"
         for name in here
         if there.get(name) != here[name]
     ]
@@ -115,7 +115,7 @@ def check_nodes(ray: Any) -> None:
         try:
             answers.append(difference(asked[ref], ray.get(ref), here))
         except ray.exceptions.RayError as failure:
-            answers.append(f"{on_ray()}: node {asked[ref]} runs nothing: {failure}")
+            answers.append(f"{on_ray()}: node {asked[ref]} cannot run anything: {failure}")
     answers += [f"{on_ray()}: node {asked[ref]} did not answer within {ANSWER:g} seconds." for ref in silent]
     wrong = [sentence for sentence in answers if sentence]
     if wrong:

@@ -37,7 +37,7 @@ PREDICTIONS, UNREADABLE = "predictions", "unreadable.parquet"
 SHARD = 1_000
 # How long a thread of Ray Data may take to end.
 THREAD_SECONDS = 60.0
-KEPT = "What has been answered is kept; the same command goes on."
+KEPT = "What has been answered is kept; the same command continues from there."
 
 # (shards as they are answered, how many there will be) -> the same
 Watch = Callable[[Iterable[int], int], Iterable[int]]
@@ -131,7 +131,7 @@ def _model(path: Path) -> bytes:
     if path.suffix.lower() != ".onnx":
         run = path if path.is_dir() else "RUN"
         raise RequestError(
-            f"{path}: on a cluster onnxruntime answers; expected an .onnx file. Make it: "
+            f"{path}: on a cluster the model runs in onnxruntime; expected an .onnx file. Make one with: "
             f"{call('export', run, '--format onnx', repr(['onnx']))}"
         )
     load(path, threads=1)
@@ -263,7 +263,7 @@ class _Classifier:
                 ) from None
             if self.listing.schema_arrow.metadata.get(b"request") != self.request.id.encode():
                 raise ClusterError(
-                    f"{out.at(LISTING)}: is of another request; is {out.address} a folder that every node sees?"
+                    f"{out.at(LISTING)}: belongs to another request; is {out.address} a folder that every node sees?"
                 )
         return self.listing.read_row_group(shard)
 

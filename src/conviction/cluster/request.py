@@ -75,7 +75,7 @@ def the_request(source: Storage, out: Storage, model: bytes, threshold: float, s
             file.write(json.dumps(manifest, indent=1).encode())
     if manifest.get("version") != 1:
         raise OutputError(
-            f"{out.address}: its {MANIFEST} is of another version. Name another folder with {option('out')}."
+            f"{out.address}: its {MANIFEST} was written by another version. Name another folder with {option('out')}."
         )
     differing = [name for name, value in asking.items() if manifest[name] != value]
     if differing:

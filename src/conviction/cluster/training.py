@@ -185,10 +185,10 @@ class RayTrainer:
                 losses += 1
                 if losses >= MOST_LOSSES:
                     raise TrainingError(
-                        f"{lost} That was {losses} times in a row. The end of what Ray says: {lost.reason}"
+                        f"{lost} This has happened {losses} times in a row. Ray's message ends with: {lost.reason}"
                     ) from None
                 self._replace_crew(str(lost))
-                noticed(f"{lost} Training goes on from {_position(last)}, on {self._with()}.")
+                noticed(f"{lost} Training continues from {_position(last)}, on {self._with()}.")
         self._crew.close()
         write_variables(model, variables)
         return training
@@ -235,7 +235,7 @@ class RayTrainer:
                 if self._most() == count:
                     raise TrainingError(f"{lost} {failure}") from None
         raise TrainingError(
-            f"{lost} The cluster has {in_words(self._ray)} left, which is no room for a worker."
+            f"{lost} The cluster has {in_words(self._ray)} left, which is not enough for a worker."
         )
 
     def _most(self) -> int:

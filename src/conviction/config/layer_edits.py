@@ -25,7 +25,7 @@ Layers = tuple[Layer, ...]
 Kinds = type[Layer] | tuple[type[Layer], ...]
 
 POOLINGS: tuple[type[Layer], ...] = (MaxPooling2D, AveragePooling2D)
-# What follows a convolution as a part of it.
+# Layers that follow a convolution and belong to it.
 _OF_A_CONVOLUTION = (BatchNormalization, ActivationLayer)
 
 
@@ -62,7 +62,7 @@ def with_settings(layers: Layers, kinds: Kinds, **settings: Any) -> Layers:
 
 
 def enlarged(layers: Layers, kinds: Kinds, field: str, by: int) -> Layers:
-    """With a size, such as ``kernel_size``, larger by so many rows and columns in every layer of these kinds."""
+    """With a size, such as ``kernel_size``, larger by ``by`` rows and columns in every layer of these kinds."""
     return each(
         layers, kinds, lambda x: x.model_copy(update={field: tuple(n + by for n in getattr(x, field))})
     )
@@ -103,7 +103,7 @@ def _pooled_first(following: Layers) -> bool:
 
 
 def another_block(layers: Layers, times: float = 1) -> Layers:
-    """With the last block once more, of ``times`` its filters."""
+    """With the last block repeated, with ``times`` as many filters."""
     starts, end = blocks(layers), head(layers)
     block = layers[starts[-1] : end] if starts else ()
     return _allowed((*layers[:end], *multiplied(block, Conv2D, "filters", times), *layers[end:]), layers)

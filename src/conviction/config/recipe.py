@@ -48,7 +48,7 @@ class DataSpec(Strict):
 
     ``image_size`` is (height, width) in pixels, or None to take it from the data. ``validation`` is
     the share of the training images held back; ``test`` the share of all images set aside where the
-    source brings no test set of its own. ``range`` says which stored values mean black and white,
+    source has no test set of its own. ``range`` says which stored values mean black and white,
     where the data type alone does not.
 
     ``group`` says which pictures belong together and must not be separated by a split: the path of a

@@ -44,7 +44,7 @@ class TrainingSpec(Strict):
     """How the network learns.
 
     ``learning_rate`` is the highest rate of the ``schedule``, which is computed before every step; ``auto`` is
-    replaced by a number that a range test finds before training begins:
+    replaced by a number that a range test finds before training starts:
 
     - ``constant``: the same in every step.
     - ``one_cycle``: rises in a straight line from 1/25 of it over the share ``warmup`` of all steps, then falls along

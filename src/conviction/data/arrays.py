@@ -1,4 +1,4 @@
-"""Sources that are arrays of pixels and labels: npz, IDX, and what scikit-learn and Keras hand over."""
+"""Sources that are arrays of pixels and labels: npz, IDX, and those of scikit-learn and Keras."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ FOURTH_CHANNEL = (
 
 
 def require_memory(size: int, where: str) -> None:
-    """Refuses what is declared larger than the memory that is free, before any of it is read.
+    """Refuses arrays that are declared larger than the free memory, before any of them is read.
 
     Raises:
         StorageError: It cannot fit.
@@ -126,7 +126,7 @@ def _checked_images(source: Arrays) -> dict[str, np.ndarray]:
 
 
 def _understood(keys: Mapping[str, tuple[str, str]]) -> list[str]:
-    """Which arrays were taken for what, unless all have the names that are documented."""
+    """Says which arrays were used for what, unless all have the documented names."""
     if all(names == (_x(part), _y(part)) for part, names in keys.items()):
         return []
     names = [f"{part or 'all images'}: {x} and {y}" for part, (x, y) in keys.items()]

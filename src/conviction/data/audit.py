@@ -169,7 +169,7 @@ def _conflicts(images: ImageSet, equal: np.ndarray, looks: np.ndarray, blank: np
                 "label_conflict",
                 "serious",
                 f"{plural(len(exact), 'picture')} {'has' if len(exact) == 1 else 'have'} more than one class: the "
-                f"same pixels lie under different labels ({n:,} images). At most one of each can be right.",
+                f"same pixels have different labels ({n:,} images). At most one of each can be right.",
                 "Look at them, keep the right one and leave out the others.",
                 n,
                 tuple(exact),
@@ -211,8 +211,8 @@ def _duplicates(images: ImageSet, equal: np.ndarray, looks: np.ndarray, blank: n
                 Finding(
                     kind,
                     "warning" if kind == "duplicates" else "note",
-                    f"{plural(len(surplus), 'image')} {'is a' if len(surplus) == 1 else 'are'} "
-                    f"{word} {'copy' if len(surplus) == 1 else 'copies'} of another one of the same class and part "
+                    f"{plural(len(surplus), 'image')} {'is a' if len(surplus) == 1 else 'are'} {word} "
+                    f"{'copy' if len(surplus) == 1 else 'copies'} of another image of the same class and part "
                     f"({plural(len(groups), 'group')}, the largest of {len(groups[0])}).",
                     "Splits keep copies together, so they do no harm to the test; they only weigh more. One of each "
                     "is enough.",

@@ -35,9 +35,9 @@ VERSION = "1"
 # Rows whose hash is checked when an entry is opened, spread evenly. Data lost in a power failure is usually a long
 # stretch. Such a sample hits it if it is longer than 1/64 of the rows; a single damaged block of a large set it misses.
 CHECKED_ROWS = 64
-# A folder that nobody has finished within this time belongs to a process that was killed.
+# A folder that is unfinished after this time belongs to a process that was killed.
 ABANDONED_SECONDS = 24 * 3600.0
-# Small files about sets of pictures; the ones used longest ago give way.
+# Small files about sets of pictures; those used longest ago are removed.
 MOST_NOTES = 200
 _PIXELS, _THUMBS, _INDEX, _ABOUT = "pixels.bin", "thumbs.bin", "index.npz", "about.json"
 
@@ -140,7 +140,7 @@ class Rows:
 
 @dataclass(frozen=True)
 class Index:
-    """What an entry holds besides its pixels, one row a picture.
+    """What an entry holds besides its pixels, one row per picture.
 
     ``shapes`` are those of one row of pixels and of one thumb; ``thumb_sums`` are CRC-32.
     """
@@ -315,7 +315,7 @@ def clear() -> int:
 
 
 def _evict(keep: Path) -> None:
-    """The entries used longest ago give way. Whoever has one mapped keeps it until it is done."""
+    """Removes the entries used longest ago. A process that has one mapped keeps it until it is done."""
     total = 0
     limit = limit_bytes()
     for entry in sorted(entries(), key=lambda e: e.key != keep.name):  # the new one first, then by last use

@@ -8,9 +8,9 @@ from conviction.data.depth import FULL_RANGE, is_deep
 from conviction.data.findings import BLANK_RANGE, LISTED_GROUPS, Finding, plural
 from conviction.data.image_set import ImageSet
 
-# Pictures of 8 bits of which none has anything brighter hold fewer bits; 1/16 of the scale.
+# 8-bit pictures of which none is brighter than this hold fewer bits; 1/16 of the scale.
 DARK = 16
-# Those of 16 bits often hold 10, 12 or 14, of which the last reaches a quarter of the scale.
+# 16-bit pictures often hold 10, 12 or 14 bits; 14 bits reach a quarter of the scale.
 DARK_16 = 64
 # The highest values of 1, 8, 10, 12 and 14 bits.
 _WHITES = (1, 255, 1023, 4095, 16383)
@@ -45,7 +45,7 @@ def too_dark(images: ImageSet, brightest: np.ndarray, kept: np.ndarray) -> tuple
     findings, concerned = [], np.zeros(len(images), bool)
     for which, limit, bits in ((kept & deep, DARK_16, 16), (kept & ~deep, DARK, 8)):
         highest = int(brightest[which].max(initial=0))
-        # Black pictures say nothing more, unless 16 bits had to become 8.
+        # Black pictures show nothing else, unless 16 bits were reduced to 8.
         if not which.any() or highest > limit or (highest == 0 and bits == 8):
             continue
         concerned |= which

@@ -30,7 +30,7 @@ from conviction.data.depth import (
 )
 from conviction.data.rule import DecodingRule
 
-# Pillow logs what it then raises; without a handler that would go to standard error.
+# Pillow logs an error and then raises it; without a handler the log would go to standard error.
 logging.getLogger("PIL").addHandler(logging.NullHandler())
 
 FORMATS = ("JPEG", "PNG", "GIF", "BMP", "WEBP", "TIFF")
@@ -137,12 +137,12 @@ def _probe_of(header: tuple[int, int, bool]) -> Probe:
 
 def _probe(content: bytes) -> Probe:
     picture = _open(content)
-    raw = raw_mode(picture)  # looking for EXIF loads a PNG, after which it is not known
+    raw = raw_mode(picture)  # looking for EXIF loads a PNG, and then the stored size is no longer known
     try:
         sideways = picture.getexif().get(_ORIENTATION) in _SIDEWAYS
         has_color = raw != "LA;16B" and _has_color(picture)
         mode = shown_mode(picture, raw)
-    except Exception:  # broken EXIF or palette: whether the picture itself is good, decoding decides
+    except Exception:  # broken EXIF or palette: decoding decides whether the picture itself is good
         sideways, has_color, mode = False, True, picture.mode
     width, height = picture.size
     if sideways:
@@ -225,7 +225,7 @@ def _deep_colours(content: bytes, loaded: Image.Image, raw: str, scale: Range | 
 
 
 def _plain_jpeg(content: bytes) -> tuple[int, int, bool] | None:
-    """(height, width, gray) of a JPEG that needs nothing of Pillow: no EXIF, gray or colour, of accepted size.
+    """(height, width, gray) of a JPEG that does not need Pillow: no EXIF, gray or colour, of accepted size.
 
     Pillow's own opening and loading take 0.2 ms, ten times what a small JPEG needs. Both build on
     libjpeg-turbo and give the same pixels, as a test checks.

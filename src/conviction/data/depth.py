@@ -1,4 +1,4 @@
-"""Pictures of more than 8 bits a channel: which ones those are, and how they become 8 bits."""
+"""Pictures of more than 8 bits per channel: which ones they are, and how they become 8 bits."""
 
 from __future__ import annotations
 
@@ -32,12 +32,12 @@ def shown_mode(picture: Image.Image, raw: str) -> str:
 
 
 def is_deep(mode: str) -> bool:
-    """Whether a mode that ``shown_mode`` gave, or Pillow, is one of more than 8 bits a channel."""
+    """Whether a mode that ``shown_mode`` gave, or Pillow, has more than 8 bits per channel."""
     return mode == "I" or ";16" in mode
 
 
 def is_deep_colour(raw: str) -> bool:
-    """Whether a raw mode is one of 16 bits a channel of which Pillow keeps 8."""
+    """Whether a raw mode has 16 bits per channel, of which Pillow keeps 8."""
     return ";16" in raw and not raw.startswith("I")
 
 
@@ -47,7 +47,7 @@ def low_mode(raw: str) -> str:
     Pillow has no mode for 16-bit colours and keeps the high bytes. Read in the other byte order,
     those are the low ones. "" if there is no such mode.
     """
-    if raw == "LA;16B":  # four bytes a pixel, which are read as they are
+    if raw == "LA;16B":  # four bytes per pixel, which are read as they are
         return "RGBA"
     if raw[:-1] in ("RGB;16", "RGBX;16", "RGBA;16", "CMYK;16"):
         return raw[:-1] + _OTHER_ORDER[raw[-1]]
@@ -55,7 +55,7 @@ def low_mode(raw: str) -> str:
 
 
 def read_as(picture: Image.Image, raw: str) -> None:
-    """Has a picture that has not been loaded read by another raw mode of as many bits."""
+    """Makes Pillow read a picture that has not been loaded by another raw mode of as many bits."""
     assert isinstance(picture, ImageFile.ImageFile)
     picture.tile = [
         t._replace(args=raw if isinstance(t.args, str) else (raw, *(t.args or ())[1:])) for t in picture.tile
@@ -119,6 +119,6 @@ def to_8_bit(picture: Image.Image, scale: Range | None) -> Image.Image:
 
 
 def scale_to_uint8(values: np.ndarray, low: float, high: float) -> np.ndarray:
-    """Maps [low, high] linearly onto 0..255 and rounds to the nearest (ties to even); what lies beyond is cut off."""
+    """Maps [low, high] linearly onto 0..255 and rounds to the nearest (ties to even); values beyond are clipped."""
     clipped = np.clip(values.astype(np.float64), low, high)
     return np.rint((clipped - low) * (255.0 / (high - low))).astype(np.uint8)

@@ -36,7 +36,7 @@ MIN_DEVIATION = 2.0
 """Gray levels; below, a picture is all but constant, and what is left of it is noise of the encoder."""
 
 LOW = 8
-"""Frequencies per axis in the descriptor: more would lose copies cropped by 5%, fewer tell pictures less."""
+"""Frequencies per axis in the descriptor: more would lose copies cropped by 5%, fewer separate pictures less well."""
 WHITENING = 0.75
 """0 keeps the spectrum as it is, 1 makes all coefficients count alike. Between them lost the fewest crops."""
 PRIOR_WEIGHT = 1000.0

@@ -43,9 +43,9 @@ class Finding:
         kind: A stable name, such as ``leak``.
         severity: "serious" makes a test accuracy doubtful; "warning" costs accuracy; "note" is good to know.
         sentence: What was found, with numbers.
-        advice: What it means, and what helps wherever one is.
-        advice_on_page: What to do on the page, where that is something else: keys of ``data`` are not set there.
-        count: How many images are concerned.
+        advice: What it means, and what helps in the same words for every audience.
+        advice_on_page: What to do on the page, where that differs: keys of ``data`` cannot be set there.
+        count: How many images it is about.
         groups: Indices of images that show it; images of one group belong together.
         names: Of files that have no pixels, of folders or of classes.
         leave_out: Indices of the images that a manifest suggests to leave out.
@@ -90,14 +90,14 @@ def unreadable(images: ImageSet) -> list[Finding]:
     """Files that cannot be read."""
     if not images.unreadable:
         return []
-    first = images.unreadable[0]
+    first, several = images.unreadable[0], len(images.unreadable) > 1
     return [
         Finding(
             "unreadable",
             "warning",
-            f"{plural(len(images.unreadable), 'file')} cannot be read, the first because {first.reason}. "
-            f"{'It is' if len(images.unreadable) == 1 else 'They are'} left out.",
-            "Repair or remove them.",
+            f"{plural(len(images.unreadable), 'file')} cannot be read{', the first' if several else ''} because "
+            f"{first.reason}. {'They are' if several else 'It is'} left out.",
+            f"Repair or remove {'them' if several else 'it'}.",
             len(images.unreadable),
             names=tuple(u.name for u in images.unreadable),
         )
@@ -140,7 +140,7 @@ def misnamed(images: ImageSet, kept: np.ndarray) -> list[Finding]:
         Finding(
             "misnamed",
             "note",
-            f"{plural(len(wrong), 'file')} {'is' if len(wrong) == 1 else 'are'} of another kind than the name says: "
+            f"{plural(len(wrong), 'file')} {'is' if len(wrong) == 1 else 'are'} not in the format that the name says: "
             f"{images.names[first]} is {images.headers[first].format}.",
             "They are read by their content and do no harm here; other programs may refuse them.",
             len(wrong),
@@ -166,7 +166,7 @@ def balance(images: ImageSet, kept: np.ndarray) -> list[Finding]:
                 "warning" if ratio >= IMBALANCE_WARNING else "note",
                 f"Class '{images.class_names[most]}' has {ratio:.1f} times as many images as "
                 f"'{images.class_names[few]}' ({counts[most]:,} and {counts[few]:,}). Always answering with the "
-                f"largest class would be right for {counts[most] / counts.sum():.1%} of them.",
+                f"largest class would be right for {counts[most] / counts.sum():.1%} of these images.",
                 "Judge by the recall of every class and not by accuracy alone; more images of the small classes help "
                 "most.",
                 int(counts.sum()),
@@ -193,7 +193,7 @@ def few_to_learn_from(images: ImageSet, learn: np.ndarray) -> list[Finding]:
             "few_images",
             "warning",
             f"{plural(len(small), 'class') if len(small) == 1 else f'{len(small)} classes'} "
-            f"{'has' if len(small) == 1 else 'have'} fewer than {FEW_PER_CLASS} images to learn from after the split, "
+            f"{'has' if len(small) == 1 else 'have'} fewer than {FEW_PER_CLASS} images to learn from after the split; "
             f"'{images.class_names[fewest]}' has {counts[fewest]}.",
             "Expect wide intervals, and a network that learns its few images by heart: it starts from nothing. More "
             "images help more than any setting; augmentation helps some.",
@@ -248,7 +248,7 @@ def shapes(images: ImageSet) -> list[Finding]:
                 f"Pictures have {len(sizes):,} sizes, from {areas[0][0]}x{areas[0][1]} to "
                 f"{areas[-1][0]}x{areas[-1][1]} pixels; all become "
                 f"{images.rule.width}x{images.rule.height} (width x height).",
-                "If the size goes with the class, the network can learn the size: look at both.",
+                "If the size depends on the class, the network can learn the size: look at both.",
                 len(headers),
             )
         )
@@ -277,7 +277,7 @@ def shapes(images: ImageSet) -> list[Finding]:
                 "modes",
                 "note",
                 f"Pictures have {len(modes)} modes ({counts}); all become {images.rule.color_mode}.",
-                "If the mode goes with the class, the network can learn the mode.",
+                "If the mode depends on the class, the network can learn the mode.",
                 len(headers),
             )
         )

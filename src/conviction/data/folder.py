@@ -108,7 +108,7 @@ def _entries(tree: Tree) -> tuple[list[_Entry], list[PassedOver], list[Doubt]]:
 
 
 def _empty_folders(tree: Tree, base: PurePosixPath, listing: Listing) -> list[PassedOver]:
-    """Folders on disk that hold no picture, beside those that do: somebody may have meant them as classes."""
+    """Folders on disk that hold no picture, beside those that do: they may have been meant as classes."""
     if not tree.location.is_dir():
         return []
     passed = {name for _, name in listing.passed}

@@ -1,4 +1,4 @@
-"""Which images belong together: what the user says, and what the audit found."""
+"""Which images belong together: by what the user says, and by what the audit found."""
 
 from __future__ import annotations
 
@@ -88,7 +88,7 @@ def check_known(names: dict[str, str] | set[str], images: ImageSet, what: str) -
     """Refuses names that the source does not have: a list for another folder would silently do nothing.
 
     Raises:
-        RequestError: At least one is unknown; names it and the nearest known one.
+        RequestError: At least one is unknown; the message names it and the nearest known one.
     """
     known = {*images.names, *(u.name for u in images.unreadable)}
     unknown = [n for n in names if n not in known]

@@ -32,7 +32,7 @@ class ImageSet:
     Attributes:
         name: What the data is called in reports.
         location: Where it was found, for people and for ``data.json``.
-        origin: What kind of source that is, with what it takes to read it; None for images without a source.
+        origin: What kind of source that is, with all that is needed to read it; None for images without a source.
         pixels: (n, height, width, channels) uint8, 0 black to 255 white.
         labels: (n,) int64 in [0, len(class_names)).
         hashes: (n,) fixed-length bytes: the content of each image, whatever its name and place.
@@ -40,7 +40,7 @@ class ImageSet:
         parts: One per image: "train", "validation" or "test" where the source says so, "" where not.
         class_names: In the order of the labels.
         rule: How the images were decoded; the same rule is used again wherever the model predicts.
-        stored: How they came, e.g. ``(60000, 28, 28) uint8``.
+        stored: How they were stored, e.g. ``(60000, 28, 28) uint8``.
         conversions: One sentence for each thing that was changed on the way in.
         unreadable: Files that were left out.
         unused: What else was supplied and is not used.

@@ -23,7 +23,7 @@ PART_WORDS = {
     "validation": "validation",
 }
 _TO_PREDICT = {"pred", "predict", "prediction", "predictions", "inference", "unlabeled", "unlabelled"}
-# Words that say only that pictures follow, not of which class or for what purpose.
+# Words that say only that pictures follow, not which class they have or what they are for.
 _GENERAL = {"data", "dataset", "datasets", "set", "sets", "split", "splits", "folder"}
 _GENERAL |= {"image", "images", "img", "imgs", "picture", "pictures", "photo", "photos"}
 _CAMEL = re.compile(r"(?<=[a-z])(?=[A-Z])|(?<=[^\W\d])(?=\d)")
@@ -116,7 +116,8 @@ def read_layout(location: object, pictures: dict[str, Parts]) -> Layout:
         pictures: Path to its parts below the folder that holds the classes or parts.
 
     Raises:
-        SourceError: Some folders are parts by their names, and others beside them are neither that nor to predict.
+        SourceError: Some folders are named like parts, and others beside them are neither parts nor pictures to
+            predict.
     """
     layout = Layout()
     tops: dict[str, list[str]] = defaultdict(list)
@@ -182,9 +183,9 @@ def _named_parts(location: object, tops: Sequence[str]) -> dict[str, str]:
                 "class in it."
             )
         raise SourceError(
-            f"{location}: the folders {_some(parts)} are parts of the data by their names, but beside them is "
-            f"{_some(sorted(beside))}. If it holds images to learn from, move its class folders into one of the parts; "
-            "if not, move it out of the source."
+            f"{location}: the folders {_some(parts)} are named like parts of the data, but beside them is "
+            f"{_some(sorted(beside))}. If it holds images to learn from, move its class folders into one of the "
+            "parts; if not, move it out of the source."
         )
     return {}
 
@@ -210,7 +211,7 @@ def _is_plain(name: str) -> bool:
 
 
 def _doubts(layout: Layout, pictures: dict[str, Parts], at: int) -> Iterator[Doubt]:
-    """What may not have been meant as a class; ``at`` is where in the parts of a path classes begin, at least."""
+    """Folders that may not be meant as classes; ``at`` is where in the parts of a path classes begin, at least."""
     inside: dict[str, set[str]] = defaultdict(set)
     direct = set()
     folders: dict[str, str] = {}

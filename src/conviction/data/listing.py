@@ -11,7 +11,7 @@ from conviction.data.tree import TAR_SUFFIXES, ZIP_SUFFIXES, Tree
 from conviction.data.unused import PassedOver
 
 LABELS_FILE = "labels.csv"
-# Operating systems put these among pictures; nobody misses them.
+# Operating systems put these among pictures; users do not need to know that they are ignored.
 _OF_SYSTEMS = ("__MACOSX", "Thumbs.db", "desktop.ini", ".DS_Store")
 
 
@@ -34,7 +34,7 @@ def list_pictures(tree: Tree) -> Listing:
     """Sorts the files of a tree by their names; nothing is read."""
     listing = Listing({}, {}, list(tree.passed))
     for path in tree.sizes:
-        # Plain text and not PurePosixPath, which costs 10 microseconds a name, of which there can be a million.
+        # Plain text and not PurePosixPath, which costs 10 microseconds per name, and there can be a million names.
         parts = path.split("/")
         kind = kind_of(parts)
         if kind == "picture":

@@ -24,7 +24,7 @@ from conviction.data.tree import open_tree
 from conviction.errors import SourceError, SourceNotFoundError
 
 DATA_DIR_VARIABLE = "CONVICTION_DATA_DIR"
-# A download that sends nothing for this long has failed.
+# A download that receives nothing for this long has failed.
 NETWORK_TIMEOUT_SECONDS = 20.0
 
 
@@ -77,7 +77,7 @@ NAMED_SETS: dict[str, NamedSet] = {
 
 @dataclass(frozen=True)
 class ScikitLearnDigits(Origin):
-    """The digits that scikit-learn brings."""
+    """The digits that come with scikit-learn."""
 
 
 @dataclass(frozen=True)
@@ -220,5 +220,5 @@ def _tried(name: str, data_dir: str | Path | None, failure: Exception) -> str:
 
 
 def available(folders: Sequence[Path]) -> list[str]:
-    """The named sets that lie in these folders."""
+    """The named sets that are in these folders."""
     return [n for n in NAMED_SETS if n != "digits" and any(find_in(f, n) for f in folders)]

@@ -9,7 +9,7 @@ from conviction.data.findings import Finding
 from conviction.data.image_set import ImageSet
 from conviction.data.layout import Doubt, as_text
 
-# More names say less, not more.
+# More names would say less, not more.
 MOST_NAMED = 5
 _DOUBTS = {
     "part_name": (

@@ -1,5 +1,5 @@
-"""NumPy archives: ``x_train``, ``y_train``, ``x_test``, ``y_test``, ``x_validation``, or ``x``, ``y``, as people spell
-them.
+"""NumPy archives: ``x_train``, ``y_train``, ``x_test``, ``y_test``, ``x_validation``, or ``x``, ``y``, under the names
+that people use.
 """
 
 from __future__ import annotations
@@ -117,7 +117,7 @@ def _header_bytes(file: IO[bytes]) -> int:
 def _array(archive: np.lib.npyio.NpzFile, name: str) -> np.ndarray:
     member = archive[name]
     if not isinstance(member, np.ndarray):  # a member that is no array comes as bytes
-        raise ValueError(f"{name} is no array")
+        raise ValueError(f"{name} is not an array")
     return member
 
 
@@ -157,8 +157,8 @@ def array_pairs(names: Collection[str], where: str) -> dict[str, tuple[str, str]
         pairs = {"train": pairs.pop(""), **pairs}
     if not pairs.keys() & {"", "train"}:
         raise SourceError(
-            f"{where}: expected the arrays x_train and y_train (with x_test and y_test if there are), or x "
-            f"and y; got {', '.join(map(repr, sorted(names)[:10])) or 'none'}."
+            f"{where}: expected the arrays x_train and y_train (with x_test and y_test if there are any), or x and y; "
+            f"got {', '.join(map(repr, sorted(names)[:10])) or 'none'}."
         )
     return pairs
 

@@ -1,7 +1,7 @@
-"""What kind of source images came from, as a value that whoever loads them sets."""
+"""What kind of source images came from, as a value that their loader sets."""
 
 from __future__ import annotations
 
 
 class Origin:
-    """The base of every kind: each is a frozen dataclass beside its loader, with what it takes to read the source."""
+    """The base of every kind: each is a frozen dataclass beside its loader, with what is needed to read the source."""

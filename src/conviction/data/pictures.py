@@ -37,7 +37,7 @@ THUMB = 32
 
 @dataclass(frozen=True)
 class Survey:
-    """What is known of each file without its pixels, one row a file; rows with a problem hold zeros.
+    """What is known of each file without its pixels, one row per file; rows with a problem hold zeros.
 
     Attributes:
         hashes: (n,) 16 bytes, the content.
@@ -95,7 +95,7 @@ def read_chunk(
     arrays = [np.empty((len(locations), *r.shape), np.uint8) for r in rules]
     hashes: list[bytes] = []
     pixel_hashes: list[bytes] = []
-    same: dict[Probe, Probe] = {}  # equal ones are handed over once
+    same: dict[Probe, Probe] = {}  # equal ones are passed on once
     for location in locations:
         header, problem, identity = None, "", bytes(HASH_BYTES)
         try:
@@ -142,7 +142,7 @@ _Task = tuple[int, list[ContentLocation], DecodingRule, Rows | None]
 
 
 def _on_all_cores(tasks: Iterator[_Task], cores: int) -> Iterator[Chunk]:
-    """This process reads too: while the others start, and whenever they have enough to do."""
+    """This process reads too, while the others start and whenever they have enough to do."""
     from joblib.externals.loky import get_reusable_executor
 
     others = get_reusable_executor(max_workers=cores - 1)
@@ -159,7 +159,7 @@ def _on_all_cores(tasks: Iterator[_Task], cores: int) -> Iterator[Chunk]:
                 yield read_chunk(*task)
         yield from (w.result() for w in waiting)
     finally:
-        # They would wait for more work for minutes, with their memory.
+        # They would wait for more work for minutes and keep their memory.
         others.shutdown(wait=True, kill_workers=True)
 
 

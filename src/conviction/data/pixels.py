@@ -95,7 +95,7 @@ def value_range(arrays: list[np.ndarray], override: Range | None, where: str) ->
 
 
 def own_range(rule: DecodingRule, kind: Kind) -> Range | None:
-    """Black and white of numbers handed to a trained model, where its training decided them and the type does not.
+    """Black and white of numbers passed to a trained model, where its training decided them and the type does not.
 
     A scale that ``data.range`` gave, or that the source is known for, holds for every type that can hold it. For floats
     the scale of a training on floats holds; files of 16 bits and arrays of them have one scale.

@@ -1,4 +1,4 @@
-"""Pictures handed over in Python to be classified, and the predictions for them."""
+"""Pictures passed in Python to be classified, and the predictions for them."""
 
 from __future__ import annotations
 
@@ -46,10 +46,10 @@ def pixels_to_predict(images: Pictures, rule: DecodingRule) -> np.ndarray:
     """Turns pictures, as arrays or Pillow images, into the pixels that a model takes.
 
     Args:
-        images: (n, h, w, channels) with 1, 3 or 4 channels (the fourth is transparency); (n, h, w) for a model of gray
-            pictures; one picture of exactly the model's shape; a Pillow picture; or a sequence of single pictures of
-            any sizes. What a number means is decided as for the arrays of ``fit``, or by the scale of the training
-            data where they had one of their own.
+        images: (n, h, w, channels) with 1, 3 or 4 channels (the fourth is transparency); (n, h, w) for a model that
+            takes gray pictures; one picture of exactly the model's shape; a Pillow picture; or a sequence of single
+            pictures of any sizes. What a number means is decided as for the arrays of ``fit``, or by the scale of the
+            training data if it had its own.
         rule: The model's.
 
     Returns:
@@ -214,7 +214,7 @@ def _scales(pictures: Sequence[np.ndarray | Image.Image], rule: DecodingRule) ->
 
 
 def _old_range(kind: Kind, rule: DecodingRule) -> Range | None:
-    """Rules of earlier versions do not say which type the training arrays had."""
+    """Rules of earlier versions do not say what type the training arrays had."""
     scale = rule.array_range or (0.0, 255.0)
     # Trained on fractions; uint8 can only mean 0-255.
     return None if kind == "bool" or (kind == "uint8" and scale == (0.0, 1.0)) else scale
@@ -247,7 +247,7 @@ def _usual(kind: Kind, arrays: Mapping[int, np.ndarray]) -> Range:
     level = high * 255.0 / scale[1]
     if 0.0 < level <= 1.0 and kind in ("uint8", "uint16", "integer"):
         message = (
-            f"predict: the brightest of all values is {high:g}, where {scale[1]:g} is white, so that every picture is "
+            f"predict: the brightest value of all is {high:g}, where {scale[1]:g} is white, so that every picture is "
             f"black. If {high:g} is white, give "
             + ("x.astype(bool)." if high == 1.0 else "x.astype(numpy.uint8).")
         )

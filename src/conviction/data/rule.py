@@ -20,7 +20,7 @@ class DecodingRule(Strict):
     (grayscale by ITU-R 601 luma, as Pillow does); stretched to (height, width) by Pillow's
     antialiased bilinear filter, if it has another size. Large JPEG files are decoded at 1/2, 1/4 or 1/8
     of their size (as libjpeg does from a part of the coefficients), the smallest that leaves twice
-    (height, width) and at least 128 pixels a side.
+    (height, width) and at least 128 pixels on each side.
 
     Version 2 scaled 16-bit gray by ``array_range``, and took the high byte of 16-bit colours. Version 1 also decoded
     every JPEG at full size.
@@ -54,7 +54,7 @@ class DecodingRule(Strict):
         return self.file_range if self.version >= 3 else self.array_range
 
     def scale(self, width: int, height: int) -> int:
-        """By how much a JPEG of this (upright) size is reduced while it is decoded: 1, 2, 4 or 8."""
+        """The factor by which a JPEG of this (upright) size is reduced while it is decoded: 1, 2, 4 or 8."""
         if self.version == 1:
             return 1
         return next(

@@ -46,7 +46,7 @@ def size_sentence(sizes: Iterable[tuple[int, int]], rule: DecodingRule, *, asked
     target = f"{rule.height}x{rule.width}"
     why = by_key("data.image_size" if asked else "change it with data.image_size=N")
     if len(distinct) > 1:
-        return [f"Images of {len(distinct)} sizes were brought to {target}, height x width{why}."]
+        return [f"Images of {len(distinct)} sizes were resized to {target}, height x width{why}."]
     height, width = distinct[0]
     grown = rule.height * rule.width > height * width
     word = "enlarged" if grown else "reduced"

@@ -35,8 +35,8 @@ def load_source(
         source: A named set, such as ``digits`` (``NAMED_SETS``); or a path of one of ``SOURCE_KINDS``, such as an image
             folder.
         spec: How to decode; the defaults take everything from the data.
-        data_dir: Where named sets are looked for first.
-        least_classes: How many there have to be; to learn from, two.
+        data_dir: Where to look for named sets first.
+        least_classes: How many there must be; for training, two.
         rule: By which a run decoded its images; then size and mode of ``spec`` do not count.
 
     Raises:
@@ -81,7 +81,7 @@ def _load_tree(path: Path, spec: DataSpec, rule: DecodingRule | None) -> ImageSe
 
 @dataclass(frozen=True)
 class SourceKind:
-    """A kind of source that lies at a path.
+    """A kind of source at a path.
 
     Attributes:
         words: What help and messages call it, with its article.
@@ -117,15 +117,15 @@ def refuse_unused(spec: DataSpec, images: ImageSet) -> None:
     """Refuses a key that was changed from its default and has no effect on these images.
 
     Raises:
-        RequestError: There is one; says why it has none.
+        RequestError: There is one; the message says why it has no effect.
     """
     default, where = DataSpec(), images.location
     if spec.range is not None and images.headers and not any(is_deep(h.mode) for h in images.headers):
         low, high = (f"{v:g}" for v in spec.range)
         raise RequestError(
-            f"data.range=[{low},{high}] has no effect on {where}: its files have 8 bits, in which black is 0 and white "
-            "is 255. Leave the key out. If the values in the files are smaller than that, save the pictures as arrays "
-            "(.npz), for which the key holds."
+            f"data.range=[{low},{high}] has no effect on {where}: its files have 8 bits, in which black is 0 and "
+            "white is 255. Leave the key out. If the values in the files are smaller than that, save the pictures as "
+            "arrays (.npz), to which the key applies."
         )
     for part, asked, usual in (
         ("test", spec.test, default.test),
@@ -135,9 +135,9 @@ def refuse_unused(spec: DataSpec, images: ImageSet) -> None:
             continue
         count = int((images.parts == part).sum())
         if part == "validation" and spec.folds:
-            reason = f"data.folds={spec.folds} says which images validate"
+            reason = f"data.folds={spec.folds} already decides the validation images"
         elif count:
-            reason = f"the source brings {count:,} {part} images of its own, which are used as they are"
+            reason = f"the source has its own {count:,} {part} images, which are used as they are"
         else:
             continue
         raise RequestError(f"data.{part}={asked:g} has no effect on {where}: {reason}. Leave the key out.")

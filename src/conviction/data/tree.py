@@ -35,7 +35,7 @@ class UnreadableFileError(Exception):
 
 @dataclass(frozen=True)
 class FileSlice:
-    """Where the bytes of a zip member lie and how they are compressed.
+    """Where the bytes of a zip member are and how they are compressed.
 
     ``packed`` bytes after the local header at ``offset``; ``method`` as ``zipfile`` numbers them.
     """
@@ -69,7 +69,7 @@ class Tree:
     """Files by their relative POSIX path, in an order in which reading them all is one forward pass.
 
     ``locate`` says where the content of a path is. ``stamps`` change when the content of a path may have
-    changed; an archive has one for all. ``passed`` is what is there but is no file: links that are not
+    changed; an archive has one for all. ``passed`` is what is there but is not a file: links that are not
     followed, pipes, devices.
     """
 
@@ -301,7 +301,7 @@ def _relative(location: Path, name: str) -> str:
     Raises:
         SourceError: It leads out of it, here or on Windows.
     """
-    # Plain text and not PurePosixPath, which costs 10 microseconds a name.
+    # Plain text and not PurePosixPath, which costs 10 microseconds per name.
     parts = [p for p in name.split("/") if p not in ("", ".")]
     windows = parts if "\\" not in name else name.replace("\\", "/").split("/")
     if name.startswith(("/", "\\")) or ".." in windows or (parts and windows[0].endswith(":")):

@@ -1,4 +1,4 @@
-"""What a user supplied and conviction does not use: one record, counted in one way for every source."""
+"""What a user supplied and conviction does not use: one kind of record, counted in the same way for every source."""
 
 from __future__ import annotations
 
@@ -27,24 +27,24 @@ Kind = Literal[
 PassedOver = tuple[Kind, str]
 # Enough to find the others.
 MOST_EXAMPLES = 5
-# What one of a kind is called, and why it is not used; the reason reads well after one and after many.
+# What one of a kind is called, and why it is not used; the reason fits both one and many.
 _WORDS: dict[Kind, tuple[str, str]] = {
     "other_file": ("file", "without the ending of a picture file"),
-    "loose_picture": ("picture", "outside of every class folder"),
+    "loose_picture": ("picture", "outside every class folder"),
     "unlabelled_picture": ("picture", "without a label in labels.csv"),
     "picture_to_predict": ("picture", "in a folder of pictures to predict, where no class is known"),
     "hidden_picture": ("picture", "hidden by its name or its folder's name"),
-    "empty_folder": ("folder", "without a picture, so no class"),
+    "empty_folder": ("folder", "without a picture, so not taken for a class"),
     "repeated_folder": ("linked folder", "to a folder that is read already or that contains this source"),
     "broken_link": ("link", "to nothing that can be read"),
     "special_file": ("special file", "such as a pipe or a device"),
     "archive_link": (
         "link in the archive",
-        "left unfollowed: pack the files instead (tar --dereference --hard-dereference)",
+        "not followed: pack the files instead (tar --dereference --hard-dereference)",
     ),
-    "nested_archive": ("archive in the source", "left unopened: unpack it to use what it holds"),
+    "nested_archive": ("archive in the source", "not opened: unpack it to use what it holds"),
     "replaced_member": ("file in the archive", "replaced by a later one of the same name"),
-    "unknown_array": ("array", "with a name that stands for no images, labels or class names"),
+    "unknown_array": ("array", "with a name that does not stand for images, labels or class names"),
     "second_file": ("IDX file", "with images or labels that another file holds too"),
     "beside_idx": ("file or folder", "without the name of an IDX file of images or labels"),
 }
@@ -58,7 +58,7 @@ class Unused:
         kind: A stable name.
         count: How many there are.
         examples: The first few names.
-        reason: Why, as a clause.
+        reason: Why they are not used, as a clause.
     """
 
     kind: Kind

@@ -16,7 +16,7 @@ from conviction.flow.prepare import Loading, Prepared, prepare_run, silently
 from conviction.runs import Run, load_run
 from conviction.runs.rows import fit_again
 
-# Enough names to see what has happened to the data.
+# Enough names to see what happened to the data.
 MOST_NAMED = 3
 
 
@@ -86,8 +86,8 @@ def _check_data(run: Run, ready: Prepared) -> None:
         )
     if changes:
         raise RequestError(
-            f"{images.location}: the data has changed since the run began; {'; '.join(changes)}. Put it back, or begin "
-            f"a new run with: {fit_again(run)}"
+            f"{images.location}: the data has changed since the run started; {'; '.join(changes)}. Put it back, or "
+            f"start a new run with: {fit_again(run)}"
         )
 
 
@@ -95,6 +95,6 @@ def _check_meaning(run: Run, images: ImageSet) -> None:
     before = run.data.class_names
     if before != images.class_names:
         raise RequestError(
-            f"{run.path}: class_names have changed since the run began: they were {before} and are now "
+            f"{run.path}: class_names have changed since the run started: they were {before} and are now "
             f"{images.class_names}."
         )

@@ -34,7 +34,7 @@ def run_apart(function: str, arguments: Mapping[str, Any], show: Show) -> Run:
     Args:
         function: ``fit`` or ``resume``.
         arguments: All of its arguments except ``show``.
-        show: Receives here what the child shows there.
+        show: Receives in this process what the child shows.
 
     Raises:
         ConvictionError: What the function raises; TrainingError if the child was killed.

@@ -33,7 +33,7 @@ def compare(paths: Sequence[str | Path]) -> Comparison:
     if len(runs) < 2:
         raise RequestError(f"compare: expected at least two runs; got {len(runs)}.")
     if len({run.path.resolve() for run in runs}) < len(runs):
-        raise RequestError("compare: a run is given twice; there is nothing to compare it with.")
+        raise RequestError("compare: a run is given twice; a run cannot be compared with itself.")
     _check_classes(runs)
     part, answers = _same_images(runs)
     right = [a.probabilities.argmax(axis=1) == a.labels for a in answers]
@@ -130,7 +130,7 @@ def _differences(runs: Sequence[Run]) -> dict[str, list[Any]]:
 
 
 def _notes(runs: Sequence[Run], part: str) -> list[str]:
-    """What the reader must know before believing the difference."""
+    """What readers must know before they believe the difference."""
     notes = []
     if part == "validation":
         notes.append(
@@ -139,22 +139,22 @@ def _notes(runs: Sequence[Run], part: str) -> list[str]:
     learned = [frozenset(run.split.train.values()) for run in runs]
     if len(set(learned)) > 1:
         notes.append(
-            "They did not learn from the same images (another seed, or other data keys), so the difference is between "
+            "They did not learn from the same images (another seed, or other data keys), so the difference comes from "
             "both the networks and what they learned from."
         )
     notes.append(
-        "Each run is one training, and another seed would give another accuracy: the interval is about the images "
+        "Each run is one training, and another seed would give another accuracy: the interval accounts for the images "
         "alone."
     )
     return notes
 
 
 def find_pictures(comparison: Comparison, data_dir: str | Path | None = None) -> tuple[ImageSet | None, str]:
-    """The images of the first run, whose contents ``comparison.hashes`` names; or None, and why.
+    """The images of the first run whose contents ``comparison.hashes`` names; or None, and the reason.
 
     Args:
         comparison: From ``compare``.
-        data_dir: Where named sets are looked for first.
+        data_dir: Where to look for named sets first.
     """
     first = load_run(comparison.runs[0])
     try:

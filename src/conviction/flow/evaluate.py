@@ -28,7 +28,7 @@ def evaluate(
     Args:
         run: The run folder.
         metadata: A CSV as for ``evaluation.metadata``.
-        data_dir: Where named sets are looked for first.
+        data_dir: Where to look for named sets first.
         show: Where progress is shown; default the terminal (stderr).
 
     Raises:

@@ -76,9 +76,9 @@ def evaluate_new(
 
     Args:
         run: The run folder, with a model.
-        source: As for ``fit``. If it brings a test set, that alone is used.
+        source: As for ``fit``. If it has a test set, only that is used.
         metadata: A CSV as for ``evaluation.metadata``, of these images.
-        data_dir: Where named sets are looked for first.
+        data_dir: Where to look for named sets first.
         show: Where progress is shown; default the terminal (stderr).
 
     Raises:
@@ -131,13 +131,13 @@ def _matched(images: ImageSet, names: Sequence[str]) -> tuple[ImageSet, np.ndarr
     notes = []
     if (images.parts == "test").any():
         scored &= images.parts == "test"
-        notes.append("The source brings a test set; that alone is scored.")
+        notes.append("The source has a test set; only that is scored.")
     if unknown:
         left = int((labels < 0).sum())
         notes.append(f"Classes that the run does not know are left out: {few(unknown)} ({left:,} images).")
     if missing:
         notes.append(
-            f"Classes of the run without images here, about which this says nothing: {few(missing)}."
+            f"Classes of the run that have no images here, so this says nothing about them: {few(missing)}."
         )
     if not scored.any():
         raise RequestError(f"{images.location}: no image of a class that the run knows.")

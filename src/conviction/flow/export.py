@@ -1,4 +1,4 @@
-"""``export``: writes artefacts, asks them the run's own images, and keeps those that answer as the run did."""
+"""``export``: writes artefacts, lets them classify the run's own images, and keeps those that answer as the run did."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ from conviction.runs.rows import rows_of_part, rows_of_run
 RECORD, PAGE = "export.json", "MODEL_CARD.md"
 # The prefix of the folder in which an export is made before it is kept.
 BESIDE = ".export-"
-# Enough to see any difference in preprocessing; more pictures only take time.
+# Enough to see any difference in preprocessing; more pictures would only take time.
 MOST_COMPARED, MOST_LABELLED, CALIBRATION = 1000, 5000, 256
 QUANTIZED: tuple[Quantized, ...] = ("float16", "int8")
 
@@ -66,7 +66,7 @@ class Exported:
     def sentence(self) -> str:
         """For people."""
         elsewhere = (
-            " TensorFlow itself opens it only where no folder's name has *, ? or [; conviction does anywhere."
+            " TensorFlow itself opens it only where no folder's name has *, ? or [; conviction opens it anywhere."
             if self.format == saved_model.NAME and saved_model.is_pattern(self.path)
             else ""
         )
@@ -79,7 +79,7 @@ class Exported:
 
     @property
     def _what(self) -> str:
-        return self.parity.sentence if self.parity else "a program of its own, without this package."
+        return self.parity.sentence if self.parity else "a program that runs without this package."
 
 
 @process_restored()
@@ -93,7 +93,7 @@ def export(
     data_dir: str | Path | None = None,
     show: Show | None = None,
 ) -> list[Exported]:
-    """Writes a finished run's model in other formats, each of which must answer as the model that was tested.
+    """Writes a finished run's model in other formats, each of which must give the answers of the model that was tested.
 
     An artefact is opened in a fresh process by its format's own runtime and classifies test images (validation images
     where the test set is sealed) from their files. It never sees a label of the test set.
@@ -293,5 +293,5 @@ def _accept(parity: Parity, name: str, most_lost: float) -> None:
         raise ParityError(
             f"{name}: loses {100 * parity.lost:.2f} points of accuracy on {parity.labelled:,} validation images (95% "
             f"interval {low:.2f} to {high:.2f}); accepted: {100 * most_lost:g}. Nothing was kept. Accept more with "
-            f"{option('most-lost')}, or take {option('quantize')} float16."
+            f"{option('most-lost')}, or use {option('quantize')} float16."
         )

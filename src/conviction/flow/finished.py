@@ -38,7 +38,7 @@ def evaluate_answers(
     Args:
         run: A finished run.
         answers: By part; without "test" the test set counts as sealed.
-        data_dir: Where named sets are looked for first.
+        data_dir: Where to look for named sets first.
         metadata: A CSV as for ``evaluation.metadata``.
         loading: Receives what takes a while.
 

@@ -43,13 +43,13 @@ def fit(
             archive of one, or arrays.
         overrides: Keys of the specification, ``{"training.epochs": 3}`` or ``["training.epochs=3"]``.
         recipe: Short for the override ``recipe``.
-        config: A YAML file with sections as in ``config.yaml``; overrides win over it.
+        config: A YAML file with sections as in ``config.yaml``; overrides replace its values.
         out: The run folder, new or empty; default ``runs/<source>-<recipe>-<n>``.
-        data_dir: Where named sets are looked for first.
+        data_dir: Where to look for named sets first.
         show: Where progress is shown; default the terminal (stderr).
         tensorboard: Log to ``tensorboard`` in the run folder as well.
         mlflow: The URI of an MLflow tracking server or database to log to as well.
-        trainer: What trains instead of this process, such as ``conviction.cluster.training.ray_workers`` gives.
+        trainer: What trains instead of this process, such as the result of ``conviction.cluster.training.ray_workers``.
 
     Returns:
         The finished run.

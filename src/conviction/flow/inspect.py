@@ -66,7 +66,7 @@ def inspect(
         source: As for ``fit``.
         overrides: Keys of the specification, for example ``data.group``.
         config: A YAML specification.
-        data_dir: Where named sets are looked for first.
+        data_dir: Where to look for named sets first.
         out: Where to write the manifest, a CSV that ``fit --exclude`` takes.
         html: Where to write the page with pictures.
 

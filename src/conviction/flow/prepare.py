@@ -19,10 +19,10 @@ from conviction.training import RateSearch, Watcher, check_batch_size, check_dev
 
 
 class Loading(Protocol):
-    """Receives what begins and takes a while, as ``Show.loading`` does."""
+    """Receives what starts and takes a while, as ``Show.loading`` does."""
 
     def __call__(self, source: str, doing: str = "reading") -> None:
-        """Something begins."""
+        """Something starts."""
 
 
 def silently(source: str, doing: str = "reading") -> None:
@@ -33,13 +33,13 @@ class Show(Watcher, Protocol):
     """Shows a run to a person: ``Terminal`` or ``Silent``."""
 
     def loading(self, source: str, doing: str = "reading") -> None:
-        """Something that can take a while begins: reading a source, unless ``doing`` says otherwise."""
+        """Something that can take a while starts: reading a source, unless ``doing`` says otherwise."""
 
     def step(self, step: Step) -> None:
-        """A step of the lab is done; the step of training begins."""
+        """A step of the lab is done; the training step starts."""
 
     def training_starts(self, epochs: int) -> None:
-        """Training begins."""
+        """Training starts."""
 
     def noticed(self, sentence: str) -> None:
         """The curves show something that people should know while training continues."""
@@ -70,7 +70,7 @@ class Prepared:
 
     @cached_property
     def steps(self) -> list[Step]:
-        """It in the words of the lab, a step at a time."""
+        """The same in the words of the lab, one step at a time."""
         recipe, images, split = self.recipe, self.images, self.split
         classes, all_of_them = len(images.class_names), all_steps(recipe, split)
         return [
@@ -99,7 +99,7 @@ def prepare_run(
     Args:
         source: As for ``fit``.
         asked: The specification before it is adapted to the images.
-        data_dir: Where named sets are looked for first.
+        data_dir: Where to look for named sets first.
         adapt: Makes the specification for the images.
         rule: The decoding rule of a run whose images are read again; None for a new run.
         loading: Receives what takes a while.
@@ -124,7 +124,7 @@ def prepare_run(
     check_devices(recipe.training)
     search = None
     if recipe.training.learning_rate == "auto":
-        loading("how the loss answers to the learning rate")
+        loading("how the loss responds to the learning rate")
         search = search_rate(recipe, images, split, rows)
         settled = recipe.training.model_copy(update={"learning_rate": search.chosen})
         recipe = recipe.model_copy(update={"training": settled})
@@ -132,7 +132,7 @@ def prepare_run(
 
 
 def show_steps(ready: Prepared, show: Show) -> None:
-    """Shows what was prepared, before training begins."""
+    """Shows what was prepared, before training starts."""
     for step in ready.steps:
         show.step(step)
 

@@ -33,7 +33,7 @@ def report(
         png: A folder for the figures as PNG, for a paper or a slide.
         pdf: The same as PDF.
         metadata: A CSV as for ``evaluation.metadata``.
-        data_dir: Where named sets are looked for first.
+        data_dir: Where to look for named sets first.
         show: Where it is shown that the data is being read; default the terminal (stderr).
 
     Returns:

@@ -1,4 +1,4 @@
-"""``conviction resume``: continues a run, after its data and specification have been compared with those it had."""
+"""``conviction resume``: continues a run, after comparing its data and specification with those it started with."""
 
 from __future__ import annotations
 
@@ -44,9 +44,9 @@ def resume(
     Args:
         path: The run folder.
         overrides: ``["training.epochs=20"]`` or ``{"training.epochs": 20}``; no other key may change.
-        data_dir: Where named sets are looked for first.
+        data_dir: Where to look for named sets first.
         show: Where progress is shown; default the terminal (stderr).
-        trainer: As for ``fit``; a run may continue on other machines than it began on.
+        trainer: As for ``fit``; a run may continue on other machines than it started on.
 
     Returns:
         The finished run.
@@ -88,7 +88,7 @@ def _recipe(run: Run, asked: Mapping[str, Any]) -> Recipe:
         raise RequestError(f"Unknown key '{other[0]}'.{did_you_mean(other[0], keys())}")
     if other:
         raise RequestError(
-            f"resume: only {EPOCHS} may change, because a run is one training; got {other[0]}. Begin a new run with: "
+            f"resume: only {EPOCHS} may change, because a run is one training; got {other[0]}. Start a new run with: "
             f"{fit_again(run)} {shlex.quote(f'{other[0]}={asked[other[0]]}')}"
         )
     return load_recipe(asked, run.path / folder.CONFIG)
@@ -99,18 +99,18 @@ def _check_epochs(run: Run, recipe: Recipe, start: TrainingState | None, asked: 
     done = start.epoch if start else len(run.history) if run.status == "done" else 0
     if spec.epochs < done:
         raise RequestError(
-            f"{EPOCHS}={spec.epochs}: expected more than the {done} epochs that {run.path} has made. You cannot "
-            "go back to an earlier epoch."
+            f"{EPOCHS}={spec.epochs}: expected more than the {done} epochs that {run.path} already has. You cannot go "
+            "back to an earlier epoch."
         )
     if start and EPOCHS in asked and has_stopped(list(start.history), spec):
         raise RequestError(
-            f"{run.path}: early stopping ended it after epoch {done}, so more epochs would change nothing. Begin a new "
-            f"run with a larger training.early_stopping than {spec.early_stopping}."
+            f"{run.path}: early stopping ended it after epoch {done}, so more epochs would change nothing. Start a "
+            f"new run with a larger training.early_stopping than {spec.early_stopping}."
         )
     if run.status != "done" or spec.epochs > done:
         return
     raise RunError(
-        f"{run.path}: the run is done, after {done} epochs. Go on to more with: "
+        f"{run.path}: the run is done, after {done} epochs. Train more with: "
         f"{call('resume', run.path, f'{EPOCHS}={2 * done}', repr({EPOCHS: 2 * done}))}"
     )
 
@@ -124,8 +124,8 @@ def _check_specification(run: Run, recipe: Recipe, before: Mapping[str, Any]) ->
             f"{key}: {was.get(key)} before, {now.get(key)} now" for key in changed[:MOST_NAMED]
         )
         raise RequestError(
-            f"{run.path / folder.CONFIG}: the specification has changed since the run began ({listed}). Put it back, "
-            "or begin a new run with: conviction fit."
+            f"{run.path / folder.CONFIG}: the specification has changed since the run started ({listed}). Put it "
+            "back, or start a new run with: conviction fit."
         )
 
 
@@ -136,7 +136,7 @@ def _remarks(
     if checkpoint is None:
         return ["There is no complete checkpoint, so training starts again from the beginning."]
     _, before, damaged = checkpoint
-    remarks = [f"{path.name} is damaged, and the checkpoint before it is used." for path in damaged]
+    remarks = [f"{path.name} is damaged, so the checkpoint before it is used." for path in damaged]
     now = provenance(ready)
     other = [
         f"{name} {before['versions'].get(name)} before, {version} now"
@@ -146,12 +146,12 @@ def _remarks(
     if before["processor"] != now["processor"]:
         other.append(f"a {before['processor']} before, a {now['processor']} now")
     if other:
-        remarks.append(f"The bits may differ from those of an uninterrupted run: {'; '.join(other)}.")
+        remarks.append(f"The result may differ from that of an uninterrupted run: {'; '.join(other)}.")
     was, spec = before["specification"]["training"], ready.recipe.training
     if spec.schedule != "constant" and was["epochs"] != spec.epochs:
         remarks.append(
             f"The schedule {spec.schedule} is spread over {spec.epochs} epochs from here on; until now it was over "
-            f"{was['epochs']}, so this run is not the same as one of {spec.epochs} epochs from its beginning."
+            f"{was['epochs']}, so this run is not the same as one of {spec.epochs} epochs from the start."
         )
     return remarks
 

@@ -56,7 +56,7 @@ def start_run(
         ready: From ``prepare_run``.
         out: The run folder; None for the next free one below ``runs``.
         show: Where progress is shown.
-        started: When the command began, in seconds since the epoch.
+        started: When the command started, in seconds since the epoch.
         tensorboard: As for ``request_logs``.
         mlflow: As for ``request_logs``.
         trainer: What trains, and has accepted what was prepared; None for this process.
@@ -87,9 +87,9 @@ def finish_run(
     Args:
         path: The run folder, with its specification and data written.
         ready: From ``prepare_run``.
-        start: Where training continues; None for the beginning.
+        start: Where training continues; None to start from the beginning.
         show: Where progress is shown.
-        started: When the command began, in seconds since the epoch.
+        started: When the command started, in seconds since the epoch.
         remarks: What the user should know when a run is resumed, in sentences.
         trainer: As for ``start_run``.
     """
@@ -101,7 +101,7 @@ def finish_run(
     scores: Mapping[str, float] = {}
     outcome: Outcome = "FAILED"
     with stop_on_signals() as stop:
-        stop.patient = False  # until there is a step to lose
+        stop.patient = False  # before the first step there is nothing to lose
         try:
             logs.begin(ready.recipe)
             training = train_and_save(path, ready, start, writer, stop=stop, trainer=trainer)
@@ -134,7 +134,7 @@ def finish_run(
 def how_to_go_on(path: Path, trainer: Trainer | None = None) -> str:
     """How to resume a run, in a sentence."""
     words, arguments = (trainer.options, "trainer=...") if trainer else ("", "")
-    return f"Nothing is lost; go on with: {call('resume', path, words, arguments)}"
+    return f"Nothing is lost; continue with: {call('resume', path, words, arguments)}"
 
 
 def train_and_save(
@@ -162,7 +162,7 @@ def train_and_save(
         carry_over(learned, model)
     temperature = _calibrate(model, ready) if recipe.evaluation.calibrate else 1.0
     folder.write_model(path / folder.MODEL, model, images.class_names, images.rule, temperature)
-    stop.patient = bool(stop)  # after a signal the report is still to come
+    stop.patient = bool(stop)  # after a signal the report has yet to be written
     return training
 
 

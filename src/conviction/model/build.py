@@ -68,7 +68,7 @@ def build(
 
 
 def layer_seed(seed: int, index: int) -> int:
-    """A seed for the layer at ``index``: equal layers of one network must not start equal."""
+    """A seed for the layer at ``index``: equal layers of one network must not start with equal weights."""
     return (seed * 1_000_003 + index) % 2**31
 
 

@@ -13,7 +13,7 @@ from conviction.config import TrainingSpec
 if TYPE_CHECKING:
     import keras
 
-# The rate that a rise starts from is this share of the highest, as in fastai.
+# A rise starts from this share of the highest rate, as in fastai.
 RISE_FROM = 1.0 / 25.0
 WARMUP = {"one_cycle": 0.3, "cosine": 0.05}
 
@@ -46,10 +46,10 @@ def compile_model(
         model: From ``build``.
         spec: How the network learns.
         classes: At least 2.
-        steps: Of the whole training, over which a schedule is spread.
+        steps: In the whole training; a schedule is spread over them.
         steps_per_call: How many steps the backend makes without Python in between.
-        mixed_targets: As mixup makes them: the accuracy of two classes then counts the likelier class of a target such
-            as 0.7. Keras compares with 0.7 itself, which no answer equals.
+        mixed_targets: Targets as mixup makes them: the accuracy of two classes then uses the likelier class of a target
+            such as 0.7. Keras compares with 0.7 itself, which no answer equals.
     """
     keras = import_keras()
     accuracy: Any = "accuracy"

@@ -10,7 +10,7 @@ from conviction.config import TrainingSpec
 from conviction.errors import RequestError
 from conviction.model.shapes import LayerRow
 
-# Numbers that each of Keras's optimizers keeps for each weight.
+# How many numbers each of Keras's optimizers keeps for each weight.
 SLOTS = {"adam": 2, "adamw": 2, "rmsprop": 1, "sgd": 0}
 
 
@@ -30,7 +30,7 @@ def check_memory(rows: Sequence[LayerRow], spec: TrainingSpec) -> None:
     """Refuses what cannot fit.
 
     Raises:
-        RequestError: Training needs more than is free. Names the largest batch that fits.
+        RequestError: Training needs more than is free. The message names the largest batch that fits.
     """
     free = free_bytes()
     needed = least_bytes(rows, spec, spec.batch_size)
@@ -46,5 +46,5 @@ def check_memory(rows: Sequence[LayerRow], spec: TrainingSpec) -> None:
         )
     fits = (free - fixed) // (least_bytes(rows, spec, 1) - fixed)
     raise RequestError(
-        f"training.batch_size={spec.batch_size}: {shortage}. At most training.batch_size={fits} fits."
+        f"training.batch_size={spec.batch_size}: {shortage}. The largest that fits is training.batch_size={fits}."
     )

@@ -74,7 +74,7 @@ def walk(spec: ModelSpec, input_shape: Shape, classes: int) -> list[LayerRow]:
         One row per layer, normalisation first and output last.
 
     Raises:
-        MisfitError: A layer does not fit. Names the chain of shapes, the layer, and a change that fits.
+        MisfitError: A layer does not fit. The message names the chain of shapes, the layer, and a change that fits.
     """
     try:
         return _walk(spec.layers, input_shape, classes)
@@ -229,7 +229,7 @@ def _fits(spec: ModelSpec, input_shape: Shape, classes: int) -> bool:
 
 
 def _advice(spec: ModelSpec, input_shape: Shape, classes: int, misfit: int) -> str:
-    """The smallest changes that were checked to fit, for a window larger than its input."""
+    """The smallest changes that are known to fit, for a window larger than its input."""
     options = []
     height, width, channels = input_shape
     for grow in range(1, 512):
@@ -242,4 +242,4 @@ def _advice(spec: ModelSpec, input_shape: Shape, classes: int, misfit: int) -> s
         options.append("model.padding=same")
     if _fits(ModelSpec(layers=remove(spec.layers, misfit)), input_shape, classes):
         options.append("leaving that layer out")
-    return f"Fits with {' or '.join(options)}." if options else "Use fewer or smaller layers."
+    return f"It fits with {' or '.join(options)}." if options else "Use fewer or smaller layers."

@@ -1,4 +1,4 @@
-"""Runs tasks in worker processes, so that one that crashes, hangs or eats all memory takes nothing with it.
+"""Runs tasks in worker processes, so that a task that crashes, hangs or uses up the memory harms nothing else.
 
 A worker is used for many tasks, because importing a backend takes seconds, and replaced when it has grown.
 """
@@ -22,7 +22,7 @@ from typing import Any, Protocol
 from conviction.backend import children_without_ctrl_c, loaded_backend, without_main
 from conviction.pool.worker import resident_bytes, work
 
-# How often a task is tried whose process dies: another process may have caused the death.
+# How often a task whose process dies is tried: another process may have caused the death.
 ATTEMPTS = 2
 # A worker is replaced once it holds this many bytes more than after its first task.
 GROWTH = 1_000_000_000

@@ -19,9 +19,9 @@ from conviction.errors import ClusterError, RequestError
 from conviction.pool.processes import ATTEMPTS, LOOK, Hear, Outcome, Task
 from conviction.pool.worker import answer
 
-# How many more attempts a task has whose nodes went away: preemptible nodes do, and the task is not to blame.
+# How many more attempts a task gets when its nodes go away: preemptible nodes do that, and the task is not to blame.
 NODES = 5
-# How many tasks a worker runs before it ends, because what libraries keep of each adds up.
+# How many tasks a worker runs before it ends, because the memory that libraries keep for each adds up.
 CALLS = 100
 # How often the cluster is asked for its room, in seconds.
 COUNT = 1.0
@@ -43,7 +43,7 @@ class NodeShare:
             raise RequestError(f"{option('cpus-per-trial')}: expected a number above 0; got {self.cpus:g}.")
         if not 0 <= self.gpus < math.inf or (self.gpus > 1 and self.gpus % 1):
             raise RequestError(
-                f"{option('gpus-per-trial')}: expected a part of one, such as 0.5, or a whole number; got "
+                f"{option('gpus-per-trial')}: expected a fraction of one, such as 0.5, or a whole number; got "
                 f"{self.gpus:g}."
             )
 
@@ -219,9 +219,9 @@ class RayPool:
                 self._had_room = self._counted
             elif self._counted - self._had_room > WAIT:
                 raise ClusterError(
-                    f"{on_ray()}: no node of the cluster has had room for a trial for {WAIT:g} seconds. What "
-                    "is finished "
-                    f"is kept; when there are nodes again, the same command with {option('out')} goes on."
+                    f"{on_ray()}: no node of the cluster has had room for a trial for {WAIT:g} seconds. What is "
+                    f"finished is kept; when there are nodes again, the same command with {option('out')} continues "
+                    "from there."
                 )
         # One task waits even where there is no room, so that a cluster that grows with demand grows.
         return max(1, self._room)

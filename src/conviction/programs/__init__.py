@@ -1,1 +1,1 @@
-"""A run as a program of its own, without this package: script and notebook."""
+"""A run as a program that does without this package: script and notebook."""

@@ -25,13 +25,13 @@ def write_notebook(path: Path, run: Run, sections: Sequence[Section]) -> None:
     """Writes the notebook, executes it in a kernel of its own, and keeps it if it reaches the run's accuracy.
 
     Args:
-        path: Its file; the program's ``split.json`` lies beside it.
+        path: Its file; the program's ``split.json`` is beside it.
         run: For the lesson's numbers.
         sections: The program.
 
     Raises:
         RequestError: nbformat, nbclient or ipykernel is missing.
-        ParityError: A cell failed, or the accuracy lies outside the run's own interval.
+        ParityError: A cell failed, or the accuracy is outside the run's own interval.
     """
     try:
         import ipykernel  # noqa: F401  what executes it
@@ -75,7 +75,7 @@ def _cells(run: Run, sections: Sequence[Section]) -> list[Any]:
 
     facts = facts_of(run)
     cells = [
-        nbformat.v4.new_markdown_cell(f"# The network of the run {run.path.resolve().name}, by plain Keras")
+        nbformat.v4.new_markdown_cell(f"# The network of the run {run.path.resolve().name}, in plain Keras")
     ]
     for section in sections:
         markdown = f"## {section.title}\n\n{section.reason}"

@@ -56,7 +56,7 @@ def has_deep(images: ImageSet) -> bool:
 
 
 def _deep_functions(run: Run) -> list[str]:
-    """The source of what brings files of more than 8 bits to 8; 16-bit colours since version 3 of the rule."""
+    """Source that brings files of more than 8 bits to 8 (16-bit colours since version 3 of the rule)."""
     functions: list[Function] = [depth.to_8_bit]
     if run.rule.version >= 3:
         functions += [depth.raw_mode, depth.is_deep_colour, depth.low_mode, depth.read_as, depth.join_bytes]
@@ -86,7 +86,7 @@ def _raw_arrays(images: ImageSet) -> str:
                 'arrays = {"train": x_train, "test": x_test}'
             )
         case NpzFile(images=keys):
-            # As names of images begin, see ``load_arrays``.
+            # As the names of images start, see ``load_arrays``.
             listed = ", ".join(f'"{part or "image"}": archive["{key}"]' for part, key in sorted(keys.items()))
             return f"with np.load(DATA) as archive:\n    arrays = {{{listed}}}"
         case IdxFolder(images=files):

@@ -1,4 +1,4 @@
-"""A run as a plain Keras program, and as an executed notebook, which show a learner that there is no magic."""
+"""A run as a plain Keras program and as an executed notebook, which show learners that there is no magic."""
 
 from __future__ import annotations
 
@@ -34,8 +34,8 @@ def write_program(name: str, run: Run, images: ImageSet, work: Path) -> Path:
     """Writes a folder with a program that trains and tests the run's network without this package.
 
     Args:
-        name: "script" or "notebook"; the notebook is executed here, which takes as long as the training and opens
-            the test set once more.
+        name: "script" or "notebook"; the notebook is executed here, which takes as long as the training and opens the
+            test set again.
         run: A finished run.
         images: Its data.
         work: Where the folder is made.
@@ -87,13 +87,13 @@ def script(run: Run, images: ImageSet, sections: Sequence[Section]) -> str:
     needed = f"Keras, TensorFlow{', scikit-learn' if digits else ''} and Pillow"
     head = "\n".join(
         [
-            f'"""The network of the run {run.path.resolve().name}, trained and tested once more by plain Keras.',
+            f'"""The network of the run {run.path.resolve().name}, trained and tested again in plain Keras.',
             "",
             "    python train.py [WHERE THE IMAGES ARE]",
             "",
-            f"Needs {needed}. The run had {test.accuracy:.4f} of {test.n:,} test images right,",
-            f"95% interval {low:.4f} to {high:.4f}. Where the run computed in float32 on TensorFlow, this program",
-            "reproduces it bit for bit, on the same kind of processor, with the same versions; elsewhere it differs by",
+            f"Needs {needed}. The run got {test.accuracy:.4f} of {test.n:,} test images right,",
+            f"95% interval {low:.4f} to {high:.4f}. If the run computed in float32 on TensorFlow, this program",
+            "reproduces it bit for bit, on the same kind of processor, with the same versions; otherwise it differs by",
             "no more than with another seed.",
             '"""',
         ]

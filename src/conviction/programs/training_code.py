@@ -72,7 +72,10 @@ def model_section(recipe: Recipe, shape: Shape, classes: int) -> Section:
             "model.summary()",
         ]
     )
-    reason = "Raw pixels go in; dividing by 255 is the first layer. Each layer begins with weights of its own seed."
+    reason = (
+        "Raw pixels go in; dividing by 255 is the first layer. Each layer starts with weights drawn from its own "
+        "seed."
+    )
     return Section("Model", reason, code, "architecture")
 
 
@@ -91,7 +94,7 @@ def compile_section(recipe: Recipe, classes: int, steps: int) -> Section:
     loss = "BinaryCrossentropy" if classes == 2 else "CategoricalCrossentropy"
     smooth = f"label_smoothing={spec.label_smoothing!r}" if spec.label_smoothing else ""
     lines.append(f'model.compile(optimizer, loss=keras.losses.{loss}({smooth}), metrics=["accuracy"])')
-    return Section("Compile", "How the network learns, and what is counted.", "\n".join(lines), "compiling")
+    return Section("Compile", "How the network learns, and what is measured.", "\n".join(lines), "compiling")
 
 
 def _rate_lines(spec: TrainingSpec, steps: int) -> list[str]:
@@ -127,7 +130,7 @@ def training_section(recipe: Recipe, classes: int) -> Section:
     lines.append(f"yield {parts}")
     pieces.append(_batches(spec, lines, 3 if weighted else 2, classes))
     pieces.append(_fit(spec))
-    reason = "Each epoch has an order of its own, drawn from the seed and the epoch's number alone."
+    reason = "Each epoch has its own order, drawn from the seed and the epoch's number alone."
     return Section("Train", reason, "\n\n\n".join(pieces), "training")
 
 
@@ -202,7 +205,7 @@ def _weights(classes: int) -> str:
     )
 
 
-# What a program that has run ``testing_section`` knows under this expression.
+# A program that has run ``testing_section`` has the test accuracy under this expression.
 TEST_ACCURACY = "float(right.mean())"
 
 

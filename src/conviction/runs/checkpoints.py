@@ -69,7 +69,7 @@ def read_checkpoint(run: Path) -> tuple[TrainingState, dict[str, Any], list[Path
 
 
 def clear_leftovers(run: Path) -> None:
-    """Removes what a killed process had begun to write beside a file, in the run folder and its checkpoints."""
+    """Removes what a killed process had started to write beside a file, in the run folder and its checkpoints."""
     for folder in (run, run / CHECKPOINTS):
         for leftover in folder.glob(".*-*"):
             if leftover.is_file():

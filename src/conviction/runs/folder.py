@@ -55,8 +55,8 @@ FILES = {
     f"{CHECKPOINTS}/": "the last two states of training, for `conviction resume`",
     ENVIRONMENT: "versions, hardware, seed, duration, peak memory",
     RATES: "the losses by learning rate, of `training.learning_rate=auto`",
-    EARLIER_EVALUATION.format("N"): "the evaluation after N epochs, before `resume` went on to more",
-    LOGS: "where `--tensorboard` and `--mlflow` log, so that `resume` goes on there",
+    EARLIER_EVALUATION.format("N"): "the evaluation after N epochs, before `resume` trained more",
+    LOGS: "where `--tensorboard` and `--mlflow` log, so that `resume` continues there",
     f"{TENSORBOARD}/": "what `--tensorboard` logs",
     f"{EXPORTS}/": "what `conviction export` has made",
 }
@@ -187,7 +187,7 @@ def claimed(path: Path, *, wait: bool = False) -> Iterator[None]:
     except BlockingIOError:
         os.close(handle)
         raise RunError(
-            f"{path}: another process is at work in this folder. Wait until it is done, or stop it."
+            f"{path}: another process is working in this folder. Wait until it is done, or stop it."
         ) from None
     except OSError:
         pass  # a file system without locks

@@ -1,6 +1,6 @@
 """Watching a run from outside: TensorBoard and MLflow, each an extra; both get what their users expect to find.
 
-The ``logs.json`` of a run names where it logs, so that ``conviction resume`` goes on there.
+The ``logs.json`` of a run names where it logs, so that ``conviction resume`` continues there.
 """
 
 from __future__ import annotations
@@ -80,7 +80,7 @@ def check_logs(*, tensorboard: bool, mlflow: str | None) -> None:
 
 
 def open_logs(run: Path) -> list[Log]:
-    """The logs that were requested for this run, none of which writes before it begins; usually there are none."""
+    """The logs that were requested for this run, none of which writes before the run starts; usually there are none."""
     path = run / folder.LOGS
     if not path.is_file():
         return []
@@ -119,7 +119,7 @@ class Logs:
             except Exception as failure:
                 self._open.remove(log)
                 reason = " ".join(str(failure).split())[:200]
-                self._tell(f"{log.name} has failed, and the run goes on without it ({reason}).")
+                self._tell(f"{log.name} has failed, and the run continues without it ({reason}).")
 
 
 class TensorBoardLog:
@@ -216,9 +216,9 @@ def _event_writer() -> Any:
 
 
 def _client(uri: str) -> Any:
-    # It reports every table that it makes in a new database.
+    # It prints every table that it makes in a new database.
     default_variable("MLFLOW_LOGGING_LEVEL", "WARNING")
-    # Its own 7 tries of 120 s would hold training up for as long when the server goes away.
+    # With its own 7 tries of 120 s, a server that goes away would hold up training for that long.
     default_variable("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "2")
     default_variable("MLFLOW_HTTP_REQUEST_TIMEOUT", "20")
     try:

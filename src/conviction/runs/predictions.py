@@ -61,7 +61,7 @@ def read_predictions(run: Path) -> dict[str, Answers]:
     """
     path = run / PREDICTIONS
     if not path.exists():
-        raise RunError(f"{run}: it keeps no predictions. Make them with: {call('evaluate', run)}")
+        raise RunError(f"{run}: it has no predictions. Make them with: {call('evaluate', run)}")
     return read_run_file(path, _answers)
 
 

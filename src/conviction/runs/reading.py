@@ -38,7 +38,7 @@ def read_run_file(path: Path, reader: Callable[[Path], T]) -> T:
 
 
 def trouble_with(path: Path, failure: Exception) -> RunFileError:
-    """The error that says what ``failure`` means for whoever wanted to read ``path``."""
+    """The error that says what ``failure`` means for a person who wants to read ``path``."""
     if isinstance(failure, RunFileError):
         return failure
     if isinstance(failure, OSError) and failure.errno is not None:

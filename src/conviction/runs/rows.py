@@ -36,8 +36,8 @@ def rows_of_run(run: Run, images: ImageSet, hashes: Iterable[str], names: Iterab
     present = [row for row in rows if row is not None]
     if len(present) < len(rows):
         raise RequestError(
-            f"{images.location}: the data has changed since the run began: {len(rows) - len(present)} of {len(rows)} "
-            "images of the run are gone or changed. Put them back, or begin a new run with: "
+            f"{images.location}: the data has changed since the run started: {len(rows) - len(present)} of "
+            f"{len(rows)} images of the run are gone or changed. Put them back, or start a new run with: "
             f"{fit_again(run)}"
         )
     return np.array(present, np.int64)

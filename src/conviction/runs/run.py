@@ -183,13 +183,13 @@ class Run:
         """Classifies pictures given as numbers or by Pillow.
 
         Args:
-            images: (n, h, w, channels) with 1, 3 or 4 channels; (n, h, w) if the model is of gray pictures; one picture
+            images: (n, h, w, channels) with 1, 3 or 4 channels; (n, h, w) if the model takes gray pictures; one picture
                 of exactly the model's shape, which gives one answer; a Pillow picture, which is decoded as its file is;
                 or a sequence of single pictures of any sizes. uint8 is 0-255, uint16 0-65535, bool black and white,
-                floats 0-1, unless the training data had a scale of its own.
+                floats 0-1, unless the training data had its own scale.
 
         Raises:
-            RequestError: Values outside that scale, a shape that is not a picture or could be read in two ways.
+            RequestError: Values outside that scale, or a shape that is not a picture or is ambiguous.
         """
         return self.predict_pixels(pixels_to_predict(images, self.rule))
 

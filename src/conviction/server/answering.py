@@ -52,7 +52,7 @@ class Answering:
         return await loop.run_in_executor(self._threads, pictures_of, body, content_type, self._limits.files)
 
     async def predict(self, pictures: Sequence[Picture]) -> dict[str, Any]:
-        """What the network says of each picture, in their order.
+        """What the network says of each picture, in the order of the pictures.
 
         Raises:
             Problem: 422 if none of them can be read, 503 if too many images wait.
@@ -73,7 +73,7 @@ class Answering:
         return {"model": self.artefact.card.name, "predictions": predictions}
 
     async def occlusion(self, pictures: Sequence[Picture]) -> dict[str, Any]:
-        """Where a grey patch takes probability away from the likeliest class of one picture.
+        """Where a grey patch makes the likeliest class of one picture less probable.
 
         Raises:
             Problem: 413 for several pictures, 422 if it cannot be read, 503 if too many images wait.
@@ -104,7 +104,7 @@ class Answering:
     def _admitted(self, images: int) -> Iterator[None]:
         # A request larger than the whole queue is admitted when nothing waits; otherwise it never could be.
         if self._images and self._images + images > self._limits.waiting_images:
-            raise busy(f"{self._images} images wait already.")
+            raise busy(f"{self._images} images are already waiting.")
         self._images += images
         self._measures.waiting(self._images)
         try:
@@ -130,7 +130,7 @@ class Answering:
                 future.get_loop().call_soon_threadsafe(_settle, future, pixels)
             else:
                 self._batcher.put(pixels[None], future)
-        except Exception as failure:  # nothing is expected here, but whoever waits must hear of it
+        except Exception as failure:  # no error is expected here, but the request that waits must get it
             future.get_loop().call_soon_threadsafe(_settle, future, failure)
         finally:
             self._batcher.expect(-1)

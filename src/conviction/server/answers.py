@@ -10,8 +10,8 @@ from pydantic import BaseModel, Field
 class Prediction(BaseModel):
     """One picture that was classified."""
 
-    file: str = Field(description="As it was sent; of JSON, images[i].")
-    label: str = Field(description="The likeliest class.")
+    file: str = Field(description="As it was sent; for JSON, images[i].")
+    label: str = Field(description="The most likely class.")
     probability: float = Field(ge=0, le=1.001)
     probabilities: dict[str, float]
 

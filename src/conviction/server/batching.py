@@ -1,4 +1,4 @@
-"""Pictures that come together share one call of the network."""
+"""Pictures that arrive together share one call of the network."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from conviction.server.measures import Measures
 
 @dataclass(frozen=True)
 class Waiting:
-    """Pixels (n, height, width, channels) uint8, and who waits for their (n, classes)."""
+    """Pixels (n, height, width, channels) uint8, and the future that waits for their (n, classes)."""
 
     pixels: np.ndarray
     future: asyncio.Future[np.ndarray]
@@ -27,8 +27,8 @@ class Batcher:
     """Joins waiting pictures into batches, in a thread of its own.
 
     A picture alone is answered at once. While one batch is calculated, the next one gathers; if other pictures are
-    being decoded, it waits for them a moment. Between the network and whoever waits there is only one step of the event
-    loop, because each step takes long under load.
+    being decoded, it waits for them a moment. Between the network and a waiting request there is only one step of the
+    event loop, because each step takes long under load.
 
     Args:
         answer: (n, height, width, channels) uint8 -> (n, classes) float32.
@@ -47,7 +47,7 @@ class Batcher:
         threading.Thread(target=self._work, name="answer", daemon=True).start()
 
     def expect(self, change: int) -> None:
-        """Says that pictures will come (1), or that one that was expected has come or never will (-1)."""
+        """Announces pictures that will come (1), or one that has come or never will (-1)."""
         with self._lock:
             self._coming += change
 

@@ -20,7 +20,7 @@ PAUSE_SECONDS = 0.5
 
 
 class Connection(HttpToolsProtocol):
-    """One connection; each method first or last does what uvicorn's does."""
+    """One connection; each method also does what uvicorn's does, first or last."""
 
     limits = Limits()
     gate: ClassVar[RequestGate]
@@ -36,7 +36,7 @@ class Connection(HttpToolsProtocol):
         """Refuses a connection over the limit, and starts the clock of the first headers."""
         super().connection_made(transport)
         if len(self.connections) > self.limits.connections:
-            self._refuse(busy(f"{self.limits.connections} connections are open already."))
+            self._refuse(busy(f"{self.limits.connections} connections are already open."))
         else:
             self._start_clock()
 
@@ -58,7 +58,7 @@ class Connection(HttpToolsProtocol):
                 self._refuse(Problem("headers-too-large", f"At most {most} bytes of headers are accepted."))
 
     def on_message_begin(self) -> None:
-        """A head begins."""
+        """The head of a request starts."""
         super().on_message_begin()
         self._in_head = True
         self._head_bytes = 0
@@ -90,7 +90,7 @@ class Connection(HttpToolsProtocol):
 
     def send_400_response(self, msg: str) -> None:
         """Answers what is not HTTP with a problem, as everything else."""
-        self._refuse(Problem("bad-request", "This is not a request of HTTP/1.1."))
+        self._refuse(Problem("bad-request", "This is not an HTTP/1.1 request."))
 
     def shutdown(self) -> None:
         """Closes when what is on its way has been answered."""

@@ -1,4 +1,4 @@
-"""What every request passes before the application sees it: host, key, load, its body; and its line in the log."""
+"""Checks that every request passes before the application sees it: host, key, load, body; and its line in the log."""
 
 from __future__ import annotations
 
@@ -25,10 +25,10 @@ from conviction.server.problem import MEDIA_TYPE, Problem, busy, internal_error
 # Answered without a key: what says whether the server is alive, and the page, which asks for the key.
 WITHOUT_KEY = frozenset({"/healthz", "/readyz", "/"})
 STATIC = "/static/"
-# Answered under any load, because somebody must be able to see it.
+# Answered under any load, because monitoring must still see it.
 ALWAYS = frozenset({"/healthz", "/readyz", "/metrics"})
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
-_WENT_AWAY = 499  # nginx's number for it; nobody receives it
+_WENT_AWAY = 499  # nginx's number for it; no client receives it
 # A refused upload is read on for a moment, because closing at once may destroy the answer on its way.
 _LINGER_SECONDS, _LINGER_BYTES = 2.0, 64 * 2**20
 
@@ -112,7 +112,7 @@ class RequestGate:
             exchange.status = exchange.status or _WENT_AWAY
         except Problem as problem:
             await _refuse(problem, exchange, receive, counted)
-        except Exception:  # an unexpected failure is ours to fix, and the client must hear of it
+        except Exception:  # an unexpected failure is our fault, and the client must be told
             failure = traceback.format_exc()
             if not exchange.status:
                 await _refuse(internal_error(), exchange, receive, counted)
@@ -158,10 +158,10 @@ class RequestGate:
             raise self._full()
 
     def _full(self) -> Problem:
-        return busy(f"{self._limits.concurrent} requests are being answered already.")
+        return busy(f"{self._limits.concurrent} requests are already being answered.")
 
     def refused(self, method: str, path: str) -> tuple[Problem, Exchange] | None:
-        """Refuses a request that begins now if it is one too many; it is then counted and logged here.
+        """Refuses a request that starts now if it is one too many; it is then counted and logged here.
 
         A connection asks this before it makes anything of the request: what is refused must cost far less than
         what is answered, or a flood leaves no time for answers.

@@ -1,4 +1,4 @@
-"""What an answer rests on: the picture again and again, each time with a grey patch elsewhere.
+"""What an answer rests on: the picture is classified again and again, each time with a grey patch elsewhere.
 
 Zeiler & Fergus, Visualizing and Understanding Convolutional Networks (2014), section 4.2.
 """

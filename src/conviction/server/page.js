@@ -63,8 +63,8 @@ async function open() {
   const rule = card.decoding;
   at("name").textContent = document.title = card.name;
   at("tested").textContent = card.test
-    ? `${(100 * card.test.accuracy).toFixed(2)}% of ${card.test.n.toLocaleString("en")} unseen test images right ` +
-      `(95% interval ${card.test.accuracy_ci95.map((p) => (100 * p).toFixed(2) + "%").join(" to ")}).`
+    ? `${(100 * card.test.accuracy).toFixed(2)}% of ${card.test.n.toLocaleString("en")} unseen test images classified
+      correctly ` + `(95% interval ${card.test.accuracy_ci95.map((p) => (100 * p).toFixed(2) + "%").join(" to ")}).`
     : "Not tested: its test set is sealed.";
   at("facts").replaceChildren();
   line("Classes", card.class_names.join(", "));

@@ -11,12 +11,12 @@ KINDS = {
     "bad-request": (400, "The request cannot be read"),
     "key-required": (401, "A key is required"),
     "not-found": (404, "There is nothing here"),
-    "method-not-allowed": (405, "Not with this method"),
+    "method-not-allowed": (405, "This method is not allowed here"),
     "slow-request": (408, "The request took too long to arrive"),
     "too-large": (413, "The request is too large"),
     "too-many-pictures": (413, "Too many pictures in one request"),
-    "unsupported-media-type": (415, "Not this kind of content"),
-    "wrong-host": (421, "Not the host that this server answers for"),
+    "unsupported-media-type": (415, "This kind of content is not accepted"),
+    "wrong-host": (421, "This server does not answer for this host"),
     "no-picture": (422, "There is no picture in the request"),
     "unreadable-picture": (422, "The picture cannot be read"),
     "headers-too-large": (431, "The headers are too large"),
@@ -69,5 +69,5 @@ def busy(detail: str) -> Problem:
 
 
 def internal_error() -> Problem:
-    """What a client learns about a fault of ours."""
+    """What a client is told about an error of the server."""
     return Problem("internal-error", "The server's log has more under the request's id.")

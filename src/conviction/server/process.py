@@ -64,7 +64,7 @@ def serve(
 
     Raises:
         SourceNotFoundError: There is nothing at ``path``.
-        ArtefactError: It is no ONNX file of ours, or damaged.
+        ArtefactError: It is not an ONNX file of ours, or it is damaged.
         RequestError: The server cannot listen at the address, others can reach it and there is no key, or a package
             that is an extra is missing.
     """
@@ -114,10 +114,12 @@ def artefact_file(path: Path) -> Path:
             return exported
         if (path / folder.CONFIG).is_file():
             raise RequestError(
-                f"{path}: has no exported model. Make it with: {folder.command('export', path)} --format onnx"
+                f"{path}: has no exported model. Make one with: {folder.command('export', path)} --format onnx"
             )
     if path.suffix.lower() != ".onnx":
-        raise ArtefactError(f"{path}: expected an .onnx file of 'conviction export', or a run folder.")
+        raise ArtefactError(
+            f"{path}: expected an .onnx file that 'conviction export' wrote, or a run folder."
+        )
     return path
 
 
@@ -165,7 +167,7 @@ def _import_extras() -> None:
 def _work(
     artefact: Artefact, endpoint: Endpoint, limits: Limits, key: str | None, ready: Callable[[], None]
 ) -> None:
-    """One worker, until it is told to stop and has answered what it had accepted."""
+    """One worker, until it gets a signal to stop and has answered every request that it accepted."""
     import uvicorn
 
     from conviction.server.app import make_app
@@ -209,7 +211,7 @@ def _work(
         server.should_exit = True
 
     # For a signal that comes before uvicorn handles signals itself. It raises them again when all is answered; by then
-    # they have had their effect, and the exit code is 0.
+    # they have taken effect, and the exit code is 0.
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, stop)
     with asyncio.Runner(loop_factory=config.get_loop_factory()) as runner:

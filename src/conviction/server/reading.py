@@ -62,7 +62,9 @@ ACCEPTED = "multipart/form-data, application/json"
 
 
 def _too_many(most: int) -> Problem:
-    return Problem("too-many-pictures", f"At most {most} pictures are accepted in one request. Send several.")
+    return Problem(
+        "too-many-pictures", f"At most {most} pictures are accepted in one request. Send several requests."
+    )
 
 
 def _json(body: bytes, most: int) -> list[Picture]:

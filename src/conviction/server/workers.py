@@ -83,7 +83,7 @@ def supervise(
         else:
             start()
     if failed:
-        raise ConvictionError("serve: a worker ended as soon as it had been started; the log says why.")
+        raise ConvictionError("serve: a worker ended as soon as it was started; the log says why.")
 
 
 @contextlib.contextmanager
@@ -104,7 +104,7 @@ def _when_all(ready_read: int, workers: int, ready: Callable[[], None]) -> None:
 
 
 def _be_a_worker(work: Callable[[Callable[[], None]], None], alive: int, ready_write: int) -> None:
-    """Never returns: what this process still has of its parent's stack must not run twice."""
+    """Never returns, because the part of the parent's stack that this process still has must not run twice."""
     code = 0
     try:
         for number in (signal.SIGTERM, signal.SIGINT):

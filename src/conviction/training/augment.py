@@ -1,4 +1,4 @@
-"""Training images varied differently in every epoch: what is drawn, then arithmetic on uint8 batches.
+"""Training images varied differently in every epoch: random draws first, then arithmetic on uint8 batches.
 
 What an augmentation draws depends on its own value, the seed, the epoch and the step alone, so an interrupted epoch
 can be continued, and one key's value does not disturb another's draws.
@@ -13,12 +13,12 @@ from conviction.training.augmentations import AUGMENTATIONS, Augmentation
 
 
 def active_augmentations(spec: AugmentationSpec) -> list[Augmentation]:
-    """Those that are on, in the order of ``AUGMENTATIONS``."""
+    """The augmentations that are on, in the order of ``AUGMENTATIONS``."""
     return [one for one in AUGMENTATIONS if getattr(spec, one.key) not in ("none", 0)]
 
 
 def applied_augmentations(spec: AugmentationSpec) -> list[Augmentation]:
-    """Of those that are on, one for each effect, without effects that another one stands for."""
+    """Of the augmentations that are on, one for each effect, without effects that another one includes."""
     active = active_augmentations(spec)
     for_effect = {one.effect: one for one in active}
     return [one for one in for_effect.values() if not any(set(one.takes) < set(a.takes) for a in active)]

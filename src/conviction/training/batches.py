@@ -33,7 +33,7 @@ def balanced_weights(targets: np.ndarray) -> np.ndarray:
 
 
 def weigh_classes(spec: TrainingSpec, targets: np.ndarray) -> np.ndarray | None:
-    """What each class counts by ``spec``, (k,) float32; None if all images count alike.
+    """The weight of each class by ``spec``, (k,) float32; None if all images count alike.
 
     Args:
         spec: Its ``class_weights``.
@@ -43,12 +43,12 @@ def weigh_classes(spec: TrainingSpec, targets: np.ndarray) -> np.ndarray | None:
 
 
 def image_weights(targets: np.ndarray, class_weights: np.ndarray) -> np.ndarray:
-    """What the loss of each image counts, (n,) float32."""
+    """The weight of the loss of each image, (n,) float32."""
     return _shares(targets) @ class_weights
 
 
 def _shares(targets: np.ndarray) -> np.ndarray:
-    """What of each image belongs to each class: (n, k) as it is, (n, 1) -> (n, 2)."""
+    """The share of each image that belongs to each class: (n, k) as it is, (n, 1) -> (n, 2)."""
     return targets if targets.shape[1] > 1 else np.concatenate([1 - targets, targets], axis=1)
 
 
@@ -75,8 +75,8 @@ def make_batches(
         shuffle_seed: A new order every epoch by ``epoch_order``, once ``start_epoch(epoch)`` has said which
             epoch (from 0) it is; None keeps the order.
         augmentation: How the images of a shuffled epoch are varied; those in a kept order never are.
-        class_weights: (k,) float32, what the loss of an image of each class counts; batches then have a third part,
-            that of each image. A mixed image counts what its parts count.
+        class_weights: (k,) float32, the weight of the loss of an image of each class; batches then have a third
+            part, that of each image. A mixed image counts what its parts count.
         devices: Over which a batch is spread; None leaves its arrays to the backend.
     """
     keras = import_keras()

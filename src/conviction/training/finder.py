@@ -1,7 +1,7 @@
-"""The learning-rate range test: how the loss responds to ever higher rates, before training begins.
+"""The learning-rate range test: how the loss responds to ever higher rates, before training starts.
 
 Smith (2017), "Cyclical Learning Rates for Training Neural Networks", section 3.3, reads two rates off such a curve: the
-one where the network begins to learn, and the one where that slows down or ends. A constant rate is taken from where
+one where the network starts to learn, and the one where that slows down or ends. A constant rate is taken from where
 the loss has begun to fall: a tenth of the way to its lowest. The highest rate of a schedule is reached slowly and left
 again, so it may be closer to that end: a third of the rate at the lowest loss.
 """
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 LOWEST, HIGHEST = 1e-6, 10.0
 STEPS = 100
-# Each from different first weights; one sweep alone chooses rates that differ by a factor of two or more.
+# Each from different initial weights; one sweep alone chooses rates that differ by a factor of two or more.
 SWEEPS = 3
 # Of a moving average of the losses, whose bias towards 0 at the start is corrected as in Adam.
 SMOOTHING = 0.9
@@ -61,7 +61,7 @@ def find_rate(
     batches: Any,
     spec: TrainingSpec,
 ) -> RateSearch:
-    """Sweeps the rate from ``LOWEST`` to ``HIGHEST``, a step each, and reads a rate off the losses.
+    """Sweeps the rate from ``LOWEST`` to ``HIGHEST``, one step for each rate, and reads a rate off the losses.
 
     Which rate comes out depends on the seed, the data and the specification alone.
 
@@ -72,15 +72,16 @@ def find_rate(
         spec: Its ``schedule`` says how the curve is read.
 
     Raises:
-        RequestError: The loss fell at no rate.
+        RequestError: The loss did not fall at any rate.
     """
     sweeps = tuple(_sweep(model, initial_weights(i), batches, first=i * STEPS) for i in range(SWEEPS))
     read = where_it_begins if spec.schedule == "constant" else a_third_of_the_lowest
     logarithms = [math.log(read(s)) for s in sweeps if _falls(s)]
     if not logarithms:
         raise RequestError(
-            f"training.learning_rate=auto: the loss fell at no rate from {LOWEST:g} to {HIGHEST:g} within {STEPS} "
-            "steps. Give a rate, such as training.learning_rate=0.001, or another optimizer (training.optimizer=adam)."
+            f"training.learning_rate=auto: the loss did not fall at any rate from {LOWEST:g} to {HIGHEST:g} within "
+            f"{STEPS} steps. Give a rate, such as training.learning_rate=0.001, or another optimizer "
+            "(training.optimizer=adam)."
         )
     # Two digits are more than the method can tell; fewer would look like a choice by hand.
     return RateSearch(sweeps, float(f"{math.exp(sum(logarithms) / len(logarithms)):.2g}"))
@@ -123,8 +124,8 @@ def _sweep(model: keras.Sequential, weights: list[np.ndarray], batches: Any, fir
         model.optimizer.learning_rate = float(rate)
         model.reset_metrics()
         losses.append(float(model.train_on_batch(*batches[batch])[0]))
-        if not losses[-1] <= DIVERGED * min(losses):  # NaN included
+        if not losses[-1] <= DIVERGED * min(losses):  # also where it is NaN
             break
-    # The diverged loss would pull the average up, and has served its purpose.
+    # The diverged loss would pull the average up, and is no longer needed.
     kept = [loss for loss in losses if math.isfinite(loss)]
     return Sweep(rates[: len(kept)], smoothed(np.array(kept)))

@@ -70,7 +70,7 @@ class Curves:
         case: Which of the reasons for it holds.
         epochs: That have been made, at least 1.
         images: In the validation set, at least 1.
-        since: For curves that have turned, the epoch of the lowest validation loss; else None.
+        since: For curves that have turned, the epoch of the lowest validation loss; otherwise None.
         numbers: By name, all finite. ``loss``, ``val_loss`` and ``val_loss_lowest`` are always among them where they
             are numbers, as training counts them, with ``training.label_smoothing``.
         turn_power: The probability, 0 to 1, that a validation loss which has risen by ``TURN`` since its lowest would
@@ -234,9 +234,9 @@ def _overfitting(c: _Curves) -> Curves | None:
 
 
 def _of_many(epochs: int) -> float:
-    """How much lower the lowest of this many epochs is by chance than that of 12, the steep first third left out.
+    """How much lower, by chance, the lowest of this many epochs is than that of 12, without the steep first third.
 
-    The lowest of m independent errors lies about sqrt(2 ln m) standard deviations below their mean.
+    The lowest of m independent errors is about sqrt(2 ln m) standard deviations below their mean.
     """
     return math.sqrt(max(1.0, math.log(max(2, epochs * 2 // 3)) / math.log(8)))
 

@@ -7,13 +7,13 @@ from typing import Literal
 from conviction.backend import bfloat16_in_hardware, has_gpu, import_keras
 from conviction.config import TrainingSpec
 
-# The lab's network on 28x28 images has 2.9 million multiply-adds an image and gains twofold; in far smaller ones,
-# converting between the types costs what the products save.
+# The lab's network on 28x28 images has 2.9 million multiply-adds per image and becomes twice as fast; in far smaller
+# ones, converting between the types costs what the products save.
 LEAST_MULTIPLY_ADDS = 1_000_000
 
 
 def choose_precision(spec: TrainingSpec, multiply_adds: int) -> Literal["float32", "bfloat16"]:
-    """What ``training.precision`` means here, for a network of this many multiply-adds an image.
+    """What ``training.precision`` means here, for a network of this many multiply-adds per image.
 
     ``auto`` is bfloat16 on a GPU, and on processors with AVX512-BF16 or AMX, which TensorFlow uses.
     """

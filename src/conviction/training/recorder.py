@@ -17,7 +17,7 @@ from conviction.training.record import EpochRow, EpochTiming, Progress, Training
 from conviction.training.signals import StopRequest
 from conviction.training.state import TrainingState, read_variables, write_variables
 
-# Often enough for a bar that moves, rarely enough to cost nothing.
+# Often enough for a bar that moves, and rarely enough to cost nothing.
 SECONDS_BETWEEN_UPDATES = 0.1
 
 
@@ -32,7 +32,7 @@ class Recording:
         watcher: Receives the progress.
         stop: Checked after every call of the backend.
         keep: Receives the state after each epoch, now and then within one, and when a signal comes.
-        result: Filled as training goes on.
+        result: Filled while training continues.
         best: Weights of the best epoch so far, if early stopping wants them.
         resumed: The state from which the first epoch continues, if it was interrupted in the middle.
     """
@@ -83,7 +83,7 @@ class Recorder:
         self.start_epoch = start_epoch
 
     def on_train_begin(self, logs: Any = None) -> None:
-        """Begins to count seconds, after those of an earlier call."""
+        """Starts to count seconds, after those of an earlier call."""
         self.began = time.perf_counter() - self.recording.result.seconds
         self.kept_at = time.perf_counter()
 
@@ -192,7 +192,7 @@ class Recorder:
             return
         rate = self.recording.spec.rate
         raise TrainingError(
-            f"The loss is {loss} by step {self.step} of {self.recording.steps} in epoch {self.epoch + 1}: training has "
-            f"diverged. The learning rate of {rate:g} is probably too high; try training.learning_rate={rate / 10:g}, "
-            "or auto, which looks for one."
+            f"The loss has become {loss} by step {self.step} of {self.recording.steps} in epoch {self.epoch + 1}: "
+            f"training has diverged. The learning rate of {rate:g} is probably too high; try "
+            f"training.learning_rate={rate / 10:g}, or auto, which looks for one."
         )

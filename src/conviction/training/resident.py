@@ -1,7 +1,7 @@
 """Batches that TensorFlow gathers by itself, from images that fit into memory: no Python between steps.
 
-The same batches in the same order as those of ``make_batches``; at a step of 10 ms, handing over what Python has
-gathered takes another fifth.
+The same batches in the same order as those of ``make_batches``; at a step of 10 ms, passing on what Python has gathered
+takes another fifth of the time.
 """
 
 from __future__ import annotations

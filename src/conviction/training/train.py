@@ -96,7 +96,7 @@ def _go_on_from(start: TrainingState, model: keras.Sequential, recording: Record
 def _finish_epoch(
     model: keras.Sequential, start: TrainingState, batches: Any, validation: Any, recording: Recording
 ) -> None:
-    """Makes the steps that an interrupted epoch lacks, and validates.
+    """Makes the steps that are missing from an interrupted epoch, and validates.
 
     Its own call of ``fit``, which reads the number of batches once. At the end of a call Keras puts averaged weights in
     place of the weights, so what they were at the end of the epoch is put back.
@@ -207,6 +207,6 @@ def steps_per_epoch(spec: TrainingSpec, images: int) -> int:
 
 
 def steps_per_call(spec: TrainingSpec, multiply_adds: int) -> int:
-    """How many steps to make without Python in between, for a network of this many multiply-adds an image."""
+    """How many steps to make without Python in between, for a network of this many multiply-adds per image."""
     wanted = MULTIPLY_ADDS_PER_CALL / (spec.batch_size * max(1, multiply_adds))
     return int(min(MOST_STEPS_PER_CALL, max(1.0, wanted)))

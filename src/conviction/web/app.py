@@ -78,7 +78,7 @@ async def _move_on(lab: Lab) -> None:
         try:
             lab.jobs.tick()
         except Exception:  # a full disk must not stop the clock for good
-            _log.exception("the queue could not be moved on")
+            _log.exception("the queue could not be advanced")
         await asyncio.sleep(TICK_SECONDS)
 
 
@@ -125,7 +125,7 @@ def _add_class(lab: Lab, learners: Learners) -> None:
     @ui.page("/class", response_timeout=30)
     def overview(request: Request) -> Response | None:
         if request.scope.get(OWNER) != TEACHER:
-            return PlainTextResponse("Only the teacher sees the class.\n", 403)
+            return PlainTextResponse("Only the teacher can see the class.\n", 403)
         ui.page_title("The class · conviction lab")
         one_main()
         with tag("header", "", "top"):
@@ -180,7 +180,7 @@ def _needed(lab: Lab, owner: str) -> set[str]:
 
 
 def file_to_take(root: Path, path: str) -> Path:
-    """The file of a run or study that may be taken away, or the folder of an export whose zip is asked for.
+    """The file of a run or study that may be taken away, or the folder of an export whose zip is requested.
 
     Args:
         root: Where the runs of the owner are.

@@ -37,7 +37,7 @@ def serve_lab(
     course: str | Path | None = None,
     browser: bool = True,
 ) -> None:
-    """Shows the page until SIGTERM or SIGINT, and returns; what it has started goes on.
+    """Shows the page until SIGTERM or SIGINT, and returns; what it has started continues.
 
     Prints one line with the address when it is ready. On an address that others reach, the line has a token in it; it
     is read from ``CONVICTION_API_KEY``, or a new one is generated.
@@ -47,7 +47,7 @@ def serve_lab(
         port: 0 for any that is free.
         out: The folder of the runs, which is made if it is not there.
         jobs: How many trainings, explorations and exports run at once.
-        data_dir: Where named sets are looked for first.
+        data_dir: Where to look for named sets first.
         course: A course file, for a class: everybody joins with a token, and has runs of their own.
         browser: Whether to open the page in a browser.
 
@@ -68,11 +68,11 @@ def serve_lab(
             path.mkdir(parents=True, exist_ok=True)
     key = os.environ.get(KEY) or None
     endpoint = listen(host, port, key or "drawn below")
-    # Whoever reaches only this machine is on it already.
+    # On an address that only this machine reaches, whoever connects is already on it.
     token = None if learners else key or (None if endpoint.hosts is not None else secrets.token_urlsafe(16))
     who, door = (one_token(token), "") if learners is None else (who_of(learners), JOIN)
     address = f"{endpoint.address}/" + (f"?token={token}" if token else "")
-    speak_to("page")  # whatever was refused before this was refused at a terminal
+    speak_to("page")  # errors before this point were shown at a terminal
     with open_jobs(own / "jobs", jobs) as queue:
         data_path = None if data_dir is None else Path(data_dir)
         lab = Lab(
@@ -103,7 +103,7 @@ def _run(gate: Gate, listener: socket.socket, address: str, *, browser: bool) ->
             await super().startup(sockets)
             if self.started:
                 print(
-                    f"conviction lab is at {address} (Ctrl-C ends it; what it has started goes on)",
+                    f"conviction lab is at {address} (Ctrl-C ends it; what it has started continues)",
                     flush=True,
                 )
                 if browser:
@@ -118,7 +118,7 @@ def _run(gate: Gate, listener: socket.socket, address: str, *, browser: bool) ->
         timeout_graceful_shutdown=3,
     )
     logging.getLogger("uvicorn.error").setLevel(logging.CRITICAL)
-    # uvicorn raises the signal again when it has ended; by then it has had its effect, and the exit code is 0.
+    # uvicorn raises the signal again when it has ended; by then it has taken effect, and the exit code is 0.
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: None)
     Server(config).run(sockets=[listener])

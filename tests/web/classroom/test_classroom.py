@@ -169,7 +169,7 @@ def test_others_join_with_the_class_token_and_come_back_with_their_own(learners:
     assert len(first.new_token) >= 16
     again = Learners(learners.course, learners.root)  # a server that was started anew
     assert again.join("BO", first.new_token).learner == first.learner
-    with pytest.raises(RequestError, match="has joined before"):
+    with pytest.raises(RequestError, match="has already joined"):
         again.join("bo", "whole-class-token")
     with pytest.raises(RequestError, match="do not belong together"):
         again.join("bo", "something-else")

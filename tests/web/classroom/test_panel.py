@@ -32,7 +32,7 @@ def test_a_teacher_sees_the_class_and_takes_it_away(browser: Any, tmp_path: Path
     keep_guess(ada.guesses, "kernel", "=HYPERLINK(1)", "No detectable difference.")
     with served(tmp_path, BUILD, course, root) as address, opened(browser, address) as page:
         page.get_by_role("cell", name="fashion_mnist-lab-1").wait_for()
-        page.get_by_text("2 learners; runs: 1, of which finished: 1.").wait_for()
+        page.get_by_text("Learners: 2. Runs: 1, of which 1 finished.").wait_for()
         page.get_by_role("cell", name="data 3 of 4").wait_for()
         shoot(page, "class")
         check_accessibility(page)

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     import keras
 
 CARD = "conviction-card.json"
-# Every class that a network of ours is made of, inside its layers too.
+# Every class that our networks are made of, inside their layers too.
 KNOWN = {
     *("Sequential", "Functional", "InputLayer", "Rescaling", "Conv2D", "BatchNormalization", "Activation"),
     *("MaxPooling2D", "AveragePooling2D", "GlobalAveragePooling2D", "GlobalMaxPooling2D", "Dropout"),
@@ -52,14 +52,14 @@ def read(path: Path, threads: int | None = None) -> Artefact:
             config, text = json.loads(archive.read("config.json")), archive.read(CARD)
     except (zipfile.BadZipFile, KeyError, ValueError, NotImplementedError, RuntimeError):
         raise ArtefactError(
-            f"{path}: damaged, or without a model card; expected a file of 'conviction export'."
+            f"{path}: damaged, or has no model card; expected a file that 'conviction export' wrote."
         ) from None
     if damaged is not None:
         raise ArtefactError(f"{path}: damaged; {damaged} in it cannot be read.")
     odd = sorted(set(_classes(config)) - KNOWN)
     if odd:
         raise ArtefactError(
-            f"{path}: holds what no network of ours has ({', '.join(odd)}); it is not opened."
+            f"{path}: has parts that none of our networks has ({', '.join(odd)}), so it is not opened."
         )
     card = parse_card(text, path)
     keras = import_keras()

@@ -66,12 +66,12 @@ def read(path: Path, threads: int | None = None) -> Artefact:
         raise missing(f"{path}", failure, "export") from None
     content, card = _parts(read_bytes(path), path)
     try:
-        with quiet_stderr():  # it names the delegate that it has chosen
+        with quiet_stderr():  # it prints which delegate it chose
             interpreter = Interpreter(model_content=content, num_threads=threads or usable_cores())
             interpreter.allocate_tensors()
         pixels_in = interpreter.get_input_details()[0]["index"]
         probabilities_out = interpreter.get_output_details()[0]["index"]
-    except Exception as failure:  # the runtime raises ValueError and RuntimeError with whatever it met
+    except Exception as failure:  # the runtime raises ValueError and RuntimeError for whatever goes wrong
         raise ArtefactError(
             f"{path}: LiteRT cannot open it ({' '.join(str(failure).split())[:200]})."
         ) from None
@@ -101,7 +101,7 @@ def _parts(content: bytes, path: Path) -> tuple[bytes, Card]:
         card = json.dumps(about["card"])
     except (zipfile.BadZipFile, KeyError, TypeError, ValueError, NotImplementedError):
         raise ArtefactError(
-            f"{path}: damaged, or without a model card; expected a file of 'conviction export'."
+            f"{path}: damaged, or has no model card; expected a file that 'conviction export' wrote."
         ) from None
     if not whole:
         raise ArtefactError(f"{path}: damaged; the model does not have the hash that was written with it.")

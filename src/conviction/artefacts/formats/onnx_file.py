@@ -38,7 +38,7 @@ def write(model: keras.Model, path: Path, card: Card, calibration: np.ndarray) -
     with tempfile.TemporaryDirectory(prefix=".onnx-", dir=path.parent) as folder:
         plain = Path(folder) / "plain.onnx"
         with quiet_stderr(), warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # tf2onnx asks NumPy for names that it will have again
+            warnings.simplefilter("ignore")  # tf2onnx asks NumPy for names that it will define again
             model.export(plain, format="onnx", opset_version=OPSET, verbose=False)
         graph = onnx.load(plain)
         _name(graph)
@@ -54,7 +54,7 @@ def write(model: keras.Model, path: Path, card: Card, calibration: np.ndarray) -
 
 
 def read(path: Path, threads: int | None = None) -> Artefact:
-    """Opens the file after it has been looked through.
+    """Opens the file after its content has been checked.
 
     Raises:
         ArtefactError: It is damaged, not one of ours, or refers to anything outside itself.
@@ -95,18 +95,20 @@ def _look_through(content: bytes, path: Path) -> None:
         raise ArtefactError(f"{path}: damaged, or not an ONNX file.") from None
     if CARD not in {prop.key for prop in model.metadata_props}:
         raise ArtefactError(
-            f"{path}: has no model card, so what its input and outputs mean is unknown; expected a file of "
-            "'conviction export'."
+            f"{path}: has no model card, so what its input and outputs mean is unknown; expected a file that "
+            "'conviction export' wrote."
         )
     for tensor in _tensors(model):
         if tensor.data_location == onnx.TensorProto.EXTERNAL or tensor.external_data:
-            raise ArtefactError(f"{path}: refers to data in another file ({tensor.name}); it is not opened.")
+            raise ArtefactError(
+                f"{path}: refers to data in another file ({tensor.name}), so it is not opened."
+            )
     odd = {node.domain for node in model.graph.node} - {"", "ai.onnx"}
     nested = [n.op_type for n in model.graph.node for a in n.attribute if a.HasField("g") or a.graphs]
     if odd or nested or model.functions:
         what = ", ".join(sorted(odd) or nested or ["functions"])
         raise ArtefactError(
-            f"{path}: holds operations that no network of ours has ({what}); it is not opened."
+            f"{path}: has operations that none of our networks has ({what}), so it is not opened."
         )
 
 
@@ -158,7 +160,7 @@ def _to_float16(model: onnx.ModelProto) -> onnx.ModelProto:
     from onnxruntime.transformers.float16 import convert_float_to_float16
 
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # it names each weight too small for the type
+        warnings.simplefilter("ignore")  # it prints the name of each weight that is too small for the type
         return convert_float_to_float16(model, keep_io_types=True)
 
 

@@ -14,7 +14,7 @@ CHUNK = 128
 
 
 def in_chunks(answer: Answer) -> Answer:
-    """The same for any number of images, with bounded memory."""
+    """The same answers for any number of images, in bounded memory."""
 
     def whole(pixels: np.ndarray) -> np.ndarray:
         if len(pixels) <= CHUNK:

@@ -58,13 +58,13 @@ def write(model: keras.Model, path: Path, card: Card, calibration: np.ndarray) -
 
 
 def read(path: Path, threads: int | None = None) -> Artefact:
-    """Opens the folder after its files have been compared with their hashes and its operations looked through.
+    """Opens the folder after its files have been compared with their hashes and its operations checked.
 
     Raises:
         ArtefactError: It is damaged, not one of ours, or holds operations that reach outside.
     """
     if not path.is_dir():
-        raise ArtefactError(f"{path}: expected the folder of a SavedModel.")
+        raise ArtefactError(f"{path}: expected a SavedModel folder.")
     card = _checked_card(path)
     import_keras()  # sets how TensorFlow starts; and the graph may hold what Keras registers
     import tensorflow as tf
@@ -117,7 +117,7 @@ def _checked_card(path: Path) -> Card:
         files, card = dict(about["files"]), json.dumps(about["card"])
     except (FileNotFoundError, KeyError, TypeError, ValueError):
         raise ArtefactError(
-            f"{path}: has no readable model card; expected a folder of 'conviction export'."
+            f"{path}: has no readable model card; expected a folder that 'conviction export' wrote."
         ) from None
     if _hashes(path) != files:
         raise ArtefactError(f"{path}: damaged; its files do not have the hashes that were written with them.")

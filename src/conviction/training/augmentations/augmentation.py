@@ -19,7 +19,7 @@ class PageField:
     Attributes:
         label: What it is called there.
         unit: What its number means, and its range; empty if it is no number.
-        step: By which the arrows change it.
+        step: The step by which the arrows change it.
         choices: The words for each of its values; empty if it is a number.
     """
 
@@ -43,7 +43,7 @@ class Augmentation:
             another has its key, a value of 0 draws what changes nothing.
         effect: (pixels, *draws) to pixels, (n, h, w, c) uint8, without writing to them; where it ``mixes``, (pixels,
             targets, *draws) to both.
-        takes: The keys whose draws the effect takes. An effect that takes all draws of another one stands for it.
+        takes: The keys whose draws the effect takes. An effect that takes all draws of another one includes it.
         sentence: (value, height, width) to what it does, for a report.
         mixes: Whether it changes targets and needs all images of the batch.
         field: Its field on the page of the lab, which offers the most useful ones.

@@ -25,7 +25,7 @@ def flip(pixels: np.ndarray, flips: np.ndarray) -> np.ndarray:
     if len(mirrored):
         before = out[mirrored]
         after = np.empty_like(before)
-        # Channel by channel, NumPy's inner loop is a whole row instead of one pixel: several times faster.
+        # Channel by channel, NumPy's inner loop is a whole row instead of one pixel, which is several times faster.
         for channel in range(pixels.shape[3]):
             after[..., channel] = before[:, :, ::-1, channel]
         out[mirrored] = after

@@ -143,7 +143,7 @@ def _rotated(rotate: float, height: int, width: int) -> str:
 
 
 def _zoomed(zoom: float, height: int, width: int) -> str:
-    return f"made up to {1 + zoom:g} times larger or {1 - zoom:g} times as large"
+    return f"scaled by a factor from {1 - zoom:g} to {1 + zoom:g}"
 
 
 SHIFT = Augmentation(

@@ -1,4 +1,4 @@
-"""Who has joined, what is theirs, and what they may see."""
+"""Who has joined, what belongs to them, and what they may see."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ class Learner:
 
 @dataclass(frozen=True)
 class Joined:
-    """A learner, and the token that they need from now on if it was made for them just now."""
+    """A learner, and their token if it was made just now; they need it from now on."""
 
     learner: Learner
     new_token: str | None = None
@@ -107,8 +107,8 @@ class Learners:
                     return Joined(self._open(shown))
                 if self._is_class_token(token):
                     raise RequestError(
-                        f"'{shown}' has joined before. Come back with the token that you were given then, or choose "
-                        "another name."
+                        f"'{shown}' has already joined. Use the token that you were given then, or choose another "
+                        "name."
                     )
                 raise _refused()
             if not self._is_class_token(token):
@@ -120,9 +120,9 @@ class Learners:
         return self.course.teacher is not None and _same(token, self.course.teacher)
 
     def who(self, token: str) -> Learner | None:
-        """The learner with this token, for a server that lets requests in by it alone; None if it is nobody's."""
+        """The learner with this token, for a server that admits requests by it alone; None if no learner has it."""
         learner = None
-        # All of them, so that the time does not say which.
+        # All are compared, so that the time does not reveal which one matches.
         for name, expected in self.course.learners.items():
             if _same(token, expected):
                 learner = self._learner(check_name(name))
@@ -180,7 +180,7 @@ def _same(token: str, expected: str) -> bool:
 
 
 def _digest(token: str) -> str:
-    # Tokens are random and long, so that a slow hash would protect nothing.
+    # Tokens are random and long, so a slow hash would not protect them better.
     return hashlib.sha256(token.encode()).hexdigest()
 
 

@@ -53,14 +53,14 @@ def class_panel(title: str, learners: Callable[[], Iterable[Learner]]) -> None:
     draw()
     with tag("div", "", "buttons"):
         button("Download as CSV", download, "class-csv", "primary")
-        button("Look again", draw, "class-again")
+        button("Refresh", draw, "class-again")
 
 
 def _summary(rows: Sequence[ResultRow]) -> None:
     names = {row.learner for row in rows}
     runs = [row for row in rows if row.run]
     finished = sum(row.status == "done" for row in runs)
-    paragraph(f"{len(names)} learners; runs: {len(runs)}, of which finished: {finished}.", "lead")
+    paragraph(f"Learners: {len(names)}. Runs: {len(runs)}, of which {finished} finished.", "lead")
     for row in rows:
         if row.trouble:
             paragraph(f"{row.learner}{f', {row.run}' if row.run else ''}: {row.trouble}", "message trouble")

@@ -1,1 +1,1 @@
-"""Who may come in: hosts, tokens, cookies, and how often somebody may try."""
+"""Who may come in: hosts, tokens, cookies, and how many tries are allowed."""

@@ -1,4 +1,4 @@
-"""What every request passes before the page sees it: the host it names, where it comes from, and the token."""
+"""Checks that every request passes before the page sees it: the host it names, where it comes from, and the token."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ class Gate:
 
     Args:
         app: Finds the owner of a request in its scope.
-        who: The owner that a token belongs to; None if it belongs to nobody.
+        who: The owner that a token belongs to; None if no owner has it.
         hosts: What the Host header may name; None for anything.
         door: The path at which those without a token may come in; empty if there is none.
     """
@@ -101,10 +101,10 @@ class Gate:
         await self.app(scope, receive, send)
 
     def _owner(self, scope: Scope, token: str) -> str | None:
-        """Whose a token is; wrong ones are counted by the address that they come from.
+        """The owner of a token; wrong tokens are counted by the address that they come from.
 
         Raises:
-            RequestError: Too many others were tried from there just now.
+            RequestError: Too many other tokens were tried from there just now.
         """
         if not token:
             return self._who("")
@@ -145,7 +145,7 @@ def cookie_for(token: str) -> SimpleCookie:
 
 
 def _is_own(origin: bytes | None, host: str) -> bool:
-    """Browsers name the page that a socket or an upload comes from; programs name none."""
+    """Browsers send the page that a socket or an upload comes from; programs send none."""
     return origin is None or urlsplit(origin.decode("latin-1").lower()).netloc == host
 
 

@@ -55,7 +55,7 @@ def add_joining(app: FastAPI, learners: Learners) -> None:
                 )
         fields = parse_qs(body.decode("utf-8", "replace"))
         name, token = (fields.get(key, [""])[0].strip() for key in ("name", "token"))
-        # Wrong tokens are counted by where they come from as well, because the teacher's needs no name.
+        # Wrong tokens are counted by where they come from as well, because the teacher's token needs no name.
         origin = f"from {request.client.host if request.client else ''}"
         try:
             learners.tries.check(origin)
@@ -95,9 +95,9 @@ def _alert(sentence: str) -> str:
 
 def _welcome(name: str, token: str) -> str:
     return (
-        f"<p>Welcome, {escape(name)}. When you come back, or use another browser, you need your name and this token of "
-        f'your own. Write it down:</p><p><code class="code">{escape(token)}</code></p>'
-        '<p><a class="button primary" href="/">Begin</a></p>'
+        f"<p>Welcome, {escape(name)}. When you come back, or use another browser, you need your name and this token, "
+        f'which is yours alone. Write it down:</p><p><code class="code">{escape(token)}</code></p>'
+        '<p><a class="button primary" href="/">Start</a></p>'
     )
 
 

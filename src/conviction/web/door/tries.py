@@ -1,4 +1,4 @@
-"""Wrong tokens are counted, so that nobody can try them all."""
+"""Wrong tokens are counted, so that no one can try them all."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class Tries:
     _lock: threading.Lock = field(default_factory=threading.Lock, repr=False)
 
     def check(self, name: str) -> None:
-        """Asks whether another try is allowed.
+        """Checks whether another try is allowed.
 
         Raises:
             RequestError: Not now.

@@ -7,7 +7,7 @@ from typing import Any
 
 from conviction.training import EpochRow
 
-# Four runs at most lie over one another: solid, dashed, dotted, dash and dot.
+# At most four runs are overlaid: solid, dashed, dotted, dash and dot.
 STYLES: tuple[Any, ...] = ("solid", "dashed", "dotted", [10, 4, 2, 4])
 # Pixels: of the narrowest chart's legend, of a row of it, of an entry beside its words, of a letter.
 LEGEND, LINE, MARK, LETTER = 330, 20, 55, 7
@@ -15,7 +15,7 @@ FIGURES = ("loss", "accuracy")
 
 
 def chart(name: str, runs: Mapping[str, Sequence[EpochRow]], epochs: int = 0) -> dict[str, Any]:
-    """Training and validation of each run over one another; each run has a line style of its own.
+    """Training and validation curves of all runs, overlaid; each run has its own line style.
 
     Args:
         name: "loss" or "accuracy".

@@ -19,7 +19,7 @@ class NumberField:
         label: Over it.
         value: At first.
         most: From 0 to this.
-        handler: Gets the text when the field is left, or at Enter.
+        handler: Receives the text when the focus leaves the field, or at Enter.
         key: Stays the same when the page is redrawn.
     """
 

@@ -103,7 +103,7 @@ def _field(
 def number(
     label: str, value: float | str, handler: Handler, key: str, *, wrong: str = "", **props: Any
 ) -> Element:
-    """A field for a number; ``handler`` gets its text when it is left, or at Enter.
+    """A field for a number; ``handler`` receives its text when the focus leaves it, or at Enter.
 
     Args:
         label: Over it.

@@ -26,7 +26,8 @@ class Node:
     Args:
         name: Of the element.
         text: Shown as it is.
-        props: Attributes as HTML has them; ``key`` tells the children of an element apart where ``data-key`` does not.
+        props: Attributes as HTML has them; ``key`` distinguishes the children of an element where ``data-key`` does
+            not.
     """
 
     def __init__(self, name: str, text: str, props: dict[str, Any]) -> None:
@@ -83,7 +84,7 @@ class Surface(Element, component="surface.js"):
         """What is made inside is what the surface shows from now on. Nothing may be awaited inside.
 
         Args:
-            foreign: Whether something else than an action on this surface has changed what it shows.
+            foreign: Whether something other than an action on this surface has changed what it shows.
         """
         root, before = Node("div", "", {}), self.handlers
         self.handlers = {}
@@ -103,7 +104,7 @@ class Surface(Element, component="surface.js"):
         self.props["drawing"] = self._number
 
     async def _act(self, event: GenericEventArguments) -> None:
-        """Does what belongs to a key now: things pressed one after the other are done one after the other.
+        """Does what belongs to a key now: keys pressed one after the other are handled one after the other.
 
         A coroutine, because the one before it has then been done when the key is looked up.
         """
@@ -112,7 +113,7 @@ class Surface(Element, component="surface.js"):
             self._on_late()
             return
         handler = self.handlers.get(key)
-        if handler is None:  # disabled or gone by what was pressed before
+        if handler is None:  # an earlier press has disabled or removed it
             return
         result = handler(GenericEventArguments(sender=self, client=self.client, args=value))
         if inspect.isawaitable(result):

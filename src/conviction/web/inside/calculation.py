@@ -46,7 +46,7 @@ class Cell:
     @property
     def text(self) -> str:
         """Four significant digits."""
-        return number(self.value + 0.0)  # which makes 0 of -0
+        return number(self.value + 0.0)  # which turns -0 into 0
 
 
 @dataclass(frozen=True)
@@ -243,8 +243,8 @@ def _sum_lines(value: WeightedSum) -> tuple[Line, ...]:
 
 def _dense_words(value: WeightedSum) -> str:
     return (
-        f"A unit of a dense layer sees all {value.inputs.size:,} inputs. Each is multiplied by a weight of its own. "
-        f"All products are added, then the bias{_bend(value.activation)}."
+        f"A unit of a dense layer sees all {value.inputs.size:,} inputs. Each is multiplied by its own weight. All "
+        f"products are added, then the bias{_bend(value.activation)}."
     )
 
 

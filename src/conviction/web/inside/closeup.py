@@ -86,9 +86,10 @@ class CloseUp:
 
     @property
     def _wanted(self) -> View:
-        """Where the next step starts: what was asked for last of this layer, even while it is still on its way.
+        """Where the next step starts: the value of this layer that was requested last, even while it is still loading.
 
-        Two steps may come faster than one is answered; from what is shown, the second would undo the first.
+        Two steps may come faster than one is answered; if the second started from what is shown, it would undo the
+        first.
         """
         wanted = self._panel.view
         return wanted if wanted.layer == self._view.layer else replace(self._view, picture=wanted.picture)
@@ -100,7 +101,7 @@ class CloseUp:
                 position = list(self._wanted.position(self._shape))
                 position[list(self._boxes).index(name)] = at
                 await self._panel.go(self._wanted.at(tuple(position)).within(self._shape))
-            # A position that does not exist is not left in the field either.
+            # A position that does not exist does not stay in the field either.
             self._boxes[name].show(_coordinate(self._wanted, name))
 
         return typed
@@ -188,7 +189,7 @@ class CloseUp:
 
 
 class _Numbers:
-    """The calculation as tables and lines; of many input channels the first few, until all are asked for."""
+    """The calculation as tables and lines; of many input channels only the first few, until all are requested."""
 
     def __init__(self, to_input: Callable[[Position], Awaitable[None]]) -> None:
         self._to_input = to_input

@@ -17,7 +17,7 @@ class PanelContext(Protocol):
         run: The run folder.
         inspector: Answers questions about it.
         kept: Pictures that were uploaded or drawn.
-        view: What was requested last, even while it is still on its way.
+        view: What was requested last, even while it is still loading.
     """
 
     run: Path

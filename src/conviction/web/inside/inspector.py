@@ -26,7 +26,7 @@ class Inspector:
 
     Attributes:
         helper: The process that holds TensorFlow for the page.
-        data_dir: Where named sets are looked for first.
+        data_dir: Where to look for named sets first.
     """
 
     helper: Helper
@@ -55,7 +55,7 @@ class Inspector:
         return self._ask("close_up", run=run, picture=picture, layer=layer, position=position, before=before)
 
     async def _ask(self, name: str, **arguments: Any) -> Any:
-        """Asks again if the process was killed; a question that ends it twice fails."""
+        """Asks again if the process was killed; a question that kills it twice fails."""
         from conviction.web.inside.seeing import answer
 
         for _ in range(2):
@@ -63,4 +63,6 @@ class Inspector:
                 return await self.helper.call(
                     answer, self.data_dir, name, arguments, patience=PATIENCE_SECONDS
                 )
-        raise ConvictionError("The process that looks inside the network ended twice. Memory may be short.")
+        raise ConvictionError(
+            "The process that looks inside the network ended twice. There may be too little memory."
+        )

@@ -85,8 +85,8 @@ class Panel:
         with self._top:
             if self._opened.epoch is not None:
                 paragraph(
-                    f"This network is still learning; it is shown as it was after epoch {self._opened.epoch}, its last "
-                    "checkpoint. Load the page again for a newer one.",
+                    f"This network is still learning; it is shown as it was after epoch {self._opened.epoch}, its "
+                    "last checkpoint. Reload the page for a newer one.",
                     "message",
                 )
             self._chooser = Chooser(self, self._opened)
@@ -231,7 +231,7 @@ def from_small(view: View, shape: tuple[int, ...], pick: Pick) -> View:
 
 
 def interesting(view: View, sight: Sight) -> View:
-    """Where a look begins: the strongest value that is shown of the first layer behind the normalisation."""
+    """Where a look starts: the strongest value that is shown of the first layer after the normalisation."""
     layer = sight.layers[min(1, len(sight.layers) - 1)]
     maps = np.abs(layer.first.maps.astype(np.int16))
     strongest = np.unravel_index(int(maps.argmax()), maps.shape)

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 KEYS = ("picture", "layer", "row", "column", "channel")
-# No layer is this long; larger numbers come from somebody who plays with the address.
+# No layer is this long; larger numbers come from an edited address.
 MOST = 10**7
 
 
@@ -44,7 +44,7 @@ class View:
         return {name: str(getattr(self, name)) for name in KEYS}
 
     def within(self, shape: tuple[int, ...]) -> View:
-        """The nearest that exists in an output of this shape: (rows, columns, channels) or (units,)."""
+        """The nearest position that exists in an output of this shape: (rows, columns, channels) or (units,)."""
         if len(shape) == 1:
             return replace(self, row=0, column=0, channel=min(self.channel, shape[0] - 1))
         row, column, channel = (
@@ -53,7 +53,7 @@ class View:
         return replace(self, row=row, column=column, channel=channel)
 
     def position(self, shape: tuple[int, ...]) -> tuple[int, ...]:
-        """As ``explain_value`` takes it."""
+        """The position as ``explain_value`` takes it."""
         return (self.channel,) if len(shape) == 1 else (self.row, self.column, self.channel)
 
     def at(self, position: tuple[int, ...]) -> View:

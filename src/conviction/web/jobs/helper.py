@@ -1,4 +1,4 @@
-"""The one process beside the server for what needs Keras or a core for a while: started when it is first needed."""
+"""The one process beside the server for work that needs Keras or, for a while, a core; started when first needed."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from conviction.process import own_process
 T = TypeVar("T")
 
 IDLE_SECONDS = 600.0
-# Behind the page and ahead of trainings, because somebody waits for its answers.
+# After the page and before trainings, because people wait for its answers.
 NICENESS = 5
 
 
@@ -44,7 +44,7 @@ class Helper:
         self._connection: Connection | None = None
         self._timer: threading.Timer | None = None
         self._closed = False
-        # It owns the process, and lets nobody else speak to it at the same time.
+        # It owns the process, so no other thread speaks to it at the same time.
         self._thread = ThreadPoolExecutor(1, "helper")
         # Not a daemon, which could not start others to decode pictures; Python would wait for its end.
         atexit.register(self.close)
@@ -111,7 +111,7 @@ class Helper:
                 "The process that calculates was killed; the machine may have run out of memory. Try again."
             ) from None
         self._end()
-        raise ConvictionError(f"No answer came within {patience:.0f} seconds. Try it again.")
+        raise ConvictionError(f"No answer came within {patience:.0f} seconds. Try again.")
 
     def _start(self) -> Connection:
         if self._connection is not None and self.pid is not None:
@@ -147,7 +147,7 @@ def work(connection: Connection) -> None:
         connection: Gives ``(function, arguments)``; receives ``(True, result)`` or ``(False, exception)``.
     """
     threading.Thread(target=_end_with_the_server, daemon=True).start()
-    # Ctrl-C reaches the whole group, and is the server's business.
+    # Ctrl-C reaches the whole group, and the server handles it.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     own_process()
@@ -164,17 +164,17 @@ def _reply(question: bytes) -> bytes:
         function, arguments = pickle.loads(question)
         return pickle.dumps((True, function(*arguments)))
     except Exception as failure:
-        # What is no refusal is a fault, and its place is in this process.
+        # An error that is not a refusal is a bug, and its place is in this process.
         if not isinstance(failure, ConvictionError):
             failure.add_note(traceback.format_exc())
         try:
             return pickle.dumps((False, failure))
-        except Exception:  # of somebody else's making, which cannot be sent
+        except Exception:  # an exception of another library, which cannot be sent
             return pickle.dumps((False, RuntimeError(f"{type(failure).__name__}: {failure}")))
 
 
 def _end_with_the_server() -> None:
-    """Waits for the server to end, then ends this process: a server that is killed closes nothing itself."""
+    """Waits for the server to end, then ends this process, because a server that is killed closes nothing itself."""
     server = multiprocessing.parent_process()
     assert server is not None
     wait([server.sentinel])

@@ -9,7 +9,7 @@ import subprocess
 from collections.abc import Sequence
 from pathlib import Path
 
-# Behind the page, so that it stays quick while training has every core.
+# After the page, so that the page stays quick while training uses every core.
 NICENESS = 10
 
 

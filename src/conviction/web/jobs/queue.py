@@ -44,7 +44,7 @@ class Jobs:
         program: What receives the arguments of a job.
 
     Attributes:
-        records: What is on disk about each.
+        records: What is on disk about each job.
         bounds: The limits of every owner, for jobs that are submitted from now on.
         options: Arguments that every command gets besides its own.
     """
@@ -87,11 +87,12 @@ class Jobs:
         waiting = sum(j.state == "waiting" for j in self._jobs.values() if j.owner == owner)
         if self.bounds.waiting is not None and waiting >= self.bounds.waiting:
             raise RequestError(
-                f"{waiting} of your jobs are waiting already; at most {self.bounds.waiting} may. Let one run first."
+                f"{waiting} of your jobs are already waiting; at most {self.bounds.waiting} may wait. Let one run "
+                "first."
             )
         if self.at(target) is not None:
             raise RequestError(
-                f"{target.name}: something is at work there already. Wait until it is done, or stop it."
+                f"{target.name}: something is already working there. Wait until it is done, or stop it."
             )
         job = Job(
             id=f"{time.time_ns():x}-{secrets.token_hex(3)}",
@@ -132,7 +133,7 @@ class Jobs:
         return job
 
     def ahead(self, job: Job) -> int:
-        """How many jobs begin before this one, as the queue is now."""
+        """How many jobs start before this one, as the queue is now."""
         return next((i for i, j in enumerate(self._order()) if j.id == job.id), 0) + self._running()
 
     def end(self, owner: str, name: str, request: EndRequest) -> Job:
@@ -168,7 +169,8 @@ class Jobs:
         return sum(j.state == "running" for j in self._jobs.values())
 
     def _order(self) -> list[Job]:
-        """Who waits, in the order in which they will begin: in turn between owners, each owner's first one first.
+        """The jobs that wait, in the order in which they will start: owners take turns, and each owner's first job
+        comes first.
 
         The longer ago an owner's last job was started, the sooner their turn comes.
         """
@@ -220,7 +222,7 @@ class Jobs:
             processes.kill(job.pid, job.born)
         elif job.asked is None and job.seconds is not None and now - (job.started or now) > job.seconds:
             processes.interrupt(job.pid, job.born)
-            reason = f"It had run for the {job.seconds / 60:g} minutes that the course allows."
+            reason = f"It ran for the {job.seconds / 60:g} minutes that the course allows."
             self._keep(replace(job, wish="stopped", asked=now, reason=reason))
 
     def _keep(self, job: Job) -> Job:
@@ -236,7 +238,7 @@ class Jobs:
 
 @contextlib.contextmanager
 def open_jobs(root: Path, most: int = 1, program: Sequence[str] = PROGRAM) -> Iterator[Jobs]:
-    """The jobs below ``root``, for this process alone; those that run go on running when it ends.
+    """The jobs below ``root``, for this process alone; running jobs continue when it ends.
 
     Raises:
         RunError: Another server has them.

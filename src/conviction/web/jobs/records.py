@@ -17,7 +17,7 @@ from conviction.runs import folder
 from conviction.web.jobs import processes
 
 Kind = Literal["fit", "resume", "explore", "export", "evaluate"]
-# Both end in the same way. Trainings are paused, because they can go on; what cannot is stopped.
+# Both end in the same way. Trainings are paused, because they can continue; other jobs are stopped.
 State = Literal["waiting", "running", "done", "failed", "paused", "stopped"]
 EndRequest = Literal["", "paused", "stopped"]
 
@@ -86,7 +86,7 @@ class Records:
     def read(self) -> Iterator[Job]:
         """The jobs that are on disk, oldest first."""
         for record in sorted(self.root.glob(f"*/{RECORD}")):
-            # A file that a killed server had only begun to write is not a record.
+            # A file that a killed server had only started to write is not a record.
             with contextlib.suppress(OSError, ValueError, TypeError):
                 values = json.loads(record.read_text(encoding="utf-8"))
                 yield Job(**{**values, "argv": tuple(values["argv"])})

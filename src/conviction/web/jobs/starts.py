@@ -22,7 +22,7 @@ OF_EXPLORE = ("training.epochs", "training.seed")
 
 
 def stem_of(source: str) -> str:
-    """The beginning of the names of a source's runs: ``digits``, or the name of a file without its ending."""
+    """How the names of a source's runs start: ``digits``, or the name of a file without its ending."""
     return re.sub(r"[^A-Za-z0-9._-]+", "-", Path(source).name.split(".")[0]).strip("-.")[:40] or "run"
 
 
@@ -74,7 +74,7 @@ def start_fit(jobs: Jobs, owner: str, source: str, recipe: Recipe, path: Path, *
 def start_resume(jobs: Jobs, owner: str, path: Path, epochs: int | None = None) -> Job:
     """Queues the rest of a training that was paused, stopped or killed; or more epochs of one that is done.
 
-    One that ended before it had a run folder begins again, with the arguments that it was started with.
+    One that ended before it had a run folder starts again, with the arguments that it was started with.
     """
     last = jobs.last_at(path)
     if not (path / folder.CONFIG).is_file() and last is not None and last.kind == "fit":

@@ -60,7 +60,7 @@ def chapter(page: PageContext) -> None:
     name = page.query.get("chapter") or page.stop.chapter
     with tag("div", "", "reader"):
         button(
-            "Put the lesson away",
+            "Hide the lesson",
             page.guarded(lambda *_: _turn(page, shown=False)),
             "lesson-away",
             "quiet away",
@@ -83,7 +83,7 @@ def chapter(page: PageContext) -> None:
         wanted = page.desk.source, page.data
         if page.stop.drafts and wanted != asked:
             asked = wanted
-            # The workbench says what cannot be read.
+            # The workbench shows what cannot be read.
             with contextlib.suppress(ConvictionError):
                 await page.checked()
         now = _seen(page)

@@ -24,7 +24,7 @@ OPTIMIZERS = {name: name for name in ("adam", "adamw", "sgd", "rmsprop")}
 SCHEDULES = {"constant": "constant", "one_cycle": "one cycle", "cosine": "cosine"}
 CLASS_WEIGHTS = {"none": "every image counts the same", "balanced": "every class counts the same"}
 WHY = {
-    "adam": "Adam gives every weight a step of its own size and forgives a rate that is not quite right.",
+    "adam": "Adam gives every weight its own step size and forgives a rate that is not quite right.",
     "adamw": "AdamW is Adam with a weight decay that works on all weights alike.",
     "sgd": "SGD is the plain step against the gradient; here it needs a rate of 0.01 to 0.1, and patience.",
     "rmsprop": "RMSprop divides each step by the size of recent gradients, as Adam does, without Adam's running mean.",
@@ -107,7 +107,7 @@ class _Form(DraftPage):
         choice("Classes in the loss", CLASS_WEIGHTS, training.class_weights, put_weights, "class_weights")
         _explain("weight decay", "label smoothing", "averaged weights")
         paragraph(
-            "Each is off at 0. Without a number, weight decay is the optimizer's own: 0.004 for adamw.",
+            "Each is off at 0. If it is left empty, weight decay is the optimizer's own: 0.004 for adamw.",
             "note",
         )
         self._varied(spec.augmentation)
@@ -140,7 +140,7 @@ class _Form(DraftPage):
                     self._number(f"{field.label} ({field.unit})", key, value, real, min=0, step=field.step)
         paragraph(
             "Shifted by 0.1: up to a tenth of the width and of the height. A hidden square has this share of the "
-            "shorter side and the picture's mean colour. 0 is none. Only training images are varied.",
+            "shorter side and the picture's mean colour. 0 means none. Only training images are varied.",
             "note",
         )
         _expect("augmentation")

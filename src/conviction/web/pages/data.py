@@ -95,8 +95,8 @@ def _sources(page: PageContext) -> None:
 
     if page.desk.draft is None:
         paragraph(
-            "Eight steps lead from images to a network that you have trained, judged and looked into. Begin with the "
-            "images: Digits is small, and learned in seconds. Each page ends with a button to the next.",
+            "Eight steps lead from images to a network that you have trained, judged and looked into. Start with the "
+            "images: Digits is small, and is learned in seconds. Each page ends with a button to the next.",
             "lead",
         )
     _undoing(page)
@@ -107,7 +107,7 @@ def _sources(page: PageContext) -> None:
             with tag("section", "", "card chosen" if chosen else "card"):
                 heading(one.title, 3)
                 paragraph("Your upload" if one in own else one.source, "note")
-                word = "Go on with these" if chosen else "Take these"
+                word = "Continue with these" if chosen else "Use these"
                 button(
                     word,
                     page.guarded(partial(choose, one.source)),

@@ -72,7 +72,7 @@ def pick_run(page: PageContext) -> RunStatus | None:
         state = state_of(run, page.lab.jobs.last_at(run.path))
         far = f", {len(run.rows)} of {run.epochs} epochs done" if run.epochs else ""
         paragraph(f"{page.part} is {state}{far}. You can open it here {when}.", "message")
-        onward(page, "Go on with it" if state == "paused" else "To its training", page.to("train", page.part))
+        onward(page, "Continue it" if state == "paused" else "To its training", page.to("train", page.part))
         return None
     return run
 
@@ -98,7 +98,7 @@ class _Verdict:
         if status is None or (status, job) == self.seen:
             return
         if self.seen is not None and status.status != "done":
-            ui.navigate.reload()  # it goes on to more epochs, and what is shown is no longer its evaluation
+            ui.navigate.reload()  # it continues for more epochs, and what is shown is no longer its evaluation
             return
         fresh = self.seen is None or status != self.seen[0]
         self.seen = (status, job)
@@ -112,7 +112,7 @@ class _Verdict:
         with self.body:
             await shown_when_ready(
                 self.page,
-                "Putting together what the answers show ...",
+                "Working out what the answers show ...",
                 lambda: self.page.lab.helper.call(
                     evaluated, str(self.path), self.page.lab.data_dir, self.part
                 ),
@@ -136,8 +136,9 @@ class _Verdict:
             if openings:
                 paragraph(f"The ledger: {openings_sentence(openings)}")
             paragraph(
-                "This run has not been scored on them. What is shown below comes from the validation images, by which "
-                "you could choose; the figure that counts is the one from the test images, once, when you have chosen."
+                "This run has not been scored on them. What is shown below comes from the validation images, which "
+                "you could use to choose; the figure that counts is the one from the test images, once, when you have "
+                "chosen."
             )
             if job is not None and job.kind == "evaluate" and job.state == "failed":
                 paragraph(job.reason, "message trouble")
@@ -147,7 +148,7 @@ class _Verdict:
                 if busy:
                     tag(
                         "span",
-                        "Something is still working on this run; you can open it after that.",
+                        "Something is still working on this run; you can open the test set after that.",
                         "soft",
                     )
 
@@ -169,7 +170,7 @@ class _Verdict:
             container = tag("div")
             with container:
                 button(
-                    "Show where the evidence lay, for the surest mistakes",
+                    "Show where the evidence was for the mistakes that it was surest of",
                     self.page.guarded(lambda *_: self._reasons(container)),
                     "reasons",
                 )
@@ -194,9 +195,9 @@ def advised(advice: Advice) -> tuple[str, str]:
     """What a verdict advises, in the words of the page, and the step that has them."""
     settings = advice.settings
     if advice.resumes:
-        return f"go on to {settings['training.epochs']} epochs", "train"
+        return f"continue to {settings['training.epochs']} epochs", "train"
     if "recipe" in settings:
-        return f"begin again from {settings['recipe']}", "network"
+        return f"start again from {settings['recipe']}", "network"
     return " and ".join(f"{LABELS[key]} {value}" for key, value in settings.items()), "compile"
 
 

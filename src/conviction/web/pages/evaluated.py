@@ -53,7 +53,7 @@ def evaluated(path: str, data_dir: str | None, part: str) -> Evaluated:
 
     Args:
         path: The run folder.
-        data_dir: Where named sets are looked for first.
+        data_dir: Where to look for named sets first.
         part: Which images it is about: "test", or "validation" while the test set is sealed.
 
     Raises:

@@ -13,7 +13,7 @@ from conviction.web.elements.plain import paragraph, tag, tick
 from conviction.web.pages.glimpse import Glimpse, glimpse
 from conviction.web.pages.page import PageContext
 
-# Asking takes a core away from training for a moment; this rarely, nobody notices.
+# Asking takes a core away from training for a moment; this rarely, it goes unnoticed.
 REST_SECONDS = 5.0
 
 

@@ -37,15 +37,15 @@ SHORT = {
 }
 READING = (
     "Arm: one setting that is tried. Each is compared with the base, that is, with what you start from.",
-    "Seed: the number from which first weights, order and split follow. Base and arm are trained once with each seed, "
-    "and the two are compared seed by seed; one seed alone shows nothing.",
+    "Seed: the number that decides the initial weights, the order and the split. Base and arm are trained once with "
+    "each seed, and the two are compared seed by seed; one seed alone shows nothing.",
     "The line is the 95% interval of the difference in validation accuracy, the dot its mean, both in percentage "
     "points. Orange: a difference was found.",
     "1.2 times the work: 1.2 times as many multiply-adds for one picture. The time is what training took here.",
     "Holm's method: of several comparisons one may look like a difference by chance. p-values are made larger so that "
     "this stays below 5% for all of them together; an interval alone is not corrected.",
-    "A difference of 0.5 points would need 7 to 609 seeds: how many runs it would take to see so small a difference, "
-    "estimated from how much these few seeds differ. A wide range means that there are too few of them to tell.",
+    "A difference of 0.5 points would need 7 to 609 seeds: how many runs it would take to see a difference this "
+    "small, estimated from how much these few seeds differ. A wide range means that there are too few of them to tell.",
 )
 
 
@@ -277,7 +277,7 @@ class _Card:
         keep_guess(self.page.root / GUESSES, self.question, guess_text(self._asked(study)), sentences)
 
     def _asked(self, study: Path) -> str:
-        """The guess with which a study was begun, whatever is guessed for the next one."""
+        """The guess with which a study was started, whatever is guessed for the next one."""
         return str(self.page.desk.kept.get("asked", {}).get(study.name, self.guess))
 
     def _running(self, job: Job, status: Any) -> None:

@@ -56,7 +56,7 @@ def _rail(page: PageContext) -> None:
     with tag("nav", "", "rail", aria_label="Steps of the lab"), tag("ol"):
         for i, stop in enumerate(page.stops, 1):
             current = {"aria_current": "page"} if stop is page.stop else {}
-            # A run that is looked at stays the one that is looked at.
+            # A run that is being viewed stays the one that is viewed.
             keep = page.part if stop.needs and not page.stop.parts else ""
             with tag("li"), link("", page.to(stop.name, keep), **current):
                 tag("b", str(i))
@@ -82,7 +82,7 @@ def _now(page: PageContext, about: Tag) -> None:
 
 
 def now_sentence(page: PageContext) -> str:
-    """``Training digits-1, 3 of 12 epochs``, as the page of the run counts; empty if nothing runs."""
+    """``Training digits-1, 3 of 12 epochs``, counted as on the page of the run; empty if nothing runs."""
     alive = [j for j in page.lab.jobs.of(page.owner) if j.alive]
     if not alive:
         return ""

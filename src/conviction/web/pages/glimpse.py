@@ -1,4 +1,4 @@
-"""How a network that still learns answers a few validation images, by its last checkpoint; for a helper process."""
+"""How a network that is still learning answers some validation images, by its last checkpoint; for a helper process."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ def glimpse(path: str, data_dir: str | None, began: float) -> Glimpse:
 
     Args:
         path: A run folder whose training has begun.
-        data_dir: Where named sets are looked for first.
+        data_dir: Where to look for named sets first.
         began: When it began, so that another run of this name is loaded again.
 
     Raises:

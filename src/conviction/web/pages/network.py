@@ -62,7 +62,7 @@ class _Editor(DraftPage):
         self.refused: str | None = None
 
     def draw(self) -> None:
-        """The list in the view that is asked for, and what follows from it."""
+        """The list in the view that is requested, and what follows from it."""
         layers = self.page.draft.layers
         if layers != self.layers:
             self.refused = None
@@ -89,14 +89,14 @@ class _Editor(DraftPage):
     def _tools(self) -> None:
         with tag("div", "", "buttons"):
             self.undoing()
-            tag("span", "Begin again from", "soft")
+            tag("span", "Start again from", "soft")
             for name in ("lab", "fast", "best"):
                 assert name in RECIPES
                 button(
                     name,
                     self.put(partial(self._begin_from, name)),
                     f"recipe-{name}",
-                    aria_label=f"Begin again from the recipe {name}",
+                    aria_label=f"Start again from the recipe {name}",
                 )
             tag("span", "A recipe replaces your network, and your settings at Compile.", "soft")
 
@@ -143,7 +143,7 @@ class _Editor(DraftPage):
         self.kind = kind if kind in LAYER_TYPES else "Conv2D"
 
     def _at(self, layers: layer_edits.Layers) -> int:
-        """Where a new layer goes: behind the one that is open, else where its kind belongs."""
+        """Where a new layer goes: after the one that is open, or otherwise where its kind belongs."""
         if self.open in self.names:
             return self.names.index(self.open) + 1
         return len(layers) if self.kind == "Dense" else layer_edits.head(layers)
@@ -171,7 +171,8 @@ class _Editor(DraftPage):
                     "down": ("Down", self._set(lambda: layer_edits.move(self.layers, i, 1))),
                     "remove": ("Remove", self._set(lambda: layer_edits.remove(self.layers, i))),
                 }
-                # Announced as disabled but left enabled, so that the focus stays on it when its layer reaches an end.
+                # Marked as disabled for screen readers but left enabled, so that the focus stays on it when its layer
+                # reaches an end.
                 ends = {"up": i == 0, "down": i == len(self.layers) - 1}
                 for act, (word, do) in acts.items():
                     off = {"aria_disabled": "true"} if ends.get(act) else {}

@@ -143,7 +143,7 @@ class PageContext:
         self.lab.desks.keep(self.desk)
 
     async def keep_beside(self) -> None:
-        """Writes the desk to disk while the page goes on."""
+        """Writes the desk to disk while the page continues."""
         await self.lab.desks.keep_beside(self.desk)
 
     def say(self, sentence: str, kind: str = "trouble") -> None:
@@ -180,13 +180,13 @@ class PageContext:
         return self.lab.bench.known(self.desk.source, self.data)
 
     async def images(self) -> ImageSet:
-        """The images; begins a draft for them where there is none."""
+        """The images; starts a draft for them where there is none."""
         images = await self.lab.bench.images(self.desk.source, self.data)
         self.begin(images)
         return images
 
     def begin(self, images: ImageSet) -> None:
-        """Begins a draft where there is none."""
+        """Starts a draft where there is none."""
         if self.desk.draft is None:
             self.desk.draft = new_draft("lab", facts_about(images, self.data))
             self.keep()

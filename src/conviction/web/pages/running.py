@@ -40,7 +40,7 @@ class RunPanel:
 
     def show(self) -> None:
         """Makes room for it."""
-        # A button that is pressed here is not lost when the rest is redrawn.
+        # A press of a button here is not lost when the rest is redrawn.
         self.hands = Surface()
         self.body = tag("div")
 
@@ -78,7 +78,7 @@ class RunPanel:
                 tag("span", f"{name} ")
                 tag("span", *state_pill(run, job))
             if run.source and run.source != self.page.desk.source:
-                paragraph(f"It learned from {stem_of(run.source)}, and not from the images above.", "note")
+                paragraph(f"It learned from {stem_of(run.source)}, not from the images above.", "note")
             self._hands(name, run, job)
         self.body.clear()
         with self.body:
@@ -144,7 +144,7 @@ class RunPanel:
             elif page.lab.most_epochs(run.epochs * 2) > run.epochs > 0:
                 more = page.lab.most_epochs(run.epochs * 2)
                 button(
-                    f"Go on to {more} epochs",
+                    f"Continue to {more} epochs",
                     act(lambda: start_resume(jobs, page.owner, page.root / name, more)),
                     "more",
                 )
@@ -197,14 +197,14 @@ class RunPanel:
             ui.navigate.to(self.page.to("train", name, over=",".join(chosen[-MOST_OVER:])))
 
         with tag("fieldset", "", "ticks"):
-            tag("legend", "Lay over it")
+            tag("legend", "Overlay")
             for other in others:
                 tick(other, other in self.over, partial(put, other), f"over-{other}")
 
     def _words(self, job: Job) -> None:
         with tag("details") as details:
-            tag("summary", "What the process says")
-            text = tag("pre", "", "code", tabindex=0, role="region", aria_label="What the process says")
+            tag("summary", "Output of the process")
+            text = tag("pre", "", "code", tabindex=0, role="region", aria_label="Output of the process")
         details.on(
             "toggle",
             lambda e: text.set_text(self.page.lab.jobs.records.output_tail(job, ERR) or "Nothing yet."),
@@ -216,7 +216,7 @@ def where(run: RunStatus, job: Job | None, ahead: int) -> str:
     """How far a training has come, in a sentence."""
     done = f"{len(run.rows)} of {run.epochs} epochs"
     if job is not None and job.state == "waiting":
-        return f"Waiting for its turn; {ahead} ahead of it." if ahead else "About to begin."
+        return f"Waiting for its turn; {ahead} ahead of it." if ahead else "About to start."
     if job is not None and job.state == "running":
         if job.wish:
             return "It pauses at the next step and keeps what there is ..."
@@ -232,7 +232,7 @@ def where(run: RunStatus, job: Job | None, ahead: int) -> str:
         return f"{done}, about {left:.0f} s to go."
     if run.status == "done":
         return f"{done}."
-    return f"{done}. Nothing is lost: it can go on." if run.epochs else ""
+    return f"{done}. Nothing is lost: it can continue." if run.epochs else ""
 
 
 def state_pill(run: RunStatus, job: Job | None) -> tuple[str, str]:

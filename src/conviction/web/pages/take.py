@@ -22,7 +22,7 @@ OFFERS = (
     (
         "onnx",
         "ONNX",
-        "The network in a file that needs no TensorFlow; for programs, or to be served to others.",
+        "The network in a file that needs no TensorFlow; for use in programs, or to serve to others.",
         False,
     ),
     (

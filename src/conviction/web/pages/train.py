@@ -39,7 +39,7 @@ STOP = Stop(
 
 
 class _Start:
-    """The button that begins a training, and if the network does not fit, why it cannot be pressed."""
+    """The button that starts a training, and if the network does not fit, why it cannot be pressed."""
 
     def __init__(self, page: PageContext) -> None:
         self.page = page

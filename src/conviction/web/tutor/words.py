@@ -1,4 +1,4 @@
-"""The lesson's Markdown as HTML that can be trusted: no HTML passes, and no address but the lesson's own."""
+"""The lesson's Markdown as safe HTML: no HTML in it passes, and no address except the lesson's own."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A change of what is built, in a few words."""
+"""A change to what is built, in a few words."""
 
 from __future__ import annotations
 

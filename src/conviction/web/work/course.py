@@ -154,7 +154,7 @@ def _check_joining(path: Path, course: Course) -> None:
         folders[key] = name
     tokens = [t for t in (course.teacher, course.class_token, *course.learners.values()) if t is not None]
     if len(set(tokens)) < len(tokens):
-        raise RequestError(f"--course {path}: two tokens are the same. Give everybody one of their own.")
+        raise RequestError(f"--course {path}: two tokens are the same. Give everybody their own.")
 
 
 def _source(path: Path, source: str) -> str:

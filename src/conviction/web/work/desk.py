@@ -27,7 +27,7 @@ _KINDS = {"id": str, "owner": str, "source": str, "guesses": dict, "kept": dict,
 
 @dataclass(frozen=True)
 class Draft:
-    """A network and settings: the recipe to begin from, the layers, and keys of ``training`` and ``augmentation``."""
+    """A network and settings: the recipe to start from, the layers, and keys of ``training`` and ``augmentation``."""
 
     recipe: str = "lab"
     layers: Layers = ()
@@ -57,7 +57,7 @@ class Draft:
         return keys
 
     def with_key(self, key: str, value: Any, facts: ImageFacts) -> Draft:
-        """With one key set, after it has been checked; a value that the recipe has anyway is not kept.
+        """With one key set, after it has been checked; a value that the recipe already has is not kept.
 
         Raises:
             RequestError: The value is out of range.
@@ -95,7 +95,7 @@ def new_draft(recipe: str, facts: ImageFacts) -> Draft:
 
 @dataclass(frozen=True)
 class Work:
-    """What undo goes back to: the images that were chosen, and what had been built for them, if anything."""
+    """What undo returns to: the images that were chosen, and what was built for them, if anything."""
 
     source: str
     draft: Draft | None
@@ -241,7 +241,7 @@ class Desks:
         desk = self._desks.get(name) or self._read(name)
         if desk is None or desk.owner != owner:
             raise RequestError(
-                f"There is no desk '{name}' here, or its file is damaged. A new one begins at /."
+                f"There is no desk '{name}' here, or its file is damaged. Start a new one at /."
             )
         return self._desks.setdefault(name, desk)
 

@@ -62,7 +62,7 @@ def judged(value: str, arms: Sequence[KeptFinding]) -> str:
     if better[guess.arm] is None:
         return f"You expected {expected}; no difference was found there, so your guess is neither shown nor refuted."
     if better[guess.arm] == guess.better:
-        return f"You expected {expected}, and so it was."
+        return f"You expected {expected}, and that is what was found."
     return f"You expected {expected}; what was found is the opposite. Your guess was not right."
 
 

@@ -35,7 +35,7 @@ class Lab:
         desks: What learners have built.
         bench: Images.
         helper: Calculates beside the server.
-        data_dir: Where named sets are looked for first.
+        data_dir: Where to look for named sets first.
         course: What a teacher has chosen, if the page is for a class.
         watcher: Reads the status of runs and studies.
         kept: Pictures that each owner has uploaded or drawn.
@@ -74,7 +74,7 @@ class Lab:
         return path
 
     def check_run(self, owner: str, name: str) -> None:
-        """Refuses the name of a run that is neither there nor about to begin.
+        """Refuses the name of a run that neither exists nor is about to start.
 
         Raises:
             RequestError: There is none of this name.
@@ -112,7 +112,7 @@ class Lab:
         return wanted if self.course is None else min(wanted, self.course.limits.epochs)
 
     def runs(self, owner: str) -> list[RunStatus]:
-        """The runs of an owner, newest first; those that are about to begin, or ended before they could, included."""
+        """The runs of an owner, newest first, including those that are about to start, or ended before they could."""
         root = self.root(owner)
         paths = {p.parent for p in root.glob(f"*/{folder.CONFIG}")}
         for job in self.jobs.of(owner):

@@ -185,7 +185,7 @@ def checked(layer: dict[str, Any], at: int = 0) -> Layer:
 
 
 def names_after(before: Layers, names: Sequence[int], after: Layers) -> list[int]:
-    """Numbers by which layers are known through edits: what has moved or was changed in place keeps its own.
+    """Numbers that identify layers through edits: a layer that was moved or changed in place keeps its number.
 
     Args:
         before: The layers that have ``names``.

@@ -56,11 +56,12 @@ def chosen_by(sources: Sequence[str]) -> list[Choice]:
 
 
 class Bench:
-    """Images that have been read, by source and specification; whoever asks for the same waits for the same reading.
+    """Images that have been read, by source and specification; everyone who asks for the same images waits for the same
+    reading.
 
     Args:
         off_loop: Runs a function elsewhere than on the event loop and gives its result.
-        data_dir: Where named sets are looked for first.
+        data_dir: Where to look for named sets first.
     """
 
     def __init__(
@@ -125,7 +126,7 @@ def _check(images: ImageSet, spec: DataSpec, seed: int) -> Checked:
 
 
 async def _shared(kept: OrderedDict[Any, asyncio.Task[T]], key: Any, make: Callable[[], Awaitable[T]]) -> T:
-    """The result of a task that all who ask share; one that failed is tried again by the next caller."""
+    """The result of a task that all callers share; one that failed is tried again by the next caller."""
     task = kept.get(key)
     if task is None or (task.done() and (task.cancelled() or task.exception())):
 

@@ -24,7 +24,7 @@ from conviction.server.limits import Limits
 from conviction.web.jobs.records import Job
 
 MOST_BYTES = 200 * 2**20
-# The most uploads of one learner; the oldest one that nothing needs is removed to make room.
+# The most uploads of one learner; the oldest one that is not needed is removed to make room.
 MOST_KEPT = 10
 MOST_PIXELS = Limits().pixels
 SUFFIXES = (*ZIP_SUFFIXES, *TAR_SUFFIXES, ".npz")
@@ -66,7 +66,7 @@ async def arriving(
     owner: str,
     needed: Callable[[], Collection[str]],
 ) -> AsyncIterator[Path]:
-    """Keeps an archive, unless the block that checks it fails; then the oldest ones that nobody needs make room.
+    """Keeps an archive, unless the block that checks it fails; then the oldest ones that are not needed are removed.
 
     Args:
         chunks: Its bytes as they arrive.
