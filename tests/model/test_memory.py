@@ -32,7 +32,7 @@ def test_a_batch_too_large_is_refused_with_the_largest_that_fits(monkeypatch: py
     monkeypatch.setattr(memory, "free_bytes", lambda: 10**9)
     with pytest.raises(RequestError, match=r"training.batch_size=50000: .* 1\.0 GB are free") as caught:
         check_memory(ROWS, TrainingSpec(batch_size=50_000))
-    found = re.search(r"At most training.batch_size=(\d+) fits", str(caught.value))
+    found = re.search(r"The largest that fits is training.batch_size=(\d+)\.", str(caught.value))
     assert found
     fits = int(found[1])
     check_memory(ROWS, TrainingSpec(batch_size=fits))
