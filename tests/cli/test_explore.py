@@ -15,6 +15,7 @@ import pytest
 
 from conviction.errors import Interrupted
 from conviction.experiments.request import going_on
+from conviction.experiments.store import read_design, read_result
 from tests.conftest import Cli, environment, run_cli
 from tests.patience import PATIENCE
 
@@ -60,6 +61,19 @@ def test_a_planted_difference_is_found_and_said(explored: Path) -> None:
     assert np.std(base["accuracy"]) > 0
     differences = np.subtract(arm["arm"]["accuracy"], base["accuracy"])
     assert arm["accuracy"]["mean"] == pytest.approx(differences.mean())
+
+
+def test_what_a_study_keeps_is_read_back(explored: Path) -> None:
+    design, result = read_design(explored / "one"), read_result(explored / "one")
+    assert design is not None
+    assert design.trials == 6
+    assert design.seeds == 3
+    assert result is not None
+    (arm,) = json.loads((explored / "one" / "result.json").read_text())["arms"]
+    (kept,) = result.arms
+    assert (kept.label, kept.sentence, kept.detected) == (arm["arm"]["label"], arm["sentence"], True)
+    assert kept.accuracy.model_dump() == {k: arm["accuracy"][k] for k in ("mean", "low", "high")}
+    assert read_design(explored) is None
 
 
 def test_the_test_set_stays_sealed_and_images_are_taken_away(explored: Path) -> None:

@@ -34,7 +34,8 @@ if what == "wait":
     def stop(*_):
         print(json.dumps({"error": {"message": "Stopped by SIGINT.", "exit_code": 130}}), flush=True)
         os._exit(130)
-    signal.signal(signal.SIGINT, signal.SIG_DFL if sys.argv[2:] == ["unheard"] else stop)
+    handlers = {"unheard": signal.SIG_DFL, "starting": lambda *_: os._exit(1)}
+    signal.signal(signal.SIGINT, handlers.get("".join(sys.argv[2:]), stop))
     print("ready", file=sys.stderr, flush=True)
     while True:
         signal.pause()
@@ -123,8 +124,9 @@ def test_a_running_job_ends_as_it_was_asked_to(jobs: Jobs, wish: str) -> None:
     assert state(jobs, job) == wish
 
 
-def test_one_that_is_asked_before_it_listens_ends_as_it_was_asked_to(jobs: Jobs) -> None:
-    job = submit(jobs, "wait", "unheard")
+@pytest.mark.parametrize("when", ["unheard", "starting"])
+def test_one_that_is_asked_before_it_listens_ends_as_it_was_asked_to(jobs: Jobs, when: str) -> None:
+    job = submit(jobs, "wait", when)
     jobs.tick()
     until(lambda: "ready" in jobs.records.output_tail(job))
     jobs.end("", job.id, "paused")

@@ -6,7 +6,7 @@ import json
 import os
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 from pydantic import AliasPath, Field
 
@@ -20,13 +20,17 @@ DESIGN, TRIALS, RESULT, REPORT = "design.json", "trials.jsonl", "result.json", "
 EPOCHS = "epochs.json"
 
 
+# JSON has lists where we have tuples.
+KeptArm = Annotated[tuple[str, str, str | None], Field(strict=False)]
+
+
 class ExplorationDesign(Content):
     """How many trials an exploration has, from its ``design.json``.
 
     ``arms`` has question, label and key of each arm, the key None where it is not tried; ``base`` is the base's key.
     """
 
-    arms: list[tuple[str, str, str | None]] = Field(strict=False)
+    arms: list[KeptArm]
     base: str
     seeds: int
 

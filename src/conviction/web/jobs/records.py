@@ -23,8 +23,8 @@ EndRequest = Literal["", "paused", "stopped"]
 
 RECORD, OUT, ERR = "job.json", "stdout", "stderr"
 INTERRUPTED = (130, 143)
-# How the system reports a process that was interrupted in its first second, before it handled signals.
-UNHEARD = (-signal.SIGINT, -signal.SIGTERM)
+# How a process ends that is interrupted before it handles signals: by the signal, or with 1 while Python itself starts.
+UNHEARD = (1, -signal.SIGINT, -signal.SIGTERM)
 
 
 @dataclass(frozen=True)
@@ -162,7 +162,7 @@ class Records:
         ended = replace(job, ended=now, code=code)
         if code == 0:
             return replace(ended, state="done")
-        if code in INTERRUPTED or (job.wish and code in UNHEARD):
+        if code in INTERRUPTED or (job.wish and not answer and code in UNHEARD):
             return replace(ended, state=job.wish or "stopped")
         if error:
             return replace(ended, state="failed", reason=str(error["message"]))
