@@ -489,7 +489,7 @@ def test_two_learners_take_turns_and_see_nothing_of_each_other(browser: Any, tmp
         teacher.get_by_label("Your name").fill("The teacher")
         teacher.get_by_label("Token").fill("teacher-token")
         teacher.get_by_role("button", name="Join").click()
-        teacher.get_by_text("2 learners; runs: 2").wait_for()
+        teacher.get_by_text("Learners: 2. Runs: 2").wait_for()
         with teacher.expect_download() as download:
             teacher.get_by_role("button", name="Download as CSV").click()
         rows = Path(download.value.path()).read_text(encoding="utf-8-sig").splitlines()[1:]
