@@ -69,5 +69,5 @@ def busy(detail: str) -> Problem:
 
 
 def internal_error() -> Problem:
-    """What a client is told about an error of the server."""
+    """What a client receives when the server itself fails."""
     return Problem("internal-error", "The server's log has more under the request's id.")
