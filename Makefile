@@ -3,6 +3,8 @@
 # make test    the tests that matter most, in ten to fifteen minutes on two cores
 # make check   what CI does: lint, types, every test
 VENV ?= .venv
+# Tests start hundreds of processes, each of which would compile what it imports.
+unexport PYTHONDONTWRITEBYTECODE
 BIN = $(VENV)/bin
 
 .PHONY: help demo lab test test-full check lint types constraints bench bench-lab bench-speed bench-data bench-duplicates bench-fuzz bench-kill bench-growth bench-gpu bench-monitor bench-evaluation bench-small bench-explore bench-lesson bench-tune bench-serve bench-soak bench-page bench-ray clean

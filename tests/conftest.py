@@ -13,6 +13,7 @@ import sys
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +31,11 @@ hypothesis.settings.load_profile("untimed")
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 # A shell starts what runs in the background with SIGINT ignored, and children inherit that; tests interrupt both.
 signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+def pytest_xdist_auto_num_workers() -> int:
+    """``-n auto`` is a process more than there are processors: each waits for commands and browsers at times."""
+    return (os.cpu_count() or 1) + 1
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -170,26 +176,38 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 FORMATS = ("onnx", "litert", "saved_model", "keras")
+# The formats that take longest to convert to are left to the full tier.
+each_format = pytest.mark.parametrize(
+    "name",
+    [pytest.param(f, marks=[pytest.mark.full] if f in ("litert", "saved_model") else []) for f in FORMATS],
+)
+
+
+# By the name of a format.
+Exports = Callable[[str], Path]
 
 
 @pytest.fixture(scope="session")
-def exported(trained: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The folder of ``conviction export`` of that run, with all formats and the script."""
+def exported(trained: Path, tmp_path_factory: pytest.TempPathFactory) -> Exports:
+    """What ``conviction export`` makes of that run, each format when it is first asked for."""
 
-    def export(folder: Path) -> None:
-        formats = ",".join([*FORMATS, "script"])
+    def export(name: str, folder: Path) -> None:
         result = run_cli(
-            "export", trained, "--format", formats, "--out", "exports", cwd=folder, home=folder / "home"
+            "export", trained, "--format", name, "--out", "exports", cwd=folder, home=folder / "home"
         )
         assert result.code == 0, result.err
 
-    return made_once(tmp_path_factory, "exported", export) / "exports"
+    def of_format(name: str) -> Path:
+        folder = made_once(tmp_path_factory, f"exported-{name}", partial(export, name))
+        return artefact(folder / "exports", name)
+
+    return of_format
 
 
-def artefact(exported: Path, name: str) -> Path:
-    """The file or folder of a format."""
+def artefact(folder: Path, name: str) -> Path:
+    """The file or folder of a format in a folder of exports."""
     suffixes = {"onnx": "model.onnx", "litert": "model.tflite", "keras": "model.keras"}
-    return exported / suffixes.get(name, name)
+    return folder / suffixes.get(name, name)
 
 
 def picture(seed: int, label: int, size: tuple[int, int] = (20, 20)) -> np.ndarray:

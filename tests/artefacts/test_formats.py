@@ -20,14 +20,12 @@ from conviction.artefacts import Artefact, load
 from conviction.errors import ArtefactError
 from conviction.flow.export import Exported
 from conviction.runs.predictions import read_predictions
-from tests.conftest import FORMATS, Cli, artefact, run_cli
-
-formats = pytest.mark.parametrize("name", FORMATS)
+from tests.conftest import FORMATS, Cli, Exports, artefact, each_format, run_cli
 
 
-@formats
-def test_it_answers_as_the_run_does(exported: Path, trained: Path, name: str) -> None:
-    opened, run = load(artefact(exported, name)), conviction.load_run(trained)
+@each_format
+def test_it_answers_as_the_run_does(exported: Exports, trained: Path, name: str) -> None:
+    opened, run = load(exported(name)), conviction.load_run(trained)
     assert isinstance(opened, Artefact)
     assert opened.class_names == run.class_names
     pixels = np.random.default_rng(0).integers(0, 256, (300, *run.rule.shape), np.uint8)
@@ -42,9 +40,9 @@ def test_it_answers_as_the_run_does(exported: Path, trained: Path, name: str) ->
     assert opened.predict_pixels(pixels[:0]).probabilities.shape == (0, 10)
 
 
-@formats
-def test_the_card_says_what_was_tested(exported: Path, trained: Path, name: str) -> None:
-    card, run = load(artefact(exported, name)).card, conviction.load_run(trained)
+@each_format
+def test_the_card_says_what_was_tested(exported: Exports, trained: Path, name: str) -> None:
+    card, run = load(exported(name)).card, conviction.load_run(trained)
     assert card.kind == name
     assert card.test is not None
     assert card.test.accuracy == run.evaluation.accuracy
@@ -55,9 +53,9 @@ def test_the_card_says_what_was_tested(exported: Path, trained: Path, name: str)
     assert any("whatever a picture shows" in limit for limit in card.limits)
 
 
-@formats
-def test_numbers_are_taken_as_the_run_takes_them(exported: Path, trained: Path, name: str) -> None:
-    opened, run = load(artefact(exported, name)), conviction.load_run(trained)
+@each_format
+def test_numbers_are_taken_as_the_run_takes_them(exported: Exports, trained: Path, name: str) -> None:
+    opened, run = load(exported(name)), conviction.load_run(trained)
     images = np.random.default_rng(1).integers(0, 17, (5, 8, 8)).astype(np.float64)  # the scale of digits
     np.testing.assert_allclose(
         opened.predict(images).probabilities, run.predict(images).probabilities, atol=1e-5
@@ -66,9 +64,9 @@ def test_numbers_are_taken_as_the_run_takes_them(exported: Path, trained: Path, 
         opened.predict(images - 1.0)
 
 
-@formats
-def test_a_damaged_file_is_refused(exported: Path, tmp_path: Path, name: str) -> None:
-    whole = artefact(exported, name)
+@each_format
+def test_a_damaged_file_is_refused(exported: Exports, tmp_path: Path, name: str) -> None:
+    whole = exported(name)
     inner = Path("variables", "variables.data-00000-of-00001") if whole.is_dir() else Path()
     content = (whole / inner).read_bytes()
     for number, damaged in enumerate(
@@ -87,7 +85,7 @@ def test_a_damaged_file_is_refused(exported: Path, tmp_path: Path, name: str) ->
             load(place)
 
 
-@formats
+@each_format
 def test_a_file_of_another_program_is_refused(tmp_path: Path, name: str) -> None:
     place = tmp_path / artefact(tmp_path, name).name
     if name == "saved_model":
@@ -98,29 +96,30 @@ def test_a_file_of_another_program_is_refused(tmp_path: Path, name: str) -> None
         load(tmp_path / artefact(tmp_path, name).name)
 
 
+@pytest.mark.full
 @given(where=st.integers(0, 10**9), value=st.integers(1, 255))
-def test_no_changed_byte_of_a_litert_model_is_believed(exported: Path, where: int, value: int) -> None:
+def test_no_changed_byte_of_a_litert_model_is_believed(exported: Exports, where: int, value: int) -> None:
     """Its runtime may read outside a damaged file, so the file is compared with its hash before."""
     from conviction.artefacts.formats.litert import _parts
 
-    content = bytearray((exported / "model.tflite").read_bytes())
-    with zipfile.ZipFile(exported / "model.tflite") as archive:
+    content = bytearray(exported("litert").read_bytes())
+    with zipfile.ZipFile(exported("litert")) as archive:
         size = json.loads(archive.read("conviction.json"))["model"]["bytes"]
     content[where % size] ^= value
     with pytest.raises(ArtefactError, match="damaged"):
         _parts(bytes(content), Path("model.tflite"))
 
 
-def onnx_with(exported: Path, place: Path, change: Callable[[object], None]) -> Path:
+def onnx_with(exported: Exports, place: Path, change: Callable[[object], None]) -> Path:
     import onnx
 
-    model = onnx.load(exported / "model.onnx")
+    model = onnx.load(exported("onnx"))
     change(model)
     place.write_bytes(model.SerializeToString())
     return place
 
 
-def test_hostile_onnx_files_are_refused(exported: Path, tmp_path: Path) -> None:
+def test_hostile_onnx_files_are_refused(exported: Exports, tmp_path: Path) -> None:
     import onnx
 
     def elsewhere(model: onnx.ModelProto) -> None:
@@ -168,7 +167,7 @@ def test_hostile_onnx_files_are_refused(exported: Path, tmp_path: Path) -> None:
             load(onnx_with(exported, tmp_path / "model.onnx", change))
 
 
-def test_a_lambda_layer_is_refused(exported: Path, tmp_path: Path) -> None:
+def test_a_lambda_layer_is_refused(exported: Exports, tmp_path: Path) -> None:
     import keras
 
     model = keras.Sequential(
@@ -176,7 +175,7 @@ def test_a_lambda_layer_is_refused(exported: Path, tmp_path: Path) -> None:
     )
     model.save(tmp_path / "model.keras")
     with (
-        zipfile.ZipFile(exported / "model.keras") as whole,
+        zipfile.ZipFile(exported("keras")) as whole,
         zipfile.ZipFile(tmp_path / "model.keras", "a") as bad,
     ):
         bad.writestr("conviction-card.json", whole.read("conviction-card.json"))
@@ -184,7 +183,8 @@ def test_a_lambda_layer_is_refused(exported: Path, tmp_path: Path) -> None:
         load(tmp_path / "model.keras")
 
 
-def test_a_saved_model_that_reads_files_is_refused(exported: Path, tmp_path: Path) -> None:
+@pytest.mark.full
+def test_a_saved_model_that_reads_files_is_refused(exported: Exports, tmp_path: Path) -> None:
     import tensorflow as tf
 
     from conviction.artefacts.formats.saved_model import _hashes
@@ -196,16 +196,16 @@ def test_a_saved_model_that_reads_files_is_refused(exported: Path, tmp_path: Pat
 
     place = tmp_path / "saved_model"
     tf.saved_model.save(Thief(), str(place))
-    card = json.loads((exported / "saved_model/assets.extra/conviction.json").read_text())
+    card = json.loads((exported("saved_model") / "assets.extra/conviction.json").read_text())
     (place / "assets.extra").mkdir()
     (place / "assets.extra/conviction.json").write_text(json.dumps({**card, "files": _hashes(place)}))
     with pytest.raises(ArtefactError, match="ReadFile"):
         load(place)
 
 
-@pytest.mark.parametrize("name", FORMATS)
-def test_the_name_of_a_folder_is_no_pattern(exported: Path, tmp_path: Path, name: str) -> None:
-    plain = artefact(exported, name)
+@each_format
+def test_the_name_of_a_folder_is_no_pattern(exported: Exports, tmp_path: Path, name: str) -> None:
+    plain = exported(name)
     place = tmp_path / "run [lr=0.01] *?"
     place.mkdir()
     (shutil.copytree if plain.is_dir() else shutil.copy)(plain, place / plain.name)
@@ -231,11 +231,11 @@ def test_what_is_no_artefact(tmp_path: Path) -> None:
         load(tmp_path)
 
 
-@pytest.mark.parametrize("name", ["onnx", "litert"])
-def test_it_predicts_without_tensorflow(exported: Path, tmp_path: Path, name: str) -> None:
+@pytest.mark.parametrize("name", ["onnx", pytest.param("litert", marks=pytest.mark.full)])
+def test_it_predicts_without_tensorflow(exported: Exports, tmp_path: Path, name: str) -> None:
     script = (
         "import sys, numpy as np, conviction\n"
-        f"opened = conviction.load({str(artefact(exported, name))!r})\n"
+        f"opened = conviction.load({str(exported(name))!r})\n"
         "opened.predict(np.zeros((2, 8, 8)))\n"
         "heavy = {'tensorflow', 'keras', 'jax', 'scipy', 'sklearn', 'matplotlib'}\n"
         "print(sorted(heavy & set(sys.modules)))\n"
@@ -295,8 +295,13 @@ def test_two_classes_trained_on_jax_have_two_probabilities_in_every_format(two_c
         assert made[name]["parity"]["images"] == len(answers.labels)
 
 
-def test_the_record_and_the_page(exported: Path, cli: Cli, trained: Path, tmp_path: Path) -> None:
+@pytest.mark.full
+def test_the_record_and_the_page(cli: Cli, trained: Path, tmp_path: Path) -> None:
     import hashlib
+
+    done = cli("export", trained, "--format", ",".join([*FORMATS, "script"]), "--out", "exports")
+    assert done.code == 0, done.err
+    exported = tmp_path / "exports"
 
     record = {e["path"]: e for e in json.loads((exported / "export.json").read_text())}
     for name in ("model.onnx", "model.tflite", "model.keras"):

@@ -218,6 +218,7 @@ def test_wrong_requests(cli: Cli, trained: Path, tmp_path: Path) -> None:
     assert not (trained / "exports").exists()
 
 
+@pytest.mark.full
 def test_data_that_has_changed_is_refused(cli: Cli, colours: Path, tmp_path: Path) -> None:
     shutil.copytree(colours, tmp_path / "run")
     content = json.loads((tmp_path / "run" / "data.json").read_text())
@@ -260,6 +261,7 @@ def test_a_killed_export_is_cleared_away_and_another_waits_its_turn(
     assert sorted(p.name for p in place.iterdir()) == ["MODEL_CARD.md", "export.json", "model.onnx"]
 
 
+@pytest.mark.full
 def test_a_full_disk_leaves_nothing(cli: Cli, colours: Path, tmp_path: Path) -> None:
     done = cli("export", colours, "--out", "exports", largest_file=3000)
     assert done.code == 1

@@ -17,7 +17,7 @@ from PIL import Image
 import conviction
 from conviction.artefacts import load
 from tests.artefacts.answers import predict_files
-from tests.conftest import FORMATS, Cli, artefact, environment
+from tests.conftest import Cli, Exports, each_format, environment
 
 
 @pytest.fixture
@@ -47,12 +47,12 @@ def archived(pictures: Path, kind: str) -> Path:
     return place
 
 
-@pytest.mark.parametrize("name", FORMATS)
+@each_format
 def test_an_artefact_predicts_as_the_run_does(
-    exported: Path, trained: Path, pictures: Path, name: str
+    exported: Exports, trained: Path, pictures: Path, name: str
 ) -> None:
     expected, left_out = predict_files(conviction.load_run(trained), [pictures])
-    found, broken = predict_files(load(artefact(exported, name)), [pictures])
+    found, broken = predict_files(load(exported(name)), [pictures])
     assert broken == left_out
     assert [u.name for u in broken] == [str(pictures / "a" / "broken.jpg")]
     assert [p.file for p in found] == [p.file for p in expected]
@@ -61,10 +61,10 @@ def test_an_artefact_predicts_as_the_run_does(
 
 
 @pytest.mark.parametrize("kind", ["zip", "tar.gz"])
-def test_archives_are_folders(cli: Cli, exported: Path, pictures: Path, kind: str) -> None:
-    of_folder = cli("predict", exported / "model.onnx", pictures, "--json").json
+def test_archives_are_folders(cli: Cli, exported: Exports, pictures: Path, kind: str) -> None:
+    of_folder = cli("predict", exported("onnx"), pictures, "--json").json
     place = archived(pictures, kind)
-    of_archive = cli("predict", exported / "model.onnx", place, "--json").json
+    of_archive = cli("predict", exported("onnx"), place, "--json").json
 
     def by_name(found: dict, root: Path) -> dict:
         return {str(Path(p["file"]).relative_to(root)): p["probabilities"] for p in found["predictions"]}
@@ -73,9 +73,9 @@ def test_archives_are_folders(cli: Cli, exported: Path, pictures: Path, kind: st
     assert [u["name"] for u in of_archive["unreadable"]] == [f"{place}/a/broken.jpg"]
 
 
-def test_standard_input(exported: Path, pictures: Path, tmp_path: Path) -> None:
+def test_standard_input(exported: Exports, pictures: Path, tmp_path: Path) -> None:
     picture = pictures / "a" / "1.png"
-    command = [sys.executable, "-m", "conviction", "predict", str(exported / "model.onnx")]
+    command = [sys.executable, "-m", "conviction", "predict", str(exported("onnx"))]
     home = environment(tmp_path / "home")
     piped = subprocess.run(
         [*command, "-", "--csv"], input=picture.read_bytes(), env=home, capture_output=True, check=True
@@ -86,10 +86,10 @@ def test_standard_input(exported: Path, pictures: Path, tmp_path: Path) -> None:
     assert rows[0][1][1:] == rows[1][1][1:]
 
 
-def test_files_of_predictions(cli: Cli, exported: Path, pictures: Path, tmp_path: Path) -> None:
+def test_files_of_predictions(cli: Cli, exported: Exports, pictures: Path, tmp_path: Path) -> None:
     import pyarrow.parquet as pq
 
-    model = exported / "model.onnx"
+    model = exported("onnx")
     expected = cli("predict", model, pictures, "--json").json["predictions"]
     for name in ("out.csv", "out.jsonl", "out.parquet"):
         done = cli("predict", model, pictures, "--out", name)
@@ -105,8 +105,8 @@ def test_files_of_predictions(cli: Cli, exported: Path, pictures: Path, tmp_path
     assert float(rows[0]["7"]) == expected[0]["probabilities"]["7"]
 
 
-def test_wrong_requests_write_nothing(cli: Cli, exported: Path, pictures: Path, tmp_path: Path) -> None:
-    model = exported / "model.onnx"
+def test_wrong_requests_write_nothing(cli: Cli, exported: Exports, pictures: Path, tmp_path: Path) -> None:
+    model = exported("onnx")
     (tmp_path / "empty").mkdir()
     before = sorted(tmp_path.iterdir())
     for arguments, said in [
@@ -125,9 +125,9 @@ def test_wrong_requests_write_nothing(cli: Cli, exported: Path, pictures: Path, 
     assert sorted(tmp_path.iterdir()) == before
 
 
-def test_a_full_disk_leaves_no_half_file(cli: Cli, exported: Path, pictures: Path, tmp_path: Path) -> None:
+def test_a_full_disk_leaves_no_half_file(cli: Cli, exported: Exports, pictures: Path, tmp_path: Path) -> None:
     before = sorted(tmp_path.iterdir())
-    done = cli("predict", exported / "model.onnx", pictures, "--out", "out.csv", largest_file=200)
+    done = cli("predict", exported("onnx"), pictures, "--out", "out.csv", largest_file=200)
     assert done.code == 1
     assert "could not be written" in done.err
     assert sorted(tmp_path.iterdir()) == before

@@ -257,6 +257,7 @@ def test_equal_seconds_give_the_cheaper_arm_more_epochs(cli: Cli, tmp_path: Path
     assert (tmp_path / "one" / "epochs.json").read_bytes() == measured
 
 
+@pytest.mark.full
 def test_where_every_run_failed_nothing_was_found_and_the_same_request_tries_again(tmp_path: Path) -> None:
     asked = ["explore", *ASKED[:-2], "--seeds", "1", "--jobs", "1", "--out", "one"]
     failed = run_cli(*asked, "--limit", "0.01", "--json", cwd=tmp_path, home=tmp_path / "home")

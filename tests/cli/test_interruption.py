@@ -34,7 +34,9 @@ def wait_for_epoch(process: subprocess.Popen[str], epoch: int) -> None:
     pytest.fail("training ended before the epoch")
 
 
-@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+@pytest.mark.parametrize(
+    ("number", "code"), [(signal.SIGINT, 130), pytest.param(signal.SIGTERM, 143, marks=pytest.mark.full)]
+)
 def test_a_signal_keeps_what_there_is(tmp_path: Path, number: int, code: int) -> None:
     process = start(tmp_path, "fit", "digits", "training.epochs=500", "model.filters=[4]", "--out", "run")
     wait_for_epoch(process, 2)

@@ -15,7 +15,7 @@ from sklearn.datasets import load_digits
 
 import conviction
 from conviction.flow.again import load_again
-from tests.conftest import Cli
+from tests.conftest import Cli, Exports
 from tests.data.builders import png, png16
 
 
@@ -95,7 +95,7 @@ def test_predict_in_python_refuses_another_scale(trained: Path) -> None:
 
 
 def test_files_of_16_bits_mean_what_those_of_8_mean(
-    cli: Cli, exported: Path, trained: Path, tmp_path: Path
+    cli: Cli, exported: Exports, trained: Path, tmp_path: Path
 ) -> None:
     """The network learned from arrays of 0 to 16, which says nothing of files."""
     pixels = conviction.load_source("digits").pixels[:20]
@@ -103,7 +103,7 @@ def test_files_of_16_bits_mean_what_those_of_8_mean(
         for folder, written in (("8", png(one[..., 0])), ("16", png16(one.astype(np.uint16) * 257))):
             (tmp_path / folder).mkdir(exist_ok=True)
             (tmp_path / folder / f"{i:02}.png").write_bytes(written)
-    for model in (trained, exported / "model.onnx"):
+    for model in (trained, exported("onnx")):
         answers = [cli("predict", model, folder, "--json").json["predictions"] for folder in ("8", "16")]
         assert answers[0]
         assert [p["probabilities"] for p in answers[0]] == [p["probabilities"] for p in answers[1]]

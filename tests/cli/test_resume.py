@@ -55,7 +55,8 @@ def test_many_kills(tmp_path: Path, whole: dict[str, str]) -> None:
         seed += 1
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, pytest.param(signal.SIGTERM, marks=pytest.mark.full)])
+@pytest.mark.full
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_after_a_signal_it_ends_with_the_same_bits(
     tmp_path: Path, whole: dict[str, str], cli: Cli, number: int
 ) -> None:

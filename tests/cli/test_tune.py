@@ -273,6 +273,7 @@ def test_where_every_trial_failed_there_is_no_winner_and_the_seal_stays(place: P
     assert sum(bool(t.user_attrs.get("base")) for t in ran) == 1
 
 
+@pytest.mark.full
 def test_a_journal_file_is_a_storage(place: Path) -> None:
     small = ("--trials", "2", "--confirm", "1", "--jobs", "1", "--no-test", "--out", "one")
     done = start(place, *small, "--storage", "journal:shared.log")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -39,8 +41,17 @@ def image_set(labels: np.ndarray, classes: int) -> ImageSet:
     )
 
 
+@dataclass(frozen=True)
+class Few:
+    """One to four images and what a network says of them."""
+
+    labels: np.ndarray
+    probabilities: np.ndarray
+    temperature: float
+
+
 @st.composite
-def parts(draw: st.DrawFn) -> tuple[ImageSet, Part]:
+def few(draw: st.DrawFn) -> Few:
     classes = draw(st.sampled_from([2, 3, 10]))
     chosen = draw(st.lists(st.integers(0, classes - 1), min_size=1, max_size=4))
     labels = np.array(chosen, np.int64)
@@ -48,17 +59,23 @@ def parts(draw: st.DrawFn) -> tuple[ImageSet, Part]:
     called = np.array([draw(st.integers(0, classes - 1)) for _ in chosen])
     probabilities = np.full((len(labels), classes), (1.0 - sure) / (classes - 1))
     probabilities[np.arange(len(labels)), called] = sure
-    images = image_set(labels, classes)
-    index = np.arange(len(labels))
-    temperature = draw(st.sampled_from([1.0, 2.0]))
+    return Few(labels, probabilities, temperature=draw(st.sampled_from([1.0, 2.0])))
+
+
+def described(few: Few) -> tuple[ImageSet, Part]:
+    labels, probabilities = few.labels, few.probabilities
+    images = image_set(labels, classes=probabilities.shape[1])
     validation = (probabilities[:1], labels[:1])
-    return images, describe_part("test", images, index, probabilities, validation, temperature=temperature)
+    part = describe_part(
+        "test", images, np.arange(len(labels)), probabilities, validation, temperature=few.temperature
+    )
+    return images, part
 
 
 @settings(max_examples=30)
-@given(described=parts())
-def test_a_part_of_one_to_four_images_is_described_and_drawn(described: tuple[ImageSet, Part]) -> None:
-    images, part = described
+@given(few=few())
+def test_a_part_of_one_to_four_images_is_described_and_drawn(few: Few) -> None:
+    images, part = described(few)
     step = new_images_step(part, "few", [])
     page = render_new_images(images, part, step, "run")
     assert render_panel(images, part)

@@ -15,7 +15,7 @@ from PIL import Image
 
 import conviction
 from conviction.evaluation import count_openings
-from tests.conftest import Cli, environment, picture
+from tests.conftest import Cli, Exports, environment, picture
 
 # Refuses every import of a package that is not Keras, TensorFlow, Pillow, the named ones, or what these need.
 ALONE = """
@@ -71,6 +71,7 @@ def said_accuracy(run: Path) -> str:
     return f"test accuracy {test.accuracy:.4f} ({right} of {test.n} images)"
 
 
+@pytest.mark.full
 def test_the_script_of_digits_comes_to_the_same_bits(cli: Cli, tmp_path: Path) -> None:
     """The default recipe: normalisation, a schedule, another activation; in float32, by TensorFlow's own kernels.
 
@@ -235,8 +236,8 @@ def test_a_sealed_test_set_stays_sealed(cli: Cli, tmp_path: Path) -> None:
     assert count_openings(conviction.load_run(tmp_path / "run").split.test_hash) == 0
 
 
-def test_a_program_is_readable(exported: Path) -> None:
-    text = (exported / "script" / "train.py").read_text()
+def test_a_program_is_readable(exported: Exports) -> None:
+    text = (exported("script") / "train.py").read_text()
     ast.parse(text)
     assert text.count("\n") < 150
     assert [line for line in text.splitlines() if line.startswith("# 1.")]

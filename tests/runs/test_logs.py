@@ -32,6 +32,7 @@ def logged(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return place
 
 
+@pytest.mark.full
 def test_tensorboard_reads_curves_specification_and_final_figures(logged: Path) -> None:
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
@@ -56,6 +57,7 @@ def test_tensorboard_reads_curves_specification_and_final_figures(logged: Path) 
 
 
 # SQLAlchemy 2.1 deprecates what MLflow 3.17 uses.
+@pytest.mark.full
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")
 def test_mlflow_reads_parameters_curves_figures_and_files(logged: Path) -> None:
     from mlflow.tracking import MlflowClient

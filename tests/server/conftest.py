@@ -20,10 +20,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from tests.conftest import environment, run_cli
+from tests.conftest import environment, made_once, run_cli
 from tests.patience import PATIENCE
 
-EXPORT = "import sys, conviction; conviction.export(sys.argv[1], ['onnx'])"
 # The same server with other limits, or with a network that takes its time or fails.
 SERVE = """
 import dataclasses, json, sys, time
@@ -89,17 +88,13 @@ class Made:
 
 @pytest.fixture(scope="session")
 def made(tmp_path_factory: pytest.TempPathFactory) -> Made:
-    place = tmp_path_factory.mktemp("served")
-    keys = ["recipe=lab", "model.filters=[4]", "model.dense=[8]", "training.epochs=2"]
-    result = run_cli("fit", "digits", *keys, "--out", "run", cwd=place, home=place / "home")
-    assert result.code == 0, result.err
-    subprocess.run(
-        [sys.executable, "-c", EXPORT, "run"],
-        cwd=place,
-        env=environment(place / "home"),
-        capture_output=True,
-        check=True,
-    )
+    def make(place: Path) -> None:
+        keys = ["recipe=lab", "model.filters=[4]", "model.dense=[8]", "training.epochs=2"]
+        for command in (["fit", "digits", *keys, "--out", "run"], ["export", "run", "--format", "onnx"]):
+            result = run_cli(*command, cwd=place, home=place / "home")
+            assert result.code == 0, result.err
+
+    place = made_once(tmp_path_factory, "served", make)
     return Made(place / "run", place / "run" / "exports" / "model.onnx")
 
 
