@@ -132,9 +132,9 @@ def test_errors_come_out_of_a_child_process_as_they_are(error: type[errors.Convi
 @pytest.mark.parametrize(
     ("name", "reason"),
     [
-        ("theano", "expected tensorflow or jax"),
+        pytest.param("theano", "expected tensorflow or jax", marks=pytest.mark.full),
         ("tensorfow", "Did you mean 'tensorflow'?"),
-        ("torch", "expected tensorflow or jax"),
+        pytest.param("torch", "expected tensorflow or jax", marks=pytest.mark.full),
     ],
 )
 def test_a_backend_that_cannot_be_is_refused_in_a_line(cli: Cli, name: str, reason: str) -> None:

@@ -236,6 +236,7 @@ def test_data_that_has_changed_is_refused(cli: Cli, colours: Path, tmp_path: Pat
     assert not (tmp_path / "run" / "exports").exists()
 
 
+@pytest.mark.full
 def test_a_killed_export_is_cleared_away_and_another_waits_its_turn(
     cli: Cli, colours: Path, tmp_path: Path
 ) -> None:

@@ -158,9 +158,8 @@ def test_many_kills(tmp_path: Path) -> None:
     assert len(keys) == len(set(keys)) == 24
 
 
-@pytest.mark.parametrize(
-    ("number", "code"), [(signal.SIGINT, 130), pytest.param(signal.SIGTERM, 143, marks=pytest.mark.full)]
-)
+@pytest.mark.full
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
 def test_a_signal_ends_it_and_it_says_how_to_go_on(tmp_path: Path, number: int, code: int) -> None:
     process = subprocess.Popen(
         [sys.executable, "-m", "conviction", "explore", *ASKED, "--jobs", "1", "--out", "one"],

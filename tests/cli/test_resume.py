@@ -155,6 +155,7 @@ def test_a_renamed_picture_is_the_same_picture(tmp_path: Path, stopped: Path, cl
     assert cli("resume", "run", "training.epochs=3").code == 0
 
 
+@pytest.mark.full
 def test_a_full_disk_in_the_middle_leaves_the_last_good_checkpoint(stopped: Path, cli: Cli) -> None:
     done = cli("resume", "run", "training.epochs=3", largest_file=8_000)
     assert done.code == 1, done.err

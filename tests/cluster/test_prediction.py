@@ -329,6 +329,7 @@ def test_another_request_in_the_same_folder_is_refused(
     assert {p: p.read_bytes() for p in out.rglob("*") if p.is_file()} == before
 
 
+@pytest.mark.full
 def test_wrong_requests_say_so(cli: Cli, model: Path, pictures: Path, tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
     (tmp_path / "run").mkdir()

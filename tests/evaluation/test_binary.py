@@ -60,6 +60,7 @@ def test_without_one_of_the_classes_nothing_is_defined() -> None:
     assert two_classes(scores, labels, (scores, np.zeros(20, int)), "yes") is None
 
 
+@pytest.mark.full
 def test_the_intervals_of_the_areas_cover_the_truth() -> None:
     """Near 1, where percentiles of the bootstrap hold it in 90 to 92% of cases."""
     rng = np.random.default_rng(0)

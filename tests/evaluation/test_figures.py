@@ -98,6 +98,7 @@ def test_bootstrap_intervals_cover_the_truth() -> None:
     assert all(count / 150 > 0.90 for count in inside.values()), inside
 
 
+@pytest.mark.full
 def test_intervals_of_f1_cover_the_truth() -> None:
     rng = np.random.default_rng(2)
     for recall, called_wrongly in ((0.8, 0.1), (0.97, 0.01)):

@@ -72,7 +72,7 @@ def described(few: Few) -> tuple[ImageSet, Part]:
     return images, part
 
 
-@settings(max_examples=30)
+@settings(max_examples=10)
 @given(few=few())
 def test_a_part_of_one_to_four_images_is_described_and_drawn(few: Few) -> None:
     images, part = described(few)

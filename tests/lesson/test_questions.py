@@ -222,6 +222,7 @@ def test_four_times_the_images_halve_the_interval() -> None:
     assert seen > 10
 
 
+@pytest.mark.full
 def test_better_or_not_agrees_with_a_test_of_two_proportions() -> None:
     """An independent reference: the z-test, away from its edge."""
     for seed in range(200):

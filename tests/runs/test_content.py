@@ -74,7 +74,16 @@ def test_a_damaged_file_is_named(tmp_path: Path, damage: Callable[[Path], None])
     assert (standing.status, standing.trouble) == ("damaged", str(found.value))
 
 
-@pytest.mark.parametrize("damage", ["evaluation that is empty", "no history", "data without classes"])
+@pytest.mark.parametrize(
+    "damage",
+    [
+        "no history",
+        *(
+            pytest.param(d, marks=pytest.mark.full)
+            for d in ("evaluation that is empty", "data without classes")
+        ),
+    ],
+)
 def test_the_command_line_says_it_too(tmp_path: Path, cli: Cli, damage: str) -> None:
     shutil.copytree(RECORDED, tmp_path / "run")
     DAMAGES[damage](tmp_path / "run")

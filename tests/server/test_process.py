@@ -73,7 +73,7 @@ def test_a_place_that_cannot_be_had_is_refused(cli: Cli, made: Made) -> None:
 WITH_KEY = {"CONVICTION_API_KEY": "a-key-of-the-tests"}
 
 
-@pytest.mark.parametrize("host", ["0.0.0.0", "::"])
+@pytest.mark.parametrize("host", ["0.0.0.0", pytest.param("::", marks=pytest.mark.full)])
 def test_others_need_a_key(cli: Cli, made: Made, serve: Serve, host: str) -> None:
     assert_refused(cli("serve", made.onnx, "--host", host), "CONVICTION_API_KEY")
     assert_refused(

@@ -126,6 +126,7 @@ def test_the_same_seed_finds_the_same_rate_and_a_useful_one() -> None:
     assert model.evaluate(pixels, targets, verbose=0)[0] < 0.3
 
 
+@pytest.mark.full
 def test_it_looks_at_the_loss_that_training_will_have() -> None:
     images = conviction.load_source("digits")
     recipe = load_recipe(

@@ -115,7 +115,7 @@ def test_a_schedule_gives_every_step_its_rate(schedule: Any, warmup: float | Non
     assert all(a > b for a, b in pairwise(got[top:]))
 
 
-@pytest.mark.parametrize("calls", [1, 3, 16])
+@pytest.mark.parametrize("calls", [3, 16, pytest.param(1, marks=pytest.mark.full)])
 def test_steps_without_python_in_between_are_the_same_steps(calls: int) -> None:
     spec = TrainingSpec(epochs=3, batch_size=16, seed=4, schedule="one_cycle", learning_rate=0.01)
     model, result = trained(calls, schedule="one_cycle", learning_rate=0.01)

@@ -79,6 +79,7 @@ def test_after_the_test_set_was_opened_all_of_the_page_knows(
         page.get_by_role("button", name="Make Script").wait_for()
 
 
+@pytest.mark.full
 @pytest.mark.browser
 def test_head_and_lesson_are_about_the_images_on_the_page(
     browser: Any, sealed: Path, tmp_path: Path, image_folder: Callable[..., Path]
