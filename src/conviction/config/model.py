@@ -42,6 +42,38 @@ class Strict(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
 
 
+BackboneName = Literal[
+    "efficientnet_lite0",
+    "mobilenet_v3_small",
+    "mobilenet_v3_large",
+    "efficientnet_v2_b0",
+    "resnet50_v2",
+    "convnext_tiny",
+]
+
+
+class WeightsRecord(Strict):
+    """Where a backbone's weights are from; ``sha256`` is that of the file."""
+
+    sha256: str
+    source: str
+    licence: str
+
+
+class Backbone(Strict):
+    """A network that has learned on other pictures, (h, w, 3) -> (h / 32, w / 32, features); the first layer.
+
+    ``trainable`` says what of it goes on learning: nothing (``head``: only the layers after it learn), its last N
+    blocks, or ``all`` of it. Its batch normalisation never does. ``weights`` says which file its weights are from, once
+    a run has read it.
+    """
+
+    type: Literal["Backbone"] = "Backbone"
+    name: BackboneName
+    trainable: Literal["head", "all"] | Annotated[int, Field(ge=1, le=1000)] = "head"
+    weights: WeightsRecord | None = None
+
+
 class Conv2D(Strict):
     """2-D convolution, (h, w, c) -> (h', w', filters)."""
 
@@ -113,7 +145,8 @@ class Dense(Strict):
 
 
 Layer = Annotated[
-    Conv2D
+    Backbone
+    | Conv2D
     | BatchNormalization
     | ActivationLayer
     | MaxPooling2D
@@ -131,6 +164,7 @@ LayerList = Annotated[
 ]
 
 LAYER_TYPES: dict[str, type[Strict]] = {
+    "Backbone": Backbone,
     "Conv2D": Conv2D,
     "BatchNormalization": BatchNormalization,
     "Activation": ActivationLayer,
