@@ -69,6 +69,10 @@ class SourceNotFoundError(SourceError, FileNotFoundError):
         return str(self.args[0])
 
 
+class WeightsError(RequestError):
+    """The weights of a pretrained network were not found, or are not the published ones."""
+
+
 class RunError(RequestError):
     """A run folder is missing, damaged, or not what the command needs."""
 

@@ -52,6 +52,9 @@ BackboneName = Literal[
 ]
 
 
+Trainable = Literal["head", "all"] | Annotated[int, Field(ge=1, le=1000)]
+
+
 class WeightsRecord(Strict):
     """Where a backbone's weights are from; ``sha256`` is that of the file."""
 
@@ -70,7 +73,7 @@ class Backbone(Strict):
 
     type: Literal["Backbone"] = "Backbone"
     name: BackboneName
-    trainable: Literal["head", "all"] | Annotated[int, Field(ge=1, le=1000)] = "head"
+    trainable: Trainable = "head"
     weights: WeightsRecord | None = None
 
 
@@ -190,9 +193,13 @@ class ModelSpec(Strict):
 class Shorthand(Strict):
     """The keys most networks are described by; ``expand`` turns them into ``model.layers``.
 
-    Defaults are the lab's network: two blocks of 32 and 64 filters, then a dense layer of 128.
+    Defaults are the lab's network: two blocks of 32 and 64 filters, then a dense layer of 128. With ``backbone`` they
+    are that network, the mean of each of its maps, and the layers of ``dense``, of which there are none unless they are
+    named; ``trainable`` says what of it learns.
     """
 
+    backbone: BackboneName | None = None
+    trainable: Trainable = "head"
     filters: Annotated[UnitList, Field(min_length=1)] = (32, 64)
     convs: Annotated[int, Field(ge=1, le=16)] = 1
     kernel_size: Pair = (3, 3)
@@ -206,6 +213,9 @@ class Shorthand(Strict):
     head: Literal["flatten", "global_average"] = "flatten"
     dense: UnitList = (128,)
 
+
+# The keys of ``Shorthand`` that mean something beside ``backbone``.
+WITH_BACKBONE = ("backbone", "trainable", "dropout", "dense", "activation")
 
 # Of the moving averages of ``model.batch_norm``. With Keras's 0.99, evaluation sees what training saw only after some
 # hundreds of steps: two epochs of Fashion-MNIST in batches of 256 then end at 0.898 instead of 0.907.
@@ -225,10 +235,16 @@ def layers_of(short: Shorthand) -> tuple[Layer, ...]:
     comes right after the first convolution of a block, so that normalisation, activation and the other convolutions
     have a quarter of the work; max pooling and a rising activation can change places without changing the
     network's function. After the head (Flatten or global average pooling) each number in ``dense`` is a Dense layer,
-    followed by dropout in the same way.
+    followed by dropout in the same way. With a ``backbone`` that network comes first, in place of the blocks.
     """
-    pool = (MaxPooling2D if short.pooling == "max" else AveragePooling2D)(pool_size=short.pool_size)
     dropout = [Dropout(rate=short.dropout)] if short.dropout > 0 else []
+    if short.backbone is not None:
+        hidden = [
+            x for units in short.dense for x in (Dense(units=units, activation=short.activation), *dropout)
+        ]
+        first = Backbone(name=short.backbone, trainable=short.trainable)
+        return (first, GlobalAveragePooling2D(), *dropout, *hidden)
+    pool = (MaxPooling2D if short.pooling == "max" else AveragePooling2D)(pool_size=short.pool_size)
     layers: list[Layer] = []
     for filters in short.filters:
         for number in range(short.convs):

@@ -13,13 +13,14 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, Field, Validati
 from conviction.audience import option
 from conviction.config.model import (
     LAYER_TYPES,
+    WITH_BACKBONE,
     ModelSpec,
     Shorthand,
     Strict,
     expand,
     layers_of,
 )
-from conviction.config.recipes import DEFAULT_RECIPE, RECIPES, ImageFacts
+from conviction.config.recipes import DEFAULT_RECIPE, RECIPES, TRANSFER_RECIPE, ImageFacts
 from conviction.config.text import expectation, read_yaml, shown
 from conviction.config.training import AugmentationSpec, TrainingSpec
 from conviction.errors import RequestError, UnknownKeyError, did_you_mean, nearest
@@ -154,11 +155,12 @@ def load_recipe(
             raise UnknownKeyError(
                 f"Unknown key '{key}'.{did_you_mean(key, keys())}", key=key, suggestion=nearest(key, keys())
             )
-    name = settings.pop("recipe", DEFAULT_RECIPE)
+    standing = settings.get("model.backbone") is not None
+    name = settings.pop("recipe", TRANSFER_RECIPE if standing else DEFAULT_RECIPE)
     if not isinstance(name, str) or name not in RECIPES:
         raise _refused("recipe", f"one of {', '.join(RECIPES)}", shown(name))
     base = RECIPES[name](facts or ImageFacts())
-    if "model.layers" in settings:  # describes the whole network
+    if "model.layers" in settings or (standing and name != TRANSFER_RECIPE):  # describes the whole network
         base = {k: v for k, v in base.items() if not k.startswith("model.")}
     return _validate(name, {**base, **settings})
 
@@ -205,6 +207,7 @@ def _validate(name: str, flat: dict[str, Any]) -> Recipe:
         _check_layer_types(layers)
         model = _check("model", ModelSpec, {"layers": layers})
     else:
+        _check_beside_backbone(short)
         model = _check("model", ModelSpec, {"layers": layers_of(_check("model", Shorthand, short))})
     return Recipe(
         recipe=name,
@@ -214,6 +217,24 @@ def _validate(name: str, flat: dict[str, Any]) -> Recipe:
         training=_check("training", TrainingSpec, sections["training"]),
         evaluation=_check("evaluation", EvaluationSpec, sections["evaluation"]),
     )
+
+
+def _check_beside_backbone(short: Mapping[str, Any]) -> None:
+    """Refuses keys that describe blocks of convolutions where a backbone takes their place, and the other way round."""
+    if short.get("backbone") is None:
+        if short.get("trainable", "head") != "head":
+            raise RequestError(
+                "model.trainable says what of a backbone learns; name one with model.backbone.",
+                key="model.trainable",
+            )
+        return
+    other = next((key for key in short if key not in WITH_BACKBONE), None)
+    if other is not None:
+        raise RequestError(
+            f"model.{other} describes a network that learns from the beginning, and model.backbone={short['backbone']} "
+            f"takes its place; beside it there are {', '.join(f'model.{k}' for k in WITH_BACKBONE[1:])}.",
+            key=f"model.{other}",
+        )
 
 
 def _check(section: str, spec: type[Spec], values: dict[str, Any]) -> Spec:

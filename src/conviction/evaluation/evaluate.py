@@ -19,7 +19,7 @@ from conviction.evaluation.metrics import Score, score
 from conviction.evaluation.mistakes import Suspect, confused_pairs, suspect_labels
 from conviction.evaluation.slices import Slicing, properties, slices
 from conviction.evaluation.verdict import Verdict, judge_run
-from conviction.model.probabilities import predict_probabilities
+from conviction.model import predict_images
 from conviction.training import EpochRow
 
 if TYPE_CHECKING:
@@ -144,7 +144,7 @@ def predict_parts(
             if open_test is None:
                 break
             openings = open_test()
-        probabilities[part] = checked(predict_probabilities(model, images.pixels, split.of(part)))
+        probabilities[part] = checked(predict_images(model, images, split.of(part)))
     return probabilities, openings
 
 

@@ -14,8 +14,8 @@ import numpy as np
 from conviction.backend import import_keras, prepare
 from conviction.config import DataSpec, Recipe
 from conviction.data import Split, encode_labels, split_images
-from conviction.flow.network import compiled, search_rate
-from conviction.model import predict_probabilities, walk
+from conviction.flow.network import compiled, learning, search_rate
+from conviction.model import predict_images, walk
 from conviction.pool.shared import Shared, open_shared
 from conviction.pool.worker import Report
 from conviction.process import process_restored
@@ -63,9 +63,10 @@ def run_trial(payload: Mapping[str, Any], report: Report) -> dict[str, Any]:
     stop = _Stop()
     try:
         model = compiled(recipe, images, split, rows, recipe.training.precision)
+        learns = learning(model, recipe, images, split)
         training = train(
-            model,
-            pixels=images.pixels,
+            learns.model,
+            pixels=learns.inputs,
             targets=encode_labels(images.labels, len(images.class_names)),
             train_indices=split.train,
             validation_indices=split.validation,
@@ -128,7 +129,7 @@ def answer_milliseconds(model: Any, image: np.ndarray) -> float:
 
 
 def _rank(model: Any, shared: Shared, indices: np.ndarray) -> dict[str, Any]:
-    p = predict_probabilities(model, shared.images.pixels, indices)
+    p = predict_images(model, shared.images, indices)
     truth = shared.images.labels[indices]
     likelihood = np.clip(p[np.arange(len(truth)), truth], 1e-7, 1.0)
     return {

@@ -24,7 +24,7 @@ from conviction.evaluation import (
 )
 from conviction.flow.again import few, load_finished
 from conviction.flow.prepare import Show
-from conviction.model import predict_probabilities
+from conviction.model import predict_images
 from conviction.process import process_restored
 from conviction.report import Terminal, new_images_step, steps
 from conviction.runs import Run
@@ -99,7 +99,7 @@ def evaluate_new(
         notes += steps.left_out(images) + steps.not_used(images) + _learned(opened, images, index)
         answers = read_predictions(opened.path)["validation"]
         openings = record_opening(set_hash(images.hashes[index]), opened.path, "evaluate")
-        probabilities = checked(predict_probabilities(opened.model, images.pixels, index))
+        probabilities = checked(predict_images(opened.model, images, index))
         validation = (answers.probabilities, answers.labels)
         part = describe_part(
             "new", images, index, probabilities, validation, temperature=opened.temperature, metadata=values

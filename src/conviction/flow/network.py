@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -10,7 +11,7 @@ import numpy as np
 from conviction.backend import prepare
 from conviction.config import Recipe
 from conviction.data import ImageSet, Split, encode_labels
-from conviction.model import LayerRow, build, compile_model
+from conviction.model import LayerRow, build, compile_model, features_of, part
 from conviction.training import (
     Devices,
     RateSearch,
@@ -20,7 +21,7 @@ from conviction.training import (
     steps_per_epoch,
     weigh_classes,
 )
-from conviction.training.augment import mixes_targets
+from conviction.training.augment import active_augmentations, mixes_targets
 
 if TYPE_CHECKING:
     import keras
@@ -67,6 +68,60 @@ def compiled_for(
     return model
 
 
+@dataclass(frozen=True)
+class Learning:
+    """What is trained, and on what.
+
+    Attributes:
+        model: All of a network, or what comes after its frozen start; compiled.
+        inputs: (n, ...) for the whole set: pixels, or what the frozen start makes of them.
+    """
+
+    model: keras.Sequential
+    inputs: np.ndarray
+
+    def carry_over(self, network: keras.Sequential) -> None:
+        """Gives the network, whose layers were trained, what the optimizer has become as well."""
+        if network is not self.model:
+            for to, of in zip(network.optimizer.variables, self.model.optimizer.variables, strict=True):
+                to.assign(of)
+
+
+def learning(
+    network: keras.Sequential,
+    recipe: Recipe,
+    images: ImageSet,
+    split: Split,
+    progress: Callable[[int, int], None] = lambda done, total: None,
+) -> Learning:
+    """What to train of a compiled network.
+
+    Where its start is frozen, that is computed once for every image; unless the images are varied, because then it is
+    different in every epoch.
+
+    Args:
+        network: From ``compiled``.
+        recipe: Of the network.
+        images: The data.
+        split: Which image is in which part.
+        progress: As for ``features_of``.
+    """
+    parted = None if active_augmentations(recipe.augmentation) else part(network)
+    if parted is None:
+        return Learning(network, images.pixels)
+    spec, rest = recipe.training, parted.rest
+    inputs = features_of(parted, images, np.concatenate([split.train, split.validation]), progress)
+    compile_model(
+        rest,
+        spec,
+        len(images.class_names),
+        steps=all_steps(recipe, split),
+        steps_per_call=steps_per_call(spec, rest.count_params()),
+    )
+    rest.optimizer.build(rest.trainable_variables)
+    return Learning(rest, inputs)
+
+
 def search_rate(recipe: Recipe, images: ImageSet, split: Split, rows: Sequence[LayerRow]) -> RateSearch:
     """A range test of the learning rate on training images.
 
@@ -80,8 +135,9 @@ def search_rate(recipe: Recipe, images: ImageSet, split: Split, rows: Sequence[L
     trial = spec.model_copy(update={"schedule": "constant", "learning_rate": 0.001, "ema": 0.0})
     model = compiled(recipe.model_copy(update={"training": trial}), images, split, rows, spec.precision)
     targets = encode_labels(images.labels, len(images.class_names))
+    learns = learning(model, recipe, images, split)
     batches = make_batches(
-        images.pixels,
+        learns.inputs,
         targets,
         split.train,
         spec.batch_size,
@@ -92,6 +148,7 @@ def search_rate(recipe: Recipe, images: ImageSet, split: Split, rows: Sequence[L
 
     def initial_weights(sweep: int) -> list[np.ndarray]:
         fresh = build(recipe.model, images.rule.shape, len(images.class_names), spec.seed + sweep)
-        return fresh.get_weights()
+        # What follows a frozen start has the last of the weights.
+        return fresh.get_weights()[-len(learns.model.weights) :]
 
-    return find_rate(model, initial_weights, batches, spec)
+    return find_rate(learns.model, initial_weights, batches, spec)

@@ -10,10 +10,13 @@ from typing import Protocol
 
 from conviction.backend import usable_cores
 from conviction.config import ImageFacts, Recipe
+from conviction.config.model import Backbone
 from conviction.data import Audit, DecodingRule, ImageSet, Split, audit_images, load_source, split_images
+from conviction.errors import WeightsError
 from conviction.evaluation import read_metadata
 from conviction.flow.network import all_steps, search_rate
 from conviction.model import LayerRow, check_memory, walk
+from conviction.model.backbones import weights_record
 from conviction.report import Step, steps
 from conviction.training import RateSearch, Watcher, check_batch_size, check_devices, choose_precision
 
@@ -119,6 +122,7 @@ def prepare_run(
         read_metadata(recipe.evaluation.metadata, images)  # refused now, not after training
     classes = len(images.class_names)
     rows = walk(recipe.model, images.rule.shape, classes)
+    recipe = _with_weights(recipe)
     recipe = _settle(recipe, images, rows)
     check_memory(rows, recipe.training)
     check_devices(recipe.training)
@@ -135,6 +139,25 @@ def show_steps(ready: Prepared, show: Show) -> None:
     """Shows what was prepared, before training starts."""
     for step in ready.steps:
         show.step(step)
+
+
+def _with_weights(recipe: Recipe) -> Recipe:
+    """Says which file the weights of a backbone are from.
+
+    Raises:
+        WeightsError: It was not found, is not the published one, or not the one that the specification names.
+    """
+    first = recipe.model.layers[0]
+    if not isinstance(first, Backbone):
+        return recipe
+    record = weights_record(first)
+    if first.weights is not None and first.weights.sha256 != record.sha256:
+        raise WeightsError(
+            f"model.layers.0.weights: expected the file with the SHA-256 {first.weights.sha256}, with which the run "
+            f"was made; got {record.sha256}."
+        )
+    layers = (first.model_copy(update={"weights": record}), *recipe.model.layers[1:])
+    return recipe.model_copy(update={"model": recipe.model.model_copy(update={"layers": layers})})
 
 
 def _settle(recipe: Recipe, images: ImageSet, rows: Sequence[LayerRow]) -> Recipe:

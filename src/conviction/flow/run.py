@@ -14,11 +14,11 @@ from conviction.data import encode_labels
 from conviction.errors import Interrupted, TrainingError
 from conviction.evaluation import Evaluation, fit_temperature, judge_live
 from conviction.flow.evaluation import evaluation_step, predict_and_assess, write_report
-from conviction.flow.network import compiled
+from conviction.flow.network import compiled, learning
 from conviction.flow.prepare import Prepared, Show
 from conviction.flow.records import data_json, environment_json, provenance
 from conviction.flow.trainer import Trainer
-from conviction.model import carry_over, divide_logits, predict_probabilities
+from conviction.model import carry_over, divide_logits, predict_images
 from conviction.report import live_sentence, steps
 from conviction.runs import Run, folder
 from conviction.runs.checkpoints import read_checkpoint, write_checkpoint
@@ -186,9 +186,10 @@ def _train_model(
         return trainer.train(
             ready, model, watcher=writer, stop=stop, start=start, keep=keep, noticed=writer.noticed
         )
-    return train(
-        model,
-        pixels=images.pixels,
+    learns = learning(model, recipe, images, ready.split, writer.computing)
+    training = train(
+        learns.model,
+        pixels=learns.inputs,
         targets=encode_labels(images.labels, len(images.class_names)),
         train_indices=ready.split.train,
         validation_indices=ready.split.validation,
@@ -199,12 +200,14 @@ def _train_model(
         start=start,
         keep=keep,
     )
+    learns.carry_over(model)
+    return training
 
 
 def _calibrate(model: keras.Sequential, ready: Prepared) -> float:
     """Temperature scaling on the validation images, written into the last layer; returns the temperature."""
     validation = ready.split.validation
-    probabilities = predict_probabilities(model, ready.images.pixels, validation)
+    probabilities = predict_images(model, ready.images, validation)
     temperature = fit_temperature(probabilities, ready.images.labels[validation])
     divide_logits(model, temperature)
     return temperature
@@ -237,6 +240,10 @@ class _HistoryWriter:
         self.noticed = show.noticed
         if start:
             self._write()  # the run may have been killed between the checkpoint and the row
+
+    def computing(self, done: int, total: int) -> None:
+        """Some of what a frozen network makes of the images has been computed."""
+        self._show.loading(f"{done:,} of {total:,} images", "computing the features of")
 
     def epoch_done(self, row: EpochRow, timing: EpochTiming) -> None:
         self._history.append(row)

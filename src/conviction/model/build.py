@@ -6,8 +6,10 @@ from typing import TYPE_CHECKING, Any
 
 from conviction.backend import import_keras
 from conviction.config import ModelSpec
+from conviction.config.model import Backbone
 from conviction.model import bfloat16
-from conviction.model.shapes import walk
+from conviction.model.backbones import build_backbone
+from conviction.model.shapes import scaling_of, walk
 
 if TYPE_CHECKING:
     import keras
@@ -37,6 +39,7 @@ def build(
 
     Raises:
         RequestError: A layer does not fit; see ``walk``.
+        WeightsError: The weights of a backbone were not found, or are not the published ones.
     """
     rows = walk(spec, input_shape, classes)
     keras = import_keras()
@@ -44,8 +47,12 @@ def build(
     quicker = precision == "bfloat16" and keras.backend.backend() == "tensorflow"
     model = keras.Sequential(name="cnn")
     model.add(keras.Input(input_shape, dtype="uint8", name="pixels"))
-    model.add(keras.layers.Rescaling(1.0 / 255.0, name=rows[0].name, dtype=policy))
+    scaling = scaling_of(spec)
+    model.add(keras.layers.Rescaling(scaling.scale, scaling.offset, name=rows[0].name, dtype=policy))
     for index, (layer, row) in enumerate(zip(spec.layers, rows[1:-1], strict=True)):
+        if isinstance(layer, Backbone):
+            model.add(build_backbone(layer, input_shape, policy))
+            continue
         options: dict[str, Any] = {k: v for k, v in layer.model_dump().items() if k != "type"}
         if layer.type in ("Conv2D", "Dense"):
             options["kernel_initializer"] = _glorot(seed, index)

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from conviction.config.layer_edits import remove, with_settings
 from conviction.config.model import (
     AveragePooling2D,
+    Backbone,
     BatchNormalization,
     Conv2D,
     Dense,
@@ -24,6 +25,7 @@ from conviction.config.model import (
     ModelSpec,
 )
 from conviction.errors import MisfitError
+from conviction.model.backbones.kinds import KINDS, SIZE, STRIDE, Scaling
 
 Shape = tuple[int, ...]
 
@@ -52,6 +54,16 @@ class LayerRow:
     receptive_field: tuple[int, int] | None
 
 
+# What networks take that learn from the beginning.
+UNIT = Scaling(1.0 / 255.0, 0.0, "x / 255")
+
+
+def scaling_of(spec: ModelSpec) -> Scaling:
+    """How pixels are scaled for a network: a backbone's own way, or to between 0 and 1."""
+    first = spec.layers[0]
+    return KINDS[first.name].scaling if isinstance(first, Backbone) else UNIT
+
+
 class _DoesNotFit(Exception):
     """A layer cannot take its input; ``_walk`` adds where that is and what led to it."""
 
@@ -77,7 +89,7 @@ def walk(spec: ModelSpec, input_shape: Shape, classes: int) -> list[LayerRow]:
         MisfitError: A layer does not fit. The message names the chain of shapes, the layer, and a change that fits.
     """
     try:
-        return _walk(spec.layers, input_shape, classes)
+        return _walk(spec, input_shape, classes)
     except _DoesNotFit as misfit:
         remedy = misfit.remedy or _advice(spec, input_shape, classes, misfit.index)
         raise MisfitError(
@@ -89,19 +101,23 @@ def walk(spec: ModelSpec, input_shape: Shape, classes: int) -> list[LayerRow]:
         ) from None
 
 
-def _walk(layers: Sequence[Layer], input_shape: Shape, classes: int) -> list[LayerRow]:
+def _walk(spec: ModelSpec, input_shape: Shape, classes: int) -> list[LayerRow]:
+    layers: Sequence[Layer] = spec.layers
     names: dict[str, int] = {}
     shape, field, jump = input_shape, (1, 1), (1, 1)
-    rows = [LayerRow("normalise", "Rescaling", "x / 255", shape, 0, 0, 0, field)]
+    rows = [LayerRow("normalise", "Rescaling", scaling_of(spec).words, shape, 0, 0, 0, field)]
     chain = [_text(shape)]
     for index, layer in enumerate(layers):
         window, strides = _window(layer)
         before = shape
         try:
-            shape = _output(layer, shape)
+            shape = _output(layer, shape, first=index == 0)
         except _DoesNotFit as misfit:
             misfit.index, misfit.chain = index, chain
             raise
+        if isinstance(layer, Backbone):
+            # Each value depends on all of the picture: that of 224x224 is smaller than any backbone's field.
+            field, jump = (before[0], before[1]), (STRIDE, STRIDE)
         if window is not None:
             field = (field[0] + (window[0] - 1) * jump[0], field[1] + (window[1] - 1) * jump[1])
             jump = (jump[0] * strides[0], jump[1] * strides[1])
@@ -133,7 +149,9 @@ _NEEDS_FLATTEN = "Put a Flatten or GlobalAveragePooling2D layer before it."
 _ADD_FLATTEN = "Put a Flatten or GlobalAveragePooling2D layer after it."
 
 
-def _output(layer: Layer, shape: Shape) -> Shape:
+def _output(layer: Layer, shape: Shape, *, first: bool) -> Shape:
+    if isinstance(layer, Backbone):
+        return _backbone_output(layer, shape, first=first)
     spatial = isinstance(layer, Conv2D | MaxPooling2D | AveragePooling2D | GlobalAveragePooling2D)
     if spatial and len(shape) != 3:
         raise _DoesNotFit(
@@ -160,8 +178,42 @@ def _output(layer: Layer, shape: Shape) -> Shape:
     return (height, width, layer.filters if isinstance(layer, Conv2D) else shape[2])
 
 
+def _backbone_output(layer: Backbone, shape: Shape, *, first: bool) -> Shape:
+    if not first:
+        raise _DoesNotFit("a backbone takes pixels", "Put it first.")
+    if shape[2] != 3:
+        raise _DoesNotFit(f"it needs 3 channels but gets {shape[2]}", "Use data.color_mode=rgb.")
+    if shape[0] % STRIDE or shape[1] % STRIDE:
+        size = [max(1, round(n / STRIDE)) * STRIDE for n in shape[:2]]
+        near = str(size[0]) if size[0] == size[1] else f"[{size[0]},{size[1]}]"
+        raise _DoesNotFit(
+            f"it needs a height and width that are multiples of {STRIDE} but gets {shape[0]}x{shape[1]}",
+            f"Use data.image_size={near}; it learned on {SIZE}.",
+        )
+    blocks = len(KINDS[layer.name].sizes.last)
+    if isinstance(layer.trainable, int) and layer.trainable > blocks:
+        raise _DoesNotFit(
+            f"it has {blocks} blocks, and {layer.trainable} are to learn", "Use model.trainable=all."
+        )
+    return (shape[0] // STRIDE, shape[1] // STRIDE, KINDS[layer.name].sizes.features)
+
+
+def _backbone_cost(layer: Backbone, before: Shape) -> tuple[int, int, int]:
+    sizes = KINDS[layer.name].sizes
+    learned = (
+        0
+        if layer.trainable == "head"
+        else sizes.all
+        if layer.trainable == "all"
+        else sizes.last[layer.trainable - 1]
+    )
+    return sizes.params, learned, round(sizes.multiply_adds * before[0] * before[1] / SIZE**2)
+
+
 def _cost(layer: Layer, before: Shape, after: Shape) -> tuple[int, int, int]:
     """(parameters, trainable ones, multiply-adds for one image)."""
+    if isinstance(layer, Backbone):
+        return _backbone_cost(layer, before)
     if isinstance(layer, Conv2D):
         weights = layer.kernel_size[0] * layer.kernel_size[1] * before[2] * layer.filters
         params = weights + (layer.filters if layer.use_bias else 0)
@@ -177,6 +229,8 @@ def _cost(layer: Layer, before: Shape, after: Shape) -> tuple[int, int, int]:
 
 
 def _name(layer: Layer, used: dict[str, int]) -> str:
+    if isinstance(layer, Backbone):
+        return layer.name
     stem = {
         "Conv2D": "conv",
         "BatchNormalization": "batch_norm",
@@ -195,7 +249,9 @@ def _name(layer: Layer, used: dict[str, int]) -> str:
 def setting(layer: Layer) -> str:
     """A layer's settings in words, such as ``32 filters 3x3, relu``; empty where it has none."""
     words: list[str] = []
-    if isinstance(layer, Conv2D):
+    if isinstance(layer, Backbone):
+        words = [KINDS[layer.name].title, trained_words(layer)]
+    elif isinstance(layer, Conv2D):
         words = [f"{layer.filters} filters {_times(layer.kernel_size)}"]
         if layer.strides != (1, 1):
             words.append(f"strides {_times(layer.strides)}")
@@ -212,6 +268,15 @@ def setting(layer: Layer) -> str:
     return ", ".join(words)
 
 
+def trained_words(layer: Backbone) -> str:
+    """How much of a backbone learns, in words."""
+    if layer.trainable == "head":
+        return "frozen"
+    if layer.trainable == "all":
+        return "all of it learns"
+    return f"its last {layer.trainable} blocks learn" if layer.trainable > 1 else "its last block learns"
+
+
 def _times(pair: tuple[int, int]) -> str:
     return f"{pair[0]}x{pair[1]}"
 
@@ -222,7 +287,7 @@ def _text(shape: Shape) -> str:
 
 def _fits(spec: ModelSpec, input_shape: Shape, classes: int) -> bool:
     try:
-        _walk(spec.layers, input_shape, classes)
+        _walk(spec, input_shape, classes)
     except _DoesNotFit:
         return False
     return True

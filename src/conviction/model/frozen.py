@@ -1,0 +1,159 @@
+"""The start of a network that does not learn: what it makes of each picture is computed once and kept.
+
+With a frozen backbone nearly all of the work is in that start, so that every epoch, every other setting and every
+evaluation after the first takes a fraction of a second. An entry of the cache belongs to the weights and layers of the
+start, and its rows to the pixels of a picture; nothing else decides what they hold.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from conviction.backend import import_keras
+from conviction.data.cache import cache_root, key_of
+from conviction.data.image_set import HASH_BYTES, ImageSet
+from conviction.model.probabilities import predict_probabilities
+
+if TYPE_CHECKING:
+    import keras
+
+# Pictures that are computed together: always as many, so that no row depends on which others are missing.
+BATCH = 64
+FEATURES = "features"
+_ROWS, _HASHES = "rows.npy", "hashes.npy"
+
+
+@dataclass(frozen=True)
+class Parted:
+    """A network as two, which share its layers.
+
+    Attributes:
+        start: From pixels, (n, h, w, c) uint8, to features; it does not learn.
+        rest: From features, float32, to the output.
+        key: Of its features in the cache.
+    """
+
+    start: keras.Sequential
+    rest: keras.Sequential
+    key: str
+
+
+def part(model: keras.Sequential) -> Parted | None:
+    """Parts a network behind the frozen backbone that it begins with; None if it does not begin with one."""
+    keras = import_keras()
+    layers = list(model.layers)
+    count = 0
+    while count < len(layers) - 1 and _is_fixed(layers[count]):
+        count += 1
+    if not any(isinstance(layer, keras.Model) for layer in layers[:count]):
+        return None
+    start = keras.Sequential(
+        [keras.Input(model.input_shape[1:], dtype="uint8"), *layers[:count]], name="start"
+    )
+    features = keras.Input(start.output_shape[1:], dtype="float32", name="features")
+    rest = keras.Sequential([features, *layers[count:]], name=model.name)
+    return Parted(start, rest, _key(start))
+
+
+def _is_fixed(layer: keras.Layer) -> bool:
+    """Whether a layer always makes the same of the same picture, in training as well."""
+    return not layer.trainable_variables and type(layer).__name__ != "Dropout"
+
+
+def _key(start: keras.Sequential) -> str:
+    keras = import_keras()
+    digest = hashlib.blake2b(digest_size=16)
+    for weights in start.get_weights():
+        digest.update(np.ascontiguousarray(weights).tobytes())
+    kinds = [type(layer).__name__ for layer in start.layers]
+    scaling = json.dumps(start.layers[0].get_config(), sort_keys=True, default=str)
+    versions = (keras.__version__, keras.backend.backend())
+    return key_of(FEATURES, digest.hexdigest(), kinds, scaling, start.input_shape, versions)
+
+
+def features_of(
+    parted: Parted,
+    images: ImageSet,
+    indices: np.ndarray,
+    progress: Callable[[int, int], None] = lambda done, total: None,
+) -> np.ndarray:
+    """What the start makes of pictures.
+
+    Args:
+        parted: From ``part``.
+        images: The whole set.
+        indices: Which of them are needed.
+        progress: Receives how many of how many pictures that were not in the cache have been computed.
+
+    Returns:
+        (n, ...) float32 for the whole set, zero where a picture was not asked for.
+    """
+    out = np.zeros((len(images), *parted.start.output_shape[1:]), np.float32)
+    missing = _fill(out, parted.key, images, np.unique(indices))
+    for first in range(0, len(missing), BATCH):
+        chosen = missing[first : first + BATCH]
+        pixels = np.zeros((BATCH, *images.pixels.shape[1:]), np.uint8)
+        pixels[: len(chosen)] = images.pixels[chosen]
+        out[chosen] = np.asarray(parted.start.predict_on_batch(pixels))[: len(chosen)]
+        progress(first + len(chosen), len(missing))
+    if len(missing):
+        _keep(parted.key, images.pixel_hashes[missing], out[missing])
+    return out
+
+
+def predict_images(model: keras.Sequential, images: ImageSet, indices: np.ndarray) -> np.ndarray:
+    """As ``predict_probabilities``; what a frozen start makes of the images comes from the cache.
+
+    Returns:
+        (len(indices), classes) float32, rows summing to 1.
+    """
+    parted = part(model)
+    if parted is None:
+        return predict_probabilities(model, images.pixels, indices)
+    return predict_probabilities(parted.rest, features_of(parted, images, indices), indices)
+
+
+def _fill(out: np.ndarray, key: str, images: ImageSet, wanted: np.ndarray) -> np.ndarray:
+    """Writes the rows that the cache has; returns the indices of the others."""
+    places: dict[bytes, list[int]] = {}
+    for index in wanted:
+        places.setdefault(images.pixel_hashes[index].tobytes(), []).append(int(index))
+    for folder in sorted((cache_root() / FEATURES / key).glob("[!.]*")):
+        try:
+            hashes = np.load(folder / _HASHES, allow_pickle=False)
+            rows = np.load(folder / _ROWS, mmap_mode="r", allow_pickle=False)
+        except (OSError, ValueError):
+            continue  # gone in the meantime, or damaged: computed again
+        if len(hashes) != len(rows) or rows.shape[1:] != out.shape[1:]:
+            continue
+        for row, content in enumerate(hashes.view(f"V{HASH_BYTES}").reshape(-1)):
+            for index in places.pop(content.tobytes(), ()):
+                out[index] = rows[row]
+        with contextlib.suppress(OSError):
+            os.utime(folder)
+    return np.array(sorted(i for rows in places.values() for i in rows), np.int64)
+
+
+def _keep(key: str, hashes: np.ndarray, rows: np.ndarray) -> None:
+    """Keeps rows for the next time, if the cache can be written; losing them costs only time."""
+    root = cache_root() / FEATURES / key
+    with contextlib.suppress(OSError):
+        root.mkdir(parents=True, exist_ok=True)
+        beside = Path(tempfile.mkdtemp(prefix=".new-", dir=root))
+        try:
+            np.save(beside / _ROWS, rows, allow_pickle=False)
+            np.save(beside / _HASHES, hashes.view(np.uint8).reshape(-1, HASH_BYTES), allow_pickle=False)
+            beside.rename(root / beside.name.removeprefix(".new-"))
+        finally:
+            shutil.rmtree(beside, ignore_errors=True)
