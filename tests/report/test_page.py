@@ -15,7 +15,7 @@ import pytest
 from PIL import Image
 
 import conviction
-from conviction.report.drawing import curves, png_address, strip
+from conviction.report.drawing import curves, image_address, strip
 from conviction.training import EpochRow
 from tests.conftest import run_cli
 from tests.data import builders
@@ -52,7 +52,7 @@ def test_the_page_says_what_the_run_says(trained: Path) -> None:
 
 def test_pictures_are_the_images_themselves() -> None:
     pixels = np.random.default_rng(0).integers(0, 256, (5, 7, 3), dtype=np.uint8)
-    address = png_address(pixels)
+    address = image_address(pixels)
     decoded = Image.open(io.BytesIO(base64.b64decode(address.split(",")[1])))
     assert np.array_equal(np.asarray(decoded), pixels)
     side = strip(np.stack([pixels, pixels]))

@@ -4,7 +4,7 @@ from .comparison import contrasts as contrasts
 from .comparison import specification_table as specification_table
 from .drawing import Drawing as Drawing
 from .drawing import curves_together as curves_together
-from .drawing import png_address as png_address
+from .drawing import image_address as image_address
 from .drawing import whole_numbers as whole_numbers
 from .explanation import explanation_steps as explanation_steps
 from .figures import save_figures as save_figures

@@ -17,7 +17,7 @@ from conviction.evaluation import Comparison, Evaluation, Part
 from conviction.explanation import Explanation
 from conviction.report.augmentation import augmentation_rows
 from conviction.report.comparison import Contrast, comparison_table, specification_table
-from conviction.report.drawing import curves, curves_together, png_address, rates, strip
+from conviction.report.drawing import curves, curves_together, image_address, rates, strip
 from conviction.report.maps import kernel_maps, layer_maps, overlay, strongest
 from conviction.report.part import view_part
 from conviction.report.pictures import exhibits, samples
@@ -209,7 +209,7 @@ def _environment() -> jinja2.Environment:
         lstrip_blocks=True,
         undefined=jinja2.StrictUndefined,
     )
-    environment.filters["png"] = png_address
+    environment.filters["address"] = image_address
     environment.filters["strip"] = strip
     return environment
 

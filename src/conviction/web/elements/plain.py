@@ -9,7 +9,7 @@ import numpy as np
 from nicegui.element import Element
 from nicegui.elements.mixins.text_element import TextElement
 
-from conviction.report import Step, Table, png_address
+from conviction.report import Step, Table, image_address
 from conviction.web.elements.surface import Node, is_drawing
 
 Handler = Callable[[Any], Awaitable[None] | None]
@@ -179,7 +179,7 @@ def show_step(step: Step, *, sentences: int | None = None) -> None:
 def picture(pixels: np.ndarray, alt: str, classes: str = "", **props: Any) -> Tag:
     """Pixels (h, w, 1 or 3) uint8 as a picture."""
     sharp = " sharp" if max(pixels.shape[:2]) <= SHARP else ""
-    return tag("img", "", f"{classes}{sharp}".strip(), src=png_address(pixels), alt=alt, **props)
+    return tag("img", "", f"{classes}{sharp}".strip(), src=image_address(pixels), alt=alt, **props)
 
 
 def strip_of(pixels: np.ndarray, alt: str) -> None:

@@ -8,7 +8,7 @@ from nicegui import ui
 from nicegui.events import GenericEventArguments, UploadEventArguments
 
 from conviction.errors import ConvictionError, RequestError
-from conviction.report import png_address
+from conviction.report import image_address
 from conviction.web.elements.maps import DrawingCanvas
 from conviction.web.elements.plain import Tag, button, paragraph, tag
 from conviction.web.inside.context import PanelContext
@@ -63,7 +63,7 @@ class Chooser:
                         "img",
                         "",
                         "sharp" if max(pixels.shape[:2]) <= 96 else "",
-                        src=png_address(pixels),
+                        src=image_address(pixels),
                         alt="",
                     )
                 thumb.props["aria-pressed"] = "false"

@@ -14,7 +14,7 @@ from conviction.explanation import grad_cam
 from conviction.flow.again import load_again, load_finished
 from conviction.flow.evaluation import evaluation_step
 from conviction.flow.finished import evaluate_answers
-from conviction.report import Step, overlay, png_address, printable, render_panel
+from conviction.report import Step, image_address, overlay, printable, render_panel
 from conviction.runs import Run, load_run
 from conviction.runs.predictions import Answers, read_predictions
 from conviction.runs.rows import rows_of_run
@@ -103,8 +103,8 @@ def reasons(path: str, data_dir: str | None, part: str, stamp: float) -> list[Re
         cam = grad_cam(run.model, pixels, int(predicted[row]))
         mistakes.append(
             Reason(
-                png_address(pixels),
-                png_address(overlay(pixels, cam.fine)),
+                image_address(pixels),
+                image_address(overlay(pixels, cam.fine)),
                 printable(images.class_names[predicted[row]]),
                 float(sure[row]),
                 printable(images.class_names[known.labels[row]]),

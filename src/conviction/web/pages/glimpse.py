@@ -12,7 +12,7 @@ import numpy as np
 
 from conviction.explanation import activations
 from conviction.flow.again import load_again
-from conviction.report import png_address, printable
+from conviction.report import image_address, printable
 from conviction.runs import load_run
 from conviction.runs.rows import rows_of_part
 from conviction.web.inside.learning import build_again, take_checkpoint
@@ -71,7 +71,9 @@ def glimpse(path: str, data_dir: str | None, began: float) -> Glimpse:
         probabilities = output if len(output) > 1 else np.array([1 - output[0], output[0]])
         predicted = int(probabilities.argmax())
         answers.append(
-            Answer(png_address(pixels), truth, opened.class_names[predicted], float(probabilities[predicted]))
+            Answer(
+                image_address(pixels), truth, opened.class_names[predicted], float(probabilities[predicted])
+            )
         )
     return Glimpse(epoch, tuple(answers))
 
