@@ -24,7 +24,7 @@ demo: $(VENV)/.installed
 	@$(BIN)/conviction fit digits
 
 $(VENV)/.installed-lab: pyproject.toml constraints.txt scripts/venv.sh
-	@scripts/venv.sh $(VENV) '.[lab,export,notebook]'
+	@scripts/venv.sh $(VENV) '.[lab,export,notebook,transfer]'
 	@touch $(VENV)/.installed $@
 
 lab: $(VENV)/.installed-lab

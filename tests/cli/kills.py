@@ -8,7 +8,7 @@ import subprocess
 import sys
 import time
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from tests.patience import PATIENCE
@@ -70,11 +70,13 @@ def _checkpoints(run: Path) -> set[str]:
     return {p.name for p in place.iterdir() if p.suffix == ".ckpt"} if place.is_dir() else set()
 
 
-def kill_until_done(source: str, cwd: Path, env: Mapping[str, str], kills: int, seed: int) -> int:
+def kill_until_done(
+    source: str, cwd: Path, env: Mapping[str, str], kills: int, *, seed: int, keys: Sequence[str] = KEYS
+) -> int:
     """Makes a run in ``cwd / "run"``, killing it at most so often on its way; how often it was killed."""
     rng = random.Random(seed)
     run = Path("run")
-    begin = ["fit", source, *KEYS, "--out", str(run)]
+    begin = ["fit", source, *keys, "--out", str(run)]
     died = 0
     for _ in range(kills):
         begun = (cwd / run / "config.yaml").is_file() and (cwd / run / "data.json").is_file()

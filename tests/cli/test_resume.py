@@ -30,7 +30,7 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
 
 
 def killed(tmp_path: Path, whole: dict[str, str], most: int, seed: int) -> int:
-    died = kills.kill_until_done("digits", tmp_path, environment(tmp_path / "home"), most, seed)
+    died = kills.kill_until_done("digits", tmp_path, environment(tmp_path / "home"), most, seed=seed)
     assert kills.fingerprint(tmp_path / "run") == whole
     assert conviction.load_run(tmp_path / "run").status == "done"
     assert not [p for p in (tmp_path / "run").rglob(".*") if p.is_file()], "a leftover of a kill"

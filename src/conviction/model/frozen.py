@@ -13,10 +13,12 @@ import json
 import os
 import shutil
 import tempfile
-from collections.abc import Callable
+import zlib
+from collections.abc import Callable, MutableMapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
+from weakref import WeakKeyDictionary
 
 import numpy as np
 
@@ -31,7 +33,7 @@ if TYPE_CHECKING:
 # Pictures that are computed together: always as many, so that no row depends on which others are missing.
 BATCH = 64
 FEATURES = "features"
-_ROWS, _HASHES = "rows.npy", "hashes.npy"
+_ROWS, _HASHES, _SUMS = "rows.npy", "hashes.npy", "sums.npy"
 
 
 @dataclass(frozen=True)
@@ -49,8 +51,18 @@ class Parted:
     key: str
 
 
+# Of networks that are in use: another model of the same layers would be compiled again.
+_PARTED: MutableMapping[Any, Parted | None] = WeakKeyDictionary()
+
+
 def part(model: keras.Sequential) -> Parted | None:
     """Parts a network behind the frozen backbone that it begins with; None if it does not begin with one."""
+    if model not in _PARTED:
+        _PARTED[model] = _part(model)
+    return _PARTED[model]
+
+
+def _part(model: keras.Sequential) -> Parted | None:
     keras = import_keras()
     layers = list(model.layers)
     count = 0
@@ -133,13 +145,14 @@ def _fill(out: np.ndarray, key: str, images: ImageSet, wanted: np.ndarray) -> np
         try:
             hashes = np.load(folder / _HASHES, allow_pickle=False)
             rows = np.load(folder / _ROWS, mmap_mode="r", allow_pickle=False)
-        except (OSError, ValueError):
+            sums = np.load(folder / _SUMS, allow_pickle=False)
+        except (OSError, ValueError, EOFError):
             continue  # gone in the meantime, or damaged: computed again
-        if len(hashes) != len(rows) or rows.shape[1:] != out.shape[1:]:
+        if not len(hashes) == len(rows) == len(sums) or rows.shape[1:] != out.shape[1:]:
             continue
         for row, content in enumerate(hashes.view(f"V{HASH_BYTES}").reshape(-1)):
-            for index in places.pop(content.tobytes(), ()):
-                out[index] = rows[row]
+            if content.tobytes() in places and zlib.crc32(rows[row].tobytes()) == sums[row]:
+                out[places.pop(content.tobytes())] = rows[row]
         with contextlib.suppress(OSError):
             os.utime(folder)
     return np.array(sorted(i for rows in places.values() for i in rows), np.int64)
@@ -153,6 +166,7 @@ def _keep(key: str, hashes: np.ndarray, rows: np.ndarray) -> None:
         beside = Path(tempfile.mkdtemp(prefix=".new-", dir=root))
         try:
             np.save(beside / _ROWS, rows, allow_pickle=False)
+            np.save(beside / _SUMS, np.array([zlib.crc32(row.tobytes()) for row in rows], np.uint32))
             np.save(beside / _HASHES, hashes.view(np.uint8).reshape(-1, HASH_BYTES), allow_pickle=False)
             beside.rename(root / beside.name.removeprefix(".new-"))
         finally:

@@ -7,6 +7,7 @@ import hashlib
 import os
 import socket
 import sys
+import warnings
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -59,8 +60,10 @@ def load_weights(model: keras.Model, kind: Kind, path: Path) -> None:
         if kind.name == efficientnet_lite.NAME:
             efficientnet_lite.set_weights(model, read_tensors(path.read_bytes()))
         else:
-            model.load_weights(path)
-    except (KeyError, ValueError) as failure:
+            with warnings.catch_warnings():
+                warnings.simplefilter("error")  # Keras warns of layers that keep their initial weights
+                model.load_weights(path)
+    except (KeyError, ValueError, Warning) as failure:
         reason = " ".join(str(failure).split())[:200]
         raise WeightsError(f"{path}: these are not the weights of {kind.title} ({reason}).") from None
 
