@@ -21,6 +21,10 @@ def count(kind: kinds.Kind) -> kinds.Sizes:
         all=sum(learned(layer) for layer in model.layers),
         last=tuple(sum(learned(layer) for layer in model.layers[start:]) for start in reversed(starts)),
         multiply_adds=sum(multiply_adds(layer) for layer in model.layers),
+        outputs=sum(outputs(layer) for layer in model.layers),
+        last_outputs=tuple(
+            sum(outputs(layer) for layer in model.layers[start:]) for start in reversed(starts)
+        ),
     )
 
 
@@ -31,6 +35,13 @@ def learned(layer: Any) -> int:
     if type(layer).__name__ == "BatchNormalization":
         return 0
     return sum(math.prod(v.shape) for v in layer.trainable_variables)
+
+
+def outputs(layer: Any) -> int:
+    """The values that a layer gives, for one picture."""
+    if hasattr(layer, "layers"):
+        return sum(outputs(inner) for inner in layer.layers)
+    return math.prod(layer.output.shape[1:])
 
 
 def multiply_adds(layer: Any) -> int:

@@ -1,4 +1,4 @@
-"""``conviction cache``: the cache of decoded pictures."""
+"""``conviction cache``: the cache of decoded pictures, and of what frozen networks make of them."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ def cache(
     clear: Annotated[bool, typer.Option("--clear", help="Remove everything in the cache.")] = False,
     as_json: Json = False,
 ) -> None:
-    """See or clear the cache of decoded pictures."""
+    """See or clear the cache of decoded pictures and their features."""
     from conviction.data.cache import clear as clear_cache
 
     freed = clear_cache() if clear else None

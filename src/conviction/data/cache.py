@@ -40,6 +40,10 @@ ABANDONED_SECONDS = 24 * 3600.0
 # Small files about sets of pictures; those used longest ago are removed.
 MOST_NOTES = 200
 _PIXELS, _THUMBS, _INDEX, _ABOUT = "pixels.bin", "thumbs.bin", "index.npz", "about.json"
+# Kinds of entries.
+PIXELS, FEATURES = "pixels", "features"
+# Of a piece of an entry of features, all by row.
+_ROWS, _HASHES, _SUMS = "rows.npy", "hashes.npy", "sums.npy"
 
 
 @dataclass(frozen=True)
@@ -57,13 +61,22 @@ class Decoded:
 
 @dataclass(frozen=True)
 class Entry:
-    """An entry as ``conviction cache`` lists it."""
+    """An entry as ``conviction cache`` lists it: decoded pixels, or the features that a frozen network makes of them.
 
+    ``shape`` begins with the number of pictures.
+    """
+
+    kind: str
     key: str
     name: str
     shape: tuple[int, ...]
     bytes: int
     last_used: float
+
+    @property
+    def folder(self) -> Path:
+        """Where it is."""
+        return cache_root() / self.kind / self.key
 
 
 def cache_root() -> Path:
@@ -177,7 +190,7 @@ def finish(rows: Rows, key: str, kept: Sequence[tuple[int, int]], index: Index) 
         thumb_sums=index.thumb_sums.astype(np.uint32),
     )
     (rows.folder / _ABOUT).write_text(json.dumps(about), encoding="utf-8")
-    folder = cache_root() / "pixels" / key
+    folder = cache_root() / PIXELS / key
     # Another process may have been first, with the same rows, and be about to open them: they stay.
     if open_entry(key) is None:
         with contextlib.suppress(OSError):
@@ -197,7 +210,7 @@ def writing() -> Iterator[Rows]:
     Raises:
         OSError: The cache cannot be written.
     """
-    root = cache_root() / "pixels"
+    root = cache_root() / PIXELS
     root.mkdir(parents=True, exist_ok=True)
     _sweep(root)
     folder = Path(tempfile.mkdtemp(prefix=".new-", dir=root))
@@ -218,7 +231,7 @@ def _sweep(root: Path) -> None:
 
 def open_entry(key: str) -> Decoded | None:
     """The rows under a key, mapped; None if there are none, or if they are damaged."""
-    folder = cache_root() / "pixels" / key
+    folder = cache_root() / PIXELS / key
     try:
         about = json.loads((folder / _ABOUT).read_text(encoding="utf-8"))
         # Opened here, because NumPy leaves a file open if it is not a complete zip.
@@ -246,6 +259,48 @@ def open_entry(key: str) -> Decoded | None:
 def _mapped(path: Path, shape: list[int]) -> np.ndarray:
     rows = np.memmap(path, np.uint8, "r")
     return np.asarray(rows).reshape(shape)  # as a plain array, so that gathered rows are plain too
+
+
+def save_features(key: str, name: str, hashes: np.ndarray, rows: np.ndarray) -> None:
+    """Saves what a network makes of pictures, as one more piece of an entry, if the cache can be written.
+
+    Args:
+        key: Of the entry: everything that decides a row besides its picture.
+        name: Of the entry, for people.
+        hashes: (n,) of 16 bytes, of the pixels of each picture.
+        rows: (n, ...) float32.
+    """
+    entry = cache_root() / FEATURES / key
+    with contextlib.suppress(OSError):
+        entry.mkdir(parents=True, exist_ok=True)
+        beside = Path(tempfile.mkdtemp(prefix=".new-", dir=entry))
+        try:
+            np.save(beside / _ROWS, rows, allow_pickle=False)
+            np.save(beside / _HASHES, hashes.view(np.uint8).reshape(len(rows), -1), allow_pickle=False)
+            np.save(beside / _SUMS, np.array([zlib.crc32(row.tobytes()) for row in rows], np.uint32))
+            (beside / _ABOUT).write_text(json.dumps({"name": name}), encoding="utf-8")
+            os.replace(beside / _ABOUT, entry / _ABOUT)
+            beside.rename(entry / beside.name.removeprefix(".new-"))
+        finally:
+            shutil.rmtree(beside, ignore_errors=True)
+        _evict(keep=entry)
+
+
+def load_features(key: str, shape: tuple[int, ...]) -> Iterator[tuple[bytes, np.ndarray]]:
+    """The hash and row of every picture of an entry; rows of another shape and damaged ones are left out."""
+    for piece in sorted((cache_root() / FEATURES / key).glob("[!.]*/")):
+        try:
+            hashes, sums = (np.load(piece / name, allow_pickle=False) for name in (_HASHES, _SUMS))
+            rows = np.load(piece / _ROWS, mmap_mode="r", allow_pickle=False)
+        except (OSError, ValueError, EOFError):
+            continue  # gone in the meantime, or damaged
+        if not len(hashes) == len(rows) == len(sums) or rows.shape[1:] != shape:
+            continue
+        for content, row, total in zip(hashes, rows, sums, strict=True):
+            if zlib.crc32(row.tobytes()) == total:
+                yield content.tobytes(), row
+        with contextlib.suppress(OSError):
+            os.utime(piece)
 
 
 def save_note(kind: str, key: str, **arrays: np.ndarray) -> None:
@@ -281,16 +336,27 @@ def load_note(kind: str, key: str) -> dict[str, np.ndarray] | None:
 def entries() -> list[Entry]:
     """Every entry, the one used last first."""
     cached = []
-    for folder in (cache_root() / "pixels").glob("[!.]*"):
-        try:
-            about = json.loads((folder / _ABOUT).read_text(encoding="utf-8"))
-            size = sum(p.stat().st_size for p in folder.iterdir())
-            cached.append(
-                Entry(folder.name, about["name"], tuple(about["pixels"]), size, folder.stat().st_mtime)
-            )
-        except (OSError, ValueError, KeyError, TypeError):
-            continue  # gone in the meantime, or damaged, and then written again when it is needed
+    for kind in (PIXELS, FEATURES):
+        for folder in (cache_root() / kind).glob("[!.]*"):
+            try:
+                cached.append(_entry(kind, folder))
+            except (OSError, ValueError, KeyError, TypeError):
+                continue  # gone in the meantime, or damaged, and then written again when it is needed
     return sorted(cached, key=lambda e: -e.last_used)
+
+
+def _entry(kind: str, folder: Path) -> Entry:
+    about = json.loads((folder / _ABOUT).read_text(encoding="utf-8"))
+    size = sum(p.stat().st_size for p in folder.rglob("*") if p.is_file())
+    if kind == PIXELS:
+        return Entry(kind, folder.name, about["name"], tuple(about["pixels"]), size, folder.stat().st_mtime)
+    pieces = [
+        np.load(path, mmap_mode="r", allow_pickle=False).shape for path in folder.glob(f"[!.]*/{_ROWS}")
+    ]
+    shape = (sum(piece[0] for piece in pieces), *pieces[0][1:])
+    return Entry(
+        kind, folder.name, about["name"], shape, size, max(p.stat().st_mtime for p in folder.iterdir())
+    )
 
 
 def clear() -> int:
@@ -300,7 +366,7 @@ def clear() -> int:
         StorageError: A part cannot be removed.
     """
     freed = 0
-    for kind in ("pixels", "listings", "pairs"):
+    for kind in (PIXELS, FEATURES, "listings", "pairs"):
         folder = cache_root() / kind
         if folder.is_dir():
             freed += sum(p.stat().st_size for p in folder.rglob("*") if p.is_file())
@@ -321,4 +387,4 @@ def _evict(keep: Path) -> None:
     for entry in sorted(entries(), key=lambda e: e.key != keep.name):  # the new one first, then by last use
         total += entry.bytes
         if total > limit and entry.key != keep.name:
-            shutil.rmtree(cache_root() / "pixels" / entry.key, ignore_errors=True)
+            shutil.rmtree(entry.folder, ignore_errors=True)

@@ -44,6 +44,9 @@ class Show(Watcher, Protocol):
     def training_starts(self, epochs: int) -> None:
         """Training starts."""
 
+    def computing(self, done: int, total: int) -> None:
+        """A frozen network has been run on so many of the images that are needed for the first time."""
+
     def noticed(self, sentence: str) -> None:
         """The curves show something that people should know while training continues."""
 

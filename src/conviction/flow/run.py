@@ -238,12 +238,9 @@ class _HistoryWriter:
         self.progress = show.progress
         self.training_starts = show.training_starts
         self.noticed = show.noticed
+        self.computing = show.computing
         if start:
             self._write()  # the run may have been killed between the checkpoint and the row
-
-    def computing(self, done: int, total: int) -> None:
-        """Some of what a frozen network makes of the images has been computed."""
-        self._show.loading(f"{done:,} of {total:,} images", "computing the features of")
 
     def epoch_done(self, row: EpochRow, timing: EpochTiming) -> None:
         self._history.append(row)

@@ -7,24 +7,18 @@ start, and its rows to the pixels of a picture; nothing else decides what they h
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import json
-import os
-import shutil
-import tempfile
-import zlib
 from collections.abc import Callable, MutableMapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary
 
 import numpy as np
 
 from conviction.backend import import_keras
-from conviction.data.cache import cache_root, key_of
-from conviction.data.image_set import HASH_BYTES, ImageSet
+from conviction.data import ImageSet
+from conviction.data.cache import FEATURES, key_of, load_features, save_features
 from conviction.model.probabilities import predict_probabilities
 
 if TYPE_CHECKING:
@@ -32,8 +26,6 @@ if TYPE_CHECKING:
 
 # Pictures that are computed together: always as many, so that no row depends on which others are missing.
 BATCH = 64
-FEATURES = "features"
-_ROWS, _HASHES, _SUMS = "rows.npy", "hashes.npy", "sums.npy"
 
 
 @dataclass(frozen=True)
@@ -120,7 +112,10 @@ def features_of(
         out[chosen] = np.asarray(parted.start.predict_on_batch(pixels))[: len(chosen)]
         progress(first + len(chosen), len(missing))
     if len(missing):
-        _keep(parted.key, images.pixel_hashes[missing], out[missing])
+        backbone = parted.start.layers[1].name
+        save_features(
+            parted.key, f"{images.name}: features by {backbone}", images.pixel_hashes[missing], out[missing]
+        )
     return out
 
 
@@ -141,33 +136,6 @@ def _fill(out: np.ndarray, key: str, images: ImageSet, wanted: np.ndarray) -> np
     places: dict[bytes, list[int]] = {}
     for index in wanted:
         places.setdefault(images.pixel_hashes[index].tobytes(), []).append(int(index))
-    for folder in sorted((cache_root() / FEATURES / key).glob("[!.]*")):
-        try:
-            hashes = np.load(folder / _HASHES, allow_pickle=False)
-            rows = np.load(folder / _ROWS, mmap_mode="r", allow_pickle=False)
-            sums = np.load(folder / _SUMS, allow_pickle=False)
-        except (OSError, ValueError, EOFError):
-            continue  # gone in the meantime, or damaged: computed again
-        if not len(hashes) == len(rows) == len(sums) or rows.shape[1:] != out.shape[1:]:
-            continue
-        for row, content in enumerate(hashes.view(f"V{HASH_BYTES}").reshape(-1)):
-            if content.tobytes() in places and zlib.crc32(rows[row].tobytes()) == sums[row]:
-                out[places.pop(content.tobytes())] = rows[row]
-        with contextlib.suppress(OSError):
-            os.utime(folder)
+    for content, row in load_features(key, out.shape[1:]):
+        out[places.pop(content, [])] = row
     return np.array(sorted(i for rows in places.values() for i in rows), np.int64)
-
-
-def _keep(key: str, hashes: np.ndarray, rows: np.ndarray) -> None:
-    """Keeps rows for the next time, if the cache can be written; losing them costs only time."""
-    root = cache_root() / FEATURES / key
-    with contextlib.suppress(OSError):
-        root.mkdir(parents=True, exist_ok=True)
-        beside = Path(tempfile.mkdtemp(prefix=".new-", dir=root))
-        try:
-            np.save(beside / _ROWS, rows, allow_pickle=False)
-            np.save(beside / _SUMS, np.array([zlib.crc32(row.tobytes()) for row in rows], np.uint32))
-            np.save(beside / _HASHES, hashes.view(np.uint8).reshape(-1, HASH_BYTES), allow_pickle=False)
-            beside.rename(root / beside.name.removeprefix(".new-"))
-        finally:
-            shutil.rmtree(beside, ignore_errors=True)

@@ -20,9 +20,9 @@ def least_bytes(rows: Sequence[LayerRow], spec: TrainingSpec, batch_size: int) -
     A layer's output is kept until the gradient has come back through it. What kernels use while they run, and what
     Keras itself takes, come on top.
     """
-    weights = sum(r.params for r in rows)
-    kept = 4 * weights * (2 + SLOTS[spec.optimizer] + (spec.ema > 0))
-    outputs = sum(math.prod(r.output) for r in rows)
+    learned = sum(r.trainable for r in rows)
+    kept = 4 * (sum(r.params for r in rows) + learned * (1 + SLOTS[spec.optimizer] + (spec.ema > 0)))
+    outputs = sum(math.prod(r.output) + r.inner for r in rows)
     return kept + batch_size * outputs * (2 if spec.precision == "bfloat16" else 4)
 
 

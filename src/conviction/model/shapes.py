@@ -42,6 +42,7 @@ class LayerRow:
         params: All its parameters, of which ``trainable`` are learned.
         multiply_adds: Multiply-accumulate operations for one image (of convolutions and dense layers).
         receptive_field: (rows, columns) of input pixels that one output value can see; None after Flatten.
+        inner: Values of layers inside it that are kept for the gradient of one image, besides its output.
     """
 
     name: str
@@ -52,6 +53,7 @@ class LayerRow:
     trainable: int
     multiply_adds: int
     receptive_field: tuple[int, int] | None
+    inner: int = 0
 
 
 # What networks take that learn from the beginning.
@@ -124,8 +126,10 @@ def _walk(spec: ModelSpec, input_shape: Shape, classes: int) -> list[LayerRow]:
         chain.append(f"{layer.type} {_text(shape)}")
         params, trainable, macs = _cost(layer, before, shape)
         visible = field if len(shape) == 3 else None
-        name = _name(layer, names)
-        rows.append(LayerRow(name, layer.type, setting(layer), shape, params, trainable, macs, visible))
+        name, inner = _name(layer, names), _inner(layer, before)
+        rows.append(
+            LayerRow(name, layer.type, setting(layer), shape, params, trainable, macs, visible, inner)
+        )
     if len(shape) != 1:
         unfinished = _DoesNotFit("the last hidden layer must give one vector per image", _ADD_FLATTEN)
         unfinished.index, unfinished.chain = len(layers) - 1, chain
@@ -208,6 +212,14 @@ def _backbone_cost(layer: Backbone, before: Shape) -> tuple[int, int, int]:
         else sizes.last[layer.trainable - 1]
     )
     return sizes.params, learned, round(sizes.multiply_adds * before[0] * before[1] / SIZE**2)
+
+
+def _inner(layer: Layer, before: Shape) -> int:
+    if not isinstance(layer, Backbone) or layer.trainable == "head":
+        return 0
+    sizes = KINDS[layer.name].sizes
+    values = sizes.outputs if layer.trainable == "all" else sizes.last_outputs[layer.trainable - 1]
+    return round(values * before[0] * before[1] / SIZE**2)
 
 
 def _cost(layer: Layer, before: Shape, after: Shape) -> tuple[int, int, int]:

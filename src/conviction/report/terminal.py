@@ -41,6 +41,27 @@ class Terminal:
             self._status = self.console.status(f"{escape(doing)} {escape(source)} ...")
             self._status.start()
 
+    def computing(self, done: int, total: int) -> None:
+        """Moves the bar of what a frozen network makes of the images."""
+        if not self.console.is_terminal:
+            return
+        if self._bar is None:
+            self.close()
+            self._bar = Progress(
+                TextColumn(
+                    "    {task.completed:,.0f} of {task.total:,.0f} images through the frozen network"
+                ),
+                BarColumn(bar_width=24),
+                TimeRemainingColumn(),
+                console=self.console,
+                transient=True,
+            )
+            self._task = self._bar.add_task("", total=total)
+            self._bar.start()
+        self._bar.update(self._task, completed=done)
+        if done == total:
+            self.close()
+
     def step(self, step: Step) -> None:
         """Prints one step of the lab."""
         self.close()
@@ -182,6 +203,9 @@ class Silent:
     """Shows nothing, for programs that want the result alone."""
 
     def loading(self, source: str, doing: str = "reading") -> None:
+        """Nothing."""
+
+    def computing(self, done: int, total: int) -> None:
         """Nothing."""
 
     def step(self, step: Step) -> None:

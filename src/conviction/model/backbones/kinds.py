@@ -79,6 +79,8 @@ class Sizes:
         all: Parameters that learn where all of it does; batch normalisation never does.
         last: Those that learn where the last 1, 2, ... blocks do.
         multiply_adds: For one picture.
+        outputs: Values of all layers that are kept for the gradient of a picture where all of it learns.
+        last_outputs: Those where the last 1, 2, ... blocks do.
     """
 
     features: int
@@ -86,6 +88,8 @@ class Sizes:
     all: int
     last: tuple[int, ...]
     multiply_adds: int
+    outputs: int
+    last_outputs: tuple[int, ...]
 
 
 @dataclass(frozen=True)
@@ -129,7 +133,10 @@ class Kind:
 def _all_sizes() -> dict[str, Sizes]:
     # Written by ``python -m tests.model.backbone_sizes``; a test counts again.
     content = json.loads(Path(__file__).with_name("sizes.json").read_text())
-    return {name: Sizes(**{**values, "last": tuple(values["last"])}) for name, values in content.items()}
+    return {
+        name: Sizes(**{k: tuple(v) if isinstance(v, list) else v for k, v in values.items()})
+        for name, values in content.items()
+    }
 
 
 def _application(name: str, **options: Any) -> Callable[[tuple[int, int, int], Any], keras.Model]:
