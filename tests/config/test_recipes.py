@@ -9,6 +9,8 @@ from hypothesis import strategies as st
 from conviction.config import RECIPES, ImageFacts, load_recipe
 from conviction.model import walk
 
+TRANSFER = "transfer"
+
 
 @given(
     name=st.sampled_from(sorted(RECIPES)),
@@ -18,7 +20,8 @@ from conviction.model import walk
     channels=st.sampled_from([1, 3]),
 )
 def test_every_recipe_fits_any_images(name: str, height: int, width: int, images: int, channels: int) -> None:
-    shape = (height, width, channels)
+    # A backbone takes the size and colours that it learned on.
+    shape = (224, 224, 3) if name == TRANSFER else (height, width, channels)
     recipe = load_recipe([f"recipe={name}"], facts=ImageFacts.of(shape, images))
     rows = walk(recipe.model, shape, 5)
     assert rows[-1].output == (5,)
@@ -38,11 +41,20 @@ def test_what_decides_the_data_does_not_depend_on_the_data(name: str) -> None:
 
 def test_an_asked_for_key_wins_over_every_recipe() -> None:
     for name in RECIPES:
-        recipe = load_recipe(
-            [f"recipe={name}", "training.epochs=3", "model.filters=[5]"], facts=ImageFacts(images=30)
-        )
+        key = "model.dense=[5]" if name == TRANSFER else "model.filters=[5]"
+        recipe = load_recipe([f"recipe={name}", "training.epochs=3", key], facts=ImageFacts(images=30))
         assert recipe.training.epochs == 3
-        assert [x.filters for x in recipe.model.layers if x.type == "Conv2D"][-1] == 5
+        last = [x for x in recipe.model.layers if x.type in ("Conv2D", "Dense")][
+            -1 if name == TRANSFER else 0 :
+        ]
+        assert 5 in [getattr(x, "filters", getattr(x, "units", 0)) for x in last]
+
+
+def test_fine_tuning_has_a_smaller_rate() -> None:
+    head, some = load_recipe(["recipe=transfer"]), load_recipe(["recipe=transfer", "model.trainable=2"])
+    assert some.training.rate < head.training.rate / 10
+    assert some.training.epochs < head.training.epochs
+    assert load_recipe(["recipe=transfer", "model.trainable=2", "training.epochs=5"]).training.epochs == 5
 
 
 def test_layers_replace_the_network_of_a_recipe() -> None:

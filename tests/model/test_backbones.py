@@ -174,6 +174,8 @@ def test_keys() -> None:
     assert (pooling.type, dropout.type) == ("GlobalAveragePooling2D", "Dropout")
     beside = load_recipe(["recipe=best", f"model.backbone={NAME}", "model.dense=[16]"])
     assert [layer.type for layer in beside.model.layers] == ["Backbone", "GlobalAveragePooling2D", "Dense"]
+    no_dense = load_recipe(["recipe=fast", f"model.backbone={NAME}"])
+    assert [layer.type for layer in no_dense.model.layers] == ["Backbone", "GlobalAveragePooling2D"]
     again = load_recipe(config=None, overrides={"recipe": "transfer"})
     assert [layer.type for layer in again.model.layers] == ["Backbone", "GlobalAveragePooling2D"]
 

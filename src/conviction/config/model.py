@@ -239,9 +239,10 @@ def layers_of(short: Shorthand) -> tuple[Layer, ...]:
     """
     dropout = [Dropout(rate=short.dropout)] if short.dropout > 0 else []
     if short.backbone is not None:
-        hidden = [
-            x for units in short.dense for x in (Dense(units=units, activation=short.activation), *dropout)
-        ]
+        named = short.dense if "dense" in short.model_fields_set else ()
+        hidden: list[Layer] = []
+        for units in named:
+            hidden += [Dense(units=units, activation=short.activation), *dropout]
         first = Backbone(name=short.backbone, trainable=short.trainable)
         return (first, GlobalAveragePooling2D(), *dropout, *hidden)
     pool = (MaxPooling2D if short.pooling == "max" else AveragePooling2D)(pool_size=short.pool_size)

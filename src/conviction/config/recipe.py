@@ -20,7 +20,7 @@ from conviction.config.model import (
     expand,
     layers_of,
 )
-from conviction.config.recipes import DEFAULT_RECIPE, RECIPES, TRANSFER_RECIPE, ImageFacts
+from conviction.config.recipes import DEFAULT_RECIPE, RECIPES, TRANSFER_RECIPE, ImageFacts, fine_tuning
 from conviction.config.text import expectation, read_yaml, shown
 from conviction.config.training import AugmentationSpec, TrainingSpec
 from conviction.errors import RequestError, UnknownKeyError, did_you_mean, nearest
@@ -160,6 +160,8 @@ def load_recipe(
     if not isinstance(name, str) or name not in RECIPES:
         raise _refused("recipe", f"one of {', '.join(RECIPES)}", shown(name))
     base = RECIPES[name](facts or ImageFacts())
+    if name == TRANSFER_RECIPE and settings.get("model.trainable", "head") != "head":
+        base |= fine_tuning(facts or ImageFacts())
     if "model.layers" in settings or (standing and name != TRANSFER_RECIPE):  # describes the whole network
         base = {k: v for k, v in base.items() if not k.startswith("model.")}
     return _validate(name, {**base, **settings})

@@ -98,12 +98,23 @@ def transfer(facts: ImageFacts) -> dict[str, Any]:
         "model.backbone": "efficientnet_lite0",
         "model.dense": (),
         "training.batch_size": batch,
-        "training.epochs": 30,
+        "training.epochs": _epochs(facts, batch, seen=60_000, least=10, most=60),
         "training.optimizer": "adamw",
         "training.weight_decay": 0.01,
         "training.learning_rate": 0.003,
         "training.schedule": "cosine",
         "training.precision": "float32",
+    }
+
+
+def fine_tuning(facts: ImageFacts) -> dict[str, Any]:
+    """What ``transfer`` changes where some of the backbone learns: few epochs at a rate that spoils nothing."""
+    return {
+        "augmentation.flip": "horizontal",
+        "training.batch_size": _batch(facts, 16),
+        "training.epochs": 8,
+        "training.learning_rate": 0.0001,
+        "training.precision": "auto",
     }
 
 

@@ -15,6 +15,7 @@ from conviction.backend import import_keras, prepare
 from conviction.config import DataSpec, Recipe
 from conviction.data import Split, encode_labels, split_images
 from conviction.flow.network import compiled, learning, search_rate
+from conviction.flow.probing import needs_probe, probe
 from conviction.model import predict_images, walk
 from conviction.pool.shared import Shared, open_shared
 from conviction.pool.worker import Report
@@ -63,6 +64,8 @@ def run_trial(payload: Mapping[str, Any], report: Report) -> dict[str, Any]:
     stop = _Stop()
     try:
         model = compiled(recipe, images, split, rows, recipe.training.precision)
+        if needs_probe(recipe):
+            probe(model, recipe, images, split, stop=stop)
         learns = learning(model, recipe, images, split)
         training = train(
             learns.model,

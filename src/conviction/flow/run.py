@@ -16,6 +16,7 @@ from conviction.evaluation import Evaluation, fit_temperature, judge_live
 from conviction.flow.evaluation import evaluation_step, predict_and_assess, write_report
 from conviction.flow.network import compiled, learning
 from conviction.flow.prepare import Prepared, Show
+from conviction.flow.probing import needs_probe, probe
 from conviction.flow.records import data_json, environment_json, provenance
 from conviction.flow.trainer import Trainer
 from conviction.model import carry_over, divide_logits, predict_images
@@ -186,6 +187,8 @@ def _train_model(
         return trainer.train(
             ready, model, watcher=writer, stop=stop, start=start, keep=keep, noticed=writer.noticed
         )
+    if start is None and needs_probe(recipe):
+        probe(model, recipe, images, ready.split, stop=stop, progress=writer.computing)
     learns = learning(model, recipe, images, ready.split, writer.computing)
     training = train(
         learns.model,

@@ -132,11 +132,12 @@ class Kind:
 @cache
 def _all_sizes() -> dict[str, Sizes]:
     # Written by ``python -m tests.model.backbone_sizes``; a test counts again.
-    content = json.loads(Path(__file__).with_name("sizes.json").read_text())
-    return {
-        name: Sizes(**{k: tuple(v) if isinstance(v, list) else v for k, v in values.items()})
-        for name, values in content.items()
-    }
+    content: dict[str, dict[str, Any]] = json.loads(Path(__file__).with_name("sizes.json").read_text())
+
+    def fixed(value: Any) -> Any:
+        return tuple(value) if isinstance(value, list) else value
+
+    return {n: Sizes(**{k: fixed(v) for k, v in values.items()}) for n, values in content.items()}
 
 
 def _application(name: str, **options: Any) -> Callable[[tuple[int, int, int], Any], keras.Model]:
@@ -145,7 +146,7 @@ def _application(name: str, **options: Any) -> Callable[[tuple[int, int, int], A
         before = keras.config.dtype_policy()
         keras.config.set_dtype_policy(dtype or "float32")  # the functions of keras.applications take no dtype
         try:
-            model: keras.Model = getattr(keras.applications, name)(
+            model: Any = getattr(keras.applications, name)(
                 include_top=False, weights=None, input_shape=shape, **options
             )
         finally:

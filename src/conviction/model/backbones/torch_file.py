@@ -19,7 +19,7 @@ import numpy as np
 
 MAGIC = 0x1950A86A20F9469CFC6C
 VERSION = 1001
-_TYPES = {"FloatStorage": np.dtype("<f4"), "LongStorage": np.dtype("<i8")}
+_TYPES: dict[str, np.dtype[Any]] = {"FloatStorage": np.dtype("<f4"), "LongStorage": np.dtype("<i8")}
 
 
 @dataclass(frozen=True)
