@@ -21,14 +21,18 @@ def light(images: ImageSet) -> tuple[np.ndarray, np.ndarray]:
     blank = np.empty(len(images), bool)
     brightest = np.empty(len(images), np.uint8)
     for start in range(0, len(images), 4096):  # in pieces, because the pixels may be larger than memory
-        flat = images.pixels[start : start + 4096].reshape(-1, int(np.prod(images.rule.shape)))
-        # Each channel by itself: a picture of one strong colour is blank too.
-        by_channel = flat.reshape(len(flat), -1, images.rule.channels)  # (n, h*w*c) -> (n, h*w, c)
-        highest = by_channel.max(axis=1)
-        spread = highest.astype(int) - by_channel.min(axis=1)
-        blank[start : start + 4096] = spread.max(axis=1) <= BLANK_RANGE
+        highest, lowest = _ends(images.pixels[start : start + 4096])
         brightest[start : start + 4096] = highest.max(axis=1)
+        if images.rule.fit == "pad":  # the black beside a picture is not in it; its small copy has none
+            highest, lowest = _ends(images.thumbs[start : start + 4096])
+        blank[start : start + 4096] = (highest.astype(int) - lowest).max(axis=1) <= BLANK_RANGE
     return blank, brightest
+
+
+def _ends(pixels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """(n, channels) the highest and the lowest value of each; a picture of one strong colour is blank too."""
+    by_channel = pixels.reshape(len(pixels), -1, pixels.shape[-1])  # (n, h, w, c) -> (n, h*w, c)
+    return by_channel.max(axis=1), by_channel.min(axis=1)
 
 
 def too_dark(images: ImageSet, brightest: np.ndarray, kept: np.ndarray) -> tuple[list[Finding], np.ndarray]:
