@@ -19,6 +19,7 @@ from conviction.data import audit_images, cache, decode, decoded, load_source
 from conviction.data.decode import decode_array
 from conviction.data.prediction_images import pixels_to_predict
 from conviction.data.rule import DecodingRule
+from conviction.evaluation.slices import properties
 from tests.data.builders import png, write_tree
 
 FITS: tuple[Fit, ...] = get_args(Fit)
@@ -228,8 +229,12 @@ def test_the_audit_says_what_becomes_of_another_shape_and_what_else_there_is(fit
     for other in set(FITS) - {fit}:
         assert f"data.fit={other} " in found["aspect_ratios"].advise("terminal")
     assert f"{conversion} (data.fit={fit})." in " ".join(images.conversions)
-    # The black beside a picture does not make one that shows nothing show something.
+    # The black beside a picture does not make one that shows nothing show something, nor any picture darker.
     assert found["blank"].count == 1
+    (at,) = found["blank"].groups[0]
+    bright = properties(images, np.arange(len(images)), {})["brightness"]
+    assert bright[at] == 90
+    assert 110 < np.delete(bright, at).mean() < 145
 
 
 def test_of_one_picture_the_audit_speaks_in_the_singular(tmp_path: Path) -> None:

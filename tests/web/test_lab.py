@@ -267,7 +267,7 @@ def test_what_becomes_of_pictures_of_another_shape_is_chosen_at_reshape(
         shoot(page, "padded")
         page.get_by_label("Pictures of another shape").select_option("crop")
         assert look("crop", "the middle was kept.") > 150
-        page.get_by_role("button", name="Undo: fit").click()
+        page.get_by_role("button", name="Undo: pictures of another shape").click()
         assert look("pad", "kept whole, with black beside them.") == 0
 
 

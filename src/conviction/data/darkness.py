@@ -21,11 +21,12 @@ def light(images: ImageSet) -> tuple[np.ndarray, np.ndarray]:
     blank = np.empty(len(images), bool)
     brightest = np.empty(len(images), np.uint8)
     for start in range(0, len(images), 4096):  # in pieces, because the pixels may be larger than memory
-        highest, lowest = _ends(images.pixels[start : start + 4096])
-        brightest[start : start + 4096] = highest.max(axis=1)
-        if images.rule.fit == "pad":  # the black beside a picture is not in it; its small copy has none
-            highest, lowest = _ends(images.thumbs[start : start + 4096])
-        blank[start : start + 4096] = (highest.astype(int) - lowest).max(axis=1) <= BLANK_RANGE
+        piece = slice(start, start + 4096)
+        highest, lowest = _ends(images.pixels[piece])
+        brightest[piece] = highest.max(axis=1)
+        if images.unpadded is not images.pixels:
+            highest, lowest = _ends(images.unpadded[piece])
+        blank[piece] = (highest.astype(int) - lowest).max(axis=1) <= BLANK_RANGE
     return blank, brightest
 
 
