@@ -269,6 +269,11 @@ def test_what_becomes_of_pictures_of_another_shape_is_chosen_at_reshape(
         assert look("crop", "the middle was kept.") > 150
         page.get_by_role("button", name="Undo: pictures of another shape").click()
         assert look("pad", "kept whole, with black beside them.") == 0
+        to(page, "network")  # where it can be undone as well
+        page.get_by_role("button", name="Undo: pictures of another shape").click()
+        page.get_by_role("button", name="Undo: other images").wait_for()
+        to(page, "data", "reshape")
+        assert look("stretch", "Images of another shape were stretched") > 150
 
 
 def drop(page: Any, path: Path) -> None:

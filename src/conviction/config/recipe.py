@@ -31,7 +31,7 @@ Spec = TypeVar("Spec", bound=BaseModel)
 Fraction = Annotated[float, Field(gt=0.0, lt=1.0)]
 # A longer text is not a misspelt word.
 MOST_COMPARED = 100
-# What becomes of pictures that have not the shape of the images.
+# What becomes of pictures whose shape is not that of (height, width).
 Fit = Literal["stretch", "crop", "pad"]
 
 
