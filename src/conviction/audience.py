@@ -102,7 +102,7 @@ class Remedy(StrEnum):
     NOTHING = ""
     LEAVE_OUT = "leave_out"
     DROP_LEAKS = "drop_leaks"
-    IMAGE_SIZE = "image_size"
+    FIT = "fit"
     BALANCE = "balance"
 
     def words(self, audience: Audience | None = None) -> str:
@@ -123,10 +123,15 @@ _REMEDIES: Mapping[Remedy, Mapping[Audience, str]] = {
         "python": "The key data.on_leak with the value 'drop', the default, leaves them out of training.",
         "page": "They are left out of training here.",
     },
-    Remedy.IMAGE_SIZE: {
-        "terminal": "Choose a data.image_size=[HEIGHT,WIDTH] closer to that of the pictures, or crop them first.",
-        "python": "Set the key data.image_size, height and width, closer to that of the pictures, or crop them first.",
-        "page": "Crop them, and choose the folder again at Data.",
+    Remedy.FIT: {
+        "terminal": "data.fit=crop keeps the middle of each picture, data.fit=pad keeps all of it and leaves the rest "
+        "black, data.fit=stretch changes its shape; or choose a data.image_size=[HEIGHT,WIDTH] closer to that of the "
+        "pictures.",
+        "python": "With the key data.fit, the value 'crop' keeps the middle of each picture, 'pad' keeps all of it and "
+        "leaves the rest black, and 'stretch' changes its shape; or set data.image_size, height and width, closer to "
+        "that of the pictures.",
+        "page": "At Reshape you can choose whether such pictures are stretched, keep only their middle, or are kept "
+        "whole with black beside them.",
     },
     Remedy.BALANCE: {
         "terminal": "With training.class_weights=balanced each class counts the same in the loss.",

@@ -33,7 +33,7 @@ from tests.conftest import Cli, environment, run_cli
 
 @pytest.fixture(scope="module")
 def colours(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A run on colour pictures of another size than the network's, so that every fault shows."""
+    """A run on colour pictures of another size and shape than the network's, so that every fault shows."""
     from PIL import Image
 
     place = tmp_path_factory.mktemp("colours")
@@ -44,10 +44,14 @@ def colours(tmp_path_factory: pytest.TempPathFactory) -> Path:
             pixels = rng.integers(0, 120, (40, 52, 3), dtype=np.uint8)
             pixels[..., label] += rng.integers(60, 130, dtype=np.uint8)
             Image.fromarray(pixels).save(place / "pictures" / name / f"{i}.png")
-    small = ["training.epochs=4", "model.filters=[8,8]", "model.dense=[8]", "data.image_size=16"]
+    small = ["training.epochs=4", "model.filters=[8,8]", "model.dense=[8]"]
+    small += ["data.image_size=16", "data.fit=crop"]
     done = run_cli("fit", place / "pictures", *small, "--out", "run", cwd=place, home=place / "home")
     assert done.code == 0, done.err
     return place / "run"
+
+
+FULL = ("no scaling", "other scaling", "other resize", "other fit")
 
 
 def built(run: Path, fault: str) -> tuple[Any, Card]:
@@ -63,6 +67,8 @@ def built(run: Path, fault: str) -> tuple[Any, Card]:
         layers[0] = keras.layers.Rescaling(1.0)
     if fault == "other scaling":
         layers[0] = keras.layers.Rescaling(1.0 / 127.5, offset=-1.0)
+    if fault == "other fit":
+        card = card.model_copy(update={"decoding": card.decoding.model_copy(update={"fit": "stretch"})})
     if fault == "other resize":
         card = card.model_copy(
             update={"decoding": card.decoding.model_copy(update={"height": 40, "width": 52})}
@@ -84,7 +90,7 @@ def built(run: Path, fault: str) -> tuple[Any, Card]:
     [
         "none",
         "swapped channels",
-        *(pytest.param(f, marks=pytest.mark.full) for f in ("no scaling", "other scaling", "other resize")),
+        *(pytest.param(f, marks=pytest.mark.full) for f in FULL),
     ],
 )
 def test_planted_faults_of_preprocessing_are_found(colours: Path, tmp_path: Path, fault: str) -> None:

@@ -6,6 +6,7 @@ import csv
 import io
 import json
 import shutil
+import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +15,10 @@ from PIL import Image
 from sklearn.datasets import load_digits
 
 import conviction
+from conviction.artefacts.card import parse_card
+from conviction.artefacts.run_card import card_of
 from conviction.flow.again import load_again
+from conviction.runs.folder import MODEL, MODEL_CARD
 from tests.conftest import Cli, Exports
 from tests.data.builders import png, png16
 
@@ -118,17 +122,39 @@ def test_a_run_of_an_earlier_decoding_rule_is_read_by_that_rule(trained: Path, t
     copy = tmp_path / "old"
     shutil.copytree(trained, copy)
     data = json.loads((copy / "data.json").read_text())
-    data["decoding"] = {k: v for k, v in data["decoding"].items() if k not in ("array_type", "file_range")}
+    later = ("array_type", "file_range", "fit")
+    data["decoding"] = {k: v for k, v in data["decoding"].items() if k not in later}
     for version in (1, 2):
         data["decoding"]["version"] = version
         (copy / "data.json").write_text(json.dumps(data))
         images = load_again(conviction.load_run(copy), None)
         assert (images.rule.version, images.rule.deep_range) == (version, (0.0, 16.0))
+        assert images.rule.fit == "stretch"
         assert np.array_equal(images.pixels, conviction.load_source("digits").pixels)
     data["decoding"]["version"] = 99
     (copy / "data.json").write_text(json.dumps(data))
     with pytest.raises(conviction.ConvictionError, match=r"data\.json.*decoding\.version"):
         load_again(conviction.load_run(copy), None)
+
+
+def test_a_model_saved_before_rules_said_how_shapes_change_stretches(trained: Path, tmp_path: Path) -> None:
+    copy, run = tmp_path / "old", conviction.load_run(trained)
+    shutil.copytree(trained, copy)
+    with zipfile.ZipFile(trained / MODEL) as old, zipfile.ZipFile(copy / MODEL, "w") as new:
+        for name in old.namelist():
+            content = old.read(name)
+            if name == MODEL_CARD:
+                card = json.loads(content)
+                del card["decoding"]["fit"]
+                content = json.dumps(card).encode()
+            new.writestr(name, content)
+    picture = Image.fromarray(np.random.default_rng(0).integers(0, 256, (20, 50), dtype=np.uint8))
+    reopened = conviction.load_run(copy)
+    assert reopened.rule == run.rule
+    assert np.array_equal(reopened.predict(picture).probabilities, run.predict(picture).probabilities)
+    text = card_of(run, "onnx").model_dump(mode="json")
+    del text["decoding"]["fit"], text["specification"]["data"]["fit"]
+    assert parse_card(json.dumps(text), "old.onnx").decoding == run.rule
 
 
 def test_runs_lists_every_run_with_its_interval(cli: Cli, trained: Path) -> None:

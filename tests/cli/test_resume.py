@@ -8,11 +8,15 @@ import shutil
 import signal
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
 import conviction
+from conviction.config import load_recipe
 from conviction.errors import RequestError
+from conviction.flow.resume import _check_specification
 from conviction.runs.checkpoints import read_checkpoint
 from conviction.runs.folder import CHECKPOINTS
 from tests.cli import kills
@@ -198,3 +202,12 @@ def test_early_stopping_says_what_was_restored(tmp_path: Path, cli: Cli) -> None
     more = cli("resume", "run", "training.epochs=50")
     assert more.code == 2
     assert "early stopping ended it" in more.err
+
+
+def test_a_checkpoint_of_an_earlier_version_lacks_the_keys_that_came_later() -> None:
+    run: Any = SimpleNamespace(path=Path("run"))
+    before = load_recipe(["training.epochs=4"]).model_dump(mode="json")
+    del before["data"]["fit"], before["evaluation"]
+    _check_specification(run, load_recipe(["training.epochs=9"]), before)
+    with pytest.raises(RequestError, match=r"data\.fit: stretch before, crop now"):
+        _check_specification(run, load_recipe(["data.fit=crop"]), before)

@@ -95,6 +95,7 @@ def test_batch_norm_and_dropout_say_where_they_stand() -> None:
         ("model.filters=[]", ["model.filters", "at least 1"]),
         ("model.filters=[32,0]", ["model.filters.1", "0"]),
         ("model.padding=sane", ["model.padding", "'valid' or 'same'", "'sane'"]),
+        ("data.fit=cropped", ["data.fit", "'stretch', 'crop' or 'pad'", "'cropped'", "Did you mean 'crop'?"]),
         ("data.validation=1", ["data.validation", "less than 1"]),
         ("data.range=[5,1]", ["data.range", "black < white"]),
         ("data.image_size=2", ["data.image_size", "greater than or equal to 4"]),
@@ -128,6 +129,17 @@ def test_wrong_values_are_named_with_what_was_expected(pair: str, parts: list[st
         ("training.epochs=ten", "training.epochs", "an integer", "'ten'", ""),
         ("model.layers=[{type: Dense, units: 0}]", "model.layers.0.units", "at least 1", "0", ""),
         ("trainning.epochs=3", "trainning.epochs", "", "", "training.epochs"),
+        ("data.fit=strech", "data.fit", "'stretch', 'crop' or 'pad'", "'strech'", "stretch"),
+        ("data.fit=3", "data.fit", "'stretch', 'crop' or 'pad'", "3", ""),
+        ("model.padding=sane", "model.padding", "'valid' or 'same'", "'sane'", "same"),
+        (
+            "model.layers=[{type: Conv2D, filters: 3, padding: vali}]",
+            "model.layers.0.padding",
+            "'valid' or 'same'",
+            "'vali'",
+            "valid",
+        ),
+        ("recipe=lap", "recipe", "one of fast, best, lab", "'lap'", "lab"),
     ],
 )
 def test_an_error_about_a_key_has_its_parts_as_values(

@@ -774,6 +774,7 @@ def test_the_short_way_for_jpeg_gives_the_pixels_of_pillow(
         for height, width in ((30, 30), (64, 48))
         for version in (1, 2)
     ]
+    rules += [rules[-1].model_copy(update={"fit": fit}) for fit in ("crop", "pad")]
     contents = [KINDS[kind](scene(*size)) for size in sizes]
     assert all(decode._plain_jpeg(c) for c in contents)
     short = [decode.probe_and_decode(c, rules) for c in contents]

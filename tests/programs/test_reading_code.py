@@ -7,11 +7,13 @@ import os
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import pytest
+from PIL import Image
 
+from conviction.config import DataSpec
 from conviction.data import ImageSet, load_source
 from conviction.data.image_set import PARTS
 from conviction.errors import RequestError
@@ -38,6 +40,28 @@ def read_by_program(images: ImageSet, folder: Path) -> dict[str, Any]:
 def test_a_program_reads_every_kind_of_source(kind: str, tmp_path: Path) -> None:
     makers = {**builders.FILE_SOURCES, **builders.ARRAY_SOURCES}
     read_by_program(load_source(makers[kind](tmp_path) if kind in makers else kind), tmp_path)
+
+
+@pytest.mark.parametrize("fit", ["crop", "pad"])
+@pytest.mark.parametrize("kind", ["files", "arrays"])
+def test_a_program_brings_other_shapes_to_one_as_the_package_does(
+    kind: str, fit: Literal["crop", "pad"], tmp_path: Path
+) -> None:
+    rng = np.random.default_rng(0)
+    sizes = [(20, 33), (47, 15), (300, 900)]  # the last one is decoded at a part of its size
+    folder = tmp_path / "all"
+    for i in range(12):
+        place = folder / "ab"[i % 2]
+        place.mkdir(parents=True, exist_ok=True)
+        pixels = rng.integers(0, 256, (*sizes[i % 3], 3), dtype=np.uint8)
+        Image.fromarray(pixels).save(place / f"{i}.{'jpg' if i % 3 == 2 else 'png'}")
+    spec = DataSpec(image_size=(19, 24), fit=fit)
+    if kind == "arrays":
+        x = rng.integers(0, 256, (12, 20, 33), dtype=np.uint8)
+        np.savez(tmp_path / "all.npz", x=x, y=np.arange(12) % 2)
+        folder = tmp_path / "all.npz"
+    names = read_by_program(load_source(folder, spec), tmp_path)
+    assert names["x"]["train"].shape[1:3] == (19, 24)
 
 
 def test_the_kind_does_not_follow_from_the_name(tmp_path: Path) -> None:

@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from PIL import Image
 
@@ -90,6 +91,58 @@ def test_a_file_is_classified_and_mapped(
         assert "becomes less probable" in page.locator("#caption").inner_text()
         check_accessibility(page)
         shoot(page, f"answer-{width}")
+
+
+@pytest.mark.parametrize(
+    ("fit", "words"),
+    [
+        ("stretch", "grayscale"),
+        ("crop", "the middle of a picture"),
+        ("pad", "all of a picture with black beside it"),
+    ],
+)
+def test_a_map_lies_on_what_the_model_has_seen(
+    browser: Any, server: Server, tmp_path: Path, fit: str, words: str
+) -> None:
+    """Of a picture three times as wide as high; the answer is that of a model with this rule."""
+    wide = tmp_path / "wide.png"
+    Image.new("L", (96, 32), 200).save(wide)
+    drops = [[0.0] * 8 for _ in range(8)]
+    drops[0] = drops[3] = [0.5] * 8  # the upper rows are black beside the picture where it is padded
+    with opened(browser, server) as page:
+
+        def with_rule(route: Any) -> None:
+            response = route.fetch()
+            card = response.json()
+            card["decoding"]["fit"] = fit
+            route.fulfill(response=response, json=card)
+
+        page.route("**/v1/model", with_rule)
+        page.route(
+            "**/v1/occlusion",
+            lambda route: route.fulfill(json={"label": "3", "cell": [4, 4], "drops": drops}),
+        )
+        page.reload()
+        page.locator("#about").wait_for()
+        assert words in page.locator("#facts").inner_text()
+        page.locator("#file").set_input_files(str(wide))
+        page.locator("#result").wait_for()
+        page.get_by_role("button", name="What does the answer rest on?").click()
+        page.locator("#map").wait_for()
+        alpha = np.array(page.evaluate(ALPHA))
+    columns = np.flatnonzero(alpha.max(axis=0) > 40) / alpha.shape[1]
+    first, last = (1 / 3, 2 / 3) if fit == "crop" else (0, 1)
+    assert abs(columns.min() - first) < 0.08
+    assert abs(columns.max() - last) < 0.08
+    assert (alpha[0].max() > 40) == (fit != "pad")
+
+
+ALPHA = """(() => { const c = document.getElementById('map'), n = 40, all = [];
+const data = c.getContext('2d').getImageData(0, 0, c.width, c.height).data;
+for (let y = 0; y < n; y++) { const row = [];
+for (let x = 0; x < n; x++)
+  row.push(data[4 * (Math.floor(y * c.height / n) * c.width + Math.floor(x * c.width / n)) + 3]);
+all.push(row); } return all; })()"""
 
 
 def test_what_cannot_be_read_is_said(browser: Any, server: Server, tmp_path: Path) -> None:

@@ -77,6 +77,23 @@ def test_undo_brings_back_other_images_with_what_was_built_for_them(tmp_path: Pa
     assert (again.source, again.draft) == ("mnist", first)
 
 
+def test_how_images_are_decoded_is_part_of_what_is_built(tmp_path: Path) -> None:
+    desks = Desks(tmp_path)
+    desk = desks.new("")
+    assert desk.data.fit == "stretch"
+    desk.draft = first = new_draft("lab", FACTS)
+    desk.change(first.with_key("data.fit", "pad", FACTS))
+    desks.keep(desk)
+    again = Desks(tmp_path).get("", desk.id)
+    assert again.draft is not None
+    assert again.data == again.draft.specification(FACTS).data == desk.data
+    assert (again.data.fit, again.draft.base()["data.fit"]) == ("pad", "pad")
+    assert again.undo()
+    assert again.data.fit == "stretch"
+    with pytest.raises(RequestError, match="Did you mean 'pad'"):
+        first.with_key("data.fit", "padd", FACTS)
+
+
 def test_a_desk_is_written_in_the_order_of_its_changes(tmp_path: Path) -> None:
     desks = Desks(tmp_path)
     desk = desks.new("")

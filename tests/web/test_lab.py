@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+import numpy as np
 import onnxruntime
 import pytest
 
@@ -21,6 +22,7 @@ import conviction.lesson
 from conviction.runs import load_run
 from conviction.web.pages.order import STOPS
 from tests.conftest import run_cli
+from tests.data.builders import png
 from tests.patience import PATIENCE, new_context
 from tests.web.labs import Served, from_the_lab, lab, settled, to
 from tests.web.pages import check_accessibility, opened, shoot
@@ -231,6 +233,47 @@ def test_a_wrong_upload_is_said_and_a_right_one_is_used(
     context.close()
     refused = httpx.put(f"{served.address}/lab/nodesk/upload?name=a.zip", content=b"x", trust_env=False)
     assert refused.status_code == 422
+
+
+def test_what_becomes_of_pictures_of_another_shape_is_chosen_at_reshape(
+    browser: Any, served: Served, tmp_path: Path
+) -> None:
+    """And seen: the first pixel of a wide picture is black where it is padded, and white otherwise."""
+    with zipfile.ZipFile(tmp_path / "wide.zip", "w") as archive:
+        for i in range(24):
+            pixels = np.random.default_rng(i).integers(200, 256, (30, 60 + 30 * (i % 2), 3), dtype=np.uint8)
+            archive.writestr(f"{'ab'[i // 12]}/{i}.png", png(pixels))
+    corner = (
+        "async (image) => { await image.decode(); const c = document.createElement('canvas'); c.width = c.height = 1;"
+        "const p = c.getContext('2d'); p.drawImage(image, 0, 0); return p.getImageData(0, 0, 1, 1).data[0]; }"
+    )
+
+    def look(fit: str, says: str) -> int:
+        page.get_by_text(says).wait_for()
+        assert page.get_by_label("Pictures of another shape").input_value() == fit
+        return int(page.locator(".looking img").evaluate(corner))
+
+    with opened(browser, served.address) as page:
+        to(page, "data")
+        page.get_by_label("An archive").set_input_files(str(tmp_path / "wide.zip"))
+        page.wait_for_url("**/data/load")
+        to(page, "data", "audit")
+        page.get_by_text("At Reshape you can choose").wait_for()
+        to(page, "data", "reshape")
+        assert look("stretch", "Images of another shape were stretched") > 150
+        page.get_by_label("Pictures of another shape").select_option("pad")
+        assert look("pad", "kept whole, with black beside them.") == 0
+        check_accessibility(page)
+        shoot(page, "padded")
+        page.get_by_label("Pictures of another shape").select_option("crop")
+        assert look("crop", "the middle was kept.") > 150
+        page.get_by_role("button", name="Undo: pictures of another shape").click()
+        assert look("pad", "kept whole, with black beside them.") == 0
+        to(page, "network")  # where it can be undone as well
+        page.get_by_role("button", name="Undo: pictures of another shape").click()
+        page.get_by_role("button", name="Undo: other images").wait_for()
+        to(page, "data", "reshape")
+        assert look("stretch", "Images of another shape were stretched") > 150
 
 
 def drop(page: Any, path: Path) -> None:

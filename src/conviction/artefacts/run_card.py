@@ -7,6 +7,7 @@ from typing import Any
 
 from conviction import __version__
 from conviction.artefacts.card import Card, LearnedFrom, TestFigure
+from conviction.config.recipe import Fit
 from conviction.evaluation import openings_sentence
 from conviction.runs import Run, folder
 
@@ -15,6 +16,12 @@ LICENCES = {
     "digits": "CC BY 4.0",
     "mnist": "CC BY-SA 3.0",
     "fashion_mnist": "MIT",
+}
+# By ``DecodingRule.fit``: how a picture of another shape comes to the model's.
+_SHAPED: dict[Fit, str] = {
+    "stretch": "stretched to this size",
+    "crop": "its middle brought to this size",
+    "pad": "all of it scaled into this size with black beside it,",
 }
 # A class with a lower recall is named among the limits.
 WEAK_RECALL = 0.7
@@ -89,7 +96,7 @@ def card_page(card: Card, checks: list[str]) -> str:
         f"probability of each of {len(card.class_names)} classes: {', '.join(card.class_names)}. Scaling is built in.",
         "",
         f"Decoding rule {rule.version} turns any picture into these pixels: EXIF orientation applied, transparency "
-        f"laid over white, {rule.color_mode}, antialiased {rule.filter} filter.",
+        f"laid over white, {rule.color_mode}, {_SHAPED[rule.fit]} by an antialiased {rule.filter} filter.",
     ]
     lines += ["", "## How good it is", ""]
     if card.test:

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar, get_args
 
 import yaml
 from pydantic import AfterValidator, BaseModel, BeforeValidator, Field, ValidationError, model_validator
@@ -30,6 +30,10 @@ if TYPE_CHECKING:
 
 Spec = TypeVar("Spec", bound=BaseModel)
 Fraction = Annotated[float, Field(gt=0.0, lt=1.0)]
+# A longer text is not a misspelt word.
+MOST_COMPARED = 100
+# What becomes of pictures whose shape is not that of (height, width).
+Fit = Literal["stretch", "crop", "pad"]
 
 
 def _rising(value: tuple[float, float] | None) -> tuple[float, float] | None:
@@ -47,7 +51,8 @@ def _not_one(folds: int) -> int:
 class DataSpec(Strict):
     """How images are decoded and split.
 
-    ``image_size`` is (height, width) in pixels, or None to take it from the data. ``validation`` is
+    ``image_size`` is (height, width) in pixels, or None to take it from the data. ``fit`` says how pictures of
+    another shape become that: stretched, their middle, or all of them with black beside. ``validation`` is
     the share of the training images held back; ``test`` the share of all images set aside where the
     source has no test set of its own. ``range`` says which stored values mean black and white,
     where the data type alone does not.
@@ -64,6 +69,7 @@ class DataSpec(Strict):
         tuple[Annotated[int, Field(ge=4, le=2048)], Annotated[int, Field(ge=4, le=2048)]] | None,
         BeforeValidator(lambda v: (v, v) if type(v) is int else tuple(v) if type(v) is list else v),
     ] = None
+    fit: Fit = "stretch"
     color_mode: Literal["auto", "grayscale", "rgb"] = "auto"
     validation: Fraction = 0.1
     test: Fraction = 0.2
@@ -158,7 +164,7 @@ def load_recipe(
     standing = settings.get("model.backbone") is not None
     name = settings.pop("recipe", TRANSFER_RECIPE if standing else DEFAULT_RECIPE)
     if not isinstance(name, str) or name not in RECIPES:
-        raise _refused("recipe", f"one of {', '.join(RECIPES)}", shown(name))
+        raise _refused("recipe", f"one of {', '.join(RECIPES)}", shown(name), near=_nearest(name, RECIPES))
     base = RECIPES[name](facts or ImageFacts())
     if name == TRANSFER_RECIPE and settings.get("model.trainable", "head") != "head":
         base |= fine_tuning(facts or ImageFacts())
@@ -263,7 +269,20 @@ def _check(section: str, spec: type[Spec], values: dict[str, Any]) -> Spec:
         if not clause:
             message = first["msg"].removeprefix("Value error, ")
             raise RequestError(f"{where}: {message}; got {got}.", key=where, got=got) from None
-        raise _refused(where, clause, got, _bound(first)) from None
+        near = _nearest(first["input"], _words(spec, first["loc"]))
+        raise _refused(where, clause, got, _bound(first), near) from None
+
+
+def _words(spec: type[BaseModel], location: tuple[int | str, ...]) -> list[str]:
+    """The words out of which a field takes one; empty if it takes something else."""
+    owner = LAYER_TYPES.get(str(location[-2])) if len(location) > 1 else None
+    field = (owner or spec).model_fields.get(str(location[-1]))
+    return [] if field is None else [word for word in get_args(field.annotation) if isinstance(word, str)]
+
+
+def _nearest(value: Any, known: Iterable[str]) -> str:
+    """The known word that was probably meant; comparing takes long with a text that is much longer than any word."""
+    return nearest(value, known) if isinstance(value, str) and len(value) < MOST_COMPARED else ""
 
 
 # By the type of pydantic's error: the shorter word for a bound, and where its number is.
@@ -283,10 +302,18 @@ def _bound(error: ErrorDetails) -> str:
     return f"{word} {error['ctx'][name]}".removesuffix(".0")
 
 
-def _refused(key: str, clause: str, got: str, expected: str = "") -> RequestError:
-    """The error for a value that is not what ``clause`` says; ``expected`` may say it in fewer words."""
-    message = f"{key}: expected {clause}; got {got}."
-    return RequestError(message, key=key, expected=expected or clause, got=got)
+def _refused(key: str, clause: str, got: str, expected: str = "", near: str = "") -> RequestError:
+    """The error for a value that is not what ``clause`` says.
+
+    Args:
+        key: Whose value it is.
+        clause: What was expected.
+        got: The value.
+        expected: What was expected in fewer words, if there are any.
+        near: What was probably meant.
+    """
+    message = f"{key}: expected {clause}; got {got}." + (f" Did you mean '{near}'?" if near else "")
+    return RequestError(message, key=key, expected=expected or clause, got=got, suggestion=near)
 
 
 def _check_layer_types(layers: Any) -> None:

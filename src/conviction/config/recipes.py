@@ -95,6 +95,7 @@ def transfer(facts: ImageFacts) -> dict[str, Any]:
     return {
         "data.image_size": (224, 224),
         "data.color_mode": "rgb",
+        "data.fit": "crop",
         "model.backbone": "efficientnet_lite0",
         "model.dense": (),
         "training.batch_size": batch,

@@ -150,6 +150,7 @@ def _rule(spec: DataSpec, shape: tuple[int, ...], stored: Range, kind: Kind) -> 
         color_mode=mode,
         height=height,
         width=width,
+        fit=spec.fit,
         array_range=stored,
         array_type=kind,
         file_range=file_range(stored, kind),

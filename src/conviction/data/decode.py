@@ -28,6 +28,7 @@ from conviction.data.depth import (
     shown_mode,
     to_8_bit,
 )
+from conviction.data.resize import resized
 from conviction.data.rule import DecodingRule
 
 # Pillow logs an error and then raises it; without a handler the log would go to standard error.
@@ -362,9 +363,7 @@ def _finish(picture: Image.Image, rule: DecodingRule) -> np.ndarray:
     if picture.mode != wanted:
         # Palettes and CMYK have no direct way to L in every Pillow version; RGB is on the way of all.
         picture = picture.convert("RGB").convert(wanted)
-    if picture.size != (rule.width, rule.height):
-        picture = picture.resize((rule.width, rule.height), Image.Resampling.BILINEAR)
-    return np.asarray(picture).reshape(rule.shape)
+    return np.asarray(resized(picture, rule.width, rule.height, rule.fit)).reshape(rule.shape)
 
 
 def _reason(failure: Exception) -> str:

@@ -82,7 +82,10 @@ def _some_probes(tree: Tree, names: Sequence[str]) -> list[Probe]:
 
 def _entry_key(survey: Survey, rule: DecodingRule) -> str:
     content = b"".join(sorted(h.tobytes() for h in survey.hashes))
-    return cache.key_of(content.hex(), rule.model_dump_json())
+    # What was decoded before rules had this field is still what they ask for.
+    return cache.key_of(
+        content.hex(), rule.model_dump_json(exclude={"fit"} if rule.fit == "stretch" else None)
+    )
 
 
 def _read(tree: Tree, names: Sequence[str], rule: DecodingRule) -> tuple[Survey, Decoded, str]:

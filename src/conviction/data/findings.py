@@ -20,7 +20,7 @@ BLANK_RANGE = 8
 FEW_PER_CLASS = 50
 # From here on a network gains by favouring the larger class; from ten times, accuracy alone misleads.
 IMBALANCE_NOTE, IMBALANCE_WARNING = 3.0, 10.0
-# Stretching a picture by more than this changes shapes visibly.
+# Stretching a picture by more than this changes shapes visibly; cropping or padding it loses a fifth of something.
 STRETCH = 1.25
 # data.json lists no more groups of one finding than this; the manifest lists all.
 LISTED_GROUPS = 100
@@ -44,7 +44,7 @@ class Finding:
         severity: "serious" makes a test accuracy doubtful; "warning" costs accuracy; "note" is good to know.
         sentence: What was found, with numbers.
         advice: What it means, and what helps in the same words for every audience.
-        advice_on_page: What to do on the page, where that differs: keys of ``data`` cannot be set there.
+        advice_on_page: What to do on the page, where that differs: most keys of ``data`` cannot be set there.
         count: How many images it is about.
         groups: Indices of images that show it; images of one group belong together.
         names: Of files that have no pixels, of folders or of classes.
@@ -232,6 +232,37 @@ def class_folders(images: ImageSet, kept: np.ndarray) -> list[Finding]:
     return findings
 
 
+def _ratios(images: ImageSet) -> list[Finding]:
+    """Pictures whose shape is far from that of the images, and what the rule does to them."""
+    rule = images.rule
+    target = rule.width / rule.height
+    which = [
+        i for i, h in enumerate(images.headers) if not 1 / STRETCH <= h.width / h.height / target <= STRETCH
+    ]
+    if not which:
+        return []
+    one, what = len(which) == 1, f"{rule.width}x{rule.height}"
+    # A picture whose shape differs by a factor of r covers 1 / r of (height, width), or is covered so far by it.
+    share = f"{1 - 1 / STRETCH:.0%}"
+    done, means = {
+        "stretch": (
+            f"{'is' if one else 'are'} stretched by more than {STRETCH:g} to fit {what}",
+            "Shapes are part of what the network learns.",
+        ),
+        "crop": (
+            f"{'loses' if one else 'lose'} more than {share} of {'its' if one else 'their'} area to fit {what}",
+            "The network never sees what lies outside the middle.",
+        ),
+        "pad": (
+            f"{'leaves' if one else 'leave'} more than {share} of {what} black",
+            "Fewer pixels show something; and if the shape depends on the class, the network can learn the shape.",
+        ),
+    }[rule.fit]
+    groups = tuple((i,) for i in which[:LISTED_GROUPS])
+    sentence = f"{plural(len(which), 'picture')} {done}."
+    return [Finding("aspect_ratios", "note", sentence, means, len(which), groups, remedy=Remedy.FIT)]
+
+
 def shapes(images: ImageSet) -> list[Finding]:
     """Sizes, modes and aspect ratios that differ."""
     headers = images.headers
@@ -252,23 +283,7 @@ def shapes(images: ImageSet) -> list[Finding]:
                 len(headers),
             )
         )
-    target = images.rule.width / images.rule.height
-    stretched = [
-        i for i, h in enumerate(headers) if not 1 / STRETCH <= h.width / h.height / target <= STRETCH
-    ]
-    if stretched:
-        findings.append(
-            Finding(
-                "aspect_ratios",
-                "note",
-                f"{plural(len(stretched), 'picture')} {'is' if len(stretched) == 1 else 'are'} stretched by more than "
-                f"{STRETCH:g} to fit {images.rule.width}x{images.rule.height}.",
-                "Shapes are part of what the network learns.",
-                len(stretched),
-                tuple((i,) for i in stretched[:LISTED_GROUPS]),
-                remedy=Remedy.IMAGE_SIZE,
-            )
-        )
+    findings += _ratios(images)
     modes = {h.mode for h in headers}
     if len(modes) > 1:
         counts = ", ".join(f"{sum(h.mode == m for h in headers):,} {m}" for m in sorted(modes))

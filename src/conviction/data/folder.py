@@ -186,7 +186,7 @@ def _rule(spec: DataSpec, probes: list[Probe]) -> DecodingRule:
     mode = spec.color_mode
     if mode == "auto":
         mode = "rgb" if any(p.has_color for p in probes) else "grayscale"
-    return DecodingRule(color_mode=mode, height=height, width=width, file_range=spec.range)
+    return DecodingRule(color_mode=mode, height=height, width=width, fit=spec.fit, file_range=spec.range)
 
 
 def _stored(probes: list[Probe]) -> str:

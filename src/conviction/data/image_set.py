@@ -72,6 +72,11 @@ class ImageSet:
     def __len__(self) -> int:
         return len(self.labels)
 
+    @property
+    def unpadded(self) -> np.ndarray:
+        """``pixels``; where black may lie beside the pictures, ``thumbs``, which have none."""
+        return self.thumbs if self.rule.fit == "pad" else self.pixels
+
     def counts(self, indices: np.ndarray | None = None) -> list[int]:
         """Images per class, of all images or of those at ``indices``."""
         labels = self.labels if indices is None else self.labels[indices]

@@ -78,7 +78,8 @@ class Chunk:
 def thumb_rule(rule: DecodingRule) -> DecodingRule:
     """How the small copy of a picture is made, whatever size and mode the network gets."""
     # Whether any picture has colours is known only after all were read; three channels hold both.
-    # It is the same for rules of earlier versions, so that the data of an old run splits as it did.
+    # It is the same for rules of earlier versions, so that the data of an old run splits as it did. And it is always
+    # stretched: copies are looked for in whole pictures.
     return DecodingRule(height=THUMB, width=THUMB, color_mode="rgb", file_range=rule.deep_range)
 
 

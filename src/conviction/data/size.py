@@ -6,6 +6,7 @@ import statistics
 from collections.abc import Iterable
 
 from conviction.audience import by_key
+from conviction.config.recipe import Fit
 from conviction.data.rule import DecodingRule
 
 # Two blocks of 3x3 convolution and 2x2 pooling fit from 10 pixels on, but the lab's network was made for
@@ -45,10 +46,19 @@ def size_sentence(sizes: Iterable[tuple[int, int]], rule: DecodingRule, *, asked
         return []
     target = f"{rule.height}x{rule.width}"
     why = by_key("data.image_size" if asked else "change it with data.image_size=N")
+    same = all(rule.keeps_shape(width, height) for height, width in distinct)
+    shaped = [] if same else [f"{_SHAPED[rule.fit]}{by_key(f'data.fit={rule.fit}')}."]
     if len(distinct) > 1:
-        return [f"Images of {len(distinct)} sizes were resized to {target}, height x width{why}."]
+        return [f"Images of {len(distinct)} sizes were resized to {target}, height x width{why}.", *shaped]
     height, width = distinct[0]
     grown = rule.height * rule.width > height * width
     word = "enlarged" if grown else "reduced"
     reason = " so that two blocks of convolution and pooling fit" if grown and not asked else ""
-    return [f"Images of {height}x{width} were {word} to {target}{reason}{why}."]
+    return [f"Images of {height}x{width} were {word} to {target}{reason}{why}.", *shaped]
+
+
+_SHAPED: dict[Fit, str] = {
+    "stretch": "Images of another shape were stretched",
+    "crop": "Of images of another shape the middle was kept",
+    "pad": "Images of another shape were kept whole, with black beside them",
+}

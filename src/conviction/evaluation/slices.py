@@ -73,7 +73,7 @@ def properties(
 
     Only those that differ between these images.
     """
-    by_property: dict[str, np.ndarray] = {"brightness": np.array([images.pixels[i].mean() for i in index])}
+    by_property: dict[str, np.ndarray] = {"brightness": np.array([images.unpadded[i].mean() for i in index])}
     if images.headers:
         headers = [images.headers[i] for i in index]
         by_property["megapixels of the file"] = np.array([h.width * h.height / 1e6 for h in headers])

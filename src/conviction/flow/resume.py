@@ -117,7 +117,9 @@ def _check_epochs(run: Run, recipe: Recipe, start: TrainingState | None, asked: 
 
 def _check_specification(run: Run, recipe: Recipe, before: Mapping[str, Any]) -> None:
     """Compares the specification with that of the checkpoint; only the number of epochs may differ."""
-    was, now = dict(by_key(before)), dict(by_key(recipe.model_dump(mode="json")))
+    # A checkpoint of an earlier version lacks the keys that came later, which then had their defaults.
+    was = dict(by_key(Recipe().model_dump(mode="json"))) | dict(by_key(before))
+    now = dict(by_key(recipe.model_dump(mode="json")))
     changed = [key for key in {**was, **now} if was.get(key) != now.get(key) and key != EPOCHS]
     if changed:
         listed = "; ".join(

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from textwrap import dedent
 
-from conviction.data import ImageSet, depth
+from conviction.data import DecodingRule, ImageSet, depth
 from conviction.data.depth import FULL_RANGE, is_deep
 from conviction.data.idx import IdxFolder
 from conviction.data.named import KerasSet, ScikitLearnDigits
 from conviction.data.npz import NpzFile
+from conviction.data.resize import padded
 from conviction.data.rule import LEAST_DECODED
 from conviction.data.tree import PictureFiles
 from conviction.errors import RequestError
@@ -36,7 +37,7 @@ def reading_section(run: Run, images: ImageSet) -> Section:
 
 def needs(run: Run, images: ImageSet) -> list[str]:
     """What the section imports besides NumPy and the standard library."""
-    operations = isinstance(images.origin, PictureFiles)
+    operations = isinstance(images.origin, PictureFiles) or run.rule.fit == "crop"
     pillow = f"from PIL import Image{', ImageFile' if has_deep(images) else ''}{', ImageOps' if operations else ''}"
     match images.origin:
         case ScikitLearnDigits():
@@ -66,13 +67,13 @@ def _deep_functions(run: Run) -> list[str]:
 def _arrays(run: Run, images: ImageSet) -> str:
     rule = run.rule
     low, high = rule.array_range or (0.0, 255.0)
-    lines = [_raw_arrays(images), ""]
+    lines = [*_resizing_functions(rule), _raw_arrays(images), ""]
     lines += ["", "def pixels_of(name):", '    """One image, (height, width, channels) uint8."""']
     lines += ['    part, number = name.split("/")', "    image = arrays[part][int(number)]"]
     if (low, high) != (0.0, 255.0) or rule.array_type == "float":
         lines.append(f"    image = np.rint((image.astype('float64') - {low!r}) * (255.0 / {high - low!r}))")
     lines.append('    picture = Image.fromarray(np.squeeze(image).astype("uint8"))')
-    lines += _finish(rule.color_mode, rule.height, rule.width)
+    lines += _finish(rule)
     return "\n".join(lines) + _gather()
 
 
@@ -114,7 +115,8 @@ _READ_IDX = dedent(
 def _pictures(run: Run, images: ImageSet) -> str:
     rule = run.rule
     deep = has_deep(images)
-    lines = [*(_deep_functions(run) if deep else []), _opened(images), "", "", "def pixels_of(name):"]
+    lines = [*(_deep_functions(run) if deep else []), *_resizing_functions(rule)]
+    lines += [_opened(images), "", "", "def pixels_of(name):"]
     lines += ['    """One picture, (height, width, channels) uint8."""']
     lines += ["    with open_picture(name) as file, Image.open(file) as picture:"]
     colours = deep and rule.version >= 3
@@ -138,7 +140,7 @@ def _pictures(run: Run, images: ImageSet) -> str:
             f"        picture = join_bytes(picture, low, raw, {rule.deep_range or FULL_RANGE})",
         ]
     lines += [f"    picture = to_8_bit(picture, {rule.deep_range})"] if deep else []
-    lines += _finish(rule.color_mode, rule.height, rule.width)
+    lines += _finish(rule)
     return "\n".join(lines) + _gather()
 
 
@@ -158,8 +160,18 @@ def _opened(images: ImageSet) -> str:
     )
 
 
-def _finish(color_mode: str, height: int, width: int) -> list[str]:
-    mode = "L" if color_mode == "grayscale" else "RGB"
+def _resizing_functions(rule: DecodingRule) -> list[str]:
+    return [source_of([padded]), "", ""] if rule.fit == "pad" else []
+
+
+def _finish(rule: DecodingRule) -> list[str]:
+    height, width = rule.height, rule.width
+    mode = "L" if rule.color_mode == "grayscale" else "RGB"
+    resized = {
+        "stretch": f"picture.resize(({width}, {height}), Image.Resampling.BILINEAR)",
+        "crop": f"ImageOps.fit(picture, ({width}, {height}), Image.Resampling.BILINEAR)",
+        "pad": f"padded(picture, {width}, {height})",
+    }[rule.fit]
     convert = f'picture.convert("RGB").convert("{mode}")' if mode == "L" else 'picture.convert("RGB")'
     return [
         '    if picture.mode in ("LA", "La", "PA", "RGBa") or "transparency" in picture.info:',
@@ -170,7 +182,7 @@ def _finish(color_mode: str, height: int, width: int) -> list[str]:
         f'    if picture.mode != "{mode}":',
         f"        picture = {convert}",
         f"    if picture.size != ({width}, {height}):",
-        f"        picture = picture.resize(({width}, {height}), Image.Resampling.BILINEAR)",
+        f"        picture = {resized}",
         f"    return np.asarray(picture).reshape({height}, {width}, {1 if mode == 'L' else 3})",
     ]
 

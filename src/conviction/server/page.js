@@ -6,6 +6,7 @@ const KEY = "conviction-key";
 let current = null; // the file that is shown
 let turn = 0; // answers to earlier pictures are dropped
 let stream = null;
+let rule = null; // how the model's pictures are decoded
 
 class Refused extends Error {
   constructor(status, detail) {
@@ -60,7 +61,7 @@ async function open() {
   show(null);
   at("unlock").hidden = true;
   at("try").hidden = at("about").hidden = false;
-  const rule = card.decoding;
+  rule = card.decoding;
   at("name").textContent = document.title = card.name;
   at("tested").textContent = card.test
     ? `${(100 * card.test.accuracy).toFixed(2)}% of ${card.test.n.toLocaleString("en")} unseen test images classified
@@ -68,7 +69,9 @@ async function open() {
     : "Not tested: its test set is sealed.";
   at("facts").replaceChildren();
   line("Classes", card.class_names.join(", "));
-  line("Looks at", `${rule.width} × ${rule.height} pixels, ${rule.color_mode === "rgb" ? "colour" : "grayscale"}`);
+  const shaped = { crop: ", the middle of a picture", pad: ", all of a picture with black beside it" }[rule.fit] || "";
+  const colours = rule.color_mode === "rgb" ? "colour" : "grayscale";
+  line("Looks at", `${rule.width} × ${rule.height} pixels, ${colours}${shaped}`);
   if (card.data && card.data.name) line("Learned from", String(card.data.name));
   if (card.test) line("Test set opened", card.test.openings === 1 ? "once" : `${card.test.openings} times`);
   at("limits").replaceChildren(
@@ -142,6 +145,15 @@ async function explain() {
   at("why").disabled = false;
 }
 
+// Where what the model looks at lies on the picture: left, top, width and height as shares of the picture's sides.
+function frame() {
+  const image = at("shown");
+  const wider = image.naturalWidth / image.naturalHeight / (rule.width / rule.height);
+  const pick = { crop: Math.min, pad: Math.max }[rule.fit] || (() => 1);
+  const [width, height] = [pick(1, 1 / wider), pick(1, wider)];
+  return [(1 - width) / 2, (1 - height) / 2, width, height];
+}
+
 function overlay(said) {
   const canvas = at("map");
   const rows = said.drops.length;
@@ -160,7 +172,8 @@ function overlay(said) {
   canvas.height = 20 * rows;
   const context = canvas.getContext("2d");
   context.imageSmoothingEnabled = true;
-  context.drawImage(small, 0, 0, canvas.width, canvas.height);
+  const [x, y, width, height] = frame();
+  context.drawImage(small, x * canvas.width, y * canvas.height, width * canvas.width, height * canvas.height);
   canvas.hidden = false;
   at("caption").textContent =
     `Orange: with a grey patch there, ${said.label} becomes less probable, by up to ` +

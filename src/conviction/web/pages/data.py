@@ -14,6 +14,7 @@ from conviction.data import ImageSet, encode_labels
 from conviction.report import Table, exhibits, samples, steps
 from conviction.web.elements.plain import (
     button,
+    choice,
     heading,
     link,
     paragraph,
@@ -34,6 +35,8 @@ from conviction.web.pages.page import (
     shown_with_images,
     walkthrough,
 )
+from conviction.web.work.desk import data_of
+from conviction.web.work.lab import facts_about
 from conviction.web.work.sources import Checked, Choice, at_hand, chosen_by
 from conviction.web.work.uploads import ACCEPTED, MOST_BYTES, uploads_of
 
@@ -120,9 +123,9 @@ def _sources(page: PageContext) -> None:
 
 
 def _undoing(page: PageContext) -> None:
-    """Undoes the choice of images, if that was the last change."""
+    """Undoes the choice of images, or of how they are decoded, if that was the last change."""
     near = [*page.desk.undone[-1:], *page.desk.redone[-1:]]
-    if all(work.source == page.desk.source for work in near):
+    if all((work.source, data_of(work.draft)) == (page.desk.source, page.data) for work in near):
         return
 
     def act(do: Callable[[], bool]) -> Callable[..., Any]:
@@ -197,8 +200,17 @@ def _other_class(images: ImageSet, i: int) -> int:
     return int(rows[0]) if len(rows) else i
 
 
+FITS: dict[str, str] = {
+    "stretch": "are stretched",
+    "crop": "keep only their middle",
+    "pad": "are kept whole, with black beside them",
+}
+
+
 def _reshape(page: PageContext, images: ImageSet) -> None:
     show_step(steps.reshape_step(images))
+    if not all(images.rule.keeps_shape(h.width, h.height) for h in images.headers):
+        _fit(page, images)
     i = _picture(page, images)
     with tag("div", "", "looking"):
         picture(images.pixels[i], f"Image {i + 1}")
@@ -210,6 +222,19 @@ def _reshape(page: PageContext, images: ImageSet) -> None:
         )
         table(Table(("what", "shape"), rows), "Shapes")
     onward(page, "Normalise", page.to("data", "normalise", image=i))
+
+
+def _fit(page: PageContext, images: ImageSet) -> None:
+    """What becomes of pictures of another shape, to choose."""
+
+    async def take(fit: str) -> None:
+        if page.desk.change(page.draft.with_key("data.fit", fit, facts_about(images, page.data))):
+            await page.keep_beside()
+        ui.navigate.reload()
+
+    with tag("div", "", "fields"):
+        choice("Pictures of another shape", FITS, images.rule.fit, page.guarded(take), "fit")
+    _undoing(page)
 
 
 def _normalise(page: PageContext, images: ImageSet) -> None:

@@ -7,6 +7,9 @@ from collections import Counter
 from conviction.config.layer_edits import Layers
 from conviction.web.work.desk import Draft, Work
 
+# Keys whose last word alone says too little.
+_WORDS = {"data.fit": "pictures of another shape"}
+
 
 def describe_change(before: Work, after: Work) -> str:
     """What was changed: ``Conv2D added``, ``epochs``, ``other images``."""
@@ -37,7 +40,7 @@ def _of_layers(before: Layers, after: Layers) -> list[str]:
 def _of_keys(before: Draft, after: Draft) -> list[str]:
     names = {*before.keys, *after.keys}
     return [
-        name.rpartition(".")[2].replace("_", " ")
+        _WORDS.get(name) or name.rpartition(".")[2].replace("_", " ")
         for name in sorted(names)
         if before.keys.get(name) != after.keys.get(name)
     ]

@@ -27,7 +27,7 @@ _KINDS = {"id": str, "owner": str, "source": str, "guesses": dict, "kept": dict,
 
 @dataclass(frozen=True)
 class Draft:
-    """A network and settings: the recipe to start from, the layers, and keys of ``training`` and ``augmentation``."""
+    """A network and settings: the recipe to start from, the layers, and keys of all sections but ``model``."""
 
     recipe: str = "lab"
     layers: Layers = ()
@@ -93,6 +93,14 @@ def new_draft(recipe: str, facts: ImageFacts) -> Draft:
     return Draft(recipe, starting_point(recipe, facts).model.layers)
 
 
+def data_of(draft: Draft | None) -> DataSpec:
+    """How the images of a draft are decoded and split."""
+    if draft is None:
+        return load_recipe({"recipe": "lab"}).data
+    keys = {key: value for key, value in draft.keys.items() if key.startswith("data.")}
+    return load_recipe({"recipe": draft.recipe, **keys}).data
+
+
 @dataclass(frozen=True)
 class Work:
     """What undo returns to: the images that were chosen, and what was built for them, if anything."""
@@ -143,7 +151,7 @@ class Desk:
     @property
     def data(self) -> DataSpec:
         """How the images are decoded and split."""
-        return load_recipe({"recipe": self.draft.recipe if self.draft else "lab"}).data
+        return data_of(self.draft)
 
     def change(self, draft: Draft) -> bool:
         """Takes a new draft, and remembers the old one; whether anything is different."""
