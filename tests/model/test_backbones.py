@@ -177,7 +177,7 @@ def test_keys() -> None:
     no_dense = load_recipe(["recipe=fast", f"model.backbone={NAME}"])
     assert [layer.type for layer in no_dense.model.layers] == ["Backbone", "GlobalAveragePooling2D"]
     again = load_recipe(config=None, overrides={"recipe": "transfer"})
-    assert [layer.type for layer in again.model.layers] == ["Backbone", "GlobalAveragePooling2D"]
+    assert [layer.type for layer in again.model.layers] == ["Backbone", "GlobalAveragePooling2D", "Dropout"]
 
 
 @pytest.mark.parametrize(
