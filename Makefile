@@ -7,7 +7,7 @@ VENV ?= .venv
 unexport PYTHONDONTWRITEBYTECODE
 BIN = $(VENV)/bin
 
-.PHONY: help demo lab test test-full check lint types constraints bench bench-lab bench-speed bench-data bench-duplicates bench-fuzz bench-kill bench-growth bench-gpu bench-monitor bench-evaluation bench-small bench-explore bench-lesson bench-tune bench-serve bench-soak bench-page bench-ray clean
+.PHONY: help demo lab test test-full check lint types constraints bench bench-lab bench-speed bench-data bench-duplicates bench-fuzz bench-kill bench-growth bench-gpu bench-monitor bench-evaluation bench-small bench-explore bench-lesson bench-tune bench-serve bench-soak bench-page bench-ray bench-transfer clean
 
 help:
 	@sed -n 's/^# //p' Makefile
@@ -104,6 +104,9 @@ bench-page: $(VENV)/.installed-dev
 bench-ray: $(VENV)/.installed-dev
 	$(BIN)/python benchmarks/ray_trials.py
 	$(BIN)/python benchmarks/ray_prediction.py
+
+bench-transfer: $(VENV)/.installed-dev
+	$(BIN)/python benchmarks/transfer.py
 
 bench-fuzz: $(VENV)/.installed-dev
 	$(BIN)/python benchmarks/fuzz.py
