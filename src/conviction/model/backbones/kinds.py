@@ -132,17 +132,21 @@ def _all_sizes() -> dict[str, Sizes]:
     return {name: Sizes(**{**values, "last": tuple(values["last"])}) for name, values in content.items()}
 
 
-def _application(name: str, **options: Any) -> Callable[[tuple[int, int, int], Any], keras.Model]:
+def _application(
+    name: str, function: str, **options: Any
+) -> Callable[[tuple[int, int, int], Any], keras.Model]:
     def build(shape: tuple[int, int, int], dtype: Any) -> keras.Model:
         keras = import_keras()
         before = keras.config.dtype_policy()
         keras.config.set_dtype_policy(dtype or "float32")  # the functions of keras.applications take no dtype
         try:
-            model: keras.Model = getattr(keras.applications, name)(
+            built = getattr(keras.applications, function)(
                 include_top=False, weights=None, input_shape=shape, **options
             )
         finally:
             keras.config.set_dtype_policy(before)
+        # Under the name that people use for it.
+        model: keras.Model = keras.Model(built.input, built.output, name=name)
         return model
 
     return build
@@ -177,7 +181,7 @@ _KINDS = (
             "keras.applications",
             url=_KERAS + "mobilenet_v3/",
         ),
-        _application("MobileNetV3Small", **_PLAIN),
+        _application("mobilenet_v3_small", "MobileNetV3Small", **_PLAIN),
     ),
     Kind(
         "mobilenet_v3_large",
@@ -191,7 +195,7 @@ _KINDS = (
             "keras.applications",
             url=_KERAS + "mobilenet_v3/",
         ),
-        _application("MobileNetV3Large", **_PLAIN),
+        _application("mobilenet_v3_large", "MobileNetV3Large", **_PLAIN),
     ),
     Kind(
         "efficientnet_v2_b0",
@@ -205,7 +209,7 @@ _KINDS = (
             "keras.applications",
             url=_KERAS + "efficientnet_v2/",
         ),
-        _application("EfficientNetV2B0", **_PLAIN),
+        _application("efficientnet_v2_b0", "EfficientNetV2B0", **_PLAIN),
     ),
     Kind(
         "resnet50_v2",
@@ -219,7 +223,7 @@ _KINDS = (
             "keras.applications",
             url=_KERAS + "resnet/",
         ),
-        _application("ResNet50V2"),
+        _application("resnet50_v2", "ResNet50V2"),
     ),
     Kind(
         "convnext_tiny",
@@ -233,7 +237,7 @@ _KINDS = (
             "keras.applications",
             url=_KERAS + "convnext/",
         ),
-        _application("ConvNeXtTiny", **_PLAIN),
+        _application("convnext_tiny", "ConvNeXtTiny", **_PLAIN),
     ),
 )
 KINDS: dict[str, Kind] = {kind.name: kind for kind in _KINDS}
