@@ -2,7 +2,7 @@
 
 from conviction.explanation.forward import LayerOutput, activations, filters
 from conviction.explanation.gradients import GradCam, grad_cam, input_gradient
-from conviction.explanation.inside import Passed, named_layers, passed_through
+from conviction.explanation.inside import Passed, named_layers, outputs_within, passed_through
 from conviction.explanation.numbers import (
     Activated,
     Combined,
@@ -46,6 +46,7 @@ __all__ = [
     "grad_cam",
     "input_gradient",
     "named_layers",
+    "outputs_within",
     "passed_through",
     "region_shares",
 ]

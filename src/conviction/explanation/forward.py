@@ -58,7 +58,8 @@ def outputs(model: keras.Sequential, pixels: np.ndarray, count: int) -> list[Lay
     layer_outputs = []
     for number, layer in enumerate(model.layers[:count]):
         value = layer(value, training=False)
-        kind, inside = type(layer).__name__, ()
+        kind = type(layer).__name__
+        inside: tuple[str, ...] = ()
         if is_backbone(layer):
             every = named_layers(model)
             kind = "Backbone"

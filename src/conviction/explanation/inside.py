@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -125,6 +126,32 @@ def passed_through(model: keras.Sequential, pixels: np.ndarray, one: NamedLayer)
         return Passed((before,), plain(one.layer(value, training=False)))
     inputs, output = _inside(model.layers[one.number], value, one.inner)
     return Passed(tuple(plain(each) for each in inputs), plain(output))
+
+
+def outputs_within(model: keras.Sequential, pixels: np.ndarray, names: Sequence[str]) -> list[np.ndarray]:
+    """What layers of one backbone gave for one picture, in one pass where that is possible; as ``Passed.output``.
+
+    Raises:
+        RequestError: There is no such layer, or it is in no backbone.
+    """
+    layers = [find_layer(model, name) for name in names]
+    outside = next((one for one in layers if one.inner is None), None)
+    if outside is not None:
+        raise RequestError(f"{outside.name}: expected a layer within a backbone.")
+    wanted = {one.name: one.inner.output for one in layers if one.inner and one.inner.output is not None}
+    outputs: dict[str, np.ndarray] = {}
+    if wanted:
+        number = layers[0].number
+        value: Any = pixels[np.newaxis]
+        for layer in model.layers[:number]:
+            value = layer(value, training=False)
+        probe = import_keras().Model(model.layers[number].input, wanted)
+        outputs = {name: plain(output) for name, output in probe(value, training=False).items()}
+    # A layer of a chain has no output of its own.
+    return [
+        outputs[one.name] if one.name in outputs else passed_through(model, pixels, one).output
+        for one in layers
+    ]
 
 
 def _inside(backbone: keras.Model, value: Any, inner: InnerLayer) -> tuple[list[Any], Any]:

@@ -146,8 +146,7 @@ def _application(
         finally:
             keras.config.set_dtype_policy(before)
         # Under the name that people use for it.
-        model: keras.Model = keras.Model(built.input, built.output, name=name)
-        return model
+        return keras.Model(built.input, built.output, name=name)
 
     return build
 

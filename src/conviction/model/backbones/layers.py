@@ -115,13 +115,13 @@ class ListedBlock:
 
     Attributes:
         name: As the layers' names begin; empty for what comes before the first block and after the last.
+        title: For people: ``Block 3``, ``Beginning`` or ``End``.
         layers: In order.
-        number: From 1; 0 for those without a name.
     """
 
     name: str
+    title: str
     layers: tuple[ListedLayer, ...]
-    number: int
 
     @property
     def params(self) -> int:
@@ -138,8 +138,9 @@ def listed_blocks(name: str, shape: tuple[int, ...]) -> list[ListedBlock]:
     """
     blocks: list[ListedBlock] = []
     for block, layers in groupby(_listed(name, shape), lambda layer: layer[0]):
-        number = sum(1 for one in blocks if one.name) + 1 if block else 0
-        blocks.append(ListedBlock(block, tuple(layer for _, layer in layers), number))
+        number = sum(1 for one in blocks if one.name) + 1
+        title = f"Block {number}" if block else "End" if blocks else "Beginning"
+        blocks.append(ListedBlock(block, title, tuple(layer for _, layer in layers)))
     return blocks
 
 
