@@ -10,6 +10,8 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from conviction.backend import import_keras
 from conviction.model.backbones import efficientnet_lite
 
@@ -37,6 +39,11 @@ class Scaling:
     scale: float | tuple[float, ...]
     offset: float | tuple[float, ...]
     words: str
+
+    def of(self, pixels: np.ndarray, channel: int) -> np.ndarray:
+        """Pixels of one channel, scaled; float64 of the same shape."""
+        scale, offset = (v[channel] if isinstance(v, tuple) else v for v in (self.scale, self.offset))
+        return np.asarray(pixels, np.float64) * scale + offset
 
 
 CENTRED = Scaling(1 / 127.5, -1.0, "x / 127.5 - 1")
@@ -123,6 +130,11 @@ class Kind:
             if match:
                 starts.setdefault(match[1], index)
         return list(starts.values())
+
+
+def learned_from(kind: Kind) -> str:
+    """What a backbone has learned from, in a sentence; all of them from the same."""
+    return f"{kind.title} has learned from ImageNet: 1.28 million photographs of 1,000 kinds of things."
 
 
 @cache

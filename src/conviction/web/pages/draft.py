@@ -28,7 +28,7 @@ class DraftPage(ABC):
 
     def __init__(self, page: PageContext, images: ImageSet) -> None:
         self.page, self.images = page, images
-        self.source = page.desk.source
+        self.source, self.data = page.desk.source, page.data
         self.shape = images.rule.shape
         self.classes = len(images.class_names)
         self.facts = facts_about(images, page.data)
@@ -107,8 +107,8 @@ class DraftPage(ABC):
         self.drawn = self.page.desk.revision
         if foreign:
             self.wrong.clear()
-        if self.source != self.page.desk.source:
-            ui.navigate.reload()  # other images, with other shapes
+        if (self.source, self.data) != (self.page.desk.source, self.page.data):
+            ui.navigate.reload()  # other images, or the same in another size
             return
         self.page.begin(self.images)  # chosen again in the meantime
         with self.surface.drawing(foreign=foreign):
