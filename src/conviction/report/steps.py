@@ -269,6 +269,9 @@ def _shrinking(rows: Sequence[LayerRow]) -> list[str]:
 
 def _heaviest(rows: Sequence[LayerRow], total: int) -> str:
     heaviest = max(rows, key=lambda r: r.params)
+    if heaviest.kind == "Backbone":
+        rest = total - heaviest.params
+        return f"The backbone has {heaviest.params:,} of the parameters, and the layers after it {rest:,}."
     share = heaviest.params / total
     return f"Most parameters are in {heaviest.name}: {heaviest.params:,}, which is {share:.0%} of them all."
 

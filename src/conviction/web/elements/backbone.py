@@ -35,7 +35,7 @@ def _block(block: ListedBlock, *, learns: bool) -> str:
     state = ' <span class="pill">learns</span>' if learns else ""
     return (
         f"<details><summary><b>{html.escape(block.title)}</b>{state}"
-        f"<span>{_size(block.layers[-1].output)}</span><span>{block.params:,} parameters</span></summary>"
+        f"<span>{_size(block.layers[-1].output)}</span><span>{block.params:,}<i> parameters</i></span></summary>"
         f'<table><thead><tr><th scope="col">layer</th><th scope="col">type</th><th scope="col">output</th>'
         f'<th scope="col">parameters</th></tr></thead><tbody>{rows}</tbody></table></details>'
     )

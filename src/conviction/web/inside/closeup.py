@@ -124,7 +124,7 @@ class CloseUp:
         self._after_title.clear()
         with self._after_title:
             tag("span", "What came out")
-            tag("b", view.layer + ("" if vector else f", channel {view.channel}"))
+            tag("b", _short(view.layer) + ("" if vector else f", channel {view.channel}"))
         self._after.show(
             scaled(close.after, close.scale)[np.newaxis],
             at=(0, *at),
@@ -142,7 +142,7 @@ class CloseUp:
 
     def _fill_before(self, shown: Calculation) -> None:
         close = self._close
-        name = close.before_name or "the picture"
+        name = _short(close.before_name) or "the picture"
         window: tuple[int, int, int, int] | None = shown.window
         if window is None and shown.source is not None:
             width = close.before.shape[1]
@@ -240,6 +240,11 @@ class _Numbers:
     async def _follow(self, event: GenericEventArguments) -> None:
         of, *at = (int(part) for part in str(event.args).split(","))
         await self._to_input(tuple(at), of)
+
+
+def _short(name: str) -> str:
+    """The name of a layer without that of the backbone that it is in; the heading has both."""
+    return name.rpartition("/")[2]
 
 
 def _coordinate(view: View, name: str) -> int:

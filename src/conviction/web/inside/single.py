@@ -50,7 +50,7 @@ def combined(value: Combined) -> Parts:
     """What is added or multiplied, a row for each layer that it comes from."""
     added = value.kind == "Add"
     rows = [(Cell(x, at, of=i),) for i, (x, at) in enumerate(zip(value.inputs, value.sources, strict=True))]
-    labels = [name or "the picture" for name in value.layers]
+    labels = [name.rpartition("/")[2] or "the picture" for name in value.layers]
     if value.constant is not None:
         rows.append((Cell(value.constant),))
         labels.append("a fixed number")

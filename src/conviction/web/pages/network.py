@@ -79,6 +79,7 @@ class _Editor(DraftPage):
             figures(
                 {
                     "parameters": f"{view.params:,}",
+                    **({"of them learn": f"{view.trainable:,}"} if layer_edits.backbone(layers) else {}),
                     "multiply-adds for one image": f"{view.multiply_adds:,}",
                     "sees at most": _seen(view.rows),
                 }

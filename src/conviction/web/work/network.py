@@ -81,6 +81,11 @@ class NetworkView:
         return sum(row.params for row in self.rows)
 
     @property
+    def trainable(self) -> int:
+        """Parameters that are learned."""
+        return sum(row.trainable for row in self.rows)
+
+    @property
     def multiply_adds(self) -> int:
         """For one image."""
         return sum(row.multiply_adds for row in self.rows)
