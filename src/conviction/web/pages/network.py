@@ -25,6 +25,10 @@ from conviction.web.work import network
 from conviction.web.work.desk import Draft, new_draft
 
 NONE = "none"
+WHEN_TRANSFER = (
+    "For photographs, and for few of them, start from transfer: its network has already learned on a million "
+    "photographs, and only the last layer learns from yours, in seconds."
+)
 
 
 async def network_page(page: PageContext) -> None:
@@ -76,14 +80,7 @@ class _Editor(DraftPage):
         if view.refusal:
             self._refusal(view)
         else:
-            figures(
-                {
-                    "parameters": f"{view.params:,}",
-                    **({"of them learn": f"{view.trainable:,}"} if layer_edits.backbone(layers) else {}),
-                    "multiply-adds for one image": f"{view.multiply_adds:,}",
-                    "sees at most": _seen(view.rows),
-                }
-            )
+            _sizes(view, layers)
         {"layers": self._layers, "yaml": self._yaml, "keras": self._keras}[self.page.part](layers, view)
         if view.rows:
             for sentence in model_step(view.rows).sentences[1:]:
@@ -104,11 +101,7 @@ class _Editor(DraftPage):
                 )
             tag("span", "A recipe replaces your network, and your settings at Compile.", "soft")
         if self.page.part == "layers" and not layer_edits.backbone(self.page.draft.layers):
-            paragraph(
-                "For photographs, and for few of them, start from transfer: its network has already learned on a "
-                "million photographs, and only the last layer learns from yours, in seconds.",
-                "note",
-            )
+            paragraph(WHEN_TRANSFER, "note")
 
     def _begin_from(self, recipe: str, *_: Any) -> Draft:
         return new_draft(recipe, self.facts)
@@ -138,11 +131,11 @@ class _Editor(DraftPage):
         rows = view.rows or (None,) * (len(layers) + 2)
         with tag("ol", "", "layers"):
             scaled = scaling_of(ModelSpec(layers=layers)).words
-            self._fixed("Input and normalise", f"{scaled}, so that raw pixels go in", rows[0])
+            _fixed("Input and normalise", f"{scaled}, so that raw pixels go in", rows[0])
             for i, layer in enumerate(layers):
                 self._layer(i, layer, rows[i + 1], wrong=i == view.index)
             units = "1 unit, sigmoid" if self.classes == 2 else f"{self.classes} units, softmax"
-            self._fixed("Output", units, rows[-1])
+            _fixed("Output", units, rows[-1])
         with tag("div", "", "fields"):
             kinds = {kind: kind for kind in network.ADDABLE}
             choice("Add a layer", kinds, self.kind, self._choose_kind, "add-kind")
@@ -158,13 +151,6 @@ class _Editor(DraftPage):
         if self.open in self.names:
             return self.names.index(self.open) + 1
         return len(layers) if self.kind == "Dense" else layer_edits.head(layers)
-
-    def _fixed(self, name: str, setting: str, row: LayerRow | None) -> None:
-        with tag("li", "", "layer given"):
-            with tag("div", "", "name"):
-                tag("b", name)
-                tag("span", setting)
-            _costs(row)
 
     def _layer(self, i: int, layer: Layer, row: LayerRow | None, *, wrong: bool) -> None:
         if isinstance(layer, Backbone):
@@ -266,9 +252,30 @@ class _Editor(DraftPage):
         tag("pre", code, "code", tabindex=0, role="region", aria_label="Keras code")
 
 
+def _sizes(view: network.NetworkView, layers: layer_edits.Layers) -> None:
+    learns = {"of them learn": f"{view.trainable:,}"} if layer_edits.backbone(layers) else {}
+    figures(
+        {
+            "parameters": f"{view.params:,}",
+            **learns,
+            "multiply-adds for one image": f"{view.multiply_adds:,}",
+            "sees at most": _seen(view.rows),
+        }
+    )
+
+
 def _seen(rows: tuple[LayerRow, ...]) -> str:
     seen = [row.receptive_field for row in rows if row.receptive_field]
     return f"{seen[-1][0]}x{seen[-1][1]} pixels"
+
+
+def _fixed(name: str, setting: str, row: LayerRow | None) -> None:
+    """A layer that every network has."""
+    with tag("li", "", "layer given"):
+        with tag("div", "", "name"):
+            tag("b", name)
+            tag("span", setting)
+        _costs(row)
 
 
 def _costs(row: LayerRow | None) -> None:
