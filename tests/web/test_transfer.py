@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import zipfile
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -17,18 +18,22 @@ from tests.web.pages import check_accessibility, opened, shoot
 pytestmark = pytest.mark.browser
 
 
-@pytest.fixture(scope="module")
-def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
-    """A lab with an upload of photographs, as far as they are any."""
-    place = tmp_path_factory.mktemp("transfer")
-    upload = place / "runs" / ".lab" / "uploads" / "own" / "1" / "pets.zip"
-    upload.parent.mkdir(parents=True)
-    with zipfile.ZipFile(upload, "w") as archive:
+def upload(place: Path) -> None:
+    """Three classes of coloured pictures, as if they had been sent to the lab."""
+    path = place / "runs" / ".lab" / "uploads" / "own" / "1" / "pets.zip"
+    path.parent.mkdir(parents=True)
+    with zipfile.ZipFile(path, "w") as archive:
         for label, name in enumerate(("cat", "dog", "fox")):
             for i in range(12):
                 file = io.BytesIO()
                 Image.fromarray(picture(i, label)).save(file, "PNG")
                 archive.writestr(f"{name}/{i}.png", file.getvalue())
+
+
+@pytest.fixture(scope="module")
+def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
+    place = tmp_path_factory.mktemp("transfer")
+    upload(place)
     with lab(place) as one:
         yield one
 
@@ -46,7 +51,9 @@ def from_transfer(page: Any) -> None:
     page.get_by_text("What of it learns").wait_for()
 
 
-@pytest.mark.parametrize(("width", "scheme"), [(1440, "light"), (390, "dark")])
+@pytest.mark.parametrize(
+    ("width", "scheme"), [(1440, "light"), pytest.param(390, "dark", marks=pytest.mark.full)]
+)
 def test_a_backbone_is_chosen_opened_and_told_what_to_learn(
     browser: Any, served: Served, width: int, scheme: str
 ) -> None:
@@ -80,3 +87,62 @@ def test_a_backbone_is_chosen_opened_and_told_what_to_learn(
         page.get_by_text("scaled as they were when the backbone learned").wait_for()
         page.get_by_role("heading", name="After: (x - 127) / 128").wait_for()
         shoot(page, f"normalise-transfer-{width}-{scheme}")
+
+
+@pytest.mark.full
+def test_it_is_trained_and_its_layers_are_looked_into(browser: Any, served: Served) -> None:
+    with opened(browser, served.address, 1440) as page:
+        with_pets(page)
+        from_transfer(page)
+        to(page, "compile")
+        page.get_by_label("Epochs").fill("3")
+        page.get_by_label("Epochs").press("Enter")
+        page.get_by_text("Undo: epochs").wait_for()
+        to(page, "train")
+        page.get_by_role("button", name="Train this network").click()
+        page.get_by_text("3 of 3 epochs").wait_for()
+        page.locator(".pill", has_text="done").first.wait_for()
+        to(page, "inside")
+        page.locator(".value-of").wait_for()
+        page.get_by_role("button", name="Block 3 56 x 56 x 24").click()
+        page.get_by_role("button", name="block3_add 56 x 56 x 24").click()
+        page.locator("h3").filter(has_text="efficientnet_lite0/block3_add: Add").wait_for()
+        page.get_by_text("the same, except for rounding").wait_for()
+        shoot(page, "inside-transfer")
+        check_accessibility(page)
+        # It comes from one of two layers, each in its table cell.
+        page.locator("td[data-at]").nth(0).click()
+        page.locator("h3").filter(
+            has_text="efficientnet_lite0/block2_project_norm: BatchNormalization"
+        ).wait_for()
+        page.get_by_role("button", name="block2_depthwise 56 x 56 x 96").click()
+        page.locator("h3").filter(has_text="DepthwiseConv2D").wait_for()
+        page.get_by_text("This kernel sees one channel alone").wait_for()
+        # The address leads back to the same layer, whose block is open then.
+        page.wait_for_function("location.search.includes('block2_depthwise')")
+        page.reload()
+        page.locator("button[aria-current]", has_text="block2_depthwise").wait_for()
+
+
+# The package of weights is not installed.
+WITHOUT_WEIGHTS = """
+import conviction.model.backbones.weights as weights
+weights.find_spec = lambda name: None
+from conviction.cli.main import main
+main()
+"""
+
+
+@pytest.mark.full
+def test_without_weights_the_page_says_what_to_install_and_trains_nothing(
+    browser: Any, tmp_path: Path
+) -> None:
+    upload(tmp_path)
+    with lab(tmp_path, script=WITHOUT_WEIGHTS) as one, opened(browser, one.address) as page:
+        with_pets(page)
+        from_transfer(page)
+        page.locator(".layer.backbone .trouble").get_by_text("pip install 'conviction[transfer]'").wait_for()
+        to(page, "train")
+        page.get_by_text("pip install 'conviction[transfer]'").wait_for()
+        assert page.get_by_role("button", name="Train this network").is_disabled()
+        shoot(page, "train-without-weights")
