@@ -157,7 +157,7 @@ TRANSFER: Layers = network.starting_point("transfer", ImageFacts()).model.layers
 def test_nothing_comes_before_a_backbone_and_there_is_no_second_one() -> None:
     assert network.add(TRANSFER, "Dropout", 0)[1].type == "Dropout"
     assert remove(TRANSFER, 0) == move(TRANSFER, 0, 1) == move(TRANSFER, 1, -1) == TRANSFER
-    assert remove(TRANSFER, 1) == TRANSFER[:1]
+    assert remove(TRANSFER, 1) == (TRANSFER[0], *TRANSFER[2:])
     with pytest.raises(RequestError, match="begins with a Backbone"):
         network.add(TRANSFER, "Backbone", 1)
     # Edits of convolutions find none.

@@ -145,20 +145,20 @@ def _all_sizes() -> dict[str, Sizes]:
 
 
 def _application(
-    name: str, function: str, **options: Any
+    name: str, called: str, **options: Any
 ) -> Callable[[tuple[int, int, int], Any], keras.Model]:
     def build(shape: tuple[int, int, int], dtype: Any) -> keras.Model:
         keras = import_keras()
         before = keras.config.dtype_policy()
         keras.config.set_dtype_policy(dtype or "float32")  # the functions of keras.applications take no dtype
         try:
-            built = getattr(keras.applications, function)(
+            model: Any = getattr(keras.applications, name)(
                 include_top=False, weights=None, input_shape=shape, **options
             )
         finally:
             keras.config.set_dtype_policy(before)
         # Under the name that people use for it.
-        return keras.Model(built.input, built.output, name=name)
+        return keras.Model(model.input, model.output, name=called)
 
     return build
 
@@ -192,7 +192,7 @@ _KINDS = (
             "keras.applications",
             url=_KERAS + "mobilenet_v3/",
         ),
-        _application("mobilenet_v3_small", "MobileNetV3Small", **_PLAIN),
+        _application("MobileNetV3Small", "mobilenet_v3_small", **_PLAIN),
     ),
     Kind(
         "mobilenet_v3_large",
@@ -206,7 +206,7 @@ _KINDS = (
             "keras.applications",
             url=_KERAS + "mobilenet_v3/",
         ),
-        _application("mobilenet_v3_large", "MobileNetV3Large", **_PLAIN),
+        _application("MobileNetV3Large", "mobilenet_v3_large", **_PLAIN),
     ),
     Kind(
         "efficientnet_v2_b0",
@@ -220,7 +220,7 @@ _KINDS = (
             "keras.applications",
             url=_KERAS + "efficientnet_v2/",
         ),
-        _application("efficientnet_v2_b0", "EfficientNetV2B0", **_PLAIN),
+        _application("EfficientNetV2B0", "efficientnet_v2_b0", **_PLAIN),
     ),
     Kind(
         "resnet50_v2",
@@ -234,7 +234,7 @@ _KINDS = (
             "keras.applications",
             url=_KERAS + "resnet/",
         ),
-        _application("resnet50_v2", "ResNet50V2"),
+        _application("ResNet50V2", "resnet50_v2"),
     ),
     Kind(
         "convnext_tiny",
@@ -248,7 +248,7 @@ _KINDS = (
             "keras.applications",
             url=_KERAS + "convnext/",
         ),
-        _application("convnext_tiny", "ConvNeXtTiny", **_PLAIN),
+        _application("ConvNeXtTiny", "convnext_tiny", **_PLAIN),
     ),
 )
 KINDS: dict[str, Kind] = {kind.name: kind for kind in _KINDS}

@@ -108,7 +108,7 @@ class DraftPage(ABC):
         if foreign:
             self.wrong.clear()
         if (self.source, self.data) != (self.page.desk.source, self.page.data):
-            ui.navigate.reload()  # other images, or the same in another size
+            ui.navigate.reload()  # other images, with other shapes, or the same ones decoded in another way
             return
         self.page.begin(self.images)  # chosen again in the meantime
         with self.surface.drawing(foreign=foreign):
