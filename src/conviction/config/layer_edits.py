@@ -11,6 +11,7 @@ from conviction.config.model import (
     MOST_UNITS,
     ActivationLayer,
     AveragePooling2D,
+    Backbone,
     BatchNormalization,
     Conv2D,
     Dense,
@@ -35,18 +36,34 @@ def head(layers: Layers) -> int:
     return next(heads, len(layers))
 
 
+def backbone(layers: Layers) -> Backbone | None:
+    """The backbone that the network begins with; None if it has none."""
+    first = layers[0] if layers else None
+    return first if isinstance(first, Backbone) else None
+
+
+def beginning(layers: Layers) -> int:
+    """Where the first layer can be that an edit adds, moves or removes: nothing comes before a backbone."""
+    return 1 if backbone(layers) else 0
+
+
 def insert(layers: Layers, at: int, layer: Layer) -> Layers:
-    """With this layer at number ``at``."""
+    """With this layer at number ``at``, or right after the backbone that the network begins with."""
+    at = max(at, beginning(layers))
     return (*layers[:at], layer, *layers[at:])
 
 
 def remove(layers: Layers, at: int) -> Layers:
-    """Without the layer at number ``at``; the last one stays, because a network needs one."""
+    """Without the layer at number ``at``; the last one stays, because a network needs one, and so does a backbone."""
+    if at < beginning(layers):
+        return layers
     return (*layers[:at], *layers[at + 1 :]) or layers
 
 
 def move(layers: Layers, at: int, by: int) -> Layers:
-    """With the layer at number ``at`` moved by ``by`` positions, as far as the ends allow."""
+    """With the layer at number ``at`` moved by ``by`` positions, as far as the ends and a backbone allow."""
+    if at < beginning(layers):
+        return layers
     rest = (*layers[:at], *layers[at + 1 :])
     return insert(rest, max(0, min(len(rest), at + by)), layers[at])
 

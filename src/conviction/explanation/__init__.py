@@ -2,13 +2,17 @@
 
 from conviction.explanation.forward import LayerOutput, activations, filters
 from conviction.explanation.gradients import GradCam, grad_cam, input_gradient
+from conviction.explanation.inside import Passed, named_layers, outputs_within, passed_through
 from conviction.explanation.numbers import (
     Activated,
+    Combined,
     Convolution,
     Normalised,
+    Padded,
     Pointwise,
     Pooled,
     Rescaled,
+    Scaled,
     Softmax,
     Value,
     WeightedSum,
@@ -19,14 +23,18 @@ from conviction.explanation.window import Window
 
 __all__ = [
     "Activated",
+    "Combined",
     "Convolution",
     "Explanation",
     "GradCam",
     "LayerOutput",
     "Normalised",
+    "Padded",
+    "Passed",
     "Pointwise",
     "Pooled",
     "Rescaled",
+    "Scaled",
     "Softmax",
     "Value",
     "WeightedSum",
@@ -37,5 +45,8 @@ __all__ = [
     "filters",
     "grad_cam",
     "input_gradient",
+    "named_layers",
+    "outputs_within",
+    "passed_through",
     "region_shares",
 ]

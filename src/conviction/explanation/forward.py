@@ -8,10 +8,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from conviction.backend import import_keras
-from conviction.errors import RequestError, did_you_mean
+from conviction.errors import RequestError
+from conviction.explanation.inside import NamedLayer, find_layer, is_backbone, named_layers, plain
 
 if TYPE_CHECKING:
     import keras
+
+# A sentence with more names than this is not read.
+MOST_NAMED = 20
 
 
 @dataclass(frozen=True)
@@ -22,11 +26,13 @@ class LayerOutput:
         name: Of the layer, as ``conviction summary`` shows it.
         kind: The layer's type, such as ``Conv2D``.
         output: float32 without the batch axis: (rows, columns, channels), or (units,).
+        inside: The names of the layers that a backbone is made of; empty for other layers.
     """
 
     name: str
     kind: str
     output: np.ndarray
+    inside: tuple[str, ...] = ()
 
 
 def activations(model: keras.Sequential, pixels: np.ndarray) -> list[LayerOutput]:
@@ -37,7 +43,7 @@ def activations(model: keras.Sequential, pixels: np.ndarray) -> list[LayerOutput
         pixels: One picture, (height, width, channels) uint8.
 
     Returns:
-        One entry per layer, normalisation first and probabilities last.
+        One entry per layer, normalisation first and probabilities last; of a backbone its last maps.
 
     Raises:
         RequestError: The picture does not have the shape or type that the network takes.
@@ -48,14 +54,17 @@ def activations(model: keras.Sequential, pixels: np.ndarray) -> list[LayerOutput
 def outputs(model: keras.Sequential, pixels: np.ndarray, count: int) -> list[LayerOutput]:
     """The same for the first ``count`` layers only."""
     check_pixels(model, pixels)
-    convert = import_keras().ops.convert_to_numpy
     value: Any = pixels[np.newaxis]  # (h, w, c) -> (1, h, w, c)
     layer_outputs = []
-    for layer in model.layers[:count]:
+    for number, layer in enumerate(model.layers[:count]):
         value = layer(value, training=False)
-        # Without the batch axis, and float32 even where the layer computes in bfloat16.
-        output = np.asarray(convert(value)[0], np.float32)
-        layer_outputs.append(LayerOutput(layer.name, type(layer).__name__, output))
+        kind = type(layer).__name__
+        inside: tuple[str, ...] = ()
+        if is_backbone(layer):
+            every = named_layers(model)
+            kind = "Backbone"
+            inside = tuple(name for name, one in every.items() if one.number == number and name != layer.name)
+        layer_outputs.append(LayerOutput(layer.name, kind, plain(value), inside))
     return layer_outputs
 
 
@@ -64,7 +73,7 @@ def filters(model: keras.Sequential, layer: str | None = None) -> np.ndarray:
 
     Args:
         model: As for ``activations``.
-        layer: Name of a convolution; by default the first.
+        layer: Name of a convolution; by default the first, also if that is inside a backbone.
 
     Returns:
         (kernel rows, kernel columns, input channels, filters) float32.
@@ -74,36 +83,23 @@ def filters(model: keras.Sequential, layer: str | None = None) -> np.ndarray:
     """
     every = convolutions(model)
     if layer is not None:
-        chosen = model.layers[layer_number(model, layer)]
-        if chosen not in every:
+        chosen = find_layer(model, layer)
+        if chosen.kind != "Conv2D":
+            few = ", ".join(c.name for c in every[:MOST_NAMED]) or "none"
+            more = f", and {len(every) - MOST_NAMED} more" if len(every) > MOST_NAMED else ""
             raise RequestError(
-                f"{layer}: expected a convolution; this is {type(chosen).__name__}. "
-                f"Convolutions here: {', '.join(c.name for c in every) or 'none'}."
+                f"{layer}: expected a convolution; this is {chosen.kind}. Convolutions here: {few}{more}."
             )
     elif every:
         chosen = every[0]
     else:
         raise RequestError("the network has no convolution, so there are no filters to show.")
-    return np.asarray(import_keras().ops.convert_to_numpy(chosen.kernel), np.float32)
+    return np.asarray(import_keras().ops.convert_to_numpy(chosen.layer.kernel), np.float32)
 
 
-def convolutions(model: keras.Sequential) -> list[Any]:
-    """The convolutions of a network, in their order."""
-    return [layer for layer in model.layers if type(layer).__name__ == "Conv2D"]
-
-
-def layer_number(model: keras.Sequential, name: str) -> int:
-    """The index of a layer in ``model.layers``.
-
-    Raises:
-        RequestError: There is none of this name; the message lists those that exist.
-    """
-    names = [layer.name for layer in model.layers]
-    if name not in names:
-        raise RequestError(
-            f"{name}: the network has no such layer.{did_you_mean(name, names)} Its layers: {', '.join(names)}."
-        )
-    return names.index(name)
+def convolutions(model: keras.Sequential) -> list[NamedLayer]:
+    """The convolutions of a network, those inside a backbone too, in their order."""
+    return [one for one in named_layers(model).values() if one.kind == "Conv2D"]
 
 
 def check_pixels(model: keras.Sequential, pixels: np.ndarray) -> None:

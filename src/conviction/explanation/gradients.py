@@ -11,7 +11,8 @@ from PIL import Image
 
 from conviction.backend import import_keras
 from conviction.errors import RequestError
-from conviction.explanation.forward import check_pixels, convolutions, layer_number, outputs
+from conviction.explanation.forward import check_pixels, outputs
+from conviction.explanation.inside import find_layer, is_backbone
 from conviction.model.probabilities import predict_probabilities
 
 if TYPE_CHECKING:
@@ -48,10 +49,12 @@ def grad_cam(
         model: Raw pixels in, probabilities out, as ``run.model`` is.
         pixels: One picture, (height, width, channels) uint8.
         class_index: In [0, classes); by default the class that the network predicts.
-        layer: Name of a layer whose output has rows, columns and channels; by default the last convolution.
+        layer: Name of a layer whose output has rows, columns and channels; by default the last convolution, or the
+            backbone if none follows it.
 
     Raises:
-        RequestError: The network has no convolution, the layer gives a vector, or an argument is out of range.
+        RequestError: The network has no convolution, the layer gives a vector or lies within a backbone, or an argument
+            is out of range.
     """
     check_pixels(model, pixels)
     number = _maps(model, layer)
@@ -90,17 +93,29 @@ def input_gradient(model: keras.Sequential, pixels: np.ndarray, class_index: int
     return np.abs(gradient).max(axis=-1)  # (h, w, c) -> (h, w)
 
 
+def learned_maps(model: keras.Sequential) -> list[int]:
+    """Which of ``model.layers`` give maps that were learned: convolutions, and a backbone."""
+    return [i for i, x in enumerate(model.layers) if type(x).__name__ == "Conv2D" or is_backbone(x)]
+
+
 def _maps(model: keras.Sequential, layer: str | None) -> int:
     if layer is None:
-        every = convolutions(model)
+        every = learned_maps(model)
         if not every:
             raise RequestError(
                 "the network has no convolution, so it has no maps that Grad-CAM could weight. The gradient of the "
                 "input (input_gradient) works for every network."
             )
-        layer = every[-1].name
-    number = layer_number(model, layer)
-    shape = model.layers[number].output.shape[1:]
+        layer = model.layers[every[-1]].name
+    one = find_layer(model, layer)
+    number = one.number
+    whole = model.layers[number].name
+    if one.name != find_layer(model, whole).name:
+        raise RequestError(
+            f"{layer}: Grad-CAM looks at the maps that leave a backbone, not at those within. Name {whole}, which has "
+            "its last maps, or a layer after it."
+        )
+    shape = one.shape
     if len(shape) != 3:
         raise RequestError(
             f"{layer}: Grad-CAM needs a layer that gives maps (rows, columns, channels); this one gives a vector of "

@@ -62,6 +62,8 @@ class Value:
 class WeightedSum(Value):
     """A unit of a dense layer: inputs times weights, plus a bias, through an activation.
 
+    Of a dense layer on maps the inputs are the channels at the same row and column.
+
     Attributes:
         inputs: float32 (features,).
         weights: Of the same shape.
@@ -96,10 +98,13 @@ class Convolution(WeightedSum):
     Attributes:
         window: Where the patch lies on the layer's input.
         padding: bool (kernel rows, kernel columns): which positions lie outside the input and are therefore zeros.
+        first_channel: The first of the input channels that it sees: 0 of most convolutions, which see all. A depthwise
+            one sees a single channel.
     """
 
     window: Window
     padding: np.ndarray
+    first_channel: int = 0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -132,9 +137,10 @@ class Pooled(Value):
 
 @dataclass(frozen=True, kw_only=True)
 class Normalised(Value):
-    """A value of batch normalisation: (x - mean) / sqrt(variance + epsilon) * gamma + beta.
+    """A value of batch or layer normalisation: (x - mean) / sqrt(variance + epsilon) * gamma + beta.
 
-    Mean and variance are the moving averages of training (Ioffe and Szegedy, 2015, "Batch normalization").
+    Mean and variance are the moving averages of training (Ioffe and Szegedy, 2015, "Batch normalization"), or those of
+    all channels at the same row and column (Ba, Kiros and Hinton, 2016, "Layer normalization").
     """
 
     x: float
@@ -147,7 +153,7 @@ class Normalised(Value):
 
 @dataclass(frozen=True, kw_only=True)
 class Pointwise(Value):
-    """A value that comes from one single value: of Flatten or Dropout, or one of the two kinds below.
+    """A value that comes from one single value: of Flatten, Reshape or Dropout, or one of the kinds below.
 
     Attributes:
         x: That value.
@@ -160,9 +166,13 @@ class Pointwise(Value):
 
 @dataclass(frozen=True, kw_only=True)
 class Activated(Pointwise):
-    """A value of an activation layer; ``activation`` is its name."""
+    """A value of an activation layer; ``activation`` is its name.
+
+    ``most`` is the largest value that it lets through, None where there is no such limit: 6 of ReLU6.
+    """
 
     activation: str = field(metadata=NOT_IN_JSON)
+    most: float | None = field(default=None, metadata=NOT_IN_JSON)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -171,6 +181,42 @@ class Rescaled(Pointwise):
 
     divisor: float = field(metadata=NOT_IN_JSON)
     offset: float = field(metadata=NOT_IN_JSON)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Scaled(Pointwise):
+    """A value times the factor that its channel has learned."""
+
+    factor: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class Padded(Pointwise):
+    """A value of a layer that adds zeros around its input; ``outside`` if it is one of these, with no ``source``."""
+
+    outside: bool
+
+
+@dataclass(frozen=True, kw_only=True)
+class Combined(Value):
+    """A value of several that are added or multiplied, as its kind says.
+
+    Attributes:
+        inputs: One of each layer.
+        sources: Where each is in that layer's output.
+        layers: The names of the layers.
+        constant: A fixed number that takes part as well; None if there is none.
+    """
+
+    inputs: tuple[float, ...]
+    sources: tuple[tuple[int, ...], ...]
+    layers: tuple[str, ...]
+    constant: float | None = None
+
+    @property
+    def strongest(self) -> int:
+        """Which input is the largest, by its absolute value."""
+        return int(np.argmax(np.abs(self.inputs)))
 
 
 def number(x: float) -> str:

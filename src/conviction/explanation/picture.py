@@ -10,7 +10,8 @@ import numpy as np
 
 from conviction.errors import RequestError, did_you_mean
 from conviction.explanation.forward import LayerOutput, activations, convolutions, filters
-from conviction.explanation.gradients import GradCam, grad_cam, input_gradient
+from conviction.explanation.gradients import GradCam, grad_cam, input_gradient, learned_maps
+from conviction.explanation.inside import listed
 from conviction.explanation.numbers import Value
 from conviction.explanation.value import explain_value
 from conviction.model.probabilities import predict_probabilities
@@ -31,8 +32,9 @@ class Explanation:
         class_names: One per probability.
         probabilities: (classes,) float32.
         class_index: The class that is explained.
-        grad_cams: At the last convolution and, if that is a different one, at the last layer that gives maps, which
-            is what the vector layers see. The two can differ. Empty if the network has no convolution.
+        grad_cams: At the last convolution (or the backbone, if none follows it) and, if that is a different one, at the
+            last layer that gives maps, which is what the vector layers see. The two can differ. Empty if the network
+            has no convolution.
         gradient: Of the input, (height, width) float32; see ``input_gradient``.
         layers: What every layer gave.
         kernels: Of the first convolution, (rows, columns, input channels, filters) float32; None if there is none.
@@ -112,14 +114,13 @@ def explain_picture(
             f"Its classes: {', '.join(class_names)}."
         )
     if layer is None and position is not None:
-        names = ", ".join(one.name for one in model.layers)
-        raise RequestError(f"a position needs the name of a layer. The network's layers: {names}.")
+        raise RequestError(f"a position needs the name of a layer. The network's layers: {listed(model)}.")
     # First, because it checks the request.
     value = None if layer is None else explain_value(model, pixels, layer, position or ())
     layers = activations(model, pixels)
     probabilities = predict_probabilities(model, pixels[np.newaxis])[0]
     index = int(probabilities.argmax()) if class_name is None else list(class_names).index(class_name)
-    shown = [one.name for one in convolutions(model)[-1:]]
+    shown = [model.layers[i].name for i in learned_maps(model)[-1:]]
     if shown:
         shown.append([one.name for one in layers if one.output.ndim == 3][-1])
     return Explanation(
@@ -130,7 +131,7 @@ def explain_picture(
         grad_cams=tuple(grad_cam(model, pixels, index, name) for name in dict.fromkeys(shown)),
         gradient=input_gradient(model, pixels, index),
         layers=layers,
-        kernels=filters(model) if shown else None,
+        kernels=filters(model) if convolutions(model) else None,
         value=value,
     )
 

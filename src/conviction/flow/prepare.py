@@ -17,6 +17,7 @@ from conviction.evaluation import read_metadata
 from conviction.flow.network import all_steps, search_rate
 from conviction.model import LayerRow, check_memory, walk
 from conviction.model.backbones import weights_record
+from conviction.model.shapes import scaling_of
 from conviction.report import Step, steps
 from conviction.training import RateSearch, Watcher, check_batch_size, check_devices, choose_precision
 
@@ -82,11 +83,11 @@ class Prepared:
         return [
             steps.load_step(images),
             steps.reshape_step(images),
-            steps.normalise_step(images),
+            steps.normalise_step(images, scaling_of(recipe.model)),
             steps.encode_step(images),
             steps.audit_step(self.audit.findings),
             steps.split_step(images, split, recipe.data),
-            steps.model_step(self.rows),
+            steps.model_step(self.rows, recipe.model),
             steps.compile_step(recipe.training, classes, all_of_them, self.search),
         ]
 

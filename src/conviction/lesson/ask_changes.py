@@ -32,6 +32,8 @@ def _larger_pictures(facts: Facts, chance: Random) -> QuestionDraft | None:
 def _size_does_not_matter(row: LayerRow) -> str:
     if row.kind == "Conv2D":
         return f"It keeps its {row.params:,}: a kernel slides over a picture of any size."
+    if row.kind == "Backbone":
+        return f"It keeps its {row.params:,}: it is made of convolutions, which slide over a picture of any size."
     what = "channels" if row.kind == "BatchNormalization" else "values"
     return f"It keeps its {row.params:,}: the number of incoming {what} is the same as before."
 

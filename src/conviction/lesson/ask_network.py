@@ -7,6 +7,7 @@ from random import Random
 from conviction.lesson.facts import Facts
 from conviction.lesson.planned import Stage
 from conviction.lesson.question import Maker, QuestionDraft, plural, times
+from conviction.model.shapes import UNIT
 
 
 def _array_shape(facts: Facts, chance: Random) -> QuestionDraft:
@@ -33,7 +34,9 @@ def _array_shape(facts: Facts, chance: Random) -> QuestionDraft:
     )
 
 
-def _normalised_pixel(facts: Facts, chance: Random) -> QuestionDraft:
+def _normalised_pixel(facts: Facts, chance: Random) -> QuestionDraft | None:
+    if facts.scaling != UNIT:
+        return _scaled_pixel(facts, chance)
     value = chance.choice([v for v in range(20, 236) if v != 128])
     return QuestionDraft(
         f"A pixel of {value} is divided by 255. What does the first convolution see?",
@@ -45,6 +48,28 @@ def _normalised_pixel(facts: Facts, chance: Random) -> QuestionDraft:
             ),
             (f"{255 / value:.3f}", "That is the other way round: divide the pixel, not the 255."),
             (f"{(value - 128) / 255:.3f}", "Nothing is subtracted here; that would be centring."),
+        ],
+    )
+
+
+def _scaled_pixel(facts: Facts, chance: Random) -> QuestionDraft | None:
+    """Of a backbone that scales all channels alike."""
+    scaling = facts.scaling
+    if not isinstance(scaling.scale, float) or not isinstance(scaling.offset, float):
+        return None
+    value = chance.choice([v for v in range(20, 236) if not 60 <= v <= 90 and abs(v - 127) > 5])
+    seen = value * scaling.scale + scaling.offset
+    return QuestionDraft(
+        f"The backbone takes pixels as {scaling.words}. What does it see of a pixel of {value}?",
+        (f"{seen:.3f}", f"{scaling.words} with x = {value}: {seen:.3f}."),
+        [
+            (
+                f"{value / 255:.3f}",
+                "That is x / 255, which suits a network that learns from the beginning; this one has learned from "
+                "pixels that were scaled in another way.",
+            ),
+            (f"{value * scaling.scale:.3f}", "Something is subtracted too, so that middle grey lies near 0."),
+            (f"{-seen:.3f}", "The sign is wrong: bright pixels lie above 0, dark ones below."),
         ],
     )
 

@@ -14,7 +14,8 @@ from conviction.config.model import Conv2D, Dense, Layer
 from conviction.errors import RunError
 from conviction.lesson.variants import CHANGES, Variant, variant
 from conviction.model import LayerRow, loss_name, walk
-from conviction.model.shapes import Shape
+from conviction.model.backbones.kinds import Scaling
+from conviction.model.shapes import Shape, scaling_of
 
 
 @dataclass(frozen=True)
@@ -90,6 +91,11 @@ class PlannedFacts:
     def flat(self) -> int | None:
         """Values after Flatten."""
         return next((s.row.output[0] for s in self.stages if s.layer.type == "Flatten"), None)
+
+    @property
+    def scaling(self) -> Scaling:
+        """How pixels are scaled for the network; ``words`` has it as a formula."""
+        return scaling_of(self.recipe.model)
 
     def has(self, kind: str) -> bool:
         """Whether there is a layer of this type, such as ``BatchNormalization``."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from conviction.audience import option
 from conviction.explanation import (
+    Combined,
     Convolution,
     Explanation,
     Pooled,
@@ -81,11 +82,18 @@ def _layers(explanation: Explanation) -> Step:
         for layer in explanation.layers
     )
     head = ("layer", "type", "output", "least", "mean", "greatest", "zeros")
+    within = [
+        f"{layer.name} is made of {len(layer.inside)} layers; this is what the last of them gave. Each has a name too, "
+        f"from {layer.inside[0]} to {layer.inside[-1]}."
+        for layer in explanation.layers
+        if layer.inside
+    ]
     return Step(
         "What every layer gave",
         (
             f"These are the outputs for this picture. {option('layer')} NAME {option('at')} ROW,COLUMN,CHANNEL "
             f"(or {option('at')} UNIT) shows the numbers of one value.",
+            *within,
         ),
         Table(head, rows, right=(2, 3, 4, 5, 6)),
     )
@@ -109,6 +117,8 @@ def _numbers(value: Value) -> Step:
         if shown < count:
             sentences.append(f"The {shown} largest of {count:,} products:")
         table = _products(value)
+    elif isinstance(value, Combined):
+        table = _combined(value)
     elif isinstance(value, Pooled) and max(value.inputs.shape) <= MOST_WINDOW:
         table = _window(value)
     return Step(f"{value.layer} at {position_text(value.position)}", tuple(sentences), table)
@@ -123,9 +133,11 @@ def _patch_sentence(value: Convolution) -> str:
         if outside
         else ""
     )
+    count = value.inputs.shape[2]
+    channels = f"{count} channels" if count > 1 else f"channel {value.first_channel}"
     return (
         f"The patch is rows {window.top} to {rows} and columns {window.left} to {columns} of the layer's input, "
-        f"{value.inputs.shape[2]} channel{'s' if value.inputs.shape[2] > 1 else ''}{padded}."
+        f"{channels}{padded}."
     )
 
 
@@ -135,12 +147,23 @@ def _products(value: WeightedSum) -> Table:
     for at in value.largest(PRODUCTS_SHOWN):
         indices = at
         if isinstance(value, Convolution):
-            indices = (at[0] + value.window.top, at[1] + value.window.left, at[2])
+            indices = (at[0] + value.window.top, at[1] + value.window.left, at[2] + value.first_channel)
         numbers = (number(value.inputs[at]), number(value.weights[at]), number(products[at]))
         rows.append((*map(str, indices), *numbers))
-    axes = ("row", "column", "channel") if isinstance(value, Convolution) else ("unit",)
+    single = "channel" if len(value.position) == 3 else "unit"
+    axes = ("row", "column", "channel") if isinstance(value, Convolution) else (single,)
     head = (*axes, "input", "weight", "product")
     return Table(head, tuple(rows), right=tuple(range(len(head))))
+
+
+def _combined(value: Combined) -> Table:
+    rows = [
+        (name or "the picture", position_text(at), number(x))
+        for name, at, x in zip(value.layers, value.sources, value.inputs, strict=True)
+    ]
+    if value.constant is not None:
+        rows.append(("a fixed number", "", number(value.constant)))
+    return Table(("from", "position", "value"), tuple(rows), right=(2,))
 
 
 def _window(value: Pooled) -> Table:

@@ -10,15 +10,22 @@ from pathlib import Path
 import numpy as np
 
 from conviction.audience import by_key, listening
-from conviction.config import DataSpec, Recipe, TrainingSpec
+from conviction.config import DataSpec, ModelSpec, Recipe, TrainingSpec
+from conviction.config.layer_edits import backbone
 from conviction.data import Finding, ImageSet, Split, encode_labels
 from conviction.data.unused import unused_sentence
 from conviction.model import LayerRow, loss_name, warmup_steps
+from conviction.model.backbones import KINDS, learned_from
+from conviction.model.backbones.kinds import Scaling
 from conviction.model.compile import RISE_FROM
+from conviction.model.shapes import UNIT
 from conviction.training import RateSearch, Training, TrainingState
+from conviction.training.augment import active_augmentations
 
 # More rows than fit on a terminal without scrolling tell people less, not more.
 MOST_ROWS = 20
+# Of a checksum, enough to recognise it by.
+DIGITS_SHOWN = 12
 
 
 @dataclass(frozen=True)
@@ -84,22 +91,29 @@ def reshape_step(images: ImageSet) -> Step:
     )
 
 
-def normalise_step(images: ImageSet) -> Step:
-    """Normalise: real values before and after."""
+def normalise_step(images: ImageSet, scaling: Scaling = UNIT) -> Step:
+    """Normalise: real values before and after, scaled as the network takes them."""
     row = images.pixels[0, images.pixels.shape[1] // 2, :, 0]
     # A few neighbours around the largest jump show more than a margin of zeros.
     at = int(np.abs(np.diff(row.astype(int))).argmax()) if len(row) > 1 else 0
     few = row[max(0, at - 1) : at + 3]
     before = ", ".join(str(int(v)) for v in few)
-    after = ", ".join(f"{v / 255:.3f}" for v in few)
+    after = ", ".join(f"{v:.3f}" for v in scaling.of(few, 0))
+    channel = " (red)" if images.pixels.shape[3] == 3 else ""
     return Step(
         "Normalise",
         (
-            "Pixels are divided by 255, so that they lie in [0, 1]. That is the first layer of the network, so the "
-            "saved model takes raw pixels and nobody can forget this step.",
-            f"Middle row of the first image: {before} become {after}.",
+            f"{_scaled_words(scaling)} That is the first layer of the network, so the saved model takes raw pixels and "
+            "nobody can forget this step.",
+            f"Middle row of the first image{channel}: {before} become {after}.",
         ),
     )
+
+
+def _scaled_words(scaling: Scaling) -> str:
+    if scaling == UNIT:
+        return "Pixels are divided by 255, so that they lie in [0, 1]."
+    return f"Pixels, x from 0 to 255, are scaled as they were when the backbone learned: {scaling.words}."
 
 
 def encode_step(images: ImageSet) -> Step:
@@ -185,8 +199,13 @@ def _left_out(split: Split) -> list[str]:
     return sentences
 
 
-def model_step(rows: Sequence[LayerRow]) -> Step:
-    """Model: every layer, and in a sentence how the maps shrink and where the parameters are."""
+def model_step(rows: Sequence[LayerRow], spec: ModelSpec | None = None) -> Step:
+    """Model: every layer, and in a sentence how the maps shrink and where the parameters are.
+
+    Args:
+        rows: Of the walk.
+        spec: The layers, for what there is to say about a backbone.
+    """
     total = sum(r.params for r in rows)
     trainable = sum(r.trainable for r in rows)
     macs = sum(r.multiply_adds for r in rows)
@@ -206,6 +225,7 @@ def model_step(rows: Sequence[LayerRow]) -> Step:
         "Model",
         (
             f"{total:,} parameters{frozen}, {macs:,} multiply-adds for one image.",
+            *(backbone_sentences(spec) if spec else ()),
             *_shrinking(rows),
             _heaviest(rows, total),
         ),
@@ -216,6 +236,23 @@ def model_step(rows: Sequence[LayerRow]) -> Step:
             whole=True,  # without its output it would not be the network
         ),
     )
+
+
+def backbone_sentences(spec: ModelSpec) -> list[str]:
+    """What the network that a model begins with is, and where its weights are from; none if it begins with none."""
+    first = backbone(spec.layers)
+    if first is None:
+        return []
+    kind, weights = KINDS[first.name], first.weights
+    learns = {"head": "It is frozen: only the layers after it learn.", "all": "All of it goes on learning."}
+    last = f"Its last {first.trainable} blocks go" if first.trainable != 1 else "Its last block goes"
+    sentences = [f"{learned_from(kind)} {learns.get(str(first.trainable), f'{last} on learning.')}"]
+    if weights is not None:
+        sentences.append(
+            f"Its weights are from {weights.source} (licence {weights.licence}); the SHA-256 of their file begins with "
+            f"{weights.sha256[:DIGITS_SHOWN]}."
+        )
+    return sentences
 
 
 def _shrinking(rows: Sequence[LayerRow]) -> list[str]:
@@ -232,6 +269,9 @@ def _shrinking(rows: Sequence[LayerRow]) -> list[str]:
 
 def _heaviest(rows: Sequence[LayerRow], total: int) -> str:
     heaviest = max(rows, key=lambda r: r.params)
+    if heaviest.kind == "Backbone":
+        rest = total - heaviest.params
+        return f"The backbone has {heaviest.params:,} of the parameters, and the layers after it {rest:,}."
     share = heaviest.params / total
     return f"Most parameters are in {heaviest.name}: {heaviest.params:,}, which is {share:.0%} of them all."
 
@@ -301,6 +341,11 @@ def train_step(
         f"{spec.batch_size}: {steps:,} steps each, seed {spec.seed}, "
         f"{spec.threads} thread{'s' if spec.threads != 1 else ''}."
     ]
+    if is_frozen(recipe):
+        sentences.append(
+            "The backbone does not learn, so what it makes of each image is computed once, before the first epoch, and "
+            "kept in the cache; the epochs train the layers after it."
+        )
     if start is not None:
         within = f" and {start.step:,} steps of the next" if start.step else ""
         done = f"{start.epoch} epoch{'s' if start.epoch != 1 else ''}"
@@ -334,6 +379,12 @@ def folder_step(path: Path, names: Sequence[str]) -> Step:
         "page": "Its report is at Take away.",
     }
     return Step("Keep", (f"Everything is in {path}: {', '.join(names)}.", following[listening()]))
+
+
+def is_frozen(recipe: Recipe) -> bool:
+    """Whether a network begins with a backbone that makes the same of each image in every epoch."""
+    first = backbone(recipe.model.layers)
+    return first is not None and first.trainable == "head" and not active_augmentations(recipe.augmentation)
 
 
 def printable(name: str) -> str:

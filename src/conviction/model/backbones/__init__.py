@@ -5,13 +5,22 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from conviction.config.model import Backbone, WeightsRecord
-from conviction.model.backbones.kinds import KINDS, SIZE, STRIDE, Kind
-from conviction.model.backbones.weights import find_weights, load_weights, record_of
+from conviction.model.backbones.kinds import KINDS, SIZE, STRIDE, Kind, learned_from
+from conviction.model.backbones.weights import find_weights, load_weights, missing_weights, record_of
 
 if TYPE_CHECKING:
     import keras
 
-__all__ = ["KINDS", "SIZE", "STRIDE", "Kind", "build_backbone", "weights_record"]
+__all__ = [
+    "KINDS",
+    "SIZE",
+    "STRIDE",
+    "Kind",
+    "build_backbone",
+    "learned_from",
+    "missing_weights",
+    "weights_record",
+]
 
 
 def build_backbone(spec: Backbone, shape: tuple[int, int, int], dtype: str | None = None) -> keras.Model:

@@ -10,6 +10,8 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from conviction.backend import import_keras
 from conviction.model.backbones import efficientnet_lite
 
@@ -37,6 +39,11 @@ class Scaling:
     scale: float | tuple[float, ...]
     offset: float | tuple[float, ...]
     words: str
+
+    def of(self, pixels: np.ndarray, channel: int) -> np.ndarray:
+        """Pixels of one channel, scaled; float64 of the same shape."""
+        scale, offset = (v[channel] if isinstance(v, tuple) else v for v in (self.scale, self.offset))
+        return np.asarray(pixels, np.float64) * scale + offset
 
 
 CENTRED = Scaling(1 / 127.5, -1.0, "x / 127.5 - 1")
@@ -129,6 +136,11 @@ class Kind:
         return list(starts.values())
 
 
+def learned_from(kind: Kind) -> str:
+    """What a backbone has learned from, in a sentence; all of them from the same."""
+    return f"{kind.title} has learned from ImageNet: 1.28 million photographs of 1,000 kinds of things."
+
+
 @cache
 def _all_sizes() -> dict[str, Sizes]:
     # Written by ``python -m tests.model.backbone_sizes``; a test counts again.
@@ -140,7 +152,9 @@ def _all_sizes() -> dict[str, Sizes]:
     return {n: Sizes(**{k: fixed(v) for k, v in values.items()}) for n, values in content.items()}
 
 
-def _application(name: str, **options: Any) -> Callable[[tuple[int, int, int], Any], keras.Model]:
+def _application(
+    name: str, called: str, **options: Any
+) -> Callable[[tuple[int, int, int], Any], keras.Model]:
     def build(shape: tuple[int, int, int], dtype: Any) -> keras.Model:
         keras = import_keras()
         before = keras.config.dtype_policy()
@@ -151,7 +165,8 @@ def _application(name: str, **options: Any) -> Callable[[tuple[int, int, int], A
             )
         finally:
             keras.config.set_dtype_policy(before)
-        return model
+        # Under the name that people use for it.
+        return keras.Model(model.input, model.output, name=called)
 
     return build
 
@@ -185,7 +200,7 @@ _KINDS = (
             "keras.applications",
             url=_KERAS + "mobilenet_v3/",
         ),
-        _application("MobileNetV3Small", **_PLAIN),
+        _application("MobileNetV3Small", "mobilenet_v3_small", **_PLAIN),
     ),
     Kind(
         "mobilenet_v3_large",
@@ -199,7 +214,7 @@ _KINDS = (
             "keras.applications",
             url=_KERAS + "mobilenet_v3/",
         ),
-        _application("MobileNetV3Large", **_PLAIN),
+        _application("MobileNetV3Large", "mobilenet_v3_large", **_PLAIN),
     ),
     Kind(
         "efficientnet_v2_b0",
@@ -213,7 +228,7 @@ _KINDS = (
             "keras.applications",
             url=_KERAS + "efficientnet_v2/",
         ),
-        _application("EfficientNetV2B0", **_PLAIN),
+        _application("EfficientNetV2B0", "efficientnet_v2_b0", **_PLAIN),
     ),
     Kind(
         "resnet50_v2",
@@ -227,7 +242,7 @@ _KINDS = (
             "keras.applications",
             url=_KERAS + "resnet/",
         ),
-        _application("ResNet50V2"),
+        _application("ResNet50V2", "resnet50_v2"),
     ),
     Kind(
         "convnext_tiny",
@@ -241,7 +256,7 @@ _KINDS = (
             "keras.applications",
             url=_KERAS + "convnext/",
         ),
-        _application("ConvNeXtTiny", **_PLAIN),
+        _application("ConvNeXtTiny", "convnext_tiny", **_PLAIN),
     ),
 )
 KINDS: dict[str, Kind] = {kind.name: kind for kind in _KINDS}

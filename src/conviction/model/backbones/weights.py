@@ -43,6 +43,18 @@ def find_weights(kind: Kind) -> Path:
     return _download(kind)
 
 
+def missing_weights(kind: Kind) -> WeightsError | None:
+    """Why a network of this kind cannot be built here; None if the file is there, or Keras can download it."""
+    try:
+        for path in _paths(kind.weights):
+            if path.is_file():
+                _check(path, kind)
+                return None
+    except WeightsError as failure:
+        return failure
+    return None if kind.weights.url else _not_found(kind, "")
+
+
 def record_of(kind: Kind, path: Path) -> WeightsRecord:
     """What a specification keeps of the file that was read."""
     return WeightsRecord(

@@ -8,82 +8,25 @@ from dataclasses import dataclass
 import numpy as np
 
 from conviction.explanation.numbers import (
-    Activated,
+    Combined,
     Convolution,
     Normalised,
     Pointwise,
     Pooled,
-    Rescaled,
     Softmax,
     Value,
     WeightedSum,
     number,
     position_text,
 )
+from conviction.web.inside.parts import Cell, Grid, Group, Line, Parts, Position
+from conviction.web.inside.single import combined, normalised, pointwise
 
-Position = tuple[int, ...]
 # How many of a dense layer's inputs, and of the classes, get a row of their own; one more row sums up the others.
 ROWS_SHOWN = 12
 OUTPUT = "output"
 # A window with more values than this is seen on the map, not in a table.
 CELLS_SHOWN = 144
-
-
-@dataclass(frozen=True)
-class Cell:
-    """A number in a table.
-
-    Attributes:
-        value: Exact.
-        at: Its position in the layer's input, if it has one.
-        mark: ``outside`` for padding, ``winner`` for the largest of a window, or nothing.
-    """
-
-    value: float
-    at: Position | None = None
-    mark: str = ""
-
-    @property
-    def text(self) -> str:
-        """Four significant digits."""
-        return number(self.value + 0.0)  # which turns -0 into 0
-
-
-@dataclass(frozen=True)
-class Grid:
-    """A table of numbers.
-
-    Attributes:
-        title: What they are.
-        rows: Of cells.
-        heads: Over the columns, if they are of different kinds.
-        labels: Before the rows, if they have names.
-        chosen: The row that the value is about, if it is one of several.
-    """
-
-    title: str
-    rows: tuple[tuple[Cell, ...], ...]
-    heads: tuple[str, ...] = ()
-    labels: tuple[str, ...] = ()
-    chosen: int | None = None
-
-
-@dataclass(frozen=True)
-class Group:
-    """Tables that belong together, and what they add to the sum; ``total`` is None if they are not part of one."""
-
-    title: str
-    grids: tuple[Grid, ...]
-    total: float | None = None
-
-
-@dataclass(frozen=True)
-class Line:
-    """A step of the calculation: what is done, and its result."""
-
-    label: str
-    value: float
-    result: bool = False
 
 
 @dataclass(frozen=True)
@@ -103,6 +46,7 @@ class Calculation:
         strongest: The input that adds most, or wins its window; the first of a window whose mean is taken.
         window: (top, left, rows, columns) on the layer's input; None if there is no window.
         source: The one position of the input that it comes from, if it is one.
+        strongest_of: Which of the layer's inputs ``strongest`` and ``source`` are in, where there are several.
     """
 
     layer: str
@@ -117,6 +61,7 @@ class Calculation:
     strongest: Position
     window: tuple[int, int, int, int] | None = None
     source: Position | None = None
+    strongest_of: int = 0
 
     @property
     def value(self) -> float:
@@ -146,21 +91,11 @@ def calculate(value: Value, before: tuple[int, ...], class_names: Sequence[str] 
         strongest=parts.strongest,
         window=parts.window,
         source=parts.source,
+        strongest_of=parts.strongest_of,
     )
 
 
-@dataclass(frozen=True)
-class _Parts:
-    description: str
-    groups: tuple[Group, ...]
-    lines: tuple[Line, ...]
-    strongest: Position
-    window: tuple[int, int, int, int] | None = None
-    source: Position | None = None
-    named: str = ""
-
-
-def _parts(value: Value, before: tuple[int, ...], class_names: Sequence[str]) -> _Parts:
+def _parts(value: Value, before: tuple[int, ...], class_names: Sequence[str]) -> Parts:
     if isinstance(value, Convolution):
         return _convolution(value)
     if isinstance(value, Softmax):
@@ -169,19 +104,20 @@ def _parts(value: Value, before: tuple[int, ...], class_names: Sequence[str]) ->
         named = (
             f" (probability of {class_names[1]})" if value.layer == OUTPUT and len(class_names) == 2 else ""
         )
-        return _Parts(
-            _dense_words(value), (_terms(value),), _sum_lines(value), value.largest(1)[0], named=named
-        )
+        strongest = (*value.position[:-1], *value.largest(1)[0])
+        return Parts(_dense_words(value), (_terms(value),), _sum_lines(value), strongest, named=named)
     if isinstance(value, Pooled):
         return _pooled(value)
     if isinstance(value, Normalised):
-        return _normalised(value)
+        return normalised(value)
+    if isinstance(value, Combined):
+        return combined(value)
     assert isinstance(value, Pointwise)
-    return _pointwise(value, before)
+    return pointwise(value, before)
 
 
-def _convolution(value: Convolution) -> _Parts:
-    window = value.window
+def _convolution(value: Convolution) -> Parts:
+    window, first = value.window, value.first_channel
     products = value.products
     totals = products.sum(axis=(0, 1))  # (rows, columns, channels) -> (channels,)
     channels = [int(c) for c in np.argsort(-np.abs(totals), kind="stable")]
@@ -194,14 +130,14 @@ def _convolution(value: Convolution) -> _Parts:
             row = []
             for j in range(window.width):
                 outside = bool(value.padding[i, j])
-                at = None if outside or not links else (window.top + i, window.left + j, channel)
+                at = None if outside or not links else (window.top + i, window.left + j, first + channel)
                 row.append(Cell(float(numbers[i, j, channel]), at, "outside" if outside else ""))
             rows.append(tuple(row))
         return Grid(title, tuple(rows))
 
     groups = tuple(
         Group(
-            f"Input channel {channel}",
+            f"Input channel {first + channel}",
             (
                 grid("patch", value.inputs, channel, links=True),
                 grid("kernel", value.weights, channel),
@@ -215,11 +151,13 @@ def _convolution(value: Convolution) -> _Parts:
         "Each number of the patch is multiplied by the kernel's number at the same place. All products are added, then "
         f"the bias{_bend(value.activation)}."
     )
-    return _Parts(
+    if value.kind == "DepthwiseConv2D":
+        description += " This kernel sees one channel alone, so the maps are not mixed."
+    return Parts(
         description,
         groups,
         _sum_lines(value),
-        (window.top + int(down), window.left + int(right), channels[0]),
+        (window.top + int(down), window.left + int(right), first + channels[0]),
         (window.top, window.left, window.height, window.width),
     )
 
@@ -242,8 +180,13 @@ def _sum_lines(value: WeightedSum) -> tuple[Line, ...]:
 
 
 def _dense_words(value: WeightedSum) -> str:
+    seen = (
+        f"the {value.inputs.size:,} channels at its own row and column"
+        if len(value.position) == 3
+        else f"all {value.inputs.size:,} inputs"
+    )
     return (
-        f"A unit of a dense layer sees all {value.inputs.size:,} inputs. Each is multiplied by its own weight. All "
+        f"A unit of a dense layer sees {seen}. Each is multiplied by its own weight. All "
         f"products are added, then the bias{_bend(value.activation)}."
     )
 
@@ -254,10 +197,14 @@ def _terms(value: WeightedSum) -> Group:
     order = [i for (i,) in value.largest(len(products))]
     shown, others = order[:ROWS_SHOWN], order[ROWS_SHOWN:]
     rows = [
-        (Cell(float(value.inputs[i]), (i,)), Cell(float(value.weights[i])), Cell(float(products[i])))
+        (
+            Cell(float(value.inputs[i]), (*value.position[:-1], i)),
+            Cell(float(value.weights[i])),
+            Cell(float(products[i])),
+        )
         for i in shown
     ]
-    labels = [f"input {i}" for i in shown]
+    labels = [f"{'channel' if len(value.position) == 3 else 'input'} {i}" for i in shown]
     title = "All inputs" if not others else f"The {len(shown)} inputs that count most"
     grids = [Grid("", tuple(rows), ("value", "weight", "product"), tuple(labels))]
     if others:
@@ -266,7 +213,7 @@ def _terms(value: WeightedSum) -> Group:
     return Group(title, tuple(grids), value.total)
 
 
-def _softmax(value: Softmax, class_names: Sequence[str]) -> _Parts:
+def _softmax(value: Softmax, class_names: Sequence[str]) -> Parts:
     (unit,) = value.position
     exponentials, total = value.exponentials, float(value.exponentials.sum())
     order = [int(i) for i in np.argsort(-exponentials, kind="stable")]
@@ -297,10 +244,10 @@ def _softmax(value: Softmax, class_names: Sequence[str]) -> _Parts:
         "the logits positive, by exp, and divides each by their sum, so that they become probabilities."
     )
     groups = (_terms(value), Group("Softmax over the classes", (grid,)))
-    return _Parts(description, groups, lines, value.largest(1)[0], named=f" ({names[unit]})")
+    return Parts(description, groups, lines, value.largest(1)[0], named=f" ({names[unit]})")
 
 
-def _pooled(value: Pooled) -> _Parts:
+def _pooled(value: Pooled) -> Parts:
     window, values = value.window, value.inputs
     channel = value.position[-1]
     count = values.size
@@ -331,56 +278,11 @@ def _pooled(value: Pooled) -> _Parts:
             Line(f"divided by {count}", value.value, True),
         )
     strongest = (*(value.winner or bounds[:2]), channel)
-    return _Parts(description, groups, lines, strongest, bounds)
+    return Parts(description, groups, lines, strongest, bounds)
 
 
 def _won(value: Pooled, at: Position) -> str:
     return "winner" if value.winner == at[:2] else ""
-
-
-def _normalised(value: Normalised) -> _Parts:
-    deviation = float(np.sqrt(value.variance + value.epsilon))
-    centred = value.x - value.mean
-    lines = (
-        Line("the value that came in", value.x),
-        Line(f"minus the channel's mean {number(value.mean)}", centred),
-        Line(
-            f"divided by {number(deviation)}, the root of variance {number(value.variance)} + {value.epsilon:g}",
-            centred / deviation,
-        ),
-        Line(f"times gamma {number(value.gamma)}", centred / deviation * value.gamma),
-        Line(f"plus beta {number(value.beta)}", value.value, True),
-    )
-    description = (
-        "Batch normalisation brings the channel to mean 0 and variance 1, by the moving averages of training, and then "
-        "scales and shifts it by two learned numbers, gamma and beta."
-    )
-    return _Parts(description, (), lines, value.position, source=value.position)
-
-
-def _pointwise(value: Pointwise, before: tuple[int, ...]) -> _Parts:
-    came = Line("the value that came in", value.x)
-    description, label = _point_words(value, before)
-    lines = (came, Line(label, value.value, True))
-    return _Parts(description, (), lines, value.source, source=value.source)
-
-
-def _point_words(value: Pointwise, before: tuple[int, ...]) -> tuple[str, str]:
-    if isinstance(value, Rescaled):
-        return (
-            "Normalisation divides every pixel by 255, so that all lie between 0 and 1.",
-            "rescaled" if value.offset else f"divided by {value.divisor:g}",
-        )
-    if value.kind == "Flatten":
-        sides = " x ".join(map(str, before))
-        return (
-            f"Flatten writes the {sides} values one after the other, row by row. It computes nothing.",
-            f"the same, from {position_text(value.source)}",
-        )
-    if isinstance(value, Activated):
-        name = value.activation
-        return (f"The activation function bends each value by itself: here {name}.", f"after {name}")
-    return ("Dropout acts in training only. Here every value passes through.", "the same")
 
 
 def cells(calculation: Calculation) -> Iterator[Cell]:

@@ -13,9 +13,10 @@ from conviction.explanation.numbers import number
 from conviction.web.elements.fields import NumberField
 from conviction.web.elements.maps import Maps, Pick
 from conviction.web.elements.plain import button, paragraph, tag
-from conviction.web.inside.calculation import Calculation, Position
+from conviction.web.inside.calculation import Calculation
 from conviction.web.inside.context import PanelContext
-from conviction.web.inside.seeing import STRIP_CHANNELS, Close, Opened, scaled
+from conviction.web.inside.parts import Position
+from conviction.web.inside.seeing import STRIP_CHANNELS, Close, scaled
 from conviction.web.inside.tables import GROUPS_SHOWN, groups_html, lines_html
 from conviction.web.inside.view import View, row_width
 
@@ -29,9 +30,9 @@ class CloseUp:
         self._container = tag("div")
         self._after: Maps | None = None
 
-    def show(self, view: View, close: Close, opened: Opened, shape: tuple[int, ...]) -> None:
+    def show(self, view: View, close: Close, shape: tuple[int, ...]) -> None:
         """Shows a value."""
-        self._view, self._close, self._opened, self._shape = view, close, opened, shape
+        self._view, self._close, self._shape = view, close, shape
         if view.layer != self._layer:
             self._layer = view.layer
             self._container.clear()
@@ -40,8 +41,9 @@ class CloseUp:
         self._fill()
 
     @property
-    def _index(self) -> int:
-        return [name for name, _ in self._opened.layers].index(self._view.layer)
+    def _is_first(self) -> bool:
+        """Whether the layer takes the picture itself, which is no layer that one could go to."""
+        return not self._close.before_name
 
     def _build(self) -> None:
         close, shape = self._close, self._shape
@@ -59,7 +61,7 @@ class CloseUp:
         with tag("div", "", "flow"):
             with tag("figure"):
                 self._before_title = tag("figcaption")
-                self._before = Maps(np.zeros((1, 1, 1), np.int8), self._back, gray=self._index == 0)
+                self._before = Maps(np.zeros((1, 1, 1), np.int8), self._back, gray=self._is_first)
                 self._before.classes("large")
             tag("span", "→", "arrow", aria_hidden="true")
             with tag("figure"):
@@ -122,7 +124,7 @@ class CloseUp:
         self._after_title.clear()
         with self._after_title:
             tag("span", "What came out")
-            tag("b", view.layer + ("" if vector else f", channel {view.channel}"))
+            tag("b", _short(view.layer) + ("" if vector else f", channel {view.channel}"))
         self._after.show(
             scaled(close.after, close.scale)[np.newaxis],
             at=(0, *at),
@@ -130,17 +132,17 @@ class CloseUp:
             label=f"{what}. Arrow keys move to other values.",
         )
         self._heard.text = what
-        came = f"{number(close.before_scale)} in what came in, " if self._index else ""
+        came = "" if self._is_first else f"{number(close.before_scale)} in what came in, "
         self._scale.text = (
             f"below 0; full colour is {came}{number(close.scale)} in what came out. "
             "Click a value, or use the arrow keys."
         )
         self._title.text = f"{shown.position_text[0].upper()}{shown.position_text[1:]}: {number(shown.value)}"
-        self._numbers.show(shown, linked=self._index > 0)
+        self._numbers.show(shown, linked=not self._is_first)
 
     def _fill_before(self, shown: Calculation) -> None:
-        close, index = self._close, self._index
-        name = self._opened.layers[index - 1][0] if index else "the picture"
+        close = self._close
+        name = _short(close.before_name) or "the picture"
         window: tuple[int, int, int, int] | None = shown.window
         if window is None and shown.source is not None:
             width = close.before.shape[1]
@@ -150,6 +152,8 @@ class CloseUp:
         channel = "" if close.before_channel is None else f", channel {close.before_channel}"
         if close.before_channel is not None and shown.kind == "Conv2D" and close.before_count > 1:
             most = " (counts most)"
+        elif len(close.inputs) > 1:
+            most = f" (of {len(close.inputs)}, the larger)"
         self._before_title.clear()
         with self._before_title:
             tag("span", f"What came in{most}")
@@ -173,7 +177,7 @@ class CloseUp:
 
     async def _back(self, pick: Pick) -> None:
         """A click on what came in leads there."""
-        if self._index == 0:
+        if self._is_first:
             return
         close = self._close
         if close.before_channel is None:
@@ -182,8 +186,10 @@ class CloseUp:
         else:
             await self._to_input((pick.row, pick.column, close.before_channel))
 
-    async def _to_input(self, at: Position) -> None:
-        name, shape = self._opened.layers[self._index - 1]
+    async def _to_input(self, at: Position, of: int | None = None) -> None:
+        """Goes to a value that came in; ``of`` is the number of the input, None for the one that is shown."""
+        shown = self._close.calculation.strongest_of
+        name, shape = self._close.inputs[shown if of is None else of]
         if len(at) == len(shape):
             await self._panel.go(replace(self._wanted, layer=name).at(at).within(shape))
 
@@ -191,7 +197,7 @@ class CloseUp:
 class _Numbers:
     """The calculation as tables and lines; of many input channels only the first few, until all are requested."""
 
-    def __init__(self, to_input: Callable[[Position], Awaitable[None]]) -> None:
+    def __init__(self, to_input: Callable[[Position, int | None], Awaitable[None]]) -> None:
         self._to_input = to_input
         self._every = False
         self._tables = tag("div", "", "scroll", tabindex=0, role="region", aria_label="The numbers")
@@ -225,14 +231,20 @@ class _Numbers:
                 )
             if linked:
                 # For the keyboard: where the value comes from, or the input that adds most.
-                button("Go to where it comes from", lambda _: self._to_input(shown.strongest), "source")
+                button("Go to where it comes from", lambda _: self._to_input(shown.strongest, None), "source")
 
     def _toggle_every(self, shown: Calculation, *, linked: bool) -> None:
         self._every = not self._every
         self.show(shown, linked=linked)
 
     async def _follow(self, event: GenericEventArguments) -> None:
-        await self._to_input(tuple(int(part) for part in str(event.args).split(",")))
+        of, *at = (int(part) for part in str(event.args).split(","))
+        await self._to_input(tuple(at), of)
+
+
+def _short(name: str) -> str:
+    """The name of a layer without that of the backbone that it is in; the heading has both."""
+    return name.rpartition("/")[2]
 
 
 def _coordinate(view: View, name: str) -> int:

@@ -7,6 +7,7 @@ from typing import Protocol
 
 from conviction.web.inside.inspector import Inspector
 from conviction.web.inside.kept import Kept
+from conviction.web.inside.seeing import Picture
 from conviction.web.inside.view import View
 
 
@@ -27,6 +28,9 @@ class PanelContext(Protocol):
 
     async def go(self, view: View) -> None:
         """Looks at something else."""
+
+    async def picture(self, view: View) -> Picture:
+        """The picture of a view."""
 
     def say(self, sentence: str, kind: str = "") -> None:
         """Shows a sentence at the top of the panel."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,7 +14,7 @@ from conviction.errors import ConvictionError
 from conviction.web.jobs.helper import Helper, KilledError
 
 if TYPE_CHECKING:
-    from conviction.web.inside.seeing import Close, Opened, Picture, Sight
+    from conviction.web.inside.seeing import Close, LayerSight, Opened, Picture, Sight
 
 # Loading TensorFlow and a large model on a busy machine; a question that takes longer has gone wrong.
 PATIENCE_SECONDS = 120.0
@@ -47,6 +47,10 @@ class Inspector:
     def look(self, run: Path, picture: Picture) -> Awaitable[Sight]:
         """As ``ModelViewer.look``."""
         return self._ask("look", run=run, picture=picture)
+
+    def look_within(self, run: Path, picture: Picture, names: Sequence[str]) -> Awaitable[list[LayerSight]]:
+        """As ``ModelViewer.look_within``."""
+        return self._ask("look_within", run=run, picture=picture, names=names)
 
     def close_up(
         self, run: Path, picture: Picture, layer: str, position: tuple[int, ...], before: int | None = None

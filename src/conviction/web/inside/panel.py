@@ -2,23 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 from nicegui import ui
-from nicegui.events import GenericEventArguments
 
 from conviction.errors import ConvictionError
-from conviction.web.elements.maps import Maps, Pick
-from conviction.web.elements.plain import Tag, paragraph, picture, tag
+from conviction.web.elements.maps import Pick
+from conviction.web.elements.plain import paragraph, picture, tag
 from conviction.web.inside.chooser import Chooser
 from conviction.web.inside.closeup import CloseUp
 from conviction.web.inside.inspector import Inspector
 from conviction.web.inside.kept import Kept
-from conviction.web.inside.seeing import OVERVIEW_UNITS, SMALL, Opened, Picture, Sight
-from conviction.web.inside.view import View, row_width
+from conviction.web.inside.seeing import Opened, Picture, Sight
+from conviction.web.inside.stack import Stack, from_small
+from conviction.web.inside.view import View
 
 STYLE = Path(__file__).with_name("inside.css")
 LIKELIEST = 5
@@ -63,17 +63,17 @@ class Panel:
         self._shown: View | None = None
         self._looked_at = ""
         self._decoded: tuple[str, np.ndarray] | None = None
-        self._rows: dict[str, tuple[Tag, Tag]] = {}
         self._moving = False
         with tag("div", "", "inside"):
             self._message = tag("div", role="status")
             self._top = tag("div", "", "chooser")
             with tag("div", "", "both"):
-                self._stack = tag("ol", "", "stack", aria_label="Layers")
+                self._layers = tag("div")
                 self._close = tag("div")
         self.say("The network is being loaded.", "waiting")
         self._chooser: Chooser | None = None
         self._close_up: CloseUp | None = None
+        self._stack: Stack | None = None
         ui.timer(0.01, self._begin, once=True)
 
     async def _begin(self) -> None:
@@ -91,6 +91,8 @@ class Panel:
                 )
             self._chooser = Chooser(self, self._opened)
             self._answer = tag("div", "", "answer")
+        with self._layers:
+            self._stack = Stack(self, self._opened)
         with self._close:
             self._close_up = CloseUp(self)
         await self._chooser.show_page()
@@ -118,10 +120,13 @@ class Panel:
             self._sight = await self.inspector.look(self.run, await self.picture(wanted))
             self._looked_at = wanted.picture
             self._show_answer(self._sight)
-            self._show_stack(self._sight)
+            assert self._stack is not None
+            self._stack.show(self._sight)
         shapes = dict(self._opened.layers)
-        if wanted.layer not in shapes:
+        if wanted.layer not in shapes and wanted.layer not in self._opened.backbones:
             wanted = interesting(wanted, self._sight)
+        # A backbone gives what its last layer gives.
+        wanted = replace(wanted, layer=self._opened.backbones.get(wanted.layer, wanted.layer))
         wanted = wanted.within(shapes[wanted.layer])
         close = await self.inspector.close_up(
             self.run, await self.picture(wanted), wanted.layer, wanted.position(shapes[wanted.layer])
@@ -129,8 +134,9 @@ class Panel:
         if self.view == self._shown:
             self.view = self._shown = wanted
         self.say("")
-        self._close_up.show(wanted, close, self._opened, shapes[wanted.layer])
-        self._mark_layer(wanted.layer)
+        self._close_up.show(wanted, close, shapes[wanted.layer])
+        assert self._stack is not None
+        await self._stack.mark(wanted.layer)
         if self._chooser is not None:
             self._chooser.mark(wanted.picture)
         # Not where the event came from: that element may be gone.
@@ -175,59 +181,6 @@ class Panel:
                             tag("i").style(f"--p: {share:.4f}")
                             tag("span", names[i])
                             tag("span", f"{share:.1%}")
-
-    def _show_stack(self, sight: Sight) -> None:
-        self._stack.clear()
-        self._rows = {}
-        with self._stack:
-            for layer in sight.layers:
-                vector = len(layer.shape) == 1
-                with tag("li", "", "wide" if vector else "") as row:
-                    with tag("button", type="button", data_key=f"layer {layer.name}") as choose:
-                        tag("b", layer.name)
-                        tag("span", " x ".join(map(str, layer.shape)))
-                    choose.on("click", self._to_layer(layer.name), js_handler="() => emit()")
-                    Maps(
-                        layer.first.maps,
-                        self._on_small(layer.name, layer.shape),
-                        last=min(layer.shape[0], layer.first.maps[0].size) if vector else None,
-                    )
-                self._rows[layer.name] = (row, choose)
-
-    def _mark_layer(self, name: str) -> None:
-        for other, (row, choose) in self._rows.items():
-            if other == name:
-                row.classes(add="current")
-                choose.props["aria-current"] = "true"
-            else:
-                row.classes(remove="current")
-                choose.props.pop("aria-current", None)
-            choose.update()
-
-    def _to_layer(self, name: str) -> Callable[[GenericEventArguments], Awaitable[None]]:
-        async def choose(_: GenericEventArguments) -> None:
-            view = replace(self.view, layer=name)
-            # At the output layer, the answer is what people want to see.
-            if self._sight is not None and name == self._sight.layers[-1].name != self.view.layer:
-                view = replace(view, channel=int(self._sight.probabilities.argmax()))
-            await self.go(view)
-
-        return choose
-
-    def _on_small(self, name: str, shape: tuple[int, ...]) -> Callable[[Pick], Awaitable[None]]:
-        async def choose(pick: Pick) -> None:
-            await self.go(from_small(replace(self.view, layer=name), shape, pick))
-
-        return choose
-
-
-def from_small(view: View, shape: tuple[int, ...], pick: Pick) -> View:
-    """What a click on a small map means: small maps are thinned out, vectors are written in rows."""
-    if len(shape) == 1:
-        unit = pick.row * row_width(min(OVERVIEW_UNITS, shape[0])) + pick.column
-        return view.at((min(unit, shape[0] - 1),))
-    step = -(-max(shape[:2]) // SMALL)
-    return view.at((pick.row * step, pick.column * step, pick.map)).within(shape)
 
 
 def interesting(view: View, sight: Sight) -> View:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import OrderedDict
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
@@ -14,7 +15,16 @@ from conviction.data import ImageSet
 from conviction.data.decode import UnreadableImageError, decode
 from conviction.data.rule import DecodingRule
 from conviction.errors import ConvictionError, RequestError
-from conviction.explanation import LayerOutput, activations, explain_value
+from conviction.explanation import (
+    LayerOutput,
+    Passed,
+    activations,
+    explain_value,
+    named_layers,
+    outputs_within,
+    passed_through,
+)
+from conviction.explanation.inside import find_layer
 from conviction.flow.again import load_again
 from conviction.runs import Run, folder, load_run
 from conviction.web.inside.calculation import Calculation, calculate
@@ -65,7 +75,8 @@ class Opened:
 
     Attributes:
         class_names: In order.
-        layers: (name, shape of the output) of every layer.
+        layers: (name, shape of the output) of every layer; in place of a backbone those that it is made of.
+        backbones: By the name of each backbone, that of its last layer.
         shape: Of a picture.
         pictures: How many validation images there are.
         trouble: Why there are none, if that is so.
@@ -78,6 +89,7 @@ class Opened:
     pictures: int
     trouble: str = ""
     epoch: int | None = None
+    backbones: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -109,6 +121,8 @@ class Close:
         before: What came in, of the channel that matters: the same. Pixels from 0 to 255 for the first layer.
         before_channel: Which channel that is; None for a vector.
         before_count: How many there are.
+        before_name: The layer that it came from; empty for the picture.
+        inputs: (name, shape of the output) of every layer that it takes values from.
         channels: Small maps of the layer's channels, the first 256; None for a vector.
         scale: The largest absolute value of ``after``.
         before_scale: And of ``before``; 255 for pixels.
@@ -122,6 +136,8 @@ class Close:
     channels: Small | None
     scale: float
     before_scale: float
+    before_name: str
+    inputs: tuple[tuple[str, tuple[int, ...]], ...]
 
 
 @dataclass
@@ -136,6 +152,7 @@ class _HeldRun:
     trouble: str
     epoch: int | None = None
     seen: tuple[bytes, list[LayerOutput]] | None = None
+    passed: tuple[bytes, str, Passed] | None = None
 
 
 @dataclass
@@ -153,13 +170,15 @@ class ModelViewer:
         """
         self._held.pop((str(run), LEARNING), None)  # it has learned more since
         held = self._run(run)
+        layers = named_layers(held.model)
         return Opened(
             held.class_names,
-            [(layer.name, tuple(layer.output.shape[1:])) for layer in held.model.layers],
+            [(one.name, one.shape) for name, one in layers.items() if name == one.name],
             held.rule.shape,
             len(held.rows),
             held.trouble,
             held.epoch,
+            {name: one.name for name, one in layers.items() if name != one.name},
         )
 
     def pictures(self, run: Path, first: int, count: int) -> list[tuple[np.ndarray, str]]:
@@ -195,6 +214,20 @@ class ModelViewer:
         sights = [LayerSight(o.name, o.kind, o.output.shape, _first(o.output)) for o in layers]
         return Sight(pixels, name, truth, probabilities, sights)
 
+    def look_within(self, run: Path, picture: Picture, names: Sequence[str]) -> list[LayerSight]:
+        """A picture through some layers of a backbone.
+
+        Raises:
+            RequestError: There is no such layer or validation image.
+        """
+        held = self._run(run)
+        pixels, _, _ = _pixels(held, picture)
+        layers = named_layers(held.model)
+        return [
+            LayerSight(name, layers[name].kind, output.shape, _first(output))
+            for name, output in zip(names, outputs_within(held.model, pixels, names), strict=True)
+        ]
+
     def close_up(
         self, run: Path, picture: Picture, layer: str, position: tuple[int, ...], before: int | None = None
     ) -> Close:
@@ -205,12 +238,12 @@ class ModelViewer:
         """
         held = self._run(run)
         pixels, _, _ = _pixels(held, picture)
-        value = explain_value(held.model, pixels, layer, position)
-        outputs = _outputs(held, pixels)
-        index = [o.name for o in outputs].index(layer)
-        after = outputs[index].output
-        came = outputs[index - 1].output if index else pixels.astype(np.float32)
-        calculation = calculate(value, came.shape, held.class_names)
+        passed = _passed(held, pixels, layer)
+        value = explain_value(held.model, pixels, layer, position, passed)
+        calculation = calculate(value, passed.inputs[0].shape, held.class_names)
+        layers = named_layers(held.model)
+        parents = layers[layer].parents
+        after, came = passed.output, passed.inputs[calculation.strongest_of].astype(np.float32)
         channel = None
         if came.ndim == 3:
             channel = calculation.strongest[2]
@@ -226,7 +259,9 @@ class ModelViewer:
             before_count=came.shape[-1],
             channels=_small(np.moveaxis(after, -1, 0)[:STRIP_CHANNELS], after) if after.ndim == 3 else None,
             scale=float(np.abs(after_map).max()) or 1.0,
-            before_scale=float(np.abs(before_map).max()) or 1.0 if index else 255.0,
+            before_scale=float(np.abs(before_map).max()) or 1.0 if parents[0] else 255.0,
+            before_name=parents[calculation.strongest_of],
+            inputs=tuple((name, layers[name].shape if name else pixels.shape) for name in parents),
         )
 
     def _run(self, path: Path) -> _HeldRun:
@@ -285,6 +320,14 @@ def _outputs(held: _HeldRun, pixels: np.ndarray) -> list[LayerOutput]:
     if held.seen is None or held.seen[0] != key:
         held.seen = (key, activations(held.model, pixels))
     return held.seen[1]
+
+
+def _passed(held: _HeldRun, pixels: np.ndarray, layer: str) -> Passed:
+    """What passed through a layer; the last answer is kept, because people look at many values of one layer."""
+    key = pixels.tobytes()
+    if held.passed is None or held.passed[:2] != (key, layer):
+        held.passed = (key, layer, passed_through(held.model, pixels, find_layer(held.model, layer)))
+    return held.passed[2]
 
 
 def _first(output: np.ndarray) -> Small:

@@ -6,7 +6,8 @@ import html
 from collections.abc import Sequence
 
 from conviction.explanation.numbers import number
-from conviction.web.inside.calculation import Calculation, Cell, Grid, Group, Line
+from conviction.web.inside.calculation import Calculation
+from conviction.web.inside.parts import Cell, Grid, Group, Line
 
 # How many input channels of a convolution are shown at first.
 GROUPS_SHOWN = 3
@@ -78,7 +79,7 @@ def _grid(grid: Grid, *, links: bool) -> str:
 def _cell(cell: Cell, scale: float, *, links: bool) -> str:
     share = 0.0 if cell.mark == "outside" else abs(cell.value) / scale
     sign = "below" if cell.value < 0 else "above"
-    at = f' data-at="{",".join(map(str, cell.at))}"' if links and cell.at is not None else ""
+    at = f' data-at="{",".join(map(str, (cell.of, *cell.at)))}"' if links and cell.at is not None else ""
     classes = " ".join(filter(None, (sign, cell.mark)))
     title = "outside the map: padding" if cell.mark == "outside" else repr(cell.value)
     return (

@@ -10,7 +10,9 @@ from typing import Any
 import numpy as np
 from nicegui import ui
 
+from conviction.config import ModelSpec
 from conviction.data import ImageSet, encode_labels
+from conviction.model.shapes import UNIT, scaling_of
 from conviction.report import Table, exhibits, samples, steps
 from conviction.web.elements.plain import (
     button,
@@ -238,7 +240,8 @@ def _fit(page: PageContext, images: ImageSet) -> None:
 
 
 def _normalise(page: PageContext, images: ImageSet) -> None:
-    show_step(steps.normalise_step(images), sentences=1)
+    scaling = scaling_of(ModelSpec(layers=page.draft.layers))
+    show_step(steps.normalise_step(images, scaling), sentences=1)
     i = _picture(page, images)
     pixels = images.pixels[i]
     top, left = busiest(pixels[..., 0])
@@ -250,8 +253,9 @@ def _normalise(page: PageContext, images: ImageSet) -> None:
             channel = "" if pixels.shape[-1] == 1 else ", red channel"
             heading(f"Before: {where}{channel}", 3)
             _values(window, [[str(int(v)) for v in row] for row in window], "Values before")
-            heading("After: each divided by 255", 3)
-            _values(window, [[f"{v / 255:.3f}" for v in row] for row in window], "Values after")
+            heading(f"After: {'each divided by 255' if scaling == UNIT else scaling.words}", 3)
+            after = scaling.of(window, 0)
+            _values(window, [[f"{v:.3f}" for v in row] for row in after], "Values after")
     onward(page, "Encode", page.to("data", "encode", image=i))
 
 

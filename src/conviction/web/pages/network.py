@@ -8,12 +8,15 @@ from functools import partial
 from typing import Any, get_args
 
 from conviction.config import RECIPES, layer_edits
-from conviction.config.model import LAYER_TYPES, Activation, Layer
+from conviction.config.model import LAYER_TYPES, Activation, Backbone, Layer, ModelSpec
+from conviction.config.recipes import TRANSFER_RECIPE
 from conviction.data import ImageSet
 from conviction.model import LayerRow
-from conviction.model.shapes import setting
+from conviction.model.backbones import KINDS
+from conviction.model.shapes import scaling_of, setting, trained_words
 from conviction.report import model_step
 from conviction.web.elements.plain import button, choice, number, paragraph, tag, text_field, tick
+from conviction.web.pages.backbone_row import show_backbone
 from conviction.web.pages.draft import DraftPage, real, unlike, whole
 from conviction.web.pages.frame import figures, framed, onward, parts_of
 from conviction.web.pages.network_drawing import draw
@@ -22,6 +25,10 @@ from conviction.web.work import network
 from conviction.web.work.desk import Draft, new_draft
 
 NONE = "none"
+WHEN_TRANSFER = (
+    "For photographs, and for few of them, start from transfer: its network has already learned on a million "
+    "photographs, and only the last layer learns from yours, in seconds."
+)
 
 
 async def network_page(page: PageContext) -> None:
@@ -73,13 +80,7 @@ class _Editor(DraftPage):
         if view.refusal:
             self._refusal(view)
         else:
-            figures(
-                {
-                    "parameters": f"{view.params:,}",
-                    "multiply-adds for one image": f"{view.multiply_adds:,}",
-                    "sees at most": _seen(view.rows),
-                }
-            )
+            _sizes(view, layers)
         {"layers": self._layers, "yaml": self._yaml, "keras": self._keras}[self.page.part](layers, view)
         if view.rows:
             for sentence in model_step(view.rows).sentences[1:]:
@@ -90,7 +91,7 @@ class _Editor(DraftPage):
         with tag("div", "", "buttons"):
             self.undoing()
             tag("span", "Start again from", "soft")
-            for name in ("lab", "fast", "best"):
+            for name in ("lab", "fast", "best", TRANSFER_RECIPE):
                 assert name in RECIPES
                 button(
                     name,
@@ -99,6 +100,8 @@ class _Editor(DraftPage):
                     aria_label=f"Start again from the recipe {name}",
                 )
             tag("span", "A recipe replaces your network, and your settings at Compile.", "soft")
+        if self.page.part == "layers" and not layer_edits.backbone(self.page.draft.layers):
+            paragraph(WHEN_TRANSFER, "note")
 
     def _begin_from(self, recipe: str, *_: Any) -> Draft:
         return new_draft(recipe, self.facts)
@@ -127,20 +130,21 @@ class _Editor(DraftPage):
                 tag("div", innerHTML=draw((*self.shape,), view.rows))
         rows = view.rows or (None,) * (len(layers) + 2)
         with tag("ol", "", "layers"):
-            self._fixed("Input and normalise", "x / 255, so that raw pixels go in", rows[0])
+            scaled = scaling_of(ModelSpec(layers=layers)).words
+            _fixed("Input and normalise", f"{scaled}, so that raw pixels go in", rows[0])
             for i, layer in enumerate(layers):
                 self._layer(i, layer, rows[i + 1], wrong=i == view.index)
             units = "1 unit, sigmoid" if self.classes == 2 else f"{self.classes} units, softmax"
-            self._fixed("Output", units, rows[-1])
+            _fixed("Output", units, rows[-1])
         with tag("div", "", "fields"):
-            kinds = {kind: kind for kind in LAYER_TYPES}
+            kinds = {kind: kind for kind in network.ADDABLE}
             choice("Add a layer", kinds, self.kind, self._choose_kind, "add-kind")
             button(
                 "Add", self._set(lambda: network.add(layers, self.kind, self._at(layers))), "add", "primary"
             )
 
     def _choose_kind(self, kind: str) -> None:
-        self.kind = kind if kind in LAYER_TYPES else "Conv2D"
+        self.kind = kind if kind in network.ADDABLE else "Conv2D"
 
     def _at(self, layers: layer_edits.Layers) -> int:
         """Where a new layer goes: after the one that is open, or otherwise where its kind belongs."""
@@ -148,14 +152,15 @@ class _Editor(DraftPage):
             return self.names.index(self.open) + 1
         return len(layers) if self.kind == "Dense" else layer_edits.head(layers)
 
-    def _fixed(self, name: str, setting: str, row: LayerRow | None) -> None:
-        with tag("li", "", "layer given"):
-            with tag("div", "", "name"):
-                tag("b", name)
-                tag("span", setting)
-            _costs(row)
-
     def _layer(self, i: int, layer: Layer, row: LayerRow | None, *, wrong: bool) -> None:
+        if isinstance(layer, Backbone):
+            with tag("li", "", f"layer backbone{' wrong' if wrong else ''}", key=f"layer-{self.names[i]}"):
+                with tag("div", "", "name"):
+                    tag("b", KINDS[layer.name].title)
+                    tag("span", trained_words(layer))
+                _costs(row)
+                show_backbone(layer, self.shape if row else None, self._put_backbone)
+            return
         name = self.names[i]
         is_open = name == self.open
         label = row.name if row else f"layer {i + 1}"
@@ -173,7 +178,7 @@ class _Editor(DraftPage):
                 }
                 # Marked as disabled for screen readers but left enabled, so that the focus stays on it when its layer
                 # reaches an end.
-                ends = {"up": i == 0, "down": i == len(self.layers) - 1}
+                ends = {"up": i == layer_edits.beginning(self.layers), "down": i == len(self.layers) - 1}
                 for act, (word, do) in acts.items():
                     off = {"aria_disabled": "true"} if ends.get(act) else {}
                     button(
@@ -183,6 +188,13 @@ class _Editor(DraftPage):
             if is_open:
                 with tag("div", "", "fields"):
                     self._settings(i, layer, label)
+
+    def _put_backbone(self, field: str) -> Callable[..., Any]:
+        def make(value: str) -> Draft:
+            changed: str | int = int(value) if value.isdecimal() else value
+            return replace(self.page.draft, layers=network.edit(self.layers, 0, field, changed))
+
+        return self.put(make)
 
     def _toggle(self, name: int) -> None:
         self.open = None if self.open == name else name
@@ -240,9 +252,30 @@ class _Editor(DraftPage):
         tag("pre", code, "code", tabindex=0, role="region", aria_label="Keras code")
 
 
+def _sizes(view: network.NetworkView, layers: layer_edits.Layers) -> None:
+    learns = {"of them learn": f"{view.trainable:,}"} if layer_edits.backbone(layers) else {}
+    figures(
+        {
+            "parameters": f"{view.params:,}",
+            **learns,
+            "multiply-adds for one image": f"{view.multiply_adds:,}",
+            "sees at most": _seen(view.rows),
+        }
+    )
+
+
 def _seen(rows: tuple[LayerRow, ...]) -> str:
     seen = [row.receptive_field for row in rows if row.receptive_field]
     return f"{seen[-1][0]}x{seen[-1][1]} pixels"
+
+
+def _fixed(name: str, setting: str, row: LayerRow | None) -> None:
+    """A layer that every network has."""
+    with tag("li", "", "layer given"):
+        with tag("div", "", "name"):
+            tag("b", name)
+            tag("span", setting)
+        _costs(row)
 
 
 def _costs(row: LayerRow | None) -> None:

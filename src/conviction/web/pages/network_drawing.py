@@ -9,6 +9,8 @@ from conviction.model import LayerRow
 
 # Pixels of the drawing.
 HIGHEST, LOWEST, GAP, TEXT = 130.0, 8.0, 26.0, 46.0
+# How long a backbone is.
+FUNNEL = 110.0
 # It is made this much smaller to fit its place; below that its words could not be read, and it scrolls.
 SMALLEST = 0.8
 KINDS = {"Conv2D", "Dense"}
@@ -28,7 +30,7 @@ def draw(shape: Sequence[int], rows: Sequence[LayerRow]) -> str:
         if row.output == before and row.kind not in KINDS:
             continue
         before = row.output
-        block, width = _block(row, at, largest)
+        block, width = (_backbone if row.kind == "Backbone" else _block)(row, at, largest)
         parts.append(block)
         at += width + GAP
     width, height = at - GAP / 2 + 8, HIGHEST + TEXT + 14
@@ -62,9 +64,35 @@ def _block(row: LayerRow, at: float, largest: int) -> tuple[str, float]:
     words = {"Rescaling": "input", "output": "output"}.get(
         row.name if row.name == "output" else row.kind, row.name
     )
-    shapes.append(f'<text class="size" x="{at:.1f}" y="{HIGHEST + 30:.0f}">{_size(row.output)}</text>')
-    shapes.append(f'<text x="{at:.1f}" y="{HIGHEST + 46:.0f}">{words}</text>')
-    return "".join(shapes), max(face + depth, 6.2 * max(len(words), len(_size(row.output))) - GAP / 2)
+    return "".join(shapes) + _words(row, at, words), max(face + depth, _room(row, words))
+
+
+def _backbone(row: LayerRow, at: float, largest: int) -> tuple[str, float]:
+    """A whole network as one block, from as high as the picture to as high as its last maps."""
+    tall = HIGHEST * 0.72
+    low = max(LOWEST, tall * max(row.output[:2]) / largest)
+    middle = 8 + HIGHEST / 2
+    corners = [
+        (at, middle - tall / 2),
+        (at + FUNNEL, middle - low / 2),
+        (at + FUNNEL, middle + low / 2),
+        (at, middle + tall / 2),
+    ]
+    points = " ".join(f"{x:.1f},{y:.1f}" for x, y in corners)
+    shape = f'<polygon class="face backbone" points="{points}"/>'
+    return shape + _words(row, at, row.name), max(FUNNEL, _room(row, row.name))
+
+
+def _words(row: LayerRow, at: float, words: str) -> str:
+    return (
+        f'<text class="size" x="{at:.1f}" y="{HIGHEST + 30:.0f}">{_size(row.output)}</text>'
+        f'<text x="{at:.1f}" y="{HIGHEST + 46:.0f}">{words}</text>'
+    )
+
+
+def _room(row: LayerRow, words: str) -> float:
+    """How wide the words of a stage are."""
+    return 6.2 * max(len(words), len(_size(row.output))) - GAP / 2
 
 
 def _size(shape: Sequence[int]) -> str:

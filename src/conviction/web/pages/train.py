@@ -62,12 +62,15 @@ class _Start:
             return
         self.offered = now
         refusal = "" if images is None or desk.draft is None else _refusal(desk.draft, images)
+        missing = "" if refusal or desk.draft is None else network.untrainable(desk.draft.layers)
         with self.surface.drawing():
             if refusal:
                 misfit(self.page, refusal)
+            if missing:
+                paragraph(missing, "message trouble")
             with tag("div", "", "buttons"):
                 start = self.page.guarded(self._start)
-                described = {"disabled": bool(refusal), "aria_describedby": "what"}
+                described = {"disabled": bool(refusal or missing), "aria_describedby": "what"}
                 # Another one can be started while one runs, but that is not what comes next.
                 button("Train this network", start, "start", "" if busy else "primary", **described)
                 tag("span", self._what(), "soft", id="what")
@@ -91,7 +94,7 @@ class _Start:
         page = self.page
         page.say("The images are being checked ...", "waiting")
         images, checked = await page.checked()
-        refusal = _refusal(page.draft, images)
+        refusal = _refusal(page.draft, images) or network.untrainable(page.draft.layers)
         if refusal:
             raise RequestError(refusal)
         facts = ImageFacts.of(images.rule.shape, len(checked.split.train))

@@ -10,19 +10,31 @@ from typing import Any
 import yaml
 
 from conviction.config import ImageFacts, ModelSpec, Recipe, load_recipe
-from conviction.config.layer_edits import POOLINGS, Layers, head, insert, move, remove, with_settings
+from conviction.config.layer_edits import (
+    POOLINGS,
+    Layers,
+    backbone,
+    head,
+    insert,
+    move,
+    remove,
+    with_settings,
+)
 from conviction.config.model import (
     LAYER_TYPES,
     MOST_LAYERS,
+    Backbone,
     Conv2D,
     Dense,
     Flatten,
     GlobalAveragePooling2D,
     Layer,
 )
+from conviction.config.recipes import TRANSFER_RECIPE
 from conviction.config.text import read_yaml
 from conviction.errors import MisfitError, RequestError
 from conviction.model import LayerRow, walk
+from conviction.model.backbones import KINDS, missing_weights
 from conviction.programs.training_code import model_section
 
 Shape = tuple[int, int, int]
@@ -33,6 +45,10 @@ NEW: dict[str, dict[str, Any]] = {
     "Dense": {"units": 128, "activation": "relu"},
     "Dropout": {"rate": 0.25},
 }
+
+
+# What can be added to a network; a backbone is where it begins.
+ADDABLE = [kind for kind in LAYER_TYPES if kind != "Backbone"]
 
 
 @dataclass(frozen=True)
@@ -65,6 +81,11 @@ class NetworkView:
         return sum(row.params for row in self.rows)
 
     @property
+    def trainable(self) -> int:
+        """Parameters that are learned."""
+        return sum(row.trainable for row in self.rows)
+
+    @property
     def multiply_adds(self) -> int:
         """For one image."""
         return sum(row.multiply_adds for row in self.rows)
@@ -84,6 +105,8 @@ def look(layers: Layers, shape: Shape, classes: int) -> NetworkView:
         at = misfit.index
         fixes = tuple(fix for fix in _changes(layers, at) if _misfit(fix.layers, shape, classes) is None)
         refusal = f"Layer {at + 1} ({layers[at].type}): {misfit.reason}. Shapes: {' → '.join(misfit.chain)}."
+        if backbone(layers) and not at:
+            refusal += f" Start again from {TRANSFER_RECIPE}, which brings the images to a size and colours that fit."
         return NetworkView((), refusal, at, _distinct(fixes)[:3] or _step_by_step(layers, shape, classes))
 
 
@@ -160,6 +183,10 @@ def add(layers: Layers, kind: str, at: int) -> Layers:
     """
     if len(layers) >= MOST_LAYERS:
         raise RequestError(f"model.layers: a network may have at most {MOST_LAYERS}.")
+    if kind not in ADDABLE:
+        raise RequestError(
+            f"A network begins with a {kind}, so none can be added. Start again from transfer."
+        )
     return insert(layers, at, checked({"type": kind, **NEW.get(kind, {})}))
 
 
@@ -169,7 +196,10 @@ def edit(layers: Layers, at: int, field: str, value: Any) -> Layers:
     Raises:
         RequestError: The value is out of range, or of the wrong type.
     """
-    changed = checked({**layers[at].model_dump(), field: value}, at)
+    changed = checked({**layers[at].model_dump(mode="json"), field: value}, at)
+    if isinstance(changed, Backbone) and field == "name" and isinstance(changed.trainable, int):
+        # Another backbone has other blocks.
+        changed = changed.model_copy(update={"trainable": "head"})
     return tuple(changed if i == at else x for i, x in enumerate(layers))
 
 
@@ -214,10 +244,10 @@ def to_yaml(layers: Layers) -> str:
     lines = []
     for layer in layers:
         settings: dict[str, Any] = {"type": layer.type}
+        plain = layer.model_dump(mode="json")
         for name, field in LAYER_TYPES[layer.type].model_fields.items():
-            value = getattr(layer, name)
-            if name != "type" and value != field.default:
-                settings[name] = list(value) if isinstance(value, tuple) else value
+            if name != "type" and getattr(layer, name) != field.default:
+                settings[name] = plain[name]
         text = yaml.safe_dump(settings, default_flow_style=True, sort_keys=False, width=1000).strip()
         lines.append(f"- {text}")
     return "\n".join(["layers:", *lines]) + "\n"
@@ -243,6 +273,13 @@ def from_yaml(text: str) -> Layers:
     if content is None:
         raise RequestError("The specification: expected a list of layers; got nothing.")
     return load_recipe({"model.layers": content}).model.layers
+
+
+def untrainable(layers: Layers) -> str:
+    """Why a network that fits cannot be trained here: its weights were not found. Empty if it can be."""
+    spec = backbone(layers)
+    failure = missing_weights(KINDS[spec.name]) if spec else None
+    return str(failure or "")
 
 
 def keras_code(layers: Layers, shape: Shape, classes: int) -> str:
