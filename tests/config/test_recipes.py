@@ -55,6 +55,8 @@ def test_fine_tuning_has_a_smaller_rate() -> None:
     assert some.training.rate < head.training.rate / 10
     assert some.training.epochs < head.training.epochs
     assert load_recipe(["recipe=transfer", "model.trainable=2", "training.epochs=5"]).training.epochs == 5
+    for layers in (some.model.layers, [layer.model_dump() for layer in some.model.layers]):
+        assert load_recipe({"recipe": "transfer", "model.layers": layers}).training == some.training
 
 
 def test_layers_replace_the_network_of_a_recipe() -> None:

@@ -166,7 +166,7 @@ def load_recipe(
     if not isinstance(name, str) or name not in RECIPES:
         raise _refused("recipe", f"one of {', '.join(RECIPES)}", shown(name), near=_nearest(name, RECIPES))
     base = RECIPES[name](facts or ImageFacts())
-    if name == TRANSFER_RECIPE and settings.get("model.trainable", "head") != "head":
+    if name == TRANSFER_RECIPE and _what_learns(settings) != "head":
         base |= fine_tuning(facts or ImageFacts())
     if "model.layers" in settings or (standing and name != TRANSFER_RECIPE):  # describes the whole network
         base = {k: v for k, v in base.items() if not k.startswith("model.")}
@@ -225,6 +225,15 @@ def _validate(name: str, flat: dict[str, Any]) -> Recipe:
         training=_check("training", TrainingSpec, sections["training"]),
         evaluation=_check("evaluation", EvaluationSpec, sections["evaluation"]),
     )
+
+
+def _what_learns(settings: Mapping[str, Any]) -> Any:
+    """How much of a backbone is asked to learn, by its key or in the list of layers."""
+    layers = settings.get("model.layers")
+    first = layers[0] if isinstance(layers, list | tuple) and layers else None
+    if isinstance(first, Mapping):
+        return first.get("trainable", "head")
+    return getattr(first, "trainable", settings.get("model.trainable", "head"))
 
 
 def _check_beside_backbone(short: Mapping[str, Any]) -> None:
