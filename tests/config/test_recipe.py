@@ -139,7 +139,7 @@ def test_wrong_values_are_named_with_what_was_expected(pair: str, parts: list[st
             "'vali'",
             "valid",
         ),
-        ("recipe=lap", "recipe", "one of fast, best, lab", "'lap'", "lab"),
+        ("recipe=lap", "recipe", "one of fast, best, lab, transfer", "'lap'", "lab"),
     ],
 )
 def test_an_error_about_a_key_has_its_parts_as_values(

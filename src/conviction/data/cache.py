@@ -340,7 +340,7 @@ def entries() -> list[Entry]:
         for folder in (cache_root() / kind).glob("[!.]*"):
             try:
                 cached.append(_entry(kind, folder))
-            except (OSError, ValueError, KeyError, TypeError):
+            except (OSError, ValueError, KeyError, TypeError, EOFError, IndexError):
                 continue  # gone in the meantime, or damaged, and then written again when it is needed
     return sorted(cached, key=lambda e: -e.last_used)
 
