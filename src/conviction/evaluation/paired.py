@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from conviction.evaluation.bootstrap import Figure
 from conviction.training import EpochRow
 
 SURE = 0.05
@@ -71,6 +72,7 @@ class Comparison:
         labels: (n,) the true classes.
         probabilities: By run, (n, classes).
         class_names: One per column.
+        folds: By run, the accuracy that cross-validation estimates for its recipe; None without it.
     """
 
     runs: list[str]
@@ -87,6 +89,7 @@ class Comparison:
     labels: np.ndarray
     probabilities: list[np.ndarray]
     class_names: list[str]
+    folds: list[Figure | None]
 
     def to_json(self) -> dict[str, Any]:
         """For ``compare --json``."""
@@ -100,4 +103,5 @@ class Comparison:
             "pairs": [{**asdict(pair), "sentence": pair.sentence} for pair in self.pairs],
             "specification": self.specification,
             "notes": self.notes,
+            "folds": [None if figure is None else asdict(figure) for figure in self.folds],
         }

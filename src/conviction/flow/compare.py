@@ -55,6 +55,7 @@ def compare(paths: Sequence[str | Path]) -> Comparison:
         labels=answers[0].labels,
         probabilities=[a.probabilities for a in answers],
         class_names=runs[0].class_names,
+        folds=[run.evaluation.folds.accuracy if run.evaluation.folds else None for run in runs],
     )
 
 
@@ -141,6 +142,10 @@ def _notes(runs: Sequence[Run], part: str) -> list[str]:
         notes.append(
             "They did not learn from the same images (another seed, or other data keys), so the difference comes from "
             "both the networks and what they learned from."
+        )
+    if any(run.evaluation.folds for run in runs):
+        notes.append(
+            "Cross-validation estimates the recipe of a run by other networks, from the images outside the test set."
         )
     notes.append(
         "Each run is one training, and another seed would give another accuracy: the interval accounts for the images "

@@ -178,7 +178,7 @@ def fold_splits(
     if spec.batch_size > least:
         raise RequestError(
             f"training.batch_size: expected at most {least}, the number of images that a network learns from with "
-            f"evaluation.folds={recipe.evaluation.folds}; got {spec.batch_size}."
+            f"evaluation.folds={recipe.evaluation.folds}; got {spec.batch_size}. Try training.batch_size={least}."
         )
     return folds
 
