@@ -185,6 +185,11 @@ def test_a_small_test_set_suggests_folds_that_can_be_made_and_comparisons_show_t
     assert compared.code == 0, compared.err
     assert "cross-validation" in compared.out
     figures = cli("compare", "plain", "folds", "--json").json["folds"]
+    other = cli("fit", *typed, "training.batch_size=2", "training.epochs=3", "--out", "other")
+    assert other.code == 0, other.err
+    assert (
+        "other: by cross-validation on the same folds, its recipe is" in cli("compare", "folds", "other").out
+    )
     assert figures[0] is None
     assert figures[1]["value"] == conviction.load_run(source.parent / "folds").evaluation.folds.accuracy.value  # type: ignore[union-attr]
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from conviction.evaluation import corrected_interval, estimate_recipe
+from conviction.evaluation import corrected_interval, estimate_recipe, paired_difference
 
 
 def planted(
@@ -60,6 +60,21 @@ def test_folds_that_all_agree_still_have_an_interval(right: float) -> None:
     assert 0 <= low <= right <= high <= 1
 
 
+def test_recipes_are_compared_fold_by_fold() -> None:
+    rng = np.random.default_rng(7)
+    fold = np.stack([rng.permutation(np.arange(60) % 5) for _ in range(2)])
+    first, other = rng.random((2, 60)) < 0.6, rng.random((2, 60)) < 0.9
+    learned = np.full((2, 5), 40)
+    gained = [
+        other[r, fold[r] == k].mean() - first[r, fold[r] == k].mean() for r in range(2) for k in range(5)
+    ]
+    scale = math.sqrt((1 / 10 + 12 / 40) * np.var(gained, ddof=1))
+    found = paired_difference(first, other, fold, learned)
+    assert found.value == pytest.approx(np.mean(gained))
+    assert found.ci95 == pytest.approx(stats.t.interval(0.95, df=9, loc=np.mean(gained), scale=scale))
+    assert paired_difference(first, first, fold, learned).ci95 is None
+
+
 def centroids(train: np.ndarray, labels: np.ndarray, images: np.ndarray) -> np.ndarray:
     """The nearest centroid: a learner that is better the more it has seen."""
     centres = np.stack([train[labels == c].mean(axis=0) for c in (0, 1)])
@@ -92,6 +107,5 @@ def test_the_interval_holds_the_accuracy_of_the_recipe_and_repetitions_do_not_na
         covered += low <= truth <= high
         low, high = stats.t.interval(0.95, df=len(values) - 1, loc=np.mean(values), scale=stats.sem(values))
         naive += low <= truth <= high
-    print(covered, naive)
     assert covered >= 940
     assert naive < 900

@@ -12,7 +12,7 @@ from conviction.evaluation.evaluate import (
     describe_part,
     predict_parts,
 )
-from conviction.evaluation.folds import RecipeEstimate, corrected_interval, estimate_recipe
+from conviction.evaluation.folds import RecipeEstimate, corrected_interval, estimate_recipe, paired_difference
 from conviction.evaluation.gap import Gap, best_epoch, measure_gap
 from conviction.evaluation.intervals import holm, mcnemar, newcombe, newcombe_paired, wilson
 from conviction.evaluation.ledger import count_openings, openings_sentence, record_opening
@@ -61,6 +61,7 @@ __all__ = [
     "newcombe",
     "newcombe_paired",
     "openings_sentence",
+    "paired_difference",
     "predict_parts",
     "read_metadata",
     "record_opening",

@@ -103,6 +103,25 @@ def estimate_recipe(
     )
 
 
+def paired_difference(first: np.ndarray, other: np.ndarray, fold: np.ndarray, learned: np.ndarray) -> Figure:
+    """How much more accurate another recipe is on the same folds, with the corrected interval.
+
+    The interval is None where the difference is the same in every fold: then they say nothing of how it varies.
+
+    Args:
+        first: (repetitions, n) bool: which images networks of the first recipe get right.
+        other: The same of the other recipe; the difference is other minus first.
+        fold: (repetitions, n) from 0: in which fold an image was, for both.
+        learned: (repetitions, folds): how many images a network learned from.
+    """
+    gained = other.astype(float) - first
+    inside = [(r, fold[r] == k) for r in range(len(fold)) for k in range(learned.shape[1])]
+    values = [float(gained[r][k].mean()) for r, k in inside]
+    share = float(np.mean([k.sum() / n for (_, k), n in zip(inside, learned.flat, strict=True)]))
+    mean = math.fsum(values) / len(values)
+    return Figure(mean, None if max(values) == min(values) else corrected_interval(values, share))
+
+
 def _figure(values: Sequence[float], test_share: float, shares: Sequence[tuple[float, int]]) -> Figure:
     """The mean of all folds with its interval.
 

@@ -6,6 +6,7 @@ run that was stopped goes on with the fold that was interrupted.
 
 from __future__ import annotations
 
+import gc
 import hashlib
 from dataclasses import replace
 from pathlib import Path
@@ -63,6 +64,7 @@ def run_folds(path: Path, ready: Prepared, show: Show, stop: StopRequest) -> int
             answers.probabilities[repetition, np.searchsorted(index, split.test)] = probabilities
             write_folds(path, answers)
             done.append((repetition, fold))
+            gc.collect()  # a network refers to itself, and there may be a hundred
     show.folds_done(total, total)
     return total
 

@@ -40,7 +40,9 @@ def comparison_step(comparison: Comparison) -> Step:
     sentences = [f"{comparison.n:,} {comparison.part} images, answered by each run."]
     if comparison.part == "test":
         sentences.append(openings_sentence(comparison.openings))
-    sentences += [pair.sentence for pair in comparison.pairs] + comparison.notes
+    for pair in comparison.pairs:
+        sentences += [s for s in (pair.sentence, pair.folds_sentence) if s]
+    sentences += comparison.notes
     return Step("Compare", tuple(sentences), comparison_table(comparison))
 
 
