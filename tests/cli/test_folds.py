@@ -165,13 +165,13 @@ def test_a_small_test_set_suggests_folds_that_can_be_made_and_comparisons_show_t
     cli: Cli, image_folder: Callable[..., Path]
 ) -> None:
     source = image_folder(per_class=8)
-    plain = cli("fit", source, *TINY, "--out", "plain")
+    plain = cli("fit", source, *TINY[:-1], "training.batch_size=4", "--out", "plain")
     assert plain.code == 0, plain.err
     assert "The test set has only 4 images" in plain.out
     command = next(line for line in plain.out.splitlines() if "evaluation.folds=" in line)
     typed = command.split("conviction fit ")[1].split()
     assert typed[-1].startswith("evaluation.folds=")
-    done = cli("fit", *typed, "training.batch_size=2", "--out", "folds")
+    done = cli("fit", *typed, "--out", "folds")
     assert done.code == 0, done.err
     assert "The test set has only" not in done.out
     assert "cross-validation [95% interval]" in cli("runs", ".").out
@@ -185,7 +185,7 @@ def test_a_small_test_set_suggests_folds_that_can_be_made_and_comparisons_show_t
     assert compared.code == 0, compared.err
     assert "cross-validation" in compared.out
     figures = cli("compare", "plain", "folds", "--json").json["folds"]
-    other = cli("fit", *typed, "training.batch_size=2", "training.epochs=3", "--out", "other")
+    other = cli("fit", *typed, "training.epochs=3", "--out", "other")
     assert other.code == 0, other.err
     assert (
         "other: by cross-validation on the same folds, its recipe is" in cli("compare", "folds", "other").out
@@ -202,13 +202,8 @@ def test_labels_drawn_at_random_come_out_at_chance_although_they_are_learned_by_
         for i in range(60):
             pixels = rng.integers(0, 255, (24, 24, 3), dtype=np.uint8)
             Image.fromarray(pixels).save(tmp_path / "pictures" / label / f"{i}.png")
-    keys = [
-        "recipe=lab",
-        "model.filters=[]",
-        "model.dense=[]",
-        "training.epochs=30",
-        "training.learning_rate=0.01",
-    ]
+    layers = "model.layers=[{type: Flatten}]"
+    keys = ["recipe=lab", layers, "training.epochs=30", "training.learning_rate=0.01"]
     run = conviction.fit(
         tmp_path / "pictures", [*keys, "evaluation.folds=5x2"], out=tmp_path / "run", show=Silent()
     )
