@@ -56,7 +56,7 @@ def corrected_interval(values: Sequence[float], test_share: float) -> tuple[floa
 
     >>> low, high = corrected_interval([0.8, 0.9, 0.7, 0.8], 0.25)
     >>> round(low, 4), round(high, 4)
-    (0.7081, 0.8919)
+    (0.6163, 0.9837)
     """
     from scipy.stats import t
 
