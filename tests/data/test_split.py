@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from conviction.config import DataSpec
-from conviction.data import DecodingRule, ImageSet, Split, split_images
+from conviction.data import DecodingRule, ImageSet, Split, cut_folds, split_images
 from conviction.data.image_set import content_hash
 from conviction.errors import SourceError
 
@@ -251,3 +251,47 @@ def test_excluded_images_are_in_no_part() -> None:
     assert split.left_out["excluded"].tolist() == [0, 1, 25]
     assert len(split.leaks) == 0
     assert sorted(np.concatenate([split.of(p) for p in PARTS])) == np.flatnonzero(~out).tolist()
+
+
+@settings(deadline=None)
+@given(made=grouped(), seed=st.integers(0, 20), folds=st.integers(2, 3))
+def test_folds_to_test_on_are_disjoint_and_nothing_of_them_is_learned_or_validated_on(
+    made: tuple[ImageSet, np.ndarray], seed: int, folds: int
+) -> None:
+    images, groups = made
+    whole = split_images(images, DataSpec(), 0, groups)
+    try:
+        cut = cut_folds(images, whole, groups, folds, seed)
+    except SourceError:
+        return  # a class of so few groups that a part would be empty
+    pool = sorted([*whole.train, *whole.validation])
+    assert sorted(i for split in cut for i in split.test) == pool
+    largest = np.bincount(groups).max()
+    for split in cut:
+        assert sorted(i for part in PARTS for i in split.of(part)) == pool
+        assert not straddling(split, groups)
+        for label, n in enumerate(images.counts(np.array(pool))):
+            assert abs(images.counts(split.test)[label] - n / folds) <= largest
+            assert all(images.counts(split.of(part))[label] for part in PARTS)
+
+
+def test_folds_differ_by_seed_have_equal_sizes_and_the_share_of_validation_images_of_the_run() -> None:
+    images = image_set(list(range(210)), [i % 10 for i in range(210)])
+    whole = split_images(images, DataSpec(validation=0.25), 0)
+    groups = np.arange(210)
+    one, two = (cut_folds(images, whole, groups, 5, seed) for seed in (0, 1))
+    assert {s.test.tobytes() for s in one}.isdisjoint({s.test.tobytes() for s in two})
+    for split in one:
+        # 17 images of each class in 5 folds: the odd ones are spread.
+        assert len(split.test) == 34
+        assert set(images.counts(split.test)) == {3, 4}
+        assert len(split.validation) / len(split.train) == pytest.approx(1 / 3, abs=0.1)
+
+
+def test_more_folds_than_a_class_has_images_are_refused_by_its_name() -> None:
+    images = image_set(list(range(46)), [0] * 40 + [1] * 6)
+    whole = split_images(images, DataSpec(), 0)
+    with pytest.raises(
+        SourceError, match=r"10 folds are too many for class 'c1', which has 5 images outside"
+    ):
+        cut_folds(images, whole, np.arange(46), 10, 0)

@@ -26,6 +26,16 @@ class TestFigure(Strict):
     test_set: str
 
 
+class FoldsFigure(Strict):
+    """Accuracy of the recipe by cross-validation: of other networks, on ``n`` images that they had not seen."""
+
+    folds: Annotated[int, Field(ge=2)]
+    repetitions: Annotated[int, Field(ge=1)]
+    n: Annotated[int, Field(ge=1)]
+    accuracy: Fraction
+    accuracy_ci95: tuple[Fraction, Fraction]
+
+
 class LearnedFrom(Strict):
     """The data that the network learned from; ``images_by_class`` by part, ``licence`` None if it is not known."""
 
@@ -46,6 +56,7 @@ class Card(Strict):
         data: What the network has learned from.
         specification: As in ``config.yaml``.
         test: None if the test set is sealed.
+        folds: None without cross-validation.
         limits: What the figures do not promise, in sentences.
         provenance: Hashes and versions: ``model_sha256`` is that of the run's ``model.keras``.
     """
@@ -59,6 +70,7 @@ class Card(Strict):
     data: LearnedFrom
     specification: dict[str, Any]
     test: TestFigure | None
+    folds: FoldsFigure | None = None
     limits: tuple[str, ...]
     provenance: dict[str, Any]
 

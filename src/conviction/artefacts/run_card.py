@@ -6,7 +6,7 @@ import hashlib
 from typing import Any
 
 from conviction import __version__
-from conviction.artefacts.card import Card, LearnedFrom, TestFigure
+from conviction.artefacts.card import Card, FoldsFigure, LearnedFrom, TestFigure
 from conviction.config.recipe import Fit
 from conviction.evaluation import openings_sentence
 from conviction.runs import Run, folder
@@ -53,6 +53,7 @@ def card_of(run: Run, kind: str, quantized: Any = None) -> Card:
         ),
         specification=run.config.model_dump(mode="json"),
         test=figure,
+        folds=_folds(run),
         limits=tuple(_limits(run, quantized)),
         provenance={
             "model_sha256": hashlib.sha256((run.path / folder.MODEL).read_bytes()).hexdigest(),
@@ -61,6 +62,19 @@ def card_of(run: Run, kind: str, quantized: Any = None) -> Card:
             "precision": environment.precision,
             "exporter": __version__,
         },
+    )
+
+
+def _folds(run: Run) -> FoldsFigure | None:
+    folds = run.evaluation.folds
+    if folds is None or folds.accuracy.ci95 is None:
+        return None
+    return FoldsFigure(
+        folds=folds.folds,
+        repetitions=folds.repetitions,
+        n=folds.n,
+        accuracy=folds.accuracy.value,
+        accuracy_ci95=folds.accuracy.ci95,
     )
 
 
@@ -105,6 +119,15 @@ def card_page(card: Card, checks: list[str]) -> str:
             f"It classified {card.test.accuracy:.2%} of {card.test.n:,} test images correctly, 95% interval {low:.2%} "
             f"to {high:.2%}."
         )
+    if card.folds:
+        low, high = card.folds.accuracy_ci95
+        lines += [
+            "",
+            f"Other networks of the same recipe classified {card.folds.accuracy:.2%} of {card.folds.n:,} images "
+            f"correctly that they had not seen, 95% interval {low:.2%} to {high:.2%} (cross-validation, "
+            f"{card.folds.folds} folds, {card.folds.repetitions} time{'' if card.folds.repetitions == 1 else 's'}).",
+            "",
+        ]
     lines += [f"- {limit}" for limit in card.limits]
     counts = {part: sum(n) for part, n in card.data.images_by_class.items()}
     text = ", ".join(f"{n:,} for {part}" for part, n in counts.items())

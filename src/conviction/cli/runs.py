@@ -49,6 +49,9 @@ def _row(run: Run) -> dict[str, Any]:
             row["test_accuracy"] = run.evaluation.accuracy
             row["test_accuracy_ci95"] = run.evaluation.accuracy_ci95
             row["validation_accuracy"] = run.evaluation.validation.accuracy
+            folds = run.evaluation.folds
+            if folds is not None:
+                row["folds_accuracy"], row["folds_accuracy_ci95"] = folds.accuracy.value, folds.accuracy.ci95
     except (ConvictionError, KeyError, TypeError) as failure:
         row["status"] = getattr(failure, "state", "damaged")
         row["reason"] = str(failure)
@@ -60,12 +63,9 @@ def print_runs(rows: Sequence[dict[str, Any]]) -> None:
     from conviction.report import Table, print_table
 
     cells = []
+    some_folds = any("folds_accuracy" in row for row in rows)
     for row in rows:
-        interval = row.get("test_accuracy_ci95")
-        test = "sealed" if row["status"] == "done" else row.get("reason", "")
-        if interval:
-            low, high = interval
-            test = f"{row['test_accuracy']:.2%} [{100 * low:.2f}, {100 * high:.2f}]"
+        test = _figure(row, "test") or ("sealed" if row["status"] == "done" else row.get("reason", ""))
         validation = row.get("validation_accuracy")
         cells.append(
             (
@@ -76,7 +76,19 @@ def print_runs(rows: Sequence[dict[str, Any]]) -> None:
                 str(row.get("epochs", "")),
                 "" if validation is None else f"{validation:.2%}",
                 test,
+                *([_figure(row, "folds")] if some_folds else []),
             )
         )
-    head = ("run", "status", "source", "recipe", "epochs", "validation", "test [95% interval]")
-    print_table(Table(head, tuple(cells), right=(4, 5)))
+    head = ["run", "status", "source", "recipe", "epochs", "validation", "test [95% interval]"]
+    if some_folds:
+        head.append("cross-validation [95% interval]")
+    print_table(Table(tuple(head), tuple(cells), right=(4, 5)))
+
+
+def _figure(row: dict[str, Any], name: str) -> str:
+    """An accuracy with its interval, if there is one."""
+    interval = row.get(f"{name}_accuracy_ci95")
+    if not interval:
+        return ""
+    low, high = interval
+    return f"{row[f'{name}_accuracy']:.2%} [{100 * low:.2f}, {100 * high:.2f}]"

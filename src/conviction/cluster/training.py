@@ -108,6 +108,11 @@ class RayTrainer:
 
     def accept(self, ready: Prepared) -> None:
         """Checks everything that can be wrong, and starts the workers."""
+        if ready.folds:
+            raise RequestError(
+                f"evaluation.folds={ready.recipe.evaluation.folds}: the networks of the folds are trained on this "
+                f"machine only. Leave out {on_ray()}, or leave out the folds."
+            )
         self._batch = ready.recipe.training.batch_size
         devices = self._devices(self._asked)
         if self._batch % devices:

@@ -11,6 +11,7 @@ import yaml
 from pydantic import AfterValidator, BaseModel, BeforeValidator, Field, ValidationError, model_validator
 
 from conviction.audience import option
+from conviction.config.evaluation import EvaluationSpec
 from conviction.config.model import (
     LAYER_TYPES,
     WITH_BACKBONE,
@@ -91,19 +92,6 @@ class DataSpec(Strict):
         if not self.folds and "fold" in self.model_fields_set and self.fold != 1:
             raise ValueError(f"data.fold={self.fold} needs data.folds=N, the number of folds")
         return self
-
-
-class EvaluationSpec(Strict):
-    """``test: false`` leaves the test set sealed.
-
-    ``calibrate`` divides the weights of the output layer by the temperature at which the validation images have the
-    lowest log loss, so that the saved model is as sure as it should be; its answers stay the same. ``metadata`` is the
-    path of a CSV with a column file, by whose other columns accuracy is broken down.
-    """
-
-    test: bool = True
-    calibrate: bool = False
-    metadata: str | None = None
 
 
 class Recipe(Strict):

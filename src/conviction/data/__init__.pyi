@@ -7,4 +7,5 @@ from .named import NAMED_SETS as NAMED_SETS
 from .rule import DecodingRule as DecodingRule
 from .source import load_source as load_source
 from .split import Split as Split
+from .split import cut_folds as cut_folds
 from .split import split_images as split_images

@@ -191,20 +191,78 @@ def _draw_one(ranked: _Groups, chosen: np.ndarray, label: int) -> None:
 def _fold(
     images: ImageSet, pool: np.ndarray, groups: np.ndarray, spec: DataSpec, key: bytes
 ) -> tuple[np.ndarray, np.ndarray]:
-    """(the other folds, fold ``spec.fold``): every group goes where its classes are fewest, large ones first."""
+    """(the other folds, fold ``spec.fold``)."""
+    in_fold = _fold_numbers(images, pool, groups, spec.folds, key) == spec.fold - 1
+    return pool[~in_fold], pool[in_fold]
+
+
+def _fold_numbers(
+    images: ImageSet, pool: np.ndarray, groups: np.ndarray, folds: int, key: bytes
+) -> np.ndarray:
+    """(len(pool),) from 0: every group goes where its classes are fewest, large ones first."""
     ranked = _ranked(images, pool, groups, key)
     sizes = ranked.counts.sum(axis=1)
     totals = np.maximum(1, ranked.counts.sum(axis=0))
-    filled = np.zeros((spec.folds, len(totals)))
-    in_fold = np.zeros(len(images), bool)
+    filled, held = np.zeros((folds, len(totals))), np.zeros(folds, np.int64)
+    numbers = np.zeros(len(images), np.int64)
     for i in np.argsort(-sizes, kind="stable"):
         share = ranked.counts[i] / totals
-        # The sum of squares over folds grows least where this group's classes are fewest.
-        fold = int(((2 * filled + share) * share).sum(axis=1).argmin())
+        # The sum of squares over folds grows least where this group's classes are fewest. Of equal ones the smallest
+        # fold is taken, or the first would get the odd image of every class.
+        growth = ((2 * filled + share) * share).sum(axis=1)
+        fold = int(np.lexsort((held, growth))[0])
         filled[fold] += share
-        if fold == spec.fold - 1:
-            in_fold[ranked.members[i]] = True
-    return pool[~in_fold[pool]], pool[in_fold[pool]]
+        held[fold] += sizes[i]
+        numbers[ranked.members[i]] = fold
+    return numbers[pool]
+
+
+def cut_folds(images: ImageSet, split: Split, groups: np.ndarray, folds: int, seed: int) -> list[Split]:
+    """Cuts everything outside a sealed test set into folds, each of which other networks can be tested on.
+
+    In fold k, ``test`` is that fold, and the rest is training and validation in the proportion of ``split``: what is
+    chosen with validation images, such as the last epoch, is not chosen with images that are tested on.
+
+    Args:
+        images: All images.
+        split: Of a run; its test images are in none of the folds.
+        groups: As for ``split_images``.
+        folds: How many, at least 2.
+        seed: Decides the folds and the validation images.
+
+    Returns:
+        One split for each fold; over all of them each image outside the test set is in ``test`` once.
+
+    Raises:
+        SourceError: A class has too few images or groups to be in every part of every fold.
+    """
+    pool = np.concatenate([split.train, split.validation])
+    canonical = _canonical_order(images)
+    pool = canonical[np.isin(canonical, pool)]
+    share = len(split.validation) / len(pool)
+    numbers = _fold_numbers(images, pool, groups, folds, f"folds {seed}".encode())
+    cut = []
+    for fold in range(folds):
+        held_out = pool[numbers == fold]
+        train, validation = _draw(images, pool[numbers != fold], groups, share, f"validation {seed}".encode())
+        hashed = set_hash(images.hashes[held_out])
+        cut.append(Split(train, validation, held_out, "fold", "drawn", hashed))
+        for part in PARTS:
+            _check_fold(images, pool, cut[-1].of(part), folds)
+    return cut
+
+
+def _check_fold(images: ImageSet, pool: np.ndarray, indices: np.ndarray, folds: int) -> None:
+    """Refuses folds in which a class is missing from a part."""
+    missing = np.flatnonzero(np.array(images.counts(indices)) == 0)
+    if len(missing):
+        name, count = images.class_names[missing[0]], images.counts(pool)[missing[0]]
+        raise SourceError(
+            f"evaluation.folds: {folds} folds are too many for class '{name}', which has {count} "
+            f"image{'' if count == 1 else 's'} outside the test set: every fold needs some to test on and others to "
+            "learn from and to validate with, and images that belong together stay together. Ask for fewer folds, or "
+            "add images."
+        )
 
 
 def _check_class_names(images: ImageSet, pool: np.ndarray) -> None:

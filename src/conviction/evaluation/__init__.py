@@ -12,6 +12,7 @@ from conviction.evaluation.evaluate import (
     describe_part,
     predict_parts,
 )
+from conviction.evaluation.folds import RecipeEstimate, corrected_interval, estimate_recipe, paired_difference
 from conviction.evaluation.gap import Gap, best_epoch, measure_gap
 from conviction.evaluation.intervals import holm, mcnemar, newcombe, newcombe_paired, wilson
 from conviction.evaluation.ledger import count_openings, openings_sentence, record_opening
@@ -33,6 +34,7 @@ __all__ = [
     "Pair",
     "Part",
     "Power",
+    "RecipeEstimate",
     "ReliabilityBin",
     "Score",
     "Slice",
@@ -44,9 +46,11 @@ __all__ = [
     "best_epoch",
     "checked",
     "choose_threshold",
+    "corrected_interval",
     "count_openings",
     "cross_entropies",
     "describe_part",
+    "estimate_recipe",
     "fit_temperature",
     "holm",
     "judge",
@@ -57,6 +61,7 @@ __all__ = [
     "newcombe",
     "newcombe_paired",
     "openings_sentence",
+    "paired_difference",
     "predict_parts",
     "read_metadata",
     "record_opening",

@@ -15,6 +15,7 @@ from conviction.evaluation.binary import Binary, two_classes
 from conviction.evaluation.bootstrap import Figure
 from conviction.evaluation.calibration import ReliabilityBin, at_temperature, confidence_sentence, reliability
 from conviction.evaluation.figures import figures
+from conviction.evaluation.folds import RecipeEstimate
 from conviction.evaluation.metrics import Score, score
 from conviction.evaluation.mistakes import Suspect, confused_pairs, suspect_labels
 from conviction.evaluation.slices import Slicing, properties, slices
@@ -97,7 +98,8 @@ class Evaluation:
     """Scores by part; ``test`` is None while the test set is sealed.
 
     ``openings`` is how often the test set has been opened, this time included. ``shown`` has more about the test
-    set, or about validation if that is sealed.
+    set, or about validation if that is sealed. ``folds`` is what cross-validation says of the recipe, if it was asked
+    for.
     """
 
     train: Score
@@ -107,6 +109,7 @@ class Evaluation:
     openings: int
     shown: Part
     content: dict[str, Any] = field(repr=False)
+    folds: RecipeEstimate | None = None
 
     def figures(self) -> dict[str, float]:
         """The essential ones by name, such as ``test_accuracy``."""
@@ -117,6 +120,10 @@ class Evaluation:
                 low, high = part.accuracy_ci95
                 by_name |= {f"{name}_loss": part.loss, f"{name}_accuracy": part.accuracy}
                 by_name |= {f"{name}_accuracy_ci95_low": low, f"{name}_accuracy_ci95_high": high}
+        if self.folds is not None and self.folds.accuracy.ci95:
+            low, high = self.folds.accuracy.ci95
+            by_name |= {"folds_loss": self.folds.loss, "folds_accuracy": self.folds.accuracy.value}
+            by_name |= {"folds_accuracy_ci95_low": low, "folds_accuracy_ci95_high": high}
         return by_name
 
     def to_json(self) -> dict[str, Any]:
@@ -174,6 +181,7 @@ def assess(
     openings: int,
     temperature: float = 1.0,
     metadata: Mapping[str, Sequence[str]] | None = None,
+    folds: RecipeEstimate | None = None,
 ) -> Evaluation:
     """Scores the predictions of a run.
 
@@ -186,6 +194,7 @@ def assess(
         openings: How often the test set has been opened.
         temperature: That the probabilities were scaled with.
         metadata: A value per image of the whole set, by column.
+        folds: What cross-validation says of the recipe, if it was asked for.
     """
     scores = {
         part: score(p, images.labels[split.of(part)], images.class_names) for part, p in probabilities.items()
@@ -208,9 +217,10 @@ def assess(
         "validation": scores["validation"].to_json(),
         "train": scores["train"].to_json(),
         "overfitting": verdict.to_json(),
+        "folds": None if folds is None else folds.to_json(),
     }
     content[name] |= shown.to_json(images)
-    return Evaluation(scores["train"], scores["validation"], test, verdict, openings, shown, content)
+    return Evaluation(scores["train"], scores["validation"], test, verdict, openings, shown, content, folds)
 
 
 def describe_part(

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from conviction.evaluation.bootstrap import Figure
 from conviction.training import EpochRow
 
 SURE = 0.05
@@ -25,6 +26,7 @@ class Pair:
         p_value: Of McNemar's exact test, corrected by Holm for the number of comparisons.
         first_only: Images that the first alone gets right.
         other_only: Images that the other alone gets right.
+        folds_difference: Of the accuracies of the recipes on the same folds; None where those differ or there are none.
     """
 
     run: str
@@ -35,6 +37,7 @@ class Pair:
     p_value: float
     first_only: int
     other_only: int
+    folds_difference: Figure | None = None
 
     @property
     def sentence(self) -> str:
@@ -50,6 +53,21 @@ class Pair:
         return (
             f"{measured}. {'It is better' if self.difference > 0 else 'The first is better'} on such images."
         )
+
+    @property
+    def folds_sentence(self) -> str:
+        """What cross-validation says of the two recipes; empty where it says nothing."""
+        if self.folds_difference is None:
+            return ""
+        beginning = f"{self.run}: by cross-validation on the same folds, its recipe is"
+        by = f"{100 * self.folds_difference.value:+.2f} points"
+        if self.folds_difference.ci95 is None:
+            return f"{beginning} {by} against the first, in every fold, so there is no interval."
+        low, high = (100 * v for v in self.folds_difference.ci95)
+        measured = f"{beginning} {by} [{low:+.2f}, {high:+.2f}] against the first"
+        if low <= 0 <= high:
+            return f"{measured}. No difference is detectable."
+        return f"{measured}. {'It is better' if low > 0 else 'The first is better'} with so many images."
 
 
 @dataclass(frozen=True)
@@ -71,6 +89,7 @@ class Comparison:
         labels: (n,) the true classes.
         probabilities: By run, (n, classes).
         class_names: One per column.
+        folds: By run, the accuracy that cross-validation estimates for its recipe; None without it.
     """
 
     runs: list[str]
@@ -87,6 +106,7 @@ class Comparison:
     labels: np.ndarray
     probabilities: list[np.ndarray]
     class_names: list[str]
+    folds: list[Figure | None]
 
     def to_json(self) -> dict[str, Any]:
         """For ``compare --json``."""
@@ -97,7 +117,11 @@ class Comparison:
             "openings": self.openings,
             "accuracy": self.accuracy,
             "accuracy_ci95": self.ci95,
-            "pairs": [{**asdict(pair), "sentence": pair.sentence} for pair in self.pairs],
+            "pairs": [
+                {**asdict(pair), "sentence": pair.sentence, "folds_sentence": pair.folds_sentence}
+                for pair in self.pairs
+            ],
             "specification": self.specification,
             "notes": self.notes,
+            "folds": [None if figure is None else asdict(figure) for figure in self.folds],
         }

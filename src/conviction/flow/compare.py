@@ -12,10 +12,21 @@ from conviction.audience import call
 from conviction.config.recipe import by_key
 from conviction.data import ImageSet
 from conviction.errors import RequestError
-from conviction.evaluation import Comparison, Pair, count_openings, holm, mcnemar, newcombe_paired, wilson
+from conviction.evaluation import (
+    Comparison,
+    Figure,
+    Pair,
+    count_openings,
+    holm,
+    mcnemar,
+    newcombe_paired,
+    paired_difference,
+    wilson,
+)
 from conviction.flow.again import few, load_again, load_finished
 from conviction.model import walk
 from conviction.runs import Run, load_run
+from conviction.runs.folds import read_folds
 from conviction.runs.predictions import Answers, read_predictions
 
 
@@ -55,6 +66,7 @@ def compare(paths: Sequence[str | Path]) -> Comparison:
         labels=answers[0].labels,
         probabilities=[a.probabilities for a in answers],
         class_names=runs[0].class_names,
+        folds=[run.evaluation.folds.accuracy if run.evaluation.folds else None for run in runs],
     )
 
 
@@ -114,9 +126,30 @@ def _pairs(runs: Sequence[Run], right: Sequence[np.ndarray]) -> list[Pair]:
         n, hits = len(mask), int(mask.sum())
         low, high = newcombe_paired(both, its, mine, neither)
         pairs.append(
-            Pair(str(run.path), hits / n, wilson(hits, n), (its - mine) / n, (low, high), p, mine, its)
+            Pair(
+                str(run.path),
+                hits / n,
+                wilson(hits, n),
+                (its - mine) / n,
+                (low, high),
+                p,
+                mine,
+                its,
+                _folds_difference(runs[0], run),
+            )
         )
     return pairs
+
+
+def _folds_difference(first: Run, other: Run) -> Figure | None:
+    """The difference of two recipes by cross-validation; None without it, or where the folds are not the same."""
+    if first.evaluation.folds is None or other.evaluation.folds is None:
+        return None
+    mine, its = read_folds(first.path), read_folds(other.path)
+    if not (np.array_equal(mine.hashes, its.hashes) and np.array_equal(mine.fold, its.fold)):
+        return None
+    right = [answers.probabilities.argmax(axis=2) == answers.labels for answers in (mine, its)]
+    return paired_difference(right[0], right[1], mine.fold, np.minimum(mine.learned, its.learned))
 
 
 def _differences(runs: Sequence[Run]) -> dict[str, list[Any]]:
@@ -141,6 +174,10 @@ def _notes(runs: Sequence[Run], part: str) -> list[str]:
         notes.append(
             "They did not learn from the same images (another seed, or other data keys), so the difference comes from "
             "both the networks and what they learned from."
+        )
+    if any(run.evaluation.folds for run in runs):
+        notes.append(
+            "Cross-validation estimates the recipe of a run by other networks, from the images outside the test set."
         )
     notes.append(
         "Each run is one training, and another seed would give another accuracy: the interval accounts for the images "

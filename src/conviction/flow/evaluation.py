@@ -10,13 +10,19 @@ from pathlib import Path
 import numpy as np
 
 from conviction.audience import call, listening
+from conviction.errors import RequestError
 from conviction.evaluation import Advice, Evaluation, assess, predict_parts, read_metadata, record_opening
-from conviction.flow.prepare import Prepared
-from conviction.report import evaluate_step, render_page, steps
+from conviction.flow.folds import read_estimate
+from conviction.flow.prepare import Prepared, fold_splits
+from conviction.report import evaluate_step, render_page, steps, suggestion
 from conviction.runs import Run, folder
 from conviction.runs.predictions import write_predictions
 from conviction.runs.rows import fit_again
 from conviction.training import EpochRow
+
+# A smaller test set has an interval of 6 points or more to each side of an accuracy of 75%.
+FEW_TESTED = 200
+SUGGESTED = ("5x2", "4x2", "3x2")
 
 
 def predict_and_assess(run: Run, ready: Prepared, command: str) -> Evaluation:
@@ -44,6 +50,7 @@ def assess_predictions(
 
     Raises:
         RequestError: The metadata cannot be used.
+        RunError: The answers of the folds are missing or damaged.
     """
     spec = ready.recipe.evaluation
     return assess(
@@ -55,6 +62,7 @@ def assess_predictions(
         openings=openings,
         temperature=run.temperature,
         metadata=read_metadata(spec.metadata, ready.images) if spec.metadata else None,
+        folds=read_estimate(run.path, ready),
     )
 
 
@@ -89,7 +97,28 @@ def evaluation_step(evaluation: Evaluation, ready: Prepared, run: Run | None) ->
         if finding.severity == "serious" and not (finding.kind == "leak" and "leak" in ready.split.left_out)
     ]
     advise = None if run is None or listening() == "page" else partial(advice_words, run=run)
-    return evaluate_step(evaluation, doubts, advise, says_sealed=run is not None)
+    suggested = "" if advise is None or run is None else _folds_suggested(ready, run)
+    return evaluate_step(evaluation, doubts, advise, says_sealed=run is not None, suggested=suggested)
+
+
+def _folds_suggested(ready: Prepared, run: Run) -> str:
+    """That folds would say more than so small a test set, with the most folds that the images allow."""
+    test = len(ready.split.test)
+    if test >= FEW_TESTED or ready.folds:
+        return ""
+    for plan in SUGGESTED:
+        evaluation = ready.recipe.evaluation.model_copy(update={"folds": plan})
+        try:
+            fold_splits(
+                ready.recipe.model_copy(update={"evaluation": evaluation}),
+                ready.images,
+                ready.audit,
+                ready.split,
+            )
+        except RequestError:
+            continue
+        return suggestion(test, advice_words(Advice((f"evaluation.folds={plan}",)), run))
+    return ""
 
 
 def write_report(

@@ -12,7 +12,7 @@ from conviction.evaluation import Evaluation
 from conviction.flow.again import prepare_again
 from conviction.flow.evaluation import assess_predictions, evaluation_step
 from conviction.flow.prepare import Loading, Prepared, silently
-from conviction.report import steps
+from conviction.report import folds_ahead, folds_step, steps
 from conviction.runs import Run
 from conviction.runs.predictions import Answers
 from conviction.training import Training, best_row
@@ -63,10 +63,15 @@ def evaluate_answers(
 def steps_of(run: Run, ready: Prepared, evaluation: Evaluation | None) -> list[steps.Step]:
     """The steps of the run, as ``fit`` showed them."""
     spec = ready.recipe.training
-    run_steps = [*ready.steps, steps.train_step(ready.recipe, len(ready.split.train), None, ())]
+    run_steps = [
+        *ready.steps,
+        steps.train_step(ready.recipe, len(ready.split.train), None, folds_ahead(ready.recipe)),
+    ]
     if evaluation is not None:
         if spec.early_stopping:
             kept = best_row(run.history, spec).epoch
             run_steps.append(steps.early_stopping_step(Training(run.history, kept_epoch=kept), spec))
+        if ready.folds:
+            run_steps.append(folds_step(ready.recipe, ready.split))
         run_steps.append(evaluation_step(evaluation, ready, run))
     return run_steps

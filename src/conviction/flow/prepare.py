@@ -11,8 +11,17 @@ from typing import Protocol
 from conviction.backend import usable_cores
 from conviction.config import ImageFacts, Recipe
 from conviction.config.model import Backbone
-from conviction.data import Audit, DecodingRule, ImageSet, Split, audit_images, load_source, split_images
-from conviction.errors import WeightsError
+from conviction.data import (
+    Audit,
+    DecodingRule,
+    ImageSet,
+    Split,
+    audit_images,
+    cut_folds,
+    load_source,
+    split_images,
+)
+from conviction.errors import RequestError, WeightsError
 from conviction.evaluation import read_metadata
 from conviction.flow.network import all_steps, search_rate
 from conviction.model import LayerRow, check_memory, walk
@@ -48,6 +57,9 @@ class Show(Watcher, Protocol):
     def computing(self, done: int, total: int) -> None:
         """A frozen network has been run on so many of the images that are needed for the first time."""
 
+    def folds_done(self, done: float, total: int) -> None:
+        """So many of the networks of ``evaluation.folds`` have been trained and tested."""
+
     def noticed(self, sentence: str) -> None:
         """The curves show something that people should know while training continues."""
 
@@ -66,6 +78,7 @@ class Prepared:
         split: Which image is in which part.
         rows: The layers.
         search: The search for a learning rate, if there was one.
+        folds: By repetition, what ``evaluation.folds`` makes of the images outside the test set.
     """
 
     recipe: Recipe
@@ -74,6 +87,7 @@ class Prepared:
     split: Split
     rows: list[LayerRow]
     search: RateSearch | None
+    folds: tuple[tuple[Split, ...], ...] = ()
 
     @cached_property
     def steps(self) -> list[Step]:
@@ -124,6 +138,7 @@ def prepare_run(
     check_batch_size(recipe.training, len(split.train))
     if recipe.evaluation.metadata:
         read_metadata(recipe.evaluation.metadata, images)  # refused now, not after training
+    folds = fold_splits(recipe, images, audit, split)
     classes = len(images.class_names)
     rows = walk(recipe.model, images.rule.shape, classes)
     recipe = _with_weights(recipe)
@@ -136,7 +151,37 @@ def prepare_run(
         search = search_rate(recipe, images, split, rows)
         settled = recipe.training.model_copy(update={"learning_rate": search.chosen})
         recipe = recipe.model_copy(update={"training": settled})
-    return Prepared(recipe, images, audit, split, rows, search)
+    return Prepared(recipe, images, audit, split, rows, search, folds)
+
+
+def fold_splits(
+    recipe: Recipe, images: ImageSet, audit: Audit, split: Split
+) -> tuple[tuple[Split, ...], ...]:
+    """The folds of each repetition, which has a seed of its own.
+
+    Args:
+        recipe: Adapted to the images.
+        images: The data.
+        audit: Its audit, for the images that belong together.
+        split: Of the run.
+
+    Raises:
+        RequestError: There are too few images for so many folds, or for the batch.
+    """
+    plan, spec = recipe.evaluation.fold_plan, recipe.training
+    if plan is None:
+        return ()
+    folds = tuple(
+        tuple(cut_folds(images, split, audit.groups, plan.folds, spec.seed + repetition))
+        for repetition in range(plan.repetitions)
+    )
+    least = min(len(fold.train) for repetition in folds for fold in repetition)
+    if spec.batch_size > least:
+        raise RequestError(
+            f"training.batch_size: expected at most {least}, the number of images that a network learns from with "
+            f"evaluation.folds={recipe.evaluation.folds}; got {spec.batch_size}. Try training.batch_size={least}."
+        )
+    return folds
 
 
 def show_steps(ready: Prepared, show: Show) -> None:

@@ -6,21 +6,17 @@ import signal
 from collections.abc import Mapping, Sequence
 from dataclasses import fields
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from conviction.audience import call
-from conviction.backend import prepare
-from conviction.data import encode_labels
 from conviction.errors import Interrupted, TrainingError
-from conviction.evaluation import Evaluation, fit_temperature, judge_live
+from conviction.evaluation import Evaluation, judge_live
 from conviction.flow.evaluation import evaluation_step, predict_and_assess, write_report
-from conviction.flow.network import compiled, learning
+from conviction.flow.folds import begun_folds, run_folds
+from conviction.flow.learned import Learned, learn
 from conviction.flow.prepare import Prepared, Show
-from conviction.flow.probing import needs_probe, probe
 from conviction.flow.records import data_json, environment_json, provenance
 from conviction.flow.trainer import Trainer
-from conviction.model import carry_over, divide_logits, predict_images
-from conviction.report import live_sentence, steps
+from conviction.report import folds_ahead, folds_step, live_sentence, steps
 from conviction.runs import Run, folder
 from conviction.runs.checkpoints import read_checkpoint, write_checkpoint
 from conviction.runs.logs import Logs, Outcome, open_logs, request_logs
@@ -32,11 +28,7 @@ from conviction.training import (
     TrainingState,
     steps_per_epoch,
     stop_on_signals,
-    train,
 )
-
-if TYPE_CHECKING:
-    import keras
 
 
 def start_run(
@@ -94,7 +86,7 @@ def finish_run(
         remarks: What the user should know when a run is resumed, in sentences.
         trainer: As for ``start_run``.
     """
-    remarks = [*remarks, *(trainer.plan() if trainer else ())]
+    remarks = [*remarks, *(trainer.plan() if trainer else ()), *folds_ahead(ready.recipe)]
     run_steps = [*ready.steps, steps.train_step(ready.recipe, len(ready.split.train), start, remarks)]
     show.step(run_steps[-1])
     logs = Logs(open_logs(path), show.noticed)
@@ -105,9 +97,13 @@ def finish_run(
         stop.patient = False  # before the first step there is nothing to lose
         try:
             logs.begin(ready.recipe)
-            training = train_and_save(path, ready, start, writer, stop=stop, trainer=trainer)
+            learned = train_and_save(path, ready, start, writer, stop=stop, trainer=trainer)
+            training, evaluation = learned.training, None
             stopped = _stopped_sentence(stop, training, ready)
-            evaluation = None if stop else _evaluate_and_show(path, ready, training, run_steps, show)
+            if not stop:
+                evaluation, stopped = _evaluate_and_show(
+                    path, ready, learned, run_steps, show=show, stop=stop
+                )
             write_report(
                 path, ready, training.history, run_steps=run_steps, evaluation=evaluation, stopped=stopped
             )
@@ -146,74 +142,24 @@ def train_and_save(
     *,
     stop: StopRequest,
     trainer: Trainer | None,
-) -> Training:
+) -> Learned:
     """Trains and saves the model."""
-    recipe, images = ready.recipe, ready.images
-    assert recipe.training.threads is not None  # settled before
-    prepare(recipe.training.threads)
-    model = compiled(recipe, images, ready.split, ready.rows, recipe.training.precision)
-    writer.training_starts(recipe.training.epochs)
-    try:
-        training = _train_model(path, ready, model, start, writer, stop=stop, trainer=trainer)
-    except TrainingError as failure:
-        raise TrainingError(f"{failure} {_last_good(path)}") from None
-    stop.patient = True  # so that the model is written completely
-    if recipe.training.precision != "float32":
-        learned, model = model, compiled(recipe, images, ready.split, ready.rows, "float32")
-        carry_over(learned, model)
-    temperature = _calibrate(model, ready) if recipe.evaluation.calibrate else 1.0
-    folder.write_model(path / folder.MODEL, model, images.class_names, images.rule, temperature)
-    stop.patient = bool(stop)  # after a signal the report has yet to be written
-    return training
-
-
-def _train_model(
-    path: Path,
-    ready: Prepared,
-    model: keras.Sequential,
-    start: TrainingState | None,
-    writer: _HistoryWriter,
-    *,
-    stop: StopRequest,
-    trainer: Trainer | None,
-) -> Training:
-    """Trains in this process, or wherever the trainer does."""
-    recipe, images, belongs_to = ready.recipe, ready.images, provenance(ready)
+    belongs_to = provenance(ready)
 
     def keep(state: TrainingState) -> None:
         write_checkpoint(path, state, belongs_to)
 
-    if trainer:
-        return trainer.train(
-            ready, model, watcher=writer, stop=stop, start=start, keep=keep, noticed=writer.noticed
-        )
-    if start is None and needs_probe(recipe):
-        probe(model, recipe, images, ready.split, stop=stop, progress=writer.computing)
-    learns = learning(model, recipe, images, ready.split, writer.computing)
-    training = train(
-        learns.model,
-        pixels=learns.inputs,
-        targets=encode_labels(images.labels, len(images.class_names)),
-        train_indices=ready.split.train,
-        validation_indices=ready.split.validation,
-        spec=recipe.training,
-        augmentation=recipe.augmentation,
-        watcher=writer,
-        stop=stop,
-        start=start,
-        keep=keep,
+    writer.training_starts(ready.recipe.training.epochs)
+    try:
+        learned = learn(ready, watcher=writer, stop=stop, start=start, keep=keep, trainer=trainer)
+    except TrainingError as failure:
+        raise TrainingError(f"{failure} {_last_good(path)}") from None
+    images = ready.images
+    folder.write_model(
+        path / folder.MODEL, learned.model, images.class_names, images.rule, learned.temperature
     )
-    learns.carry_over(model)
-    return training
-
-
-def _calibrate(model: keras.Sequential, ready: Prepared) -> float:
-    """Temperature scaling on the validation images, written into the last layer; returns the temperature."""
-    validation = ready.split.validation
-    probabilities = predict_images(model, ready.images, validation)
-    temperature = fit_temperature(probabilities, ready.images.labels[validation])
-    divide_logits(model, temperature)
-    return temperature
+    stop.patient = bool(stop)  # after a signal the report has yet to be written
+    return learned
 
 
 def _last_good(path: Path) -> str:
@@ -268,17 +214,35 @@ class _HistoryWriter:
 
 
 def _evaluate_and_show(
-    path: Path, ready: Prepared, training: Training, run_steps: list[steps.Step], show: Show
-) -> Evaluation:
-    """Evaluates, and adds the steps that this makes to ``run_steps``."""
-    if training.kept_epoch:
-        run_steps.append(steps.early_stopping_step(training, ready.recipe.training))
-        show.step(run_steps[-1])
+    path: Path,
+    ready: Prepared,
+    learned: Learned,
+    run_steps: list[steps.Step],
+    *,
+    show: Show,
+    stop: StopRequest,
+) -> tuple[Evaluation | None, str]:
+    """Evaluates, and adds the steps that this makes to ``run_steps``; or says why the run was stopped before that."""
+
+    def begin(step: steps.Step) -> None:
+        run_steps.append(step)
+        show.step(step)
+
+    if learned.training.kept_epoch:
+        begin(steps.early_stopping_step(learned.training, ready.recipe.training))
+    if ready.folds:
+        stop.patient = True
+        total = sum(map(len, ready.folds))
+        begun = len(begun_folds(path, ready).done)
+        begin(folds_step(ready.recipe, ready.split, begun, learned.seconds))
+        done = run_folds(path, ready, show, stop)
+        if stop:
+            return None, f"{_signal_name(stop)} stopped the run when {done} of {total} folds were done."
+        stop.patient = False
     run = Run(path)
     evaluation = predict_and_assess(run, ready, "fit")
-    run_steps.append(evaluation_step(evaluation, ready, run))
-    show.step(run_steps[-1])
-    return evaluation
+    begin(evaluation_step(evaluation, ready, run))
+    return evaluation, ""
 
 
 def _signal_name(stop: StopRequest) -> str:

@@ -10,6 +10,7 @@ import numpy as np
 
 from conviction.data import ImageSet
 from conviction.evaluation import Comparison, openings_sentence
+from conviction.report.folds import NAME, interval
 from conviction.report.steps import Step, Table
 
 SHOWN = 12
@@ -39,7 +40,9 @@ def comparison_step(comparison: Comparison) -> Step:
     sentences = [f"{comparison.n:,} {comparison.part} images, answered by each run."]
     if comparison.part == "test":
         sentences.append(openings_sentence(comparison.openings))
-    sentences += [pair.sentence for pair in comparison.pairs] + comparison.notes
+    for pair in comparison.pairs:
+        sentences += [s for s in (pair.sentence, pair.folds_sentence) if s]
+    sentences += comparison.notes
     return Step("Compare", tuple(sentences), comparison_table(comparison))
 
 
@@ -60,7 +63,11 @@ def comparison_table(comparison: Comparison) -> Table:
             )
         )
     heads = ("run", "accuracy", "95% interval", "difference in points", "95% interval", "McNemar's p")
-    return Table(heads, tuple(rows), (1, 2, 3, 4, 5))
+    if not any(comparison.folds):
+        return Table(heads, tuple(rows), (1, 2, 3, 4, 5))
+    estimates = [(f"{f.value:.2%}", interval(f)) if f else ("", "") for f in comparison.folds]
+    whole = tuple((*row, *estimate) for row, estimate in zip(rows, estimates, strict=True))
+    return Table((*heads, NAME, "95% interval"), whole, tuple(range(1, 8)))
 
 
 def specification_table(comparison: Comparison) -> Table:

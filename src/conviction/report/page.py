@@ -18,6 +18,7 @@ from conviction.explanation import Explanation
 from conviction.report.augmentation import augmentation_rows
 from conviction.report.comparison import Contrast, comparison_table, specification_table
 from conviction.report.drawing import curves, curves_together, image_address, rates, strip
+from conviction.report.folds import shown
 from conviction.report.maps import kernel_maps, layer_maps, overlay, strongest
 from conviction.report.part import view_part
 from conviction.report.pictures import exhibits, samples
@@ -80,6 +81,7 @@ def render_page(
         constant=recipe.training.schedule == "constant",
         evaluation=evaluation,
         view=view_part(evaluation.shown, images) if evaluation else None,
+        folds_figure=shown(evaluation.folds.accuracy) if evaluation and evaluation.folds else "",
         stopped=stopped,
     )
 

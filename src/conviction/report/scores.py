@@ -18,6 +18,7 @@ from conviction.evaluation import (
     openings_sentence,
 )
 from conviction.evaluation.calibration import COLDEST, HOTTEST
+from conviction.report.folds import estimate_row, estimate_sentences
 from conviction.report.steps import Step, Table, printable
 from conviction.report.verdict import verdict_sentences
 
@@ -40,6 +41,7 @@ def evaluate_step(
     advise: Callable[[Advice], str] | None = None,
     *,
     says_sealed: bool = True,
+    suggested: str = "",
 ) -> Step:
     """Evaluate: the three parts side by side, the verdict, and what makes the figures doubtful.
 
@@ -48,6 +50,7 @@ def evaluate_step(
         doubts: Sentences of the audit.
         advise: Words a piece of advice for whoever reads the step; None leaves that to whoever shows it.
         says_sealed: Whether it says so if the test set stays sealed; a page with a button for that says it there.
+        suggested: A sentence on how to know more than so small a test set shows, if there is one.
     """
     scored = [("training", evaluation.train), ("validation", evaluation.validation)]
     sentences = []
@@ -57,6 +60,10 @@ def evaluate_step(
         scored.append(("test", evaluation.test))
         sentences.append(_accuracy("Test accuracy", evaluation.test))
         sentences.append(openings_sentence(evaluation.openings))
+    if suggested:
+        sentences.append(suggested)
+    if evaluation.folds is not None:
+        sentences += estimate_sentences(evaluation.folds)
     sentences += [f"This makes the figures doubtful: {printable(doubt)}" for doubt in doubts]
     sentences += _where_it_fails(evaluation.shown)
     sentences += verdict_sentences(evaluation.verdict)
@@ -67,8 +74,10 @@ def evaluate_step(
             "The losses in the table are for the labels as they are; those of the epochs are for smoothed targets and "
             f"are higher, so the two cannot be compared{by_key('training.label_smoothing')}."
         )
-    rows = tuple(_score_row(name, s) for name, s in scored)
-    return Step("Evaluate", tuple(sentences), Table(_HEAD, rows, (1, 2, 3, 4)))
+    rows = [_score_row(name, s) for name, s in scored]
+    if evaluation.folds is not None:
+        rows.append(estimate_row(evaluation.folds))
+    return Step("Evaluate", tuple(sentences), Table(_HEAD, tuple(rows), (1, 2, 3, 4)))
 
 
 def new_images_step(part: Part, location: str, notes: Sequence[str]) -> Step:

@@ -43,14 +43,21 @@ class Terminal:
 
     def computing(self, done: int, total: int) -> None:
         """Moves the bar of what a frozen network makes of the images."""
+        self._counting(
+            done, total, "{task.completed:,.0f} of {task.total:,.0f} images through the frozen network"
+        )
+
+    def folds_done(self, done: float, total: int) -> None:
+        """Moves the bar of the networks that are trained for the estimate by folds."""
+        self._counting(done, total, "{task.completed:,.1f} of {task.total:,.0f} networks of the folds")
+
+    def _counting(self, done: float, total: int, words: str) -> None:
         if not self.console.is_terminal:
             return
         if self._bar is None:
             self.close()
             self._bar = Progress(
-                TextColumn(
-                    "    {task.completed:,.0f} of {task.total:,.0f} images through the frozen network"
-                ),
+                TextColumn(f"    {words}"),
                 BarColumn(bar_width=24),
                 TimeRemainingColumn(),
                 console=self.console,
@@ -206,6 +213,9 @@ class Silent:
         """Nothing."""
 
     def computing(self, done: int, total: int) -> None:
+        """Nothing."""
+
+    def folds_done(self, done: float, total: int) -> None:
         """Nothing."""
 
     def step(self, step: Step) -> None:

@@ -151,6 +151,21 @@ class RunTestScore(RunScore):
     openings: StrictInt
 
 
+class RunFolds(Content):
+    """What cross-validation says of the recipe; the fields are those of ``RecipeEstimate``."""
+
+    model_config = ConfigDict(strict=False)
+
+    folds: StrictInt
+    repetitions: StrictInt
+    n: StrictInt
+    learned: float
+    loss: StrictFloat
+    accuracy: Figure
+    balanced_accuracy: Figure
+    accuracies: list[list[float]] = []
+
+
 class RunVerdict(BaseModel):
     """The verdict's kind and, for overfitting, since which epoch; ``Run.verdict`` is all of it."""
 
@@ -179,12 +194,14 @@ class RunEvaluation(Content):
         validation: Scores of the validation images.
         test: Scores of the test images; None while the test set is sealed.
         overfitting: The verdict on the training.
+        folds: What cross-validation says of the recipe; None without it.
     """
 
     test: RunTestScore | None
     validation: RunScore
     train: RunScore
     overfitting: RunVerdict
+    folds: RunFolds | None = None
 
     @property
     def parts(self) -> dict[str, RunScore]:

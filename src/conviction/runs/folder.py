@@ -35,6 +35,7 @@ REPORT = "report.html"
 ENVIRONMENT = "environment.json"
 RATES = "learning_rate.json"
 PREDICTIONS = "predictions.npz"
+FOLDS = "folds.npz"
 CHECKPOINTS = "checkpoints"
 EARLIER_EVALUATION = "evaluation-after-{}-epochs.json"
 LOGS = "logs.json"
@@ -51,6 +52,7 @@ FILES = {
     EVALUATION: "training, validation and test scores, with intervals; how often the test set has been opened",
     PREDICTIONS: "the probabilities of every image, by part, so that `report` and `compare` predict nothing and open "
     "nothing",
+    FOLDS: "of `evaluation.folds`: what networks that had not seen an image answered for it, in each repetition",
     REPORT: "one self-contained page",
     f"{CHECKPOINTS}/": "the last two states of training, for `conviction resume`",
     ENVIRONMENT: "versions, hardware, seed, duration, peak memory",

@@ -1,0 +1,129 @@
+"""A network that has learned: built, trained and calibrated, for a run and for each of its folds."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from time import perf_counter
+from typing import TYPE_CHECKING, Protocol
+
+from conviction.backend import prepare
+from conviction.data import encode_labels
+from conviction.evaluation import fit_temperature
+from conviction.flow.network import compiled, learning
+from conviction.flow.prepare import Prepared
+from conviction.flow.probing import needs_probe, probe
+from conviction.flow.trainer import Trainer
+from conviction.model import carry_over, divide_logits, predict_images
+from conviction.training import StopRequest, Training, TrainingState, Watcher, train
+
+if TYPE_CHECKING:
+    import keras
+
+
+class LearningWatcher(Watcher, Protocol):
+    """A watcher of training who also hears what happens around it, as a ``Show`` does."""
+
+    def computing(self, done: int, total: int) -> None:
+        """As for ``Show``."""
+
+    def noticed(self, sentence: str) -> None:
+        """As for ``Show``."""
+
+
+@dataclass(frozen=True)
+class Learned:
+    """A trained network.
+
+    Attributes:
+        model: In float32, calibrated if the recipe says so.
+        training: How it went.
+        temperature: What the logits have been divided by; 1 if by nothing.
+        seconds: What building and training took.
+    """
+
+    model: keras.Sequential
+    training: Training
+    temperature: float
+    seconds: float
+
+
+def learn(
+    ready: Prepared,
+    *,
+    watcher: LearningWatcher,
+    stop: StopRequest,
+    start: TrainingState | None = None,
+    keep: Callable[[TrainingState], None] = lambda state: None,
+    trainer: Trainer | None = None,
+) -> Learned:
+    """Builds and trains the network of what was prepared.
+
+    Args:
+        ready: From ``prepare_run``.
+        watcher: Receives the progress.
+        stop: As for ``train``; patient afterwards, so that what was learned can be kept.
+        start: As for ``train``.
+        keep: As for ``train``.
+        trainer: What trains; None for this process.
+
+    Raises:
+        TrainingError: The loss is no longer a number.
+    """
+    recipe, images = ready.recipe, ready.images
+    assert recipe.training.threads is not None  # settled before
+    prepare(recipe.training.threads)
+    began = perf_counter()
+    model = compiled(recipe, images, ready.split, ready.rows, recipe.training.precision)
+    built = perf_counter() - began
+    if trainer:
+        training = trainer.train(
+            ready, model, watcher=watcher, stop=stop, start=start, keep=keep, noticed=watcher.noticed
+        )
+    else:
+        training = _train_here(model, ready, watcher=watcher, stop=stop, start=start, keep=keep)
+    stop.patient = True
+    if recipe.training.precision != "float32":
+        trained, model = model, compiled(recipe, images, ready.split, ready.rows, "float32")
+        carry_over(trained, model)
+    temperature = _calibrate(model, ready) if recipe.evaluation.calibrate else 1.0
+    return Learned(model, training, temperature, built + training.seconds)
+
+
+def _train_here(
+    model: keras.Sequential,
+    ready: Prepared,
+    *,
+    watcher: LearningWatcher,
+    stop: StopRequest,
+    start: TrainingState | None,
+    keep: Callable[[TrainingState], None],
+) -> Training:
+    recipe, images = ready.recipe, ready.images
+    if start is None and needs_probe(recipe):
+        probe(model, recipe, images, ready.split, stop=stop, progress=watcher.computing)
+    learns = learning(model, recipe, images, ready.split, watcher.computing)
+    training = train(
+        learns.model,
+        pixels=learns.inputs,
+        targets=encode_labels(images.labels, len(images.class_names)),
+        train_indices=ready.split.train,
+        validation_indices=ready.split.validation,
+        spec=recipe.training,
+        augmentation=recipe.augmentation,
+        watcher=watcher,
+        stop=stop,
+        start=start,
+        keep=keep,
+    )
+    learns.carry_over(model)
+    return training
+
+
+def _calibrate(model: keras.Sequential, ready: Prepared) -> float:
+    """Temperature scaling on the validation images, written into the last layer; returns the temperature."""
+    validation = ready.split.validation
+    probabilities = predict_images(model, ready.images, validation)
+    temperature = fit_temperature(probabilities, ready.images.labels[validation])
+    divide_logits(model, temperature)
+    return temperature

@@ -1,0 +1,88 @@
+"""``folds.npz``: the answers of networks to images that they had not seen, fold by fold as they are made."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from conviction.data import ImageSet
+from conviction.runs.folder import FOLDS, replacing
+from conviction.runs.reading import read_run_file
+
+
+@dataclass(frozen=True)
+class OutOfFold:
+    """Answers to all images outside the test set, in the order of their index in the set.
+
+    Attributes:
+        key: Of what decides the answers: the specification, and which image is in which fold.
+        probabilities: (repetitions, n, classes) float32, not a number where a fold is still missing.
+        labels: (n,) int64.
+        hashes: (n, 16) uint8, the contents of the images.
+        fold: (repetitions, n) int64 from 0: in which fold an image is.
+        learned: (repetitions, folds) int64: how many images the network that answers a fold learns from.
+    """
+
+    key: str
+    probabilities: np.ndarray
+    labels: np.ndarray
+    hashes: np.ndarray
+    fold: np.ndarray
+    learned: np.ndarray
+
+    @property
+    def done(self) -> list[tuple[int, int]]:
+        """The repetition and number of each fold that has been answered."""
+        answered = np.isfinite(self.probabilities).all(axis=2)
+        return [
+            (r, k)
+            for r in range(len(self.fold))
+            for k in range(self.learned.shape[1])
+            if answered[r][self.fold[r] == k].all()
+        ]
+
+    def is_of(self, images: ImageSet, index: np.ndarray) -> bool:
+        """Whether these are answers to these images, (n,) in ascending order."""
+        return np.array_equal(self.hashes, contents(images, index))
+
+
+def contents(images: ImageSet, index: np.ndarray) -> np.ndarray:
+    """(n, 16) uint8: the content hashes of images."""
+    return np.frombuffer(images.hashes[index].tobytes(), np.uint8).reshape(len(index), -1)
+
+
+def write_folds(run: Path, answers: OutOfFold) -> None:
+    """Writes the file.
+
+    Raises:
+        StorageError, OutputError: It cannot be written; the one before is untouched.
+    """
+    with replacing(run / FOLDS) as beside, beside.open("wb") as file:
+        np.savez_compressed(file, allow_pickle=False, **vars(answers) | {"key": np.array(answers.key)})
+
+
+def read_folds(run: Path) -> OutOfFold:
+    """Reads the file.
+
+    Raises:
+        RunFileError: It is missing, or cannot be read.
+    """
+    return read_run_file(run / FOLDS, _answers)
+
+
+def _answers(path: Path) -> OutOfFold:
+    with np.load(path, allow_pickle=False) as archive:
+        arrays = {name: archive[name] for name in ("probabilities", "labels", "hashes", "fold", "learned")}
+        answers = OutOfFold(key=str(archive["key"]), **arrays)
+    n, repetitions = len(answers.labels), len(answers.fold)
+    shapes = (
+        answers.probabilities.shape[:2],
+        answers.fold.shape,
+        answers.hashes.shape[0],
+        len(answers.learned),
+    )
+    if shapes != ((repetitions, n), (repetitions, n), n, repetitions):
+        raise ValueError("its arrays do not belong together")
+    return answers
