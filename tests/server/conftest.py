@@ -26,8 +26,9 @@ from tests.patience import PATIENCE
 # The same server with other limits, or with a network that takes its time or fails.
 SERVE = """
 import dataclasses, json, sys, time
-from conviction.server import Limits, process
-path, options, limits, seconds, broken = json.loads(sys.argv[1])
+from conviction.server import Limits, connection, process
+path, options, limits, seconds, broken, closing = json.loads(sys.argv[1])
+connection.CLOSING_SECONDS = closing
 load = process.load
 
 def changed(*given, **named):
@@ -107,12 +108,16 @@ def serving(
     limits: Mapping[str, float] | None = None,
     seconds: float = 0.0,
     broken: bool = False,
+    closing: float = 0.25,
     options: Mapping[str, object] | None = None,
 ) -> Iterator[Server]:
-    """A server on a free port; the command itself, unless limits or the network are other than usual."""
+    """A server on a free port; the command itself, unless limits or the network are other than usual.
+
+    ``closing`` is how long a connection without a request stays open after the signal.
+    """
     options = {"port": 0, **(options or {})}
     if limits or seconds or broken:
-        arguments = ["-c", SERVE, json.dumps([str(path), options, limits or {}, seconds, broken])]
+        arguments = ["-c", SERVE, json.dumps([str(path), options, limits or {}, seconds, broken, closing])]
     else:
         given = [str(part) for name, value in options.items() for part in (f"--{name}", value)]
         arguments = ["-m", "conviction", "serve", str(path), *given]

@@ -273,7 +273,8 @@ def test_sigterm_under_load_loses_no_request(serve: Serve, workers: int) -> None
     picture = encoded(noise(0))
     outcomes: Counter[str] = Counter()
     under_load = threading.Semaphore(0)
-    with serve(seconds=0.02, options={"workers": workers}) as server:
+    # A client may take its time between an answer and its next request; each is waited for, and told to come no more.
+    with serve(seconds=0.02, closing=PATIENCE, options={"workers": workers}) as server:
 
         def ask() -> None:
             with server.client() as client:

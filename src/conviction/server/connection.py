@@ -96,7 +96,8 @@ class Connection(HttpToolsProtocol):
         """Closes when what is on its way has been answered."""
         self._closing = True
         if self.cycle is None or self.cycle.response_complete:
-            self.loop.call_later(CLOSING_SECONDS, self._close_if_idle)
+            # uvloop looks at its clocks before it looks at what has arrived; at the second clock it has done both.
+            self.loop.call_later(CLOSING_SECONDS, self.loop.call_later, 0, self._close_if_idle)
         else:
             super().shutdown()
 

@@ -143,6 +143,8 @@ class Recorder:
         """Records the epoch, keeps the state, reports."""
         r, result = self.recording, self.recording.result
         if r.stop:
+            # Nothing has said so yet to Keras if the signal came after the last batch of validation.
+            self.model.stop_training = True
             result.steps = self.step
             if self.step == r.steps:
                 self._keep()  # validation is missing
