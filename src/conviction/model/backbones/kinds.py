@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -132,20 +132,25 @@ def _all_sizes() -> dict[str, Sizes]:
     return {name: Sizes(**{**values, "last": tuple(values["last"])}) for name, values in content.items()}
 
 
-def _application(name: str, **options: Any) -> Callable[[tuple[int, int, int], Any], keras.Model]:
-    def build(shape: tuple[int, int, int], dtype: Any) -> keras.Model:
+@dataclass(frozen=True)
+class Application:
+    """A function of ``keras.applications`` that builds a network, by its name there, and what it is called with."""
+
+    name: str
+    options: Mapping[str, Any] = field(default_factory=dict)
+
+    def __call__(self, shape: tuple[int, int, int], dtype: Any) -> keras.Model:
+        """See ``Kind.build``."""
         keras = import_keras()
         before = keras.config.dtype_policy()
         keras.config.set_dtype_policy(dtype or "float32")  # the functions of keras.applications take no dtype
         try:
-            model: keras.Model = getattr(keras.applications, name)(
-                include_top=False, weights=None, input_shape=shape, **options
+            model: keras.Model = getattr(keras.applications, self.name)(
+                include_top=False, weights=None, input_shape=shape, **self.options
             )
         finally:
             keras.config.set_dtype_policy(before)
         return model
-
-    return build
 
 
 _PLAIN = {"include_preprocessing": False}
@@ -177,7 +182,7 @@ _KINDS = (
             "keras.applications",
             url=_KERAS + "mobilenet_v3/",
         ),
-        _application("MobileNetV3Small", **_PLAIN),
+        Application("MobileNetV3Small", _PLAIN),
     ),
     Kind(
         "mobilenet_v3_large",
@@ -191,7 +196,7 @@ _KINDS = (
             "keras.applications",
             url=_KERAS + "mobilenet_v3/",
         ),
-        _application("MobileNetV3Large", **_PLAIN),
+        Application("MobileNetV3Large", _PLAIN),
     ),
     Kind(
         "efficientnet_v2_b0",
@@ -205,7 +210,7 @@ _KINDS = (
             "keras.applications",
             url=_KERAS + "efficientnet_v2/",
         ),
-        _application("EfficientNetV2B0", **_PLAIN),
+        Application("EfficientNetV2B0", _PLAIN),
     ),
     Kind(
         "resnet50_v2",
@@ -219,7 +224,7 @@ _KINDS = (
             "keras.applications",
             url=_KERAS + "resnet/",
         ),
-        _application("ResNet50V2"),
+        Application("ResNet50V2"),
     ),
     Kind(
         "convnext_tiny",
@@ -233,7 +238,7 @@ _KINDS = (
             "keras.applications",
             url=_KERAS + "convnext/",
         ),
-        _application("ConvNeXtTiny", **_PLAIN),
+        Application("ConvNeXtTiny", _PLAIN),
     ),
 )
 KINDS: dict[str, Kind] = {kind.name: kind for kind in _KINDS}
