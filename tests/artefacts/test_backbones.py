@@ -216,12 +216,16 @@ def test_a_run_with_a_backbone_is_exported_in_every_format(
 @pytest.mark.full
 @pytest.mark.parametrize("small", ["float16", "int8"])
 def test_a_backbone_is_quantized(cli: Cli, transferred: Path, tmp_path: Path, small: str) -> None:
-    done = cli("export", transferred, "--format", "onnx,litert", "--quantize", small, "--out", "q", "--json")
+    # Few images: what matters is how near the answers are.
+    lost = ["--most-lost", "0.5"]
+    done = cli(
+        "export", transferred, "--format", "onnx,litert", "--quantize", small, *lost, "--out", "q", "--json"
+    )
     assert done.code == 0, done.err
-    share = 0.6 if small == "float16" else 0.35
+    share, apart = {"float16": (0.6, 0.05), "int8": (0.35, 0.3)}[small]
     for made in done.json["exports"]:
-        assert Path(made["path"]).stat().st_size < share * 14e6
-        assert made["parity"]["lost"] <= 0.01
+        assert (tmp_path / made["path"]).stat().st_size < share * 14e6
+        assert made["parity"]["greatest"] < apart
 
 
 @pytest.mark.full

@@ -71,8 +71,10 @@ def test_what_is_computed_once_is_what_the_run_computes_once() -> None:
 def test_the_script_of_a_frozen_backbone_comes_to_the_same_bits(
     cli: Cli, transferred: Path, tmp_path: Path
 ) -> None:
-    done = cli("export", transferred, "--format", "script", "--out", "exports")
+    # The notebook, which has the same cells, is executed when it is written.
+    done = cli("export", transferred, "--format", "script,notebook", "--out", "exports")
     assert done.code == 0, done.err
+    assert (tmp_path / "exports" / "notebook" / "backbone.weights.h5").is_file()
     program = tmp_path / "exports" / "script" / "train.py"
     assert "conviction" not in program.read_text().split('"""')[2]
     printed = alone(program)

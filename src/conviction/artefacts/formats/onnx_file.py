@@ -25,7 +25,9 @@ CARD = "conviction"
 INPUT, OUTPUT = "pixels", "probabilities"
 # Every runtime since 2022 has it.
 OPSET = 17
-QUANTIZED_OPERATIONS = ["Conv", "MatMul", "Gemm"]
+# With the activations, so that the range of a convolution is that after them: for ReLU6 0 to 6, and not -20 to 20. A
+# network on EfficientNet-Lite0 then gives 3% of TrashNet's validation images another class; without them, 10%.
+QUANTIZED_OPERATIONS = ["Conv", "MatMul", "Gemm", "Relu", "Clip"]
 
 
 def write(model: keras.Model, path: Path, card: Card, calibration: np.ndarray) -> None:
