@@ -18,7 +18,7 @@ from conviction.artefacts.run_card import IMAGENET_IMAGES, card_of, card_page
 from conviction.config.model import Backbone, Conv2D, Flatten, ModelSpec, Shorthand, expand
 from conviction.errors import ArtefactError
 from conviction.model import backbones, build
-from conviction.model.backbones.kinds import KINDS
+from conviction.model.backbones.kinds import KINDS, Kind
 from conviction.runs.predictions import read_predictions
 from tests.conftest import FORMATS as NAMES
 from tests.conftest import Cli, artefact, run_cli
@@ -27,7 +27,7 @@ from tests.server.conftest import serving
 BACKBONES = list(KINDS)
 
 
-def random_weights(model: Any, *_: object) -> None:
+def random_weights(model: Any, kind: Kind, path: Path) -> None:
     """Weights that let a picture through; the published ones of five backbones need a network."""
     rng = np.random.default_rng(0)
     for variable in model.weights:
@@ -45,8 +45,14 @@ def random_weights(model: Any, *_: object) -> None:
     normalisations = [layer for layer in model.layers if type(layer).__name__ == "BatchNormalization"]
     for layer in normalisations:
         layer.momentum = 0.0
+    dropouts = {layer: layer.rate for layer in model.layers if type(layer).__name__ == "Dropout"}
+    for layer in dropouts:
+        layer.rate = 0.0  # otherwise the averages would be others every time
     if normalisations:
-        model(pictures(model.input_shape[1]) / np.float32(127.5) - 1.0, training=True)
+        scaled = pictures(model.input_shape[1]) * np.array(kind.scaling.scale) + np.array(kind.scaling.offset)
+        model(scaled.astype(np.float32), training=True)
+    for layer, rate in dropouts.items():
+        layer.rate = rate
 
 
 @pytest.fixture

@@ -54,9 +54,9 @@ def in_plain_convolutions(model: keras.Model) -> keras.Model:
     that only TensorFlow has. Dense layers on maps become convolutions of 1x1, without the reshapes around them.
     """
     keras = import_keras()
-    replaced: list[tuple[keras.Layer, keras.Layer]] = []
+    replaced: list[tuple[Any, Any]] = []  # layers and what replaces them
 
-    def plain(layer: keras.Layer) -> keras.Layer:
+    def plain(layer: Any) -> Any:
         kind, config = type(layer).__name__, layer.get_config()
         options = {key: config[key] for key in ("name", "dtype", "activation", "use_bias") if key in config}
         if kind == "Conv2D" and layer.groups > 1:

@@ -145,7 +145,7 @@ class Application:
         before = keras.config.dtype_policy()
         keras.config.set_dtype_policy(dtype or "float32")  # the functions of keras.applications take no dtype
         try:
-            model: keras.Model = getattr(keras.applications, self.name)(
+            model: Any = getattr(keras.applications, self.name)(
                 include_top=False, weights=None, input_shape=shape, **self.options
             )
         finally:
