@@ -175,6 +175,30 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return made_once(tmp_path_factory, "trained", fit) / "run"
 
 
+@pytest.fixture(scope="session")
+def transferred(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The run folder of a frozen backbone under a new output layer, for 72 small pictures of three colours."""
+
+    def fit(folder: Path) -> None:
+        coloured_pictures(folder / "pictures")
+        keys = ["recipe=transfer", "data.image_size=32", "training.epochs=20", "training.learning_rate=0.01"]
+        result = run_cli("fit", "pictures", *keys, "--out", "run", cwd=folder, home=folder / "home")
+        assert result.code == 0, result.err
+
+    return made_once(tmp_path_factory, "transferred", fit) / "run"
+
+
+def coloured_pictures(folder: Path) -> None:
+    """An image folder of 24 pictures of 40x52 pixels in each of three colours."""
+    for label, name in enumerate(("red", "green", "blue")):
+        (folder / name).mkdir(parents=True)
+        for i in range(24):
+            rng = np.random.default_rng([i, label])
+            pixels = rng.integers(0, 120, (40, 52, 3), dtype=np.uint8)
+            pixels[..., label] += rng.integers(60, 130, dtype=np.uint8)
+            Image.fromarray(pixels).save(folder / name / f"{i}.png")
+
+
 FORMATS = ("onnx", "litert", "saved_model", "keras")
 # The formats that take longest to convert to are left to the full tier.
 each_format = pytest.mark.parametrize(

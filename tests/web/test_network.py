@@ -255,6 +255,16 @@ def test_the_code_is_a_program_of_the_same_layers() -> None:
     assert kinds == ["Rescaling", *(layer.type for layer in LAB), "Dense"]
 
 
+def test_the_code_of_a_backbone_is_a_program_without_this_package() -> None:
+    names = {"efficientnet_lite0": "EfficientNet", "convnext_tiny": "keras.applications.ConvNeXtTiny("}
+    for name, said in names.items():
+        layers = network.from_yaml(f"- {{type: Backbone, name: {name}, trainable: 2}}\n- {{type: Flatten}}")
+        code = network.keras_code(layers, (32, 32, 3), CLASSES)
+        compile(code, "network.py", "exec")
+        assert said in code
+        assert "conviction" not in code
+
+
 def test_a_network_grows_to_its_limit_and_no_further() -> None:
     layers = network.from_yaml("- {type: Flatten}\n" * 199)
     layers = network.add(layers, "Dense", 199)

@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, ValidationError, model_validator
 
-from conviction.config.model import Strict
+from conviction.config.model import Strict, WeightsRecord
 from conviction.data.rule import DecodingRule
 from conviction.errors import ArtefactError
 
@@ -44,6 +44,28 @@ class LearnedFrom(Strict):
     images_by_class: dict[str, list[int]]
 
 
+class LearnedBefore(Strict):
+    """The pretrained network that a network begins with, and what that one had learned from.
+
+    Attributes:
+        name: As its authors write it.
+        paper: Where it was published.
+        weights: Their source, licence and the SHA-256 of their file; None if the run has not recorded them.
+        data: The pictures that it had learned from.
+        images: How many.
+        classes: Of how many classes.
+        learned_on: How much of it has learned further in the run, in words.
+    """
+
+    name: str
+    paper: str
+    weights: WeightsRecord | None
+    data: str
+    images: Annotated[int, Field(ge=1)]
+    classes: Annotated[int, Field(ge=1)]
+    learned_on: str
+
+
 class Card(Strict):
     """What an artefact says about itself.
 
@@ -54,6 +76,7 @@ class Card(Strict):
         class_names: In the order of the probabilities.
         decoding: How any picture becomes the pixels that the model takes.
         data: What the network has learned from.
+        backbone: What it begins with, if that had learned before.
         specification: As in ``config.yaml``.
         test: None if the test set is sealed.
         folds: None without cross-validation.
@@ -68,6 +91,7 @@ class Card(Strict):
     class_names: Annotated[tuple[str, ...], Field(min_length=2)]
     decoding: DecodingRule
     data: LearnedFrom
+    backbone: LearnedBefore | None = None
     specification: dict[str, Any]
     test: TestFigure | None
     folds: FoldsFigure | None = None

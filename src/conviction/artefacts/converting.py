@@ -29,7 +29,8 @@ if TYPE_CHECKING:
 def one_output_a_class(model: keras.Sequential) -> keras.Model:
     """The network with a probability for each class: one sigmoid unit p becomes (1 - p, p).
 
-    Its layers are those of the run; it has no state of training, and has been called, which exporters ask for.
+    Its layers are those of the run, but for ``in_plain_convolutions``; it has no state of training, and has been
+    called, which exporters ask for.
     """
     keras = import_keras()
     pixels = keras.Input(model.input_shape[1:], dtype="uint8", name="pixels")
@@ -41,9 +42,39 @@ def one_output_a_class(model: keras.Sequential) -> keras.Model:
         probabilities = keras.layers.Concatenate(name="probabilities", dtype="float32")(
             [other, probabilities]
         )
-    whole = keras.Model(pixels, probabilities, name="cnn")
+    whole = in_plain_convolutions(keras.Model(pixels, probabilities, name="cnn"))
     whole(np.zeros((1, *model.input_shape[1:]), np.uint8))
     return whole
+
+
+def in_plain_convolutions(model: keras.Model) -> keras.Model:
+    """The same function with convolutions that every runtime has, in place of what ConvNeXt has instead.
+
+    Convolutions with a group for each channel become depthwise ones: Keras leaves the former to XLA, as an operation
+    that only TensorFlow has. Dense layers on maps become convolutions of 1x1, without the reshapes around them.
+    """
+    keras = import_keras()
+    replaced: list[tuple[Any, Any]] = []  # layers and what replaces them
+
+    def plain(layer: Any) -> Any:
+        kind, config = type(layer).__name__, layer.get_config()
+        options = {key: config[key] for key in ("name", "dtype", "activation", "use_bias") if key in config}
+        if kind == "Conv2D" and layer.groups > 1:
+            options |= {key: config[key] for key in ("kernel_size", "strides", "padding")}
+            other = keras.layers.DepthwiseConv2D(**options)
+        elif kind == "Dense" and len(layer.input.shape) == 4:
+            other = keras.layers.Conv2D(layer.units, 1, **options)
+        else:
+            return layer
+        replaced.append((layer, other))
+        return other
+
+    changed = keras.models.clone_model(model, clone_function=plain, recursive=True)
+    for layer, other in replaced:
+        kernel, *bias = layer.get_weights()
+        # (h, w, 1, channels) -> (h, w, channels, 1); (in, out) -> (1, 1, in, out)
+        other.set_weights([kernel.reshape(other.kernel.shape), *bias])
+    return changed if replaced else model
 
 
 def convert(job: dict[str, Any]) -> None:

@@ -6,9 +6,12 @@ import hashlib
 from typing import Any
 
 from conviction import __version__
-from conviction.artefacts.card import Card, FoldsFigure, LearnedFrom, TestFigure
+from conviction.artefacts.card import Card, FoldsFigure, LearnedBefore, LearnedFrom, TestFigure
+from conviction.config.model import Backbone
 from conviction.config.recipe import Fit
 from conviction.evaluation import openings_sentence
+from conviction.model.backbones import KINDS
+from conviction.model.shapes import trained_words
 from conviction.runs import Run, folder
 
 # As their authors state them.
@@ -23,6 +26,8 @@ _SHAPED: dict[Fit, str] = {
     "crop": "its middle brought to this size",
     "pad": "all of it scaled into this size with black beside it,",
 }
+# Training images of the challenge of 2012, which every backbone has learned from (Russakovsky et al., 2015).
+IMAGENET, IMAGENET_IMAGES, IMAGENET_CLASSES = "ImageNet (ILSVRC 2012)", 1_281_167, 1000
 # A class with a lower recall is named among the limits.
 WEAK_RECALL = 0.7
 
@@ -51,6 +56,7 @@ def card_of(run: Run, kind: str, quantized: Any = None) -> Card:
             licence=LICENCES.get(data.source),
             images_by_class=data.counts.model_dump(),
         ),
+        backbone=_backbone(run),
         specification=run.config.model_dump(mode="json"),
         test=figure,
         folds=_folds(run),
@@ -78,6 +84,22 @@ def _folds(run: Run) -> FoldsFigure | None:
     )
 
 
+def _backbone(run: Run) -> LearnedBefore | None:
+    first = run.config.model.layers[0]
+    if not isinstance(first, Backbone):
+        return None
+    kind = KINDS[first.name]
+    return LearnedBefore(
+        name=kind.title,
+        paper=kind.paper,
+        weights=first.weights,
+        data=IMAGENET,
+        images=IMAGENET_IMAGES,
+        classes=IMAGENET_CLASSES,
+        learned_on=trained_words(first),
+    )
+
+
 def _limits(run: Run, quantized: Any) -> list[str]:
     names = ", ".join(run.class_names) if len(run.class_names) <= 12 else f"{len(run.class_names)} classes"
     limits = [
@@ -96,6 +118,12 @@ def _limits(run: Run, quantized: Any) -> list[str]:
             )
     else:
         limits.append("Its test set is sealed: how good it is on unseen images has not been measured.")
+    backbone = _backbone(run)
+    if backbone is not None:
+        limits.append(
+            f"It begins with {backbone.name}, which had learned from photographs that were collected from the web. "
+            "Pictures from the web may have been among them, so a test set taken from the web may not be unseen."
+        )
     if quantized:
         limits.append(f"Its numbers are {quantized}; the test figures are those of the float32 model.")
     return limits
@@ -133,9 +161,31 @@ def card_page(card: Card, checks: list[str]) -> str:
     text = ", ".join(f"{n:,} for {part}" for part, n in counts.items())
     licence = card.data.licence or "not known to this program"
     lines += ["", "## What it learned from", "", f"{card.data.name}: {text}. Licence: {licence}."]
+    lines += ["", *_backbone_lines(card.backbone)] if card.backbone else []
     lines += ["", "## Exports", "", *[f"- {check}" for check in checks]]
     lines += ["", "## Where it comes from", ""]
     for name, value in card.provenance.items():
         text = ", ".join(f"{k} {v}" for k, v in value.items()) if isinstance(value, dict) else value
         lines.append(f"- {name}: {text}")
     return "\n".join(lines) + "\n"
+
+
+def _backbone_lines(backbone: LearnedBefore) -> list[str]:
+    lines = [
+        f"It begins with {backbone.name} ({backbone.paper}), which had learned from {backbone.data}: "
+        f"{backbone.images:,} photographs of {backbone.classes:,} classes. In this run: {backbone.learned_on}.",
+        "",
+    ]
+    weights = backbone.weights
+    if weights is not None:
+        lines += [
+            f"- Source of its weights: {weights.source}",
+            f"- Their licence: {weights.licence}",
+            f"- SHA-256 of their file: {weights.sha256}",
+            "",
+        ]
+    return [
+        *lines,
+        "ImageNet's terms allow the use of its photographs for non-commercial research and education only. This model "
+        "holds weights that were learned from them, and none of the photographs.",
+    ]

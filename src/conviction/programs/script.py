@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import textwrap
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -11,13 +12,14 @@ from conviction.data.image_set import PARTS
 from conviction.data.named import KerasSet, ScikitLearnDigits
 from conviction.errors import RequestError
 from conviction.evaluation import record_opening
+from conviction.programs.backbone_code import WEIGHTS, backbone_of, write_weights
 from conviction.programs.notebook import write_notebook
 from conviction.programs.reading_code import has_deep, needs, reading_section
 from conviction.programs.section import Section
 from conviction.programs.training_code import (
     compile_section,
     encoding_section,
-    model_section,
+    network_sections,
     testing_section,
     training_section,
 )
@@ -41,9 +43,10 @@ def write_program(name: str, run: Run, images: ImageSet, work: Path) -> Path:
         work: Where the folder is made.
 
     Returns:
-        The folder, with ``split.json`` beside the program.
+        The folder, with ``split.json`` beside the program, and the weights of a backbone.
 
     Raises:
+        WeightsError: The weights of a backbone were not found, or are not the published ones.
         RequestError: The test set is sealed, so the program would open it; or a package that is an extra is missing.
         ParityError: The notebook did not run, or reached another accuracy.
     """
@@ -54,6 +57,9 @@ def write_program(name: str, run: Run, images: ImageSet, work: Path) -> Path:
     folder = work / name
     folder.mkdir()
     _write_split(folder / SPLIT, run, images)
+    backbone = backbone_of(run.config)
+    if backbone is not None:
+        write_weights(folder / WEIGHTS, backbone, run.rule.shape)
     sections = program_sections(run, images)
     if name == "script":
         (folder / SCRIPT).write_text(script(run, images, sections), encoding="utf-8")
@@ -71,7 +77,7 @@ def program_sections(run: Run, images: ImageSet) -> list[Section]:
     return [
         reading_section(run, images),
         encoding_section(classes),
-        model_section(recipe, run.rule.shape, classes),
+        *network_sections(recipe, run.rule.shape, classes),
         compile_section(recipe, classes, steps),
         training_section(recipe, classes),
         testing_section(recipe, classes),
@@ -84,6 +90,7 @@ def script(run: Run, images: ImageSet, sections: Sequence[Section]) -> str:
     assert test is not None  # ``write_program`` refuses a sealed one
     low, high = test.accuracy_ci95
     digits = isinstance(images.origin, ScikitLearnDigits)
+    beside = f"split.json and {WEIGHTS}" if backbone_of(run.config) else "split.json"
     needed = f"Keras, TensorFlow{', scikit-learn' if digits else ''} and Pillow"
     head = "\n".join(
         [
@@ -91,7 +98,8 @@ def script(run: Run, images: ImageSet, sections: Sequence[Section]) -> str:
             "",
             "    python train.py [WHERE THE IMAGES ARE]",
             "",
-            f"Needs {needed}. The run got {test.accuracy:.4f} of {test.n:,} test images right,",
+            f"Needs {needed}, and beside it {beside}.",
+            f"The run got {test.accuracy:.4f} of {test.n:,} test images right,",
             f"95% interval {low:.4f} to {high:.4f}. If the run computed in float32 on TensorFlow, this program",
             "reproduces it bit for bit, on the same kind of processor, with the same versions; otherwise it differs by",
             "no more than with another seed.",
@@ -99,7 +107,9 @@ def script(run: Run, images: ImageSet, sections: Sequence[Section]) -> str:
         ]
     )
     parts = [head, _beginning(run, images, "os.path.dirname(os.path.abspath(__file__))").code]
-    parts += [f"# {n}. {s.title}. {s.reason}\n\n{s.code}" for n, s in enumerate(sections, 1)]
+    for number, section in enumerate(sections, 1):
+        comment = textwrap.wrap(f"{number}. {section.title}. {section.reason}", 116)
+        parts.append("\n".join(f"# {line}" for line in comment) + f"\n\n{section.code}")
     return "\n\n".join(parts) + "\n"
 
 
@@ -110,7 +120,7 @@ def _beginning(run: Run, images: ImageSet, here: str = 'os.path.abspath("")') ->
     )
     standard = [i for i in imports if i.split()[1] in _STANDARD]
     others = [i for i in imports if i not in standard]
-    annotated = active_augmentations(run.config.augmentation) or has_deep(images)
+    annotated = active_augmentations(run.config.augmentation) or has_deep(images) or backbone_of(run.config)
     lines = ["from __future__ import annotations\n"] if annotated else []
     lines += [*standard, ""]
     lines += [

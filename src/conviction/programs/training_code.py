@@ -9,7 +9,8 @@ from typing import Any
 from conviction.config import Recipe, TrainingSpec
 from conviction.model.build import layer_seed
 from conviction.model.compile import RISE_FROM, warmup_steps
-from conviction.model.shapes import walk
+from conviction.model.shapes import UNIT, scaling_of, walk
+from conviction.programs.backbone_code import backbone_of, backbone_section, features_section, frozen_layers
 from conviction.programs.section import Section
 from conviction.programs.varying_code import varying_code
 from conviction.training.augment import active_augmentations
@@ -37,14 +38,80 @@ def encoding_section(classes: int) -> Section:
     return Section("Encode", reason, code)
 
 
-def model_section(recipe: Recipe, shape: Shape, classes: int) -> Section:
-    """The network, layer by layer, each with the seed that it had in the run."""
+def network_sections(recipe: Recipe, shape: Shape, classes: int) -> list[Section]:
+    """The network, with what comes before it where it begins with a pretrained one."""
+    if backbone_of(recipe) is None:
+        return [model_section(recipe, shape, classes)]
+    sections = [backbone_section(recipe, shape)]
+    frozen = frozen_layers(recipe)
+    if frozen:
+        lines = _scaling_line(recipe, shape), *_layer_lines(recipe, shape, classes, range(frozen))
+        sections.append(features_section(shape, lines))
+    return [*sections, model_section(recipe, shape, classes, frozen)]
+
+
+def model_section(recipe: Recipe, shape: Shape, classes: int, frozen: int = 0) -> Section:
+    """The network, layer by layer, each with the seed that it had in the run.
+
+    Args:
+        recipe: The specification.
+        shape: (height, width, channels) in pixels.
+        classes: At least 2.
+        frozen: How many of its first hidden layers have already made features of the pictures.
+    """
     spec, seed = recipe.model, recipe.training.seed
-    rows = walk(spec, shape, classes)
-    bfloat16 = recipe.training.precision == "bfloat16"
-    policy = ', dtype="mixed_bfloat16"' if bfloat16 else ""
-    lines = [f'    layers.Rescaling(1.0 / 255.0, name="{rows[0].name}"{policy}),  # normalise']
-    for index, (layer, row) in enumerate(zip(spec.layers, rows[1:-1], strict=True)):
+    units, activation = (1, "sigmoid") if classes == 2 else (classes, "softmax")
+    lines = _layer_lines(recipe, shape, classes, range(frozen, len(spec.layers)))
+    lines.append(
+        f'    layers.Dense({units}, activation="{activation}", '
+        f'kernel_initializer=glorot({layer_seed(seed, len(spec.layers))}), dtype="float32", name="output"),'
+    )
+    begin = ["    keras.Input(x['train'].shape[1:]),"]
+    if not frozen:
+        begin = [f'    keras.Input({shape}, dtype="uint8"),', _scaling_line(recipe, shape)]
+    code = "\n".join(
+        [
+            "layers, glorot = keras.layers, keras.initializers.GlorotUniform",
+            "model = keras.Sequential([",
+            *begin,
+            *lines,
+            "])",
+            "model.summary()",
+        ]
+    )
+    seeds = "Each layer starts with weights drawn from its own seed."
+    if frozen:
+        reason = "What learns: features go in. " + seeds
+    elif backbone_of(recipe) is not None:
+        reason = "Raw pixels go in; the first layer scales them as the backbone expects. " + seeds
+    else:
+        reason = "Raw pixels go in; dividing by 255 is the first layer. " + seeds
+    return Section("Model", reason, code, "architecture")
+
+
+def _policy(recipe: Recipe) -> str:
+    return ', dtype="mixed_bfloat16"' if recipe.training.precision == "bfloat16" else ""
+
+
+def _scaling_line(recipe: Recipe, shape: Shape) -> str:
+    scaling = scaling_of(recipe.model)
+    if scaling is UNIT:
+        return f'    layers.Rescaling(1.0 / 255.0, name="normalise"{_policy(recipe)}),  # normalise'
+    policy = "" if frozen_layers(recipe) else _policy(recipe)
+    return f'    layers.Rescaling({scaling.scale!r}, {scaling.offset!r}, name="normalise"{policy}),  # {scaling.words}'
+
+
+def _layer_lines(recipe: Recipe, shape: Shape, classes: int, which: range) -> list[str]:
+    """A line for each of these hidden layers."""
+    spec, seed = recipe.model, recipe.training.seed
+    rows = walk(spec, shape, classes)[1:-1]
+    policy = "" if which.start < frozen_layers(recipe) else _policy(recipe)
+    lines = []
+    for index in which:
+        layer, row = spec.layers[index], rows[index]
+        if layer.type == "Backbone":
+            lines.append("    backbone,")
+            continue
         options = layer.model_dump(exclude={"type"})
         arguments = [
             f"{key}={_literal(value)}"
@@ -57,26 +124,7 @@ def model_section(recipe: Recipe, shape: Shape, classes: int) -> Section:
             arguments.append(f"seed={layer_seed(seed, index)}")
         arguments.append(f'name="{row.name}"')
         lines.append(f"    layers.{layer.type}({', '.join(arguments)}{policy}),")
-    units, activation = (1, "sigmoid") if classes == 2 else (classes, "softmax")
-    lines.append(
-        f'    layers.Dense({units}, activation="{activation}", '
-        f'kernel_initializer=glorot({layer_seed(seed, len(spec.layers))}), dtype="float32", name="output"),'
-    )
-    code = "\n".join(
-        [
-            "layers, glorot = keras.layers, keras.initializers.GlorotUniform",
-            "model = keras.Sequential([",
-            f'    keras.Input({shape}, dtype="uint8"),',
-            *lines,
-            "])",
-            "model.summary()",
-        ]
-    )
-    reason = (
-        "Raw pixels go in; dividing by 255 is the first layer. Each layer starts with weights drawn from its own "
-        "seed."
-    )
-    return Section("Model", reason, code, "architecture")
+    return lines
 
 
 def compile_section(recipe: Recipe, classes: int, steps: int) -> Section:
@@ -104,8 +152,9 @@ def _rate_lines(spec: TrainingSpec, steps: int) -> list[str]:
     begin = [f"initial_learning_rate={spec.rate * RISE_FROM if rise else spec.rate!r}"]
     begin += [f"decay_steps={max(1, steps - rise)}"]
     begin += [f"warmup_target={spec.rate!r}", f"warmup_steps={rise}"] if rise else []
+    risen = f"rises in the first {rise}, then falls" if rise else "falls"
     return [
-        f"# {steps} steps in all: the rate rises in the first {rise}, then falls along half a cosine to 0.",
+        f"# {steps} steps in all: the rate {risen} along half a cosine to 0.",
         "rate = keras.optimizers.schedules.CosineDecay(",
         f"    {', '.join(begin)}",
         ")",
@@ -137,7 +186,7 @@ def training_section(recipe: Recipe, classes: int) -> Section:
 def _batches(spec: TrainingSpec, lines: Sequence[str], parts: int, classes: int) -> str:
     units = 1 if classes == 2 else classes
     specs = [
-        "tf.TensorSpec((None, *x['train'].shape[1:]), 'uint8')",
+        "tf.TensorSpec((None, *x['train'].shape[1:]), x['train'].dtype)",
         f"tf.TensorSpec((None, {units}), 'float32')",
     ]
     specs += ["tf.TensorSpec((None,), 'float32')"] if parts == 3 else []
@@ -212,7 +261,14 @@ TEST_ACCURACY = "float(right.mean())"
 def testing_section(recipe: Recipe, classes: int) -> Section:
     """The one look at the test set."""
     lines = []
-    if recipe.training.precision == "bfloat16":
+    if recipe.training.precision == "bfloat16" and backbone_of(recipe) and not frozen_layers(recipe):
+        lines += [
+            "# Trained in bfloat16, tested in float32: the same weights in a network without the shorter type.",
+            "weights = model.get_weights()",
+            "model = keras.models.model_from_json(model.to_json().replace('mixed_bfloat16', 'float32'))",
+            "model.set_weights(weights)",
+        ]
+    elif recipe.training.precision == "bfloat16":
         lines += [
             "# Trained in bfloat16, tested in float32: the same weights in a network without the shorter type.",
             "config = model.get_config()",

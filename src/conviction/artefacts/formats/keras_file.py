@@ -6,7 +6,6 @@ import io
 import json
 import warnings
 import zipfile
-from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -28,7 +27,15 @@ KNOWN = {
     *("MaxPooling2D", "AveragePooling2D", "GlobalAveragePooling2D", "GlobalMaxPooling2D", "Dropout"),
     *("SpatialDropout2D", "Flatten", "Dense", "Concatenate", "__keras_tensor__", "DTypePolicy"),
     *("GlorotUniform", "Zeros", "Ones"),
+    # Of backbones alone.
+    *("Add", "DepthwiseConv2D", "LayerNormalization", "LayerScale", "Multiply", "ReLU", "Reshape"),
+    *("VarianceScaling", "ZeroPadding2D"),
 }
+# The largest of our networks has 200 layers of its own after the 270 of a backbone; ConvNeXt is a network of networks,
+# so a run with it is three deep.
+MOST_LAYERS, MOST_NETWORKS_DEEP = 600, 3
+# Its description has 0.5 MB.
+MOST_CONFIG_BYTES = 4_000_000
 
 
 def write(model: keras.Model, path: Path, card: Card, calibration: np.ndarray) -> None:
@@ -49,18 +56,19 @@ def read(path: Path, threads: int | None = None) -> Artefact:
     try:
         with zipfile.ZipFile(io.BytesIO(content)) as archive:
             damaged = archive.testzip()
-            config, text = json.loads(archive.read("config.json")), archive.read(CARD)
+            whole = archive.getinfo("config.json").file_size <= MOST_CONFIG_BYTES
+            config = json.loads(archive.read("config.json")) if whole else None
+            text = archive.read(CARD)
+    # RecursionError, a RuntimeError, is what JSON that is nested too deep leads to.
     except (zipfile.BadZipFile, KeyError, ValueError, NotImplementedError, RuntimeError):
         raise ArtefactError(
             f"{path}: damaged, or has no model card; expected a file that 'conviction export' wrote."
         ) from None
     if damaged is not None:
         raise ArtefactError(f"{path}: damaged; {damaged} in it cannot be read.")
-    odd = sorted(set(_classes(config)) - KNOWN)
-    if odd:
-        raise ArtefactError(
-            f"{path}: has parts that none of our networks has ({', '.join(odd)}), so it is not opened."
-        )
+    if not whole:
+        raise _too_large(path)
+    _look_through(config, path)
     card = parse_card(text, path)
     keras = import_keras()
     try:
@@ -78,13 +86,26 @@ def read(path: Path, threads: int | None = None) -> Artefact:
     return Artefact(path, card, in_chunks(answer)).checked()
 
 
-def _classes(config: Any) -> Iterator[str]:
-    """The class names in a configuration, at any depth."""
-    if isinstance(config, dict):
-        if isinstance(config.get("class_name"), str):
-            yield config["class_name"]
-        for value in config.values():
-            yield from _classes(value)
-    elif isinstance(config, list):
-        for value in config:
-            yield from _classes(value)
+def _look_through(config: Any, path: Path) -> None:
+    """Refuses what a network does not need, before Keras sees it."""
+    odd, layers = set(), 0
+    waiting = [(config, 0)]  # not a recursion, which a deep configuration would end
+    while waiting:
+        part, deep = waiting.pop()
+        if isinstance(part, dict):
+            if isinstance(part.get("class_name"), str):
+                odd |= {part["class_name"]} - KNOWN
+            if isinstance(part.get("layers"), list):
+                layers, deep = layers + len(part["layers"]), deep + 1
+            if deep > MOST_NETWORKS_DEEP or layers > MOST_LAYERS:
+                raise _too_large(path)
+        inner = part.values() if isinstance(part, dict) else part if isinstance(part, list) else ()
+        waiting += [(value, deep) for value in inner]
+    if odd:
+        raise ArtefactError(
+            f"{path}: has parts that none of our networks has ({', '.join(sorted(odd))}), so it is not opened."
+        )
+
+
+def _too_large(path: Path) -> ArtefactError:
+    return ArtefactError(f"{path}: describes a larger network than any of ours, so it is not opened.")

@@ -99,7 +99,7 @@ def _parts(content: bytes, path: Path) -> tuple[bytes, Card]:
         model = content[: about["model"]["bytes"]]
         whole = hashlib.sha256(model).hexdigest() == about["model"]["sha256"]
         card = json.dumps(about["card"])
-    except (zipfile.BadZipFile, KeyError, TypeError, ValueError, NotImplementedError):
+    except (zipfile.BadZipFile, KeyError, TypeError, ValueError, NotImplementedError, RuntimeError):
         raise ArtefactError(
             f"{path}: damaged, or has no model card; expected a file that 'conviction export' wrote."
         ) from None

@@ -115,7 +115,7 @@ def _checked_card(path: Path) -> Card:
     try:
         about: Any = json.loads(read_bytes(path / CARD))
         files, card = dict(about["files"]), json.dumps(about["card"])
-    except (FileNotFoundError, KeyError, TypeError, ValueError):
+    except (FileNotFoundError, KeyError, TypeError, ValueError, RecursionError):
         raise ArtefactError(
             f"{path}: has no readable model card; expected a folder that 'conviction export' wrote."
         ) from None

@@ -7,7 +7,6 @@ padding, batch normalisation with an epsilon of 0.001.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -21,25 +20,15 @@ NAME = "efficientnet_lite0"
 STEM, FEATURES, EPSILON = 32, 1280, 1e-3
 
 
-@dataclass(frozen=True)
-class _Stage:
-    """Inverted residual blocks of one kind; the first of them has the strides."""
-
-    repeats: int
-    kernel: int
-    strides: int
-    expansion: int
-    filters: int
-
-
+# Inverted residual blocks of one kind: (repeats, kernel, strides of the first, expansion, filters).
 STAGES = (
-    _Stage(1, 3, 1, 1, 16),
-    _Stage(2, 3, 2, 6, 24),
-    _Stage(2, 5, 2, 6, 40),
-    _Stage(3, 3, 2, 6, 80),
-    _Stage(3, 5, 1, 6, 112),
-    _Stage(4, 5, 2, 6, 192),
-    _Stage(1, 3, 1, 6, 320),
+    (1, 3, 1, 1, 16),
+    (2, 3, 2, 6, 24),
+    (2, 5, 2, 6, 40),
+    (3, 3, 2, 6, 80),
+    (3, 5, 1, 6, 112),
+    (4, 5, 2, 6, 192),
+    (1, 3, 1, 6, 320),
 )
 
 
@@ -53,7 +42,12 @@ def build(shape: tuple[int, int, int], dtype: Any = None) -> keras.Model:
     Returns:
         A functional model from (n, h, w, 3) to (n, ceil(h / 32), ceil(w / 32), 1280).
     """
-    keras = import_keras()
+    return efficientnet_lite0(import_keras(), shape, dtype)
+
+
+# Programs that are exported hold the source of this function, so it uses nothing but its arguments and the constants.
+def efficientnet_lite0(keras: Any, shape: tuple[int, int, int], dtype: Any = None) -> Any:
+    """EfficientNet-Lite0 without its last layers, from (n, h, w, 3), (x - 127) / 128, to (n, h / 32, w / 32, 1280)."""
     layers = keras.layers
 
     def normalised(x: Any, name: str, *, active: bool = True) -> Any:
@@ -68,18 +62,18 @@ def build(shape: tuple[int, int, int], dtype: Any = None) -> keras.Model:
     pixels = keras.Input(shape, name="scaled")
     x = convolved(pixels, STEM, 3, 2, "stem")
     number = 0
-    for stage in STAGES:
-        for repeat in range(stage.repeats):
+    for repeats, kernel, first, expansion, filters in STAGES:
+        for repeat in range(repeats):
             number += 1
             name, before = f"block{number}", x
-            strides = stage.strides if repeat == 0 else 1
-            if stage.expansion > 1:
-                x = convolved(x, stage.expansion * x.shape[-1], 1, 1, f"{name}_expand")
+            strides = first if repeat == 0 else 1
+            if expansion > 1:
+                x = convolved(x, expansion * x.shape[-1], 1, 1, f"{name}_expand")
             options = {"strides": strides, "padding": "same", "use_bias": False, "dtype": dtype}
-            x = layers.DepthwiseConv2D(stage.kernel, name=f"{name}_depthwise", **options)(x)
+            x = layers.DepthwiseConv2D(kernel, name=f"{name}_depthwise", **options)(x)
             x = normalised(x, f"{name}_depthwise")
-            x = convolved(x, stage.filters, 1, 1, f"{name}_project", active=False)
-            if strides == 1 and before.shape[-1] == stage.filters:
+            x = convolved(x, filters, 1, 1, f"{name}_project", active=False)
+            if strides == 1 and before.shape[-1] == filters:
                 x = layers.Add(name=f"{name}_add", dtype=dtype)([before, x])
     x = convolved(x, FEATURES, 1, 1, "top")
     return keras.Model(pixels, x, name=NAME)

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -152,23 +152,32 @@ def _all_sizes() -> dict[str, Sizes]:
     return {n: Sizes(**{k: fixed(v) for k, v in values.items()}) for n, values in content.items()}
 
 
-def _application(
-    name: str, called: str, **options: Any
-) -> Callable[[tuple[int, int, int], Any], keras.Model]:
-    def build(shape: tuple[int, int, int], dtype: Any) -> keras.Model:
+@dataclass(frozen=True)
+class Application:
+    """A function of ``keras.applications`` that builds a network.
+
+    Attributes:
+        function: Its name there.
+        name: Of the network that it builds: the name that people use for it.
+        options: What the function is called with beside the shape.
+    """
+
+    function: str
+    name: str
+    options: Mapping[str, Any] = field(default_factory=dict)
+
+    def __call__(self, shape: tuple[int, int, int], dtype: Any) -> keras.Model:
+        """See ``Kind.build``."""
         keras = import_keras()
         before = keras.config.dtype_policy()
         keras.config.set_dtype_policy(dtype or "float32")  # the functions of keras.applications take no dtype
         try:
-            model: Any = getattr(keras.applications, name)(
-                include_top=False, weights=None, input_shape=shape, **options
+            model: Any = getattr(keras.applications, self.function)(
+                include_top=False, weights=None, input_shape=shape, **self.options
             )
         finally:
             keras.config.set_dtype_policy(before)
-        # Under the name that people use for it.
-        return keras.Model(model.input, model.output, name=called)
-
-    return build
+        return keras.Model(model.input, model.output, name=self.name)
 
 
 _PLAIN = {"include_preprocessing": False}
@@ -200,7 +209,7 @@ _KINDS = (
             "keras.applications",
             url=_KERAS + "mobilenet_v3/",
         ),
-        _application("MobileNetV3Small", "mobilenet_v3_small", **_PLAIN),
+        Application("MobileNetV3Small", "mobilenet_v3_small", _PLAIN),
     ),
     Kind(
         "mobilenet_v3_large",
@@ -214,7 +223,7 @@ _KINDS = (
             "keras.applications",
             url=_KERAS + "mobilenet_v3/",
         ),
-        _application("MobileNetV3Large", "mobilenet_v3_large", **_PLAIN),
+        Application("MobileNetV3Large", "mobilenet_v3_large", _PLAIN),
     ),
     Kind(
         "efficientnet_v2_b0",
@@ -228,7 +237,7 @@ _KINDS = (
             "keras.applications",
             url=_KERAS + "efficientnet_v2/",
         ),
-        _application("EfficientNetV2B0", "efficientnet_v2_b0", **_PLAIN),
+        Application("EfficientNetV2B0", "efficientnet_v2_b0", _PLAIN),
     ),
     Kind(
         "resnet50_v2",
@@ -242,7 +251,7 @@ _KINDS = (
             "keras.applications",
             url=_KERAS + "resnet/",
         ),
-        _application("ResNet50V2", "resnet50_v2"),
+        Application("ResNet50V2", "resnet50_v2"),
     ),
     Kind(
         "convnext_tiny",
@@ -256,7 +265,7 @@ _KINDS = (
             "keras.applications",
             url=_KERAS + "convnext/",
         ),
-        _application("ConvNeXtTiny", "convnext_tiny", **_PLAIN),
+        Application("ConvNeXtTiny", "convnext_tiny", _PLAIN),
     ),
 )
 KINDS: dict[str, Kind] = {kind.name: kind for kind in _KINDS}

@@ -35,6 +35,7 @@ from conviction.config.text import read_yaml
 from conviction.errors import MisfitError, RequestError
 from conviction.model import LayerRow, walk
 from conviction.model.backbones import KINDS, missing_weights
+from conviction.programs.backbone_code import WEIGHTS, backbone_section
 from conviction.programs.training_code import model_section
 
 Shape = tuple[int, int, int]
@@ -289,7 +290,11 @@ def keras_code(layers: Layers, shape: Shape, classes: int) -> str:
         RequestError: It does not fit.
     """
     recipe = Recipe(model=ModelSpec(layers=layers))
-    return "import keras\n\n" + model_section(recipe, shape, classes).code
+    code = "import keras\n\n"
+    if backbone(layers):
+        before = backbone_section(recipe, shape, f'"{WEIGHTS}"').code
+        code = f"from __future__ import annotations\n\n{code}{before}\n\n"
+    return code + model_section(recipe, shape, classes).code
 
 
 def starting_point(recipe: str, facts: ImageFacts) -> Recipe:

@@ -1,0 +1,112 @@
+"""Programs of runs that begin with a pretrained network: the same network, the same features, the same figures."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import conviction
+from conviction.config import load_recipe
+from conviction.model import backbones, build
+from conviction.model.backbones.kinds import KINDS
+from conviction.programs.backbone_code import backbone_section, frozen_layers, write_weights
+from conviction.programs.training_code import model_section
+from tests.artefacts.test_backbones import pictures, random_weights
+from tests.conftest import Cli
+from tests.programs.test_script_and_notebook import alone, said_accuracy
+
+SHAPE = (32, 32, 3)
+
+
+@pytest.mark.parametrize(
+    ("name", "trainable"),
+    [
+        ("mobilenet_v3_small", 2),
+        *(
+            pytest.param(name, trainable, marks=pytest.mark.full)
+            for name in KINDS
+            for trainable in ("head", 1, 3, "all")
+        ),
+    ],
+)
+def test_a_program_builds_the_network_of_the_run(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, name: str, trainable: int | str
+) -> None:
+    """With random weights, because the published ones of five backbones need a network."""
+    import keras
+
+    monkeypatch.setattr(backbones, "find_weights", lambda kind: Path("none"))
+    monkeypatch.setattr(backbones, "load_weights", random_weights)
+    keys = {"model.backbone": name, "model.trainable": trainable, "model.dense": [8]}
+    recipe = load_recipe({"recipe": "transfer", **keys})
+    expected = build(recipe.model, SHAPE, 3, recipe.training.seed)
+    write_weights(tmp_path / "backbone.weights.h5", recipe.model.layers[0], SHAPE)  # type: ignore[arg-type]
+    code = [
+        "from __future__ import annotations",
+        backbone_section(recipe, SHAPE, repr(str(tmp_path / "backbone.weights.h5"))).code,
+        model_section(recipe, SHAPE, 3).code,
+    ]
+    names: dict[str, Any] = {"keras": keras}
+    exec("\n".join(code), names)
+    model = names["model"]
+    pixels = pictures(32)
+    assert np.array_equal(model.predict(pixels, verbose=0), expected.predict(pixels, verbose=0))
+    for one, other in zip(model.trainable_variables, expected.trainable_variables, strict=True):
+        assert np.array_equal(one, other)
+
+
+def test_what_is_computed_once_is_what_the_run_computes_once() -> None:
+    transfer = {"recipe": "transfer"}
+    assert frozen_layers(load_recipe(transfer)) == 2
+    assert frozen_layers(load_recipe({**transfer, "model.dropout": 0.2, "model.dense": [8]})) == 2
+    assert frozen_layers(load_recipe({**transfer, "model.trainable": "all"})) == 0
+    assert frozen_layers(load_recipe({**transfer, "augmentation.flip": "horizontal"})) == 0
+    assert frozen_layers(load_recipe({"recipe": "lab"})) == 0
+
+
+@pytest.mark.full
+def test_the_script_of_a_frozen_backbone_comes_to_the_same_bits(
+    cli: Cli, transferred: Path, tmp_path: Path
+) -> None:
+    # The notebook, which has the same cells, is executed when it is written.
+    done = cli("export", transferred, "--format", "script,notebook", "--out", "exports")
+    assert done.code == 0, done.err
+    assert (tmp_path / "exports" / "notebook" / "backbone.weights.h5").is_file()
+    program = tmp_path / "exports" / "script" / "train.py"
+    assert "conviction" not in program.read_text().split('"""')[2]
+    printed = alone(program)
+    last = conviction.load_run(transferred).history[-1]
+    assert f"val_accuracy: {last.val_accuracy:.4f} - val_loss: {last.val_loss:.4f}" in printed
+    assert said_accuracy(transferred) in printed
+
+
+@pytest.mark.full
+@pytest.mark.parametrize(
+    "keys",
+    [
+        ["model.trainable=2", "training.epochs=1"],
+        ["model.trainable=all", "training.epochs=1", "training.precision=bfloat16"],
+        ["model.dense=[8]", "model.dropout=0.2", "training.epochs=3", "training.precision=bfloat16"],
+        ["augmentation.flip=horizontal", "model.dropout=0.2", "training.epochs=1"],
+    ],
+)
+def test_the_script_of_any_other_way_to_learn(
+    cli: Cli, transferred: Path, tmp_path: Path, keys: list[str]
+) -> None:
+    fitted = cli(
+        *("fit", transferred.parent / "pictures", "recipe=transfer", "data.image_size=32"),
+        *(*keys, "--out", "run"),
+    )
+    assert fitted.code == 0, fitted.err
+    done = cli("export", "run", "--format", "script")
+    assert done.code == 0, done.err
+    printed = alone(tmp_path / "run" / "exports" / "script" / "train.py")
+    last = conviction.load_run(tmp_path / "run").history[-1]
+    if "training.precision=bfloat16" in keys:  # not the same bits
+        assert "test accuracy" in printed
+    else:
+        assert f"val_loss: {last.val_loss:.4f}" in printed
+        assert said_accuracy(tmp_path / "run") in printed
