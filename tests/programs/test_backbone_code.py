@@ -12,7 +12,7 @@ import conviction
 from conviction.config import load_recipe
 from conviction.model import backbones, build
 from conviction.model.backbones.kinds import KINDS
-from conviction.programs.backbone_code import backbone_section, frozen_layers, write_weights
+from conviction.programs.backbone_code import backbone_section, frozen_layers, learning_code, write_weights
 from conviction.programs.training_code import model_section
 from tests.artefacts.test_backbones import pictures, random_weights
 from tests.conftest import Cli
@@ -44,9 +44,12 @@ def test_a_program_builds_the_network_of_the_run(
     recipe = load_recipe({"recipe": "transfer", **keys})
     expected = build(recipe.model, SHAPE, 3, recipe.training.seed)
     write_weights(tmp_path / "backbone.weights.h5", recipe.model.layers[0], SHAPE)  # type: ignore[arg-type]
+    backbone = recipe.model.backbone
+    assert backbone is not None
     code = [
         "from __future__ import annotations",
         backbone_section(recipe, SHAPE, repr(str(tmp_path / "backbone.weights.h5"))).code,
+        learning_code(backbone) if trainable != "head" else "",
         model_section(recipe, SHAPE, 3).code,
     ]
     names: dict[str, Any] = {"keras": keras}
@@ -87,10 +90,10 @@ def test_the_script_of_a_frozen_backbone_comes_to_the_same_bits(
 @pytest.mark.parametrize(
     "keys",
     [
-        ["model.trainable=2", "training.epochs=1"],
+        ["model.trainable=2", "training.epochs=1", "training.precision=float32"],
         ["model.trainable=all", "training.epochs=1", "training.precision=bfloat16"],
         ["model.dense=[8]", "model.dropout=0.2", "training.epochs=3", "training.precision=bfloat16"],
-        ["augmentation.flip=horizontal", "model.dropout=0.2", "training.epochs=1"],
+        ["augmentation.flip=horizontal", "training.epochs=1", "training.precision=float32"],
     ],
 )
 def test_the_script_of_any_other_way_to_learn(

@@ -7,7 +7,6 @@ from typing import Any
 
 from conviction import __version__
 from conviction.artefacts.card import Card, FoldsFigure, LearnedBefore, LearnedFrom, TestFigure
-from conviction.config.model import Backbone
 from conviction.config.recipe import Fit
 from conviction.evaluation import openings_sentence
 from conviction.model.backbones import KINDS
@@ -85,8 +84,8 @@ def _folds(run: Run) -> FoldsFigure | None:
 
 
 def _backbone(run: Run) -> LearnedBefore | None:
-    first = run.config.model.layers[0]
-    if not isinstance(first, Backbone):
+    first = run.config.model.backbone
+    if first is None:
         return None
     kind = KINDS[first.name]
     return LearnedBefore(

@@ -189,6 +189,12 @@ class ModelSpec(Strict):
 
     layers: LayerList
 
+    @property
+    def backbone(self) -> Backbone | None:
+        """The pretrained network that it begins with; None if it has none."""
+        first = self.layers[0]
+        return first if isinstance(first, Backbone) else None
+
 
 class Shorthand(Strict):
     """The keys most networks are described by; ``expand`` turns them into ``model.layers``.

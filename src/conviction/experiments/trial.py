@@ -13,9 +13,10 @@ import numpy as np
 
 from conviction.backend import import_keras, prepare
 from conviction.config import DataSpec, Recipe
+from conviction.config.probing import needs_probe
 from conviction.data import Split, encode_labels, split_images
 from conviction.flow.network import compiled, learning, search_rate
-from conviction.flow.probing import needs_probe, probe
+from conviction.flow.probing import probe
 from conviction.model import predict_images, walk
 from conviction.pool.shared import Shared, open_shared
 from conviction.pool.worker import Report

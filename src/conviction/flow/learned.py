@@ -8,11 +8,12 @@ from time import perf_counter
 from typing import TYPE_CHECKING, Protocol
 
 from conviction.backend import prepare
+from conviction.config.probing import needs_probe
 from conviction.data import encode_labels
 from conviction.evaluation import fit_temperature
 from conviction.flow.network import compiled, learning
 from conviction.flow.prepare import Prepared
-from conviction.flow.probing import needs_probe, probe
+from conviction.flow.probing import probe
 from conviction.flow.trainer import Trainer
 from conviction.model import carry_over, divide_logits, predict_images
 from conviction.training import StopRequest, Training, TrainingState, Watcher, train

@@ -10,7 +10,6 @@ from typing import Protocol
 
 from conviction.backend import usable_cores
 from conviction.config import ImageFacts, Recipe
-from conviction.config.model import Backbone
 from conviction.data import (
     Audit,
     DecodingRule,
@@ -196,8 +195,8 @@ def _with_weights(recipe: Recipe) -> Recipe:
     Raises:
         WeightsError: It was not found, is not the published one, or not the one that the specification names.
     """
-    first = recipe.model.layers[0]
-    if not isinstance(first, Backbone):
+    first = recipe.model.backbone
+    if first is None:
         return recipe
     record = weights_record(first)
     if first.weights is not None and first.weights.sha256 != record.sha256:

@@ -1,16 +1,12 @@
-"""What learns besides a backbone learns first, on its frozen features: a random output layer would spoil them.
-
-Fine-tuning from a linear probe is as good on images like those it learns from, and better on others (Kumar et al.,
-2022, arXiv:2202.10054).
-"""
+"""Fine-tuning begins with a probe: what follows a backbone learns on its frozen features."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from conviction.config import ModelSpec, Recipe, TrainingSpec
-from conviction.config.model import Backbone
+from conviction.config import Recipe
+from conviction.config.probing import probe_recipe
 from conviction.data import ImageSet, Split, encode_labels
 from conviction.flow.network import compiled, learning
 from conviction.model import walk
@@ -19,14 +15,6 @@ from conviction.training import StopRequest, train
 
 if TYPE_CHECKING:
     import keras
-
-EPOCHS, LEARNING_RATE, BATCH = 20, 0.001, 32
-
-
-def needs_probe(recipe: Recipe) -> bool:
-    """Whether some of a backbone learns."""
-    first = recipe.model.layers[0]
-    return isinstance(first, Backbone) and first.trainable != "head"
 
 
 def probe(
@@ -48,18 +36,7 @@ def probe(
         stop: As for ``train``; it then ends early.
         progress: As for ``features_of``.
     """
-    layers = (recipe.model.layers[0].model_copy(update={"trainable": "head"}), *recipe.model.layers[1:])
-    training = TrainingSpec(
-        epochs=EPOCHS,
-        learning_rate=LEARNING_RATE,
-        batch_size=min(BATCH, len(split.train)),
-        optimizer="adamw",
-        schedule="cosine",
-        seed=recipe.training.seed,
-        threads=recipe.training.threads,
-        precision="float32",
-    )
-    frozen = Recipe(data=recipe.data, model=ModelSpec(layers=layers), training=training)
+    frozen = probe_recipe(recipe, len(split.train))
     rows = walk(frozen.model, images.rule.shape, len(images.class_names))
     start = compiled(frozen, images, split, rows, "float32")
     learns = learning(start, frozen, images, split, progress)
@@ -69,7 +46,7 @@ def probe(
         targets=encode_labels(images.labels, len(images.class_names)),
         train_indices=split.train,
         validation_indices=split.validation,
-        spec=training,
+        spec=frozen.training,
         watcher=Silent(),
         stop=stop,
     )

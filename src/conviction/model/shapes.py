@@ -62,8 +62,7 @@ UNIT = Scaling(1.0 / 255.0, 0.0, "x / 255")
 
 def scaling_of(spec: ModelSpec) -> Scaling:
     """How pixels are scaled for a network: a backbone's own way, or to between 0 and 1."""
-    first = spec.layers[0]
-    return KINDS[first.name].scaling if isinstance(first, Backbone) else UNIT
+    return KINDS[spec.backbone.name].scaling if spec.backbone else UNIT
 
 
 class _DoesNotFit(Exception):

@@ -25,15 +25,9 @@ BESIDE = f'os.path.join(HERE, "{WEIGHTS}")'
 LEARNING = ("Conv2D", "Dense", "BatchNormalization", "Dropout")
 
 
-def backbone_of(recipe: Recipe) -> Backbone | None:
-    """What the network begins with, if that has learned before."""
-    first = recipe.model.layers[0]
-    return first if isinstance(first, Backbone) else None
-
-
 def frozen_layers(recipe: Recipe) -> int:
     """How many hidden layers give the same for the same picture in every epoch: those of a frozen start."""
-    backbone = backbone_of(recipe)
+    backbone = recipe.model.backbone
     if backbone is None or backbone.trainable != "head" or active_augmentations(recipe.augmentation):
         return 0
     kinds = [layer.type for layer in recipe.model.layers]
@@ -59,7 +53,7 @@ def backbone_section(recipe: Recipe, shape: Shape, weights: str = BESIDE) -> Sec
         shape: (height, width, 3).
         weights: An expression for the path of their file.
     """
-    spec = backbone_of(recipe)
+    spec = recipe.model.backbone
     assert spec is not None
     kind = KINDS[spec.name]
     # A frozen one computes once, so nothing is gained by a shorter type.
@@ -79,8 +73,10 @@ def backbone_section(recipe: Recipe, shape: Shape, weights: str = BESIDE) -> Sec
             "",
             f"backbone = efficientnet_lite0(keras, {shape}{policy})",
         ]
-    pieces += [f"backbone.load_weights({weights})  # the published ones; an export as script writes them"]
-    pieces += _freezing(spec)
+    pieces += [
+        f"backbone.load_weights({weights})  # the published ones; an export as script writes them",
+        "backbone.trainable = False",
+    ]
     record = spec.weights
     reason = f"{kind.title}: {kind.paper}. It has learned from ImageNet's photographs."
     if record is not None:
@@ -88,11 +84,11 @@ def backbone_section(recipe: Recipe, shape: Shape, weights: str = BESIDE) -> Sec
     return Section("Backbone", reason, "\n".join(pieces))
 
 
-def _freezing(spec: Backbone) -> list[str]:
-    if spec.trainable == "head":
-        return ["backbone.trainable = False"]
+def learning_code(spec: Backbone) -> str:
+    """What makes the last blocks of the backbone learn, or all of it."""
     lines = [
-        f"# {trained_words(spec).capitalize()}, but for batch normalisation, whose averages few pictures would spoil."
+        f"# {trained_words(spec).capitalize()}, but for batch normalisation, whose averages few pictures would spoil.",
+        "backbone.trainable = True",
     ]
     if spec.trainable == "all":
         first = "0"
@@ -105,19 +101,20 @@ def _freezing(spec: Backbone) -> list[str]:
             f"learning = list(dict.fromkeys(block[1] for block in blocks if block))[-{spec.trainable}:]",
             "first = next(i for i, block in enumerate(blocks) if block and block[1] == learning[0])",
         ]
-    return [
-        *lines,
+    lines += [
         "for number, layer in enumerate(backbone.layers):",
         f"    layer.trainable = number >= {first} and not isinstance(layer, keras.layers.BatchNormalization)",
     ]
+    return "\n".join(lines)
 
 
-def features_section(shape: Shape, lines: Sequence[str]) -> Section:
+def features_section(shape: Shape, lines: Sequence[str], parts: str = "x") -> Section:
     """What the frozen start makes of the pictures, in place of the pictures.
 
     Args:
         shape: (height, width, 3).
         lines: Of the layers of the frozen start.
+        parts: An expression for the parts of the data that are needed.
     """
     code = "\n".join(
         [
@@ -135,7 +132,7 @@ def features_section(shape: Shape, lines: Sequence[str]) -> Section:
             f"    return frozen.predict(batches, batch_size={BATCH}, verbose=2)[: len(pixels)]",
             "",
             "",
-            "x = {part: features_of(x[part]) for part in x}",
+            f"x = {{part: features_of(x[part]) for part in {parts}}}",
         ]
     )
     reason = (

@@ -12,7 +12,7 @@ from conviction.data.image_set import PARTS
 from conviction.data.named import KerasSet, ScikitLearnDigits
 from conviction.errors import RequestError
 from conviction.evaluation import record_opening
-from conviction.programs.backbone_code import WEIGHTS, backbone_of, write_weights
+from conviction.programs.backbone_code import WEIGHTS, write_weights
 from conviction.programs.notebook import write_notebook
 from conviction.programs.reading_code import has_deep, needs, reading_section
 from conviction.programs.section import Section
@@ -57,7 +57,7 @@ def write_program(name: str, run: Run, images: ImageSet, work: Path) -> Path:
     folder = work / name
     folder.mkdir()
     _write_split(folder / SPLIT, run, images)
-    backbone = backbone_of(run.config)
+    backbone = run.config.model.backbone
     if backbone is not None:
         write_weights(folder / WEIGHTS, backbone, run.rule.shape)
     sections = program_sections(run, images)
@@ -73,11 +73,12 @@ def write_program(name: str, run: Run, images: ImageSet, work: Path) -> Path:
 def program_sections(run: Run, images: ImageSet) -> list[Section]:
     """The steps of the lab, as this run took them."""
     recipe, classes = run.config, len(run.class_names)
-    steps = recipe.training.epochs * steps_per_epoch(recipe.training, len(run.split.train))
+    train_images = len(run.split.train)
+    steps = recipe.training.epochs * steps_per_epoch(recipe.training, train_images)
     return [
         reading_section(run, images),
         encoding_section(classes),
-        *network_sections(recipe, run.rule.shape, classes),
+        *network_sections(recipe, run.rule.shape, classes, train_images),
         compile_section(recipe, classes, steps),
         training_section(recipe, classes),
         testing_section(recipe, classes),
@@ -90,7 +91,7 @@ def script(run: Run, images: ImageSet, sections: Sequence[Section]) -> str:
     assert test is not None  # ``write_program`` refuses a sealed one
     low, high = test.accuracy_ci95
     digits = isinstance(images.origin, ScikitLearnDigits)
-    beside = f"split.json and {WEIGHTS}" if backbone_of(run.config) else "split.json"
+    beside = f"split.json and {WEIGHTS}" if run.config.model.backbone else "split.json"
     needed = f"Keras, TensorFlow{', scikit-learn' if digits else ''} and Pillow"
     head = "\n".join(
         [
@@ -120,7 +121,7 @@ def _beginning(run: Run, images: ImageSet, here: str = 'os.path.abspath("")') ->
     )
     standard = [i for i in imports if i.split()[1] in _STANDARD]
     others = [i for i in imports if i not in standard]
-    annotated = active_augmentations(run.config.augmentation) or has_deep(images) or backbone_of(run.config)
+    annotated = active_augmentations(run.config.augmentation) or has_deep(images) or run.config.model.backbone
     lines = ["from __future__ import annotations\n"] if annotated else []
     lines += [*standard, ""]
     lines += [

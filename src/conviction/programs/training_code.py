@@ -3,18 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from textwrap import indent
 from typing import Any
 
 from conviction.config import Recipe, TrainingSpec
+from conviction.config.probing import needs_probe, probe_recipe
 from conviction.model.build import layer_seed
 from conviction.model.compile import RISE_FROM, warmup_steps
 from conviction.model.shapes import UNIT, scaling_of, walk
-from conviction.programs.backbone_code import backbone_of, backbone_section, features_section, frozen_layers
+from conviction.programs.backbone_code import (
+    backbone_section,
+    features_section,
+    frozen_layers,
+    learning_code,
+)
 from conviction.programs.section import Section
 from conviction.programs.varying_code import varying_code
 from conviction.training.augment import active_augmentations
-from conviction.training.train import VALIDATION_BATCH
+from conviction.training.train import VALIDATION_BATCH, steps_per_epoch
 
 Shape = tuple[int, int, int]
 # Arguments that need not be written.
@@ -38,16 +45,54 @@ def encoding_section(classes: int) -> Section:
     return Section("Encode", reason, code)
 
 
-def network_sections(recipe: Recipe, shape: Shape, classes: int) -> list[Section]:
+def network_sections(recipe: Recipe, shape: Shape, classes: int, train_images: int) -> list[Section]:
     """The network, with what comes before it where it begins with a pretrained one."""
-    if backbone_of(recipe) is None:
+    if recipe.model.backbone is None:
         return [model_section(recipe, shape, classes)]
     sections = [backbone_section(recipe, shape)]
+    if needs_probe(recipe):
+        return [*sections, *_probe_sections(recipe, shape, classes, train_images)]
     frozen = frozen_layers(recipe)
     if frozen:
-        lines = _scaling_line(recipe, shape), *_layer_lines(recipe, shape, classes, range(frozen))
-        sections.append(features_section(shape, lines))
+        sections.append(features_section(shape, _frozen_lines(recipe, shape, classes)))
     return [*sections, model_section(recipe, shape, classes, frozen)]
+
+
+def _frozen_lines(recipe: Recipe, shape: Shape, classes: int) -> list[str]:
+    layers = _layer_lines(recipe, shape, classes, range(frozen_layers(recipe)))
+    return [_scaling_line(recipe, shape), *layers]
+
+
+def _probe_sections(recipe: Recipe, shape: Shape, classes: int, train_images: int) -> list[Section]:
+    """What follows the backbone learns first; then the network begins with what that has learned."""
+    assert recipe.model.backbone is not None
+    first = probe_recipe(recipe, train_images)
+    steps = first.training.epochs * steps_per_epoch(first.training, train_images)
+    features = features_section(shape, _frozen_lines(first, shape, classes), '("train", "validation")')
+    head = model_section(first, shape, classes, frozen_layers(first))
+    network = model_section(recipe, shape, classes)
+    keeping = ["learned = [layer.get_weights() for layer in model.layers]", "x = pixels"]
+    putting = [
+        "for layer, weights in zip(model.layers[-len(learned) :], learned):",
+        "    layer.set_weights(weights)",
+    ]
+    return [
+        replace(features, code=f"pixels = x\n{features.code}"),
+        replace(head, title="Model of the head", chapter=""),
+        replace(compile_section(first, classes, steps), title="Compile the head", chapter=""),
+        replace(
+            training_section(first, classes),
+            title="Train the head",
+            reason="It learns before the backbone does, because a random output layer would spoil that.",
+            chapter="",
+        ),
+        Section(
+            "Fine-tuning",
+            "The head has learned. Now the backbone learns with it, from the pictures themselves.",
+            "\n".join([*keeping, learning_code(recipe.model.backbone)]),
+        ),
+        replace(network, code="\n".join([network.code, *putting])),
+    ]
 
 
 def model_section(recipe: Recipe, shape: Shape, classes: int, frozen: int = 0) -> Section:
@@ -82,7 +127,7 @@ def model_section(recipe: Recipe, shape: Shape, classes: int, frozen: int = 0) -
     seeds = "Each layer starts with weights drawn from its own seed."
     if frozen:
         reason = "What learns: features go in. " + seeds
-    elif backbone_of(recipe) is not None:
+    elif recipe.model.backbone is not None:
         reason = "Raw pixels go in; the first layer scales them as the backbone expects. " + seeds
     else:
         reason = "Raw pixels go in; dividing by 255 is the first layer. " + seeds
@@ -261,7 +306,7 @@ TEST_ACCURACY = "float(right.mean())"
 def testing_section(recipe: Recipe, classes: int) -> Section:
     """The one look at the test set."""
     lines = []
-    if recipe.training.precision == "bfloat16" and backbone_of(recipe) and not frozen_layers(recipe):
+    if recipe.training.precision == "bfloat16" and recipe.model.backbone and not frozen_layers(recipe):
         lines += [
             "# Trained in bfloat16, tested in float32: the same weights in a network without the shorter type.",
             "weights = model.get_weights()",

@@ -35,7 +35,7 @@ from conviction.config.text import read_yaml
 from conviction.errors import MisfitError, RequestError
 from conviction.model import LayerRow, walk
 from conviction.model.backbones import KINDS, missing_weights
-from conviction.programs.backbone_code import WEIGHTS, backbone_section
+from conviction.programs.backbone_code import WEIGHTS, backbone_section, learning_code
 from conviction.programs.training_code import model_section
 
 Shape = tuple[int, int, int]
@@ -291,8 +291,11 @@ def keras_code(layers: Layers, shape: Shape, classes: int) -> str:
     """
     recipe = Recipe(model=ModelSpec(layers=layers))
     code = "import keras\n\n"
-    if backbone(layers):
+    spec = backbone(layers)
+    if spec is not None:
         before = backbone_section(recipe, shape, f'"{WEIGHTS}"').code
+        if spec.trainable != "head":
+            before = f"{before}\n{learning_code(spec)}"
         code = f"from __future__ import annotations\n\n{code}{before}\n\n"
     return code + model_section(recipe, shape, classes).code
 
