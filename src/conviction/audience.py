@@ -104,6 +104,7 @@ class Remedy(StrEnum):
     DROP_LEAKS = "drop_leaks"
     IMAGE_SIZE = "image_size"
     BALANCE = "balance"
+    GROUP_SESSIONS = "group_sessions"
 
     def words(self, audience: Audience | None = None) -> str:
         """The sentence for this audience; empty where there is nothing to do."""
@@ -127,6 +128,12 @@ _REMEDIES: Mapping[Remedy, Mapping[Audience, str]] = {
         "terminal": "Choose a data.image_size=[HEIGHT,WIDTH] closer to that of the pictures, or crop them first.",
         "python": "Set the key data.image_size, height and width, closer to that of the pictures, or crop them first.",
         "page": "Crop them, and choose the folder again at Data.",
+    },
+    Remedy.GROUP_SESSIONS: {
+        "terminal": "data.group=auto keeps each session in one part.",
+        "python": "The key data.group with the value 'auto' keeps each session in one part.",
+        "page": "Here they are split like any others; the command line keeps each session in one part, with the key "
+        "data.group and the value auto.",
     },
     Remedy.BALANCE: {
         "terminal": "With training.class_weights=balanced each class counts the same in the loss.",
