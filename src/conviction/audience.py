@@ -104,6 +104,7 @@ class Remedy(StrEnum):
     DROP_LEAKS = "drop_leaks"
     FIT = "fit"
     BALANCE = "balance"
+    GROUP_SESSIONS = "group_sessions"
 
     def words(self, audience: Audience | None = None) -> str:
         """The sentence for this audience; empty where there is nothing to do."""
@@ -132,6 +133,12 @@ _REMEDIES: Mapping[Remedy, Mapping[Audience, str]] = {
         "that of the pictures.",
         "page": "At Reshape you can choose whether such pictures are stretched, keep only their middle, or are kept "
         "whole with black beside them.",
+    },
+    Remedy.GROUP_SESSIONS: {
+        "terminal": "data.group=auto keeps each session in one part.",
+        "python": "The key data.group with the value 'auto' keeps each session in one part.",
+        "page": "Here they are split like any others; the command line keeps each session in one part, with the key "
+        "data.group and the value auto.",
     },
     Remedy.BALANCE: {
         "terminal": "With training.class_weights=balanced each class counts the same in the loss.",

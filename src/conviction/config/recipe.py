@@ -59,9 +59,10 @@ class DataSpec(Strict):
     where the data type alone does not.
 
     ``group`` says which pictures belong together and must not be separated by a split: the path of a
-    CSV with the columns file and group, or a regular expression whose first group is searched in each
-    file's path. ``exclude`` is a file that lists pictures to leave out. ``on_leak`` says what happens to
-    training and validation images that also appear, exactly or nearly, in the source's own test set.
+    CSV with the columns file and group, a regular expression whose first group is searched in each file's
+    path, or ``auto`` for the sessions that the audit finds. ``exclude`` is a file that lists pictures to
+    leave out. ``on_leak`` says what happens to training and validation images that also appear, exactly
+    or nearly, in the source's own test set.
     ``folds`` cuts everything but the test set into that many parts, of which number ``fold`` (from 1) is
     the validation set; 0 means no folds.
     """

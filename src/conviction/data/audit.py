@@ -5,7 +5,8 @@ It looks at pixels, names and headers of all parts, the test set included; it sc
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
@@ -25,33 +26,74 @@ from conviction.data.findings import (
     shapes,
     unreadable,
 )
-from conviction.data.group import excluded, join, user_groups
+from conviction.data.group import AUTO, excluded, join, user_groups
 from conviction.data.image_set import ImageSet, number_equals
+from conviction.data.likeness import Likeness, by_pixels
 from conviction.data.naming import doubtful_folders, similar_classes
+from conviction.data.session_findings import one_session, session_findings
+from conviction.data.sessions import Sessions, find_sessions, nearest_right
 from conviction.data.split import Split
 
 
 @dataclass(frozen=True)
 class Audit:
-    """Findings, the most severe first; ``groups`` (n,) int64 number the images that must stay together."""
+    """What the audit found.
+
+    Attributes:
+        findings: The most severe first.
+        groups: (n,) int64, equal numbers for images that must stay together.
+        excluded: (n,) bool, images that do not count.
+        sessions: Pictures that were taken together.
+        likeness: By which the sessions were found; None for those of a run.
+        kept_together: Whether a session stays in one part.
+    """
 
     findings: tuple[Finding, ...]
     groups: np.ndarray
     excluded: np.ndarray
+    sessions: Sessions = field(default_factory=Sessions)
+    likeness: Likeness | None = None
+    kept_together: bool = False
 
     def after_split(self, images: ImageSet, split: Split) -> Audit:
-        """Adds what only the split shows: classes with few images left to learn from."""
-        return replace(self, findings=_ranked([*self.findings, *few_to_learn_from(images, split.train)]))
+        """Adds what only the split shows: classes with few images left, and what sessions do to accuracy."""
+        sessions = self.sessions
+        if self.likeness is not None:
+            seen = np.zeros(len(images), bool)
+            seen[np.concatenate([split.train, split.validation])] = True
+            nearest = nearest_right(images, sessions, seen, self.likeness)
+            sessions = replace(sessions, nearest=nearest)
+        findings = [f for f in self.findings if f.kind != "sessions"]
+        findings += session_findings(sessions, self.kept_together)
+        findings += few_to_learn_from(images, split.train)
+        return replace(self, findings=_ranked(findings), sessions=sessions)
 
 
-def audit_images(images: ImageSet, spec: DataSpec) -> Audit:
+def audit_images(
+    images: ImageSet,
+    spec: DataSpec,
+    likeness: Callable[[], Likeness] | None = None,
+    sessions: Sessions | None = None,
+) -> Audit:
     """Audits all images that ``spec.exclude`` does not leave out.
+
+    Args:
+        images: All images.
+        spec: What to leave out, and which images belong together.
+        likeness: Makes what sessions are found by; by default, pixels.
+        sessions: Those of a run, whose images are audited again; None for a new search.
 
     Raises:
         RequestError: ``spec.group`` or ``spec.exclude`` cannot be used.
     """
     out = excluded(images, spec.exclude)
     own = user_groups(images, spec.group)
+    together, view = spec.group == AUTO, None
+    if sessions is None:
+        view = likeness() if likeness is not None else by_pixels(images)
+        sessions = find_sessions(images, out, view)
+    if together:
+        own = sessions.numbers(len(images))
     near = near_duplicates(images)
     keep = ~(out[near.first] | out[near.second])
     pairs = np.stack([near.first, near.second], axis=1)[keep]
@@ -76,8 +118,10 @@ def audit_images(images: ImageSet, spec: DataSpec) -> Audit:
         *misnamed(images, ~out),
         *balance(images, ~out),
         *shapes(images),
+        *session_findings(sessions, together),
+        *one_session(images, sessions, out),
     ]
-    return Audit(_ranked(findings), groups, out)
+    return Audit(_ranked(findings), groups, out, sessions, view, together)
 
 
 def _ranked(findings: list[Finding]) -> tuple[Finding, ...]:

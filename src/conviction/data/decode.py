@@ -12,6 +12,7 @@ import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import UTC, datetime
 
 import numpy as np
 import simplejpeg
@@ -53,17 +54,29 @@ class UnreadableImageError(Exception):
 
 @dataclass(frozen=True)
 class Probe:
-    """What the header of a picture says: upright size, whether it has colours, its mode (``shown_mode``) and format."""
+    """What the header of a picture says.
+
+    Attributes:
+        width: Upright, in pixels; so is ``height``.
+        has_color: Whether it can hold colours.
+        mode: ``shown_mode``.
+        format: As Pillow names it.
+        taken: When, in seconds by the camera's own clock; None where EXIF does not say.
+        camera: Which, as far as EXIF says.
+    """
 
     width: int
     height: int
     has_color: bool
     mode: str
     format: str
+    taken: int | None = None
+    camera: str = ""
 
 
 _SIDEWAYS = (5, 6, 7, 8)  # the EXIF orientations that exchange width and height
 _ORIENTATION = 0x0112
+_MAKE, _MODEL, _EXIF, _TAKEN = 0x010F, 0x0110, 0x8769, 0x9003
 
 
 def _open(content: bytes) -> Image.Image:
@@ -148,7 +161,21 @@ def _probe(content: bytes) -> Probe:
     width, height = picture.size
     if sideways:
         width, height = height, width
-    return Probe(width, height, has_color, mode, picture.format or "")
+    return Probe(width, height, has_color, mode, picture.format or "", *_taken(picture))
+
+
+def _taken(picture: Image.Image) -> tuple[int | None, str]:
+    """When a picture was taken and by which camera, as far as EXIF says; the clock's zone is not known."""
+    try:
+        exif = picture.getexif()
+        moment = datetime.strptime(str(exif.get_ifd(_EXIF)[_TAKEN]).strip("\0 "), "%Y:%m:%d %H:%M:%S")
+        camera = " ".join(str(exif.get(tag, "")).strip("\0 ") for tag in (_MAKE, _MODEL)).strip()
+        return int(moment.replace(tzinfo=UTC).timestamp()), camera[:_CAMERA_LENGTH]
+    except Exception:  # broken EXIF, or none
+        return None, ""
+
+
+_CAMERA_LENGTH = 100
 
 
 def _has_color(picture: Image.Image) -> bool:

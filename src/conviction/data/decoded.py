@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Callable, Sequence
+from dataclasses import astuple
 
 import numpy as np
 
@@ -21,7 +22,7 @@ RuleOf = Callable[[list[Probe]], DecodingRule]
 # How many headers are looked at to guess the rule, before every file is read once and decoded by that guess.
 GUESSED_FROM = 64
 # Version of what is recorded of a header.
-LISTING = 2
+LISTING = 3
 # Without a cache, at most this much is held in memory.
 LARGEST_IN_MEMORY = 2 * 10**9
 
@@ -139,7 +140,7 @@ def _in_memory(rule: DecodingRule, chunks: Sequence[Chunk]) -> Decoded:
 
 def _save_survey(key: str, survey: Survey) -> None:
     # JSON text as bytes: names of modes and reasons are text, and pickled arrays are never read.
-    text = json.dumps([p and (p.width, p.height, p.has_color, p.mode, p.format) for p in survey.probes])
+    text = json.dumps([p and astuple(p) for p in survey.probes])
     problems = json.dumps({str(k): v for k, v in survey.problems.items()})
     cache.save_note(
         "listings",

@@ -12,6 +12,8 @@ from conviction.audience import option
 from conviction.data.image_set import ImageSet
 from conviction.errors import RequestError, SourceError, did_you_mean
 
+# The value of ``data.group`` that asks for the sessions which the audit finds.
+AUTO = "auto"
 _FILE_COLUMNS = ("file", "filename", "image", "path")
 
 
@@ -20,7 +22,7 @@ def user_groups(images: ImageSet, group: str | None) -> np.ndarray:
 
     Args:
         images: Their ``names`` are what a CSV names and a pattern is searched in.
-        group: The path of a CSV with the columns file and group, or a regular expression.
+        group: The path of a CSV with the columns file and group, or a regular expression; with ``AUTO`` it names none.
 
     Returns:
         (n,) int64; -1 for images of no group.
@@ -28,8 +30,15 @@ def user_groups(images: ImageSet, group: str | None) -> np.ndarray:
     Raises:
         RequestError: A CSV that cannot be read or names no image, a pattern that is not valid or matches nothing.
     """
-    if group is None:
+    if group == AUTO and not images.headers:
+        raise RequestError(
+            f"data.group=auto has no effect on {images.location}: sessions are found by the names and times of picture "
+            "files, which arrays do not have. Leave the key out, or name the groups in a CSV with the columns file and "
+            f"group, whose files are called as here, such as '{images.names[0]}'."
+        )
+    if group in (None, AUTO):
         return np.full(len(images), -1, np.int64)
+    assert group is not None
     names = _from_csv(images, Path(group)) if group.lower().endswith(".csv") else _from_pattern(images, group)
     numbers = {name: i for i, name in enumerate(sorted({n for n in names if n is not None}))}
     return np.array([-1 if n is None else numbers[n] for n in names], np.int64)

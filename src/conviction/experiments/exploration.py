@@ -18,6 +18,7 @@ from conviction.errors import RequestError
 from conviction.experiments.questions import BASE, Arm
 from conviction.experiments.store import EPOCHS, add_trial, open_study
 from conviction.experiments.trial import FUNCTION
+from conviction.flow.sessions import likeness_for
 from conviction.model import LayerRow, check_memory, walk
 from conviction.pool.executors import Executor
 from conviction.pool.processes import Outcome, Runs, Task
@@ -130,7 +131,7 @@ def plan(
     _check_keys(base_keys, arms)
     first = load_recipe(base_keys)
     images = load_source(source, first.data, data_dir)
-    audit = audit_images(images, first.data)
+    audit = audit_images(images, first.data, likeness_for(source, images, first, data_dir))
     split = split_images(images, first.data, 0, audit.groups, audit.excluded)
     every = len(split.train)
     facts = ImageFacts.of(images.rule.shape, min(every, budget or every))

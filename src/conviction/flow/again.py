@@ -28,8 +28,17 @@ def prepare_again(
     Raises:
         RequestError: The images or classes are not those of the run.
     """
-    source, rule = run.data.source, run.data.decoding
-    ready = prepare_run(source, recipe, data_dir, lambda facts: recipe, rule=rule, loading=loading)
+    source, rule, kept = run.data.source, run.data.decoding, run.data.sessions
+    ready = prepare_run(
+        source,
+        recipe,
+        data_dir,
+        lambda facts: recipe,
+        rule=rule,
+        # The run's own: another machine, or one without the weights, could find others.
+        sessions=kept.of if kept else lambda images: None,
+        loading=loading,
+    )
     _check_data(run, ready)
     return replace(ready, search=run.search or ready.search)
 

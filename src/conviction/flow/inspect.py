@@ -13,6 +13,7 @@ from typing import Any
 from conviction.config import load_recipe
 from conviction.data import Audit, ImageSet, audit_images, load_source, split_images
 from conviction.errors import SourceError
+from conviction.flow.sessions import likeness_for
 from conviction.process import process_restored
 from conviction.report import render_inspection
 from conviction.runs import folder
@@ -79,7 +80,7 @@ def inspect(
             folder.check_file(Path(path))
     spec = load_recipe(overrides, config)
     images = load_source(source, spec.data, data_dir)
-    audit = audit_images(images, spec.data)
+    audit = audit_images(images, spec.data, likeness_for(source, images, spec, data_dir))
     # Data that cannot be split is an error when a network is trained; here the user still wants the rest of the audit.
     with suppress(SourceError):
         audit = audit.after_split(

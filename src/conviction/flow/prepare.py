@@ -20,9 +20,11 @@ from conviction.data import (
     load_source,
     split_images,
 )
+from conviction.data.sessions import Sessions
 from conviction.errors import RequestError, WeightsError
 from conviction.evaluation import read_metadata
 from conviction.flow.network import all_steps, search_rate
+from conviction.flow.sessions import likeness_for
 from conviction.model import LayerRow, check_memory, walk
 from conviction.model.backbones import weights_record
 from conviction.model.shapes import scaling_of
@@ -112,6 +114,7 @@ def prepare_run(
     adapt: Callable[[ImageFacts], Recipe],
     *,
     rule: DecodingRule | None = None,
+    sessions: Callable[[ImageSet], Sessions | None] = lambda images: None,
     loading: Loading = silently,
 ) -> Prepared:
     """Finds everything that can be wrong with a request, before anything is shown or written.
@@ -122,6 +125,7 @@ def prepare_run(
         data_dir: Where to look for named sets first.
         adapt: Makes the specification for the images.
         rule: The decoding rule of a run whose images are read again; None for a new run.
+        sessions: Those of a run whose images are read again; None for a new search.
         loading: Receives what takes a while.
 
     Raises:
@@ -130,7 +134,8 @@ def prepare_run(
     loading(str(source))
     images = load_source(source, asked.data, data_dir, rule=rule)
     loading("the audit of all images")
-    audit = audit_images(images, asked.data)
+    view = likeness_for(source, images, asked, data_dir)
+    audit = audit_images(images, asked.data, view, sessions(images))
     split = split_images(images, asked.data, asked.training.seed, audit.groups, audit.excluded)
     audit = audit.after_split(images, split)
     recipe = adapt(ImageFacts.of(images.rule.shape, len(split.train)))

@@ -13,6 +13,7 @@ from conviction.audience import by_key, listening
 from conviction.config import DataSpec, ModelSpec, Recipe, TrainingSpec
 from conviction.config.layer_edits import backbone
 from conviction.data import Finding, ImageSet, Split, encode_labels
+from conviction.data.group import AUTO
 from conviction.data.unused import unused_sentence
 from conviction.model import LayerRow, loss_name, warmup_steps
 from conviction.model.backbones import KINDS, learned_from
@@ -170,7 +171,7 @@ def split_step(images: ImageSet, split: Split, spec: DataSpec) -> Step:
         f"({origin['validation']}), {len(split.test):,} sealed until the end ({origin['test']}).",
         "Each image's content decides which part it is in: the same images are split in the same way in another "
         "folder, in another order or on another machine. Copies and near-copies stay together"
-        + (", and so do your groups" + by_key("data.group") + "." if spec.group else "."),
+        + _kept_together(spec),
         *_left_out(split),
     )
     counts = [images.counts(split.of(p)) for p in ("train", "validation", "test")]
@@ -178,6 +179,13 @@ def split_step(images: ImageSet, split: Split, spec: DataSpec) -> Step:
         (printable(name), *(f"{c[i]:,}" for c in counts)) for i, name in enumerate(images.class_names)
     )
     return Step("Split", sentences, Table(("class", "training", "validation", "test"), rows, (1, 2, 3)))
+
+
+def _kept_together(spec: DataSpec) -> str:
+    if spec.group is None:
+        return "."
+    what = "the sessions that the audit found" if spec.group == AUTO else "your groups"
+    return f", and so do {what}{by_key('data.group')}."
 
 
 def _left_out(split: Split) -> list[str]:

@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, Any, Literal, TypeVar
 
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, StrictFloat, StrictInt, ValidationError
 
-from conviction.data import DecodingRule
+from conviction.data import DecodingRule, ImageSet
 from conviction.data.image_set import PARTS
+from conviction.data.sessions import Nearest, Sessions
 from conviction.errors import RunFileError
 from conviction.evaluation import Binary, Calibration, Figure, ReliabilityBin, Slicing, Verdict
 from conviction.training import RateSearch, Sweep
@@ -71,6 +72,37 @@ class RunUnused(Content):
     reason: str
 
 
+class RunNearest(Content):
+    """The fields of ``Nearest``."""
+
+    pictures: int
+    right: int
+    right_apart: int
+
+
+class RunSessions(Content):
+    """The sessions that stay together: content hashes in hex by name; the other fields are those of ``Sessions``."""
+
+    groups: list[dict[str, str]]
+    eyes: Literal["features", "pixels"]
+    neighbours: int = 0
+    near: int = 0
+    by_chance: float = 0.0
+    bursts: int = 0
+    nearest: RunNearest | None = None
+
+    def of(self, images: ImageSet) -> Sessions:
+        """The same with the rows of these images; pictures that are gone are in none."""
+        groups = []
+        for group in self.groups:
+            rows = [row for row in images.rows_of(group.values(), group) if row is not None]
+            if len(rows) > 1:
+                groups.append(tuple(rows))
+        nearest = None if self.nearest is None else Nearest(**self.nearest.model_dump())
+        rest = self.model_dump(exclude={"groups", "nearest"})
+        return Sessions(tuple(groups), **rest, nearest=nearest)
+
+
 class _Source(Content):
     source: str
 
@@ -84,6 +116,7 @@ class RunData(Content):
         counts: Images per class in each part.
         decoding: How the images were decoded.
         audit: Names of ``unreadable`` files with reasons, and ``findings``.
+        sessions: Pictures that were kept together because they were taken together.
         split: Which image was in which part; ``Run.split`` is the same where it must be known.
     """
 
@@ -97,6 +130,7 @@ class RunData(Content):
     class_names: list[str]
     counts: RunCounts
     audit: dict[str, Any] = {}
+    sessions: RunSessions | None = None
     split: RunSplit | None = None
 
 
