@@ -192,12 +192,13 @@ def _fold(
     images: ImageSet, pool: np.ndarray, groups: np.ndarray, spec: DataSpec, key: bytes
 ) -> tuple[np.ndarray, np.ndarray]:
     """(the other folds, fold ``spec.fold``)."""
-    in_fold = _fold_numbers(images, pool, groups, spec.folds, key) == spec.fold - 1
+    # As in runs of earlier versions, which can be resumed: of equally good folds the first, not the smallest.
+    in_fold = _fold_numbers(images, pool, groups, spec.folds, key, even=False) == spec.fold - 1
     return pool[~in_fold], pool[in_fold]
 
 
 def _fold_numbers(
-    images: ImageSet, pool: np.ndarray, groups: np.ndarray, folds: int, key: bytes
+    images: ImageSet, pool: np.ndarray, groups: np.ndarray, folds: int, key: bytes, *, even: bool = True
 ) -> np.ndarray:
     """(len(pool),) from 0: every group goes where its classes are fewest, large ones first."""
     ranked = _ranked(images, pool, groups, key)
@@ -208,9 +209,9 @@ def _fold_numbers(
     for i in np.argsort(-sizes, kind="stable"):
         share = ranked.counts[i] / totals
         # The sum of squares over folds grows least where this group's classes are fewest. Of equal ones the smallest
-        # fold is taken, or the first would get the odd image of every class.
+        # fold is taken, if they are to be even, or the first would get the odd image of every class.
         growth = ((2 * filled + share) * share).sum(axis=1)
-        fold = int(np.lexsort((held, growth))[0])
+        fold = int(np.lexsort((held * even, growth))[0])
         filled[fold] += share
         held[fold] += sizes[i]
         numbers[ranked.members[i]] = fold
