@@ -119,6 +119,10 @@ def test_folds_that_the_images_do_not_allow_are_refused_before_anything_is_writt
     ):
         conviction.fit(source, [*TINY, "evaluation.folds=2x1"], out=tmp_path / "run", show=Silent())
     assert not (tmp_path / "run").exists()
+    # Unless it was asked for, a batch fits: of 16 images, a fold of two leaves too few for the recipe's own.
+    keys = ["model.filters=[2]", "model.dense=[4]", "training.epochs=1", "evaluation.folds=2x1"]
+    run = conviction.fit(source, keys, out=tmp_path / "run", show=Silent())
+    assert run.evaluation.folds is not None
 
 
 def test_the_time_is_announced() -> None:

@@ -191,6 +191,14 @@ def test_a_turn_is_the_first_meaning_and_both_can_hold() -> None:
     [
         (["recipe=lab"], ["augmentation.shift=0.1", "recipe=best"]),
         (["recipe=lab", "augmentation.rotate=10"], ["recipe=best"]),
+        # Colour pictures that are large enough to be photographs.
+        (
+            ["recipe=best", "data.image_size=96", "data.color_mode=rgb"],
+            ["recipe=transfer"],
+        ),
+        (["recipe=best", "data.image_size=32", "data.color_mode=rgb"], []),
+        (["recipe=transfer"], ["recipe=transfer"]),  # and let some of the backbone learn
+        (["recipe=transfer", "model.trainable=2"], []),
     ],
 )
 def test_what_is_done_already_is_not_advised(keys: list[str], advice: list[str]) -> None:

@@ -83,6 +83,8 @@ def test_a_state_has_one_name(status: str, state: Any, said: str) -> None:
 def test_what_a_verdict_advises_is_said_in_the_words_of_the_page() -> None:
     assert advised(Advice(("training.epochs=24",), resumes=True)) == ("continue to 24 epochs", "train")
     assert advised(Advice(("recipe=best",))) == ("start again from best", "network")
+    fine_tuned = advised(Advice(("recipe=transfer", "model.trainable=2")))
+    assert fine_tuned == ("let the last 2 blocks of the backbone learn, too", "network")
     assert advised(Advice(("augmentation.shift=0.1",))) == ("Shifted by up to 0.1", "compile")
     two = advised(Advice(("training.learning_rate=0.0001", "training.epochs=4")))
     assert two == ("Learning rate 0.0001 and Epochs 4", "compile")

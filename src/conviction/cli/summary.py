@@ -24,11 +24,11 @@ def summary(
     """Show the network for a source: shapes, parameters, multiply-adds, receptive field."""
     from dataclasses import asdict
 
-    from conviction.flow.summary import summary
+    from conviction.flow.summary import network_for
     from conviction.report import Terminal, model_step
 
-    rows = summary(source, keys or [], config=config, data_dir=data_dir)
+    spec, rows = network_for(source, keys or [], config, data_dir)
     if as_json:
         print_json({"layers": [asdict(row) for row in rows]})
     else:
-        Terminal(sys.stdout).step(model_step(rows))
+        Terminal(sys.stdout).step(model_step(rows, spec))

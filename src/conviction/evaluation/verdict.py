@@ -9,8 +9,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
-from conviction.config import Recipe
+from conviction.config import DataSpec, Recipe
 from conviction.config.recipe import parse_overrides
+from conviction.config.recipes import TRANSFER_RECIPE
 from conviction.evaluation.gap import Gap, live_gap, measure_gap
 from conviction.training import Curves, EpochRow, read_curves
 from conviction.training.augment import active_augmentations
@@ -28,6 +29,8 @@ Kind = Literal[
 
 # A problem that would have been noticed less often than this cannot be ruled out.
 ENOUGH_POWER = 0.5
+# Smaller pictures, in pixels, show too little of what a backbone has learned to see.
+LEAST_PHOTOGRAPH = 64
 
 
 @dataclass(frozen=True)
@@ -198,21 +201,36 @@ def _advice(kind: Kind, curves: Curves, gap: Gap, recipe: Recipe) -> list[Advice
     if kind == "underfitting":
         if curves.case == "nothing learned":
             return [Advice((f"training.epochs={max(4, 2 * curves.epochs)}",), True)]
-        return [Advice(("training.learning_rate=auto",))] if curves.case == "crawling" else _best(recipe)
+        return [Advice(("training.learning_rate=auto",))] if curves.case == "crawling" else _networks(recipe)
     if kind == "still improving":
         return [Advice((f"training.epochs={max(4, 2 * curves.epochs)}",), True)]
     if kind == "large gap":
-        return [*_best(recipe), *_augmentation(recipe)]
+        return [*_networks(recipe), *_augmentation(recipe)]
     return []
 
 
 def _against_memorising(recipe: Recipe) -> list[Advice]:
-    return [*_augmentation(recipe), *_best(recipe)]
+    return [*_augmentation(recipe), *_networks(recipe)]
 
 
 def _augmentation(recipe: Recipe) -> list[Advice]:
-    return [] if active_augmentations(recipe.augmentation) else [Advice(("augmentation.shift=0.1",))]
+    # Features of varied pictures cannot be kept, so a frozen backbone would compute them in every epoch.
+    none = active_augmentations(recipe.augmentation) or recipe.model.backbone
+    return [] if none else [Advice(("augmentation.shift=0.1",))]
 
 
-def _best(recipe: Recipe) -> list[Advice]:
-    return [] if recipe.recipe == "best" else [Advice(("recipe=best",))]
+def _networks(recipe: Recipe) -> list[Advice]:
+    """Other networks, the likeliest to be better first."""
+    backbone = recipe.model.backbone
+    if backbone is not None:
+        more = Advice((f"recipe={TRANSFER_RECIPE}", "model.trainable=2"))
+        return [more] if backbone.trainable == "head" else []
+    recipes = [TRANSFER_RECIPE] if _takes_photographs(recipe.data) else []
+    recipes += [] if recipe.recipe == "best" else ["best"]
+    return [Advice((f"recipe={name}",)) for name in recipes]
+
+
+def _takes_photographs(data: DataSpec) -> bool:
+    """Whether the network takes colour pictures that are large enough to be photographs."""
+    size = data.image_size
+    return data.color_mode == "rgb" and size is not None and min(size) >= LEAST_PHOTOGRAPH

@@ -13,7 +13,7 @@ from conviction.audience import call, listening
 from conviction.errors import RequestError
 from conviction.evaluation import Advice, Evaluation, assess, predict_parts, read_metadata, record_opening
 from conviction.flow.folds import read_estimate
-from conviction.flow.prepare import Prepared, fold_splits
+from conviction.flow.prepare import Prepared, check_folds, cut_for
 from conviction.report import evaluate_step, render_page, steps, suggestion
 from conviction.runs import Run, folder
 from conviction.runs.predictions import write_predictions
@@ -108,13 +108,9 @@ def _folds_suggested(ready: Prepared, run: Run) -> str:
         return ""
     for plan in SUGGESTED:
         evaluation = ready.recipe.evaluation.model_copy(update={"folds": plan})
+        recipe = ready.recipe.model_copy(update={"evaluation": evaluation})
         try:
-            fold_splits(
-                ready.recipe.model_copy(update={"evaluation": evaluation}),
-                ready.images,
-                ready.audit,
-                ready.split,
-            )
+            check_folds(recipe, cut_for(recipe, ready.images, ready.audit, ready.split))
         except RequestError:
             continue
         return suggestion(test, advice_words(Advice((f"evaluation.folds={plan}",)), run))

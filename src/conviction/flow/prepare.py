@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import chain
 from pathlib import Path
 from typing import Protocol
 
@@ -88,7 +89,7 @@ class Prepared:
     split: Split
     rows: list[LayerRow]
     search: RateSearch | None
-    folds: tuple[tuple[Split, ...], ...] = ()
+    folds: Folds = ()
 
     @cached_property
     def steps(self) -> list[Step]:
@@ -139,10 +140,14 @@ def prepare_run(
     split = split_images(images, asked.data, asked.training.seed, audit.groups, audit.excluded)
     audit = audit.after_split(images, split)
     recipe = adapt(ImageFacts.of(images.rule.shape, len(split.train)))
+    folds = cut_for(recipe, images, audit, split)
+    fewest = min(len(one.train) for one in (split, *chain(*folds)))
+    if recipe.training.batch_size > fewest:
+        recipe = adapt(ImageFacts.of(images.rule.shape, fewest))
     check_batch_size(recipe.training, len(split.train))
+    check_folds(recipe, folds)
     if recipe.evaluation.metadata:
         read_metadata(recipe.evaluation.metadata, images)  # refused now, not after training
-    folds = fold_splits(recipe, images, audit, split)
     classes = len(images.class_names)
     rows = walk(recipe.model, images.rule.shape, classes)
     recipe = _with_weights(recipe)
@@ -158,9 +163,10 @@ def prepare_run(
     return Prepared(recipe, images, audit, split, rows, search, folds)
 
 
-def fold_splits(
-    recipe: Recipe, images: ImageSet, audit: Audit, split: Split
-) -> tuple[tuple[Split, ...], ...]:
+Folds = tuple[tuple[Split, ...], ...]
+
+
+def cut_for(recipe: Recipe, images: ImageSet, audit: Audit, split: Split) -> Folds:
     """The folds of each repetition, which has a seed of its own.
 
     Args:
@@ -170,22 +176,30 @@ def fold_splits(
         split: Of the run.
 
     Raises:
-        RequestError: There are too few images for so many folds, or for the batch.
+        SourceError: There are too few images for so many folds.
     """
-    plan, spec = recipe.evaluation.fold_plan, recipe.training
+    plan, seed = recipe.evaluation.fold_plan, recipe.training.seed
     if plan is None:
         return ()
-    folds = tuple(
-        tuple(cut_folds(images, split, audit.groups, plan.folds, spec.seed + repetition))
+    return tuple(
+        tuple(cut_folds(images, split, audit.groups, plan.folds, seed + repetition))
         for repetition in range(plan.repetitions)
     )
-    least = min(len(fold.train) for repetition in folds for fold in repetition)
-    if spec.batch_size > least:
+
+
+def check_folds(recipe: Recipe, folds: Folds) -> None:
+    """Refuses a batch that the networks of the folds cannot fill.
+
+    Raises:
+        RequestError: See above.
+    """
+    fewest = min((len(fold.train) for fold in chain(*folds)), default=recipe.training.batch_size)
+    if recipe.training.batch_size > fewest:
         raise RequestError(
-            f"training.batch_size: expected at most {least}, the number of images that a network learns from with "
-            f"evaluation.folds={recipe.evaluation.folds}; got {spec.batch_size}. Try training.batch_size={least}."
+            f"training.batch_size: expected at most {fewest}, the number of images that a network learns from with "
+            f"evaluation.folds={recipe.evaluation.folds}; got {recipe.training.batch_size}. "
+            f"Try training.batch_size={fewest}."
         )
-    return folds
 
 
 def show_steps(ready: Prepared, show: Show) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from conviction.config import ImageFacts, load_recipe
+from conviction.config import ImageFacts, ModelSpec, load_recipe
 from conviction.data import load_source
 from conviction.flow.fit import Overrides, with_recipe
 from conviction.model import LayerRow, walk
@@ -25,8 +25,14 @@ def summary(
     Returns:
         One row per layer: output shape, parameters, multiply-adds, receptive field.
     """
-    overrides = with_recipe(overrides, recipe)
+    return network_for(source, with_recipe(overrides, recipe), config, data_dir)[1]
+
+
+def network_for(
+    source: str | Path, overrides: Overrides, config: str | Path | None, data_dir: str | Path | None
+) -> tuple[ModelSpec, list[LayerRow]]:
+    """As ``summary``, with the layers as they were specified."""
     spec = load_recipe(overrides, config)
     images = load_source(source, spec.data, data_dir)
     spec = load_recipe(overrides, config, ImageFacts.of(images.rule.shape, len(images)))
-    return walk(spec.model, images.rule.shape, len(images.class_names))
+    return spec.model, walk(spec.model, images.rule.shape, len(images.class_names))

@@ -196,6 +196,8 @@ def advised(advice: Advice) -> tuple[str, str]:
     settings = advice.settings
     if advice.resumes:
         return f"continue to {settings['training.epochs']} epochs", "train"
+    if "model.trainable" in settings:
+        return f"let the last {settings['model.trainable']} blocks of the backbone learn, too", "network"
     if "recipe" in settings:
         return f"start again from {settings['recipe']}", "network"
     return " and ".join(f"{LABELS[key]} {value}" for key, value in settings.items()), "compile"
