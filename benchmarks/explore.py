@@ -33,7 +33,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=Path("explorations/findings"))
     given = parser.parse_args()
     began = time.monotonic()
-    arms = arms_for(["all"], [])
+    arms = arms_for(["all"], [], {})
     # Half as many validation images as usual: looking at them takes as long as learning from so few.
     keys = {"training.epochs": given.epochs, "data.validation": 0.05}
     planned = plan("fashion_mnist", keys, arms, seeds=given.seeds, budget=given.budget)

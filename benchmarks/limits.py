@@ -19,7 +19,7 @@ from statistics import mean
 import optuna
 
 from conviction.data import load_source
-from conviction.experiments.space import read_space, suggest
+from conviction.experiments.space import default_space, suggest
 
 TRIALS = 1_000
 MARKS = (100, 500, 1_000)
@@ -44,7 +44,7 @@ def proposals() -> None:
     """The time of a proposal, and the size of the database, as trials add up."""
     warnings.simplefilter("ignore")
     optuna.logging.set_verbosity(optuna.logging.ERROR)
-    space, chance, took = read_space(None), random.Random(0), []
+    space, chance, took = default_space(backbone=False), random.Random(0), []
     with tempfile.TemporaryDirectory() as place:
         file = Path(place, "study.db")
         sampler = optuna.samplers.TPESampler(seed=0, multivariate=True, group=True)

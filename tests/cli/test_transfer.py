@@ -62,15 +62,49 @@ def test_the_last_blocks_learn_too(cli: Cli, image_folder: Callable[..., Path]) 
     [
         (["model.backbone=resnet_50"], "resnet50_v2"),
         (["data.image_size=50"], "multiples of 32"),
-        (["data.color_mode=grayscale"], "data.color_mode=rgb"),
+        (["data.image_size=64", "data.color_mode=grayscale"], "data.color_mode=rgb"),
     ],
 )
 def test_wrong_requests_are_a_line(
     cli: Cli, image_folder: Callable[..., Path], keys: list[str], reason: str
 ) -> None:
     source = image_folder()
-    done = cli("fit", source, *KEYS, *keys, "--out", "run")
+    done = cli("fit", source, "recipe=transfer", *keys, "--out", "run")
     assert done.code == 2
     assert reason in done.err
     assert len(done.err.strip().splitlines()) == 1
     assert not (source.parent / "run").exists()
+
+
+@pytest.mark.full
+def test_explore_and_tune_change_the_head_and_how_much_learns(
+    cli: Cli, image_folder: Callable[..., Path], tmp_path: Path
+) -> None:
+    source = image_folder()
+    asked = ("explore", source, *KEYS, "--vary", "recipe=fast", "--vary", "model.trainable=1")
+    explored = cli(*asked, "--seeds", "2", "--out", "explored")
+    assert explored.code == 0, explored.err
+    assert "recipe=fast: " in explored.out
+    assert "model.trainable=1: " in explored.out
+    tuned = cli(
+        *("tune", source, *KEYS, "--trials", "3", "--confirm", "2", "--no-test", "--out", "tuned"),
+    )
+    assert tuned.code == 0, tuned.err
+    # The default space is that of what follows a backbone.
+    assert "model.dropout=" in (tmp_path / "tuned" / "report.html").read_text()
+    assert "model.filters" not in (tmp_path / "tuned" / "result.json").read_text()
+
+
+@pytest.mark.full
+def test_what_a_run_says_about_trying_the_other_kind_of_network(
+    cli: Cli, image_folder: Callable[..., Path]
+) -> None:
+    source = image_folder()
+    first = cli("fit", source, *KEYS, "--out", "on-a-backbone")
+    assert first.code == 0, first.err
+    command = "conviction explore photos recipe=transfer 'data.image_size=[64,64]' --vary recipe=best"
+    assert command.replace("photos", str(source)) in " ".join(first.out.split())
+    small = ("model.filters=[2]", "model.dense=[4]", "training.epochs=1", "data.image_size=64")
+    other = cli("fit", source, *small, "data.color_mode=rgb", "--out", "without")
+    assert other.code == 0, other.err
+    assert "recipe=transfer" in other.out

@@ -10,7 +10,7 @@ import pytest
 
 from conviction.config import load_recipe
 from conviction.errors import RequestError
-from conviction.experiments.space import DEFAULT, base_values, parse_space, read_space, suggest
+from conviction.experiments.space import DEFAULT, WITH_BACKBONE, base_values, parse_space, read_space, suggest
 
 optuna.logging.set_verbosity(optuna.logging.ERROR)
 
@@ -24,6 +24,12 @@ def test_every_draw_of_the_default_space_is_a_specification() -> None:
     for values in draws({k: dict(v) for k, v in DEFAULT.items()}):
         load_recipe({"recipe": "lab", **values})
         assert ("training.weight_decay" in values) == (values["training.optimizer"] == "adamw")
+
+
+def test_every_draw_of_the_space_of_a_backbone_is_a_specification() -> None:
+    for values in draws({k: dict(v) for k, v in WITH_BACKBONE.items()}):
+        recipe = load_recipe({"recipe": "transfer", **values})
+        assert recipe.model.backbone is not None
 
 
 def test_ranges_are_kept_and_logarithms_are_even() -> None:

@@ -108,7 +108,7 @@ def test_the_benchmark_asks_for_arms_that_exist() -> None:
     bench = runpy.run_path(str(Path(__file__).parents[2] / "benchmarks" / "lesson.py"))
     recorded = set(measurements())
     for name, study in bench["STUDIES"].items():
-        labels = {arm.label for arm in arms_for(study.questions, study.vary)}
+        labels = {arm.label for arm in arms_for(study.questions, study.vary, {})}
         assert set(study.arms.values()) <= labels, name
         recorded -= {f"{name}.{arm}" for arm in study.arms}
     assert recorded == {f"across.{name}" for name in bench["ACROSS"]} | {

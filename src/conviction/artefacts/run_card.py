@@ -7,7 +7,7 @@ from typing import Any
 
 from conviction import __version__
 from conviction.artefacts.card import Card, FoldsFigure, LearnedBefore, LearnedFrom, TestFigure
-from conviction.config.recipe import Fit
+from conviction.config.data import Fit
 from conviction.evaluation import openings_sentence
 from conviction.model.backbones import KINDS
 from conviction.model.shapes import trained_words

@@ -1,9 +1,9 @@
+from .data import DataSpec as DataSpec
 from .evaluation import EvaluationSpec as EvaluationSpec
 from .evaluation import FoldPlan as FoldPlan
 from .model import ModelSpec as ModelSpec
 from .model import Shorthand as Shorthand
 from .model import expand as expand
-from .recipe import DataSpec as DataSpec
 from .recipe import Recipe as Recipe
 from .recipe import keys as keys
 from .recipe import load_recipe as load_recipe

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from PIL import Image, ImageOps
 
-from conviction.config.recipe import Fit
+from conviction.config.data import Fit
 
 
 def resized(picture: Image.Image, width: int, height: int, fit: Fit) -> Image.Image:

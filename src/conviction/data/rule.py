@@ -6,8 +6,8 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
+from conviction.config.data import Fit
 from conviction.config.model import Strict
-from conviction.config.recipe import Fit
 
 # Smaller pictures are never reduced while they are decoded; and up to half this size every rule decodes alike.
 LEAST_DECODED = 128

@@ -6,7 +6,7 @@ import statistics
 from collections.abc import Iterable
 
 from conviction.audience import by_key
-from conviction.config.recipe import Fit
+from conviction.config.data import Fit
 from conviction.data.rule import DecodingRule
 
 # Two blocks of 3x3 convolution and 2x2 pooling fit from 10 pixels on, but the lab's network was made for

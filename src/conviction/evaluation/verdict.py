@@ -225,12 +225,12 @@ def _networks(recipe: Recipe) -> list[Advice]:
     if backbone is not None:
         more = Advice((f"recipe={TRANSFER_RECIPE}", "model.trainable=2"))
         return [more] if backbone.trainable == "head" else []
-    recipes = [TRANSFER_RECIPE] if _takes_photographs(recipe.data) else []
+    recipes = [TRANSFER_RECIPE] if takes_photographs(recipe.data) else []
     recipes += [] if recipe.recipe == "best" else ["best"]
     return [Advice((f"recipe={name}",)) for name in recipes]
 
 
-def _takes_photographs(data: DataSpec) -> bool:
+def takes_photographs(data: DataSpec) -> bool:
     """Whether the network takes colour pictures that are large enough to be photographs."""
     size = data.image_size
     return data.color_mode == "rgb" and size is not None and min(size) >= LEAST_PHOTOGRAPH

@@ -84,7 +84,7 @@ def explore(
         StorageError: No space is left.
     """
     base_keys = user_settings(overrides, config)
-    arms = arms_for(question, vary, grid=grid, layers="model.layers" in base_keys)
+    arms = arms_for(question, vary, base_keys, grid=grid)
     where = Where(on, jobs, limit, cpus_per_trial, gpus_per_trial)
     if equal_seconds is not None and not 0 < equal_seconds < float("inf"):
         raise RequestError(f"{option('equal-seconds')}: expected a number above 0; got {equal_seconds:g}.")

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 from conviction.audience import option
 from conviction.config import ImageFacts, ModelSpec, Recipe, load_recipe
-from conviction.config.layer_edits import Layers, dropped_out, normalised
+from conviction.config.layer_edits import Layers, dropped_out, normalised, with_settings
+from conviction.config.model import Backbone, Trainable
 from conviction.config.recipe import keys, parse_overrides
+from conviction.config.recipes import TRANSFER_RECIPE
 from conviction.errors import RequestError, did_you_mean
 from conviction.experiments.own_network import CHANGES
 
@@ -57,6 +60,18 @@ BASE = Arm("", "base")
 
 def _plain(question: str, *arms: tuple[str, Mapping[str, Any]]) -> tuple[Arm, ...]:
     return tuple(Arm(question, label, keys) for label, keys in arms)
+
+
+# As ``recipe=transfer`` trains where some of the backbone learns.
+_FINE_TUNED: Mapping[str, Any] = {
+    "augmentation.flip": "horizontal",
+    "training.epochs": 8,
+    "training.learning_rate": 0.0001,
+}
+
+
+def _learning(layers: Layers, trainable: Trainable) -> Layers:
+    return with_settings(layers, Backbone, trainable=trainable)
 
 
 # By the name that a user types; each arm is compared with the base.
@@ -129,7 +144,14 @@ QUESTIONS: dict[str, tuple[Arm, ...]] = {
         ("a square hidden", {"augmentation.cutout": 0.3}),
     ),
     "recipe": _plain("recipe", ("recipe=fast", {"recipe": "fast"})),
+    "backbone": (
+        Arm("backbone", "its last 2 blocks learn, too", _FINE_TUNED, partial(_learning, trainable=2)),
+        Arm("backbone", "all of it learns", _FINE_TUNED, partial(_learning, trainable="all")),
+        Arm("backbone", "recipe=best, without a backbone", {"recipe": "best"}),
+    ),
 }
+# About blocks of layers, of which a backbone has its own.
+ABOUT_BLOCKS = ("filters", "kernel", "pooling", "depth", "batch-norm")
 # The lesson sheet of each question.
 SHEETS = {
     "filters": "filters",
@@ -146,6 +168,19 @@ SHEETS = {
 }
 
 
+def questions_about(base_keys: Mapping[str, Any]) -> list[str]:
+    """The questions that can be asked about a base, by its keys."""
+    return [q for q in QUESTIONS if (q not in ABOUT_BLOCKS if has_backbone(base_keys) else q != "backbone")]
+
+
+def has_backbone(base_keys: Mapping[str, Any]) -> bool:
+    """Whether the network that these keys describe begins with a pretrained one."""
+    if "model.layers" in base_keys or "model.backbone" in base_keys:
+        named = {k: v for k, v in base_keys.items() if k in ("model.layers", "model.backbone")}
+        return load_recipe(named).model.backbone is not None
+    return base_keys.get("recipe") == TRANSFER_RECIPE
+
+
 def arms_of(question: str, *, layers: bool = False) -> tuple[Arm, ...]:
     """The arms of one of the lab's questions; ``layers`` if the base is a list of layers."""
     if layers and question in CHANGES:
@@ -154,18 +189,19 @@ def arms_of(question: str, *, layers: bool = False) -> tuple[Arm, ...]:
 
 
 def arms_for(
-    questions: Sequence[str], vary: Sequence[str], *, grid: bool = False, layers: bool = False
+    questions: Sequence[str], vary: Sequence[str], base_keys: Mapping[str, Any], *, grid: bool = False
 ) -> list[Arm]:
     """The arms of named questions and of ``--vary KEY=a,b,c``, in the order of the command.
 
     Args:
         questions: Names in ``QUESTIONS``, or ``all``.
         vary: Keys and their values.
+        base_keys: Keys of the base.
         grid: Every value of one key with every value of another, instead of one key at a time.
-        layers: Whether the base is a list, ``model.layers``, which has no shorthand keys to change.
 
     Raises:
-        RequestError: An unknown question or key, a key without values, nothing to vary, or a grid without two keys.
+        RequestError: An unknown question or key, a question that the base has no answer to, a key without values,
+            nothing to vary, or a grid without two keys.
     """
     if grid and (len(vary) != 2 or questions):
         raise RequestError(f"{option('grid')}: expected {option('vary')} twice, and no {option('question')}.")
@@ -174,11 +210,21 @@ def arms_for(
         name = " and ".join(text.partition("=")[0] for text in vary)
         return [Arm(name, f"{a.label} {b.label}", {**a.keys, **b.keys}) for a in one for b in two]
     out: list[Arm] = []
+    possible, layers = questions_about(base_keys), "model.layers" in base_keys
     for name in questions:
         if name == "all":
-            out += [arm for each in QUESTIONS for arm in arms_of(each, layers=layers)]
-        elif name in QUESTIONS:
+            out += [arm for each in possible for arm in arms_of(each, layers=layers)]
+        elif name in possible:
             out += arms_of(name, layers=layers)
+        elif name in QUESTIONS:
+            reason = (
+                f"the base has no backbone. Try recipe={TRANSFER_RECIPE}"
+                if name == "backbone"
+                else "the base begins with a backbone, whose layers stay as they are"
+            )
+            raise RequestError(
+                f"{option('question')} {name}: {reason}. Questions about this base: {', '.join(possible)}."
+            )
         else:
             known = [*QUESTIONS, "all"]
             raise RequestError(

@@ -85,6 +85,17 @@ DEFAULT: Mapping[str, Mapping[str, Any]] = {
 }
 
 
+# The same for what follows a frozen backbone: a trial takes seconds. ``model.trainable`` would make them minutes.
+WITH_BACKBONE: Mapping[str, Mapping[str, Any]] = {
+    "model.dropout": {"low": 0.0, "high": 0.5},
+    "model.dense": {"choices": [[], [64], [256]]},
+    "training.learning_rate": {"low": 0.0003, "high": 0.02, "log": True},
+    "training.weight_decay": {"low": 0.001, "high": 0.1, "log": True},
+    "training.batch_size": {"choices": [16, 32, 64, 128]},
+    "training.label_smoothing": {"low": 0.0, "high": 0.2},
+}
+
+
 def suggest(space: Space, trial: optuna.Trial) -> dict[str, Any]:
     """Keys and values for a trial, without parameters whose condition does not hold."""
     out: dict[str, Any] = {}
@@ -108,14 +119,17 @@ def base_values(space: Space, base_keys: Mapping[str, Any]) -> dict[str, Any]:
     return out
 
 
-def read_space(path: Path | None) -> Space:
-    """The space of a YAML file, or the default one.
+def default_space(*, backbone: bool) -> Space:
+    """What is searched unless a space is given."""
+    return parse_space(WITH_BACKBONE if backbone else DEFAULT)
+
+
+def read_space(path: Path) -> Space:
+    """The space of a YAML file.
 
     Raises:
         RequestError: It cannot be read, a key is unknown, or a range is not valid.
     """
-    if path is None:
-        return parse_space(DEFAULT)
     try:
         content = read_yaml(path.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as failure:

@@ -15,9 +15,9 @@ from conviction.config.recipe import user_settings
 from conviction.errors import RequestError, StudyError
 from conviction.experiments.belief import Belief, Contender, believe
 from conviction.experiments.exploration import plan
-from conviction.experiments.questions import Arm
+from conviction.experiments.questions import Arm, has_backbone
 from conviction.experiments.request import Overrides, going_on, loading, threads_of
-from conviction.experiments.space import Space, parse_space, read_space
+from conviction.experiments.space import Space, default_space, parse_space, read_space
 from conviction.experiments.store import DESIGN, REPORT, RESULT
 from conviction.experiments.study import SEARCHES, no_answer_message, study_at
 from conviction.experiments.trials import confirmation_failures, done_trials, search_failures
@@ -139,7 +139,7 @@ def tune(
             f"{option('against')}: expected params, multiply_adds or latency; got '{against}'."
         )
     base_keys = user_settings(overrides, config)
-    wanted = _space(space)
+    wanted = _space(space, base_keys)
     with loading(source, stream):
         base = plan(
             source, {**PATIENT, **base_keys}, [Arm("", "base")], seeds=1, budget=images, data_dir=data_dir
@@ -172,10 +172,10 @@ def tune(
     return tuned
 
 
-def _space(space: str | Path | Mapping[str, Any] | None) -> Space:
-    if isinstance(space, Mapping):
-        return parse_space(space)
-    return read_space(None if space is None else Path(space))
+def _space(space: str | Path | Mapping[str, Any] | None, base_keys: Mapping[str, Any]) -> Space:
+    if space is None:
+        return default_space(backbone=has_backbone(base_keys))
+    return parse_space(space) if isinstance(space, Mapping) else read_space(Path(space))
 
 
 def _open(path: Path, name: str, storage: str | None, search: Search) -> optuna.Study:

@@ -10,11 +10,15 @@ from pathlib import Path
 import numpy as np
 
 from conviction.audience import call, listening
+from conviction.config.recipes import TRANSFER_RECIPE
 from conviction.errors import RequestError
 from conviction.evaluation import Advice, Evaluation, assess, predict_parts, read_metadata, record_opening
+from conviction.evaluation.verdict import takes_photographs
 from conviction.flow.folds import read_estimate
 from conviction.flow.prepare import Prepared, check_folds, cut_for
-from conviction.report import evaluate_step, render_page, steps, suggestion
+from conviction.model.backbones import SIZE
+from conviction.report import evaluate_step, folds_suggestion, render_page, steps
+from conviction.report.backbone import backbone_suggestion, no_backbone_suggestion
 from conviction.runs import Run, folder
 from conviction.runs.predictions import write_predictions
 from conviction.runs.rows import fit_again
@@ -97,15 +101,33 @@ def evaluation_step(evaluation: Evaluation, ready: Prepared, run: Run | None) ->
         if finding.severity == "serious" and not (finding.kind == "leak" and "leak" in ready.split.left_out)
     ]
     advise = None if run is None or listening() == "page" else partial(advice_words, run=run)
-    suggested = "" if advise is None or run is None else _folds_suggested(ready, run)
+    suggested = [] if advise is None or run is None else _suggested(evaluation, ready, run)
     return evaluate_step(evaluation, doubts, advise, says_sealed=run is not None, suggested=suggested)
 
 
-def _folds_suggested(ready: Prepared, run: Run) -> str:
+def _suggested(evaluation: Evaluation, ready: Prepared, run: Run) -> list[str]:
+    """Whether a network with a backbone, or without one, may be better; and folds for a small test set."""
+    data, source = ready.recipe.data, run.data.source
+    out = []
+    if ready.recipe.model.backbone is not None:
+        keys = [f"recipe={TRANSFER_RECIPE}"]
+        if data.image_size != (SIZE, SIZE):
+            keys.append(f"data.image_size={str(list(data.image_size or ())).replace(' ', '')}")
+        typed = f"conviction explore {shlex.quote(source)} {shlex.join(keys)} --vary recipe=best"
+        called = f"conviction.explore({source!r}, {keys!r}, vary=['recipe=best'])"
+        out.append(no_backbone_suggestion(called if listening() == "python" else typed))
+    elif takes_photographs(data):
+        advice = Advice((f"recipe={TRANSFER_RECIPE}",))
+        if advice not in evaluation.verdict.advice:
+            out.append(backbone_suggestion(advice_words(advice, run)))
+    return [*out, *_folds_suggested(ready, run)]
+
+
+def _folds_suggested(ready: Prepared, run: Run) -> list[str]:
     """That folds would say more than so small a test set, with the most folds that the images allow."""
     test = len(ready.split.test)
     if test >= FEW_TESTED or ready.folds:
-        return ""
+        return []
     for plan in SUGGESTED:
         evaluation = ready.recipe.evaluation.model_copy(update={"folds": plan})
         recipe = ready.recipe.model_copy(update={"evaluation": evaluation})
@@ -113,8 +135,8 @@ def _folds_suggested(ready: Prepared, run: Run) -> str:
             check_folds(recipe, cut_for(recipe, ready.images, ready.audit, ready.split))
         except RequestError:
             continue
-        return suggestion(test, advice_words(Advice((f"evaluation.folds={plan}",)), run))
-    return ""
+        return [folds_suggestion(test, advice_words(Advice((f"evaluation.folds={plan}",)), run))]
+    return []
 
 
 def write_report(

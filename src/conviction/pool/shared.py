@@ -19,7 +19,6 @@ _HASHES = np.dtype(f"V{HASH_BYTES}")
 # Only the audit and exports need these; a trial does not.
 _NOT_ASKED_FOR: dict[str, Any] = {
     "thumbs": np.empty((0, 32, 32, 1), np.uint8),
-    "pixel_hashes": np.empty(0, _HASHES),
     "origin": None,
 }
 
@@ -50,6 +49,7 @@ def share(images: ImageSet, audit: Audit, folder: Path) -> None:
         folder / "rest.npz",
         labels=images.labels,
         hashes=images.hashes.view(np.uint8).reshape(len(images), HASH_BYTES),
+        pixel_hashes=images.pixel_hashes.view(np.uint8).reshape(len(images), HASH_BYTES),
         parts=images.parts,
         names=np.array(images.names),
         groups=audit.groups,
@@ -110,6 +110,7 @@ def _mapped(path: Path) -> Shared:
             pixels=pixels,
             labels=rest["labels"],
             hashes=np.ascontiguousarray(rest["hashes"]).view(_HASHES).reshape(-1),
+            pixel_hashes=np.ascontiguousarray(rest["pixel_hashes"]).view(_HASHES).reshape(-1),
             names=rest["names"].tolist(),
             parts=rest["parts"],
             class_names=about["class_names"],

@@ -10,7 +10,7 @@ from .explanation import explanation_steps as explanation_steps
 from .figures import save_figures as save_figures
 from .folds import folds_ahead as folds_ahead
 from .folds import folds_step as folds_step
-from .folds import suggestion as suggestion
+from .folds import folds_suggestion as folds_suggestion
 from .maps import overlay as overlay
 from .page import render_comparison as render_comparison
 from .page import render_explanation as render_explanation

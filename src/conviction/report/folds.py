@@ -96,7 +96,7 @@ def interval(figure: Figure) -> str:
     return "-" if figure.ci95 is None else f"{figure.ci95[0]:.2%} to {figure.ci95[1]:.2%}"
 
 
-def suggestion(test_images: int, how: str) -> str:
+def folds_suggestion(test_images: int, how: str) -> str:
     """That folds are worth it for so small a test set.
 
     Args:

@@ -41,7 +41,7 @@ def evaluate_step(
     advise: Callable[[Advice], str] | None = None,
     *,
     says_sealed: bool = True,
-    suggested: str = "",
+    suggested: Sequence[str] = (),
 ) -> Step:
     """Evaluate: the three parts side by side, the verdict, and what makes the figures doubtful.
 
@@ -50,7 +50,7 @@ def evaluate_step(
         doubts: Sentences of the audit.
         advise: Words a piece of advice for whoever reads the step; None leaves that to whoever shows it.
         says_sealed: Whether it says so if the test set stays sealed; a page with a button for that says it there.
-        suggested: A sentence on how to know more than so small a test set shows, if there is one.
+        suggested: Sentences on what to do to know more.
     """
     scored = [("training", evaluation.train), ("validation", evaluation.validation)]
     sentences = []
@@ -60,8 +60,7 @@ def evaluate_step(
         scored.append(("test", evaluation.test))
         sentences.append(_accuracy("Test accuracy", evaluation.test))
         sentences.append(openings_sentence(evaluation.openings))
-    if suggested:
-        sentences.append(suggested)
+    sentences += suggested
     if evaluation.folds is not None:
         sentences += estimate_sentences(evaluation.folds)
     sentences += [f"This makes the figures doubtful: {printable(doubt)}" for doubt in doubts]

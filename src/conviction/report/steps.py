@@ -11,22 +11,19 @@ import numpy as np
 
 from conviction.audience import by_key, listening
 from conviction.config import DataSpec, ModelSpec, Recipe, TrainingSpec
-from conviction.config.layer_edits import backbone
 from conviction.data import Finding, ImageSet, Split, encode_labels
 from conviction.data.group import AUTO
 from conviction.data.unused import unused_sentence
 from conviction.model import LayerRow, loss_name, warmup_steps
-from conviction.model.backbones import KINDS, learned_from
 from conviction.model.backbones.kinds import Scaling
 from conviction.model.compile import RISE_FROM
 from conviction.model.shapes import UNIT
+from conviction.report.backbone import backbone_sentences
 from conviction.training import RateSearch, Training, TrainingState
 from conviction.training.augment import active_augmentations
 
 # More rows than fit on a terminal without scrolling tell people less, not more.
 MOST_ROWS = 20
-# Of a checksum, enough to recognise it by.
-DIGITS_SHOWN = 12
 
 
 @dataclass(frozen=True)
@@ -246,23 +243,6 @@ def model_step(rows: Sequence[LayerRow], spec: ModelSpec | None = None) -> Step:
     )
 
 
-def backbone_sentences(spec: ModelSpec) -> list[str]:
-    """What the network that a model begins with is, and where its weights are from; none if it begins with none."""
-    first = backbone(spec.layers)
-    if first is None:
-        return []
-    kind, weights = KINDS[first.name], first.weights
-    learns = {"head": "It is frozen: only the layers after it learn.", "all": "All of it goes on learning."}
-    last = f"Its last {first.trainable} blocks go" if first.trainable != 1 else "Its last block goes"
-    sentences = [f"{learned_from(kind)} {learns.get(str(first.trainable), f'{last} on learning.')}"]
-    if weights is not None:
-        sentences.append(
-            f"Its weights are from {weights.source} (licence {weights.licence}); the SHA-256 of their file begins with "
-            f"{weights.sha256[:DIGITS_SHOWN]}."
-        )
-    return sentences
-
-
 def _shrinking(rows: Sequence[LayerRow]) -> list[str]:
     pools = [
         (before.output, after.output)
@@ -391,7 +371,7 @@ def folder_step(path: Path, names: Sequence[str]) -> Step:
 
 def is_frozen(recipe: Recipe) -> bool:
     """Whether a network begins with a backbone that makes the same of each image in every epoch."""
-    first = backbone(recipe.model.layers)
+    first = recipe.model.backbone
     return first is not None and first.trainable == "head" and not active_augmentations(recipe.augmentation)
 
 

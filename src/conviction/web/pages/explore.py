@@ -10,7 +10,7 @@ from typing import Any
 from nicegui import ui
 
 from conviction.experiments.exploration_page import title
-from conviction.experiments.questions import QUESTIONS, SHEETS, arms_of
+from conviction.experiments.questions import SHEETS, arms_of, questions_about
 from conviction.experiments.store import ExplorationResult, KeptDifference, KeptFinding
 from conviction.lesson.shelf import sheets
 from conviction.web.classroom import keep_guess
@@ -57,7 +57,7 @@ async def explore_page(page: PageContext) -> None:
             "that you start from, and one or more that differ from it in one thing. They are compared on validation "
             "images; the test set stays sealed."
         )
-        cards = [_Card(page, question) for question in QUESTIONS]
+        cards = [_Card(page, question) for question in questions_about(base_of(page))]
         _settings(page, cards)
         for card in cards:
             card.show()
