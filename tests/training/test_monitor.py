@@ -120,6 +120,12 @@ def test_a_loss_still_at_that_of_guessing_is_never_fitting_well() -> None:
         assert (shown.kind, shown.case) == ("underfitting", "nothing learned")
 
 
+def test_few_validation_images_do_not_hide_that_training_has_learned() -> None:
+    pairs = [(0.94, 0.64), (0.63, 0.53), (0.45, 0.50)]
+    shown = read_curves(curve(pairs), classes=3, validation_images=6)
+    assert (shown.kind, shown.case) != ("underfitting", "nothing learned")
+
+
 @pytest.mark.parametrize(("wobble", "case"), [(0.0, "crawling"), (0.02, "stuck")])
 def test_a_loss_that_crawls_is_not_stuck(wobble: float, case: str) -> None:
     pairs = [(2.2 - 0.003 * i + wobble * (i % 2), 2.2 - 0.003 * i) for i in range(12)]

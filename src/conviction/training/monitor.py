@@ -50,6 +50,8 @@ WORTHWHILE = 0.02
 TREND = 4
 # Of ln(classes), the loss of guessing. A training loss above it that falls no further has not been fitted.
 POOR = 0.35
+# Of ln(classes): a training loss below it is not that of guessing.
+PLAINLY = 0.8
 # Of what the training loss had fallen: a rise by more is not jitter.
 BROKEN = 0.5
 # A schedule whose rate is below this share of its highest has ended; the loss stops falling because the rate does.
@@ -202,7 +204,8 @@ def _begun(c: _Curves) -> Curves | None:
     last = c.rows[-1]
     fall, noise = c.chance - last.val_loss, sampling_noise(last, c.images)
     numbers = {"fall": fall, "noise": noise, "loss_guessing": c.chance}
-    if fall <= max(2.0 * noise, WORTHWHILE * c.chance):
+    # Few validation images cannot tell a network from guessing that has plainly learned from its training images.
+    if fall <= max(2.0 * noise, WORTHWHILE * c.chance) and c.train[-1] > PLAINLY * c.chance:
         return c.show("underfitting", "nothing learned", numbers)
     if c.epochs > 1:
         return None
