@@ -60,7 +60,10 @@ def test_the_last_blocks_learn_too(cli: Cli, image_folder: Callable[..., Path]) 
 @pytest.mark.parametrize(
     ("keys", "reason"),
     [
-        (["model.backbone=resnet_50"], "resnet50_v2"),
+        (["model.backbone=resnet_50"], "Did you mean 'resnet50_v2'?"),
+        (["model.trainable=some"], "model.trainable: expected head, all, or the number of its last blocks"),
+        (["model.trainable=0"], "model.trainable: expected head, all, or the number of its last blocks"),
+        (["model.trainable=99"], "it has 16 blocks, and 99 are to learn"),
         (["data.image_size=50"], "multiples of 32"),
         (["data.image_size=64", "data.color_mode=grayscale"], "data.color_mode=rgb"),
     ],

@@ -52,7 +52,13 @@ BackboneName = Literal[
 ]
 
 
-Trainable = Literal["head", "all"] | Annotated[int, Field(ge=1, le=1000)]
+def _trainable(value: Any) -> Any:
+    if value in ("head", "all") or (type(value) is int and 1 <= value <= 1000):
+        return value
+    raise ValueError("expected head, all, or the number of its last blocks that learn, 1 or more")
+
+
+Trainable = Annotated[Literal["head", "all"] | int, BeforeValidator(_trainable)]
 
 
 class WeightsRecord(Strict):

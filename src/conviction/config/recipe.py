@@ -214,7 +214,11 @@ def _words(spec: type[BaseModel], location: tuple[int | str, ...]) -> list[str]:
     """The words out of which a field takes one; empty if it takes something else."""
     owner = LAYER_TYPES.get(str(location[-2])) if len(location) > 1 else None
     field = (owner or spec).model_fields.get(str(location[-1]))
-    return [] if field is None else [word for word in get_args(field.annotation) if isinstance(word, str)]
+    if field is None:
+        return []
+    # ``Literal["a", "b"]``, or one out of several types, such as ``Literal["a", "b"] | None``.
+    parts = [field.annotation, *get_args(field.annotation)]
+    return [word for part in parts for word in get_args(part) if isinstance(word, str)]
 
 
 def _nearest(value: Any, known: Iterable[str]) -> str:
