@@ -60,7 +60,6 @@ def evaluate_step(
         scored.append(("test", evaluation.test))
         sentences.append(_accuracy("Test accuracy", evaluation.test))
         sentences.append(openings_sentence(evaluation.openings))
-    sentences += suggested
     if evaluation.folds is not None:
         sentences += estimate_sentences(evaluation.folds)
     sentences += [f"This makes the figures doubtful: {printable(doubt)}" for doubt in doubts]
@@ -73,6 +72,7 @@ def evaluate_step(
             "The losses in the table are for the labels as they are; those of the epochs are for smoothed targets and "
             f"are higher, so the two cannot be compared{by_key('training.label_smoothing')}."
         )
+    sentences += suggested
     rows = [_score_row(name, s) for name, s in scored]
     if evaluation.folds is not None:
         rows.append(estimate_row(evaluation.folds))
