@@ -17,9 +17,11 @@ from conviction.config.model import (
 )
 from conviction.config.recipe import by_key
 from conviction.errors import RequestError
+from conviction.experiments.exploration_page import TITLES
 from conviction.experiments.questions import ABOUT_BLOCKS, BASE, QUESTIONS, SHEETS, Arm, arms_for
 from conviction.lesson import sheets
 from conviction.model import walk
+from conviction.web.pages.explore import SHORT
 
 LAB = {"recipe": "lab"}
 EVERY = [arm for name, arms in QUESTIONS.items() if name != "backbone" for arm in arms]
@@ -55,7 +57,8 @@ def test_places_of_dropout_and_batch_normalisation() -> None:
 
 
 def test_every_question_has_a_sheet_in_the_lesson() -> None:
-    assert set(SHEETS) == set(QUESTIONS) - {"recipe", "backbone"}
+    assert set(SHEETS) == set(QUESTIONS) - set(SHORT)
+    assert set(TITLES) == set(QUESTIONS)
     assert set(SHEETS.values()) == {sheet.name for sheet in sheets()}
 
 

@@ -83,6 +83,15 @@ def test_a_backbone_is_chosen_opened_and_told_what_to_learn(
         assert row.locator(".pill").count() == 3
         page.get_by_text("Undo: Backbone changed").click()
         page.get_by_text("It is frozen").wait_for()
+        to(page, "explore")
+        page.get_by_role("heading", name="How much of the backbone learns?").wait_for()
+        assert page.get_by_role("heading", name="Which kernel size?").count() == 0
+        shoot(page, f"explore-transfer-{width}-{scheme}")
+        page.get_by_label("Start from").select_option("lab")
+        page.get_by_role("heading", name="Which kernel size?").wait_for()
+        assert page.get_by_role("heading", name="How much of the backbone learns?").count() == 0
+        page.get_by_label("Start from").select_option("own")
+        page.get_by_role("heading", name="How much of the backbone learns?").wait_for()
         to(page, "data", "normalise")
         page.get_by_text("scaled as they were when the backbone learned").wait_for()
         page.get_by_role("heading", name="After: (x - 127) / 128").wait_for()

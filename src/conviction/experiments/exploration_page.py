@@ -27,6 +27,7 @@ TITLES = {
     "optimizer": "Which optimizer?",
     "augmentation": "Which augmentation?",
     "recipe": "Which recipe?",
+    "backbone": "How much of the backbone learns?",
 }
 COLUMNS = (
     "arm",

@@ -175,9 +175,12 @@ def questions_about(base_keys: Mapping[str, Any]) -> list[str]:
 
 def has_backbone(base_keys: Mapping[str, Any]) -> bool:
     """Whether the network that these keys describe begins with a pretrained one."""
-    if "model.layers" in base_keys or "model.backbone" in base_keys:
-        named = {k: v for k, v in base_keys.items() if k in ("model.layers", "model.backbone")}
-        return load_recipe(named).model.backbone is not None
+    layers = base_keys.get("model.layers")
+    if isinstance(layers, list | tuple) and layers:
+        first = layers[0]
+        return (first.get("type") if isinstance(first, Mapping) else first.type) == "Backbone"
+    if "model.backbone" in base_keys:
+        return base_keys["model.backbone"] is not None
     return base_keys.get("recipe") == TRANSFER_RECIPE
 
 

@@ -10,12 +10,13 @@ from typing import Any
 from nicegui import ui
 
 from conviction.experiments.exploration_page import title
-from conviction.experiments.questions import SHEETS, arms_of, questions_about
+from conviction.experiments.questions import QUESTIONS, SHEETS, arms_of, questions_about
 from conviction.experiments.store import ExplorationResult, KeptDifference, KeptFinding
 from conviction.lesson.shelf import sheets
 from conviction.web.classroom import keep_guess
 from conviction.web.elements.plain import button, choice, heading, link, number, paragraph, tag
 from conviction.web.elements.surface import Surface
+from conviction.web.jobs.progress import StudyStatus
 from conviction.web.jobs.records import Job
 from conviction.web.jobs.starts import EXPLORATIONS, OF_EXPLORE, next_name, start_explore, stem_of
 from conviction.web.pages.frame import framed, onward
@@ -33,7 +34,10 @@ EPOCHS, SEEDS, BUDGETS = (
 # For questions that no sheet of the lesson covers.
 SHORT = {
     "recipe": "A recipe is a whole specification under a name: lab is the classic network, fast takes a few epochs "
-    "with a rate that rises and falls, best is deeper and wider and takes longer. They differ in more than one thing."
+    "with a rate that rises and falls, best is deeper and wider and takes longer. They differ in more than one thing.",
+    "backbone": "A frozen backbone makes the same of a picture in every epoch. Its last blocks, or all of it, can "
+    "also learn from your pictures: at a small rate, in 8 epochs that take minutes. The last arm has no backbone: "
+    "on pictures unlike photographs, a network that learns from them alone may be better.",
 }
 READING = (
     "Arm: one setting that is tried. Each is compared with the base, that is, with what you start from.",
@@ -57,7 +61,7 @@ async def explore_page(page: PageContext) -> None:
             "that you start from, and one or more that differ from it in one thing. They are compared on validation "
             "images; the test set stays sealed."
         )
-        cards = [_Card(page, question) for question in questions_about(base_of(page))]
+        cards = [_Card(page, question) for question in QUESTIONS]
         _settings(page, cards)
         for card in cards:
             card.show()
@@ -171,8 +175,7 @@ class _Card:
 
     def show(self) -> None:
         """The card."""
-        with tag("section", "", "question", id=f"question-{self.question}"):
-            self.surface = Surface()
+        self.surface = Surface()
         self.look()
 
     def look(self) -> None:
@@ -181,25 +184,35 @@ class _Card:
         job = self.page.lab.jobs.last_at(study) if study else None
         status = self.page.lab.watcher.study(study) if study else None
         far = status and (status.done, status.trials, bool(status.result), status.trouble)
-        state = (job, far, self.guess, self.labels)
+        state = (job, far, self.guess, self.labels, self.possible)
         if state == self.seen:
             return
         self.seen = state
         with self.surface.drawing():
-            heading(title(self.question))
-            sheet = next((s for s in sheets() if s.name == SHEETS.get(self.question)), None)
-            paragraph(" ".join(sheet.short.split()) if sheet else SHORT[self.question], "note")
-            if job is not None and job.alive:
-                self._running(job, status)
-            else:
-                if job is not None and job.state == "failed":
-                    paragraph(job.reason, "message trouble")
-                if status is not None and status.trouble:
-                    paragraph(f"The last experiment cannot be shown. {status.trouble}", "message trouble")
-                if status is not None and status.result and study is not None:
-                    self._note(status.result, study)
-                    self._answer(status.result, study)
-                self._ask(again=status is not None and bool(status.result))
+            if self.possible:
+                with tag("section", "", "question", id=f"question-{self.question}"):
+                    self._draw(job, study, status)
+
+    def _draw(self, job: Job | None, study: Path | None, status: StudyStatus | None) -> None:
+        heading(title(self.question))
+        sheet = next((s for s in sheets() if s.name == SHEETS.get(self.question)), None)
+        paragraph(" ".join(sheet.short.split()) if sheet else SHORT[self.question], "note")
+        if job is not None and job.alive:
+            self._running(job, status)
+        else:
+            if job is not None and job.state == "failed":
+                paragraph(job.reason, "message trouble")
+            if status is not None and status.trouble:
+                paragraph(f"The last experiment cannot be shown. {status.trouble}", "message trouble")
+            if status is not None and status.result and study is not None:
+                self._note(status.result, study)
+                self._answer(status.result, study)
+            self._ask(again=status is not None and bool(status.result))
+
+    @property
+    def possible(self) -> bool:
+        """Whether the question can be asked about what the experiments start from."""
+        return self.question in questions_about(base_of(self.page))
 
     @property
     def labels(self) -> list[str]:
