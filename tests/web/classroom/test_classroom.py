@@ -60,7 +60,7 @@ def test_a_course_is_read_with_defaults(tmp_path: Path) -> None:
     least = load_course(
         write(tmp_path, **{**dict.fromkeys(GOOD, ...), "title": "T", "class_token": "whole-class-token"})
     )  # type: ignore[arg-type]
-    assert len(least.chapters) == 7
+    assert len(least.chapters) == 8
     assert least.sources == ("digits",)
 
 
