@@ -55,7 +55,7 @@ def chapter_button(page: PageContext, name: str) -> None:
         page.mark({"chapter": name, "lesson": "read"})
         ui.run_javascript("lesson.reload()")
 
-    button(f"Read in the lesson: {title}", page.guarded(open_it), f"chapter-{name}", "quiet")
+    button(f"Read in the lesson: {title}", page.guarded(open_it), f"chapter-{name}")
 
 
 def is_open(page: PageContext) -> bool:
