@@ -13,7 +13,7 @@ from conviction.config import load_recipe
 from conviction.model import backbones, build
 from conviction.model.backbones.kinds import KINDS
 from conviction.programs.backbone_code import backbone_section, frozen_layers, learning_code, write_weights
-from conviction.programs.training_code import model_section
+from conviction.programs.training_code import model_section, network_sections
 from tests.artefacts.test_backbones import pictures, random_weights
 from tests.conftest import Cli
 from tests.programs.test_script_and_notebook import alone, said_accuracy
@@ -70,6 +70,17 @@ def test_what_is_computed_once_is_what_the_run_computes_once() -> None:
     assert frozen_layers(load_recipe({"recipe": "lab"})) == 0
 
 
+def test_the_lesson_goes_with_what_a_backbone_adds_to_a_program() -> None:
+    for trainable, last in (("head", []), (2, ["Fine-tuning"])):
+        recipe = load_recipe({"recipe": "transfer", "model.trainable": trainable})
+        sections = network_sections(recipe, (224, 224, 3), 3, 40)
+        assert [one.title for one in sections if one.chapter == "transfer"] == [
+            "Backbone",
+            "Features",
+            *last,
+        ]
+
+
 @pytest.mark.full
 def test_the_script_of_a_frozen_backbone_comes_to_the_same_bits(
     cli: Cli, transferred: Path, tmp_path: Path
@@ -78,6 +89,8 @@ def test_the_script_of_a_frozen_backbone_comes_to_the_same_bits(
     done = cli("export", transferred, "--format", "script,notebook", "--out", "exports")
     assert done.code == 0, done.err
     assert (tmp_path / "exports" / "notebook" / "backbone.weights.h5").is_file()
+    notebook = (tmp_path / "exports" / "notebook" / "lab.ipynb").read_text()
+    assert notebook.count("### Standing on other networks in a minute") == 1
     program = tmp_path / "exports" / "script" / "train.py"
     assert "conviction" not in program.read_text().split('"""')[2]
     printed = alone(program)

@@ -96,6 +96,19 @@ def test_a_backbone_is_chosen_opened_and_told_what_to_learn(
         page.get_by_text("scaled as they were when the backbone learned").wait_for()
         page.get_by_role("heading", name="After: (x - 127) / 128").wait_for()
         shoot(page, f"normalise-transfer-{width}-{scheme}")
+        # The chapter about it, also where the lesson was hidden.
+        to(page, "network")
+        # In a narrow window the button in the head scrolls to the lesson.
+        hide = "Hide the lesson" if width < 1000 else "Lesson"
+        page.get_by_role("button", name=hide, exact=True).click()
+        page.locator("aside.chapter").wait_for(state="hidden")
+        page.get_by_role("button", name="Read in the lesson: Standing on other networks").click()
+        lesson = page.locator("#lesson-text")
+        lesson.get_by_role("heading", name="Standing on other networks").first.wait_for()
+        assert "of them are in EfficientNet-Lite0, and 3,843 learn" in lesson.inner_text()
+        page.locator(".on-screen").get_by_role("link", name="network").wait_for()
+        shoot(page, f"chapter-transfer-{width}-{scheme}")
+        check_accessibility(page)
 
 
 @pytest.mark.full

@@ -20,7 +20,7 @@ def learn(
         str | None,
         typer.Argument(
             metavar="TOPIC",
-            help="A chapter (1 to 7, or its name), a hyperparameter, overview, conversations, concepts, memory, "
+            help="A chapter (its number or its name), a hyperparameter, overview, conversations, concepts, memory, "
             "glossary, references; or cards, quiz, walkthrough. Without one: what there is, and how far you have "
             "got.",
         ),

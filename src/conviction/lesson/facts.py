@@ -5,13 +5,16 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from importlib import resources
 from pathlib import Path
 from typing import Any
 
 from conviction.audience import call
+from conviction.config import Recipe
 from conviction.errors import RunError
 from conviction.evaluation import Verdict
+from conviction.lesson.backbone import transfer_recipe, tuned_recipe, with_learning
 from conviction.lesson.planned import NoRunError, PlannedFacts
 from conviction.runs import Run, load_run
 from conviction.runs.content import RunScore, RunTestScore
@@ -67,6 +70,33 @@ class Facts(PlannedFacts):
 
     result: Result | None
     recorded: bool = field(default=False, kw_only=True)
+
+    @cached_property
+    def transfer(self) -> PlannedFacts:
+        """This network if it begins with a backbone; otherwise what the recipe of that name makes of these images."""
+        if self.backbone is not None:
+            return self
+        recipe, shape = transfer_recipe(self.train)
+        return self._planned(recipe, shape)
+
+    @cached_property
+    def tuned(self) -> PlannedFacts:
+        """``transfer`` while the last two blocks of its backbone learn."""
+        base = self.transfer
+        return self._planned(tuned_recipe(base.recipe, base.shape, self.train), base.shape)
+
+    @property
+    def learning(self) -> list[tuple[str, int]]:
+        """Of ``transfer``: how much of its backbone may learn, in words, and how many parameters then learn in all."""
+        base = self.transfer
+        assert base.backbone is not None
+        some = [n for n in (1, 2, 4, 8) if n < base.backbone.blocks]
+        choices: list[str | int] = ["head", *some, "all"]
+        plans = [self._planned(with_learning(base.recipe, part), base.shape) for part in choices]
+        return [(plan.backbone.learns, plan.trainable) for plan in plans if plan.backbone is not None]
+
+    def _planned(self, recipe: Recipe, shape: tuple[int, int, int]) -> PlannedFacts:
+        return PlannedFacts(self.title, recipe, shape, self.class_names, self.counts)
 
     @property
     def _finished(self) -> Result:

@@ -12,6 +12,7 @@ from conviction.config import Recipe
 from conviction.config.layer_edits import POOLINGS
 from conviction.config.model import Conv2D, Dense, Layer
 from conviction.errors import RunError
+from conviction.lesson.backbone import BackboneFacts, backbone_of
 from conviction.lesson.variants import CHANGES, Variant, variant
 from conviction.model import LayerRow, loss_name, walk
 from conviction.model.backbones.kinds import Scaling
@@ -100,6 +101,11 @@ class PlannedFacts:
     def has(self, kind: str) -> bool:
         """Whether there is a layer of this type, such as ``BatchNormalization``."""
         return any(s.layer.type == kind for s in self.stages)
+
+    @cached_property
+    def backbone(self) -> BackboneFacts | None:
+        """What the network begins with, if that has learned before."""
+        return backbone_of(self.recipe, self.layers)
 
     @property
     def params(self) -> int:

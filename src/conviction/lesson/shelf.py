@@ -16,7 +16,7 @@ DEPTHS: tuple[Depth, ...] = get_args(Depth)
 
 @dataclass(frozen=True)
 class Chapter:
-    """One of the seven: ``aim`` in a sentence, ``step`` of the lab at which a walkthrough reads it."""
+    """One of the eight: ``aim`` in a sentence, ``step`` of the lab at which a walkthrough reads it."""
 
     name: str
     title: str
@@ -93,7 +93,7 @@ def table(name: str) -> Any:
 
 @cache
 def chapters() -> tuple[Chapter, ...]:
-    """The seven chapters, in order."""
+    """The eight chapters, in order."""
     return tuple(Chapter(**entry) for entry in table("chapters"))
 
 

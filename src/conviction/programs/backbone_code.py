@@ -81,7 +81,7 @@ def backbone_section(recipe: Recipe, shape: Shape, weights: str = BESIDE) -> Sec
     reason = f"{kind.title}: {kind.paper}. It has learned from ImageNet's photographs."
     if record is not None:
         reason += f" Its weights ({record.licence}) are from {record.source}."
-    return Section("Backbone", reason, "\n".join(pieces))
+    return Section("Backbone", reason, "\n".join(pieces), "transfer")
 
 
 def learning_code(spec: Backbone) -> str:
@@ -139,4 +139,4 @@ def features_section(shape: Shape, lines: Sequence[str], parts: str = "x") -> Se
         "The backbone does not learn, so what it makes of a picture is the same in every epoch. It is computed once, "
         "and the layers after it learn from that in seconds."
     )
-    return Section("Features", reason, code)
+    return Section("Features", reason, code, "transfer")

@@ -77,9 +77,11 @@ def _cells(run: Run, sections: Sequence[Section]) -> list[Any]:
     cells = [
         nbformat.v4.new_markdown_cell(f"# The network of the run {run.path.resolve().name}, in plain Keras")
     ]
+    shown: set[str] = set()
     for section in sections:
         markdown = f"## {section.title}\n\n{section.reason}"
-        if section.chapter:
+        if section.chapter and section.chapter not in shown:
+            shown.add(section.chapter)
             chapter = read_topic(section.chapter, facts, "quick")
             markdown += "\n\n" + re.sub(r"^#", "###", without_links(chapter), flags=re.MULTILINE)
         cells += [nbformat.v4.new_markdown_cell(markdown), nbformat.v4.new_code_cell(section.code)]

@@ -13,7 +13,7 @@ class Section:
         title: In a few words.
         reason: Why it is done this way, in a sentence or two.
         code: Lines of Python at module level.
-        chapter: Of the lesson, which a notebook shows before it; empty if there is none.
+        chapter: Of the lesson, which a notebook shows before the first section that names it; empty if there is none.
         look: Code that shows what the code made, which a notebook runs after it; empty if there is none.
     """
 

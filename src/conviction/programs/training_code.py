@@ -90,6 +90,7 @@ def _probe_sections(recipe: Recipe, shape: Shape, classes: int, train_images: in
             "Fine-tuning",
             "The head has learned. Now the backbone learns with it, from the pictures themselves.",
             "\n".join([*keeping, learning_code(recipe.model.backbone)]),
+            "transfer",
         ),
         replace(network, code="\n".join([network.code, *putting])),
     ]

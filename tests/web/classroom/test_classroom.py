@@ -8,6 +8,7 @@ import io
 import json
 import shutil
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 from urllib.parse import urlencode
 
@@ -34,6 +35,7 @@ from conviction.web.classroom import (
 from conviction.web.classroom.names import check_name, folder_name
 from conviction.web.classroom.results import safe_cell
 from conviction.web.door.joining import add_joining
+from conviction.web.pages.chapter import chapter_button
 
 GOOD = {
     "title": "Seeing machines",
@@ -60,7 +62,7 @@ def test_a_course_is_read_with_defaults(tmp_path: Path) -> None:
     least = load_course(
         write(tmp_path, **{**dict.fromkeys(GOOD, ...), "title": "T", "class_token": "whole-class-token"})
     )  # type: ignore[arg-type]
-    assert len(least.chapters) == 7
+    assert len(least.chapters) == 8
     assert least.sources == ("digits",)
 
 
@@ -363,6 +365,11 @@ def test_no_cell_begins_a_formula_and_rows_stay_rows(texts: list[str]) -> None:
     for cell in row:
         assert not cell.startswith(tuple("=+-@\t\r\n"))
         assert "\n" not in cell
+
+
+def test_a_page_does_not_lead_to_a_chapter_that_the_course_leaves_out() -> None:
+    page: Any = SimpleNamespace(lab=SimpleNamespace(chapters=("data", "training")))
+    chapter_button(page, "transfer")  # would need a page to put a button on
 
 
 def test_a_course_is_a_frozen_value(tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ from nicegui import ui
 from conviction.config import ImageFacts
 from conviction.errors import ConvictionError
 from conviction.flow.records import source_name
-from conviction.lesson import Facts
+from conviction.lesson import Facts, chapters
 from conviction.report import printable
 from conviction.web.elements.plain import button, tag
 from conviction.web.jobs.progress import RunStatus
@@ -41,6 +41,21 @@ def _turn(page: PageContext, *, shown: bool) -> None:
     page.desk.kept["lesson"] = shown
     page.keep()
     ui.run_javascript("lesson.reload()" if shown else "location.reload()")
+
+
+def chapter_button(page: PageContext, name: str) -> None:
+    """Opens the lesson at this chapter, which need not be that of the step; none where the course leaves it out."""
+    if page.lab.chapters is not None and name not in page.lab.chapters:
+        return
+    title = next(c.title for c in chapters() if c.name == name)
+
+    def open_it(*_: object) -> None:
+        page.desk.kept["lesson"] = True
+        page.keep()
+        page.mark({"chapter": name, "lesson": "read"})
+        ui.run_javascript("lesson.reload()")
+
+    button(f"Read in the lesson: {title}", page.guarded(open_it), f"chapter-{name}")
 
 
 def is_open(page: PageContext) -> bool:

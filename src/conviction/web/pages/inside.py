@@ -36,5 +36,5 @@ STOP = Stop(
         "What every layer makes of a picture, down to each product and sum. Choose one, open a file, or draw."
     ),
     needs="epoch",
-    links=(ChapterLink("architecture", "inside"), ChapterLink("evaluating", "inside")),
+    links=tuple(ChapterLink(chapter, "inside") for chapter in ("architecture", "evaluating", "transfer")),
 )

@@ -17,6 +17,7 @@ from conviction.model.shapes import scaling_of, setting, trained_words
 from conviction.report import model_step
 from conviction.web.elements.plain import button, choice, number, paragraph, tag, text_field, tick
 from conviction.web.pages.backbone_row import show_backbone
+from conviction.web.pages.chapter import chapter_button
 from conviction.web.pages.draft import DraftPage, real, unlike, whole
 from conviction.web.pages.frame import figures, framed, onward, parts_of
 from conviction.web.pages.network_drawing import draw
@@ -50,6 +51,7 @@ STOP = Stop(
     links=(
         ChapterLink("architecture", "layers", "layers"),
         ChapterLink("architecture", "Keras code", "keras"),
+        ChapterLink("transfer", "network", "layers"),
     ),
 )
 
@@ -100,8 +102,11 @@ class _Editor(DraftPage):
                     aria_label=f"Start again from the recipe {name}",
                 )
             tag("span", "A recipe replaces your network, and your settings at Compile.", "soft")
-        if self.page.part == "layers" and not layer_edits.backbone(self.page.draft.layers):
-            paragraph(WHEN_TRANSFER, "note")
+        if self.page.part == "layers":
+            if not layer_edits.backbone(self.page.draft.layers):
+                paragraph(WHEN_TRANSFER, "note")
+            with tag("div", "", "buttons"):
+                chapter_button(self.page, "transfer")
 
     def _begin_from(self, recipe: str, *_: Any) -> Draft:
         return new_draft(recipe, self.facts)

@@ -28,7 +28,7 @@ T = TypeVar("T")
 
 STYLE = Path(__file__).with_name("tutor.css")
 PARTS = {"read": "Read", "talk": "Conversation", "cards": "Cards", "quiz": "Quiz", "more": "More"}
-# Which of the four conversations goes with a chapter; the objectives have none of their own.
+# Which of the four conversations goes with a chapter; the first and the last chapter have none of their own.
 CONVERSATIONS = {
     "data": "data",
     "architecture": "architecture",
