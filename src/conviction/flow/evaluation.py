@@ -17,8 +17,14 @@ from conviction.evaluation.verdict import takes_photographs
 from conviction.flow.folds import read_estimate
 from conviction.flow.prepare import Prepared, check_folds, cut_for
 from conviction.model.backbones import SIZE
-from conviction.report import evaluate_step, folds_suggestion, render_page, steps
-from conviction.report.backbone import backbone_suggestion, no_backbone_suggestion
+from conviction.report import (
+    backbone_suggestion,
+    evaluate_step,
+    folds_suggestion,
+    no_backbone_suggestion,
+    render_page,
+    steps,
+)
 from conviction.runs import Run, folder
 from conviction.runs.predictions import write_predictions
 from conviction.runs.rows import fit_again

@@ -1,3 +1,5 @@
+from .backbone import backbone_suggestion as backbone_suggestion
+from .backbone import no_backbone_suggestion as no_backbone_suggestion
 from .board import Board as Board
 from .comparison import comparison_step as comparison_step
 from .comparison import contrasts as contrasts
