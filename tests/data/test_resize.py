@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from conviction.config import DataSpec
-from conviction.config.recipe import Fit
+from conviction.config.data import Fit
 from conviction.data import audit_images, cache, decode, decoded, load_source
 from conviction.data.decode import decode_array
 from conviction.data.prediction_images import pixels_to_predict

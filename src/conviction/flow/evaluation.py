@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from conviction.audience import call, listening
+from conviction.audience import call, listening, option
 from conviction.config.recipes import TRANSFER_RECIPE
 from conviction.errors import RequestError
 from conviction.evaluation import Advice, Evaluation, assess, predict_parts, read_metadata, record_opening
@@ -119,7 +119,7 @@ def _suggested(evaluation: Evaluation, ready: Prepared, run: Run) -> list[str]:
         keys = [f"recipe={TRANSFER_RECIPE}"]
         if data.image_size != (SIZE, SIZE):
             keys.append(f"data.image_size={str(list(data.image_size or ())).replace(' ', '')}")
-        typed = f"conviction explore {shlex.quote(source)} {shlex.join(keys)} --vary recipe=best"
+        typed = f"conviction explore {shlex.quote(source)} {shlex.join(keys)} {option('vary')} recipe=best"
         called = f"conviction.explore({source!r}, {keys!r}, vary=['recipe=best'])"
         out.append(no_backbone_suggestion(called if listening() == "python" else typed))
     elif takes_photographs(data):
