@@ -1,6 +1,6 @@
 # make demo    the lab on real images, from a fresh clone
 # make lab     the lab as a page in the browser, from a fresh clone
-# make test    the tests that matter most, in about six minutes on two cores
+# make test    the tests that matter most, in about seven minutes on two cores
 # make check   what CI does: lint, types, every test
 VENV ?= .venv
 # Tests start hundreds of processes, each of which would compile what it imports.
