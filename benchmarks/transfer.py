@@ -1,11 +1,13 @@
 """``make bench-transfer``: networks on a pretrained backbone, on photographs of refuse and on few of them.
 
-    CONVICTION_DATA_DIR=... python benchmarks/transfer.py [accuracy|seconds|picture ...] [--seeds 3]
+    CONVICTION_DATA_DIR=... python benchmarks/transfer.py [accuracy|seconds|picture|arithmetic ...] [--seeds 3]
 
 ``accuracy``: TrashNet and subsets of 50, 200 and 1,000 of its pictures, a run of each recipe for each seed, beside a
 logistic regression of scikit-learn on the same features and splits. ``seconds``: from the files to the finished report,
 with empty caches and again with other keys, beside a tutorial's program that has the same frozen backbone inside its
-model. ``picture``: one picture through ONNX on one core. Each test set is opened once by each run. Copy what it prints,
+model. ``picture``: one picture through ONNX on one core. ``arithmetic``: how long a picture takes in what computes the
+network, and how far the answers are from those of float32 in Keras; training pictures, so its accuracies compare and no
+more. Each test set is opened once by each run. Copy what it prints,
 with the command, to docs/measurements.md.
 """
 
@@ -25,7 +27,8 @@ import numpy as np
 from sklearn.linear_model import LogisticRegression
 
 import conviction
-from conviction.model import features_of, part
+from conviction.model import build, features_of, part
+from conviction.model.probabilities import predict_probabilities
 from conviction.report.terminal import Silent
 
 # A tutorial's program: the images of a folder, the backbone inside the model, a dense head, ten epochs.
@@ -193,7 +196,42 @@ def picture(seeds: int) -> None:
         )
 
 
-PARTS = {"accuracy": accuracy, "seconds": seconds, "picture": picture}
+def arithmetic(seeds: int) -> None:
+    """The same network in several kinds of arithmetic, over 640 pictures."""
+    print(
+        "| computed by | ms a picture | same answers | largest difference | accuracy |\n|---|---|---|---|---|"
+    )
+    with tempfile.TemporaryDirectory() as place:
+        source = subset(Path(place) / "set", 1_000)
+        run = fitted(source, Path(place) / "run", "transfer")
+        pixels = np.ascontiguousarray(conviction.load_source(source, run.config.data).pixels[:640])
+        labels = conviction.load_source(source, run.config.data).labels[:640]
+        half = build(run.config.model, pixels.shape[1:], len(run.data.class_names), 0, "bfloat16")
+        half.set_weights(run.model.get_weights())
+        ways = {
+            "Keras on TensorFlow, float32": lambda x: predict_probabilities(run.model, x),
+            "Keras on TensorFlow, bfloat16": lambda x: predict_probabilities(half, x),
+        }
+        for small in (None, "int8"):
+            conviction.export(run.path, ["onnx", "litert"], quantize=small, most_lost=0.5)
+        for name in ("model.onnx", "model-int8.onnx", "model.tflite", "model-int8.tflite"):
+            artefact = conviction.load(run.path / "exports" / name)
+            ways[name] = lambda x, opened=artefact: opened.predict_pixels(x).probabilities
+        first = predict_probabilities(run.model, pixels)
+        for title, answer in ways.items():
+            answer(pixels[:64]), answer(pixels)  # compiled for both sizes of batch
+            began = time.perf_counter()
+            scores = answer(pixels)
+            took = 1000 * (time.perf_counter() - began) / len(pixels)
+            same = float(np.mean(scores.argmax(1) == first.argmax(1)))
+            right = float(np.mean(scores.argmax(1) == labels))
+            print(
+                f"| {title} | {took:.1f} | {same:.1%} | {np.abs(scores - first).max():.1e} | {right:.3f} |",
+                flush=True,
+            )
+
+
+PARTS = {"accuracy": accuracy, "seconds": seconds, "picture": picture, "arithmetic": arithmetic}
 
 
 def main() -> None:
