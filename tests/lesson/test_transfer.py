@@ -18,6 +18,7 @@ from conviction.lesson.question import Question
 from conviction.lesson.questions import questions
 from conviction.model import backbones, build, walk
 from conviction.model.backbones import KINDS
+from conviction.training.views import VIEWS
 from tests.lesson.invented import invented
 from tests.lesson.test_language import CODE, DISAGREEING, single
 
@@ -112,17 +113,22 @@ def test_answers_are_those_of_keras(monkeypatch: pytest.MonkeyPatch, keys: tuple
 
 
 @pytest.mark.parametrize(
-    ("keys", "once"),
+    ("keys", "often"),
     [
-        ([], True),
-        (["model.dense=[8]", "model.dropout=0.5"], True),
-        (["augmentation.flip=horizontal"], False),
-        (["model.trainable=1"], False),
+        (["training.epochs=20"], "once"),
+        (["training.epochs=20", "model.dense=[8]", "model.dropout=0.5"], "once"),
+        (["training.epochs=20", "augmentation.flip=horizontal"], f"{VIEWS} times"),
+        (["augmentation.flip=horizontal", "training.epochs=7"], "7 times"),
+        (
+            ["training.epochs=20", "augmentation.mixup=0.2"],
+            "20 times",
+        ),  # what is mixed with others is different in every epoch
+        (["training.epochs=20", "model.trainable=1"], "20 times"),
     ],
 )
-def test_a_picture_goes_through_once_where_nothing_changes(keys: list[str], once: bool) -> None:
-    question = asked(standing("training.epochs=7", *keys))["how_often_computed"]
-    assert question.right.text == ("once" if once else "7 times")
+def test_how_often_a_picture_goes_through_a_backbone(keys: list[str], often: str) -> None:
+    question = asked(standing(*keys))["how_often_computed"]
+    assert question.right.text == often
 
 
 def test_maps_that_are_flattened_keep_every_value() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -130,6 +131,31 @@ def test_a_damaged_entry_is_computed_again(
         else:
             np.save(path, before[:10, :7] if damage == "another shape" else np.zeros_like(before[:10]))
     np.testing.assert_array_equal(features_of(parted, images, np.arange(10)), before)
+
+
+def test_each_version_of_a_picture_is_computed_once(images: ImageSet) -> None:
+    keys = ["recipe=transfer", "data.image_size=32", "augmentation.flip=horizontal"]
+    recipe = load_recipe([*keys, "training.epochs=3"])
+    split = split_images(images, recipe.data, 0)
+    network = compiled(recipe, images, split, walk(recipe.model, SHAPE, 3), "float32")
+    computed: list[tuple[int, int]] = []
+    first = learning(network, recipe, images, split, lambda done, total: computed.append((done, total)))
+    totals = [3 * len(split.train), len(split.validation)]
+    assert [done for done, total in computed if done == total] == totals
+    assert first.views is not None
+    assert first.views.shape == (3, 90, 1280)
+    # What a version is made of is the picture or its mirror image.
+    plain = features_of(part(network), images, split.train)[split.train]  # type: ignore[arg-type]
+    as_it_is = (first.views[:, split.train] == plain).all(2)
+    assert 0.3 < as_it_is.mean() < 0.7
+    # Fewer training images and more epochs: what was computed before is taken from the cache.
+    fewer = replace(split, train=split.train[::2])
+    more = load_recipe([*keys, "training.epochs=4"])
+    computed.clear()
+    second = learning(network, more, images, fewer, lambda done, total: computed.append((done, total)))
+    assert computed[-1] == (len(fewer.train), len(fewer.train))  # the fourth version
+    assert second.views is not None
+    np.testing.assert_array_equal(second.views[:3, fewer.train], first.views[:, fewer.train])
 
 
 def test_without_a_cache_it_is_only_slower(model: Any, images: ImageSet, tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ import conviction
 from conviction.config import load_recipe
 from conviction.model import backbones, build
 from conviction.model.backbones.kinds import KINDS
-from conviction.programs.backbone_code import backbone_section, frozen_layers, learning_code, write_weights
+from conviction.programs.backbone_code import backbone_section, kept_layers, learning_code, write_weights
 from conviction.programs.training_code import model_section, network_sections
 from tests.artefacts.test_backbones import pictures, random_weights
 from tests.conftest import Cli
@@ -63,11 +63,12 @@ def test_a_program_builds_the_network_of_the_run(
 
 def test_what_is_computed_once_is_what_the_run_computes_once() -> None:
     transfer = {"recipe": "transfer"}
-    assert frozen_layers(load_recipe(transfer)) == 2
-    assert frozen_layers(load_recipe({**transfer, "model.dropout": 0.2, "model.dense": [8]})) == 2
-    assert frozen_layers(load_recipe({**transfer, "model.trainable": "all"})) == 0
-    assert frozen_layers(load_recipe({**transfer, "augmentation.flip": "horizontal"})) == 0
-    assert frozen_layers(load_recipe({"recipe": "lab"})) == 0
+    assert kept_layers(load_recipe(transfer)) == 2
+    assert kept_layers(load_recipe({**transfer, "model.dropout": 0.2, "model.dense": [8]})) == 2
+    assert kept_layers(load_recipe({**transfer, "model.trainable": "all"})) == 0
+    assert kept_layers(load_recipe({**transfer, "augmentation.flip": "horizontal"})) == 2
+    assert kept_layers(load_recipe({**transfer, "augmentation.mixup": 0.2})) == 0
+    assert kept_layers(load_recipe({"recipe": "lab"})) == 0
 
 
 def test_the_lesson_goes_with_what_a_backbone_adds_to_a_program() -> None:
@@ -106,7 +107,7 @@ def test_the_script_of_a_frozen_backbone_comes_to_the_same_bits(
         ["model.trainable=2", "training.epochs=1", "training.precision=float32"],
         ["model.trainable=all", "training.epochs=1", "training.precision=bfloat16"],
         ["model.dense=[8]", "model.dropout=0.2", "training.epochs=3", "training.precision=bfloat16"],
-        ["augmentation.flip=horizontal", "training.epochs=1", "training.precision=float32"],
+        ["augmentation.flip=horizontal", "augmentation.rotate=10", "training.epochs=3"],
     ],
 )
 def test_the_script_of_any_other_way_to_learn(

@@ -75,6 +75,7 @@ def run_trial(payload: Mapping[str, Any], report: Report) -> dict[str, Any]:
             train_indices=split.train,
             validation_indices=split.validation,
             spec=recipe.training,
+            views=learns.views,
             augmentation=recipe.augmentation,
             watcher=_EpochReporter(report, stop),
             stop=stop,

@@ -111,6 +111,7 @@ def _train_here(
         train_indices=ready.split.train,
         validation_indices=ready.split.validation,
         spec=recipe.training,
+        views=learns.views,
         augmentation=recipe.augmentation,
         watcher=watcher,
         stop=stop,

@@ -12,6 +12,7 @@ from conviction.backend import prepare
 from conviction.config import Recipe
 from conviction.data import ImageSet, Split, encode_labels
 from conviction.model import LayerRow, build, compile_model, features_of, part
+from conviction.model.frozen import View, features_of_views
 from conviction.training import (
     Devices,
     RateSearch,
@@ -22,6 +23,7 @@ from conviction.training import (
     weigh_classes,
 )
 from conviction.training.augment import active_augmentations, mixes_targets
+from conviction.training.views import vary_each, views_kept
 
 if TYPE_CHECKING:
     import keras
@@ -75,10 +77,13 @@ class Learning:
     Attributes:
         model: All of a network, or what comes after its frozen start; compiled.
         inputs: (n, ...) for the whole set: pixels, or what the frozen start makes of them.
+        views: (v, n, ...) what it makes of the varied versions of the training images; None where they are not varied,
+            or not before training.
     """
 
     model: keras.Sequential
     inputs: np.ndarray
+    views: np.ndarray | None = None
 
     def carry_over(self, network: keras.Sequential) -> None:
         """Gives the network, whose layers were trained, what the optimizer has become as well."""
@@ -96,8 +101,8 @@ def learning(
 ) -> Learning:
     """What to train of a compiled network.
 
-    Where its start is frozen, that is computed once for every image; unless the images are varied, because then it is
-    different in every epoch.
+    Where its start is frozen, that is computed once for every image, and once for every varied version of a training
+    image; see ``views_kept`` for what is computed in every epoch.
 
     Args:
         network: From ``compiled``.
@@ -106,11 +111,16 @@ def learning(
         split: Which image is in which part.
         progress: As for ``features_of``.
     """
-    parted = None if active_augmentations(recipe.augmentation) else part(network)
+    kept = views_kept(recipe)
+    parted = part(network) if kept else None
     if parted is None:
         return Learning(network, images.pixels)
-    spec, rest = recipe.training, parted.rest
-    inputs = features_of(parted, images, np.concatenate([split.train, split.validation]), progress)
+    spec, rest, varied = recipe.training, parted.rest, None
+    plain = np.concatenate([split.train, split.validation])
+    if active_augmentations(recipe.augmentation):
+        plain, versions = split.validation, [_view(recipe, number) for number in range(kept)]
+        varied = features_of_views(parted, images, split.train, versions, progress)
+    inputs = features_of(parted, images, plain, progress)
     compile_model(
         rest,
         spec,
@@ -119,7 +129,14 @@ def learning(
         steps_per_call=steps_per_call(spec, rest.count_params()),
     )
     rest.optimizer.build(rest.trainable_variables)
-    return Learning(rest, inputs)
+    return Learning(rest, inputs, varied)
+
+
+def _view(recipe: Recipe, number: int) -> View:
+    spec, seed = recipe.augmentation, recipe.training.seed
+    return View(
+        (spec.model_dump(), seed, number), lambda pixels: vary_each(pixels, spec, seed=seed, view=number)
+    )
 
 
 def search_rate(recipe: Recipe, images: ImageSet, split: Split, rows: Sequence[LayerRow]) -> RateSearch:
@@ -142,7 +159,8 @@ def search_rate(recipe: Recipe, images: ImageSet, split: Split, rows: Sequence[L
         split.train,
         spec.batch_size,
         shuffle_seed=spec.seed,
-        augmentation=recipe.augmentation,
+        views=learns.views,
+        augmentation=None if learns.views is not None else recipe.augmentation,
         class_weights=weigh_classes(spec, targets[split.train]),
     )
 

@@ -9,6 +9,8 @@ from conviction.lesson.facts import Facts
 from conviction.lesson.planned import PlannedFacts
 from conviction.lesson.question import Answer, Maker, QuestionDraft, plural, times
 from conviction.model.backbones.kinds import STRIDE
+from conviction.training.augment import active_augmentations
+from conviction.training.views import views_kept
 
 # Where a training has fewer epochs, "once" and "in every epoch" would be the same.
 FEWEST_EPOCHS = 2
@@ -101,24 +103,36 @@ def _how_often_computed(facts: Facts, chance: Random) -> QuestionDraft:
     steps = f"{epochs * net.steps:,} times"
     always: Answer = ("once", "It is frozen, so it makes the same of the picture every time.")
     again: Answer = (each, "Many tutorials do that: every epoch computes the same again.")
-    learns = "which is frozen"
-    if not base.once:
-        always = ("once", "That is enough only while the backbone makes the same of the picture.")
-        again = (
+    spec = net.recipe.training.model_copy(update={"epochs": epochs})
+    kept = views_kept(net.recipe.model_copy(update={"training": spec}))
+    right, wrong, learns = always, [again], "which is frozen"
+    if active_augmentations(net.recipe.augmentation):
+        learns = "which is frozen, and pictures are varied"
+        wrong = [
+            ("once", "That would be enough if the epochs did not show different versions of the picture.")
+        ]
+        right = (each, "Each epoch shows another version of the picture.")
+        if kept and kept < epochs:
+            right = (
+                f"{kept} times",
+                "So many varied versions of it are kept, and the epochs take turns with them.",
+            )
+            wrong.append(
+                (each, "That would be a new version for every epoch: better still, and much slower.")
+            )
+    if not base.frozen:
+        learns = f"and {base.learns}"
+        wrong = [("once", "That is enough only while the backbone makes the same of the picture.")]
+        right = (
             each,
             "Its weights change with every step, and what it makes of the picture changes with them.",
         )
-        learns = f"and {base.learns}"
-    if base.frozen and not base.once:
-        again = (each, "Each epoch shows another variant of the picture.")
-        learns = "which is frozen, and pictures are varied"
-    right, wrong = (always, again) if base.once else (again, always)
     return QuestionDraft(
         f"{_begin(facts, base)}, {learns}. In a training of {epochs} epochs, how often does a training picture have to "
         "go through the backbone?",
         right,
         [
-            wrong,
+            *wrong,
             (steps, "That counts the steps; each of them sees only the pictures of its own batch."),
             (
                 "never",

@@ -11,7 +11,7 @@ from conviction.config.recipes import TRANSFER_RECIPE
 from conviction.model import LayerRow
 from conviction.model.backbones.kinds import KINDS, SIZE, Kind
 from conviction.model.shapes import Shape, trained_words
-from conviction.training.augment import active_augmentations
+from conviction.training.views import VIEWS
 
 # How many of the last blocks learn where a text speaks of fine-tuning.
 TUNED_BLOCKS = 2
@@ -24,12 +24,10 @@ class BackboneFacts:
     Attributes:
         spec: Its name, and what of it learns.
         rows: Of the whole network, as ``model.walk`` gives them; its own is the second.
-        once: Whether it makes the same of an image in every epoch, so that this is computed once.
     """
 
     spec: Backbone
     rows: Sequence[LayerRow]
-    once: bool
 
     @property
     def kind(self) -> Kind:
@@ -65,6 +63,11 @@ class BackboneFacts:
     def side(self) -> int:
         """Of the pictures that it learned on, in pixels."""
         return SIZE
+
+    @property
+    def views(self) -> int:
+        """Of how many varied versions of a picture features are kept, at most."""
+        return VIEWS
 
     @property
     def source(self) -> str:
@@ -107,8 +110,7 @@ def backbone_of(recipe: Recipe, rows: Sequence[LayerRow]) -> BackboneFacts | Non
     spec = recipe.model.backbone
     if spec is None:
         return None
-    once = spec.trainable == "head" and not active_augmentations(recipe.augmentation)
-    return BackboneFacts(spec, rows, once)
+    return BackboneFacts(spec, rows)
 
 
 def transfer_recipe(images: int) -> tuple[Recipe, tuple[int, int, int]]:

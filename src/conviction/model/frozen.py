@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, MutableMapping
+from collections.abc import Callable, MutableMapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary
@@ -86,6 +86,22 @@ def _key(start: keras.Sequential) -> str:
     return key_of(FEATURES, digest.hexdigest(), kinds, scaling, start.input_shape, versions)
 
 
+@dataclass(frozen=True)
+class View:
+    """A version of each picture.
+
+    Attributes:
+        key: What it depends on beside the picture; plain values.
+        vary: From (n, h, w, c) uint8 to the same; each row depends on its own picture alone.
+    """
+
+    key: tuple[Any, ...]
+    vary: Callable[[np.ndarray], np.ndarray]
+
+
+AS_IT_IS = View((), lambda pixels: pixels)
+
+
 def features_of(
     parted: Parted,
     images: ImageSet,
@@ -103,19 +119,35 @@ def features_of(
     Returns:
         (n, ...) float32 for the whole set, zero where a picture was not asked for.
     """
-    out = np.zeros((len(images), *parted.start.output_shape[1:]), np.float32)
-    missing = _fill(out, parted.key, images, np.unique(indices))
-    for first in range(0, len(missing), BATCH):
-        chosen = missing[first : first + BATCH]
-        pixels = np.zeros((BATCH, *images.pixels.shape[1:]), np.uint8)
-        pixels[: len(chosen)] = images.pixels[chosen]
-        out[chosen] = np.asarray(parted.start.predict_on_batch(pixels))[: len(chosen)]
-        progress(first + len(chosen), len(missing))
-    if len(missing):
-        backbone = parted.start.layers[1].name
-        save_features(
-            parted.key, f"{images.name}: features by {backbone}", images.pixel_hashes[missing], out[missing]
-        )
+    return features_of_views(parted, images, indices, [AS_IT_IS], progress)[0]
+
+
+def features_of_views(
+    parted: Parted,
+    images: ImageSet,
+    indices: np.ndarray,
+    views: Sequence[View],
+    progress: Callable[[int, int], None] = lambda done, total: None,
+) -> np.ndarray:
+    """The same for several versions of each picture: (views, n, ...) float32; ``progress`` counts versions."""
+    out = np.zeros((len(views), len(images), *parted.start.output_shape[1:]), np.float32)
+    keys = [key_of(FEATURES, parted.key, *view.key) if view.key else parted.key for view in views]
+    wanted = np.unique(indices)
+    missing = [_fill(rows, key, images, wanted) for rows, key in zip(out, keys, strict=True)]
+    done, total = 0, sum(map(len, missing))
+    for rows, view, key, lacking in zip(out, views, keys, missing, strict=True):
+        for first in range(0, len(lacking), BATCH):
+            chosen = lacking[first : first + BATCH]
+            pixels = np.zeros((BATCH, *images.pixels.shape[1:]), np.uint8)
+            pixels[: len(chosen)] = view.vary(images.pixels[chosen])
+            rows[chosen] = np.asarray(parted.start.predict_on_batch(pixels))[: len(chosen)]
+            done += len(chosen)
+            progress(done, total)
+        if len(lacking):
+            backbone = parted.start.layers[1].name
+            save_features(
+                key, f"{images.name}: features by {backbone}", images.pixel_hashes[lacking], rows[lacking]
+            )
     return out
 
 

@@ -15,23 +15,19 @@ from conviction.model.frozen import BATCH
 from conviction.model.shapes import trained_words
 from conviction.programs.section import Section
 from conviction.programs.source_code import source_of
+from conviction.programs.varying_code import varying_code
 from conviction.training.augment import active_augmentations
+from conviction.training.views import frozen_layers, picture_number, views_kept
 
 Shape = tuple[int, int, int]
 # Keras takes a file for weights by this ending.
 WEIGHTS = "backbone.weights.h5"
 BESIDE = f'os.path.join(HERE, "{WEIGHTS}")'
-# Layers that begin to learn, or that change in training.
-LEARNING = ("Conv2D", "Dense", "BatchNormalization", "Dropout")
 
 
-def frozen_layers(recipe: Recipe) -> int:
-    """How many hidden layers give the same for the same picture in every epoch: those of a frozen start."""
-    backbone = recipe.model.backbone
-    if backbone is None or backbone.trainable != "head" or active_augmentations(recipe.augmentation):
-        return 0
-    kinds = [layer.type for layer in recipe.model.layers]
-    return next((i for i, kind in enumerate(kinds) if kind in LEARNING), len(kinds))
+def kept_layers(recipe: Recipe) -> int:
+    """How many hidden layers compute features that are kept: those of a frozen start, or none."""
+    return frozen_layers(recipe.model) if views_kept(recipe) else 0
 
 
 def write_weights(path: Path, backbone: Backbone, shape: Shape) -> None:
@@ -57,7 +53,7 @@ def backbone_section(recipe: Recipe, shape: Shape, weights: str = BESIDE) -> Sec
     assert spec is not None
     kind = KINDS[spec.name]
     # A frozen one computes once, so nothing is gained by a shorter type.
-    bfloat16 = recipe.training.precision == "bfloat16" and not frozen_layers(recipe)
+    bfloat16 = recipe.training.precision == "bfloat16" and not kept_layers(recipe)
     if isinstance(kind.build, Application):
         options = {"include_top": False, "weights": None, "input_shape": shape, **kind.build.options}
         arguments = ", ".join(f"{key}={value!r}" for key, value in options.items())
@@ -108,14 +104,18 @@ def learning_code(spec: Backbone) -> str:
     return "\n".join(lines)
 
 
-def features_section(shape: Shape, lines: Sequence[str], parts: str = "x") -> Section:
-    """What the frozen start makes of the pictures, in place of the pictures.
+def features_section(
+    recipe: Recipe, shape: Shape, lines: Sequence[str], parts: Sequence[str] = ("train", "validation", "test")
+) -> Section:
+    """What the frozen start makes of the pictures, in place of the pictures; of varied ones as ``views``.
 
     Args:
+        recipe: Of which features are kept.
         shape: (height, width, 3).
         lines: Of the layers of the frozen start.
-        parts: An expression for the parts of the data that are needed.
+        parts: Those of the data that are needed.
     """
+    varied = bool(active_augmentations(recipe.augmentation))
     code = "\n".join(
         [
             "layers = keras.layers",
@@ -132,11 +132,34 @@ def features_section(shape: Shape, lines: Sequence[str], parts: str = "x") -> Se
             f"    return frozen.predict(batches, batch_size={BATCH}, verbose=2)[: len(pixels)]",
             "",
             "",
-            f"x = {{part: features_of(x[part]) for part in {parts}}}",
+            *(_views_code(recipe) if varied else []),
+            f"x = {{part: features_of(x[part]) for part in {tuple(parts[1:] if varied else parts)}}}",
+            *(['x["train"] = views[0]'] if varied else []),
         ]
     )
     reason = (
         "The backbone does not learn, so what it makes of a picture is the same in every epoch. It is computed once, "
         "and the layers after it learn from that in seconds."
     )
+    if varied:
+        reason += f" Of each training picture there are {views_kept(recipe)} varied versions, and the epochs take turns."
     return Section("Features", reason, code, "transfer")
+
+
+def _views_code(recipe: Recipe) -> list[str]:
+    """``views``: by version, what the frozen start makes of the training pictures."""
+    return [
+        varying_code(recipe.augmentation, recipe.training.seed),
+        "",
+        "",
+        source_of([picture_number]),
+        "",
+        "",
+        "def versions(pixels, view):",
+        '    """One version of each picture; what it draws depends on the picture\'s own pixels."""',
+        "    each = (pixels[i : i + 1] for i in range(len(pixels)))",
+        "    return np.concatenate([vary(one, None, view, picture_number(one[0]))[0] for one in each])",
+        "",
+        "",
+        f'views = [features_of(versions(x["train"], view)) for view in range({views_kept(recipe)})]',
+    ]

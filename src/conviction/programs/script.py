@@ -26,6 +26,7 @@ from conviction.programs.training_code import (
 from conviction.runs import Run
 from conviction.runs.rows import rows_of_part
 from conviction.training.augment import active_augmentations
+from conviction.training.views import views_kept
 from conviction.training.train import steps_per_epoch
 
 PROGRAMS = ("script", "notebook")
@@ -116,9 +117,10 @@ def script(run: Run, images: ImageSet, sections: Sequence[Section]) -> str:
 
 def _beginning(run: Run, images: ImageSet, here: str = 'os.path.abspath("")') -> Section:
     threads = run.config.training.threads or 1
-    imports = sorted(
-        ["import json", "import os", "import sys", *needs(run, images)], key=_plain_imports_first
-    )
+    imports = ["import json", "import os", "import sys", *needs(run, images)]
+    if views_kept(run.config) > 1:
+        imports.append("import hashlib")
+    imports.sort(key=_plain_imports_first)
     standard = [i for i in imports if i.split()[1] in _STANDARD]
     others = [i for i in imports if i not in standard]
     annotated = active_augmentations(run.config.augmentation) or has_deep(images) or run.config.model.backbone
@@ -151,7 +153,7 @@ def _beginning(run: Run, images: ImageSet, here: str = 'os.path.abspath("")') ->
     return Section("Begin", reason, "\n".join(lines), "overview")
 
 
-_STANDARD = ("json", "os", "sys", "gzip", "io", "zipfile", "tarfile")
+_STANDARD = ("hashlib", "json", "os", "sys", "gzip", "io", "zipfile", "tarfile")
 
 
 def _plain_imports_first(line: str) -> tuple[bool, str]:

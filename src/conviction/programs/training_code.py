@@ -15,13 +15,14 @@ from conviction.model.shapes import UNIT, scaling_of, walk
 from conviction.programs.backbone_code import (
     backbone_section,
     features_section,
-    frozen_layers,
+    kept_layers,
     learning_code,
 )
 from conviction.programs.section import Section
 from conviction.programs.varying_code import varying_code
 from conviction.training.augment import active_augmentations
 from conviction.training.train import VALIDATION_BATCH, steps_per_epoch
+from conviction.training.views import views_kept
 
 Shape = tuple[int, int, int]
 # Arguments that need not be written.
@@ -52,14 +53,14 @@ def network_sections(recipe: Recipe, shape: Shape, classes: int, train_images: i
     sections = [backbone_section(recipe, shape)]
     if needs_probe(recipe):
         return [*sections, *_probe_sections(recipe, shape, classes, train_images)]
-    frozen = frozen_layers(recipe)
+    frozen = kept_layers(recipe)
     if frozen:
-        sections.append(features_section(shape, _frozen_lines(recipe, shape, classes)))
+        sections.append(features_section(recipe, shape, _frozen_lines(recipe, shape, classes)))
     return [*sections, model_section(recipe, shape, classes, frozen)]
 
 
 def _frozen_lines(recipe: Recipe, shape: Shape, classes: int) -> list[str]:
-    layers = _layer_lines(recipe, shape, classes, range(frozen_layers(recipe)))
+    layers = _layer_lines(recipe, shape, classes, range(kept_layers(recipe)))
     return [_scaling_line(recipe, shape), *layers]
 
 
@@ -68,8 +69,8 @@ def _probe_sections(recipe: Recipe, shape: Shape, classes: int, train_images: in
     assert recipe.model.backbone is not None
     first = probe_recipe(recipe, train_images)
     steps = first.training.epochs * steps_per_epoch(first.training, train_images)
-    features = features_section(shape, _frozen_lines(first, shape, classes), '("train", "validation")')
-    head = model_section(first, shape, classes, frozen_layers(first))
+    features = features_section(first, shape, _frozen_lines(first, shape, classes), ("train", "validation"))
+    head = model_section(first, shape, classes, kept_layers(first))
     network = model_section(recipe, shape, classes)
     keeping = ["learned = [layer.get_weights() for layer in model.layers]", "x = pixels"]
     putting = [
@@ -143,7 +144,7 @@ def _scaling_line(recipe: Recipe, shape: Shape) -> str:
     scaling = scaling_of(recipe.model)
     if scaling is UNIT:
         return f'    layers.Rescaling(1.0 / 255.0, name="normalise"{_policy(recipe)}),  # normalise'
-    policy = "" if frozen_layers(recipe) else _policy(recipe)
+    policy = "" if kept_layers(recipe) else _policy(recipe)
     return f'    layers.Rescaling({scaling.scale!r}, {scaling.offset!r}, name="normalise"{policy}),  # {scaling.words}'
 
 
@@ -151,7 +152,7 @@ def _layer_lines(recipe: Recipe, shape: Shape, classes: int, which: range) -> li
     """A line for each of these hidden layers."""
     spec, seed = recipe.model, recipe.training.seed
     rows = walk(spec, shape, classes)[1:-1]
-    policy = "" if which.start < frozen_layers(recipe) else _policy(recipe)
+    policy = "" if which.start < kept_layers(recipe) else _policy(recipe)
     lines = []
     for index in which:
         layer, row = spec.layers[index], rows[index]
@@ -210,10 +211,12 @@ def _rate_lines(spec: TrainingSpec, steps: int) -> list[str]:
 def training_section(recipe: Recipe, classes: int) -> Section:
     """The loop: the batches of the run, in its order."""
     spec, augmentation = recipe.training, recipe.augmentation
-    varied = bool(active_augmentations(augmentation))
+    kept = views_kept(recipe) if active_augmentations(augmentation) else 0
+    varied = bool(active_augmentations(augmentation)) and not kept
     weighted = spec.class_weights == "balanced"
     pieces = [varying_code(augmentation, spec.seed)] if varied else []
-    lines = ["x_batch, y_batch = x['train'][chosen], y['train'][chosen]"]
+    inputs = f"views[now['epoch'] % {kept}]" if kept else "x['train']"
+    lines = [f"x_batch, y_batch = {inputs}[chosen], y['train'][chosen]"]
     if varied:
         lines.append("x_batch, y_batch = vary(x_batch, y_batch, now['epoch'], step)")
     parts = "x_batch, y_batch"
@@ -307,7 +310,7 @@ TEST_ACCURACY = "float(right.mean())"
 def testing_section(recipe: Recipe, classes: int) -> Section:
     """The one look at the test set."""
     lines = []
-    if recipe.training.precision == "bfloat16" and recipe.model.backbone and not frozen_layers(recipe):
+    if recipe.training.precision == "bfloat16" and recipe.model.backbone and not kept_layers(recipe):
         lines += [
             "# Trained in bfloat16, tested in float32: the same weights in a network without the shorter type.",
             "weights = model.get_weights()",

@@ -21,6 +21,7 @@ from conviction.model.shapes import UNIT
 from conviction.report.backbone import backbone_sentences
 from conviction.training import RateSearch, Training, TrainingState
 from conviction.training.augment import active_augmentations
+from conviction.training.views import views_kept
 
 # More rows than fit on a terminal without scrolling tell people less, not more.
 MOST_ROWS = 20
@@ -329,10 +330,19 @@ def train_step(
         f"{spec.batch_size}: {steps:,} steps each, seed {spec.seed}, "
         f"{spec.threads} thread{'s' if spec.threads != 1 else ''}."
     ]
-    if is_frozen(recipe):
+    kept = views_kept(recipe)
+    if kept:
+        once = "each image is computed once"
+        if active_augmentations(recipe.augmentation):
+            once = (
+                f"each of {kept} varied versions of a training image is computed once"
+                if kept > 1
+                else "a varied version of each training image is computed once"
+            )
+        turns = ", which take turns with these versions," if kept > 1 else ""
         sentences.append(
-            "The backbone does not learn, so what it makes of each image is computed once, before the first epoch, and "
-            "kept in the cache; the epochs train the layers after it."
+            f"The backbone does not learn, so what it makes of {once}, before the first epoch, and kept in the cache; "
+            f"the epochs{turns} train the layers after it."
         )
     if start is not None:
         within = f" and {start.step:,} steps of the next" if start.step else ""
@@ -367,12 +377,6 @@ def folder_step(path: Path, names: Sequence[str]) -> Step:
         "page": "Its report is at Take away.",
     }
     return Step("Keep", (f"Everything is in {path}: {', '.join(names)}.", following[listening()]))
-
-
-def is_frozen(recipe: Recipe) -> bool:
-    """Whether a network begins with a backbone that makes the same of each image in every epoch."""
-    first = recipe.model.backbone
-    return first is not None and first.trainable == "head" and not active_augmentations(recipe.augmentation)
 
 
 def printable(name: str) -> str:

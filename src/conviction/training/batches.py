@@ -59,6 +59,7 @@ def make_batches(
     batch_size: int,
     *,
     shuffle_seed: int | None = None,
+    views: np.ndarray | None = None,
     augmentation: AugmentationSpec | None = None,
     class_weights: np.ndarray | None = None,
     devices: Devices | None = None,
@@ -74,6 +75,7 @@ def make_batches(
         batch_size: The last batch of an epoch has what is left.
         shuffle_seed: A new order every epoch by ``epoch_order``, once ``start_epoch(epoch)`` has said which
             epoch (from 0) it is; None keeps the order.
+        views: (v, n, ...) of the whole set, in place of ``pixels``: epoch e sees the version e modulo v.
         augmentation: How the images of a shuffled epoch are varied; those in a kept order never are.
         class_weights: (k,) float32, the weight of the loss of an image of each class; batches then have a third
             part, that of each image. A mixed image counts what its parts count.
@@ -97,6 +99,7 @@ def make_batches(
         def start_epoch(self, epoch: int) -> None:
             # Set by the caller, not counted: Keras 3.15 calls on_epoch_end more often than once an epoch.
             self._epoch = epoch
+            self._inputs = pixels if views is None else views[epoch % len(views)]
             self._order = indices
             if shuffle_seed is not None:
                 self._order = indices[epoch_order(len(indices), shuffle_seed, epoch)]
@@ -107,7 +110,7 @@ def make_batches(
         def __getitem__(self, number: int) -> tuple[np.ndarray, ...]:
             number += self._first
             chosen = self._order[number * batch_size : (number + 1) * batch_size]
-            x, y = pixels[chosen], targets[chosen]
+            x, y = self._inputs[chosen], targets[chosen]
             if shuffle_seed is not None and augmentation is not None:
                 rows = devices.rows_here(len(chosen)) if devices else slice(None)
                 draw = {"seed": shuffle_seed, "epoch": self._epoch, "step": number}

@@ -32,8 +32,9 @@ class ResidentBatches:
         targets: (n, k) float32 of the whole set.
         indices: Which images; they are copied.
         batch_size: The last batch of an epoch has what is left.
-        shuffle_seed: As for ``make_batches``.
-        class_weights: As for ``make_batches``.
+        shuffle_seed: As for ``make_batches``; so are the next two.
+        views: See there.
+        class_weights: See there.
     """
 
     def __init__(
@@ -44,22 +45,26 @@ class ResidentBatches:
         batch_size: int,
         *,
         shuffle_seed: int,
+        views: np.ndarray | None = None,
         class_weights: np.ndarray | None = None,
     ) -> None:
         import tensorflow as tf
 
         y = targets[indices]
-        parts = [pixels[indices], y]
-        if class_weights is not None:
-            parts.append(image_weights(y, class_weights))
+        parts = [y] if class_weights is None else [y, image_weights(y, class_weights)]
         kept = [tf.constant(part) for part in parts]
-        self._seed, self._images = shuffle_seed, len(indices)
+        # (n, ...), or (v, n, ...) to (v * n, ...): one version after another.
+        shown = pixels[indices] if views is None else np.concatenate([view[indices] for view in views])
+        inputs = tf.constant(shown)
+        self._seed, self._images, self._views = shuffle_seed, len(indices), len(shown) // len(indices)
+        self._begin = tf.Variable(0, dtype=tf.int32, trainable=False)
+        begin = self._begin
         self._order = tf.Variable(np.arange(len(indices), dtype=np.int32), trainable=False)
         order = self._order
 
         def gather(number: Any) -> tuple[Any, ...]:
             chosen = order[number * batch_size : (number + 1) * batch_size]
-            return tuple(tf.gather(part, chosen) for part in kept)
+            return (tf.gather(inputs, begin + chosen), *(tf.gather(part, chosen) for part in kept))
 
         options = tf.data.Options()
         options.autotune.enabled = False
@@ -81,5 +86,6 @@ class ResidentBatches:
         return rest
 
     def start_epoch(self, epoch: int) -> None:
-        """From now on, the order of this epoch (from 0)."""
+        """From now on, the order of this epoch (from 0), and its version of the images."""
+        self._begin.assign(epoch % self._views * self._images)
         self._order.assign(epoch_order(self._images, self._seed, epoch).astype(np.int32))

@@ -38,6 +38,7 @@ def train(
     train_indices: np.ndarray,
     validation_indices: np.ndarray,
     spec: TrainingSpec,
+    views: np.ndarray | None = None,
     augmentation: AugmentationSpec | None = None,
     watcher: Watcher,
     stop: StopRequest,
@@ -53,6 +54,7 @@ def train(
         train_indices: Indices of the training images, in canonical order.
         validation_indices: Those of the validation images.
         spec: Epochs, batch size, seed.
+        views: As for ``make_batches``; what ``augmentation`` does is then in them.
         augmentation: How training images are varied; loss and accuracy of training are those of varied images.
         watcher: Receives the progress.
         stop: Checked after every call of the backend; if set, training ends there, and the epoch that was running is
@@ -67,7 +69,9 @@ def train(
     """
     check_batch_size(spec, len(train_indices))
     devices = Devices(spec)
-    batches = _batches(pixels, targets, train_indices, spec, augmentation=augmentation, devices=devices)
+    batches = _batches(
+        pixels, targets, train_indices, spec, views=views, augmentation=augmentation, devices=devices
+    )
     validation = make_batches(pixels, targets, validation_indices, VALIDATION_BATCH, devices=devices)
     result = Training()
     recording = Recording(
@@ -167,14 +171,22 @@ def _batches(
     indices: np.ndarray,
     spec: TrainingSpec,
     *,
+    views: np.ndarray | None,
     augmentation: AugmentationSpec | None,
     devices: Devices,
 ) -> Any:
     weights = weigh_classes(spec, targets[indices])
-    varied = augmentation is not None and active_augmentations(augmentation)
-    if not varied and can_be_resident(pixels, len(indices)):
+    varied = views is None and augmentation is not None and active_augmentations(augmentation)
+    shown = len(indices) * (1 if views is None else len(views))
+    if not varied and can_be_resident(pixels, shown):
         return ResidentBatches(
-            pixels, targets, indices, spec.batch_size, shuffle_seed=spec.seed, class_weights=weights
+            pixels,
+            targets,
+            indices,
+            spec.batch_size,
+            shuffle_seed=spec.seed,
+            views=views,
+            class_weights=weights,
         )
     return make_batches(
         pixels,
@@ -182,6 +194,7 @@ def _batches(
         indices,
         spec.batch_size,
         shuffle_seed=spec.seed,
+        views=views,
         augmentation=augmentation if varied else None,
         class_weights=weights,
         devices=devices,
