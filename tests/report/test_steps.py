@@ -108,5 +108,6 @@ def test_training_says_that_features_are_computed_once_where_they_are() -> None:
 
     assert said()
     assert not said("model.trainable=1")
-    assert not said("augmentation.flip=horizontal")
+    assert said("augmentation.flip=horizontal")
+    assert not said("augmentation.flip=horizontal", "augmentation.mixup=0.2")
     assert "computed once" not in " ".join(train_step(load_recipe(["recipe=lab"]), 100).sentences)

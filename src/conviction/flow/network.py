@@ -12,7 +12,7 @@ from conviction.backend import prepare
 from conviction.config import Recipe
 from conviction.data import ImageSet, Split, encode_labels
 from conviction.model import LayerRow, build, compile_model, features_of, part
-from conviction.model.frozen import View, features_of_views
+from conviction.model.frozen import Version, features_of_versions
 from conviction.training import (
     Devices,
     RateSearch,
@@ -118,8 +118,8 @@ def learning(
     spec, rest, varied = recipe.training, parted.rest, None
     plain = np.concatenate([split.train, split.validation])
     if active_augmentations(recipe.augmentation):
-        plain, versions = split.validation, [_view(recipe, number) for number in range(kept)]
-        varied = features_of_views(parted, images, split.train, versions, progress)
+        plain, versions = split.validation, [_version(recipe, number) for number in range(kept)]
+        varied = features_of_versions(parted, images, split.train, versions, progress)
     inputs = features_of(parted, images, plain, progress)
     compile_model(
         rest,
@@ -132,9 +132,9 @@ def learning(
     return Learning(rest, inputs, varied)
 
 
-def _view(recipe: Recipe, number: int) -> View:
+def _version(recipe: Recipe, number: int) -> Version:
     spec, seed = recipe.augmentation, recipe.training.seed
-    return View(
+    return Version(
         (spec.model_dump(), seed, number), lambda pixels: vary_each(pixels, spec, seed=seed, view=number)
     )
 

@@ -87,7 +87,7 @@ def _key(start: keras.Sequential) -> str:
 
 
 @dataclass(frozen=True)
-class View:
+class Version:
     """A version of each picture.
 
     Attributes:
@@ -99,7 +99,7 @@ class View:
     vary: Callable[[np.ndarray], np.ndarray]
 
 
-AS_IT_IS = View((), lambda pixels: pixels)
+AS_IT_IS = Version((), lambda pixels: pixels)
 
 
 def features_of(
@@ -119,14 +119,14 @@ def features_of(
     Returns:
         (n, ...) float32 for the whole set, zero where a picture was not asked for.
     """
-    return features_of_views(parted, images, indices, [AS_IT_IS], progress)[0]
+    return features_of_versions(parted, images, indices, [AS_IT_IS], progress)[0]
 
 
-def features_of_views(
+def features_of_versions(
     parted: Parted,
     images: ImageSet,
     indices: np.ndarray,
-    views: Sequence[View],
+    views: Sequence[Version],
     progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> np.ndarray:
     """The same for several versions of each picture: (views, n, ...) float32; ``progress`` counts versions."""
