@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 
 from conviction.config import Recipe
-from conviction.flow.network import compiled_for
+from conviction.flow.network import compiled_for, parted_for
 from conviction.model import LayerRow
 from conviction.report import Silent
 from conviction.training import EpochRow, EpochTiming, Progress, StopRequest, Training, TrainingState, train
@@ -86,7 +86,7 @@ class Worker:
         self,
         job: TrainingJob,
         member: GroupMember,
-        pixels: np.ndarray,
+        inputs: np.ndarray,
         targets: np.ndarray,
         start: TrainingState | None,
     ) -> tuple[Training, Mapping[str, Any]] | None:
@@ -95,7 +95,8 @@ class Worker:
         Args:
             job: The same for all.
             member: Which of the workers this is.
-            pixels: (n, h, w, c) uint8, training images and then validation images.
+            inputs: (n, h, w, c) uint8, training images and then validation images; (n, ...) float32, what a frozen
+                start has made of them.
             targets: (n, k) float32 of them.
             start: Where training continues, the same for all.
 
@@ -118,12 +119,15 @@ class Worker:
             train_images=job.train_images,
             precision=settled.precision,
         )
+        parted = parted_for(model, recipe, job.classes, job.train_images)
+        if parted is not None:
+            model = parted.rest
         training = train(
             model,
-            pixels=pixels,
+            pixels=inputs,
             targets=targets,
             train_indices=np.arange(job.train_images),
-            validation_indices=np.arange(job.train_images, len(pixels)),
+            validation_indices=np.arange(job.train_images, len(inputs)),
             spec=settled,
             augmentation=recipe.augmentation,
             watcher=self if chief else Silent(),

@@ -11,7 +11,7 @@ import numpy as np
 from conviction.backend import prepare
 from conviction.config import Recipe
 from conviction.data import ImageSet, Split, encode_labels
-from conviction.model import LayerRow, build, compile_model, features_of, part
+from conviction.model import LayerRow, Parted, build, compile_model, features_of, part
 from conviction.training import (
     Devices,
     RateSearch,
@@ -106,20 +106,35 @@ def learning(
         split: Which image is in which part.
         progress: As for ``features_of``.
     """
-    parted = None if active_augmentations(recipe.augmentation) else part(network)
+    parted = parted_for(network, recipe, len(images.class_names), len(split.train))
     if parted is None:
         return Learning(network, images.pixels)
-    spec, rest = recipe.training, parted.rest
     inputs = features_of(parted, images, np.concatenate([split.train, split.validation]), progress)
-    compile_model(
-        rest,
-        spec,
-        len(images.class_names),
-        steps=all_steps(recipe, split),
-        steps_per_call=steps_per_call(spec, rest.count_params()),
-    )
-    rest.optimizer.build(rest.trainable_variables)
-    return Learning(rest, inputs)
+    return Learning(parted.rest, inputs)
+
+
+def parted_for(network: keras.Sequential, recipe: Recipe, classes: int, train_images: int) -> Parted | None:
+    """A compiled network as its frozen start and the rest, compiled for training; None if all of it is trained.
+
+    Args:
+        network: From ``compiled`` or ``compiled_for``.
+        recipe: Of the network.
+        classes: At least 2.
+        train_images: How many there are.
+    """
+    parted = None if active_augmentations(recipe.augmentation) else part(network)
+    if parted is not None:
+        spec, rest = recipe.training, parted.rest
+        with Devices(spec).scope():
+            compile_model(
+                rest,
+                spec,
+                classes,
+                steps=spec.epochs * steps_per_epoch(spec, train_images),
+                steps_per_call=steps_per_call(spec, rest.count_params()),
+            )
+            rest.optimizer.build(rest.trainable_variables)
+    return parted
 
 
 def search_rate(recipe: Recipe, images: ImageSet, split: Split, rows: Sequence[LayerRow]) -> RateSearch:
