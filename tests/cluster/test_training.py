@@ -17,6 +17,7 @@ import numpy as np
 import psutil
 import pytest
 
+from conviction.cluster.crew import _error_line
 from tests.cluster.conftest import cluster_of
 from tests.conftest import Cli, Result, coloured_pictures, environment
 from tests.patience import PATIENCE
@@ -243,6 +244,15 @@ def test_folds_are_not_trained_on_workers(
     result = ray_cli(two_nodes, "fit", "digits", *keys, "--on", "ray", "--workers", "1")
     refused(result, "evaluation.folds=2x1: the networks of the folds are trained on one machine", "--on ray")
     assert not (tmp_path / "runs").exists()
+
+
+def test_the_error_of_a_worker_is_named_whatever_its_length() -> None:
+    traceback = (
+        'ray::Worker.train()\n  File "worker.py", line 3, in train\nAssertionError: unlike: [[1. 2.\n 3.]]'
+    )
+    assert _error_line(Exception(traceback)) == "AssertionError: unlike: [[1. 2."
+    assert _error_line(Exception("The actor died.")) == "The actor died."
+    assert _error_line(ValueError("")) == "ValueError"
 
 
 @pytest.mark.full

@@ -16,6 +16,7 @@ from typing import Any
 
 import numpy as np
 
+from conviction.backend import import_keras
 from conviction.config import Recipe
 from conviction.flow.network import compiled_for, parted_for
 from conviction.model import LayerRow
@@ -111,6 +112,8 @@ class Worker:
         # All devices, which include those of every other worker.
         settled = job.recipe.training.model_copy(update={"devices": "all"})
         recipe = job.recipe.model_copy(update={"training": settled})
+        # JAX refuses variables that begin differently in each process, as those of a backbone do until they are read.
+        import_keras().utils.set_random_seed(0)
         model = compiled_for(
             recipe,
             job.shape,

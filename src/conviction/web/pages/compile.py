@@ -170,7 +170,7 @@ class _Form(DraftPage):
             options = FOLDS if folds in FOLDS else {**FOLDS, folds: folds}
             choice("Cross-validation", options, folds, put, "folds")
         for sentence in folds_ahead(spec):
-            paragraph(sentence, "note")
+            paragraph(f"The network that is kept is trained first. {sentence}", "note")
 
     def _tested_by_shares(self, spec: Recipe) -> int:
         """How many test images there are, before the split is known."""

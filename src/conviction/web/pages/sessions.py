@@ -53,7 +53,9 @@ def sessions_sentence(checked: Checked, *, together: bool) -> str:
     sessions, divided = checked.audit.sessions, checked.divided
     if not sessions.groups:
         change = "" if together else ", so this would change nothing"
-        looked = ", in which a pretrained network looked at every picture," if sessions.eyes == "features" else ""
+        looked = (
+            ", in which a pretrained network looked at every picture," if sessions.eyes == "features" else ""
+        )
         return f"The audit{looked} found no sessions{change}."
     are = "is" if len(sessions.groups) == 1 else "are"
     beginning = f"{sessions.pictures:,} pictures {are} of {plural(len(sessions.groups), 'session')}"
