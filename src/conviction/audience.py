@@ -137,8 +137,7 @@ _REMEDIES: Mapping[Remedy, Mapping[Audience, str]] = {
     Remedy.GROUP_SESSIONS: {
         "terminal": "data.group=auto keeps each session in one part.",
         "python": "The key data.group with the value 'auto' keeps each session in one part.",
-        "page": "Here they are split like any others; the command line keeps each session in one part, with the key "
-        "data.group and the value auto.",
+        "page": "With 'Keep pictures of one session together' at Data, Split, each session stays in one part.",
     },
     Remedy.BALANCE: {
         "terminal": "With training.class_weights=balanced each class counts the same in the loss.",

@@ -192,6 +192,26 @@ def check_each_once(out: Path, folder: Path) -> None:
     assert counts == Counter(listed(folder)), "every picture, and every one once"
 
 
+@pytest.mark.full
+def test_a_network_on_a_backbone_answers_on_a_cluster_as_it_does_here(
+    cluster: Any, cli: Cli, transferred: Path, tmp_path: Path
+) -> None:
+    import pyarrow.parquet as pq
+
+    exported = cli("export", transferred, "--format", "onnx", "--out", "exports")
+    assert exported.code == 0, exported.err
+    command = ("predict", "exports/model.onnx", transferred.parent / "pictures")
+    here = cli(*command, "--out", "here.parquet", afresh=True)
+    assert here.code == 0, here.err
+    there = cli(*command, "--on", "ray", "--out", "there", env={"RAY_ADDRESS": cluster.address}, afresh=True)
+    assert there.code == 0, there.err
+    expected = pq.read_table(tmp_path / "here.parquet")
+    assert len(expected) == 72
+    assert len(set(expected["label"].to_pylist())) == 3
+    rows = pq.read_table(tmp_path / "there" / "predictions").sort_by("file")
+    assert rows.select(["file", "label"]).equals(expected.sort_by("file").select(["file", "label"]))
+
+
 def test_answers_are_those_without_a_cluster(
     cluster: Any, cli: Cli, model: Path, pictures: Path, tmp_path: Path
 ) -> None:

@@ -17,8 +17,9 @@ import numpy as np
 import psutil
 import pytest
 
+from conviction.cluster.crew import _error_line
 from tests.cluster.conftest import cluster_of
-from tests.conftest import Cli, Result, environment
+from tests.conftest import Cli, Result, coloured_pictures, environment
 from tests.patience import PATIENCE
 
 # State of every kind, and a last batch that does not divide; plain gradient steps, because Adam makes steps of full
@@ -201,6 +202,57 @@ def test_what_does_not_go_together_is_refused(cli: Cli, tmp_path: Path) -> None:
     other = cli("fit", "digits", "--on", "ray", "--workers", "2", env={"KERAS_BACKEND": "tensorflow"})
     refused(other, "on JAX only, and the backend is tensorflow. Set KERAS_BACKEND=jax")
     assert not (tmp_path / "runs").exists()
+
+
+@pytest.mark.full
+@pytest.mark.parametrize("learns", ["head", "1"])
+def test_a_backbone_trains_on_workers_as_it_does_here_and_goes_on_without_them(
+    two_nodes: Any, cli: Cli, ray_cli: Callable[..., Result], tmp_path: Path, learns: str
+) -> None:
+    coloured_pictures(tmp_path / "pictures")
+    keys = [
+        "recipe=transfer",
+        f"model.trainable={learns}",
+        "data.image_size=32",
+        "model.dropout=0",
+        "augmentation.flip=none",
+        "training.batch_size=16",
+        "training.optimizer=sgd",
+        "training.learning_rate=0.01",
+        "training.weight_decay=0",
+        "training.precision=float32",
+    ]
+    fit = ["fit", "pictures", *keys]
+    assert cli(*fit, "training.epochs=3", "--out", "here", env=JAX).code == 0
+    done = ray_cli(two_nodes, *fit, "training.epochs=3", "--on", "ray", "--workers", "2", "--out", "run")
+    assert done.code == 0, done.err
+    assert_same_training(tmp_path / "run", tmp_path / "here")
+    evaluation = json.loads((tmp_path / "run" / "evaluation.json").read_text())
+    assert evaluation["validation"]["accuracy"] == pytest.approx(history(tmp_path / "run")[-1][4], abs=1e-6)
+    # The state is that of what is trained, wherever it is trained.
+    for run in ("run", "here"):
+        more = cli("resume", run, "training.epochs=4", env=JAX)
+        assert more.code == 0, more.err
+    assert_same_training(tmp_path / "run", tmp_path / "here")
+
+
+@pytest.mark.full
+def test_folds_are_not_trained_on_workers(
+    two_nodes: Any, ray_cli: Callable[..., Result], tmp_path: Path
+) -> None:
+    keys = [*KEYS, "evaluation.folds=2x1"]
+    result = ray_cli(two_nodes, "fit", "digits", *keys, "--on", "ray", "--workers", "1")
+    refused(result, "evaluation.folds=2x1: the networks of the folds are trained on one machine", "--on ray")
+    assert not (tmp_path / "runs").exists()
+
+
+def test_the_error_of_a_worker_is_named_whatever_its_length() -> None:
+    traceback = (
+        'ray::Worker.train()\n  File "worker.py", line 3, in train\nAssertionError: unlike: [[1. 2.\n 3.]]'
+    )
+    assert _error_line(Exception(traceback)) == "AssertionError: unlike: [[1. 2."
+    assert _error_line(Exception("The actor died.")) == "The actor died."
+    assert _error_line(ValueError("")) == "ValueError"
 
 
 @pytest.mark.full

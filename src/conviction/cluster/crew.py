@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -16,6 +17,8 @@ from conviction.training import Progress, StopRequest, Training, TrainingState
 POLL_SECONDS = 0.3
 # How many characters of Ray's long messages are kept.
 REASON = 400
+# How a traceback names the error that was raised.
+_RAISED = re.compile(r"[A-Za-z_][\w.]*(Error|Exception)\b")
 
 
 class LostWorkers(Exception):
@@ -73,7 +76,7 @@ class Crew:
                 versions, address = self._ray.get(actor.hello.remote(), timeout=PATIENCE_SECONDS)
             except (self._ray.exceptions.RayError, TimeoutError) as failure:
                 raise RequestError(
-                    f"{on_ray()}: no worker could start on the node {name} ({_last_line(failure)}). It needs "
+                    f"{on_ray()}: no worker could start on the node {name} ({_error_line(failure)}). It needs "
                     "Python with "
                     "the same packages as here: pip install 'conviction[ray]'"
                 ) from None
@@ -135,7 +138,7 @@ class Crew:
             if isinstance(cause, ConvictionError):
                 raise cause from None
             self._raise_if_lost(failure)
-            raise TrainingError(f"A worker failed: {_last_line(failure)}") from None
+            raise TrainingError(f"A worker failed: {_error_line(failure)}") from None
 
     def close(self) -> None:
         """Ends all workers and releases their resources; they leave nothing that is needed."""
@@ -170,7 +173,8 @@ def _environment(size: Size) -> dict[str, str]:
     return variables if size.gpus else {**variables, "JAX_PLATFORMS": "cpu"}
 
 
-def _last_line(failure: Exception) -> str:
-    """The last line of Ray's message, which is a traceback: the error that was raised."""
+def _error_line(failure: Exception) -> str:
+    """The error that was raised, out of Ray's message, which is a traceback; its own message may have many lines."""
     lines = str(failure).strip().splitlines()
-    return lines[-1].strip() if lines else type(failure).__name__
+    raised = [line for line in lines if _RAISED.match(line)]
+    return (raised or lines or [type(failure).__name__])[-1].strip()[:REASON]

@@ -7,12 +7,13 @@ kept, as ``resume`` does, with the workers that the cluster still has room for.
 
 from __future__ import annotations
 
+import math
 import os
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from importlib.util import find_spec
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
@@ -25,13 +26,13 @@ from conviction.cluster.placing import NoRoom, Size, capacity, smallest_store
 from conviction.cluster.training_worker import TrainingJob
 from conviction.data import encode_labels
 from conviction.errors import RequestError, TrainingError
+from conviction.flow.network import Learning
 from conviction.flow.prepare import Prepared
 from conviction.process import default_variable, process_restored
 from conviction.training import Progress, StopRequest, Training, TrainingState, Watcher
+from conviction.training.augment import active_augmentations
 from conviction.training.state import write_variables
-
-if TYPE_CHECKING:
-    import keras
+from conviction.training.views import frozen_layers, views_kept
 
 # This many losses in a row, without a state kept in between, are not an accident.
 MOST_LOSSES = 3
@@ -110,8 +111,8 @@ class RayTrainer:
         """Checks everything that can be wrong, and starts the workers."""
         if ready.folds:
             raise RequestError(
-                f"evaluation.folds={ready.recipe.evaluation.folds}: the networks of the folds are trained on this "
-                f"machine only. Leave out {on_ray()}, or leave out the folds."
+                f"evaluation.folds={ready.recipe.evaluation.folds}: the networks of the folds are trained on one "
+                f"machine, not on workers. Leave out {on_ray()}, or leave out the folds."
             )
         self._batch = ready.recipe.training.batch_size
         devices = self._devices(self._asked)
@@ -131,7 +132,7 @@ class RayTrainer:
         self._crew = Crew(self._ray, self._asked, self._size)
         self._crew.check()
         images = len(ready.split.train) + len(ready.split.validation)
-        each = ready.images.pixels[:1].nbytes + 4 * len(ready.images.class_names)
+        each = _input_bytes(ready) + 4 * len(ready.images.class_names)
         needed = images * each
         node, store = smallest_store(self._ray, self._crew.node_ids)
         if needed > store:
@@ -150,7 +151,7 @@ class RayTrainer:
     def train(
         self,
         ready: Prepared,
-        model: keras.Sequential,
+        learns: Learning,
         *,
         watcher: Watcher,
         stop: StopRequest,
@@ -163,7 +164,7 @@ class RayTrainer:
         Raises:
             TrainingError: The loss is no longer a number, or workers are lost again and again.
         """
-        job, data = self._job(ready)
+        job, data = self._job(ready, learns)
         last, losses = start, 0
 
         def tell(state: Progress | TrainingState) -> None:
@@ -195,7 +196,7 @@ class RayTrainer:
                 self._replace_crew(str(lost))
                 noticed(f"{lost} Training continues from {_position(last)}, on {self._with()}.")
         self._crew.close()
-        write_variables(model, variables)
+        write_variables(learns.model, variables)
         return training
 
     def to_json(self) -> dict[str, Any]:
@@ -214,14 +215,17 @@ class RayTrainer:
         if self._crew:
             self._crew.close()
 
-    def _job(self, ready: Prepared) -> tuple[TrainingJob, Any]:
-        """What is trained, and references to its images and targets, which are put into the object store once."""
+    def _job(self, ready: Prepared, learns: Learning) -> tuple[TrainingJob, Any]:
+        """What is trained, and references to its inputs and targets, which are put into the object store once."""
         images, split = ready.images, ready.split
         chosen = np.concatenate([split.train, split.validation])
         shape, classes = images.rule.shape, len(images.class_names)
         job = TrainingJob(ready.recipe, shape, classes, ready.rows, len(split.train))
         targets = encode_labels(images.labels[chosen], classes)
-        return job, (self._ray.put(images.pixels[chosen]), self._ray.put(targets))
+        versions = learns.inputs[np.newaxis, chosen]  # (1, n, ...), and perhaps (v, n, ...) after it
+        if learns.views is not None:
+            versions = np.concatenate([versions, learns.views[:, chosen]])
+        return job, (self._ray.put(versions), self._ray.put(targets))
 
     def _replace_crew(self, lost: str) -> None:
         """Starts as many workers as the cluster still has room for.
@@ -267,8 +271,18 @@ class RayTrainer:
         self._history.append({"from": where, "workers": self._crew.workers, "nodes": self._crew.nodes})
 
 
+def _input_bytes(ready: Prepared) -> int:
+    """Of one image as workers get it: its pixels, or what the frozen start of the network makes of its versions."""
+    kept = views_kept(ready.recipe)
+    if not kept:
+        return ready.images.pixels[:1].nbytes
+    row = ready.rows[frozen_layers(ready.recipe.model)]  # before it is that of the input
+    versions = 1 + kept if active_augmentations(ready.recipe.augmentation) else 1
+    return versions * 4 * math.prod(row.output)
+
+
 def _position(state: TrainingState | None) -> str:
-    if state is None:
+    if state is None or not (state.epoch or state.step):
         return "the beginning"
     return (
         f"step {state.step:,} of epoch {state.epoch + 1}" if state.step else f"the end of epoch {state.epoch}"

@@ -16,8 +16,9 @@ from typing import Any
 
 import numpy as np
 
+from conviction.backend import import_keras
 from conviction.config import Recipe
-from conviction.flow.network import compiled_for
+from conviction.flow.network import compiled_for, parted_for
 from conviction.model import LayerRow
 from conviction.report import Silent
 from conviction.training import EpochRow, EpochTiming, Progress, StopRequest, Training, TrainingState, train
@@ -86,7 +87,7 @@ class Worker:
         self,
         job: TrainingJob,
         member: GroupMember,
-        pixels: np.ndarray,
+        versions: np.ndarray,
         targets: np.ndarray,
         start: TrainingState | None,
     ) -> tuple[Training, Mapping[str, Any]] | None:
@@ -95,7 +96,8 @@ class Worker:
         Args:
             job: The same for all.
             member: Which of the workers this is.
-            pixels: (n, h, w, c) uint8, training images and then validation images.
+            versions: (1, n, h, w, c) uint8, training images and then validation images; (1 + v, n, ...) float32, what
+                a frozen start has made of them and of v varied versions.
             targets: (n, k) float32 of them.
             start: Where training continues, the same for all.
 
@@ -110,6 +112,8 @@ class Worker:
         # All devices, which include those of every other worker.
         settled = job.recipe.training.model_copy(update={"devices": "all"})
         recipe = job.recipe.model_copy(update={"training": settled})
+        # JAX refuses variables that begin differently in each process, as those of a backbone do until they are read.
+        import_keras().utils.set_random_seed(0)
         model = compiled_for(
             recipe,
             job.shape,
@@ -118,13 +122,17 @@ class Worker:
             train_images=job.train_images,
             precision=settled.precision,
         )
+        parted = parted_for(model, recipe, job.classes, job.train_images)
+        if parted is not None:
+            model = parted.rest
         training = train(
             model,
-            pixels=pixels,
+            pixels=versions[0],
             targets=targets,
             train_indices=np.arange(job.train_images),
-            validation_indices=np.arange(job.train_images, len(pixels)),
+            validation_indices=np.arange(job.train_images, versions.shape[1]),
             spec=settled,
+            views=versions[1:] if len(versions) > 1 else None,
             augmentation=recipe.augmentation,
             watcher=self if chief else Silent(),
             stop=self._stop,

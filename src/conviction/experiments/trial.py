@@ -14,14 +14,14 @@ import numpy as np
 from conviction.backend import import_keras, prepare
 from conviction.config import DataSpec, Recipe
 from conviction.config.probing import needs_probe
-from conviction.data import Split, encode_labels, split_images
+from conviction.data import Split, split_images
 from conviction.flow.network import compiled, learning, search_rate
 from conviction.flow.probing import probe
 from conviction.model import predict_images, walk
 from conviction.pool.shared import Shared, open_shared
 from conviction.pool.worker import Report
 from conviction.process import process_restored
-from conviction.training import EpochRow, EpochTiming, Progress, StopRequest, train
+from conviction.training import EpochRow, EpochTiming, Progress, StopRequest
 
 FUNCTION = "conviction.experiments.trial:run_trial"
 # How many answers are timed for the median, after a first one that compiles.
@@ -68,18 +68,7 @@ def run_trial(payload: Mapping[str, Any], report: Report) -> dict[str, Any]:
         if needs_probe(recipe):
             probe(model, recipe, images, split, stop=stop)
         learns = learning(model, recipe, images, split)
-        training = train(
-            learns.model,
-            pixels=learns.inputs,
-            targets=encode_labels(images.labels, len(images.class_names)),
-            train_indices=split.train,
-            validation_indices=split.validation,
-            spec=recipe.training,
-            views=learns.views,
-            augmentation=recipe.augmentation,
-            watcher=_EpochReporter(report, stop),
-            stop=stop,
-        )
+        training = learns.train(recipe, images, split, watcher=_EpochReporter(report, stop), stop=stop)
         pruned = len(training.history) < recipe.training.epochs and bool(stop)
         scores = {} if ranked is None or pruned else _rank(model, shared, ranked)
         if payload["latency"]:

@@ -9,14 +9,14 @@ from typing import TYPE_CHECKING, Protocol
 
 from conviction.backend import prepare
 from conviction.config.probing import needs_probe
-from conviction.data import encode_labels
 from conviction.evaluation import fit_temperature
 from conviction.flow.network import compiled, learning
 from conviction.flow.prepare import Prepared
 from conviction.flow.probing import probe
 from conviction.flow.trainer import Trainer
 from conviction.model import carry_over, divide_logits, predict_images
-from conviction.training import StopRequest, Training, TrainingState, Watcher, train
+from conviction.training import StopRequest, Training, TrainingState, Watcher
+from conviction.training.state import read_variables
 
 if TYPE_CHECKING:
     import keras
@@ -77,49 +77,26 @@ def learn(
     began = perf_counter()
     model = compiled(recipe, images, ready.split, ready.rows, recipe.training.precision)
     built = perf_counter() - began
+    if start is None and needs_probe(recipe):
+        probe(model, recipe, images, ready.split, stop=stop, progress=watcher.computing)
+        if trainer:  # which builds the network anew
+            start = TrainingState(0, 0, read_variables(model))
+    learns = learning(model, recipe, images, ready.split, watcher.computing)
     if trainer:
         training = trainer.train(
-            ready, model, watcher=watcher, stop=stop, start=start, keep=keep, noticed=watcher.noticed
+            ready, learns, watcher=watcher, stop=stop, start=start, keep=keep, noticed=watcher.noticed
         )
     else:
-        training = _train_here(model, ready, watcher=watcher, stop=stop, start=start, keep=keep)
+        training = learns.train(
+            recipe, images, ready.split, watcher=watcher, stop=stop, start=start, keep=keep
+        )
+    learns.carry_over(model)
     stop.patient = True
     if recipe.training.precision != "float32":
         trained, model = model, compiled(recipe, images, ready.split, ready.rows, "float32")
         carry_over(trained, model)
     temperature = _calibrate(model, ready) if recipe.evaluation.calibrate else 1.0
     return Learned(model, training, temperature, built + training.seconds)
-
-
-def _train_here(
-    model: keras.Sequential,
-    ready: Prepared,
-    *,
-    watcher: LearningWatcher,
-    stop: StopRequest,
-    start: TrainingState | None,
-    keep: Callable[[TrainingState], None],
-) -> Training:
-    recipe, images = ready.recipe, ready.images
-    if start is None and needs_probe(recipe):
-        probe(model, recipe, images, ready.split, stop=stop, progress=watcher.computing)
-    learns = learning(model, recipe, images, ready.split, watcher.computing)
-    training = train(
-        learns.model,
-        pixels=learns.inputs,
-        targets=encode_labels(images.labels, len(images.class_names)),
-        train_indices=ready.split.train,
-        validation_indices=ready.split.validation,
-        spec=recipe.training,
-        views=learns.views,
-        augmentation=recipe.augmentation,
-        watcher=watcher,
-        stop=stop,
-        start=start,
-        keep=keep,
-    )
-    learns.carry_over(model)
-    return training
 
 
 def _calibrate(model: keras.Sequential, ready: Prepared) -> float:

@@ -11,15 +11,20 @@ import numpy as np
 from conviction.backend import prepare
 from conviction.config import Recipe
 from conviction.data import ImageSet, Split, encode_labels
-from conviction.model import LayerRow, build, compile_model, features_of, part
+from conviction.model import LayerRow, Parted, build, compile_model, features_of, part
 from conviction.model.frozen import Version, features_of_versions
 from conviction.training import (
     Devices,
     RateSearch,
+    StopRequest,
+    Training,
+    TrainingState,
+    Watcher,
     find_rate,
     make_batches,
     steps_per_call,
     steps_per_epoch,
+    train,
     weigh_classes,
 )
 from conviction.training.augment import active_augmentations, mixes_targets
@@ -85,6 +90,33 @@ class Learning:
     inputs: np.ndarray
     views: np.ndarray | None = None
 
+    def train(
+        self,
+        recipe: Recipe,
+        images: ImageSet,
+        split: Split,
+        *,
+        watcher: Watcher,
+        stop: StopRequest,
+        start: TrainingState | None = None,
+        keep: Callable[[TrainingState], None] = lambda state: None,
+    ) -> Training:
+        """Trains the model by ``conviction.training.train``, which says what the arguments are."""
+        return train(
+            self.model,
+            pixels=self.inputs,
+            targets=encode_labels(images.labels, len(images.class_names)),
+            train_indices=split.train,
+            validation_indices=split.validation,
+            spec=recipe.training,
+            views=self.views,
+            augmentation=recipe.augmentation,
+            watcher=watcher,
+            stop=stop,
+            start=start,
+            keep=keep,
+        )
+
     def carry_over(self, network: keras.Sequential) -> None:
         """Gives the network, whose layers were trained, what the optimizer has become as well."""
         if network is not self.model:
@@ -111,32 +143,45 @@ def learning(
         split: Which image is in which part.
         progress: As for ``features_of``.
     """
-    kept = views_kept(recipe)
-    parted = part(network) if kept else None
+    parted = parted_for(network, recipe, len(images.class_names), len(split.train))
     if parted is None:
         return Learning(network, images.pixels)
-    spec, rest, varied = recipe.training, parted.rest, None
-    plain = np.concatenate([split.train, split.validation])
+    plain, views = np.concatenate([split.train, split.validation]), None
     if active_augmentations(recipe.augmentation):
-        plain, versions = split.validation, [_version(recipe, number) for number in range(kept)]
-        varied = features_of_versions(parted, images, split.train, versions, progress)
-    inputs = features_of(parted, images, plain, progress)
-    compile_model(
-        rest,
-        spec,
-        len(images.class_names),
-        steps=all_steps(recipe, split),
-        steps_per_call=steps_per_call(spec, rest.count_params()),
-    )
-    rest.optimizer.build(rest.trainable_variables)
-    return Learning(rest, inputs, varied)
+        plain, versions = split.validation, [_version(recipe, view) for view in range(views_kept(recipe))]
+        views = features_of_versions(parted, images, split.train, versions, progress)
+    return Learning(parted.rest, features_of(parted, images, plain, progress), views)
 
 
-def _version(recipe: Recipe, number: int) -> Version:
+def _version(recipe: Recipe, view: int) -> Version:
     spec, seed = recipe.augmentation, recipe.training.seed
     return Version(
-        (spec.model_dump(), seed, number), lambda pixels: vary_each(pixels, spec, seed=seed, view=number)
+        (spec.model_dump(), seed, view), lambda pixels: vary_each(pixels, spec, seed=seed, view=view)
     )
+
+
+def parted_for(network: keras.Sequential, recipe: Recipe, classes: int, train_images: int) -> Parted | None:
+    """A compiled network as its frozen start and the rest, compiled for training; None if all of it is trained.
+
+    Args:
+        network: From ``compiled`` or ``compiled_for``.
+        recipe: Of the network.
+        classes: At least 2.
+        train_images: How many there are.
+    """
+    parted = part(network) if views_kept(recipe) else None
+    if parted is not None:
+        spec, rest = recipe.training, parted.rest
+        with Devices(spec).scope():
+            compile_model(
+                rest,
+                spec,
+                classes,
+                steps=spec.epochs * steps_per_epoch(spec, train_images),
+                steps_per_call=steps_per_call(spec, rest.count_params()),
+            )
+            rest.optimizer.build(rest.trainable_variables)
+    return parted
 
 
 def search_rate(recipe: Recipe, images: ImageSet, split: Split, rows: Sequence[LayerRow]) -> RateSearch:

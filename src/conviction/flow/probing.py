@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING
 
 from conviction.config import Recipe
 from conviction.config.probing import probe_recipe
-from conviction.data import ImageSet, Split, encode_labels
+from conviction.data import ImageSet, Split
 from conviction.flow.network import compiled, learning
 from conviction.model import walk
 from conviction.report import Silent
-from conviction.training import StopRequest, train
+from conviction.training import StopRequest
 
 if TYPE_CHECKING:
     import keras
@@ -40,15 +40,6 @@ def probe(
     rows = walk(frozen.model, images.rule.shape, len(images.class_names))
     start = compiled(frozen, images, split, rows, "float32")
     learns = learning(start, frozen, images, split, progress)
-    train(
-        learns.model,
-        pixels=learns.inputs,
-        targets=encode_labels(images.labels, len(images.class_names)),
-        train_indices=split.train,
-        validation_indices=split.validation,
-        spec=frozen.training,
-        watcher=Silent(),
-        stop=stop,
-    )
+    learns.train(frozen, images, split, watcher=Silent(), stop=stop)
     for layer, learned in zip(network.layers[2:], start.layers[2:], strict=True):
         layer.set_weights(learned.get_weights())

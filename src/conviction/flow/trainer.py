@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import Any, Protocol
 
+from conviction.flow.network import Learning
 from conviction.flow.prepare import Prepared
 from conviction.training import StopRequest, Training, TrainingState, Watcher
-
-if TYPE_CHECKING:
-    import keras
 
 
 class Trainer(Protocol):
@@ -31,7 +29,7 @@ class Trainer(Protocol):
     def train(
         self,
         ready: Prepared,
-        model: keras.Sequential,
+        learns: Learning,
         *,
         watcher: Watcher,
         stop: StopRequest,
@@ -39,11 +37,11 @@ class Trainer(Protocol):
         keep: Callable[[TrainingState], None],
         noticed: Callable[[str], None],
     ) -> Training:
-        """Trains what was accepted, and leaves the result in ``model``; as ``conviction.training.train`` does.
+        """Trains what was accepted, and leaves the result in the model; as ``conviction.training.train`` does.
 
         Args:
             ready: As it was accepted.
-            model: The compiled network of this specification; its weights are replaced.
+            learns: What is trained of the network of this specification, and on what; its weights are replaced.
             watcher: As there.
             stop: As there.
             start: As there.

@@ -142,7 +142,9 @@ def features_section(
         "and the layers after it learn from that in seconds."
     )
     if varied:
-        reason += f" Of each training picture there are {views_kept(recipe)} varied versions, and the epochs take turns."
+        reason += (
+            f" Each training picture has {views_kept(recipe)} varied versions, and the epochs take turns."
+        )
     return Section("Features", reason, code, "transfer")
 
 

@@ -26,8 +26,8 @@ from conviction.programs.training_code import (
 from conviction.runs import Run
 from conviction.runs.rows import rows_of_part
 from conviction.training.augment import active_augmentations
-from conviction.training.views import views_kept
 from conviction.training.train import steps_per_epoch
+from conviction.training.views import views_kept
 
 PROGRAMS = ("script", "notebook")
 SPLIT, SCRIPT, NOTEBOOK = "split.json", "train.py", "lab.ipynb"

@@ -10,6 +10,7 @@ from .drawing import image_address as image_address
 from .drawing import whole_numbers as whole_numbers
 from .explanation import explanation_steps as explanation_steps
 from .figures import save_figures as save_figures
+from .folds import few_tested_sentence as few_tested_sentence
 from .folds import folds_ahead as folds_ahead
 from .folds import folds_step as folds_step
 from .folds import folds_suggestion as folds_suggestion

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from conviction.config import FoldPlan, Recipe
 from conviction.data import Split
-from conviction.evaluation import Figure, RecipeEstimate
+from conviction.evaluation import Figure, RecipeEstimate, wilson
 from conviction.report.steps import Step
 
 NAME = "cross-validation"
@@ -94,6 +94,26 @@ def shown(figure: Figure) -> str:
 def interval(figure: Figure) -> str:
     """Its interval alone."""
     return "-" if figure.ci95 is None else f"{figure.ci95[0]:.2%} to {figure.ci95[1]:.2%}"
+
+
+def few_tested_sentence(test_images: int, *, exact: bool = True) -> str:
+    """How little so small a test set says, before there is an accuracy.
+
+    Args:
+        test_images: How many there are, at least 1.
+        exact: Whether the split is known, or only its shares.
+
+    >>> few_tested_sentence(12)
+    'The test set has only 12 images: if 9 of them are right, the accuracy has a 95% interval of 46.8% to 91.1%.'
+    """
+    right = round(0.75 * test_images)
+    low, high = wilson(right, test_images)
+    images = "1 image" if test_images == 1 else f"{test_images:,} images"
+    about = "" if exact else "about "
+    return (
+        f"The test set has only {about}{images}: if {right:,} of them are right, the accuracy has a 95% interval of "
+        f"{low:.1%} to {high:.1%}."
+    )
 
 
 def folds_suggestion(test_images: int, how: str) -> str:

@@ -53,6 +53,7 @@ def make_app(lab: Lab, learners: Learners | None = None) -> FastAPI:
         yield
         clock.cancel()
         lab.helper.close()
+        lab.bench.close()
 
     app = FastAPI(openapi_url=None, docs_url=None, redoc_url=None, lifespan=life)
     nicegui_app.add_static_files("/lab-static", resources.files("conviction.web") / "static")  # type: ignore[arg-type]

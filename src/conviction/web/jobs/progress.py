@@ -8,10 +8,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from conviction.config import FoldPlan
 from conviction.errors import ConvictionError, RunError, RunFileError
 from conviction.evaluation import Verdict, judge_live
 from conviction.experiments.store import DESIGN, RESULT, TRIALS, ExplorationResult, read_design, read_result
 from conviction.runs import Run, folder
+from conviction.runs.folds import read_folds
 from conviction.runs.reading import trouble_with
 from conviction.training import EpochRow
 from conviction.web.jobs.records import Job
@@ -36,6 +38,8 @@ class RunStatus:
         source: What it was trained on, as ``fit`` takes it; empty before that is written.
         opened: Whether its test set has been opened, so that its figures are of the test images.
         evaluated: When its evaluation was written, in seconds since the epoch; 0 before that.
+        plan: What ``evaluation.folds`` asks for; None without folds.
+        folds: How many of its networks are done since the run's own was saved.
     """
 
     path: Path
@@ -49,6 +53,8 @@ class RunStatus:
     source: str = ""
     opened: bool = False
     evaluated: float = 0.0
+    plan: FoldPlan | None = None
+    folds: int = 0
 
     @property
     def is_done(self) -> bool:
@@ -61,11 +67,16 @@ class RunStatus:
         return self.is_done or bool(self.rows)
 
     def share(self, now: float) -> float:
-        """How much of the training is done, 0 to 1; between two epochs it is estimated from the time."""
+        """How much of the training is done, 0 to 1, that of the folds too; between two epochs it is estimated from the
+        time.
+        """
         if not self.epochs:
             return 0.0
         within = min(0.95, (now - self.since) / self.seconds) if self.seconds else 0.0
-        return min(1.0, (len(self.rows) + within) / self.epochs)
+        own = min(1.0, (len(self.rows) + within) / self.epochs)
+        if self.plan is None:
+            return own
+        return (own + self.plan.work * self.folds / self.plan.networks) / (1 + self.plan.work)
 
 
 @dataclass(frozen=True)
@@ -92,7 +103,7 @@ class RunWatcher:
 
     def run(self, path: Path) -> RunStatus:
         """The status of a run."""
-        files = (folder.CONFIG, folder.HISTORY, folder.MODEL, folder.EVALUATION, folder.DATA)
+        files = (folder.CONFIG, folder.HISTORY, folder.MODEL, folder.EVALUATION, folder.DATA, folder.FOLDS)
         return self._look(path, files, _read_run)
 
     def study(self, path: Path) -> StudyStatus:
@@ -159,6 +170,8 @@ def _read_run(path: Path) -> RunStatus:
             source=run.data.source if (path / folder.DATA).is_file() else "",
             opened=run.status == "done" and run.evaluation.test is not None,
             evaluated=(path / folder.EVALUATION).stat().st_mtime if run.status == "done" else 0.0,
+            plan=run.config.evaluation.fold_plan,
+            folds=_folds_done(path),
         )
     except (ConvictionError, OSError, KeyError, TypeError, ValueError) as failure:
         trouble = trouble_with(path, failure) if not isinstance(failure, RunError) else failure
@@ -176,6 +189,17 @@ def _live(run: Run, rows: tuple[EpochRow, ...]) -> Verdict:
         recipe=run.config,
         finished=run.status != "unfinished",
     )
+
+
+def _folds_done(path: Path) -> int:
+    """How many folds have been answered; none by a file that may belong to an earlier training of the run."""
+    answers, model = path / folder.FOLDS, path / folder.MODEL
+    try:
+        if answers.stat().st_mtime_ns < model.stat().st_mtime_ns:
+            return 0
+        return len(read_folds(path).done)
+    except (OSError, RunFileError):
+        return 0
 
 
 def _last_seconds(path: Path) -> float:

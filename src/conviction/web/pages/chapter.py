@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 from functools import lru_cache
 from pathlib import Path
@@ -92,15 +93,20 @@ def chapter(page: PageContext) -> None:
         )
     ui.run_javascript("lesson.arrive()")
     seen, asked = _seen(page), None
+    checking: asyncio.Task[None] | None = None
 
-    async def look() -> None:
-        nonlocal seen, asked
-        wanted = page.desk.source, page.data
-        if page.stop.drafts and wanted != asked:
+    async def check() -> None:
+        # The workbench shows what cannot be read.
+        with contextlib.suppress(ConvictionError):
+            await page.checked()
+
+    def look() -> None:
+        nonlocal seen, asked, checking
+        wanted = page.desk.source, page.desk.draft
+        if page.stop.drafts and wanted != asked and (checking is None or checking.done()):
             asked = wanted
-            # The workbench shows what cannot be read.
-            with contextlib.suppress(ConvictionError):
-                await page.checked()
+            # Meanwhile, the lesson follows what is already known.
+            checking = asyncio.create_task(check())
         now = _seen(page)
         if now != seen:
             seen = now
@@ -122,14 +128,14 @@ def _links(page: PageContext, chapter: str) -> list[tuple[str, str]]:
 
 def _seen(page: PageContext) -> tuple[object, ...]:
     """What decides the numbers of a chapter."""
-    split = page.lab.bench.split(page.desk.source, page.data)
+    split = page.split()
     return page.desk.source, page.desk.draft, page.known() is not None, split is not None, _run(page)
 
 
 def _draft_facts(page: PageContext) -> Facts | None:
     """Facts about what is built on the workbench, once the images are known; None where it is not shown."""
     images, draft = page.known(), page.desk.draft
-    split = page.lab.bench.split(page.desk.source, page.data)
+    split = page.split()
     if not page.stop.drafts or images is None or draft is None or split is None:
         return None
     if _is_done(page):

@@ -8,8 +8,9 @@ from functools import partial
 from typing import Any
 
 from conviction.config import AugmentationSpec, Recipe, TrainingSpec
+from conviction.flow.evaluation import FEW_TESTED
 from conviction.lesson.shelf import glossary, sheets
-from conviction.report import compile_step
+from conviction.report import compile_step, few_tested_sentence, folds_ahead
 from conviction.training.augmentations import AUGMENTATIONS
 from conviction.training.train import steps_per_epoch
 from conviction.web.elements.plain import choice, heading, number, paragraph, tag, tick
@@ -23,6 +24,15 @@ KEY_RATE = "training.learning_rate"
 OPTIMIZERS = {name: name for name in ("adam", "adamw", "sgd", "rmsprop")}
 SCHEDULES = {"constant": "constant", "one_cycle": "one cycle", "cosine": "cosine"}
 CLASS_WEIGHTS = {"none": "every image counts the same", "balanced": "every class counts the same"}
+KEY_FOLDS, NO_FOLDS = "evaluation.folds", "off"
+FOLDS = {
+    NO_FOLDS: NO_FOLDS,
+    "3x2": "3 folds, twice (3x2)",
+    "5x1": "5 folds (5x1)",
+    "5x2": "5 folds, twice (5x2)",
+    "10x1": "10 folds (10x1)",
+    "10x2": "10 folds, twice (10x2)",
+}
 WHY = {
     "adam": "Adam gives every weight its own step size and forgives a rate that is not quite right.",
     "adamw": "AdamW is Adam with a weight decay that works on all weights alike.",
@@ -111,6 +121,7 @@ class _Form(DraftPage):
             "note",
         )
         self._varied(spec.augmentation)
+        self._judged(spec)
 
     def _rate(self, training: TrainingSpec) -> None:
         searched = training.learning_rate == "auto"
@@ -144,6 +155,27 @@ class _Form(DraftPage):
             "note",
         )
         _expect("augmentation")
+
+    def _judged(self, spec: Recipe) -> None:
+        heading("How it is judged")
+        folds, split = spec.evaluation.folds or NO_FOLDS, self.page.split()
+        tested = self._tested_by_shares(spec) if split is None else len(split.test)
+        few = f"{few_tested_sentence(tested, exact=split is not None)} " if tested < FEW_TESTED else ""
+        paragraph(
+            f"{few}Cross-validation estimates how good the recipe is from all other pictures: each of them is judged "
+            "by networks that have not seen it. The test set stays sealed."
+        )
+        with tag("div", "", "fields"):
+            put = self._put(KEY_FOLDS, lambda value: None if value == NO_FOLDS else value)
+            options = FOLDS if folds in FOLDS else {**FOLDS, folds: folds}
+            choice("Cross-validation", options, folds, put, "folds")
+        for sentence in folds_ahead(spec):
+            paragraph(f"The network that is kept is trained first. {sentence}", "note")
+
+    def _tested_by_shares(self, spec: Recipe) -> int:
+        """How many test images there are, before the split is known."""
+        brought = int((self.images.parts == "test").sum())
+        return brought or max(1, round(len(self.images) * spec.data.test))
 
     def _number(
         self, label: str, key: str, value: float | str, read: Callable[[str], Any], **props: Any

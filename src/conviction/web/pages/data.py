@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from nicegui import ui
 
+from conviction.audience import Remedy
 from conviction.config import ModelSpec
 from conviction.data import ImageSet, encode_labels
 from conviction.model.shapes import UNIT, scaling_of
@@ -37,6 +38,7 @@ from conviction.web.pages.page import (
     shown_with_images,
     walkthrough,
 )
+from conviction.web.pages.sessions import group_button, show_sessions
 from conviction.web.work.desk import data_of
 from conviction.web.work.lab import facts_about
 from conviction.web.work.sources import Checked, Choice, at_hand, chosen_by
@@ -57,8 +59,9 @@ async def data_page(page: PageContext) -> None:
             return
         paragraph(walkthrough(page.stop.parts[page.part]), "lead")
         if page.part in ("audit", "split"):
-            waiting = "Checking every image for copies, contradictions and broken files ..."
-            await shown_when_ready(page, waiting, page.checked, lambda result: _checked(page, *result))
+            await shown_when_ready(
+                page, _while_checking(page), page.checked, lambda result: _checked(page, *result)
+            )
         else:
             show = {"load": _load, "reshape": _reshape, "normalise": _normalise, "encode": _encode}[page.part]
             await shown_with_images(page, lambda images: show(page, images))
@@ -303,6 +306,19 @@ def _encode(page: PageContext, images: ImageSet) -> None:
     onward(page, "Audit", page.to("data", "audit"))
 
 
+def _while_checking(page: PageContext) -> str:
+    images, draft = page.known(), page.desk.draft
+    waiting = "Checking every image for copies, contradictions and broken files ..."
+    if images is None or draft is None:
+        return waiting
+    if not page.lab.bench.looks_closely(page.desk.source, images, page.recipe(images)):
+        return waiting
+    return (
+        "Checking every image for copies, contradictions and broken files. A pretrained network looks at each of them, "
+        "which may take minutes the first time; you can go on to another step meanwhile ..."
+    )
+
+
 def _checked(page: PageContext, images: ImageSet, checked: Checked) -> None:
     if page.part == "split":
         show_step(steps.split_step(images, checked.split, page.data))
@@ -311,6 +327,8 @@ def _checked(page: PageContext, images: ImageSet, checked: Checked) -> None:
                 with tag("span", steps.printable(sample.class_name)):
                     tag("small", f" {sample.count:,} to learn from")
                 strip_of(sample.pixels, f"Training images of {steps.printable(sample.class_name)}")
+        show_sessions(page, images, checked)
+        _undoing(page)
         onward(page, "Build a network", page.to("network"))
         return
     if not checked.audit.findings:
@@ -326,4 +344,8 @@ def _checked(page: PageContext, images: ImageSet, checked: Checked) -> None:
                     with tag("div", "", "group"):
                         for name, class_name, _, pixels in group:
                             picture(pixels, f"{steps.printable(name)}, {steps.printable(class_name)}")
+            if finding.remedy is Remedy.GROUP_SESSIONS:
+                with tag("div", "", "buttons"):
+                    group_button(page, images)
+    _undoing(page)
     onward(page, "Split", page.to("data", "split"))

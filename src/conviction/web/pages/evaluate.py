@@ -9,7 +9,8 @@ from nicegui import ui
 
 from conviction.errors import ConvictionError
 from conviction.evaluation import Advice, count_openings, openings_sentence
-from conviction.report import TO_TRY
+from conviction.flow.evaluation import FEW_TESTED
+from conviction.report import TO_TRY, folds_suggestion
 from conviction.runs import Run, folder
 from conviction.training.augmentations import AUGMENTATIONS
 from conviction.web.elements.plain import button, heading, link, paragraph, show_step, tag
@@ -165,6 +166,11 @@ class _Verdict:
             with tag("p", f"{TO_TRY}{words}, at "):
                 title = next(stop.title for stop in self.page.stops if stop.name == step)
                 link(title, self.page.to(step, self.path.name if step == "train" else ""))
+        tested = sum(self.run.data.counts.test)
+        if tested < FEW_TESTED and self.run.config.evaluation.folds is None:
+            with tag("p", folds_suggestion(tested, "choose Cross-validation at ")):
+                link("Compile", self.page.to("compile"))
+                tag("span", " and train again.")
         with tag("section"):
             heading("Why was it wrong?")
             container = tag("div")

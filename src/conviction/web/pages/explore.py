@@ -98,7 +98,9 @@ def _base_sentence(page: PageContext) -> str:
     settings = {
         k.partition(".")[2]: v for k, v in base.items() if k not in ("recipe", "model.layers", *OF_EXPLORE)
     }
-    keys = [f"{name} {value}" for name, value in settings.items()]
+    keys = [
+        "sessions kept together" if name == "group" else f"{name} {value}" for name, value in settings.items()
+    ]
     layers = base.get("model.layers")
     network = (
         "the lab's network" if layers is None else f"your network of {len(layers)} layers and the output"

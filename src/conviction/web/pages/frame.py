@@ -92,6 +92,8 @@ def now_sentence(page: PageContext) -> str:
         run = page.lab.watcher.run(Path(job.folder))
         if run.epochs:
             sentence += f", {len(run.rows)} of {run.epochs} epochs"
+            if run.plan is not None and len(run.rows) >= run.epochs:
+                sentence += f", {run.folds} of {run.plan.networks} folds"
     elif job.state == "running" and job.started:
         sentence += f", {time.time() - job.started:.0f} s"
     else:

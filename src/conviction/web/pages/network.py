@@ -101,7 +101,7 @@ class _Editor(DraftPage):
                     f"recipe-{name}",
                     aria_label=f"Start again from the recipe {name}",
                 )
-            tag("span", "A recipe replaces your network, and your settings at Compile.", "soft")
+            tag("span", "A recipe replaces your network, and how it learns at Compile.", "soft")
         if self.page.part == "layers":
             if not layer_edits.backbone(self.page.draft.layers):
                 paragraph(WHEN_TRANSFER, "note")
@@ -109,7 +109,7 @@ class _Editor(DraftPage):
                 chapter_button(self.page, "transfer")
 
     def _begin_from(self, recipe: str, *_: Any) -> Draft:
-        return new_draft(recipe, self.facts)
+        return new_draft(recipe, self.facts, self.page.draft)
 
     def _set(self, make: Callable[[], layer_edits.Layers]) -> Callable[..., Any]:
         """A handler that takes the layers that ``make`` returns."""

@@ -11,8 +11,8 @@ from typing import Any, Literal
 
 from nicegui import ui
 
-from conviction.config import DataSpec
-from conviction.data import ImageSet
+from conviction.config import DataSpec, Recipe
+from conviction.data import ImageSet, Split
 from conviction.errors import ConvictionError
 from conviction.lesson.shelf import chapters, table
 from conviction.web.elements.plain import Tag, paragraph, tag
@@ -97,6 +97,8 @@ class PageContext:
     part: str
     query: Mapping[str, str]
     messages: Tag | None = None
+    # Pages look once a second, and a specification takes a while to make.
+    _settled: tuple[Draft, Recipe] | None = field(default=None, repr=False)
 
     @property
     def owner(self) -> str:
@@ -194,7 +196,21 @@ class PageContext:
     async def checked(self) -> tuple[ImageSet, Checked]:
         """The images with their audit and split."""
         images = await self.images()
-        return images, await self.lab.bench.checked(self.desk.source, self.data)
+        return images, await self.lab.bench.checked(self.desk.source, self.recipe(images))
+
+    def split(self) -> Split | None:
+        """The split, if it has been made."""
+        images = self.known()
+        if images is None or self.desk.draft is None:
+            return None
+        return self.lab.bench.split(self.desk.source, self.recipe(images))
+
+    def recipe(self, images: ImageSet) -> Recipe:
+        """The specification of what is built now, as far as it is known before the split."""
+        draft = self.draft
+        if self._settled is None or self._settled[0] is not draft:
+            self._settled = draft, draft.specification(facts_about(images, self.data))
+        return self._settled[1]
 
     @property
     def draft(self) -> Draft:

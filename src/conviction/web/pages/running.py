@@ -227,12 +227,19 @@ def where(run: RunStatus, job: Job | None, ahead: int) -> str:
         if not run.rows:
             return "Reading the images, building the network; the first epoch ..."
         if len(run.rows) >= run.epochs:
-            return "All epochs are done; evaluating ..."
+            return f"All epochs are done; {folds_sentence(run) or 'evaluating ...'}"
         left = run.seconds * (run.epochs - len(run.rows))
         return f"{done}, about {left:.0f} s to go."
     if run.status == "done":
         return f"{done}."
     return f"{done}. Nothing is lost: it can continue." if run.epochs else ""
+
+
+def folds_sentence(run: RunStatus) -> str:
+    """How far the networks of the folds are; empty if there are none, or none left to train."""
+    if run.plan is None or run.folds >= run.plan.networks:
+        return ""
+    return f"now the networks of the folds, {run.folds} of {run.plan.networks} done ..."
 
 
 def state_pill(run: RunStatus, job: Job | None) -> tuple[str, str]:

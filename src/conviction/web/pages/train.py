@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
 from functools import partial
+from itertools import chain
 from typing import Any
 
 from nicegui import ui
 
-from conviction.config import ImageFacts
+from conviction.config import ImageFacts, Recipe
 from conviction.data import ImageSet
 from conviction.errors import RequestError
+from conviction.flow.prepare import check_folds, cut_for
 from conviction.web.elements.plain import button, heading, link, paragraph, tag
 from conviction.web.elements.surface import Surface
 from conviction.web.jobs.starts import next_name, run_folder, start_fit, stem_of
@@ -18,6 +21,7 @@ from conviction.web.pages.page import ChapterLink, PageContext, Stop, walkthroug
 from conviction.web.pages.running import RunPanel, state_pill
 from conviction.web.work import network
 from conviction.web.work.desk import Draft
+from conviction.web.work.sources import Checked
 
 
 async def train_page(page: PageContext) -> None:
@@ -97,8 +101,7 @@ class _Start:
         refusal = _refusal(page.draft, images) or network.untrainable(page.draft.layers)
         if refusal:
             raise RequestError(refusal)
-        facts = ImageFacts.of(images.rule.shape, len(checked.split.train))
-        recipe = page.draft.specification(facts)
+        recipe = await asyncio.to_thread(_for_run, page.draft, images, checked)
         page.lab.check(recipe, len(images))
         name = next_name(page.root, stem_of(page.desk.source), page.lab.jobs)
         start_fit(
@@ -165,6 +168,22 @@ class _Bench:
                                 f"epoch {epochs}: validation accuracy {last.val_accuracy:.2%}",
                                 "soft",
                             )
+
+
+def _for_run(draft: Draft, images: ImageSet, checked: Checked) -> Recipe:
+    """The specification for these images, and for the fewest that one of its networks learns from.
+
+    Raises:
+        RequestError: The images are too few for the folds.
+    """
+    shape, split = images.rule.shape, checked.split
+    recipe = draft.specification(ImageFacts.of(shape, len(split.train)))
+    folds = cut_for(recipe, images, checked.audit, split)
+    fewest = min(len(one.train) for one in (split, *chain(*folds)))
+    if recipe.training.batch_size > fewest:
+        recipe = draft.specification(ImageFacts.of(shape, fewest))
+    check_folds(recipe, folds)
+    return recipe
 
 
 def _refusal(draft: Draft, images: ImageSet) -> str:

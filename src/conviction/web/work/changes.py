@@ -8,7 +8,11 @@ from conviction.config.layer_edits import Layers
 from conviction.web.work.desk import Draft, Work
 
 # Keys whose last word alone says too little.
-_WORDS = {"data.fit": "pictures of another shape"}
+_WORDS = {
+    "data.fit": "pictures of another shape",
+    "data.group": "sessions kept together",
+    "evaluation.folds": "cross-validation",
+}
 
 
 def describe_change(before: Work, after: Work) -> str:

@@ -19,6 +19,8 @@ from conviction.errors import RequestError
 from conviction.runs import folder
 from conviction.web.work.network import starting_point
 
+# Choices about the pictures and about the evaluation: another recipe leaves them as they are.
+KEPT_KEYS = ("data.group", "evaluation.folds")
 # The most changes that can be undone.
 MOST_UNDONE = 100
 _NAME = re.compile(r"[a-z0-9]{8,32}")
@@ -51,7 +53,9 @@ class Draft:
 
     def base(self) -> dict[str, Any]:
         """The keys of an exploration that starts from here; the lab's own network by its name alone."""
-        keys: dict[str, Any] = {"recipe": self.recipe, **self.keys}
+        # Its trials are compared on validation images alone.
+        own = {k: v for k, v in self.keys.items() if not k.startswith("evaluation.")}
+        keys: dict[str, Any] = {"recipe": self.recipe, **own}
         if self.recipe != "lab" or self.layers != load_recipe({"recipe": "lab"}).model.layers:
             keys["model.layers"] = [layer.model_dump(mode="json") for layer in self.layers]
         return keys
@@ -88,9 +92,15 @@ def draft_of(values: Mapping[str, Any]) -> Draft:
     return Draft(recipe, whole.model.layers, keys)
 
 
-def new_draft(recipe: str, facts: ImageFacts) -> Draft:
-    """The network and the settings of a recipe, for these images."""
-    return Draft(recipe, starting_point(recipe, facts).model.layers)
+def new_draft(recipe: str, facts: ImageFacts, before: Draft | None = None) -> Draft:
+    """The network and the settings of a recipe, for these images; ``before`` leaves it what no recipe decides.
+
+    >>> grouped = Draft(keys={"data.group": "auto", "training.epochs": 3})
+    >>> dict(new_draft("fast", ImageFacts(), grouped).keys)
+    {'data.group': 'auto'}
+    """
+    kept = {} if before is None else {k: v for k, v in before.keys.items() if k in KEPT_KEYS}
+    return Draft(recipe, starting_point(recipe, facts).model.layers, kept)
 
 
 def data_of(draft: Draft | None) -> DataSpec:

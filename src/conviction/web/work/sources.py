@@ -1,4 +1,7 @@
-"""The sources that a learner may choose, and their images: read, audited and split once, off the event loop."""
+"""The sources that a learner may choose, and their images: read, audited and split once, off the event loop.
+
+Where a pretrained network looks at the pictures for the audit, it does so in a process of its own.
+"""
 
 from __future__ import annotations
 
@@ -7,19 +10,26 @@ import gc
 import os
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 from typing import Any, TypeVar
 
-from conviction.config import DataSpec
+import numpy as np
+
+from conviction.config import DataSpec, Recipe
 from conviction.data import Audit, ImageSet, Split, audit_images, load_source, split_images
+from conviction.data.likeness import Likeness
 from conviction.data.named import NAMED_SETS, available, data_folders
+from conviction.flow.sessions import likeness_for
+from conviction.web.jobs.helper import Helper
 
 T = TypeVar("T")
 
 # Fashion-MNIST with its thumbs takes 140 MB.
 SETS_KEPT = 2
+# For so long the process that looks at pictures with a network waits for the next ones; it takes half a GB.
+AUDITOR_IDLE_SECONDS = 60.0
 
 
 @dataclass(frozen=True)
@@ -36,6 +46,14 @@ class Checked:
 
     audit: Audit
     split: Split
+
+    @property
+    def divided(self) -> int:
+        """How many of the sessions have pictures in more than one part."""
+        part = np.full(len(self.audit.groups), -1)
+        for number, name in enumerate(("train", "validation", "test")):
+            part[self.split.of(name)] = number
+        return sum(len({part[i] for i in group} - {-1}) > 1 for group in self.audit.sessions.groups)
 
 
 def at_hand(data_dir: str | None = None) -> list[Choice]:
@@ -70,7 +88,9 @@ class Bench:
         self._off_loop = off_loop
         self._data_dir = data_dir
         self._images: OrderedDict[tuple[str, str], asyncio.Task[ImageSet]] = OrderedDict()
-        self._checked: OrderedDict[tuple[str, str, int], asyncio.Task[Checked]] = OrderedDict()
+        self._checked: OrderedDict[tuple[str, ...], asyncio.Task[Checked]] = OrderedDict()
+        self._auditor = Helper()
+        self._auditor.idle = AUDITOR_IDLE_SECONDS
 
     async def images(self, source: str, spec: DataSpec) -> ImageSet:
         """The decoded images.
@@ -78,28 +98,55 @@ class Bench:
         Raises:
             SourceError: See ``load_source``.
         """
-        key = (source, spec.model_dump_json())
+        key = _of_images(source, spec)
         return await _shared(self._images, key, lambda: self._off_loop(_read, source, spec, self._data_dir))
 
-    async def checked(self, source: str, spec: DataSpec, seed: int = 0) -> Checked:
-        """Their audit and split.
+    async def checked(self, source: str, recipe: Recipe) -> Checked:
+        """Their audit and split, as a run of this specification makes them.
 
         Raises:
             RequestError: See ``load_source`` and ``split_images``.
+            KilledError: The process that looks at them was killed.
         """
-        images = await self.images(source, spec)
-        key = (source, spec.model_dump_json(), seed)
-        return await _shared(self._checked, key, lambda: self._off_loop(_check, images, spec, seed))
+        images = await self.images(source, recipe.data)
 
-    def split(self, source: str, spec: DataSpec, seed: int = 0) -> Split | None:
+        async def check() -> Checked:
+            if self.looks_closely(source, images, recipe):
+                return await self._auditor.call(_check_closely, source, recipe, self._data_dir)
+            checked: Checked = await self._off_loop(_check, images, recipe, None)
+            return checked
+
+        return await _shared(self._checked, _of_audit(source, recipe), check)
+
+    def looks_closely(self, source: str, images: ImageSet, recipe: Recipe) -> bool:
+        """Whether a pretrained network looks at the pictures, which takes a while the first time."""
+        return likeness_for(source, images, recipe, self._data_dir) is not None
+
+    def split(self, source: str, recipe: Recipe) -> Split | None:
         """The split, if it has been made."""
-        task = self._checked.get((source, spec.model_dump_json(), seed))
+        task = self._checked.get(_of_audit(source, recipe))
         return task.result().split if task is not None and task.done() and not task.exception() else None
 
     def known(self, source: str, spec: DataSpec) -> ImageSet | None:
         """The images, if they have been read."""
-        task = self._images.get((source, spec.model_dump_json()))
+        task = self._images.get(_of_images(source, spec))
         return task.result() if task is not None and task.done() and not task.exception() else None
+
+    def close(self) -> None:
+        """Ends the process that looks at pictures."""
+        self._auditor.close()
+
+
+def _of_images(source: str, spec: DataSpec) -> tuple[str, str]:
+    """What decides how images are read: not which of them are kept together."""
+    return source, spec.model_copy(update={"group": None}).model_dump_json()
+
+
+def _of_audit(source: str, recipe: Recipe) -> tuple[str, ...]:
+    """What decides audit and split: with a backbone, it may look at the pictures."""
+    backbone = recipe.model.backbone
+    seen_by = "" if backbone is None else backbone.model_dump_json()
+    return source, recipe.data.model_dump_json(), str(recipe.training.seed), seen_by
 
 
 def _read(source: str, spec: DataSpec, data_dir: Path | None) -> ImageSet:
@@ -119,10 +166,17 @@ def set_aside() -> None:
     gc.freeze()
 
 
-def _check(images: ImageSet, spec: DataSpec, seed: int) -> Checked:
-    audit = audit_images(images, spec)
-    split = split_images(images, spec, seed, audit.groups, audit.excluded)
-    return Checked(audit.after_split(images, split), split)
+def _check(images: ImageSet, recipe: Recipe, likeness: Callable[[], Likeness] | None) -> Checked:
+    audit = audit_images(images, recipe.data, likeness)
+    split = split_images(images, recipe.data, recipe.training.seed, audit.groups, audit.excluded)
+    audit = audit.after_split(images, split)
+    # What the sessions were found by is large, can be sent to no process, and has been used.
+    return Checked(replace(audit, likeness=None), split)
+
+
+def _check_closely(source: str, recipe: Recipe, data_dir: Path | None) -> Checked:
+    images = load_source(source, recipe.data, data_dir)
+    return _check(images, recipe, likeness_for(source, images, recipe, data_dir))
 
 
 async def _shared(kept: OrderedDict[Any, asyncio.Task[T]], key: Any, make: Callable[[], Awaitable[T]]) -> T:
