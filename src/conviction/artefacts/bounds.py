@@ -1,0 +1,83 @@
+"""What a model file may hold at most, and reading no more than that. docs/security.md gives the reasons."""
+
+from __future__ import annotations
+
+import os
+import stat
+import zipfile
+from pathlib import Path
+
+import numpy as np
+
+from conviction.errors import ArtefactError, SourceNotFoundError
+
+# Neither a protobuf nor a flatbuffer can be larger.
+MOST_FILE_BYTES = 2**31 - 1
+# A card has some 5 kB, and 100 more for each class.
+MOST_CARD_BYTES = 4_000_000
+# The largest of our networks has 270 layers in a backbone and 200 after it, and some operations for each.
+MOST_NODES = 20_000
+
+ONLY_OURS = "conviction opens what 'conviction export' wrote; for a model of another program use that program."
+
+
+def read_bytes(path: Path, most: int = MOST_FILE_BYTES) -> bytes:
+    """The content of a model file.
+
+    Nothing is waited for, as at a pipe, and nothing is read without end, as from a device.
+
+    Args:
+        path: Of a regular file, or of a link to one.
+        most: Bytes.
+
+    Raises:
+        SourceNotFoundError: There is none.
+        ArtefactError: It is not a regular file, has more bytes, or cannot be read.
+    """
+    try:
+        with os.fdopen(os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)), "rb") as file:
+            about = os.fstat(file.fileno())
+            if not stat.S_ISREG(about.st_mode):
+                raise ArtefactError(f"{path}: expected a regular file; this is {_kind(about.st_mode)}.")
+            if about.st_size > most:
+                raise ArtefactError(
+                    f"{path}: has {about.st_size:,} bytes; at most {most:,} are read. Export the model again."
+                )
+            content = file.read(about.st_size + 1)
+    except FileNotFoundError:
+        raise SourceNotFoundError(f"{path}: there is no such file.") from None
+    except OSError as failure:
+        raise ArtefactError(f"{path}: cannot be read ({failure.strerror or failure}).") from None
+    if len(content) != about.st_size:
+        raise ArtefactError(f"{path}: cannot be read; it changes meanwhile.")
+    return content
+
+
+def read_member(archive: zipfile.ZipFile, name: str, most: int) -> bytes:
+    """The content of a member of an archive, which ours hold as it is, so that none is larger than its file.
+
+    Raises:
+        KeyError: There is none, or there are several.
+        zipfile.BadZipFile: It is compressed or larger, or its checksum is another.
+    """
+    each = [info for info in archive.infolist() if info.filename == name]
+    if len(each) != 1:
+        raise KeyError(name)
+    if each[0].compress_type != zipfile.ZIP_STORED or each[0].file_size > most:
+        raise zipfile.BadZipFile(name)
+    return archive.read(each[0])
+
+
+def _kind(mode: int) -> str:
+    kinds = ((stat.S_ISDIR, "a folder"), (stat.S_ISFIFO, "a pipe"), (stat.S_ISSOCK, "a socket"))
+    return next((name for matches, name in kinds if matches(mode)), "a device")
+
+
+def check_finite(weights: np.ndarray, path: object) -> None:
+    """Refuses weights that are not numbers.
+
+    Raises:
+        ArtefactError: There is a NaN or an infinity among them.
+    """
+    if np.issubdtype(weights.dtype, np.floating) and not np.isfinite(weights).all():
+        raise ArtefactError(f"{path}: has weights that are not finite numbers. Export the model again.")
