@@ -46,4 +46,6 @@ def of_every_layer() -> ModelSpec:
 
 def of_maps() -> ModelSpec:
     """What ends with the mean of each map, as small networks do."""
-    return ModelSpec(layers=(Conv2D(filters=4, activation="relu"), BatchNormalization(), GlobalAveragePooling2D()))
+    return ModelSpec(
+        layers=(Conv2D(filters=4, activation="relu"), BatchNormalization(), GlobalAveragePooling2D())
+    )

@@ -18,7 +18,9 @@ MOST_CARD_BYTES = 4_000_000
 # The largest of our networks has 270 layers in a backbone and 200 after it, and some operations for each.
 MOST_NODES = 20_000
 
-ONLY_OURS = "conviction opens what 'conviction export' wrote; for a model of another program use that program."
+ONLY_OURS = (
+    "conviction opens what 'conviction export' wrote; for a model of another program use that program."
+)
 
 
 def read_bytes(path: Path, most: int = MOST_FILE_BYTES) -> bytes:
@@ -35,15 +37,14 @@ def read_bytes(path: Path, most: int = MOST_FILE_BYTES) -> bytes:
         ArtefactError: It is not a regular file, has more bytes, or cannot be read.
     """
     try:
-        with os.fdopen(os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)), "rb") as file:
-            about = os.fstat(file.fileno())
-            if not stat.S_ISREG(about.st_mode):
-                raise ArtefactError(f"{path}: expected a regular file; this is {_kind(about.st_mode)}.")
-            if about.st_size > most:
-                raise ArtefactError(
-                    f"{path}: has {about.st_size:,} bytes; at most {most:,} are read. Export the model again."
-                )
-            content = file.read(about.st_size + 1)
+        descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0))
+        try:
+            about = os.fstat(descriptor)
+            _check_kind(about, path, most)
+            with os.fdopen(descriptor, "rb", closefd=False) as file:
+                content = file.read(about.st_size + 1)
+        finally:
+            os.close(descriptor)
     except FileNotFoundError:
         raise SourceNotFoundError(f"{path}: there is no such file.") from None
     except OSError as failure:
@@ -68,9 +69,15 @@ def read_member(archive: zipfile.ZipFile, name: str, most: int) -> bytes:
     return archive.read(each[0])
 
 
-def _kind(mode: int) -> str:
+def _check_kind(about: os.stat_result, path: Path, most: int) -> None:
     kinds = ((stat.S_ISDIR, "a folder"), (stat.S_ISFIFO, "a pipe"), (stat.S_ISSOCK, "a socket"))
-    return next((name for matches, name in kinds if matches(mode)), "a device")
+    if not stat.S_ISREG(about.st_mode):
+        kind = next((name for matches, name in kinds if matches(about.st_mode)), "a device")
+        raise ArtefactError(f"{path}: expected a regular file; this is {kind}.")
+    if about.st_size > most:
+        raise ArtefactError(
+            f"{path}: has {about.st_size:,} bytes; at most {most:,} are read. Export the model again."
+        )
 
 
 def check_finite(weights: np.ndarray, path: object) -> None:

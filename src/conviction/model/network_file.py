@@ -35,7 +35,15 @@ TYPES = ("float32", "int32", "int64", "uint32")
 # Every class that our networks are made of, inside their layers too; a test compares.
 CLASSES = frozenset(
     {
-        *("Sequential", "Functional", "InputLayer", "Rescaling", "Conv2D", "BatchNormalization", "Activation"),
+        *(
+            "Sequential",
+            "Functional",
+            "InputLayer",
+            "Rescaling",
+            "Conv2D",
+            "BatchNormalization",
+            "Activation",
+        ),
         *("MaxPooling2D", "AveragePooling2D", "GlobalAveragePooling2D", "Dropout"),
         *("Flatten", "Dense", "Concatenate", "__keras_tensor__", "DTypePolicy"),
         *("GlorotUniform", "Zeros", "Ones"),
@@ -64,7 +72,7 @@ def checked_network(content: bytes, card: str) -> dict[str, Any]:
 
     Raises:
         NetworkFileError: It has parts that none of our networks has, or more than any of them.
-        ValueError, KeyError, OSError, RuntimeError, zipfile.BadZipFile: It is damaged.
+        Exception: It is damaged; zipfile, json and h5py have many kinds.
     """
     with zipfile.ZipFile(io.BytesIO(content)) as archive:
         members = archive.infolist()
@@ -138,12 +146,15 @@ def _weights(part: dict[str, Any]) -> int:
         shape, config = part["build_config"]["input_shape"], part["config"]
         sides = [int(side) for side in shape if side is not None]
         return WEIGHTS_OF[kind](sides[-1], config)
-    except (KeyError, TypeError, ValueError, IndexError):
+    except (ArithmeticError, KeyError, TypeError, ValueError, IndexError):
         raise NetworkFileError(f"has a layer {kind} whose input has no shape") from None
 
 
 def _kernel(channels: int, config: dict[str, Any]) -> int:
-    return math.prod(config["kernel_size"]) * channels * config["filters"] // config["groups"] + config["filters"]
+    return (
+        math.prod(config["kernel_size"]) * channels * config["filters"] // config["groups"]
+        + config["filters"]
+    )
 
 
 # From the number of channels or features that come in; of the averages of a normalisation as well.
@@ -164,7 +175,7 @@ def check_arrays(content: bytes) -> int:
 
     Raises:
         NetworkFileError: It has more than groups of whole, finite arrays.
-        OSError, RuntimeError, ValueError, KeyError: It is damaged.
+        Exception: It is damaged; h5py has many kinds.
     """
     import h5py
 

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import io
-import struct
 import warnings
 import zipfile
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -38,21 +37,7 @@ def read(path: Path, threads: int | None = None) -> Artefact:
     Raises:
         ArtefactError: It is damaged, not one of ours, or holds anything but the layers of a network.
     """
-    from conviction.model.network_file import NetworkFileError, checked_network
-
-    content = read_bytes(path)
-    try:
-        config = checked_network(content, CARD)
-        with zipfile.ZipFile(io.BytesIO(content)) as archive:
-            text = archive.read(CARD)
-    except NetworkFileError as failure:
-        raise ArtefactError(f"{path}: {failure}, so it is not opened. {ONLY_OURS}") from None
-    # RecursionError, a RuntimeError, is what JSON that is nested too deep leads to; h5py raises many kinds.
-    except (zipfile.BadZipFile, struct.error, EOFError, OSError, KeyError, ValueError, NotImplementedError, RuntimeError):
-        raise ArtefactError(
-            f"{path}: damaged, or has no model card; expected a file that 'conviction export' wrote."
-        ) from None
-    card = parse_card(text, path)
+    config, card = checked_parts(read_bytes(path), path)
     keras = import_keras()
     try:
         with quiet_stderr(), warnings.catch_warnings():
@@ -61,11 +46,34 @@ def read(path: Path, threads: int | None = None) -> Artefact:
             model = keras.saving.deserialize_keras_object(config, safe_mode=True)
             model.load_weights(path)
     except Exception as failure:  # Keras and h5py raise whatever a damaged file leads to
-        raise ArtefactError(
-            f"{path}: Keras cannot open it ({printable(str(failure), 200)})."
-        ) from None
+        raise ArtefactError(f"{path}: Keras cannot open it ({printable(str(failure), 200)}).") from None
 
     def answer(pixels: np.ndarray) -> np.ndarray:
         return keras.ops.convert_to_numpy(model(pixels, training=False))
 
     return Artefact(path, card, in_chunks(answer)).checked()
+
+
+def checked_parts(content: bytes, path: Path) -> tuple[dict[str, Any], Card]:
+    """The description of the network and the card, after all of the file has been looked through.
+
+    Raises:
+        ArtefactError: It is damaged, not one of ours, or holds anything but the layers of a network.
+    """
+    from conviction.model.network_file import NetworkFileError, checked_network
+
+    try:
+        config = checked_network(content, CARD)
+        with zipfile.ZipFile(io.BytesIO(content)) as archive:
+            text = archive.read(CARD)
+    except NetworkFileError as failure:
+        raise ArtefactError(f"{path}: {failure}, so it is not opened. {ONLY_OURS}") from None
+    except MemoryError:
+        raise
+    except (
+        Exception
+    ):  # h5py raises whatever a damaged file leads to, and JSON that is nested too deep RecursionError
+        raise ArtefactError(
+            f"{path}: damaged, or has no model card; expected a file that 'conviction export' wrote."
+        ) from None
+    return config, parse_card(text, path)

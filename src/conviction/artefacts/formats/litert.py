@@ -73,12 +73,12 @@ def read(path: Path, threads: int | None = None) -> Artefact:
         with quiet_stderr():  # it prints which delegate it chose
             interpreter = Interpreter(model_content=content, num_threads=threads or usable_cores())
             interpreter.allocate_tensors()
-        pixels_in = interpreter.get_input_details()[0]["index"]
+        pixels_in, sides = (interpreter.get_input_details()[0][key] for key in ("index", "shape"))
         probabilities_out = interpreter.get_output_details()[0]["index"]
     except Exception as failure:  # the runtime raises ValueError and RuntimeError for whatever goes wrong
-        raise ArtefactError(
-            f"{path}: LiteRT cannot open it ({printable(str(failure), 200)})."
-        ) from None
+        raise ArtefactError(f"{path}: LiteRT cannot open it ({printable(str(failure), 200)}).") from None
+    if tuple(sides[1:]) != card.decoding.shape:  # it would take others, and answer something
+        raise ArtefactError(f"{path}: does not take the pixels that its card states, {card.decoding.shape}.")
     one_at_a_time = threading.Lock()
     shape: list[Any] = [None]
 

@@ -17,9 +17,31 @@ from conviction.errors import ArtefactError, listed_names
 # Every built-in operator that our exports have; a test exports every kind of network and compares.
 OPERATIONS = frozenset(
     {
-        "ADD", "AVERAGE_POOL_2D", "CAST", "CONCATENATION", "CONV_2D", "DEQUANTIZE", "ELU", "EXP",
-        "FULLY_CONNECTED", "GELU", "GREATER", "LEAKY_RELU", "LOGISTIC", "MAX_POOL_2D", "MEAN", "MUL",
-        "PACK", "QUANTIZE", "RESHAPE", "SELECT_V2", "SHAPE", "SOFTMAX", "STRIDED_SLICE", "SUB", "TANH",
+        "ADD",
+        "AVERAGE_POOL_2D",
+        "CAST",
+        "CONCATENATION",
+        "CONV_2D",
+        "DEQUANTIZE",
+        "ELU",
+        "EXP",
+        "FULLY_CONNECTED",
+        "GELU",
+        "GREATER",
+        "LEAKY_RELU",
+        "LOGISTIC",
+        "MAX_POOL_2D",
+        "MEAN",
+        "MUL",
+        "PACK",
+        "QUANTIZE",
+        "RESHAPE",
+        "SELECT_V2",
+        "SHAPE",
+        "SOFTMAX",
+        "STRIDED_SLICE",
+        "SUB",
+        "TANH",
     }
 )
 # Bytes a number, by the type of a tensor.
@@ -84,7 +106,11 @@ def _odd(model: Any, graph: Any, schema: ModuleType) -> Iterator[str]:
             yield name
     for index in range(graph.OperatorsLength()):
         operator = graph.Operators(index)
-        if operator.CustomOptionsLength() or operator.LargeCustomOptionsSize() or operator.BuiltinOptions2Type():
+        if (
+            operator.CustomOptionsLength()
+            or operator.LargeCustomOptionsSize()
+            or operator.BuiltinOptions2Type()
+        ):
             yield "options of a custom operator"
         if operator.MutatingVariableInputsLength() or operator.IntermediatesLength():
             yield "variables"
@@ -117,7 +143,11 @@ def _check_tensor(tensor: Any, model: Any, schema: ModuleType, path: Path) -> No
     if buffer.Offset() or buffer.Size():
         raise ArtefactError(f"{path}: refers to data outside its model, so it is not opened.")
     elements, there = math.prod(shape), buffer.DataLength()
-    if any(side < 0 for side in shape) or elements > MOST_NUMBERS or (there and there != elements * TYPES[kind]):
+    if (
+        any(side < 0 for side in shape)
+        or elements > MOST_NUMBERS
+        or (there and there != elements * TYPES[kind])
+    ):
         raise ArtefactError(
             f"{path}: damaged; a tensor declares {elements:,} numbers, and its data has {there:,} bytes."
         )

@@ -66,7 +66,9 @@ def read(path: Path, threads: int | None = None) -> Artefact:
     except ImportError as failure:
         raise missing(f"{path}", failure, "serve") from None
     content = read_bytes(path)
-    card = parse_card({prop.key: prop.value for prop in checked_model(content, path).metadata_props}[CARD], path)
+    card = parse_card(
+        {prop.key: prop.value for prop in checked_model(content, path).metadata_props}[CARD], path
+    )
     options = ort.SessionOptions()
     options.log_severity_level = 4
     if threads is not None:
@@ -75,9 +77,7 @@ def read(path: Path, threads: int | None = None) -> Artefact:
     try:
         session = ort.InferenceSession(content, options, providers=["CPUExecutionProvider"])
     except Exception as failure:  # onnxruntime has an exception class for each cause
-        raise ArtefactError(
-            f"{path}: onnxruntime cannot open it ({printable(str(failure), 200)})."
-        ) from None
+        raise ArtefactError(f"{path}: onnxruntime cannot open it ({printable(str(failure), 200)}).") from None
 
     def answer(pixels: np.ndarray) -> np.ndarray:
         return session.run([OUTPUT], {INPUT: pixels})[0]

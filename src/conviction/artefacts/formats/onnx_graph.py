@@ -18,9 +18,30 @@ INPUT, OUTPUT = "pixels", "probabilities"
 # Every operator that our exports write; a test exports every kind of network and compares.
 OPERATIONS = frozenset(
     {
-        "Add", "AveragePool", "Cast", "Concat", "Conv", "DequantizeLinear", "Elu", "Erf",
-        "GlobalAveragePool", "LeakyRelu", "MatMul", "MaxPool", "Mul", "Neg", "QuantizeLinear", "Relu",
-        "Reshape", "Selu", "Sigmoid", "Softmax", "Squeeze", "Sub", "Tanh", "Transpose",
+        "Add",
+        "AveragePool",
+        "Cast",
+        "Concat",
+        "Conv",
+        "DequantizeLinear",
+        "Elu",
+        "Erf",
+        "GlobalAveragePool",
+        "LeakyRelu",
+        "MatMul",
+        "MaxPool",
+        "Mul",
+        "Neg",
+        "QuantizeLinear",
+        "Relu",
+        "Reshape",
+        "Selu",
+        "Sigmoid",
+        "Softmax",
+        "Squeeze",
+        "Sub",
+        "Tanh",
+        "Transpose",
     }
 )
 # Sets of operators that converter and quantizer declare; they use none but the first.
@@ -99,7 +120,9 @@ def _check_tensor(tensor: Any, path: Path) -> None:
 
     name = onnx.TensorProto.DataType.Name(tensor.data_type) if tensor.data_type in _known_types() else "?"
     if name not in TYPES:
-        raise ArtefactError(f"{path}: has weights of a type that ours have not ({printable(name)}). {ONLY_OURS}")
+        raise ArtefactError(
+            f"{path}: has weights of a type that ours have not ({printable(name)}). {ONLY_OURS}"
+        )
     elements = math.prod(tensor.dims)
     there = (
         len(tensor.raw_data) // onnx.helper.tensor_dtype_to_np_dtype(tensor.data_type).itemsize

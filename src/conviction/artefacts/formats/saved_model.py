@@ -159,7 +159,9 @@ def _check_weights(prefix: str, size: int, path: Path) -> None:
     shapes.pop(OBJECTS, None)
     odd = {types[name].name for name in shapes} - WEIGHT_TYPES
     if odd:
-        raise ArtefactError(f"{path}: has weights of a type that ours have not ({listed_names(odd)}). {ONLY_OURS}")
+        raise ArtefactError(
+            f"{path}: has weights of a type that ours have not ({listed_names(odd)}). {ONLY_OURS}"
+        )
     declared = sum(types[name].size * math.prod(shape) for name, shape in shapes.items())
     if declared > size:
         raise ArtefactError(
