@@ -11,7 +11,7 @@ import io
 import json
 import math
 import zipfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from typing import Any
 
 import numpy as np
@@ -59,12 +59,27 @@ OUTER = frozenset(
 REGISTERED = frozenset({None, "Functional", "LayerScale"})
 
 
+# How a network of a run was compiled: optimizers, their schedule, losses and metrics, which have no layers.
+COMPILED = frozenset(
+    {
+        *("Adam", "AdamW", "RMSprop", "SGD", "CosineDecay", "DTypePolicy"),
+        *("BinaryAccuracy", "BinaryCrossentropy", "CategoricalCrossentropy"),
+    }
+)
+COMPILED_MODULES = frozenset(
+    {
+        *(None, "builtins", "keras", "keras.losses", "keras.metrics"),
+        *("keras.optimizers", "keras.optimizers.schedules"),
+    }
+)
+
+
 class NetworkFileError(ValueError):
     """A ``.keras`` file holds what none of our networks has; the message is a clause about the file."""
 
 
 def checked_network(content: bytes, card: str) -> dict[str, Any]:
-    """The description of the network in a ``.keras`` file, without how it was compiled, after all has been looked at.
+    """The description of the network in a ``.keras`` file, after all of it has been looked at.
 
     Args:
         content: Of the file.
@@ -90,8 +105,8 @@ def checked_network(content: bytes, card: str) -> dict[str, Any]:
             raise zipfile.BadZipFile
     if not isinstance(config, dict):
         raise NetworkFileError("has no description of a network")
-    config.pop("compile_config", None)
-    declared = _check_config(config)
+    _check_compiled(config.get("compile_config"))
+    declared = _check_config({key: value for key, value in config.items() if key != "compile_config"})
     numbers = check_arrays(weights)
     if declared > numbers:
         raise NetworkFileError(f"describes layers with {declared:,} weights, and has {numbers:,}")
@@ -121,9 +136,26 @@ def _check_config(config: Any) -> int:
     return weights
 
 
-def _odd(part: dict[str, Any]) -> Iterator[str]:
+def _check_compiled(config: Any) -> None:
+    odd: set[str] = set()
+    waiting = [config]
+    while waiting:
+        part = waiting.pop()
+        if isinstance(part, dict) and "class_name" in part:
+            odd |= set(_odd(part, COMPILED, COMPILED_MODULES))
+        inner = part.values() if isinstance(part, dict) else part if isinstance(part, list) else ()
+        waiting += inner
+    if odd:
+        raise NetworkFileError(f"was compiled with what none of our networks has ({listed_names(odd)})")
+
+
+def _odd(
+    part: dict[str, Any],
+    classes: Collection[str | None] = CLASSES,
+    modules: Collection[str | None] = MODULES,
+) -> Iterator[str]:
     """What of a class none of our networks has."""
-    for key, known in (("class_name", CLASSES), ("module", MODULES), ("registered_name", REGISTERED)):
+    for key, known in (("class_name", classes), ("module", modules), ("registered_name", REGISTERED)):
         value = part.get(key)
         if not isinstance(value, str | None) or value not in known:
             yield printable(str(value))

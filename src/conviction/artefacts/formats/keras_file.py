@@ -43,7 +43,7 @@ def read(path: Path, threads: int | None = None) -> Artefact:
         with quiet_stderr(), warnings.catch_warnings():
             warnings.simplefilter("ignore")
             # Keras's load_model would unpack an archive with a card to the disk, all of it.
-            model = keras.saving.deserialize_keras_object(config, safe_mode=True)
+            model = keras.saving.deserialize_keras_object({**config, "compile_config": None}, safe_mode=True)
             model.load_weights(path)
     except Exception as failure:  # Keras and h5py raise whatever a damaged file leads to
         raise ArtefactError(f"{path}: Keras cannot open it ({printable(str(failure), 200)}).") from None
