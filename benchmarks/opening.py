@@ -39,6 +39,7 @@ def seconds(form: str, path: Path, way: str) -> float:
 
 
 def main() -> None:
+    """Prints the table."""
     parser = argparse.ArgumentParser()
     parser.add_argument("--repeat", type=int, default=7)
     repeat = parser.parse_args().repeat

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pytest
 
 from conviction.artefacts.card import Card
 from conviction.artefacts.converting import one_output_a_class
@@ -59,6 +60,7 @@ def export(
     form: str,
     folder: Path,
     spec: ModelSpec,
+    *,
     shape: tuple[int, int, int] = SHAPE,
     classes: int = 2,
     quantized: str | None = None,
@@ -76,16 +78,14 @@ def export(
 
 def refusal(path: Path, form: str) -> str:
     """The sentence with which a file is refused: by us, in one line, as a wrong request."""
-    try:
+    with pytest.raises(ConvictionError) as refused:
         FORMATS[form].read(path, 1)
-    except ConvictionError as failure:
-        message = str(failure)
-        assert isinstance(failure, ArtefactError | FileNotFoundError), repr(failure)
-        assert failure.exit_code == 2
-        assert message.isprintable(), "what a file calls its parts reaches the terminal"
-        assert len(message) < 1_000 + len(str(path))
-        return message
-    raise AssertionError(f"{path} was opened")
+    failure, message = refused.value, str(refused.value)
+    assert isinstance(failure, ArtefactError | FileNotFoundError), repr(failure)
+    assert failure.exit_code == 2
+    assert message.isprintable(), "what a file calls its parts reaches the terminal"
+    assert len(message) < 1_000 + len(str(path))
+    return message
 
 
 def keras_file(

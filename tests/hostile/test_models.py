@@ -6,6 +6,8 @@ import json
 import os
 import shutil
 import socket
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -13,7 +15,11 @@ from typing import Any
 import numpy as np
 import pytest
 
+import conviction
+from conviction.artefacts import limits
 from conviction.artefacts.formats import FORMATS
+from conviction.errors import RunError
+from tests.conftest import Cli
 from tests.hostile import models as made
 from tests.hostile.conftest import SMALL, Ours
 
@@ -137,3 +143,124 @@ def test_weights_that_are_not_numbers_are_refused(tmp_path: Path, form: str, val
 
     path = made.export(form, tmp_path, SMALL, change=spoil)
     assert "not finite" in made.refusal(path, form)
+
+
+REFUSED: dict[str, Callable[[Ours, Path], Path]] = {
+    "onnx": lambda ours, folder: made.onnx_with(
+        ours("onnx"), folder / "model.onnx", lambda model: model.graph.node.add(op_type="Loop", name="harm")
+    ),
+    "litert": lambda ours, folder: made.litert_with(
+        ours("litert"),
+        folder / "model.tflite",
+        lambda model: setattr(model.operatorCodes[0], "customCode", "Evil"),
+    ),
+    "keras": lambda ours, folder: made.with_config(
+        ours("keras").read_bytes(),
+        folder / "model.keras",
+        lambda config: made.layer_of(config, "Dense").update(class_name="Lambda"),
+    ),
+    "saved_model": lambda ours, folder: made.saved_with(
+        ours("saved_model"),
+        folder / "saved_model",
+        lambda saved: made.serving_function(saved).node_def.add(name="harm", op="WriteFile"),
+    ),
+    "a pipe": lambda ours, folder: os.mkfifo(folder / "model.onnx") or folder / "model.onnx",
+    "too much memory": lambda ours, folder: made.onnx_with(ours("onnx"), folder / "model.onnx", wide_borders),
+}
+
+
+def wide_borders(model: Any) -> None:
+    """A convolution whose result takes 67 GB, of operators and sizes that are allowed."""
+    convolution = next(node for node in model.graph.node if node.op_type == "Conv")
+    for attribute in list(convolution.attribute):
+        if attribute.name in ("pads", "auto_pad"):
+            convolution.attribute.remove(attribute)
+    convolution.attribute.add(name="pads", type=7, ints=[65_000, 32_000, 0, 0])
+
+
+@pytest.mark.parametrize("what", REFUSED)
+def test_the_command_says_it_in_one_line(ours: Ours, cli: Cli, tmp_path: Path, what: str) -> None:
+    from PIL import Image
+
+    Image.new("L", (16, 16)).save(tmp_path / "picture.png")
+    path = REFUSED[what](ours, tmp_path)
+    before = sorted(tmp_path.rglob("*"))
+    done = cli("predict", path, "picture.png")
+    assert done.code == 2
+    assert not done.out
+    assert done.err.startswith("conviction: ")
+    assert done.err.count("\n") == 1
+    assert path.name in done.err
+    assert sorted(p for p in tmp_path.rglob("*") if "home" not in p.parts) == before
+
+
+def test_the_server_starts_with_no_such_file(ours: Ours, cli: Cli, tmp_path: Path) -> None:
+    done = cli("serve", REFUSED["onnx"](ours, tmp_path), "--port", "0")
+    assert done.code == 2
+    assert "Loop" in done.err
+    assert done.err.count("\n") == 1
+
+
+def test_what_a_run_holds_is_looked_through_too(trained: Path, tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    shutil.copytree(trained, run)
+    content = (run / "model.keras").read_bytes()
+    for change, words in (
+        (lambda config: made.layer_of(config, "Dense").update(class_name="Lambda"), "Lambda"),
+        (lambda config: made.layer_of(config, "Dense")["config"].update(units=60_000), "weights"),
+        (
+            lambda config: config["compile_config"]["optimizer"].update(module="os", class_name="system"),
+            "compiled with",
+        ),
+    ):
+        made.with_config(content, run / "model.keras", change)
+        with pytest.raises(RunError, match=words):
+            _ = conviction.load_run(run).model
+
+
+@pytest.mark.parametrize("form", NAMES)
+def test_looking_through_a_file_takes_a_multiple_of_its_size(ours: Ours, tmp_path: Path, form: str) -> None:
+    """Of 30 MB of the smallest parts that a format has; what is refused by its size is read by its beginning."""
+    bombs: dict[str, Callable[[], Path]] = {
+        "onnx": lambda: written(
+            tmp_path / "model.onnx", b"\x3a" + varint(30_000_000) + b"\x0a\x00" * 15_000_000
+        ),
+        "litert": lambda: made.litert_file(bytes(30_000_000), tmp_path / "model.tflite", {}),
+        "keras": lambda: made.keras_file(
+            ours("keras").read_bytes(),
+            tmp_path / "model.keras",
+            lambda members: members.update({"model.weights.h5": bytes(30_000_000)}),
+        ),
+        "saved_model": lambda: bloated(ours("saved_model"), tmp_path / "saved_model"),
+    }
+    path = bombs[form]()
+    code = (
+        "import resource, sys\nfrom pathlib import Path\nfrom conviction.artefacts.apart import try_apart\n"
+        "try: try_apart(sys.argv[1], Path(sys.argv[2]))\nexcept ValueError as e: print(e, file=sys.stderr)\n"
+        "print(*(resource.getrusage(who).ru_maxrss for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code, form, str(path)], capture_output=True, text=True, check=True
+    )
+    assert str(path) in done.stderr
+    here, there = (1024 * int(number) for number in done.stdout.split())
+    assert here < 300_000_000, "nothing of the file is read here before it was tried there"
+    assert there < limits.most_bytes(path)
+
+
+def varint(number: int) -> bytes:
+    rest = b""
+    while number > 127:
+        rest, number = rest + bytes([number & 127 | 128]), number >> 7
+    return rest + bytes([number])
+
+
+def written(path: Path, content: bytes) -> Path:
+    path.write_bytes(content)
+    return path
+
+
+def bloated(whole: Path, path: Path) -> Path:
+    shutil.copytree(whole, path)
+    (path / "saved_model.pb").write_bytes(b"\x12\x00" * 15_000_000)
+    return made.hashed(path)

@@ -30,7 +30,7 @@ OTHERS = (
     *("RandomNormal", "RandomUniformLike", "Multinomial", "Bernoulli", "Dropout", "LSTM", "GRU", "RNN"),
     *("StringNormalizer", "StringConcat", "StringSplit", "RegexFullMatch", "TfIdfVectorizer", "ImageDecoder"),
     *("ScatterND", "GatherND", "Unique", "TopK", "NonMaxSuppression", "Compress", "DFT", "STFT", "Einsum"),
-    *("Identity", "Pad", "CumSum", "\x1b[31mRed"),
+    *("Identity", "CumSum", "\x1b[31mRed"),
 )
 
 

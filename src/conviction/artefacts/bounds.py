@@ -5,18 +5,19 @@ from __future__ import annotations
 import os
 import stat
 import zipfile
+from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
 
-from conviction.errors import ArtefactError, SourceNotFoundError
+from conviction.errors import ArtefactError, SourceNotFoundError, listed_names
 
 # Neither a protobuf nor a flatbuffer can be larger.
 MOST_FILE_BYTES = 2**31 - 1
 # A card has some 5 kB, and 100 more for each class.
 MOST_CARD_BYTES = 4_000_000
-# The largest of our networks has 270 layers in a backbone and 200 after it, and some operations for each.
-MOST_NODES = 20_000
+# A SavedModel has 11,000 operations for the 270 layers of the largest backbone; 200 layers may follow.
+MOST_NODES = 50_000
 
 ONLY_OURS = (
     "conviction opens what 'conviction export' wrote; for a model of another program use that program."
@@ -78,6 +79,24 @@ def _check_kind(about: os.stat_result, path: Path, most: int) -> None:
         raise ArtefactError(
             f"{path}: has {about.st_size:,} bytes; at most {most:,} are read. Export the model again."
         )
+
+
+def check_parts(odd: Iterable[str], path: object, what: str = "operations") -> None:
+    """Refuses a file that has anything beyond what ours have.
+
+    Raises:
+        ArtefactError: There is something in ``odd``; the message lists it.
+    """
+    names = listed_names(odd)
+    if names:
+        raise ArtefactError(
+            f"{path}: has {what} that none of our networks has ({names}), so it is not opened. {ONLY_OURS}"
+        )
+
+
+def too_large(path: object) -> ArtefactError:
+    """The error for a network with more parts than any of ours."""
+    return ArtefactError(f"{path}: describes a larger network than any of ours, so it is not opened.")
 
 
 def check_finite(weights: np.ndarray, path: object) -> None:

@@ -103,10 +103,9 @@ class Card(Strict):
 
     @model_validator(mode="after")
     def _is_a_picture(self) -> Card:
-        if self.decoding.height * self.decoding.width > MOST_PIXELS:
-            raise ValueError(
-                f"expected pictures of at most {MOST_PIXELS:,} pixels; got {self.decoding.height} x {self.decoding.width}"
-            )
+        height, width = self.decoding.height, self.decoding.width
+        if height * width > MOST_PIXELS:
+            raise ValueError(f"expected pictures of at most {MOST_PIXELS:,} pixels; got {height} x {width}")
         return self
 
     @model_validator(mode="after")

@@ -52,11 +52,19 @@ CLASSES = frozenset(
         *("VarianceScaling", "ZeroPadding2D"),
     }
 )
-MODULES = frozenset({None, "keras", "keras.layers", "keras.initializers", "keras.src.models.functional"})
-OUTER = frozenset(
-    {*("class_name", "config", "module", "registered_name", "build_config"), *("name", "inbound_nodes")}
+MODULES = frozenset(
+    {
+        *(None, "keras", "keras.layers", "keras.initializers", "keras.src.models.functional"),
+        *("keras.src.applications.convnext", "keras.src.ops.numpy"),
+    }
 )
-REGISTERED = frozenset({None, "Functional", "LayerScale"})
+OUTER = frozenset(
+    {
+        *("class_name", "config", "module", "registered_name", "build_config"),
+        *("name", "inbound_nodes", "shared_object_id"),
+    }
+)
+REGISTERED = frozenset({None, "Add", "Functional", "LayerScale", "Multiply"})
 
 
 # How a network of a run was compiled: optimizers, their schedule, losses and metrics, which have no layers.
@@ -170,7 +178,7 @@ def _is_large(value: Any) -> bool:
 
 
 def _weights(part: dict[str, Any]) -> int:
-    """How many numbers a layer asks for when it is built, as Keras does at once, from the shape that the file states."""
+    """How many numbers a layer asks for when it is built, which Keras does at once, from the shape that is stated."""
     kind = part["class_name"]
     if kind not in WEIGHTS_OF:
         return 0

@@ -11,37 +11,17 @@ from typing import Any
 
 import numpy as np
 
-from conviction.artefacts.bounds import MOST_NODES, ONLY_OURS, check_finite
-from conviction.errors import ArtefactError, listed_names
+from conviction.artefacts.bounds import MOST_NODES, ONLY_OURS, check_finite, check_parts, too_large
+from conviction.errors import ArtefactError
 
 # Every built-in operator that our exports have; a test exports every kind of network and compares.
 OPERATIONS = frozenset(
     {
-        "ADD",
-        "AVERAGE_POOL_2D",
-        "CAST",
-        "CONCATENATION",
-        "CONV_2D",
-        "DEQUANTIZE",
-        "ELU",
-        "EXP",
-        "FULLY_CONNECTED",
-        "GELU",
-        "GREATER",
-        "LEAKY_RELU",
-        "LOGISTIC",
-        "MAX_POOL_2D",
-        "MEAN",
-        "MUL",
-        "PACK",
-        "QUANTIZE",
-        "RESHAPE",
-        "SELECT_V2",
-        "SHAPE",
-        "SOFTMAX",
-        "STRIDED_SLICE",
-        "SUB",
-        "TANH",
+        *("ADD", "AVERAGE_POOL_2D", "CAST", "CONCATENATION", "CONV_2D", "DEPTHWISE_CONV_2D"),
+        *("DEQUANTIZE", "ELU", "EXP", "FULLY_CONNECTED", "GELU", "GREATER", "HARD_SWISH"),
+        *("LEAKY_RELU", "LOGISTIC", "MAX_POOL_2D", "MEAN", "MUL", "NEG", "PACK", "PAD"),
+        *("QUANTIZE", "RESHAPE", "RSQRT", "SELECT_V2", "SHAPE", "SOFTMAX", "SQUARED_DIFFERENCE"),
+        *("STRIDED_SLICE", "SUB", "TANH"),
     }
 )
 # Bytes a number, by the type of a tensor.
@@ -63,11 +43,7 @@ def check_model(content: bytes, path: Path) -> None:
         if not schema.Model.ModelBufferHasIdentifier(content, 0):
             raise ValueError
         graph = _only_graph(model, path)
-        odd = set(_odd(model, graph, schema))
-        if odd:
-            raise ArtefactError(
-                f"{path}: has operations that none of our networks has ({listed_names(odd)}), so it is not opened. {ONLY_OURS}"
-            )
+        check_parts(_odd(model, graph, schema), path)
         for index in range(graph.TensorsLength()):
             _check_tensor(graph.Tensors(index), model, schema, path)
         _check_indices(model, graph)
@@ -89,7 +65,7 @@ def _only_graph(model: Any, path: Path) -> Any:
         *(graph.OperatorsLength(), graph.TensorsLength()),
     )
     if max(counts) > MOST_NODES:
-        raise ArtefactError(f"{path}: describes a larger network than any of ours, so it is not opened.")
+        raise too_large(path)
     return graph
 
 
@@ -122,8 +98,7 @@ def _check_indices(model: Any, graph: Any) -> None:
     """Raises IndexError where a part points at one that is not there."""
     tensors, codes = graph.TensorsLength(), model.OperatorCodesLength()
     for owner in (graph, *(graph.Operators(i) for i in range(graph.OperatorsLength()))):
-        indices = [n for n in (_numbers(owner.InputsAsNumpy()), _numbers(owner.OutputsAsNumpy()))]
-        for several in indices:
+        for several in (_numbers(owner.InputsAsNumpy()), _numbers(owner.OutputsAsNumpy())):
             if len(several) and not -1 <= several.min() <= several.max() < tensors:
                 raise IndexError
     for index in range(graph.OperatorsLength()):

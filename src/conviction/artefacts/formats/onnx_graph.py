@@ -7,8 +7,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from conviction.artefacts.bounds import MOST_NODES, ONLY_OURS, check_finite
-from conviction.errors import ArtefactError, listed_names, printable
+from conviction.artefacts.bounds import MOST_NODES, ONLY_OURS, check_finite, check_parts, too_large
+from conviction.errors import ArtefactError, printable
 
 if TYPE_CHECKING:
     import onnx
@@ -18,30 +18,10 @@ INPUT, OUTPUT = "pixels", "probabilities"
 # Every operator that our exports write; a test exports every kind of network and compares.
 OPERATIONS = frozenset(
     {
-        "Add",
-        "AveragePool",
-        "Cast",
-        "Concat",
-        "Conv",
-        "DequantizeLinear",
-        "Elu",
-        "Erf",
-        "GlobalAveragePool",
-        "LeakyRelu",
-        "MatMul",
-        "MaxPool",
-        "Mul",
-        "Neg",
-        "QuantizeLinear",
-        "Relu",
-        "Reshape",
-        "Selu",
-        "Sigmoid",
-        "Softmax",
-        "Squeeze",
-        "Sub",
-        "Tanh",
-        "Transpose",
+        *("Add", "AveragePool", "Cast", "Clip", "Concat", "Conv", "DequantizeLinear", "Elu"),
+        *("Erf", "GlobalAveragePool", "LeakyRelu", "MatMul", "MaxPool", "Mul", "Neg", "Pad"),
+        *("QuantizeLinear", "Reciprocal", "ReduceMean", "Relu", "Reshape", "Selu", "Sigmoid"),
+        *("Softmax", "Sqrt", "Squeeze", "Sub", "Tanh", "Transpose"),
     }
 )
 # Sets of operators that converter and quantizer declare; they use none but the first.
@@ -76,17 +56,13 @@ def checked_model(content: bytes, path: Path) -> onnx.ModelProto:
         )
     graph = model.graph
     if max(len(graph.node), len(graph.initializer), len(graph.value_info)) > MOST_NODES:
-        raise ArtefactError(f"{path}: describes a larger network than any of ours, so it is not opened.")
+        raise too_large(path)
     for tensor in _tensors(model):
         if tensor.data_location == onnx.TensorProto.EXTERNAL or tensor.external_data:
             raise ArtefactError(
                 f"{path}: refers to data in another file ({printable(tensor.name)}), so it is not opened."
             )
-    odd = set(_odd(model))
-    if odd:
-        raise ArtefactError(
-            f"{path}: has operations that none of our networks has ({listed_names(odd)}), so it is not opened. {ONLY_OURS}"
-        )
+    check_parts(_odd(model), path)
     if [value.name for value in graph.input] != [INPUT] or [v.name for v in graph.output] != [OUTPUT]:
         raise ArtefactError(f"{path}: expected one input '{INPUT}' and one output '{OUTPUT}'. {ONLY_OURS}")
     for tensor in _tensors(model):

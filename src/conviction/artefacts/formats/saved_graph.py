@@ -10,65 +10,28 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
-from conviction.artefacts.bounds import MOST_NODES, ONLY_OURS
-from conviction.errors import ArtefactError, listed_names
+from conviction.artefacts.bounds import MOST_NODES, ONLY_OURS, check_parts, too_large
+from conviction.errors import ArtefactError
 
-# The graph of the largest of our networks has 1.4 MB without its weights.
+# The graph of the largest backbone has 2.7 MB without its weights.
 MOST_GRAPH_BYTES = 16_000_000
 # Every operation that our exports need for an answer; a test exports every kind of network and compares.
 OPERATIONS = frozenset(
     {
-        "AddV2",
-        "AvgPool",
-        "BiasAdd",
-        "Cast",
-        "ConcatV2",
-        "Const",
-        "Conv2D",
-        "Elu",
-        "Erfc",
-        "Identity",
-        "IdentityN",
-        "LeakyRelu",
-        "MatMul",
-        "MaxPool",
-        "Mean",
-        "Mul",
-        "Neg",
-        "NoOp",
-        "Pack",
-        "ReadVariableOp",
-        "Relu",
-        "Reshape",
-        "Rsqrt",
-        "Selu",
-        "Shape",
-        "Sigmoid",
-        "Softmax",
-        "Square",
-        "Squeeze",
-        "StatefulPartitionedCall",
-        "StridedSlice",
-        "Sub",
-        "Sum",
-        "Tanh",
+        *("AddV2", "AvgPool", "BiasAdd", "Cast", "ConcatV2", "Const", "Conv2D"),
+        *("DepthwiseConv2dNative", "Elu", "Erfc", "Identity", "IdentityN", "LeakyRelu", "MatMul"),
+        *("MaxPool", "Mean", "Mul", "Neg", "NoOp", "Pack", "Pad", "ReadVariableOp", "RealDiv"),
+        *("Relu", "Relu6", "Reshape", "Rsqrt", "Selu", "Shape", "Sigmoid", "Softmax", "Square"),
+        *("SquaredDifference", "Squeeze", "StatefulPartitionedCall", "StopGradient"),
+        *("StridedSlice", "Sub", "Sum", "Tanh"),
     }
 )
 # What an export has besides, to be saved again; it is left out of what TensorFlow opens.
 SAVING = frozenset(
     {
-        "AssignVariableOp",
-        "DisableCopyOnRead",
-        "MergeV2Checkpoints",
-        "Placeholder",
-        "RestoreV2",
-        "SaveV2",
-        "Select",
-        "ShardedFilename",
-        "StaticRegexFullMatch",
-        "StringJoin",
-        "VarHandleOp",
-        "VarIsInitializedOp",
+        *("AssignVariableOp", "DisableCopyOnRead", "MergeV2Checkpoints", "Placeholder"),
+        *("RestoreV2", "SaveV2", "Select", "ShardedFilename", "StaticRegexFullMatch"),
+        *("StringJoin", "VarHandleOp", "VarIsInitializedOp"),
     }
 )
 # Kinds of objects, and the names of their classes.
@@ -102,14 +65,11 @@ def only_what_answers(content: bytes, path: Path) -> bytes:
     graph, library = meta.graph_def, {f.signature.name: f for f in meta.graph_def.library.function}
     bodies = [graph.node, *(f.node_def for f in library.values())]
     if sum(map(len, bodies)) > MOST_NODES or len(meta.object_graph_def.nodes) > MOST_NODES:
-        raise ArtefactError(f"{path}: describes a larger network than any of ours, so it is not opened.")
+        raise too_large(path)
     answering = _reached(_functions_of(meta), library)
     odd = {n.op for body in bodies for n in body} - OPERATIONS - SAVING
     odd |= {n.op for name in answering for n in library[name].node_def} - OPERATIONS
-    if odd:
-        raise ArtefactError(
-            f"{path}: has operations that none of our networks has ({listed_names(odd)}), so it is not opened. {ONLY_OURS}"
-        )
+    check_parts(odd, path)
     _check_rest(meta, path)
     return _pruned(saved, [library[name] for name in sorted(answering)])
 
@@ -149,10 +109,7 @@ def _check_rest(meta: Any, path: Path) -> None:
     odd |= {gradient.gradient_func for gradient in library.gradient}
     types = {gradient.registered_op_type for gradient in library.registered_gradients}
     odd |= {kind for kind in types if not kind.startswith(GRADIENT)}
-    if odd:
-        raise ArtefactError(
-            f"{path}: has parts that none of our networks has ({listed_names(odd)}), so it is not opened. {ONLY_OURS}"
-        )
+    check_parts(odd, path, "parts")
 
 
 def _pruned(saved: Any, answering: list[Any]) -> bytes:
