@@ -13,6 +13,9 @@ from typing import Any, Literal
 # Why a file of a run cannot be read. A "value" is one that the specification does not take.
 FileTrouble = Literal["missing", "folder", "permission", "unreadable", "package", "newer", "value", "damaged"]
 
+# Names that an error lists, and letters of each: what a file calls its parts is not ours.
+MOST_NAMED, MOST_LETTERS = 5, 60
+
 
 class ConvictionError(Exception):
     """Base of all errors; ``exit_code`` is what the command line ends with."""
@@ -154,3 +157,24 @@ def did_you_mean(word: str, known: Iterable[str]) -> str:
     """Returns ``" Did you mean 'x'?"`` for the nearest known word, or an empty string."""
     near = nearest(word, known)
     return f" Did you mean '{near}'?" if near else ""
+
+
+def printable(text: str, most: int = MOST_LETTERS) -> str:
+    """Text from a file as part of a sentence: its beginning, on one line, with nothing that a terminal would obey.
+
+    >>> printable("a\\n\\x1b[2Jb", 7)
+    'a ?[2Jb'
+    """
+    line = " ".join(text[: 4 * most].split())[:most]
+    return "".join(letter if letter.isprintable() else "?" for letter in line)
+
+
+def listed_names(names: Iterable[str]) -> str:
+    """Names from a file as part of a sentence: a few of them, in order.
+
+    >>> listed_names(["b", "a", "a"])
+    'a, b'
+    """
+    each = sorted(set(names))
+    shown = ", ".join(printable(name) for name in each[:MOST_NAMED])
+    return shown + (f" and {len(each) - MOST_NAMED} more" if len(each) > MOST_NAMED else "")

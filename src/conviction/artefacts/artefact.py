@@ -12,7 +12,7 @@ import numpy as np
 from conviction.artefacts.card import Card
 from conviction.data.prediction_images import ArrayPredictions, Pictures, check_decoded, pixels_to_predict
 from conviction.data.rule import DecodingRule
-from conviction.errors import ArtefactError
+from conviction.errors import ArtefactError, printable
 
 # (n, height, width, channels) uint8 -> (n, classes) float32
 Answer = Callable[[np.ndarray], np.ndarray]
@@ -92,7 +92,7 @@ class Artefact:
         try:
             output = np.asarray(self.answer(black))
         except Exception as failure:  # whatever a format's runtime raises
-            reason = " ".join(str(failure).split())[:200]
+            reason = printable(str(failure), 200)
             raise ArtefactError(
                 f"{self.path}: does not take the pixels that its card states, {self.rule.shape} ({reason})."
             ) from None

@@ -6,10 +6,13 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, ValidationError, model_validator
 
-from conviction.config.model import Strict, WeightsRecord
+from conviction.artefacts.bounds import MOST_CARD_BYTES
+from conviction.config.model import MOST_UNITS, Strict, WeightsRecord
 from conviction.data.rule import DecodingRule
-from conviction.errors import ArtefactError
+from conviction.errors import ArtefactError, printable
 
+# A picture of 4096 x 4096 pixels, 50 MB in colour; and as many classes as a layer may have units.
+MOST_PIXELS, MOST_CLASSES = 2**24, MOST_UNITS
 Fraction = Annotated[float, Field(ge=0.0, le=1.0)]
 Quantized = Literal["float16", "int8"]
 
@@ -88,7 +91,7 @@ class Card(Strict):
     name: str
     kind: str
     quantized: Quantized | None = None
-    class_names: Annotated[tuple[str, ...], Field(min_length=2)]
+    class_names: Annotated[tuple[str, ...], Field(min_length=2, max_length=MOST_CLASSES)]
     decoding: DecodingRule
     data: LearnedFrom
     backbone: LearnedBefore | None = None
@@ -97,6 +100,13 @@ class Card(Strict):
     folds: FoldsFigure | None = None
     limits: tuple[str, ...]
     provenance: dict[str, Any]
+
+    @model_validator(mode="after")
+    def _is_a_picture(self) -> Card:
+        height, width = self.decoding.height, self.decoding.width
+        if height * width > MOST_PIXELS:
+            raise ValueError(f"expected pictures of at most {MOST_PIXELS:,} pixels; got {height} x {width}")
+        return self
 
     @model_validator(mode="after")
     def _names_differ(self) -> Card:
@@ -111,9 +121,12 @@ def parse_card(text: str | bytes, where: object) -> Card:
     Raises:
         ArtefactError: It is not one of ours; the message says what is wrong with it.
     """
+    if len(text) > MOST_CARD_BYTES:
+        raise ArtefactError(f"{where}: its model card is larger than any of ours.")
     try:
         return Card.model_validate_json(text)
     except ValidationError as failure:
         first = failure.errors()[0]
-        location = ".".join(map(str, first["loc"])) or "the whole"
-        raise ArtefactError(f"{where}: its model card cannot be used ({location}: {first['msg']}).") from None
+        location = printable(".".join(map(str, first["loc"]))) or "the whole"
+        reason = printable(first["msg"], 200)
+        raise ArtefactError(f"{where}: its model card cannot be used ({location}: {reason}).") from None

@@ -19,8 +19,10 @@ import numpy as np
 from conviction.artefacts.card import parse_card
 from conviction.artefacts.formats import FORMATS
 from conviction.backend import import_keras, quiet_stderr
-from conviction.errors import ConvictionError
+from conviction.errors import ArtefactError, ConvictionError
+from conviction.model.network_file import NetworkFileError, checked_network
 from conviction.process import own_process
+from conviction.runs.folder import MODEL_CARD
 
 if TYPE_CHECKING:
     import keras
@@ -81,12 +83,17 @@ def convert(job: dict[str, Any]) -> None:
     """Writes what the job names.
 
     Raises:
-        ConvictionError: A package that is an extra is missing.
+        ConvictionError: A package that is an extra is missing, or the model holds what none of our networks has.
     """
+    model_file = Path(job["model"])
+    try:
+        checked_network(model_file.read_bytes(), MODEL_CARD)
+    except NetworkFileError as failure:
+        raise ArtefactError(f"{model_file}: {failure}, so it is not opened.") from None
     keras = import_keras()
     with quiet_stderr(), warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        model = keras.models.load_model(job["model"], safe_mode=True, compile=False)
+        model = keras.models.load_model(model_file, safe_mode=True, compile=False)
     whole = one_output_a_class(model)
     pixels_file = job["calibration"]
     calibration = (

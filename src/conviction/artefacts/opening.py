@@ -5,8 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from conviction.artefacts.apart import open_apart, try_apart
 from conviction.artefacts.artefact import Artefact
-from conviction.artefacts.formats import FORMATS
+from conviction.artefacts.formats import FORMATS, Format
 from conviction.errors import ArtefactError, SourceNotFoundError
 from conviction.process import process_restored
 
@@ -18,7 +19,8 @@ if TYPE_CHECKING:
 def load(path: str | Path, *, threads: int | None = None) -> Run | Artefact:
     """Opens a run folder, or an artefact of ``conviction export``, to predict with.
 
-    TensorFlow is imported for SavedModel and Keras files alone, and for a run when it first predicts.
+    A file is opened in a process of its own first, with limits, because it may come from anyone. SavedModel and Keras
+    files stay there, on the CPU; TensorFlow is imported here for a run alone, when it first predicts.
 
     Args:
         path: A run folder, a SavedModel folder, or an ``.onnx``, ``.tflite`` or ``.keras`` file.
@@ -38,12 +40,19 @@ def load(path: str | Path, *, threads: int | None = None) -> Run | Artefact:
         if (path / folder.CONFIG).is_file():
             return load_run(path)
         if (path / "saved_model.pb").is_file():
-            return FORMATS["saved_model"].read(path, threads)
+            return _opened(FORMATS["saved_model"], path, threads)
         raise ArtefactError(f"{path}: expected a run folder or a SavedModel; it has neither's files.")
     for form in FORMATS.values():
         if form.suffix and path.suffix.lower() == form.suffix:
-            return form.read(path, threads)
+            return _opened(form, path, threads)
     expected = ", ".join(f.suffix for f in FORMATS.values() if f.suffix)
     raise ArtefactError(
         f"{path}: expected a run folder, a SavedModel folder, or a file ending in {expected}."
     )
+
+
+def _opened(form: Format, path: Path, threads: int | None) -> Artefact:
+    if form.answers_apart:
+        return open_apart(form.name, path)
+    try_apart(form.name, path)
+    return form.read(path, threads)

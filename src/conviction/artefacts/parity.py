@@ -85,7 +85,13 @@ def run_module(name: str, *arguments: str, doing: str) -> None:
     """
     environment = {**os.environ, "KERAS_BACKEND": "tensorflow", "TF_CPP_MIN_LOG_LEVEL": "3"}
     done = subprocess.run(
-        [sys.executable, "-m", name, *arguments],
+        [
+            sys.executable,
+            "-P",
+            "-m",
+            name,
+            *arguments,
+        ],  # -P: nothing is imported from where it happens to run
         env=environment,
         capture_output=True,
         encoding="utf-8",

@@ -20,6 +20,7 @@ from conviction.data.prediction_images import ArrayPredictions, Pictures, check_
 from conviction.data.rule import DecodingRule
 from conviction.errors import RunError, RunFileError
 from conviction.evaluation import Verdict, judge_run
+from conviction.model.network_file import checked_network
 from conviction.model.probabilities import predict_probabilities
 from conviction.process import process_restored
 from conviction.runs import content, folder
@@ -144,6 +145,7 @@ class Run:
         keras = import_keras()
 
         def load(path: Path) -> Any:
+            checked_network(path.read_bytes(), folder.MODEL_CARD)
             with quiet_stderr(), warnings.catch_warnings():
                 # Saved on JAX, the file asks for XLA, which TensorFlow does not offer with deterministic kernels.
                 warnings.filterwarnings("ignore", "Model doesn't support `jit_compile=True`")

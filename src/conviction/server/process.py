@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from conviction.artefacts.artefact import Artefact
+from conviction.artefacts.formats import onnx_file
 from conviction.artefacts.formats.reading import missing
 from conviction.artefacts.opening import load
 from conviction.errors import ArtefactError, RequestError, SourceNotFoundError
@@ -85,9 +86,8 @@ def serve(
         return
 
     def work(ready: Callable[[], None]) -> None:
-        # Opened again, because a session of the runtime cannot be used on both sides of a fork.
-        opened = load(file, threads=1)
-        assert isinstance(opened, Artefact)
+        # Opened again, because a session of the runtime cannot be used on both sides of a fork; tried it has been.
+        opened = onnx_file.read(file, threads=1)
         _work(opened, endpoint, limits, key, ready)
 
     with tempfile.TemporaryDirectory(prefix="conviction-metrics-") as shared:

@@ -26,6 +26,7 @@ class Format:
         title: What people call it.
         suffix: Of the file; empty for a folder.
         quantizes: Whether it is available with smaller numbers.
+        answers_apart: Whether its answers come from the process in which it was opened; see ``apart``.
         write: (model with (n, classes) outputs, a path that does not exist, card, calibration pixels); in a
             process with the TensorFlow backend. Calibration is (n, height, width, channels) uint8.
         read: (path, threads or None for all cores) -> an open artefact, in any process.
@@ -35,6 +36,7 @@ class Format:
     title: str
     suffix: str
     quantizes: bool
+    answers_apart: bool
     write: Callable[[keras.Model, Path, Card, np.ndarray], None]
     read: Callable[[Path, int | None], Artefact]
 
@@ -42,9 +44,9 @@ class Format:
 FORMATS = {
     f.name: f
     for f in (
-        Format("onnx", "ONNX", ".onnx", True, onnx_file.write, onnx_file.read),
-        Format("litert", "LiteRT", ".tflite", True, litert.write, litert.read),
-        Format(saved_model.NAME, "SavedModel", "", False, saved_model.write, saved_model.read),
-        Format("keras", "Keras", ".keras", False, keras_file.write, keras_file.read),
+        Format("onnx", "ONNX", ".onnx", True, False, onnx_file.write, onnx_file.read),
+        Format("litert", "LiteRT", ".tflite", True, False, litert.write, litert.read),
+        Format(saved_model.NAME, "SavedModel", "", False, True, saved_model.write, saved_model.read),
+        Format("keras", "Keras", ".keras", False, True, keras_file.write, keras_file.read),
     )
 }

@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import io
 import json
+import struct
 import tempfile
 import threading
 import zipfile
@@ -19,10 +20,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from conviction.artefacts.artefact import Artefact
+from conviction.artefacts.bounds import MOST_CARD_BYTES, read_bytes, read_member
 from conviction.artefacts.card import Card, parse_card
-from conviction.artefacts.formats.reading import in_chunks, missing, read_bytes
+from conviction.artefacts.formats.litert_graph import check_model
+from conviction.artefacts.formats.reading import in_chunks, missing
 from conviction.backend import quiet_stderr, usable_cores
-from conviction.errors import ArtefactError
+from conviction.errors import ArtefactError, printable
 
 if TYPE_CHECKING:
     import keras
@@ -65,16 +68,17 @@ def read(path: Path, threads: int | None = None) -> Artefact:
     except ImportError as failure:
         raise missing(f"{path}", failure, "export") from None
     content, card = _parts(read_bytes(path), path)
+    check_model(content, path)
     try:
         with quiet_stderr():  # it prints which delegate it chose
             interpreter = Interpreter(model_content=content, num_threads=threads or usable_cores())
             interpreter.allocate_tensors()
-        pixels_in = interpreter.get_input_details()[0]["index"]
+        pixels_in, sides = (interpreter.get_input_details()[0][key] for key in ("index", "shape"))
         probabilities_out = interpreter.get_output_details()[0]["index"]
     except Exception as failure:  # the runtime raises ValueError and RuntimeError for whatever goes wrong
-        raise ArtefactError(
-            f"{path}: LiteRT cannot open it ({' '.join(str(failure).split())[:200]})."
-        ) from None
+        raise ArtefactError(f"{path}: LiteRT cannot open it ({printable(str(failure), 200)}).") from None
+    if tuple(sides[1:]) != card.decoding.shape:  # it would take others, and answer something
+        raise ArtefactError(f"{path}: does not take the pixels that its card states, {card.decoding.shape}.")
     one_at_a_time = threading.Lock()
     shape: list[Any] = [None]
 
@@ -95,11 +99,14 @@ def _parts(content: bytes, path: Path) -> tuple[bytes, Card]:
     """The model alone, whole, and the card."""
     try:
         with zipfile.ZipFile(io.BytesIO(content)) as archive:
-            about = json.loads(archive.read(CARD))
+            about = json.loads(read_member(archive, CARD, MOST_CARD_BYTES))
         model = content[: about["model"]["bytes"]]
         whole = hashlib.sha256(model).hexdigest() == about["model"]["sha256"]
         card = json.dumps(about["card"])
-    except (zipfile.BadZipFile, KeyError, TypeError, ValueError, NotImplementedError, RuntimeError):
+    except (
+        *(zipfile.BadZipFile, struct.error, EOFError, OSError, KeyError, TypeError, ValueError),
+        *(NotImplementedError, RuntimeError),
+    ):
         raise ArtefactError(
             f"{path}: damaged, or has no model card; expected a file that 'conviction export' wrote."
         ) from None

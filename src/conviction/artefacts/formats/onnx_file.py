@@ -4,25 +4,24 @@ from __future__ import annotations
 
 import tempfile
 import warnings
-from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from conviction.artefacts.artefact import Artefact
+from conviction.artefacts.bounds import read_bytes
 from conviction.artefacts.card import Card, parse_card
-from conviction.artefacts.formats.reading import in_chunks, missing, read_bytes
+from conviction.artefacts.formats.onnx_graph import CARD, INPUT, OUTPUT, checked_model
+from conviction.artefacts.formats.reading import in_chunks, missing
 from conviction.audience import option
 from conviction.backend import quiet_stderr
-from conviction.errors import ArtefactError
+from conviction.errors import ArtefactError, printable
 
 if TYPE_CHECKING:
     import keras
     import onnx
 
-CARD = "conviction"
-INPUT, OUTPUT = "pixels", "probabilities"
 # Every runtime since 2022 has it.
 OPSET = 17
 # With the activations, so that the range of a convolution is that after them: for ReLU6 0 to 6, and not -20 to 20. A
@@ -67,7 +66,9 @@ def read(path: Path, threads: int | None = None) -> Artefact:
     except ImportError as failure:
         raise missing(f"{path}", failure, "serve") from None
     content = read_bytes(path)
-    _look_through(content, path)
+    card = parse_card(
+        {prop.key: prop.value for prop in checked_model(content, path).metadata_props}[CARD], path
+    )
     options = ort.SessionOptions()
     options.log_severity_level = 4
     if threads is not None:
@@ -76,53 +77,12 @@ def read(path: Path, threads: int | None = None) -> Artefact:
     try:
         session = ort.InferenceSession(content, options, providers=["CPUExecutionProvider"])
     except Exception as failure:  # onnxruntime has an exception class for each cause
-        raise ArtefactError(
-            f"{path}: onnxruntime cannot open it ({' '.join(str(failure).split())[:200]})."
-        ) from None
-    card = parse_card(session.get_modelmeta().custom_metadata_map[CARD], path)
+        raise ArtefactError(f"{path}: onnxruntime cannot open it ({printable(str(failure), 200)}).") from None
 
     def answer(pixels: np.ndarray) -> np.ndarray:
         return session.run([OUTPUT], {INPUT: pixels})[0]
 
     return Artefact(path, card, in_chunks(answer)).checked()
-
-
-def _look_through(content: bytes, path: Path) -> None:
-    """Refuses what a network does not need, before a runtime sees it."""
-    import onnx
-    from google.protobuf.message import DecodeError
-
-    try:
-        model = onnx.load_model_from_string(content)
-    except DecodeError:
-        raise ArtefactError(f"{path}: damaged, or not an ONNX file.") from None
-    if CARD not in {prop.key for prop in model.metadata_props}:
-        raise ArtefactError(
-            f"{path}: has no model card, so what its input and outputs mean is unknown; expected a file that "
-            "'conviction export' wrote."
-        )
-    for tensor in _tensors(model):
-        if tensor.data_location == onnx.TensorProto.EXTERNAL or tensor.external_data:
-            raise ArtefactError(
-                f"{path}: refers to data in another file ({tensor.name}), so it is not opened."
-            )
-    odd = {node.domain for node in model.graph.node} - {"", "ai.onnx"}
-    nested = [n.op_type for n in model.graph.node for a in n.attribute if a.HasField("g") or a.graphs]
-    if odd or nested or model.functions:
-        what = ", ".join(sorted(odd) or nested or ["functions"])
-        raise ArtefactError(
-            f"{path}: has operations that none of our networks has ({what}), so it is not opened."
-        )
-
-
-def _tensors(model: onnx.ModelProto) -> Iterator[Any]:
-    yield from model.graph.initializer
-    for sparse in model.graph.sparse_initializer:
-        yield from (sparse.values, sparse.indices)
-    for node in model.graph.node:
-        for attribute in node.attribute:
-            yield from ([attribute.t] if attribute.HasField("t") else [])
-            yield from attribute.tensors
 
 
 def _name(model: onnx.ModelProto) -> None:
