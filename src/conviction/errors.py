@@ -145,8 +145,14 @@ class Interrupted(ConvictionError):
         return (Interrupted, (str(self), self.exit_code - 128))
 
 
+# A longer text is not a misspelt word, and comparing it takes long.
+MOST_COMPARED = 100
+
+
 def nearest(word: str, known: Iterable[str]) -> str:
     """The known word that is most similar to this one; empty if none is similar."""
+    if len(word) > MOST_COMPARED:
+        return ""
     return next(iter(difflib.get_close_matches(word, list(known), n=1, cutoff=0.5)), "")
 
 

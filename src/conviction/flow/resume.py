@@ -13,6 +13,7 @@ from conviction.audience import call
 from conviction.backend import has_threads, usable_cores
 from conviction.config import Recipe, keys, load_recipe
 from conviction.config.recipe import by_key, parse_overrides
+from conviction.config.text import shortened
 from conviction.errors import RequestError, RunError, did_you_mean
 from conviction.flow.again import MOST_NAMED, prepare_again
 from conviction.flow.apart import run_apart
@@ -85,7 +86,7 @@ def resume(
 def _recipe(run: Run, asked: Mapping[str, Any]) -> Recipe:
     other = [key for key in asked if key != EPOCHS]
     if other and other[0] not in keys():
-        raise RequestError(f"Unknown key '{other[0]}'.{did_you_mean(other[0], keys())}")
+        raise RequestError(f"Unknown key '{shortened(other[0])}'.{did_you_mean(other[0], keys())}")
     if other:
         raise RequestError(
             f"resume: only {EPOCHS} may change, because a run is one training; got {other[0]}. Start a new run with: "
