@@ -10,8 +10,21 @@ import difflib
 from collections.abc import Iterable
 from typing import Any, Literal
 
-# Why a file of a run cannot be read. A "value" is one that the specification does not take.
-FileTrouble = Literal["missing", "folder", "permission", "unreadable", "package", "newer", "value", "damaged"]
+# Why a file of a run cannot be read. A "value" is one that the specification does not take; "special" is a pipe or a
+# device; "not begun" is a file that a run which ended early has not written yet.
+FileTrouble = Literal[
+    "missing",
+    "folder",
+    "link",
+    "special",
+    "permission",
+    "unreadable",
+    "package",
+    "newer",
+    "value",
+    "damaged",
+    "not begun",
+]
 
 
 class ConvictionError(Exception):
@@ -86,7 +99,9 @@ class RunFileError(RunError):
 
     @property
     def state(self) -> str:
-        """The one word for such a run in a list of runs: ``damaged`` or ``unreadable``."""
+        """The one word for such a run in a list of runs: ``damaged``, ``unreadable`` or ``unfinished``."""
+        if self.reason == "not begun":
+            return "unfinished"
         return "damaged" if self.reason in ("damaged", "missing") else "unreadable"
 
 

@@ -119,7 +119,7 @@ def user_settings(
     Raises:
         RequestError: A file that cannot be read, or something that is not KEY=VALUE.
     """
-    settings = dict(_read_file(Path(config))) if config is not None else {}
+    settings = dict(_read_file(Path(config).expanduser())) if config is not None else {}
     # A key on the command line replaces the file's; layers and shorthand are two ways to say one
     # thing, so the later one wins as a whole over the earlier one.
     named = dict(parse_overrides(overrides) if not isinstance(overrides, Mapping) else overrides)

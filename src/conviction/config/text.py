@@ -20,8 +20,8 @@ from yaml.constructor import ConstructorError
 from yaml.events import AliasEvent
 from yaml.nodes import MappingNode, Node, ScalarNode
 
-# A course of a thousand learners has 50,000 characters, a specification of 200 layers 30,000. Aliases count as what they
-# stand for. PyYAML reads so many in seconds.
+# A course of a thousand learners has 50,000 characters, a specification of 200 layers 30,000; aliases count as what
+# they stand for. PyYAML reads so many in seconds.
 MOST_YAML, MOST_NODES = 200_000, 20_000
 # No valid input nests this deeply.
 MOST_NESTED = 100
@@ -40,7 +40,7 @@ def open_regular(path: Path) -> IO[bytes]:
     Raises:
         OSError: As ``open`` does; also for a pipe, a device or a socket, which could be read for ever.
     """
-    file = open(path, "rb", opener=_without_waiting)
+    file = open(path, "rb", opener=_without_waiting)  # noqa: SIM115  the caller closes it
     if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
         file.close()
         raise OSError(errno.EINVAL, "it is not a regular file")
@@ -151,7 +151,7 @@ class _Loader(yaml.SafeLoader):
             )
         return node
 
-    def compose_mapping_node(self, anchor: str | None) -> MappingNode:
+    def compose_mapping_node(self, anchor: Any) -> MappingNode:
         node = super().compose_mapping_node(anchor)
         keys: set[tuple[str, str]] = set()
         for key, _ in node.value:
@@ -229,8 +229,12 @@ def read_json_file(path: Path, most: int = MOST_JSON) -> Any:
     return read_json(read_bounded(path, most))
 
 
-def read_json(text: str | bytes) -> Any:
+def read_json(text: str | bytes, *, finite: bool = True) -> Any:
     """The value of a JSON text.
+
+    Args:
+        text: In UTF-8.
+        finite: Whether every number must be finite, as in all that JSON itself allows.
 
     Raises:
         ValueError: It is not one; it is nested deeper than ``MOST_NESTED``, or a number in it is not finite or is a
@@ -240,7 +244,8 @@ def read_json(text: str | bytes) -> Any:
     {'epochs': 3}
     """
     try:
-        value = json.loads(text, parse_int=_integer, parse_float=_real, parse_constant=_no_number)
+        how: dict[str, Any] = {"parse_float": _real, "parse_constant": _no_number} if finite else {}
+        value = json.loads(text, parse_int=_integer, **how)
     except RecursionError:
         raise ValueError(f"it is nested more than {MOST_NESTED} deep") from None
     level = [value]

@@ -106,7 +106,11 @@ def _validated(path: Path, content: dict[str, Any]) -> Course:
         clause = expectation(first["msg"])
         message = f"expected {clause}" if clause else first["msg"].removeprefix("Value error, ")
         # A token is a secret, so it is not repeated; any other value is.
-        got = "" if parts[0] in ("learners", "teacher", "class_token") else f"; got {shortened(shown(first['input']), 80)}"
+        got = (
+            ""
+            if parts[0] in ("learners", "teacher", "class_token")
+            else f"; got {shortened(shown(first['input']), 80)}"
+        )
         raise RequestError(f"{where}: {message}{got}.{_unquoted(first)}") from None
 
 
