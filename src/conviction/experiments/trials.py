@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Any
 
-from pydantic import ValidationError
+from pydantic import Field, ValidationError
 
 from conviction.config.text import shortened
 from conviction.experiments.store import TrialValue
@@ -21,7 +21,7 @@ CONFIRMED, CONFIRMED_RUNS = 3, "confirmed"
 class _Kept(Content):
     """What is kept with a trial of a search."""
 
-    keys: dict[str, Any] = {}
+    keys: dict[str, Any] = Field(default_factory=dict)
     value: TrialValue | None = None
     failure: str | None = None
     misfit: str | None = None

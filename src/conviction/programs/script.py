@@ -95,9 +95,10 @@ def script(run: Run, images: ImageSet, sections: Sequence[Section]) -> str:
     digits = isinstance(images.origin, ScikitLearnDigits)
     beside = f"split.json and {WEIGHTS}" if run.config.model.backbone else "split.json"
     needed = f"Keras, TensorFlow{', scikit-learn' if digits else ''} and Pillow"
+    name = _in_docstring(run.path.resolve().name)
     head = "\n".join(
         [
-            f'"""The network of the run {_in_docstring(run.path.resolve().name)}, trained and tested again in plain Keras.',
+            f'"""The network of the run {name}, trained and tested again in plain Keras.',
             "",
             "    python train.py [WHERE THE IMAGES ARE]",
             "",

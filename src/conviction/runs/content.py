@@ -141,6 +141,11 @@ class RunData(Content):
     sessions: RunSessions | None = None
     split: RunSplit | None = None
 
+    @property
+    def images(self) -> int:
+        """How many images it has."""
+        return sum(self.counts.totals.values()) if self.split is None else self.split.images
+
     @model_validator(mode="after")
     def _belong_together(self) -> RunData:
         if len(set(self.class_names)) < len(self.class_names):

@@ -11,6 +11,7 @@ from conviction.config.evaluation import MOST_REPETITIONS
 from conviction.config.text import open_regular
 from conviction.data import ImageSet
 from conviction.runs.arrays import check_answers, read_arrays
+from conviction.runs.content import RunData
 from conviction.runs.folder import FOLDS, replacing
 from conviction.runs.reading import read_run_file
 from conviction.runs.run import Run
@@ -73,15 +74,13 @@ def read_folds(run: Path) -> OutOfFold:
     Raises:
         RunFileError: It is missing, or cannot be read.
     """
-    data = Run(run).data
-    images = sum(data.counts.totals.values()) if data.split is None else data.split.images
+    return read_run_file(run / FOLDS, lambda path: _answers(path, Run(run).data))
+
+
+def _answers(path: Path, data: RunData) -> OutOfFold:
     classes = len(data.class_names)
     # Probabilities and a fold for each repetition; the label and the hash.
-    most = 2 * images * (MOST_REPETITIONS * (4 * classes + 8) + 8 + 16) + 2**20
-    return read_run_file(run / FOLDS, lambda path: _answers(path, classes, most))
-
-
-def _answers(path: Path, classes: int, most: int) -> OutOfFold:
+    most = 2 * data.images * (MOST_REPETITIONS * (4 * classes + 8) + 8 + 16) + 2**20
     with open_regular(path) as file:
         arrays = read_arrays(file, most)
     key = arrays.pop("key")

@@ -1,7 +1,7 @@
 """What a run or a study writes below its folder stays there: nothing follows a link, and only what we make is removed.
 
-A folder that somebody has sent may have links where we write. It is data at rest: who can change it while a command runs
-has the rights of the person who runs it, so names are looked at before they are used, and not held open.
+A folder that somebody has sent may have links where we write. It is data at rest: who can change it while a command
+runs has the rights of the person who runs it, so names are looked at before they are used, and not held open.
 """
 
 from __future__ import annotations

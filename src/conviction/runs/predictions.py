@@ -15,6 +15,7 @@ from conviction.data import ImageSet, Split
 from conviction.data.image_set import PARTS
 from conviction.errors import RunError, RunFileError
 from conviction.runs.arrays import check_answers, read_arrays
+from conviction.runs.content import RunData
 from conviction.runs.folder import PREDICTIONS, replacing
 from conviction.runs.reading import read_run_file
 from conviction.runs.run import Run
@@ -67,19 +68,18 @@ def read_predictions(run: Path) -> dict[str, Answers]:
     path = run / PREDICTIONS
     if not os.path.lexists(path):
         raise RunError(f"{run}: it has no predictions. Make them with: {call('evaluate', run)}")
-    data = Run(run).data
-    images = sum(data.counts.totals.values()) if data.split is None else data.split.images
-    # As they are written; twice that is more than any other way to write them takes.
-    most = 2 * images * (4 * len(data.class_names) + 8 + 16) + 2**20
     try:
-        return read_run_file(path, lambda file: _answers(file, len(data.class_names), most))
+        return read_run_file(path, lambda file: _answers(file, Run(run).data))
     except RunFileError as failure:
         if failure.reason != "damaged":
             raise
         raise RunFileError(f"{failure} Make new ones with: {call('evaluate', run)}") from None
 
 
-def _answers(path: Path, classes: int, most: int) -> dict[str, Answers]:
+def _answers(path: Path, data: RunData) -> dict[str, Answers]:
+    classes = len(data.class_names)
+    # As they are written; twice that is more than any other way to write them takes.
+    most = 2 * data.images * (4 * classes + 8 + 16) + 2**20
     with open_regular(path) as file:
         arrays = read_arrays(file, most)
     parts = [name.removesuffix("_labels") for name in arrays if name.endswith("_labels")]

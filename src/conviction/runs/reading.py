@@ -62,8 +62,8 @@ def trouble_with(path: Path, failure: Exception) -> RunFileError:
     key = _unknown_key(failure)
     if key:
         return RunFileError(
-            f"{path}: it has the key '{shortened(key)}', which conviction {__version__} does not know. If a newer version "
-            "wrote it, update conviction; otherwise take the key out of the file.",
+            f"{path}: it has the key '{shortened(key)}', which conviction {__version__} does not know. If a newer "
+            "version wrote it, update conviction; otherwise take the key out of the file.",
             "newer",
         )
     if isinstance(failure, ConvictionError):  # a value that the specification does not take

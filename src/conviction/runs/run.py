@@ -161,7 +161,7 @@ class Run:
         classes = len(card.class_names)
         expected = ((None, *card.decoding.shape), (None, 1 if classes == 2 else classes))
         if shapes != expected:
-            mismatch = f"the network is from {shapes[0]} to {shapes[1]}, and its card says {expected[0]} to {expected[1]}"
+            mismatch = f"its network is from {shapes[0]} to {shapes[1]}, its card from {expected[0]} to {expected[1]}"
             raise trouble_with(self.path / folder.MODEL, ValueError(mismatch))
         return model
 

@@ -82,8 +82,8 @@ def check_fits(variables: Sequence[Any], values: Sequence[np.ndarray]) -> None:
     shapes = [tuple(v.shape) for v in variables], [tuple(v.shape) for v in values]
     if shapes[0] != shapes[1] or any(v.dtype.kind in "SUMm" for v in values):
         raise RunError(
-            "The checkpoint does not belong to this network: what it holds has other shapes or types. Remove the folder "
-            "checkpoints, and the run starts from the beginning."
+            "The checkpoint does not belong to this network: what it holds has other shapes or types. Remove the "
+            "folder checkpoints, and the run starts from the beginning."
         )
 
 
