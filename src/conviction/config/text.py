@@ -98,7 +98,7 @@ def read_yaml(text: str) -> Any:
         yaml.YAMLError: It is not one, whatever PyYAML raises for it; or it is larger, deeper or longer than the bounds
             above, repeats a key, or has a tag of its own.
 
-    >>> read_yaml("start: 1:30, epochs: 3")
+    >>> read_yaml("{start: 1:30, epochs: 3}")
     {'start': '1:30', 'epochs': 3}
     """
     if len(text) > MOST_YAML:

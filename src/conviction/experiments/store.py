@@ -241,7 +241,7 @@ def read_trials(path: Path) -> dict[str, dict[str, Any]]:
             trial = validated(read_json(line), _Trial, file).model_dump(exclude_unset=True)
         except ValueError as failure:
             raise RunFileError(
-                f"{file}: line {number} is damaged ({shortened(str(failure))}). Take it out, and its trial is run again."
+                f"{file}: line {number} is damaged ({shortened(str(failure))}). Take it out; its trial is run again."
             ) from None
         trials[trial["key"]] = trial
     return trials

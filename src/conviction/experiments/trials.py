@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
+from collections.abc import Iterator
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pydantic import Field, ValidationError
 
 from conviction.config.text import shortened
+from conviction.errors import StorageError
 from conviction.experiments.store import TrialValue
 from conviction.runs.content import C, Content
 
@@ -60,6 +64,22 @@ def check_kept(study: optuna.Study) -> None:
             raise ValueError(f"run {shortened(key)} has neither a value nor a failure")
         if run.value is not None and (run.value.rank_accuracy is None or run.value.rank_images is None):
             raise ValueError(f"run {key} has no accuracy")
+
+
+@contextlib.contextmanager
+def storing_trials(path: Path) -> Iterator[None]:
+    """Turns what the database raises while a search works into our error.
+
+    Raises:
+        StorageError: It could not be written: no space is left, or the database has gone.
+    """
+    try:
+        yield
+    except Exception as failure:
+        if type(failure).__module__.partition(".")[0] not in ("optuna", "sqlalchemy", "sqlite3"):
+            raise
+        reason = shortened(str(failure)) or type(failure).__name__
+        raise StorageError(f"{path}: the study could not be written ({reason}).") from None
 
 
 def _validated(model: type[C], content: Any, what: str) -> C:

@@ -20,8 +20,13 @@ from conviction.experiments.request import Overrides, going_on, loading, threads
 from conviction.experiments.space import Space, default_space, parse_space, read_space
 from conviction.experiments.store import DESIGN, REPORT, RESULT, RUN, SPECIFICATION, clear_study
 from conviction.experiments.study import SEARCHES, no_answer_message, study_at
-from conviction.experiments.trials import confirmation_failures, done_trials, search_failures
-from conviction.experiments.tuning import Against, Search, confirm, open_optuna, run_search, storing_trials
+from conviction.experiments.trials import (
+    confirmation_failures,
+    done_trials,
+    search_failures,
+    storing_trials,
+)
+from conviction.experiments.tuning import Against, Search, confirm, open_optuna, run_search
 from conviction.experiments.tuning_page import render_tuning, tuning_json
 from conviction.pool.executors import On, Where
 from conviction.process import process_restored

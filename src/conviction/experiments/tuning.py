@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import json
 import socket
@@ -15,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from conviction.audience import option
 from conviction.config.text import shortened
-from conviction.errors import RequestError, StorageError
+from conviction.errors import RequestError
 from conviction.experiments.exploration import Plan, Planned, Watch, task_of
 from conviction.experiments.questions import Arm
 from conviction.experiments.space import Space, base_values, suggest
@@ -112,22 +111,6 @@ def open_optuna(path: Path, name: str, storage: str | None, search: Search) -> o
             f"Give another {option('out')} or {option('study')}, or the old request."
         )
     return study
-
-
-@contextlib.contextmanager
-def storing_trials(path: Path) -> Iterator[None]:
-    """Turns what the database raises while a search works into our error.
-
-    Raises:
-        StorageError: It could not be written: no space is left, or the database has gone.
-    """
-    try:
-        yield
-    except Exception as failure:
-        if type(failure).__module__.partition(".")[0] not in ("optuna", "sqlalchemy", "sqlite3"):
-            raise
-        reason = shortened(str(failure)) or type(failure).__name__
-        raise StorageError(f"{path}: the study could not be written ({reason}).") from None
 
 
 def begin_study(name: str, storage: str, against: Against | None) -> optuna.Study:

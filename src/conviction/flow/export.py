@@ -165,7 +165,7 @@ def _is_ours(name: str) -> bool:
     return name in (RECORD, PAGE, *FORMATS, *PROGRAMS) or name.startswith(("model.", "model-"))
 
 
-class _Entry(Content):
+class _Listed(Content):
     """An artefact in ``export.json``, as ``Exported.to_json`` and its sentence."""
 
     format: str
@@ -185,7 +185,7 @@ def _read_record(path: Path) -> dict[str, dict[str, Any]]:
     if not file.exists():
         return {}
     try:
-        entries = read_run_file(file, lambda p: TypeAdapter(list[_Entry]).validate_python(read_json_file(p)))
+        entries = read_run_file(file, lambda p: TypeAdapter(list[_Listed]).validate_python(read_json_file(p)))
     except RunFileError as failure:
         raise RunFileError(
             f"{failure} Remove it; the next export writes a new one.", failure.reason

@@ -327,28 +327,6 @@ class _Rates(Content):
     sweeps: Annotated[list[_Sweep], Field(min_length=1)]
 
 
-class ModelCard(Content):
-    """What ``model.keras`` says about itself beside the network.
-
-    Attributes:
-        version: Of the card.
-        class_names: In the order of the probabilities.
-        decoding: How any picture becomes the pixels that the network takes.
-        temperature: What the logits were divided by.
-    """
-
-    version: int = 1
-    class_names: Annotated[list[str], Field(min_length=2)]
-    decoding: DecodingRule
-    temperature: Annotated[float, Field(gt=0.0)] = 1.0
-
-    @model_validator(mode="after")
-    def _names_differ(self) -> ModelCard:
-        if len(set(self.class_names)) < len(self.class_names):
-            raise ValueError("class_names has a name twice")
-        return self
-
-
 C = TypeVar("C", bound=Content)
 
 

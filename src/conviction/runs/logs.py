@@ -196,22 +196,10 @@ class TensorBoardLog:
     def __init__(self, run: Path) -> None:
         self._run = run
         self._writers: dict[str, Any] = {}
-        self._files: list[IO[bytes]] = []
+        self._files: dict[str, IO[bytes]] = {}
 
     def begin(self, recipe: Recipe) -> None:
         """The specification as text."""
-        kind = _record_writer()
-        from tensorboard.compat.proto.event_pb2 import Event
-
-        event_folder = inner_folder(self._run, folder.TENSORBOARD)
-        for part in ("train", "validation", "test"):
-            path = inner_folder(event_folder, part)
-            # A new file each time that the run goes on; TensorBoard reads all of them, by name.
-            file = (path / f"events.out.tfevents.{time.time_ns()}").open("xb")
-            self._files.append(file)
-            self._writers[part] = kind(file)
-            first = Event(wall_time=time.time(), file_version="brain.Event:2")
-            self._writers[part].write(first.SerializeToString())
         self._add("train", 0, specification=f"```yaml\n{recipe.to_yaml()}```")
 
     def epoch_done(self, row: EpochRow) -> None:
@@ -225,7 +213,7 @@ class TensorBoardLog:
         for name, value in scores.items():
             part, _, figure = name.partition("_")
             self._add(part, 0, **{f"final_{figure}": value})
-        for file in self._files:
+        for file in self._files.values():
             file.close()
 
     def _add(self, part: str, step: int, **values: float | str) -> None:
@@ -239,8 +227,21 @@ class TensorBoardLog:
             else:
                 summary = Summary(value=[Summary.Value(tag=name, simple_value=value)])
             event = Event(wall_time=time.time(), step=step, summary=summary)
-            self._writers[part].write(event.SerializeToString())
-        self._writers[part].flush()
+            self._writer(part).write(event.SerializeToString())
+        self._files[part].flush()
+
+    def _writer(self, part: str) -> Any:
+        """For "train", "validation", "test" or "folds"; a new file each time that the run goes on."""
+        if part not in self._writers:
+            from tensorboard.compat.proto.event_pb2 import Event
+
+            kind = _record_writer()
+            path = inner_folder(inner_folder(self._run, folder.TENSORBOARD), part)
+            self._files[part] = (path / f"events.out.tfevents.{time.time_ns()}").open("xb")
+            self._writers[part] = kind(self._files[part])
+            first = Event(wall_time=time.time(), file_version="brain.Event:2")
+            self._writers[part].write(first.SerializeToString())
+        return self._writers[part]
 
 
 class MlflowLog:

@@ -29,6 +29,7 @@ from conviction.process import process_restored
 from conviction.runs import content, folder
 from conviction.runs.content import RunData, RunEnvironment, RunEvaluation, RunSplit
 from conviction.runs.inside import refuse_links
+from conviction.runs.model_card import ModelCard
 from conviction.runs.reading import read_run_file, trouble_with
 from conviction.training import EpochRow, RateSearch
 
@@ -181,15 +182,15 @@ class Run:
         return self._card.temperature
 
     @cached_property
-    def _card(self) -> content.ModelCard:
-        def read(path: Path) -> content.ModelCard:
+    def _card(self) -> ModelCard:
+        def read(path: Path) -> ModelCard:
             card = folder.read_model_card(path)
             version = card.get("version", 1)
             if isinstance(version, int) and version > folder.CARD_VERSION:
                 raise RunFileError(
                     f"{path}: a newer version of conviction wrote its model card. Update conviction.", "newer"
                 )
-            return content.validated(card, content.ModelCard, path)
+            return content.validated(card, ModelCard, path)
 
         return self._read(folder.MODEL, read)
 
