@@ -409,7 +409,7 @@ FILES: dict[str, tuple[dict[str, Damage], tuple[str, ...]]] = {
     folder.CONFIG: (YAML, ("report", "evaluate", "resume", "compare", "export")),
     folder.DATA: (DATA, ("report", "evaluate", "resume", "compare", "export")),
     folder.HISTORY: (HISTORY, ("report", "evaluate", "compare", "export")),
-    folder.EVALUATION: (EVALUATION, ("report", "evaluate", "compare", "export")),
+    folder.EVALUATION: (EVALUATION, ("evaluate", "report", "compare", "export")),
     folder.PREDICTIONS: (PREDICTIONS, ("report", "compare", "export")),
     folder.FOLDS: (FOLDS, ("report", "compare")),
     folder.RATES: (RATES, ("report", "evaluate", "resume")),
@@ -711,7 +711,6 @@ def database(statement: str) -> Damage:
 SEARCHES: dict[str, Damage] = {
     **IN_ITS_PLACE,
     "cut": cut,
-    "no table": database("drop table trials"),
     "value of another type": database(
         "update trial_user_attributes set value_json = '5' where key = 'value'"
     ),

@@ -67,12 +67,21 @@ def load_finished(path: str | Path) -> Run:
             f"{call('resume', run.path)}"
         )
     run.check()
+    check_classes(run)
+    return run
+
+
+def check_classes(run: Run) -> None:
+    """Refuses a model of other classes than those of the data.
+
+    Raises:
+        RunError: It is one, so the files are of different runs; or one of them is damaged.
+    """
     if run.class_names != run.data.class_names:
         raise RunError(
             f"{run.path}: the classes of {folder.MODEL} are not those of {folder.DATA}, so the files are of different "
             "runs. Put back the file that belongs here."
         )
-    return run
 
 
 def few(names: Sequence[str]) -> str:

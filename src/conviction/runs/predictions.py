@@ -83,7 +83,8 @@ def _answers(path: Path, data: RunData) -> dict[str, Answers]:
     with open_regular(path) as file:
         arrays = read_arrays(file, most)
     parts = [name.removesuffix("_labels") for name in arrays if name.endswith("_labels")]
-    if not {"train", "validation"} <= set(parts) <= set(PARTS):
+    names = {f"{part}_{what}" for part in parts for what in ("probabilities", "labels", "hashes")}
+    if not {"train", "validation"} <= set(parts) <= set(PARTS) or names != set(arrays):
         raise ValueError("it does not have the answers of each part")
     answers = {}
     for part in parts:
