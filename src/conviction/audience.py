@@ -69,6 +69,30 @@ def by_key(pair: str) -> str:
     return "" if _now == "page" else f" ({pair})"
 
 
+def without_home(path: Path | str) -> str:
+    """A path as anybody may see it: the home folder, which often has a person's name, is ``~``.
+
+    >>> without_home("pictures/cats")
+    'pictures/cats'
+    """
+    text = str(path)
+    for home in (os.path.expanduser("~"), os.path.realpath(os.path.expanduser("~"))):
+        if len(Path(home).parts) > 1 and (text == home or text.startswith(home + os.sep)):
+            return f"~{text[len(home) :]}"
+    return text
+
+
+def typed(path: Path | str) -> str:
+    """A path as it is typed in a shell, without the name of the home folder.
+
+    >>> typed("my pictures")
+    "'my pictures'"
+    """
+    text = without_home(path)
+    # In quotes, the shell would not read the tilde.
+    return f"~/{shlex.quote(text[2:])}" if text.startswith("~/") and text[2:] else shlex.quote(text)
+
+
 # Where the page offers the same.
 _BUTTONS = {
     "resume": "the button Resume at Train",
@@ -92,8 +116,8 @@ def call(verb: str, run: Path | str, words: str = "", arguments: str = "") -> st
     if _now == "page":
         return _BUTTONS[verb]
     if _now == "terminal":
-        return f"conviction {verb} {shlex.quote(str(run))} {words}".rstrip()
-    return f"conviction.{verb}({', '.join([repr(str(run)), *([arguments] if arguments else [])])})"
+        return f"conviction {verb} {typed(run)} {words}".rstrip()
+    return f"conviction.{verb}({', '.join([repr(without_home(run)), *([arguments] if arguments else [])])})"
 
 
 class Remedy(StrEnum):

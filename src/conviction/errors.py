@@ -10,8 +10,21 @@ import difflib
 from collections.abc import Iterable
 from typing import Any, Literal
 
-# Why a file of a run cannot be read. A "value" is one that the specification does not take.
-FileTrouble = Literal["missing", "folder", "permission", "unreadable", "package", "newer", "value", "damaged"]
+# Why a file of a run cannot be read. A "value" is one that the specification does not take; "special" is a pipe or a
+# device; "not begun" is a file that a run which ended early has not written yet.
+FileTrouble = Literal[
+    "missing",
+    "folder",
+    "link",
+    "special",
+    "permission",
+    "unreadable",
+    "package",
+    "newer",
+    "value",
+    "damaged",
+    "not begun",
+]
 
 # Names that an error lists, and letters of each: what a file calls its parts is not ours.
 MOST_NAMED, MOST_LETTERS = 5, 60
@@ -89,7 +102,9 @@ class RunFileError(RunError):
 
     @property
     def state(self) -> str:
-        """The one word for such a run in a list of runs: ``damaged`` or ``unreadable``."""
+        """The one word for such a run in a list of runs: ``damaged``, ``unreadable`` or ``unfinished``."""
+        if self.reason == "not begun":
+            return "unfinished"
         return "damaged" if self.reason in ("damaged", "missing") else "unreadable"
 
 
@@ -148,8 +163,14 @@ class Interrupted(ConvictionError):
         return (Interrupted, (str(self), self.exit_code - 128))
 
 
+# A longer text is not a misspelt word, and comparing it takes long.
+MOST_COMPARED = 100
+
+
 def nearest(word: str, known: Iterable[str]) -> str:
     """The known word that is most similar to this one; empty if none is similar."""
+    if len(word) > MOST_COMPARED:
+        return ""
     return next(iter(difflib.get_close_matches(word, list(known), n=1, cutoff=0.5)), "")
 
 

@@ -101,10 +101,13 @@ def test_without_a_whole_one_there_is_none(tmp_path: Path) -> None:
 def test_what_a_kill_leaves_beside_is_cleared_and_nothing_else(tmp_path: Path) -> None:
     write_checkpoint(tmp_path, state(), ABOUT)
     for place in (tmp_path, tmp_path / CHECKPOINTS):
-        (place / ".000001-abc.ckpt").write_bytes(b"half")
+        (place / ".bashrc-old").write_text("mine")
+    (tmp_path / CHECKPOINTS / ".000001-000000000-k2_x81ab.ckpt").write_bytes(b"half")
+    (tmp_path / ".report-k2_x81ab.html").write_text("half")
     (tmp_path / "notes.txt").write_text("mine")
     clear_leftovers(tmp_path)
-    assert sorted(p.name for p in tmp_path.rglob("*")) == ["000001-000000000.ckpt", CHECKPOINTS, "notes.txt"]
+    left = {"000001-000000000.ckpt", CHECKPOINTS, "notes.txt", ".bashrc-old"}
+    assert {p.name for p in tmp_path.rglob("*")} == left
 
 
 def test_a_place_that_cannot_be_written_leaves_the_one_before(

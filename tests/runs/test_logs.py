@@ -28,7 +28,8 @@ def logged(tmp_path_factory: pytest.TempPathFactory) -> Path:
     )
     assert first.code == 0, first.err
     assert first.err == "", "nobody asked what a database driver does"
-    assert run_cli("resume", "run", "training.epochs=3", cwd=place, home=place).code == 0
+    more = run_cli("resume", "run", "training.epochs=3", "--mlflow", database, cwd=place, home=place)
+    assert more.code == 0, more.err
     return place
 
 
@@ -156,15 +157,20 @@ def test_a_log_that_fails_is_given_up_and_the_others_go_on(tmp_path: Path) -> No
 
 
 @pytest.mark.full
-def test_a_run_ends_well_although_its_tracking_database_is_lost(tmp_path: Path, cli: Cli) -> None:
+def test_a_run_goes_on_without_its_tracking_database_and_is_refused_with_a_lost_one(
+    tmp_path: Path, cli: Cli
+) -> None:
     """Between the first epochs and the next, somebody removes it."""
     database = f"sqlite:///{tmp_path}/mlflow.db"
     assert cli("fit", "digits", *KEYS, "--mlflow", database, "--out", "run").code == 0
+    assert "mlflow.db" not in (tmp_path / "run" / "logs.json").read_text(), "no server is named"
     (tmp_path / "mlflow.db").write_bytes(b"this is no database" * 100)
+    refused = cli("resume", "run", "training.epochs=3", "--mlflow", database)
+    assert refused.code == 2
+    assert len(refused.err.strip().splitlines()) == 1, refused.err
     result = cli("resume", "run", "training.epochs=3")
     assert result.code == 0, result.err
-    said = " ".join(result.out.split())
-    assert said.count("MLflow has failed, and the run continues without it") == 1
+    assert "To go on there, name the server with --mlflow" in " ".join(result.out.split())
     assert "Traceback" not in result.err
     assert len(conviction.load_run(tmp_path / "run").history) == 3
 

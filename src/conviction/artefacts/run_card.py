@@ -5,9 +5,12 @@ from __future__ import annotations
 import hashlib
 from typing import Any
 
+from pydantic import ValidationError
+
 from conviction import __version__
 from conviction.artefacts.card import Card, FoldsFigure, LearnedBefore, LearnedFrom, TestFigure
 from conviction.config.data import Fit
+from conviction.errors import RunError
 from conviction.evaluation import openings_sentence
 from conviction.model.backbones import KINDS
 from conviction.model.shapes import trained_words
@@ -32,7 +35,22 @@ WEAK_RECALL = 0.7
 
 
 def card_of(run: Run, kind: str, quantized: Any = None) -> Card:
-    """The card of an artefact of this format, made from a finished run."""
+    """The card of an artefact of this format, made from a finished run.
+
+    Raises:
+        RunError: The files of the run hold figures that no run has.
+    """
+    try:
+        return _card_of(run, kind, quantized)
+    except ValidationError as failure:
+        first = failure.errors()[0]
+        where = ".".join(map(str, first["loc"]))
+        raise RunError(
+            f"{run.path}: no model card can be made of its files ({where}: {first['msg']})."
+        ) from None
+
+
+def _card_of(run: Run, kind: str, quantized: Any) -> Card:
     data, environment = run.data, run.environment
     test = run.evaluation.test
     figure = None

@@ -25,6 +25,10 @@ def resume(
     keys: Annotated[
         list[str] | None, typer.Argument(metavar="training.epochs=N", help="Train for more epochs.")
     ] = None,
+    mlflow: Annotated[
+        str | None,
+        typer.Option("--mlflow", metavar="URI", help="Go on logging to this MLflow server or database."),
+    ] = None,
     on: On = "local",
     workers: Workers = None,
     cpus_per_worker: CpusPerWorker = 1,
@@ -39,6 +43,6 @@ def resume(
 
     show = Terminal(sys.stderr if as_json else sys.stdout)
     with training_on(on, workers, cpus_per_worker, gpus_per_worker) as trainer:
-        done = resume(run, keys or [], data_dir=data_dir, show=show, trainer=trainer)
+        done = resume(run, keys or [], mlflow=mlflow, data_dir=data_dir, show=show, trainer=trainer)
     if as_json:
         print_run(done)

@@ -90,7 +90,7 @@ def tune(
 ) -> None:
     """Search for better settings, run the best again on fresh seeds, and test what is recommended once."""
     send_away(on, out, as_json)
-    from conviction.experiments.tune import SPECIFICATION
+    from conviction.experiments.store import SPECIFICATION
     from conviction.experiments.tune import tune as run
     from conviction.experiments.tuning_page import tuning_steps
     from conviction.report import Terminal

@@ -7,9 +7,12 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
+from conviction.audience import without_home
 from conviction.config.model import Strict
 
 Fraction = Annotated[float, Field(gt=0.0, lt=1.0)]
+# A run is sent to others, who need not know whose home it was made in.
+SharedPath = Annotated[str, AfterValidator(without_home)]
 # What becomes of pictures whose shape is not that of (height, width).
 Fit = Literal["stretch", "crop", "pad"]
 
@@ -57,8 +60,8 @@ class DataSpec(Strict):
         BeforeValidator(lambda v: tuple(v) if isinstance(v, list) else v),
         AfterValidator(_rising),
     ] = None
-    group: str | None = None
-    exclude: str | None = None
+    group: SharedPath | None = None
+    exclude: SharedPath | None = None
     on_leak: Literal["drop", "keep", "fail"] = "drop"
     folds: Annotated[int, Field(ge=0, le=1000), AfterValidator(_not_one)] = 0
     fold: Annotated[int, Field(ge=1, le=1000)] = 1

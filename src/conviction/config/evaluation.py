@@ -7,6 +7,7 @@ from typing import Annotated, NamedTuple
 
 from pydantic import BeforeValidator
 
+from conviction.config.data import SharedPath
 from conviction.config.model import Strict
 
 # More would take longer than anybody waits, and say no more.
@@ -65,7 +66,7 @@ class EvaluationSpec(Strict):
 
     test: bool = True
     calibrate: bool = False
-    metadata: str | None = None
+    metadata: SharedPath | None = None
     folds: Annotated[str | None, BeforeValidator(_plan)] = None
 
     @property

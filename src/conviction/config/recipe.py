@@ -22,7 +22,7 @@ from conviction.config.model import (
     layers_of,
 )
 from conviction.config.recipes import DEFAULT_RECIPE, RECIPES, TRANSFER_RECIPE, ImageFacts, fine_tuning
-from conviction.config.text import expectation, read_yaml, shown
+from conviction.config.text import expectation, read_yaml, read_yaml_file, shortened, shown, why_unread
 from conviction.config.training import AugmentationSpec, TrainingSpec
 from conviction.errors import RequestError, UnknownKeyError, did_you_mean, nearest
 
@@ -30,8 +30,6 @@ if TYPE_CHECKING:
     from pydantic_core import ErrorDetails
 
 Spec = TypeVar("Spec", bound=BaseModel)
-# A longer text is not a misspelt word.
-MOST_COMPARED = 100
 
 
 class Recipe(Strict):
@@ -87,7 +85,9 @@ def load_recipe(
     for key in settings:
         if key not in keys():
             raise UnknownKeyError(
-                f"Unknown key '{key}'.{did_you_mean(key, keys())}", key=key, suggestion=nearest(key, keys())
+                f"Unknown key '{shortened(key)}'.{did_you_mean(key, keys())}",
+                key=key,
+                suggestion=nearest(key, keys()),
             )
     standing = settings.get("model.backbone") is not None
     name = settings.pop("recipe", TRANSFER_RECIPE if standing else DEFAULT_RECIPE)
@@ -108,7 +108,7 @@ def read_recipe(path: Path) -> Recipe:
         OSError, ValueError, yaml.YAMLError: The file cannot be read, or is not YAML with sections.
         RequestError: It holds a key or a value that the specification does not take.
     """
-    return load_recipe(dict(_flat(read_yaml(path.read_text(encoding="utf-8")))))
+    return load_recipe(dict(_flat(read_yaml_file(path))))
 
 
 def user_settings(
@@ -119,7 +119,7 @@ def user_settings(
     Raises:
         RequestError: A file that cannot be read, or something that is not KEY=VALUE.
     """
-    settings = dict(_read_file(Path(config))) if config is not None else {}
+    settings = dict(_read_file(Path(config).expanduser())) if config is not None else {}
     # A key on the command line replaces the file's; layers and shorthand are two ways to say one
     # thing, so the later one wins as a whole over the earlier one.
     named = dict(parse_overrides(overrides) if not isinstance(overrides, Mapping) else overrides)
@@ -222,8 +222,8 @@ def _words(spec: type[BaseModel], location: tuple[int | str, ...]) -> list[str]:
 
 
 def _nearest(value: Any, known: Iterable[str]) -> str:
-    """The known word that was probably meant; comparing takes long with a text that is much longer than any word."""
-    return nearest(value, known) if isinstance(value, str) and len(value) < MOST_COMPARED else ""
+    """The known word that was probably meant."""
+    return nearest(value, known) if isinstance(value, str) else ""
 
 
 # By the type of pydantic's error: the shorter word for a bound, and where its number is.
@@ -297,10 +297,11 @@ def parse_overrides(pairs: Sequence[str]) -> Iterator[tuple[str, Any]]:
         key, equals, text = pair.partition("=")
         if not equals or not key:
             raise RequestError(
-                f"Expected KEY=VALUE such as training.epochs=3; got '{pair}'.{did_you_mean(pair, keys())}"
+                f"Expected KEY=VALUE such as training.epochs=3; got '{shortened(pair)}'."
+                f"{did_you_mean(pair, keys())}"
             )
         if key in seen:
-            raise RequestError(f"'{key}' is given twice: give it once.")
+            raise RequestError(f"'{shortened(key)}' is given twice: give it once.")
         seen.add(key)
         yield key, _value(key, text)
 
@@ -310,7 +311,9 @@ def _value(key: str, text: str) -> Any:
         return float(text) if _is_exponent(text) else read_yaml(text)
     except yaml.YAMLError:
         raise RequestError(
-            f"{key}: cannot read the value '{text}' (YAML is expected).", key=key, got=text
+            f"{shortened(key)}: cannot read the value '{shortened(text)}' (YAML is expected).",
+            key=key,
+            got=shortened(text),
         ) from None
 
 
@@ -325,12 +328,11 @@ def _is_exponent(text: str) -> bool:
 
 def _read_file(path: Path) -> Iterator[tuple[str, Any]]:
     try:
-        yield from _flat(read_yaml(path.read_text(encoding="utf-8")))
+        yield from _flat(read_yaml_file(path))
     except _NoSections as failure:
         raise RequestError(f"{option('config')} {path}: {failure}.") from None
     except (OSError, UnicodeDecodeError) as failure:
-        reason = getattr(failure, "strerror", None) or "it is not a text file"
-        raise RequestError(f"{option('config')} {path}: cannot read it ({reason}).") from None
+        raise RequestError(f"{option('config')} {path}: cannot read it ({why_unread(failure)}).") from None
     except yaml.YAMLError as failure:
         raise RequestError(f"{option('config')} {path}: not valid YAML ({_one_line(failure)}).") from None
 
@@ -342,12 +344,17 @@ class _NoSections(ValueError):
 def _flat(content: Any) -> Iterator[tuple[str, Any]]:
     if not isinstance(content, dict):
         raise _NoSections(f"expected sections such as 'training:'; got {shown(content)}")
+    seen = set()
     for section, values in content.items():
         if section == "recipe" or not isinstance(values, dict):
-            yield str(section), values
-            continue
-        for key, value in values.items():
-            yield f"{section}.{key}", _numbers(value)
+            pairs = {str(section): values}
+        else:
+            pairs = {f"{section}.{key}": _numbers(value) for key, value in values.items()}
+        for key, value in pairs.items():
+            if key in seen:
+                raise _NoSections(f"the key {shown(key)} is given twice")
+            seen.add(key)
+            yield key, value
 
 
 def _numbers(value: Any) -> Any:

@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import csv
+import io
 import re
 from pathlib import Path
 
 import numpy as np
 
 from conviction.audience import option
+from conviction.config.text import read_bounded, shortened
 from conviction.data.image_set import ImageSet
 from conviction.errors import RequestError, SourceError, did_you_mean
 
 # The value of ``data.group`` that asks for the sessions which the audit finds.
 AUTO = "auto"
+# A line for each of ten million pictures.
+MOST_CSV = 2**30
 _FILE_COLUMNS = ("file", "filename", "image", "path")
 
 
@@ -73,11 +77,13 @@ def read_file_column(path: Path, what: str, needed: str = "") -> list[tuple[str,
         RequestError: It cannot be read, or lacks the column 'file' or ``needed``.
     """
     try:
-        with path.open(encoding="utf-8-sig", errors="surrogateescape", newline="") as file:
-            reader = csv.DictReader(file, strict=True)
-            columns = [(c or "").strip().lower() for c in reader.fieldnames or []]
-            reader.fieldnames = columns
-            rows = list(reader)
+        text = read_bounded(path.expanduser(), MOST_CSV).decode("utf-8-sig", "surrogateescape")
+        reader = csv.DictReader(io.StringIO(text, newline=""), strict=True)
+        columns = [(c or "").strip().lower() for c in reader.fieldnames or []]
+        reader.fieldnames = columns
+        rows = list(reader)
+    except ValueError as failure:
+        raise RequestError(f"{what}={path}: cannot read it ({failure}).") from None
     except OSError as failure:
         raise RequestError(f"{what}={path}: cannot read it ({failure.strerror or failure}).") from None
     except csv.Error as failure:
@@ -86,7 +92,7 @@ def read_file_column(path: Path, what: str, needed: str = "") -> list[tuple[str,
     if file_column is None or (needed and needed not in columns):
         wanted = f"the columns 'file' and '{needed}'" if needed else "a column 'file'"
         raise RequestError(
-            f"{what}={path}: expected a header with {wanted}; got {', '.join(columns) or 'nothing'}."
+            f"{what}={path}: expected a header with {wanted}; got {shortened(', '.join(columns)) or 'nothing'}."
         )
     return [
         (row[file_column] or "", {k: v or "" for k, v in row.items() if isinstance(v, str)}) for row in rows

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import errno
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 from conviction.config import DataSpec
+from conviction.config.text import shortened
 from conviction.data.arrays import load_arrays
 from conviction.data.depth import is_deep
 from conviction.data.folder import load_folder
@@ -59,6 +61,12 @@ def _load_path(path: Path, spec: DataSpec, rule: DecodingRule | None) -> ImageSe
         return _load_existing(path, spec, rule)
     except PermissionError as failure:
         raise SourceError(f"{failure.filename or path}: no permission to read it.") from None
+    except OSError as failure:
+        if failure.errno != errno.ENAMETOOLONG:
+            raise
+        raise SourceNotFoundError(
+            f"'{shortened(str(path))}' is longer than the name of a source can be."
+        ) from None
 
 
 def _load_existing(path: Path, spec: DataSpec, rule: DecodingRule | None) -> ImageSet:
@@ -67,6 +75,8 @@ def _load_existing(path: Path, spec: DataSpec, rule: DecodingRule | None) -> Ima
             f"'{path}' is neither a named set ({', '.join(NAMED_SETS)}) nor an existing path."
             f"{did_you_mean(str(path), NAMED_SETS)}"
         )
+    if not path.is_dir() and not path.is_file():
+        raise SourceError(f"{path}: expected a folder or a file; this is a pipe or a device.")
     for kind in reversed(SOURCE_KINDS):
         if kind.accepts(path):
             return kind.load(path, spec, rule)

@@ -55,7 +55,7 @@ def read_metadata(path: str, images: ImageSet) -> dict[str, list[str]]:
         RequestError: It cannot be read, has no other column, or names images that the source does not have.
     """
     what = f"evaluation.metadata={path}"
-    rows = dict(read_file_column(Path(path).expanduser(), "evaluation.metadata"))
+    rows = dict(read_file_column(Path(path), "evaluation.metadata"))
     check_known(set(rows), images, what)
     named = {column for row in rows.values() for column in row} - {"file", "filename", "image", "path", ""}
     if not named:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import chain
@@ -16,7 +15,7 @@ from conviction.data import Audit, ImageSet, audit_images, load_source, split_im
 from conviction.data.image_set import PARTS, set_hash
 from conviction.errors import RequestError
 from conviction.experiments.questions import BASE, Arm
-from conviction.experiments.store import EPOCHS, add_trial, open_study
+from conviction.experiments.store import EPOCHS, add_trial, open_study, read_epochs
 from conviction.experiments.trial import FUNCTION
 from conviction.flow.sessions import likeness_for
 from conviction.model import LayerRow, check_memory, walk
@@ -259,7 +258,7 @@ def run_plan(plan: Plan, path: Path, *, executor: Executor, watch: Watch) -> Tri
 
     Args:
         plan: From ``plan``.
-        path: The study's folder; a study of the same design that is there is continued.
+        path: The study's folder, which exists; a study of the same design that is there is continued.
         executor: Where trials run.
         watch: Where trials are shown.
 
@@ -267,7 +266,6 @@ def run_plan(plan: Plan, path: Path, *, executor: Executor, watch: Watch) -> Tri
         RequestError: The folder holds another study.
         StorageError: No space is left.
     """
-    path.mkdir(parents=True, exist_ok=True)
     with folder.claimed(path):
         done = open_study(path, plan.design())
         labels = {p.key: p.arm.label for p in plan.tried}
@@ -318,8 +316,7 @@ def _measured(
     failed here has no number: it is returned separately, and its trials fail for the same reason.
     """
     assert plan.seconds is not None
-    file = path / EPOCHS
-    out: dict[str, int] = json.loads(file.read_text(encoding="utf-8")) if file.exists() else {}
+    out = read_epochs(path)
     failed = {}
     missing = [p for p in plan.tried if p.key not in out]
     for outcome in pool.run(iter([task_of(plan, p, 0, data, epochs=2) for p in missing])):
@@ -330,7 +327,7 @@ def _measured(
         second = outcome.value["timing"][-1]
         took = second["train_seconds"] + second["validation_seconds"]
         out[key] = max(1, int(plan.seconds / took)) if took else 1
-    folder.write_json(file, out)
+    folder.write_json(path / EPOCHS, out)
     return out, failed
 
 

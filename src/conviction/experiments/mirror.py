@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from conviction.audience import option
+from conviction.config.text import shortened
 from conviction.errors import RequestError, StorageError
 from conviction.experiments.exploration import Watch
 
@@ -57,7 +58,7 @@ class Mirror:
         self._sent.update(self._states())
 
     def _states(self) -> Iterator[tuple[Path, tuple[int, int]]]:
-        for file in sorted(p for p in self.path.rglob("*") if p.is_file()):
+        for file in sorted(p for p in self.path.rglob("*") if p.is_file() and not p.is_symlink()):
             name = file.relative_to(self.path)
             if not name.parts[0].startswith(STAYS):
                 yield name, (file.stat().st_mtime_ns, file.stat().st_size)
@@ -80,7 +81,8 @@ def fetched(address: str, path: Path) -> Mirror:
         files, root = fsspec.core.url_to_fs(address)
         root = root.rstrip("/")
         if files.exists(root):
-            files.get(f"{root}/", f"{path}/", recursive=True)
+            for name in files.find(root):
+                _fetch(files, root, name, path)
         else:
             files.makedirs(root, exist_ok=True)
     except Exception as failure:  # whatever a driver raises, or a missing driver
@@ -90,8 +92,18 @@ def fetched(address: str, path: Path) -> Mirror:
     return mirror
 
 
+def _fetch(files: Any, root: str, name: str, path: Path) -> None:
+    """Copies one file, unless its name leads out of the folder: storage of objects allows any name."""
+    parts = name.removeprefix(root).strip("/").split("/")
+    if not set(parts).isdisjoint(("", ".", "..")) or any("\\" in part for part in parts):
+        raise ValueError(f"it has the name {shortened(name)}, which leads out of a folder")
+    target = path.joinpath(*parts)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    files.get_file(name, str(target))
+
+
 def _short(failure: Exception) -> str:
-    return " ".join(str(failure).split())[:200] or type(failure).__name__
+    return shortened(str(failure)) or type(failure).__name__
 
 
 @dataclass(frozen=True)

@@ -13,6 +13,7 @@ from conviction.config.layer_edits import Layers, dropped_out, normalised, with_
 from conviction.config.model import Backbone, Trainable
 from conviction.config.recipe import keys, parse_overrides
 from conviction.config.recipes import TRANSFER_RECIPE
+from conviction.config.text import shortened
 from conviction.errors import RequestError, did_you_mean
 from conviction.experiments.own_network import CHANGES
 
@@ -251,7 +252,7 @@ def _varied(text: str) -> list[Arm]:
             f"{option('vary')}: expected KEY=a,b,c such as model.kernel_size=3,5; got '{text}'."
         )
     if key not in keys():
-        raise RequestError(f"{option('vary')}: unknown key '{key}'.{did_you_mean(key, keys())}")
+        raise RequestError(f"{option('vary')}: unknown key '{shortened(key)}'.{did_you_mean(key, keys())}")
     # Lists hold commas themselves: model.filters=[16,32],[32,64].
     parts = list(_split(values))
     return [Arm(key, f"{key}={part}", dict(parse_overrides([f"{key}={part}"]))) for part in parts]

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
 from conviction.audience import option
-from conviction.errors import Interrupted
+from conviction.errors import Interrupted, StorageError
 from conviction.experiments.exploration import Plan
 from conviction.report import Terminal
 from conviction.training import stop_on_signals
@@ -38,11 +38,16 @@ def loading(source: str | Path, file: IO[str]) -> Any:
 
 @contextlib.contextmanager
 def going_on(path: Path) -> Any:
-    """Turns SIGINT and SIGTERM into an error that says how to continue."""
+    """Says how to continue after SIGINT, SIGTERM, or a disk that is full."""
     with stop_on_signals() as stop:
         stop.patient = False
         try:
             yield
+        except StorageError as failure:
+            raise StorageError(
+                f"{failure} What is finished is kept in {path}; to continue, run the same command with {option('out')} "
+                f"{path}."
+            ) from None
         except BaseException:
             # Whatever the interrupt has become: Pydantic, for one, turns it into an error of its own.
             if stop.signal_number is None:

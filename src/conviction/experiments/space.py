@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -12,7 +13,7 @@ import yaml
 
 from conviction.audience import option
 from conviction.config.recipe import keys
-from conviction.config.text import read_yaml
+from conviction.config.text import read_yaml_file, shortened, shown, why_unread
 from conviction.errors import RequestError, did_you_mean
 
 if TYPE_CHECKING:
@@ -131,9 +132,12 @@ def read_space(path: Path) -> Space:
         RequestError: It cannot be read, a key is unknown, or a range is not valid.
     """
     try:
-        content = read_yaml(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as failure:
-        raise RequestError(f"{option('space')} {path}: cannot read it ({type(failure).__name__}).") from None
+        content = read_yaml_file(path)
+    except (OSError, UnicodeDecodeError) as failure:
+        raise RequestError(f"{option('space')} {path}: cannot read it ({why_unread(failure)}).") from None
+    except yaml.YAMLError as failure:
+        reason = " ".join(str(failure).split())
+        raise RequestError(f"{option('space')} {path}: not valid YAML ({reason}).") from None
     if not isinstance(content, Mapping) or not content:
         raise RequestError(
             f"{option('space')} {path}: expected keys with choices or ranges, such as 'model.kernel_size: "
@@ -155,28 +159,39 @@ def parse_space(content: Mapping[str, Any]) -> Space:
 
 def _parameter(key: str, value: Any) -> Parameter:
     if key not in keys():
-        raise RequestError(f"space: unknown key '{key}'.{did_you_mean(key, keys())}")
+        raise RequestError(f"space: unknown key '{shortened(key)}'.{did_you_mean(key, keys())}")
     if key.startswith("data.") or key in ("training.seed", "training.epochs", "recipe", "model.layers"):
         raise RequestError(f"space: {key} cannot be tuned; trials share images, seeds and epochs.")
     expected = "{choices: [...]} or {low: ..., high: ..., log: true}, and perhaps when: {KEY: VALUE}"
     if not isinstance(value, Mapping) or not set(value) <= {"choices", "low", "high", "log", "when"}:
-        raise RequestError(f"space: {key}: expected {expected}; got {value!r}.")
+        raise RequestError(f"space: {key}: expected {expected}; got {shown(value)}.")
     when = value.get("when", {})
     if not isinstance(when, Mapping):
-        raise RequestError(f"space: {key}: expected when: {{KEY: VALUE}}; got {when!r}.")
+        raise RequestError(f"space: {key}: expected when: {{KEY: VALUE}}; got {shown(when)}.")
     choices = value.get("choices")
     if choices is not None:
         if not isinstance(choices, Sequence) or isinstance(choices, str) or not choices or "low" in value:
-            raise RequestError(f"space: {key}: expected {expected}; got {value!r}.")
+            raise RequestError(f"space: {key}: expected {expected}; got {shown(value)}.")
+        if not _is_finite(choices):
+            raise RequestError(f"space: {key}: expected finite numbers; got {shown(choices)}.")
         return Parameter(key, tuple(choices), when=when)
     low, high = value.get("low", ""), value.get("high", "")
     if not _is_number(low) or not _is_number(high) or not low < high or (value.get("log") and low <= 0):
         raise RequestError(
-            f"space: {key}: expected numbers low < high (above 0 with log); got low={low!r}, high={high!r}."
+            f"space: {key}: expected numbers low < high (above 0 with log); got low={shown(low)}, high={shown(high)}."
         )
     whole = isinstance(low, int) and isinstance(high, int)
     return Parameter(key, low=low, high=high, log=bool(value.get("log", False)), whole=whole, when=when)
 
 
+def _is_finite(choices: Sequence[Any]) -> bool:
+    """Whether no number in them, however deep, is infinite or not a number."""
+    try:
+        json.dumps(choices, allow_nan=False)
+    except ValueError:
+        return False
+    return True
+
+
 def _is_number(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool)
+    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)

@@ -10,30 +10,30 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from conviction.audience import option
-from conviction.errors import OutputError, RequestError
+from conviction.errors import RequestError
 from conviction.experiments.exploration import Watch
 from conviction.experiments.exploration_page import render_exploration
 from conviction.experiments.findings import Findings
 from conviction.experiments.mirror import Sends, fetched, is_address
-from conviction.experiments.store import DESIGN, REPORT, RESULT
+from conviction.experiments.store import REPORT, RESULT, is_begun
 from conviction.runs import folder
 
 EXPLORATIONS, SEARCHES = Path("explorations"), Path("searches")
 
 
 def study_folder(out: Path | None, source: str, root: Path = EXPLORATIONS) -> Path:
-    """``out`` if it is new, empty or a study; without ``out``, the next free name below ``root``.
+    """``out``, made if it is new, if it is empty or a study; without ``out``, the next free name below ``root``.
 
     Raises:
-        OutputError: ``out`` is something else.
+        OutputError: ``out`` is something else, or cannot be made.
     """
     if out is None:
         stem = re.sub(r"[^A-Za-z0-9._-]+", "-", Path(source).name.split(".")[0]).strip("-.") or "study"
         return folder.create(None, root, stem)
-    if out.exists() and not (out / DESIGN).is_file():
+    if not out.is_dir() or not is_begun(out):
         folder.check_out(out)
-    if out.is_file():
-        raise OutputError(f"{out}: expected a folder; this is a file.")
+    with folder.storing(out):
+        out.mkdir(parents=True, exist_ok=True)
     return out
 
 

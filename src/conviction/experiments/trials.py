@@ -2,13 +2,92 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import contextlib
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from pydantic import Field, ValidationError
+
+from conviction.config.text import shortened
+from conviction.errors import StorageError
+from conviction.experiments.store import TrialValue
+from conviction.runs.content import C, Content
 
 if TYPE_CHECKING:
     import optuna
 
 # How many trials are run again on fresh seeds, and the key under which the study keeps their results.
 CONFIRMED, CONFIRMED_RUNS = 3, "confirmed"
+
+
+class _Kept(Content):
+    """What is kept with a trial of a search."""
+
+    keys: dict[str, Any] = Field(default_factory=dict)
+    value: TrialValue | None = None
+    failure: str | None = None
+    misfit: str | None = None
+    seconds: float = 0.0
+    base: bool = False
+
+
+class _Confirmed(Content):
+    """A run on a fresh seed."""
+
+    value: TrialValue | None
+    failure: str | None
+
+
+def check_kept(study: optuna.Study) -> None:
+    """Refuses a study whose trials do not hold what those of a search do.
+
+    Raises:
+        ValueError: One does not; whatever the storage raises for a damaged one.
+    """
+    from optuna.trial import TrialState
+
+    for trial in study.get_trials(deepcopy=False):
+        kept = _validated(_Kept, trial.user_attrs, f"trial {trial.number}")
+        if trial.state == TrialState.COMPLETE:
+            if kept.value is None or kept.value.rank_accuracy is None or "keys" not in trial.user_attrs:
+                raise ValueError(f"trial {trial.number} is done and has no value")
+            if len(trial.values or ()) != len(study.directions):
+                raise ValueError(f"trial {trial.number} has not one value for each objective")
+    confirmed = study.user_attrs.get(CONFIRMED_RUNS, {})
+    if not isinstance(confirmed, dict):
+        raise ValueError(f"{CONFIRMED_RUNS} is not a mapping")
+    for key, record in confirmed.items():
+        run = _validated(_Confirmed, record, f"run {key}")
+        if not re.fullmatch(r"(base|\d{1,9})/\d{1,9}", key) or (run.value is None) == (run.failure is None):
+            raise ValueError(f"run {shortened(key)} has neither a value nor a failure")
+        if run.value is not None and (run.value.rank_accuracy is None or run.value.rank_images is None):
+            raise ValueError(f"run {key} has no accuracy")
+
+
+@contextlib.contextmanager
+def storing_trials(path: Path) -> Iterator[None]:
+    """Turns what the database raises while a search works into our error.
+
+    Raises:
+        StorageError: It could not be written: no space is left, or the database has gone.
+    """
+    try:
+        yield
+    except Exception as failure:
+        if type(failure).__module__.partition(".")[0] not in ("optuna", "sqlalchemy", "sqlite3"):
+            raise
+        reason = shortened(str(failure)) or type(failure).__name__
+        raise StorageError(f"{path}: the study could not be written ({reason}).") from None
+
+
+def _validated(model: type[C], content: Any, what: str) -> C:
+    try:
+        return model.model_validate(content)
+    except ValidationError as failure:
+        first = failure.errors()[0]
+        raise ValueError(f"{what}: {'.'.join(map(str, first['loc']))}: {first['msg']}") from None
 
 
 def is_finished(trial: optuna.trial.FrozenTrial) -> bool:

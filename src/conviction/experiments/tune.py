@@ -18,9 +18,14 @@ from conviction.experiments.exploration import plan
 from conviction.experiments.questions import Arm, has_backbone
 from conviction.experiments.request import Overrides, going_on, loading, threads_of
 from conviction.experiments.space import Space, default_space, parse_space, read_space
-from conviction.experiments.store import DESIGN, REPORT, RESULT
+from conviction.experiments.store import DESIGN, REPORT, RESULT, RUN, SPECIFICATION, clear_study
 from conviction.experiments.study import SEARCHES, no_answer_message, study_at
-from conviction.experiments.trials import confirmation_failures, done_trials, search_failures
+from conviction.experiments.trials import (
+    confirmation_failures,
+    done_trials,
+    search_failures,
+    storing_trials,
+)
 from conviction.experiments.tuning import Against, Search, confirm, open_optuna, run_search
 from conviction.experiments.tuning_page import render_tuning, tuning_json
 from conviction.pool.executors import On, Where
@@ -30,8 +35,6 @@ from conviction.runs import Run, folder, load_run
 
 if TYPE_CHECKING:
     import optuna
-
-SPECIFICATION, RUN = "best.yaml", "run"
 
 
 # Never stops early, and keeps the best epoch.
@@ -148,9 +151,10 @@ def tune(
     with contextlib.ExitStack() as stack:
         executor = stack.enter_context(where.opened(threads_of(base), stream))
         path, watch = stack.enter_context(study_at(out, str(source), Board(stream), SEARCHES))
-        path.mkdir(parents=True, exist_ok=True)
         stack.enter_context(going_on(path))
         stack.enter_context(folder.claimed(path))
+        clear_study(path)
+        stack.enter_context(storing_trials(path))
         opened = _open(path, study, storage, search)
         how: dict[str, Any] = {"executor": executor, "watch": watch}
         run_search(search, opened, path, **how)

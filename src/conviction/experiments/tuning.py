@@ -13,11 +13,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from conviction.audience import option
+from conviction.config.text import shortened
 from conviction.errors import RequestError
 from conviction.experiments.exploration import Plan, Planned, Watch, task_of
 from conviction.experiments.questions import Arm
 from conviction.experiments.space import Space, base_values, suggest
-from conviction.experiments.trials import CONFIRMED_RUNS, best_trials, is_finished
+from conviction.experiments.store import DATABASE
+from conviction.experiments.trials import CONFIRMED_RUNS, best_trials, check_kept, is_finished
 from conviction.pool.executors import Executor
 from conviction.pool.processes import Outcome, Task
 from conviction.process import undone_at_the_end
@@ -89,17 +91,21 @@ def open_optuna(path: Path, name: str, storage: str | None, search: Search) -> o
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     undone_at_the_end(lambda: optuna.logging.set_verbosity(verbosity))
     try:
-        study = begin_study(name, storage or f"sqlite:///{path.resolve() / 'study.db'}", search.against)
+        study = begin_study(name, storage or f"sqlite:///{path.resolve() / DATABASE}", search.against)
+        check_kept(study)
     except Exception as failure:  # whatever a database driver raises
-        reason = " ".join(str(failure).split())[:200] or type(failure).__name__
-        raise RequestError(f"{option('storage')} {storage}: the study cannot be opened ({reason}).") from None
+        reason = shortened(str(failure)) or type(failure).__name__
+        where = f"{option('storage')} {storage}" if storage else path / DATABASE
+        raise RequestError(
+            f"{where}: the study cannot be opened ({reason}). Give another {option('storage' if storage else 'out')}."
+        ) from None
     study.sampler = _sampler(search.seed, len(study.get_trials(deepcopy=False)), path if storage else None)
     design = json.loads(json.dumps(search.design()))
     before = study.user_attrs.get("design")
     if before is None:
         study.set_user_attr("design", design)
     elif before != design:
-        differences = ", ".join(_differences(before, design))
+        differences = shortened(", ".join(_differences(before, design)), 500)
         raise RequestError(
             f"study '{name}' was started with another request; {differences}. "
             f"Give another {option('out')} or {option('study')}, or the old request."
@@ -144,7 +150,12 @@ def _sampler(seed: int, trials: int, path: Path | None) -> Any:
 
 
 def _owner(path: Path) -> str:
-    """Names this process's part of a study among all machines."""
+    """Names this process's part of a study among all machines, and tells nobody which machine it is."""
+    return hashlib.blake2b(_place(path).encode(errors="surrogateescape"), digest_size=16).hexdigest()
+
+
+def _place(path: Path) -> str:
+    """The same in words, as studies of earlier versions have it."""
     return f"{socket.gethostname()}:{path.resolve()}"
 
 
@@ -157,10 +168,11 @@ def _storage(address: str) -> Any:
     return JournalStorage(JournalFileBackend(address.removeprefix("journal:")))
 
 
-def _differences(before: Mapping[str, Any], now: Mapping[str, Any]) -> Iterator[str]:
+def _differences(before: Any, now: Mapping[str, Any]) -> Iterator[str]:
+    before = before if isinstance(before, dict) else {}
     for key in now:
-        if key == "space":
-            old, new = before.get(key, {}), now[key]
+        old, new = before.get(key), now[key]
+        if key == "space" and isinstance(old, dict):
             for name in sorted({*old, *new}):
                 if old.get(name) != new.get(name):
                     yield f"{name} was {json.dumps(old.get(name))} and is {json.dumps(new.get(name))}"
@@ -178,7 +190,7 @@ def run_search(search: Search, study: optuna.Study, path: Path, *, executor: Exe
         executor: Where trials run.
         watch: Where trials are shown.
     """
-    driver = _Driver(search, study, owner=_owner(path), watch=watch)
+    driver = _Driver(search, study, path, watch=watch)
     driver.take_up()
     done = driver.finished()
     watch.begin(search.trials, min(done, search.trials))
@@ -195,8 +207,9 @@ def run_search(search: Search, study: optuna.Study, path: Path, *, executor: Exe
 class _Driver:
     """Between Optuna, which proposes, and the pool, which runs."""
 
-    def __init__(self, search: Search, study: optuna.Study, *, owner: str, watch: Watch) -> None:
-        self._search, self._study, self._owner, self._watch = search, study, owner, watch
+    def __init__(self, search: Search, study: optuna.Study, path: Path, *, watch: Watch) -> None:
+        self._search, self._study, self._owner, self._watch = search, study, _owner(path), watch
+        self._owners = (self._owner, _place(path))
         self._running: dict[str, optuna.Trial] = {}
         self._labels: dict[str, str] = {}
         self._began = time.monotonic()
@@ -222,7 +235,7 @@ class _Driver:
         if bases and all("failure" in t.user_attrs for t in bases):
             self._study.enqueue_trial(bases[-1].params, {**ours, "base": True})
         for trial in trials:
-            if trial.state == TrialState.RUNNING and trial.user_attrs.get("owner") == self._owner:
+            if trial.state == TrialState.RUNNING and trial.user_attrs.get("owner") in self._owners:
                 self._study.tell(trial.number, state=TrialState.FAIL)
                 kept = {k: v for k, v in trial.user_attrs.items() if k == "base"}
                 self._study.enqueue_trial(trial.params, {**ours, **kept})

@@ -13,7 +13,7 @@ from conviction.data import ImageSet, load_source
 from conviction.data.image_set import PARTS
 from conviction.errors import RequestError, RunError
 from conviction.flow.prepare import Loading, Prepared, prepare_run, silently
-from conviction.runs import Run, load_run
+from conviction.runs import Run, folder, load_run
 from conviction.runs.rows import fit_again
 
 # Enough names to see what happened to the data.
@@ -67,7 +67,21 @@ def load_finished(path: str | Path) -> Run:
             f"{call('resume', run.path)}"
         )
     run.check()
+    check_classes(run)
     return run
+
+
+def check_classes(run: Run) -> None:
+    """Refuses a model of other classes than those of the data.
+
+    Raises:
+        RunError: It is one, so the files are of different runs; or one of them is damaged.
+    """
+    if run.class_names != run.data.class_names:
+        raise RunError(
+            f"{run.path}: the classes of {folder.MODEL} are not those of {folder.DATA}, so the files are of different "
+            "runs. Put back the file that belongs here."
+        )
 
 
 def few(names: Sequence[str]) -> str:

@@ -148,6 +148,8 @@ def _folds_difference(first: Run, other: Run) -> Figure | None:
     mine, its = read_folds(first.path), read_folds(other.path)
     if not (np.array_equal(mine.hashes, its.hashes) and np.array_equal(mine.fold, its.fold)):
         return None
+    if mine.learned.shape != its.learned.shape:
+        return None
     right = [answers.probabilities.argmax(axis=2) == answers.labels for answers in (mine, its)]
     return paired_difference(right[0], right[1], mine.fold, np.minimum(mine.learned, its.learned))
 

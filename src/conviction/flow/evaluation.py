@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from conviction.audience import call, listening, option
+from conviction.audience import call, listening, option, typed, without_home
 from conviction.config.recipes import TRANSFER_RECIPE
 from conviction.errors import RequestError
 from conviction.evaluation import Advice, Evaluation, assess, predict_parts, read_metadata, record_opening
@@ -85,9 +85,9 @@ def advice_words(advice: Advice, run: Run) -> str:
     # A new recipe replaces the run's own keys.
     new_recipe = "recipe" in advice.settings
     if listening() == "python":
-        config = "" if new_recipe else f", config={str(run.path / folder.CONFIG)!r}"
+        config = "" if new_recipe else f", config={without_home(run.path / folder.CONFIG)!r}"
         return f"conviction.fit({source!r}, {list(advice.keys)!r}{config})"
-    return f"conviction fit {shlex.quote(source)} {keys}" if new_recipe else f"{fit_again(run)} {keys}"
+    return f"conviction fit {typed(source)} {keys}" if new_recipe else f"{fit_again(run)} {keys}"
 
 
 def evaluation_step(evaluation: Evaluation, ready: Prepared, run: Run | None) -> steps.Step:
@@ -119,9 +119,9 @@ def _suggested(evaluation: Evaluation, ready: Prepared, run: Run) -> list[str]:
         keys = [f"recipe={TRANSFER_RECIPE}"]
         if data.image_size != (SIZE, SIZE):
             keys.append(f"data.image_size={str(list(data.image_size or ())).replace(' ', '')}")
-        typed = f"conviction explore {shlex.quote(source)} {shlex.join(keys)} {option('vary')} recipe=best"
+        command = f"conviction explore {typed(source)} {shlex.join(keys)} {option('vary')} recipe=best"
         called = f"conviction.explore({source!r}, {keys!r}, vary=['recipe=best'])"
-        out.append(no_backbone_suggestion(called if listening() == "python" else typed))
+        out.append(no_backbone_suggestion(called if listening() == "python" else command))
     elif takes_photographs(data):
         advice = Advice((f"recipe={TRANSFER_RECIPE}",))
         if advice not in evaluation.verdict.advice:

@@ -5,15 +5,17 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import json
+import re
 import shutil
 import sys
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from pydantic import TypeAdapter
 
 from conviction.artefacts.card import Quantized
 from conviction.artefacts.formats import FORMATS, Format, saved_model
@@ -21,8 +23,9 @@ from conviction.artefacts.parity import Parity, ask, compare, run_module
 from conviction.artefacts.pictures import picture_files, spread_out
 from conviction.artefacts.run_card import card_of, card_page
 from conviction.audience import option
+from conviction.config.text import read_json_file
 from conviction.data import ImageSet
-from conviction.errors import ParityError, RequestError, did_you_mean
+from conviction.errors import ParityError, RequestError, RunFileError, did_you_mean
 from conviction.evaluation import newcombe_paired
 from conviction.flow.again import load_again, load_finished
 from conviction.flow.prepare import Show
@@ -30,12 +33,16 @@ from conviction.process import process_restored
 from conviction.programs.script import PROGRAMS, write_program
 from conviction.report import Terminal
 from conviction.runs import Run, folder
+from conviction.runs.content import Content
+from conviction.runs.inside import DRAWN, refuse_link, refuse_links
 from conviction.runs.predictions import Answers, read_predictions
+from conviction.runs.reading import read_run_file
 from conviction.runs.rows import rows_of_part, rows_of_run
 
 RECORD, PAGE = "export.json", "MODEL_CARD.md"
 # The prefix of the folder in which an export is made before it is kept.
 BESIDE = ".export-"
+_LEFT = re.compile(re.escape(BESIDE) + DRAWN)
 # Enough to see any difference in preprocessing; more pictures would only take time.
 MOST_COMPARED, MOST_LABELLED, CALIBRATION = 1000, 5000, 256
 QUANTIZED: tuple[Quantized, ...] = ("float16", "int8")
@@ -125,15 +132,19 @@ def export(
     finally:
         show.close()
     target = Path(out) if out is not None else opened.path / folder.EXPORTS
+    if out is None:
+        refuse_link(target)
     if target.exists() and not target.is_dir():
         raise RequestError(f"{option('out')} {target}: expected a folder; this is a file.")
     with folder.storing(target):
         target.mkdir(parents=True, exist_ok=True)
     try:
         with folder.claimed(target), folder.storing(target):
+            refuse_links(target, _is_ours)
+            before = _read_record(target)
             _clear(target)
             show.loading(", ".join(wanted), "writing and asking")
-            return _Export(opened, images, answers, small, most_lost).make(wanted, target)
+            return _Export(opened, images, answers, small, most_lost).make(wanted, target, before)
     except BaseException:
         with contextlib.suppress(OSError):  # removes it if it is empty
             target.rmdir()
@@ -144,8 +155,42 @@ def export(
 
 def _clear(path: Path) -> None:
     """Removes what a killed export left behind."""
-    for left in path.glob(f"{BESIDE}*"):
-        shutil.rmtree(left, ignore_errors=True)
+    for left in path.iterdir():
+        if _LEFT.fullmatch(left.name):
+            shutil.rmtree(left, ignore_errors=True)  # which follows no link
+
+
+def _is_ours(name: str) -> bool:
+    """Whether an export has a file or folder of this name."""
+    return name in (RECORD, PAGE, *FORMATS, *PROGRAMS) or name.startswith(("model.", "model-"))
+
+
+class _Listed(Content):
+    """An artefact in ``export.json``, as ``Exported.to_json`` and its sentence."""
+
+    format: str
+    path: str
+    sentence: str
+    sha256: str | None = None
+    parity: dict[str, Any] | None = None
+
+
+def _read_record(path: Path) -> dict[str, dict[str, Any]]:
+    """The artefacts of earlier exports, by the name of their file or folder.
+
+    Raises:
+        RunFileError: The record cannot be read, or is damaged.
+    """
+    file = path / RECORD
+    if not file.exists():
+        return {}
+    try:
+        entries = read_run_file(file, lambda p: TypeAdapter(list[_Listed]).validate_python(read_json_file(p)))
+    except RunFileError as failure:
+        raise RunFileError(
+            f"{failure} Remove it; the next export writes a new one.", failure.reason
+        ) from None
+    return {entry.path: entry.model_dump() for entry in entries if Path(entry.path).name == entry.path}
 
 
 def known_formats() -> list[str]:
@@ -182,8 +227,13 @@ class _Export:
     quantize: Quantized | None
     most_lost: float
 
-    def make(self, wanted: Sequence[str], target: Path) -> list[Exported]:
-        """Makes everything in a folder beside the target, and moves it there once all of it is good."""
+    def make(
+        self, wanted: Sequence[str], target: Path, before: Mapping[str, Mapping[str, Any]]
+    ) -> list[Exported]:
+        """Makes everything in a folder beside the target, and moves it there once all of it is good.
+
+        ``before`` has the artefacts of earlier exports, as ``_read_record``.
+        """
         with tempfile.TemporaryDirectory(prefix=BESIDE, dir=target) as beside:
             work = Path(beside)
             forms = [FORMATS[name] for name in wanted if name in FORMATS]
@@ -195,7 +245,7 @@ class _Export:
                 if name in PROGRAMS:
                     made.append(Exported(name, write_program(name, self.run, self.images, work), None, None))
             kept = [self._keep(exported, target) for exported in made]
-        self._record(kept, target)
+        self._record(kept, target, before)
         return kept
 
     def _file_name(self, form: Format) -> str:
@@ -265,11 +315,10 @@ class _Export:
         digest = hashlib.sha256(path.read_bytes()).hexdigest() if path.is_file() else None
         return replace(made, path=path, sha256=digest)
 
-    def _record(self, kept: Sequence[Exported], target: Path) -> None:
+    def _record(
+        self, kept: Sequence[Exported], target: Path, before: Mapping[str, Mapping[str, Any]]
+    ) -> None:
         """Writes ``export.json`` and the card as a page; both still list the artefacts of earlier exports."""
-        before = {}
-        with contextlib.suppress(OSError, ValueError, TypeError, KeyError):
-            before = {e["path"]: e for e in json.loads((target / RECORD).read_text(encoding="utf-8"))}
         written = {e.path.name: e.to_json() | {"sentence": e.named} for e in kept}
         entries = {p: e for p, e in {**before, **written}.items() if (target / p).exists()}
         folder.write_json(target / RECORD, list(entries.values()))

@@ -85,7 +85,8 @@ def begun_folds(path: Path, ready: Prepared) -> OutOfFold:
             raise
         return fresh
     # Training more epochs, for instance, makes other networks of the same folds.
-    return kept if kept.key == fresh.key else fresh
+    same = kept.key == fresh.key and kept.probabilities.shape == fresh.probabilities.shape
+    return kept if same and np.array_equal(kept.fold, fresh.fold) else fresh
 
 
 def read_estimate(path: Path, ready: Prepared) -> RecipeEstimate | None:

@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from conviction.audience import without_home
 from conviction.backend import import_keras
 from conviction.config import Recipe
 from conviction.data.image_set import PARTS
@@ -27,8 +28,8 @@ def provenance(ready: Prepared) -> dict[str, Any]:
 
 
 def source_name(source: str | Path) -> str:
-    """The source as a run records it: a named set by its name, anything else by its full path."""
-    return str(source) if str(source) in NAMED_SETS else str(Path(source).expanduser().resolve())
+    """The source as a run records it: a named set by its name, anything else by its full path, home being ``~``."""
+    return str(source) if str(source) in NAMED_SETS else without_home(Path(source).expanduser().resolve())
 
 
 def data_json(source: str | Path, ready: Prepared) -> dict[str, Any]:
@@ -37,7 +38,7 @@ def data_json(source: str | Path, ready: Prepared) -> dict[str, Any]:
     return {
         "source": source_name(source),
         "name": images.name,
-        "location": images.location,
+        "location": without_home(images.location),
         "stored": images.stored,
         "conversions": images.conversions,
         "unused": [u.to_json() for u in images.unused],

@@ -6,7 +6,7 @@ import sys
 from pathlib import Path
 
 from conviction.errors import RequestError, RunError
-from conviction.flow.again import prepare_again
+from conviction.flow.again import check_classes, prepare_again
 from conviction.flow.evaluation import write_report
 from conviction.flow.finished import evaluate_answers, evaluated_as, steps_of
 from conviction.flow.prepare import Show
@@ -51,6 +51,7 @@ def report(
         raise RunError(
             f"{opened.path}: the run ended before there was a model, so there is nothing to report."
         )
+    check_classes(opened)
     answers = read_predictions(opened.path) if opened.status == "done" else None
     show = show or Terminal(sys.stderr)
     evaluation, stopped = None, ""

@@ -13,6 +13,7 @@ from conviction.audience import call
 from conviction.backend import has_threads, usable_cores
 from conviction.config import Recipe, keys, load_recipe
 from conviction.config.recipe import by_key, parse_overrides
+from conviction.config.text import shortened
 from conviction.errors import RequestError, RunError, did_you_mean
 from conviction.flow.again import MOST_NAMED, prepare_again
 from conviction.flow.apart import run_apart
@@ -24,6 +25,7 @@ from conviction.process import process_restored
 from conviction.report import Terminal
 from conviction.runs import Run, folder, load_run
 from conviction.runs.checkpoints import clear_leftovers, read_checkpoint
+from conviction.runs.logs import check_logs, logs_left_out, request_logs
 from conviction.runs.rows import fit_again
 from conviction.training import TrainingState, has_stopped
 
@@ -35,6 +37,7 @@ def resume(
     path: str | Path,
     overrides: Sequence[str] | Mapping[str, Any] = (),
     *,
+    mlflow: str | None = None,
     data_dir: str | Path | None = None,
     show: Show | None = None,
     trainer: Trainer | None = None,
@@ -44,6 +47,8 @@ def resume(
     Args:
         path: The run folder.
         overrides: ``["training.epochs=20"]`` or ``{"training.epochs": 20}``; no other key may change.
+        mlflow: The URI of the MLflow server that the run goes on logging to, or begins to log to. Without it the run
+            logs to none, whatever its folder says.
         data_dir: Where to look for named sets first.
         show: Where progress is shown; default the terminal (stderr).
         trainer: As for ``fit``; a run may continue on other machines than it started on.
@@ -61,10 +66,12 @@ def resume(
     asked = dict(overrides) if isinstance(overrides, Mapping) else dict(parse_overrides(overrides))
     show = show or Terminal(sys.stderr)
     if trainer is None and not has_threads(_recipe(run, asked).training.threads or usable_cores()):
-        return run_apart("resume", {"path": path, "overrides": asked, "data_dir": data_dir}, show)
+        arguments = {"path": path, "overrides": asked, "mlflow": mlflow, "data_dir": data_dir}
+        return run_apart("resume", arguments, show)
     with folder.claimed(run.path):
-        clear_leftovers(run.path)
         recipe = _recipe(run, asked)
+        check_logs(tensorboard=False, mlflow=mlflow, run=run.path)
+        clear_leftovers(run.path)
         checkpoint = read_checkpoint(run.path)
         start = checkpoint[0] if checkpoint else None
         _check_epochs(run, recipe, start, asked)
@@ -76,8 +83,11 @@ def resume(
             if trainer:
                 trainer.accept(ready)
             _reopen(run, recipe)
-            remarks = _remarks(ready, checkpoint)
-            return finish_run(run.path, ready, start, show, started, remarks=remarks, trainer=trainer)
+            request_logs(run.path, tensorboard=False, mlflow=mlflow)
+            remarks = [*_remarks(ready, checkpoint), *logs_left_out(run.path, mlflow)]
+            return finish_run(
+                run.path, ready, start, show, started, remarks=remarks, mlflow=mlflow, trainer=trainer
+            )
         finally:
             show.close()
 
@@ -85,7 +95,7 @@ def resume(
 def _recipe(run: Run, asked: Mapping[str, Any]) -> Recipe:
     other = [key for key in asked if key != EPOCHS]
     if other and other[0] not in keys():
-        raise RequestError(f"Unknown key '{other[0]}'.{did_you_mean(other[0], keys())}")
+        raise RequestError(f"Unknown key '{shortened(other[0])}'.{did_you_mean(other[0], keys())}")
     if other:
         raise RequestError(
             f"resume: only {EPOCHS} may change, because a run is one training; got {other[0]}. Start a new run with: "

@@ -62,7 +62,7 @@ def start_run(
         if ready.search:
             folder.write_json(path / folder.RATES, ready.search.to_json())
         request_logs(path, tensorboard=tensorboard, mlflow=mlflow)
-        return finish_run(path, ready, None, show, started, trainer=trainer)
+        return finish_run(path, ready, None, show, started, mlflow=mlflow, trainer=trainer)
 
 
 def finish_run(
@@ -73,6 +73,7 @@ def finish_run(
     started: float,
     *,
     remarks: Sequence[str] = (),
+    mlflow: str | None = None,
     trainer: Trainer | None = None,
 ) -> Run:
     """Trains and evaluates in a run folder that the caller has claimed.
@@ -84,12 +85,13 @@ def finish_run(
         show: Where progress is shown.
         started: When the command started, in seconds since the epoch.
         remarks: What the user should know when a run is resumed, in sentences.
+        mlflow: As for ``open_logs``.
         trainer: As for ``start_run``.
     """
     remarks = [*remarks, *(trainer.plan() if trainer else ()), *folds_ahead(ready.recipe)]
     run_steps = [*ready.steps, steps.train_step(ready.recipe, len(ready.split.train), start, remarks)]
     show.step(run_steps[-1])
-    logs = Logs(open_logs(path), show.noticed)
+    logs = Logs(open_logs(path, mlflow), show.noticed)
     writer = _HistoryWriter(path, ready, show, start, logs)
     scores: Mapping[str, float] = {}
     outcome: Outcome = "FAILED"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 import tempfile
 from collections.abc import Iterator
@@ -20,8 +21,10 @@ from conviction.pool.processes import Pool, Runs
 from conviction.pool.ray_tasks import NodeShare, RayPool
 from conviction.pool.shared import put, share
 from conviction.runs import folder
+from conviction.runs.inside import DRAWN
 
 On = Literal["local", "ray"]
+_IMAGES = re.compile(rf"\.images-{DRAWN}")
 
 
 class Executor(Protocol):
@@ -57,8 +60,8 @@ class Local:
         """Writes the images to files that all workers map, and removes them at the end."""
         _sweep(path)
         try:
-            directory = Path(tempfile.mkdtemp(prefix=".images-", dir=path.resolve()))
-            with folder.storing(directory):
+            with folder.storing(path):
+                directory = Path(tempfile.mkdtemp(prefix=".images-", dir=path.resolve()))
                 share(images, audit, directory / "data")
             with Pool(min(self.jobs, trials), limit=self.limit) as pool:
                 yield pool, str(directory / "data")
@@ -157,5 +160,6 @@ class Where:
 
 def _sweep(path: Path) -> None:
     """Removes the images of a study, also those that a killed one left: the folder is claimed."""
-    for left in path.glob(".images-*"):
-        shutil.rmtree(left, ignore_errors=True)
+    for left in path.iterdir():
+        if _IMAGES.fullmatch(left.name):
+            shutil.rmtree(left, ignore_errors=True)  # which follows no link

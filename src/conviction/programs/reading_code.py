@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from textwrap import dedent
 
 from conviction.data import DecodingRule, ImageSet, depth
@@ -88,7 +89,9 @@ def _raw_arrays(images: ImageSet) -> str:
             )
         case NpzFile(images=keys):
             # As the names of images start, see ``load_arrays``.
-            listed = ", ".join(f'"{part or "image"}": archive["{key}"]' for part, key in sorted(keys.items()))
+            listed = ", ".join(
+                f'"{part or "image"}": archive[{json.dumps(key)}]' for part, key in sorted(keys.items())
+            )
             return f"with np.load(DATA) as archive:\n    arrays = {{{listed}}}"
         case IdxFolder(images=files):
             return _READ_IDX.replace("FILES", repr(files).replace("'", '"'))

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+import re
 import textwrap
 from collections.abc import Sequence
 from pathlib import Path
 
+from conviction.audience import without_home
 from conviction.data import ImageSet
 from conviction.data.image_set import PARTS
 from conviction.data.named import KerasSet, ScikitLearnDigits
@@ -94,9 +96,10 @@ def script(run: Run, images: ImageSet, sections: Sequence[Section]) -> str:
     digits = isinstance(images.origin, ScikitLearnDigits)
     beside = f"split.json and {WEIGHTS}" if run.config.model.backbone else "split.json"
     needed = f"Keras, TensorFlow{', scikit-learn' if digits else ''} and Pillow"
+    name = _in_docstring(run.path.resolve().name)
     head = "\n".join(
         [
-            f'"""The network of the run {run.path.resolve().name}, trained and tested again in plain Keras.',
+            f'"""The network of the run {name}, trained and tested again in plain Keras.',
             "",
             "    python train.py [WHERE THE IMAGES ARE]",
             "",
@@ -137,7 +140,10 @@ def _beginning(run: Run, images: ImageSet, here: str = 'os.path.abspath("")') ->
         f"HERE = {here}",
     ]
     if not isinstance(images.origin, ScikitLearnDigits | KerasSet):
-        default_data = json.dumps(str(Path(images.location).resolve()))
+        shared = without_home(Path(images.location).resolve())
+        default_data = json.dumps(shared)
+        if shared.startswith("~"):
+            default_data = f"os.path.expanduser({default_data})"
         lines.append(
             f"DATA = sys.argv[1] if len(sys.argv) > 1 else {default_data}"
             if "__file__" in here
@@ -154,6 +160,11 @@ def _beginning(run: Run, images: ImageSet, here: str = 'os.path.abspath("")') ->
 
 
 _STANDARD = ("hashlib", "json", "os", "sys", "gzip", "io", "zipfile", "tarfile")
+
+
+def _in_docstring(name: str) -> str:
+    """The name of a folder without what could end a docstring and begin code."""
+    return re.sub(r"[^\w .,+-]", "_", name)
 
 
 def _plain_imports_first(line: str) -> tuple[bool, str]:

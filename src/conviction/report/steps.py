@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from conviction.audience import by_key, listening
+from conviction.audience import by_key, listening, without_home
 from conviction.config import DataSpec, ModelSpec, Recipe, TrainingSpec
 from conviction.data import Finding, ImageSet, Split, encode_labels
 from conviction.data.group import AUTO
@@ -53,7 +53,7 @@ def load_step(images: ImageSet) -> Step:
     """Load: what the source holds, and what was left out."""
     sentences = [
         f"{images.name}: {len(images):,} images of {len(images.class_names)} classes from "
-        f"{printable(images.location)}, "
+        f"{printable(without_home(images.location))}, "
         f"stored as {images.stored}."
     ]
     listed = ["All are in data.json."] if len(images.unreadable) > 1 else []

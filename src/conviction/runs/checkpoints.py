@@ -13,18 +13,26 @@ import re
 from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, Literal
 
 import numpy as np
+from pydantic import ConfigDict, Field, model_validator
 
+from conviction.config.text import open_regular, read_json
 from conviction.errors import RunFileError
-from conviction.runs.folder import CHECKPOINTS, replacing, storing
+from conviction.runs.arrays import read_arrays
+from conviction.runs.content import Content
+from conviction.runs.folder import CHECKPOINTS, replacing
+from conviction.runs.inside import DRAWN, inner_folder, refuse_link, remove_leftovers
 from conviction.runs.reading import read_run_file, trouble_with
 from conviction.training import EpochRow, EpochTiming, TrainingState
 
 _FORMAT = b"conviction checkpoint 1\n"
 _OTHER_FORMAT = re.compile(rb"conviction checkpoint (\d{1,9})\n")
 _NAME = re.compile(r"(\d{6})-(\d{9})\.ckpt")
+_BESIDE = re.compile(rf"\.\d{{6}}-\d{{9}}-{DRAWN}\.ckpt")
+# Four times the largest network that trains on one machine with its optimizer, in bytes.
+MOST_CHECKPOINT = 8 * 2**30
 # The one before the last is used if the last is damaged.
 _KEPT = 2
 
@@ -40,9 +48,7 @@ def write_checkpoint(run: Path, state: TrainingState, about: Mapping[str, Any]) 
     Raises:
         StorageError, OutputError: It cannot be written; the ones before are untouched.
     """
-    folder = run / CHECKPOINTS
-    with storing(folder):
-        folder.mkdir(exist_ok=True)
+    folder = inner_folder(run, CHECKPOINTS)
     path = folder / f"{state.epoch:06d}-{state.step:09d}.ckpt"
     payload = _pack(state, about)
     with replacing(path) as beside:
@@ -70,15 +76,14 @@ def read_checkpoint(run: Path) -> tuple[TrainingState, dict[str, Any], list[Path
 
 def clear_leftovers(run: Path) -> None:
     """Removes what a killed process had started to write beside a file, in the run folder and its checkpoints."""
-    for folder in (run, run / CHECKPOINTS):
-        for leftover in folder.glob(".*-*"):
-            if leftover.is_file():
-                leftover.unlink(missing_ok=True)
+    remove_leftovers(run)
+    remove_leftovers(run / CHECKPOINTS, lambda name: _BESIDE.fullmatch(name) is not None)
 
 
 def _names(run: Path) -> list[Path]:
     """The checkpoints, newest first."""
     folder = run / CHECKPOINTS
+    refuse_link(folder)
     try:
         checkpoints = [p for p in folder.iterdir() if _NAME.fullmatch(p.name)] if folder.is_dir() else []
     except OSError as failure:
@@ -106,32 +111,77 @@ def _pack(state: TrainingState, about: Mapping[str, Any]) -> bytes:
     return out.getvalue()
 
 
+class _About(Content):
+    """What a state belongs to; see ``write_checkpoint``."""
+
+    specification: dict[str, Any]
+    versions: dict[str, Any]
+    processor: str
+
+    @model_validator(mode="after")
+    def _has_epochs(self) -> _About:
+        training = self.specification.get("training")
+        if not isinstance(training, dict) or not isinstance(training.get("epochs"), int):
+            raise ValueError("the specification has no training.epochs")
+        return self
+
+
+class _Text(Content):
+    """A state, besides its arrays."""
+
+    # Rows become the dataclasses that were written.
+    model_config = ConfigDict(strict=False)
+
+    epoch: Annotated[int, Field(ge=0)]
+    step: Annotated[int, Field(ge=0)]
+    running: dict[str, float]
+    history: list[EpochRow]
+    timing: list[EpochTiming]
+    seconds: Annotated[float, Field(ge=0.0)]
+    kinds: list[Literal["model", "optimizer", "metrics"]]
+    about: _About
+
+    @model_validator(mode="after")
+    def _has_its_rows(self) -> _Text:
+        if not len(self.history) == len(self.timing) == self.epoch:
+            raise ValueError("it has not one row for each epoch")
+        return self
+
+
 def _unpack(path: Path) -> tuple[TrainingState, dict[str, Any]]:
-    content = path.read_bytes()
-    other = _OTHER_FORMAT.match(content)
-    if other and int(other[1]) > 1:
-        raise RunFileError(
-            f"{path}: a newer version of conviction wrote this checkpoint. Update conviction.", "newer"
-        )
-    digest, newline, payload = content[len(_FORMAT) :].partition(b"\n")
-    whole = content.startswith(_FORMAT) and newline and hashlib.sha256(payload).hexdigest().encode() == digest
-    if not whole:
-        raise ValueError("its content does not have the hash that was written with it")
-    with np.load(io.BytesIO(payload), allow_pickle=False) as archive:
-        arrays = {name: archive[name] for name in archive.files}
-    text = json.loads(arrays.pop("text").tobytes())
+    with open_regular(path) as file:
+        head = file.readline(100)
+        other = _OTHER_FORMAT.fullmatch(head)
+        if other and int(other[1]) > 1:
+            raise RunFileError(
+                f"{path}: a newer version of conviction wrote this checkpoint. Update conviction.", "newer"
+            )
+        written = file.readline(100)
+        begins = file.tell()
+        digest = hashlib.sha256()
+        while part := file.read(2**20):
+            digest.update(part)
+        if head != _FORMAT or written != digest.hexdigest().encode() + b"\n":
+            raise ValueError("its content does not have the hash that was written with it")
+        file.seek(begins)
+        arrays = read_arrays(file, MOST_CHECKPOINT)
+    # A validation loss may be infinite, and that is not what ends a training.
+    content = read_json(arrays.pop("text").tobytes(), finite=False)
+    if not isinstance(content, dict):
+        raise ValueError("expected a JSON object")
+    text = _Text.model_validate(content)
 
     def group(kind: str) -> list[np.ndarray]:
         return [arrays[name] for name in sorted(arrays) if name.startswith(f"{kind}/")]
 
     state = TrainingState(
-        epoch=text["epoch"],
-        step=text["step"],
-        variables={kind: group(kind) for kind in text["kinds"]},
-        running=text["running"],
-        history=tuple(EpochRow(**row) for row in text["history"]),
-        timing=tuple(EpochTiming(**row) for row in text["timing"]),
-        seconds=text["seconds"],
+        epoch=text.epoch,
+        step=text.step,
+        variables={kind: group(kind) for kind in text.kinds},
+        running=text.running,
+        history=tuple(text.history),
+        timing=tuple(text.timing),
+        seconds=text.seconds,
         best=tuple(group("best")),
     )
-    return state, text["about"]
+    return state, text.about.model_dump()

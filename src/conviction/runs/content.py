@@ -6,13 +6,13 @@ versions, and the run that comes with the lesson, do not have it.
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict, Field, StrictFloat, StrictInt, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, StrictFloat, StrictInt, ValidationError, model_validator
 
+from conviction.config.text import MOST_JSON, read_json_file, shortened
 from conviction.data import DecodingRule, ImageSet
 from conviction.data.image_set import PARTS
 from conviction.data.sessions import Nearest, Sessions
@@ -20,6 +20,9 @@ from conviction.errors import RunFileError
 from conviction.evaluation import Binary, Calibration, Figure, ReliabilityBin, Slicing, Verdict
 from conviction.training import RateSearch, Sweep
 
+Count = Annotated[int, Field(ge=0)]
+# A hash and a name for each of millions of images.
+MOST_DATA = 2**30
 # JSON has lists where we have tuples.
 Interval = Annotated[tuple[float, float], Field(strict=False)]
 
@@ -33,9 +36,9 @@ class Content(BaseModel):
 class RunCounts(Content):
     """Images per class in each part, in the order of the classes."""
 
-    train: list[int]
-    validation: list[int]
-    test: list[int]
+    train: list[Count]
+    validation: list[Count]
+    test: list[Count]
 
     @property
     def totals(self) -> dict[str, int]:
@@ -57,6 +60,11 @@ class RunSplit(Content):
     test_origin: str = ""
     validation_origin: str = ""
     left_out: dict[str, list[str]] = {}
+
+    @property
+    def images(self) -> int:
+        """How many images it has."""
+        return len(self.train) + len(self.validation) + len(self.test)
 
     def of(self, part: str) -> dict[str, str]:
         """The images of "train", "validation" or "test"."""
@@ -104,7 +112,7 @@ class RunSessions(Content):
 
 
 class _Source(Content):
-    source: str
+    source: Annotated[str, Field(min_length=1)]
 
 
 class RunData(Content):
@@ -120,18 +128,31 @@ class RunData(Content):
         split: Which image was in which part; ``Run.split`` is the same where it must be known.
     """
 
-    source: str
+    source: Annotated[str, Field(min_length=1)]
     name: str = ""
     location: str = ""
     stored: str = ""
     conversions: list[str] = []
     unused: list[RunUnused] = []
     decoding: DecodingRule
-    class_names: list[str]
+    class_names: Annotated[list[str], Field(min_length=2)]
     counts: RunCounts
     audit: dict[str, Any] = {}
     sessions: RunSessions | None = None
     split: RunSplit | None = None
+
+    @property
+    def images(self) -> int:
+        """How many images it has."""
+        return sum(self.counts.totals.values()) if self.split is None else self.split.images
+
+    @model_validator(mode="after")
+    def _belong_together(self) -> RunData:
+        if len(set(self.class_names)) < len(self.class_names):
+            raise ValueError("class_names has a name twice")
+        if any(len(getattr(self.counts, part)) != len(self.class_names) for part in PARTS):
+            raise ValueError("counts has not one number for each of class_names")
+        return self
 
 
 class RunClassScore(Content):
@@ -163,10 +184,10 @@ class RunScore(Content):
     # Lists and objects become the tuples and dataclasses that were written; what is checked strictly says so.
     model_config = ConfigDict(strict=False)
 
-    n: StrictInt
+    n: Annotated[StrictInt, Field(ge=1)]
     loss: StrictFloat
     loss_se: StrictFloat | None = None
-    accuracy: StrictFloat
+    accuracy: Annotated[StrictFloat, Field(ge=0.0, le=1.0)]
     accuracy_ci95: Interval
     per_class: list[RunClassScore] = []
     confusion: list[list[int]] = []
@@ -182,7 +203,7 @@ class RunScore(Content):
 class RunTestScore(RunScore):
     """The score of the test set; ``openings`` is how often it had been opened, this time included."""
 
-    openings: StrictInt
+    openings: Annotated[StrictInt, Field(ge=1)]
 
 
 class RunFolds(Content):
@@ -291,13 +312,19 @@ class RunEnvironment(Content):
 
 
 class _Sweep(Content):
-    rates: list[float]
+    rates: list[Annotated[float, Field(gt=0.0)]]
     losses: list[float]
+
+    @model_validator(mode="after")
+    def _belong_together(self) -> _Sweep:
+        if len(self.rates) != len(self.losses):
+            raise ValueError("expected a loss for each rate")
+        return self
 
 
 class _Rates(Content):
-    chosen: float
-    sweeps: list[_Sweep]
+    chosen: Annotated[float, Field(gt=0.0)]
+    sweeps: Annotated[list[_Sweep], Field(min_length=1)]
 
 
 C = TypeVar("C", bound=Content)
@@ -309,12 +336,12 @@ def read_data(path: Path) -> RunData:
     Raises:
         OSError, ValueError, RecursionError: It cannot be read, or does not hold what it should.
     """
-    return read_content(path, RunData)
+    return read_content(path, RunData, MOST_DATA)
 
 
 def read_source(path: Path) -> str:
     """``source`` of ``data.json``, whatever the rest of it is; raises as ``read_data``."""
-    return read_content(path, _Source).source
+    return read_content(path, _Source, MOST_DATA).source
 
 
 def read_evaluation(path: Path) -> RunEvaluation:
@@ -333,16 +360,21 @@ def read_rates(path: Path) -> RateSearch:
     return RateSearch(tuple(Sweep(np.array(s.rates), np.array(s.losses)) for s in rates.sweeps), rates.chosen)
 
 
-def read_content(path: Path, model: type[C]) -> C:
-    """The content of a JSON file; raises as ``read_data``."""
-    content = json.loads(path.read_text(encoding="utf-8"))
+def read_content(path: Path, model: type[C], most: int = MOST_JSON) -> C:
+    """The content of a JSON file of at most ``most`` bytes; raises as ``read_data``."""
+    return validated(read_json_file(path, most), model, path)
+
+
+def validated(content: Any, model: type[C], path: Path) -> C:
+    """The value of a JSON text that came from a file; raises as ``read_data``."""
     if not isinstance(content, dict):
         raise ValueError("expected a JSON object")
     try:
         return model.model_validate(content)
     except ValidationError as failure:
         first = failure.errors()[0]
-        message = f"{'.'.join(map(str, first['loc']))}: {first['msg']}"
+        where = shortened(".".join(map(str, first["loc"])))
+        message = f"{where}: {first['msg']}" if where else first["msg"].removeprefix("Value error, ")
         # A rule of a later version is no damage.
         if first["loc"][:1] == ("decoding",) and first["type"] in ("literal_error", "extra_forbidden"):
             raise RunFileError(f"{path}: cannot be used ({message}).", "value") from None

@@ -9,7 +9,6 @@ import io
 import json
 import os
 import re
-import shlex
 import tempfile
 import zipfile
 from collections.abc import Iterator, Mapping, Sequence
@@ -17,8 +16,9 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from conviction.audience import option
+from conviction.audience import option, typed
 from conviction.backend import quiet_stderr
+from conviction.config.text import read_json
 from conviction.data import DecodingRule
 from conviction.errors import OutputError, RunError, StorageError
 
@@ -58,7 +58,7 @@ FILES = {
     ENVIRONMENT: "versions, hardware, seed, duration, peak memory",
     RATES: "the losses by learning rate, of `training.learning_rate=auto`",
     EARLIER_EVALUATION.format("N"): "the evaluation after N epochs, before `resume` trained more",
-    LOGS: "where `--tensorboard` and `--mlflow` log, so that `resume` continues there",
+    LOGS: "what `--tensorboard` and `--mlflow` log, so that `resume` goes on there",
     f"{TENSORBOARD}/": "what `--tensorboard` logs",
     f"{EXPORTS}/": "what `conviction export` has made",
 }
@@ -66,11 +66,13 @@ FILES = {
 # A member that Keras ignores, so that the file alone says what its outputs mean.
 MODEL_CARD = "conviction.json"
 CARD_VERSION = 1
+# The names of thousands of classes take less.
+MOST_CARD = 2**20
 
 
 def command(verb: str, run: Path) -> str:
     """The command for a shell that a message tells people to type."""
-    return f"conviction {verb} {shlex.quote(str(run))}"
+    return f"conviction {verb} {typed(run)}"
 
 
 def check_out(out: Path) -> None:
@@ -279,4 +281,17 @@ def read_model_card(path: Path) -> Mapping[str, Any]:
         KeyError, ValueError, OSError, zipfile.BadZipFile: It is damaged or not one of ours.
     """
     with zipfile.ZipFile(path) as archive:
-        return json.loads(archive.read(MODEL_CARD))
+        return read_json(read_member(archive, MODEL_CARD))
+
+
+def read_member(archive: zipfile.ZipFile, name: str, most: int = MOST_CARD) -> bytes:
+    """A member of an archive that unpacks to at most ``most`` bytes.
+
+    Raises:
+        KeyError, ValueError, zipfile.BadZipFile: There is none, it is larger, or it is damaged.
+    """
+    with archive.open(name) as member:
+        content = member.read(most + 1)
+    if len(content) > most:
+        raise ValueError(f"its member {name} is larger than {most:,} bytes")
+    return content

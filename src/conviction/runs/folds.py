@@ -7,9 +7,14 @@ from pathlib import Path
 
 import numpy as np
 
+from conviction.config.evaluation import MOST_REPETITIONS
+from conviction.config.text import open_regular
 from conviction.data import ImageSet
+from conviction.runs.arrays import check_answers, read_arrays
+from conviction.runs.content import RunData
 from conviction.runs.folder import FOLDS, replacing
 from conviction.runs.reading import read_run_file
+from conviction.runs.run import Run
 
 
 @dataclass(frozen=True)
@@ -69,20 +74,24 @@ def read_folds(run: Path) -> OutOfFold:
     Raises:
         RunFileError: It is missing, or cannot be read.
     """
-    return read_run_file(run / FOLDS, _answers)
+    return read_run_file(run / FOLDS, lambda path: _answers(path, Run(run).data))
 
 
-def _answers(path: Path) -> OutOfFold:
-    with np.load(path, allow_pickle=False) as archive:
-        arrays = {name: archive[name] for name in ("probabilities", "labels", "hashes", "fold", "learned")}
-        answers = OutOfFold(key=str(archive["key"]), **arrays)
-    n, repetitions = len(answers.labels), len(answers.fold)
-    shapes = (
-        answers.probabilities.shape[:2],
-        answers.fold.shape,
-        answers.hashes.shape[0],
-        len(answers.learned),
-    )
-    if shapes != ((repetitions, n), (repetitions, n), n, repetitions):
+def _answers(path: Path, data: RunData) -> OutOfFold:
+    classes = len(data.class_names)
+    # Probabilities and a fold for each repetition; the label and the hash.
+    most = 2 * data.images * (MOST_REPETITIONS * (4 * classes + 8) + 8 + 16) + 2**20
+    with open_regular(path) as file:
+        arrays = read_arrays(file, most)
+    key = arrays.pop("key")
+    names = ("probabilities", "labels", "hashes", "fold", "learned")
+    answers = OutOfFold(key=str(key), **{name: arrays[name] for name in names})
+    check_answers(answers.probabilities, answers.labels, answers.hashes, classes, missing=True)
+    n, fold, learned = len(answers.labels), answers.fold, answers.learned
+    whole = fold.dtype.kind in "iu" and learned.dtype.kind in "iu" and key.dtype.kind == "U"
+    shapes = (answers.probabilities.shape[:-1], fold.shape, len(learned))
+    if not whole or fold.ndim != 2 or learned.ndim != 2 or shapes != (fold.shape, (len(fold), n), len(fold)):
         raise ValueError("its arrays do not belong together")
+    if not n or not len(fold) or not 0 <= fold.min() <= fold.max() < learned.shape[1] or learned.min() < 1:
+        raise ValueError("its folds are not those of its images")
     return answers

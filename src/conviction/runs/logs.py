@@ -1,23 +1,30 @@
 """Watching a run from outside: TensorBoard and MLflow, each an extra; both get what their users expect to find.
 
-The ``logs.json`` of a run names where it logs, so that ``conviction resume`` continues there.
+The ``logs.json`` of a run says what it logs, so that ``conviction resume`` goes on there. It names no server: a folder
+that somebody has sent must not decide to whom this machine speaks.
 """
 
 from __future__ import annotations
 
-import json
+import os
+import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any, Literal, Protocol
+from typing import IO, Annotated, Any, Literal, Protocol
+
+from pydantic import Field
 
 from conviction.audience import option
 from conviction.backend import import_keras, quiet_stderr
 from conviction.config import Recipe
 from conviction.config.recipe import by_key
-from conviction.errors import RequestError, StorageError
+from conviction.errors import RequestError, RunFileError, StorageError
 from conviction.process import default_variable
 from conviction.runs import folder
+from conviction.runs.content import Content, read_content
+from conviction.runs.inside import inner_folder
+from conviction.runs.reading import read_run_file
 from conviction.training import EpochRow
 
 EXPERIMENT = "conviction"
@@ -52,45 +59,101 @@ class Log(Protocol):
         """The final figures by name, of which a run that did not finish has none, and the files of the run."""
 
 
+class _MlflowRun(Content):
+    run_id: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]{0,255}$")]
+
+
+class LogsRequested(Content):
+    """The content of ``logs.json``.
+
+    Attributes:
+        tensorboard: Whether the run logs for TensorBoard, in its own folder.
+        mlflow: Its run on an MLflow server; which server that is stays with the person who named it.
+    """
+
+    tensorboard: bool = False
+    mlflow: _MlflowRun | None = None
+
+
+def read_logs(run: Path) -> LogsRequested:
+    """What the run folder says about logs; nothing, where it has no ``logs.json``.
+
+    Raises:
+        RunFileError: The file cannot be read, or is damaged.
+    """
+    path = run / folder.LOGS
+    if not os.path.lexists(path):
+        return LogsRequested()
+    try:
+        return read_run_file(path, lambda p: read_content(p, LogsRequested))
+    except RunFileError as failure:
+        raise RunFileError(
+            f"{failure} Remove it, and the run goes on without logs.", failure.reason
+        ) from None
+
+
 def request_logs(run: Path, *, tensorboard: bool, mlflow: str | None) -> None:
-    """Notes in the run folder where to log.
+    """Notes in the run folder what is logged, and begins a run on the MLflow server if there is none.
 
     Raises:
         RequestError: The package is not installed, or the MLflow server cannot be reached.
     """
+    before = read_logs(run)
     wanted: dict[str, Any] = {}
-    if tensorboard:
+    if tensorboard or before.tensorboard:
         wanted["tensorboard"] = True
-    if mlflow:
-        wanted["mlflow"] = {"uri": mlflow, "run_id": _new_mlflow_run(mlflow, run)}
-    if wanted:
+    if before.mlflow:
+        wanted["mlflow"] = before.mlflow.model_dump()
+    elif mlflow:
+        wanted["mlflow"] = {"run_id": _new_mlflow_run(mlflow, run)}
+    if tensorboard or (mlflow and not before.mlflow):
         folder.write_json(run / folder.LOGS, wanted)
 
 
-def check_logs(*, tensorboard: bool, mlflow: str | None) -> None:
+def check_logs(*, tensorboard: bool, mlflow: str | None, run: Path | None = None) -> None:
     """Refuses early what ``request_logs`` would refuse after the data has been loaded.
+
+    Args:
+        tensorboard: As there.
+        mlflow: As there.
+        run: A run that goes on, whose run on that server must be there.
 
     Raises:
         RequestError: As there.
     """
     if tensorboard:
-        _event_writer()
-    if mlflow:
+        _record_writer()
+    before = read_logs(run).mlflow if run is not None else None
+    if mlflow and before is not None:
+        _check_mlflow_run(mlflow, before.run_id)
+    elif mlflow:
         _experiment(mlflow)
 
 
-def open_logs(run: Path) -> list[Log]:
-    """The logs that were requested for this run, none of which writes before the run starts; usually there are none."""
-    path = run / folder.LOGS
-    if not path.is_file():
-        return []
-    wanted = json.loads(path.read_text(encoding="utf-8"))
+def open_logs(run: Path, mlflow: str | None = None) -> list[Log]:
+    """The logs that were requested for this run, none of which writes before the run starts; usually there are none.
+
+    Args:
+        run: The run folder.
+        mlflow: The MLflow server that the person who runs the command has named; no other is ever spoken to.
+    """
+    wanted = read_logs(run)
     logs: list[Log] = []
-    if wanted.get("tensorboard"):
-        logs.append(TensorBoardLog(run / folder.TENSORBOARD))
-    if "mlflow" in wanted:
-        logs.append(MlflowLog(**wanted["mlflow"]))
+    if wanted.tensorboard:
+        logs.append(TensorBoardLog(run))
+    if wanted.mlflow and mlflow:
+        logs.append(MlflowLog(mlflow, wanted.mlflow.run_id))
     return logs
+
+
+def logs_left_out(run: Path, mlflow: str | None) -> list[str]:
+    """That a run which goes on does not log where it did, in sentences; none if it does."""
+    if mlflow or read_logs(run).mlflow is None:
+        return []
+    return [
+        f"This run logged to MLflow before; {folder.LOGS} alone makes no connection. To go on there, name the server "
+        f"with {option('mlflow')}."
+    ]
 
 
 class Logs:
@@ -123,21 +186,20 @@ class Logs:
 
 
 class TensorBoardLog:
-    """Event files below the run folder: ``tensorboard --logdir runs`` shows every run, training beside validation."""
+    """Event files below the run folder: ``tensorboard --logdir runs`` shows every run, training beside validation.
+
+    TensorBoard's own writer puts the name of the machine into the name of the file.
+    """
 
     name = "TensorBoard"
 
-    def __init__(self, event_folder: Path) -> None:
-        self._event_folder = event_folder
+    def __init__(self, run: Path) -> None:
+        self._run = run
         self._writers: dict[str, Any] = {}
+        self._files: dict[str, IO[bytes]] = {}
 
     def begin(self, recipe: Recipe) -> None:
         """The specification as text."""
-        kind = _event_writer()
-        with quiet_stderr():
-            self._writers = {
-                part: kind(str(self._event_folder / part)) for part in ("train", "validation", "test")
-            }
         self._add("train", 0, specification=f"```yaml\n{recipe.to_yaml()}```")
 
     def epoch_done(self, row: EpochRow) -> None:
@@ -151,12 +213,10 @@ class TensorBoardLog:
         for name, value in scores.items():
             part, _, figure = name.partition("_")
             self._add(part, 0, **{f"final_{figure}": value})
-        for writer in self._writers.values():
-            writer.close()
+        for file in self._files.values():
+            file.close()
 
     def _add(self, part: str, step: int, **values: float | str) -> None:
-        import time
-
         from tensorboard.compat.proto.event_pb2 import Event
         from tensorboard.compat.proto.summary_pb2 import Summary
         from tensorboard.plugins.text.summary_v2 import text_pb
@@ -166,8 +226,22 @@ class TensorBoardLog:
                 summary = text_pb(name, value)
             else:
                 summary = Summary(value=[Summary.Value(tag=name, simple_value=value)])
-            self._writers[part].add_event(Event(wall_time=time.time(), step=step, summary=summary))
-        self._writers[part].flush()
+            event = Event(wall_time=time.time(), step=step, summary=summary)
+            self._writer(part).write(event.SerializeToString())
+        self._files[part].flush()
+
+    def _writer(self, part: str) -> Any:
+        """For "train", "validation", "test" or "folds"; a new file each time that the run goes on."""
+        if part not in self._writers:
+            from tensorboard.compat.proto.event_pb2 import Event
+
+            kind = _record_writer()
+            path = inner_folder(inner_folder(self._run, folder.TENSORBOARD), part)
+            self._files[part] = (path / f"events.out.tfevents.{time.time_ns()}").open("xb")
+            self._writers[part] = kind(self._files[part])
+            first = Event(wall_time=time.time(), file_version="brain.Event:2")
+            self._writers[part].write(first.SerializeToString())
+        return self._writers[part]
 
 
 class MlflowLog:
@@ -203,16 +277,16 @@ class MlflowLog:
         self._client.set_terminated(self._run, outcome)
 
 
-def _event_writer() -> Any:
+def _record_writer() -> Any:
     try:
         import_keras()  # TensorBoard imports TensorFlow, which is quiet only if it comes this way
         with quiet_stderr():
-            from tensorboard.summary.writer.event_file_writer import EventFileWriter
+            from tensorboard.summary.writer.record_writer import RecordWriter
     except ImportError:
         raise RequestError(
             f"{option('tensorboard')} needs an extra: pip install 'conviction[tensorboard]'"
         ) from None
-    return EventFileWriter
+    return RecordWriter
 
 
 def _client(uri: str) -> Any:
@@ -242,6 +316,20 @@ def _experiment(uri: str) -> str:
     except Exception as failure:
         reason = " ".join(str(failure).split())[:200]
         raise RequestError(f"{option('mlflow')} {uri}: cannot be reached ({reason}).") from None
+
+
+def _check_mlflow_run(uri: str, run_id: str) -> None:
+    """Refuses a server that does not have the run, or that cannot be reached."""
+    try:
+        _client(uri).get_run(run_id)
+    except RequestError:
+        raise
+    except Exception as failure:  # as above
+        reason = " ".join(str(failure).split())[:200]
+        raise RequestError(
+            f"{option('mlflow')} {uri}: the run that {folder.LOGS} names is not there, or it cannot be reached "
+            f"({reason}). Name the server that it logged to, or leave the option out."
+        ) from None
 
 
 def _new_mlflow_run(uri: str, run: Path) -> str:

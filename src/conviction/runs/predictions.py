@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,10 +10,15 @@ from pathlib import Path
 import numpy as np
 
 from conviction.audience import call
+from conviction.config.text import open_regular
 from conviction.data import ImageSet, Split
-from conviction.errors import RunError
+from conviction.data.image_set import PARTS
+from conviction.errors import RunError, RunFileError
+from conviction.runs.arrays import check_answers, read_arrays
+from conviction.runs.content import RunData
 from conviction.runs.folder import PREDICTIONS, replacing
 from conviction.runs.reading import read_run_file
+from conviction.runs.run import Run
 
 
 @dataclass(frozen=True)
@@ -57,22 +63,34 @@ def read_predictions(run: Path) -> dict[str, Answers]:
     """By part; "test" is missing if the test set is sealed.
 
     Raises:
-        RunError: There is no such file, or it cannot be read.
+        RunError: There is no such file, it cannot be read, or its numbers cannot be answers of this run.
     """
     path = run / PREDICTIONS
-    if not path.exists():
+    if not os.path.lexists(path):
         raise RunError(f"{run}: it has no predictions. Make them with: {call('evaluate', run)}")
-    return read_run_file(path, _answers)
+    try:
+        return read_run_file(path, lambda file: _answers(file, Run(run).data))
+    except RunFileError as failure:
+        if failure.reason != "damaged":
+            raise
+        raise RunFileError(f"{failure} Make new ones with: {call('evaluate', run)}") from None
 
 
-def _answers(path: Path) -> dict[str, Answers]:
-    with np.load(path, allow_pickle=False) as archive:
-        parts = [name.removesuffix("_labels") for name in archive.files if name.endswith("_labels")]
-        return {
-            part: Answers(
-                archive[f"{part}_probabilities"],
-                archive[f"{part}_labels"],
-                [row.tobytes().hex() for row in archive[f"{part}_hashes"]],
-            )
-            for part in parts
-        }
+def _answers(path: Path, data: RunData) -> dict[str, Answers]:
+    classes = len(data.class_names)
+    # As they are written; twice that is more than any other way to write them takes.
+    most = 2 * data.images * (4 * classes + 8 + 16) + 2**20
+    with open_regular(path) as file:
+        arrays = read_arrays(file, most)
+    parts = [name.removesuffix("_labels") for name in arrays if name.endswith("_labels")]
+    names = {f"{part}_{what}" for part in parts for what in ("probabilities", "labels", "hashes")}
+    if not {"train", "validation"} <= set(parts) <= set(PARTS) or names != set(arrays):
+        raise ValueError("it does not have the answers of each part")
+    answers = {}
+    for part in parts:
+        probabilities, labels, hashes = (
+            arrays[f"{part}_{what}"] for what in ("probabilities", "labels", "hashes")
+        )
+        check_answers(probabilities, labels, hashes, classes)
+        answers[part] = Answers(probabilities, labels, [row.tobytes().hex() for row in hashes])
+    return answers

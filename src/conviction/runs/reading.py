@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import json
 import re
+import stat
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
@@ -12,8 +12,10 @@ from typing import TypeVar
 from pydantic import ValidationError
 
 from conviction import __version__
+from conviction.config.text import MOST_SHOWN, read_json, read_json_file, shortened
 from conviction.errors import ConvictionError, RunFileError, UnknownKeyError
-from conviction.runs.folder import ENVIRONMENT
+from conviction.runs.folder import ENVIRONMENT, read_member
+from conviction.runs.inside import refuse_link
 
 T = TypeVar("T")
 
@@ -26,6 +28,7 @@ def read_run_file(path: Path, reader: Callable[[Path], T]) -> T:
         MemoryError: It does not fit into memory, which says nothing about the file.
     """
     try:
+        _refuse_what_is_no_file(path)
         # An error of the system is the same for every reader, and some readers would hide it.
         with path.open("rb"):
             pass
@@ -35,6 +38,14 @@ def read_run_file(path: Path, reader: Callable[[Path], T]) -> T:
     # Keras, h5py, NumPy and zipfile raise whatever a damaged file leads to.
     except Exception as failure:
         raise trouble_with(path, failure) from None
+
+
+def _refuse_what_is_no_file(path: Path) -> None:
+    """Refuses a link, and what could be read for ever."""
+    refuse_link(path)
+    mode = path.stat().st_mode
+    if not stat.S_ISREG(mode) and not stat.S_ISDIR(mode):
+        raise RunFileError(f"{path}: expected a file; this is a pipe or a device. Remove it.", "special")
 
 
 def trouble_with(path: Path, failure: Exception) -> RunFileError:
@@ -51,13 +62,13 @@ def trouble_with(path: Path, failure: Exception) -> RunFileError:
     key = _unknown_key(failure)
     if key:
         return RunFileError(
-            f"{path}: it has the key '{key}', which conviction {__version__} does not know. If a newer version "
-            "wrote it, update conviction; otherwise take the key out of the file.",
+            f"{path}: it has the key '{shortened(key)}', which conviction {__version__} does not know. If a newer "
+            "version wrote it, update conviction; otherwise take the key out of the file.",
             "newer",
         )
     if isinstance(failure, ConvictionError):  # a value that the specification does not take
         return RunFileError(f"{path}: {failure}", "value")
-    reason = " ".join((str(failure) or type(failure).__name__).split())[:200]
+    reason = shortened(str(failure) or type(failure).__name__)
     return RunFileError(f"{path}: the file is damaged ({reason}).", "damaged")
 
 
@@ -84,7 +95,7 @@ def _lacking(path: Path, failure: ImportError) -> RunFileError:
             "start again.",
             "package",
         )
-    reason = " ".join(str(failure).split())[:200]
+    reason = shortened(str(failure))
     return RunFileError(f"{path}: what is needed to read it could not be imported ({reason}).", "package")
 
 
@@ -108,15 +119,17 @@ def _newer(path: Path) -> str:
 
 def _version_of_run(run: Path) -> str:
     try:
-        return str(json.loads((run / ENVIRONMENT).read_text(encoding="utf-8"))["versions"]["conviction"])
-    except (OSError, ValueError, KeyError, TypeError, RecursionError):
+        version = str(read_json_file(run / ENVIRONMENT)["versions"]["conviction"])
+    except (OSError, ValueError, KeyError, TypeError):
         return ""
+    return version if len(version) <= MOST_SHOWN else ""
 
 
 def _version_of_keras(path: Path) -> str:
     try:
         with zipfile.ZipFile(path) as archive:
-            return str(json.loads(archive.read("metadata.json"))["keras_version"])
+            version = str(read_json(read_member(archive, "metadata.json"))["keras_version"])
+            return version if len(version) <= MOST_SHOWN else ""
     except Exception:  # a damaged archive; whatever that leads to
         return ""
 

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import shlex
 from collections.abc import Iterable
 
 import numpy as np
 
+from conviction.audience import typed
 from conviction.data import ImageSet
 from conviction.errors import RequestError
 from conviction.runs import folder
@@ -15,9 +15,7 @@ from conviction.runs.run import Run
 
 def fit_again(run: Run) -> str:
     """The command that starts a new run like this one."""
-    return (
-        f"conviction fit {shlex.quote(run.data.source)} --config {shlex.quote(str(run.path / folder.CONFIG))}"
-    )
+    return f"conviction fit {typed(run.data.source)} --config {typed(run.path / folder.CONFIG)}"
 
 
 def rows_of_part(run: Run, images: ImageSet, part: str) -> np.ndarray:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import csv
+import io
+import math
 import os
 import warnings
 from collections.abc import Callable
@@ -14,8 +16,10 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 
+from conviction.audience import typed
 from conviction.backend import import_keras, quiet_stderr
 from conviction.config import Recipe, read_recipe
+from conviction.config.text import read_bounded
 from conviction.data.prediction_images import ArrayPredictions, Pictures, check_decoded, pixels_to_predict
 from conviction.data.rule import DecodingRule
 from conviction.errors import RunError, RunFileError
@@ -25,6 +29,8 @@ from conviction.model.probabilities import predict_probabilities
 from conviction.process import process_restored
 from conviction.runs import content, folder
 from conviction.runs.content import RunData, RunEnvironment, RunEvaluation, RunSplit
+from conviction.runs.inside import refuse_links
+from conviction.runs.model_card import ModelCard
 from conviction.runs.reading import read_run_file, trouble_with
 from conviction.training import EpochRow, RateSearch
 
@@ -32,6 +38,8 @@ if TYPE_CHECKING:
     import keras
 
 T = TypeVar("T")
+# A line for each of a hundred thousand epochs.
+MOST_HISTORY = 16 * 2**20
 
 
 @dataclass(frozen=True)
@@ -151,33 +159,40 @@ class Run:
                 warnings.filterwarnings("ignore", "Model doesn't support `jit_compile=True`")
                 return keras.models.load_model(path, safe_mode=True)
 
-        return self._read(folder.MODEL, load)
+        model, card = self._read(folder.MODEL, load), self._card
+        shapes = (tuple(model.input_shape), tuple(model.output_shape))
+        classes = len(card.class_names)
+        expected = ((None, *card.decoding.shape), (None, 1 if classes == 2 else classes))
+        if shapes != expected:
+            mismatch = f"its network is from {shapes[0]} to {shapes[1]}, its card from {expected[0]} to {expected[1]}"
+            raise trouble_with(self.path / folder.MODEL, ValueError(mismatch))
+        return model
 
     @cached_property
     def class_names(self) -> list[str]:
         """The classes, in the order of the probabilities."""
-        return list(self._card["class_names"])
+        return list(self._card.class_names)
 
     @cached_property
     def rule(self) -> DecodingRule:
         """How pictures are decoded for this model."""
-        return DecodingRule.model_validate(self._card["decoding"])
+        return self._card.decoding
 
     @property
     def temperature(self) -> float:
         """What the logits were divided by (``evaluation.calibrate``); 1 if nothing was."""
-        return float(self._card.get("temperature", 1.0))
+        return self._card.temperature
 
     @cached_property
-    def _card(self) -> dict[str, Any]:
-        def read(path: Path) -> dict[str, Any]:
-            card = dict(folder.read_model_card(path))
-            if card.get("version", 1) > folder.CARD_VERSION:
+    def _card(self) -> ModelCard:
+        def read(path: Path) -> ModelCard:
+            card = folder.read_model_card(path)
+            version = card.get("version", 1)
+            if isinstance(version, int) and version > folder.CARD_VERSION:
                 raise RunFileError(
                     f"{path}: a newer version of conviction wrote its model card. Update conviction.", "newer"
                 )
-            DecodingRule.model_validate(card["decoding"])
-            return card
+            return content.validated(card, ModelCard, path)
 
         return self._read(folder.MODEL, read)
 
@@ -206,38 +221,48 @@ class Run:
         return ArrayPredictions.of(predict_probabilities(self.model, pixels), self.class_names)
 
     def _has(self, name: str) -> bool:
-        return os.path.exists(self.path / name)
+        return os.path.lexists(self.path / name)  # a link counts, and is refused when it is read
 
     def _read(self, name: str, reader: Callable[[Path], T]) -> T:
         if not self._has(name):
+            if name == folder.DATA and self.status == "unfinished":
+                raise RunFileError(
+                    f"{self.path}: the run ended before it had begun: it has no {name}, so nothing was trained. Begin "
+                    f"again with: conviction fit SOURCE --config {typed(self.path / folder.CONFIG)}, and then remove "
+                    "this folder.",
+                    "not begun",
+                )
             raise RunFileError(f"{self.path}: the run folder has no {name} ({self.status}).", "missing")
         return read_run_file(self.path / name, reader)
 
     def _repr_html_(self) -> str:
         """In a notebook, a run shows its report."""
         report = self.path / folder.REPORT
-        if not report.is_file():
+        if not report.is_file() or report.is_symlink():
             return f"<p>{escape(repr(self))}</p>"
         page = escape(report.read_text(encoding="utf-8"), quote=True)
-        return f'<iframe srcdoc="{page}" style="width:100%;height:42em;border:0"></iframe>'
+        # The page may be of somebody else: its scripts run, but not as a part of the notebook.
+        return f'<iframe sandbox="allow-scripts" srcdoc="{page}" style="width:100%;height:42em;border:0"></iframe>'
 
 
 def load_run(path: str | Path) -> Run:
     """Opens a run folder.
 
     Raises:
-        RunError: There is no such folder, or it is not a run folder.
+        RunError: There is no such folder, it is not a run folder, or it has a link where a run has a file or folder.
     """
-    path = Path(path)
+    path = Path(path).expanduser()
     if not path.is_dir():
         raise RunError(f"{path}: there is no such run folder. 'conviction runs' lists those in ./runs.")
     run = Run(path)
     try:
-        has_config = (path / folder.CONFIG).exists()
+        config = path / folder.CONFIG
+        has_config = config.exists() or config.is_symlink()
     except PermissionError as failure:
         raise trouble_with(path / folder.CONFIG, failure) from None
     if not has_config:
         raise RunError(f"{path}: not a run folder; it has no {folder.CONFIG}.")
+    refuse_links(path)
     return run
 
 
@@ -245,13 +270,20 @@ def list_runs(root: Path) -> list[Run]:
     """The run folders directly below ``root``, oldest first."""
     if not root.is_dir():
         return []
-    configs = sorted(root.glob(f"*/{folder.CONFIG}"), key=lambda p: (p.stat().st_mtime_ns, p))
+    configs = sorted(root.glob(f"*/{folder.CONFIG}"), key=lambda p: (p.lstat().st_mtime_ns, p))
     return [Run(p.parent) for p in configs]
 
 
 def _history(path: Path) -> list[EpochRow]:
-    with path.open(encoding="utf-8", newline="") as file:
-        return [
-            EpochRow(int(row.pop("epoch")), **{k: float(v) for k, v in row.items()})
-            for row in csv.DictReader(file)
-        ]
+    text = read_bounded(path, MOST_HISTORY).decode("utf-8")
+    rows = [
+        EpochRow(int(row.pop("epoch")), **{k: float(v) for k, v in row.items()})
+        for row in csv.DictReader(io.StringIO(text, newline=""))
+    ]
+    if [row.epoch for row in rows] != list(range(1, len(rows) + 1)):
+        raise ValueError("its epochs are not counted from 1")
+    for row in rows:
+        # A validation loss may be infinite, and that is not what ends a training.
+        if not all(map(math.isfinite, (row.loss, row.accuracy, row.val_accuracy, row.learning_rate))):
+            raise ValueError(f"a number of epoch {row.epoch} is not finite")
+    return rows

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from conviction.backend import import_keras
+from conviction.errors import RunError
 from conviction.training.record import EpochRow, EpochTiming
 
 if TYPE_CHECKING:
@@ -56,14 +57,34 @@ def write_variables(
     values: Mapping[str, Sequence[np.ndarray]],
     kinds: Sequence[str] = ("model", "optimizer"),
 ) -> None:
-    """Gives a model of the same specification the values that ``read_variables`` took."""
+    """Gives a model of the same specification the values that ``read_variables`` took.
+
+    Raises:
+        RunError: They are not those of such a model.
+    """
     if "metrics" in kinds:
         # Keras makes a metric's variables when it is first computed.
         nothing = np.zeros((1, *model.output_shape[1:]), np.float32)
         model.compute_metrics(None, nothing, nothing)
     for kind in kinds:
-        for variable, value in zip(_variables(model)[kind], values[kind], strict=True):
+        variables, kept = _variables(model)[kind], values.get(kind, ())
+        check_fits(variables, kept)
+        for variable, value in zip(variables, kept, strict=True):
             variable.assign(value)
+
+
+def check_fits(variables: Sequence[Any], values: Sequence[np.ndarray]) -> None:
+    """Refuses values that are not those of these variables.
+
+    Raises:
+        RunError: Their number, their shapes or their types are others.
+    """
+    shapes = [tuple(v.shape) for v in variables], [tuple(v.shape) for v in values]
+    if shapes[0] != shapes[1] or any(v.dtype.kind in "SUMm" for v in values):
+        raise RunError(
+            "The checkpoint does not belong to this network: what it holds has other shapes or types. Remove the "
+            "folder checkpoints, and the run starts from the beginning."
+        )
 
 
 def _variables(model: keras.Sequential) -> dict[str, list[Any]]:

@@ -17,7 +17,7 @@ from conviction.training.record import Training, Watcher
 from conviction.training.recorder import Recording, best_row, has_stopped, make_recorder
 from conviction.training.resident import ResidentBatches, can_be_resident
 from conviction.training.signals import StopRequest
-from conviction.training.state import TrainingState, write_variables
+from conviction.training.state import TrainingState, check_fits, write_variables
 
 if TYPE_CHECKING:
     import keras
@@ -95,6 +95,8 @@ def _go_on_from(start: TrainingState, model: keras.Sequential, recording: Record
     result = recording.result
     result.history, result.timing, result.seconds = list(start.history), list(start.timing), start.seconds
     recording.best = list(start.best)
+    if recording.best:
+        check_fits(model.get_weights(), recording.best)
 
 
 def _finish_epoch(

@@ -9,7 +9,7 @@ import yaml
 from pydantic import BaseModel, BeforeValidator, Field, ValidationError
 
 from conviction.config.model import Strict
-from conviction.config.text import expectation, read_yaml, shown
+from conviction.config.text import expectation, read_yaml_file, shortened, shown, why_unread
 from conviction.data.named import NAMED_SETS
 from conviction.errors import RequestError, did_you_mean
 from conviction.lesson import chapters
@@ -78,10 +78,9 @@ def load_course(path: str | Path) -> Course:
 
 def _read(path: Path) -> dict[str, Any]:
     try:
-        content = read_yaml(path.read_text(encoding="utf-8"))
+        content = read_yaml_file(path)
     except (OSError, UnicodeDecodeError) as failure:
-        reason = getattr(failure, "strerror", None) or "it is not a text file"
-        raise RequestError(f"--course {path}: cannot read it ({reason}).") from None
+        raise RequestError(f"--course {path}: cannot read it ({why_unread(failure)}).") from None
     except yaml.YAMLError as failure:
         raise RequestError(f"--course {path}: not valid YAML ({' '.join(str(failure).split())}).") from None
     if not isinstance(content, dict):
@@ -107,13 +106,12 @@ def _validated(path: Path, content: dict[str, Any]) -> Course:
         clause = expectation(first["msg"])
         message = f"expected {clause}" if clause else first["msg"].removeprefix("Value error, ")
         # A token is a secret, so it is not repeated; any other value is.
-        got = "" if parts[0] in ("learners", "teacher", "class_token") else f"; got {_short(first['input'])}"
+        got = (
+            ""
+            if parts[0] in ("learners", "teacher", "class_token")
+            else f"; got {shortened(shown(first['input']), 80)}"
+        )
         raise RequestError(f"{where}: {message}{got}.{_unquoted(first)}") from None
-
-
-def _short(value: Any) -> str:
-    text = repr(value)
-    return text if len(text) <= 80 else f"{text[:77]}..."
 
 
 def _unquoted(error: Any) -> str:
