@@ -81,8 +81,8 @@ def fitted(source: Path, out: Path, recipe: str, **keys: object) -> conviction.R
     return conviction.fit(source, overrides, recipe=recipe, out=out, show=Silent())
 
 
-def regression(run: conviction.Run, source: Path) -> float:
-    """The test accuracy of a logistic regression on the features and the split of a run."""
+def regression(run: conviction.Run, source: Path, learned: tuple[str, ...]) -> float:
+    """The test accuracy of a logistic regression on the features and the split of a run, from these of its parts."""
     images = conviction.load_source(source, run.config.data)
     parted = part(run.model)
     assert parted is not None
@@ -90,9 +90,16 @@ def regression(run: conviction.Run, source: Path) -> float:
     rows = {
         p: images.rows_of(run.split.of(p).values(), run.split.of(p)) for p in ("train", "validation", "test")
     }
-    learned = [*rows["train"], *rows["validation"]]
-    model = LogisticRegression(C=0.3, max_iter=5000).fit(features[learned], images.labels[learned])
+    chosen = [row for name in learned for row in rows[name]]
+    model = LogisticRegression(C=0.3, max_iter=5000).fit(features[chosen], images.labels[chosen])
     return float(model.score(features[rows["test"]], images.labels[rows["test"]]))
+
+
+# What a logistic regression may learn from: the recipe learns from the training images alone.
+REGRESSIONS = {
+    "logistic regression on its features": ("train",),
+    "the same, on validation images as well": ("train", "validation"),
+}
 
 
 def accuracy(seeds: int) -> None:
@@ -107,18 +114,19 @@ def accuracy(seeds: int) -> None:
         with tempfile.TemporaryDirectory() as place:
             source = subset(Path(place) / "set", number)
             for title, keys in recipes.items():
-                scores, took, theirs = [], [], []
+                scores, took = [], []
+                theirs: dict[str, list[float]] = {}
                 for seed in range(seeds):
                     began = time.perf_counter()
                     run = fitted(source, Path(place) / f"{title}-{seed}", **keys, training__seed=seed)
                     took.append(time.perf_counter() - began)
                     assert run.evaluation.test is not None
                     scores.append(run.evaluation.test.accuracy)
-                    if title == "transfer":
-                        theirs.append(regression(run, source))
+                    for name, parts in REGRESSIONS.items() if title == "transfer" else ():
+                        theirs.setdefault(name, []).append(regression(run, source, parts))
                 show(number, title, scores, took)
-                if theirs:
-                    show(number, "logistic regression on its features", theirs, [])
+                for name, each in theirs.items():
+                    show(number, name, each, [])
 
 
 def show(number: int | None, title: str, scores: list[float], took: list[float]) -> None:
