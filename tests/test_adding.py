@@ -108,7 +108,7 @@ def read_boxed(path: Path, threads: int | None = None) -> Artefact:
     return keras_file.read(Path(beside), threads)
 
 
-BOXED = Format("boxed", "Boxed", ".boxed", True, write_boxed, read_boxed)
+BOXED = Format("boxed", "Boxed", ".boxed", True, False, write_boxed, read_boxed)
 
 
 def in_this_process(name: str, *arguments: str, doing: str) -> None:
@@ -129,6 +129,7 @@ def added(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
         patch.setenv("CONVICTION_HOME", str(folder / "home"))
         patch.setattr("conviction.artefacts.parity.run_module", in_this_process)
         patch.setattr(exporting, "run_module", in_this_process)
+        patch.setattr("conviction.artefacts.opening.try_apart", lambda form, path: None)
         patch.setitem(FORMATS, "boxed", BOXED)
         patch.setattr(reading_code, "_raw_arrays", raw_arrays)
         SOURCE_KINDS.append(RAW)

@@ -21,6 +21,7 @@ from conviction.errors import ArtefactError
 from conviction.flow.export import Exported
 from conviction.runs.predictions import read_predictions
 from tests.conftest import FORMATS, Cli, Exports, artefact, each_format, run_cli
+from tests.hostile.models import hashed
 
 
 @each_format
@@ -187,8 +188,6 @@ def test_a_lambda_layer_is_refused(exported: Exports, tmp_path: Path) -> None:
 def test_a_saved_model_that_reads_files_is_refused(exported: Exports, tmp_path: Path) -> None:
     import tensorflow as tf
 
-    from conviction.artefacts.formats.saved_model import _hashes
-
     class Thief(tf.Module):
         @tf.function(input_signature=[tf.TensorSpec((None, 16, 16, 1), tf.uint8)])
         def serve(self, x: tf.Tensor) -> tf.Tensor:
@@ -198,7 +197,8 @@ def test_a_saved_model_that_reads_files_is_refused(exported: Exports, tmp_path: 
     tf.saved_model.save(Thief(), str(place))
     card = json.loads((exported("saved_model") / "assets.extra/conviction.json").read_text())
     (place / "assets.extra").mkdir()
-    (place / "assets.extra/conviction.json").write_text(json.dumps({**card, "files": _hashes(place)}))
+    (place / "assets.extra/conviction.json").write_text(json.dumps(card))
+    hashed(place)
     with pytest.raises(ArtefactError, match="ReadFile"):
         load(place)
 

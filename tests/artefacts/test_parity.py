@@ -71,13 +71,15 @@ def built(run: Path, fault: str) -> tuple[Any, Card]:
         card = card.model_copy(update={"decoding": card.decoding.model_copy(update={"fit": "stretch"})})
     if fault == "other resize":
         card = card.model_copy(
-            update={"decoding": card.decoding.model_copy(update={"height": 40, "width": 52})}
+            update={"decoding": card.decoding.model_copy(update={"height": 32, "width": 32})}
         )
-        pixels = keras.Input((40, 52, 3), dtype="uint8", name="pixels")
-        layers.insert(0, keras.layers.Resizing(16, 16, interpolation="nearest"))
-    x: Any = pixels
+        pixels = keras.Input((32, 32, 3), dtype="uint8", name="pixels")
+        layers.insert(1, keras.layers.MaxPooling2D())
     if fault == "swapped channels":
-        x = keras.ops.flip(keras.ops.cast(x, "float32"), axis=-1)
+        convolution = next(layer for layer in layers if type(layer).__name__ == "Conv2D")
+        kernel, *rest = convolution.get_weights()
+        convolution.set_weights([kernel[:, :, ::-1], *rest])
+    x: Any = pixels
     for layer in layers:
         x = layer(x)
     whole = keras.Model(pixels, x)

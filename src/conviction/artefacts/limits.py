@@ -18,8 +18,8 @@ except ImportError:  # Windows
 
 # What TensorFlow takes before it reads anything, and what the largest layer of one picture may take.
 LEAST_BYTES = 4 * 2**30
-# A protobuf takes some forty times its bytes where it has nothing but empty parts, eight times where it holds weights
-# that are copied while they are converted.
+# Weights are held up to five times while they are converted. A protobuf of nothing but empty parts takes eighty times
+# its bytes, and is ended by this limit if it is large.
 BYTES_A_BYTE = 8
 # The stack of a thread and its share of the allocator; runtimes start several threads a core.
 BYTES_A_CORE = 128 * 2**20
