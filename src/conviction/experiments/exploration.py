@@ -9,7 +9,7 @@ from itertools import chain
 from pathlib import Path
 from typing import Any, Protocol
 
-from conviction.audience import option
+from conviction.audience import option, without_home
 from conviction.config import ImageFacts, Recipe, load_recipe
 from conviction.data import Audit, ImageSet, audit_images, load_source, split_images
 from conviction.data.image_set import PARTS, set_hash
@@ -53,7 +53,7 @@ class Plan:
     """A whole exploration before it starts.
 
     Attributes:
-        source: As the user typed it.
+        source: As the user typed it, without the name of the home folder.
         images: The data.
         audit: The audit of the data.
         base: The base.
@@ -144,7 +144,17 @@ def plan(
     others = tuple(p for p in planned if p.recipe is None or p.key != base.key)
     counts = {part: len(split.of(part)) for part in PARTS}
     return Plan(
-        str(source), images, audit, base, others, seeds, fixed_split, train_images, counts, settle, seconds
+        without_home(source),
+        images,
+        audit,
+        base,
+        others,
+        seeds,
+        fixed_split,
+        train_images,
+        counts,
+        settle,
+        seconds,
     )
 
 

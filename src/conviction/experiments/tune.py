@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, get_args
 
-from conviction.audience import option
+from conviction.audience import option, without_home
 from conviction.config import Recipe
 from conviction.config.recipe import user_settings
 from conviction.errors import RequestError, StudyError
@@ -67,7 +67,7 @@ class Tuned:
         low, high = test.accuracy_ci95
         return (
             f"Trained on all training images, it gets {test.accuracy:.2%} of the test images right, 95% "
-            f"interval {low:.2%} to {high:.2%} ({self.run.path})."
+            f"interval {low:.2%} to {high:.2%} ({without_home(self.run.path)})."
         )
 
     def to_json(self) -> dict[str, Any]:
