@@ -14,6 +14,9 @@ import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, StrictFloat, StrictInt, ValidationError
 
 from conviction.data import DecodingRule, ImageSet
+from conviction.data.audit import KeptAudit
+from conviction.data.doubtful_labels import DoubtfulLabel
+from conviction.data.feature_audit import FeatureAudit
 from conviction.data.image_set import PARTS
 from conviction.data.sessions import Nearest, Sessions
 from conviction.errors import RunFileError
@@ -103,6 +106,37 @@ class RunSessions(Content):
         return Sessions(tuple(groups), **rest, nearest=nearest)
 
 
+class RunDoubtfulLabel(Content):
+    """A label in doubt: the content hash of the image by its name; the rest as ``DoubtfulLabel``."""
+
+    image: dict[str, str]
+    likelier: StrictInt
+    votes: StrictInt
+
+
+class RunFeatureAudit(Content):
+    """What the audit saw by features: images as content hashes in hex by name, the rest as ``FeatureAudit``."""
+
+    network: str
+    copies: list[dict[str, str]] = []
+    asked: StrictInt = 0
+    doubtful: list[RunDoubtfulLabel] = []
+
+    def of(self, images: ImageSet) -> FeatureAudit:
+        """The same with the rows of these images; pictures that are gone are left out."""
+
+        def rows(named: dict[str, str]) -> list[int]:
+            return [row for row in images.rows_of(named.values(), named) if row is not None]
+
+        pairs = [sorted(rows(pair)) for pair in self.copies]
+        return FeatureAudit(
+            self.network,
+            tuple((pair[0], pair[1]) for pair in pairs if len(pair) == 2),
+            self.asked,
+            tuple(DoubtfulLabel(i, d.likelier, d.votes) for d in self.doubtful for i in rows(d.image)),
+        )
+
+
 class _Source(Content):
     source: str
 
@@ -116,7 +150,8 @@ class RunData(Content):
         counts: Images per class in each part.
         decoding: How the images were decoded.
         audit: Names of ``unreadable`` files with reasons, and ``findings``.
-        sessions: Pictures that were kept together because they were taken together.
+        sessions: Pictures that were taken together, if they were kept together or compared by features.
+        features: What the audit saw by features; None for pixels alone.
         split: Which image was in which part; ``Run.split`` is the same where it must be known.
     """
 
@@ -131,7 +166,15 @@ class RunData(Content):
     counts: RunCounts
     audit: dict[str, Any] = {}
     sessions: RunSessions | None = None
+    features: RunFeatureAudit | None = None
     split: RunSplit | None = None
+
+    def kept_audit(self, images: ImageSet) -> KeptAudit:
+        """What the run keeps of its audit, with the rows of these images."""
+        return KeptAudit(
+            None if self.sessions is None else self.sessions.of(images),
+            None if self.features is None else self.features.of(images),
+        )
 
 
 class RunClassScore(Content):
