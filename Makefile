@@ -7,7 +7,7 @@ VENV ?= .venv
 unexport PYTHONDONTWRITEBYTECODE
 BIN = $(VENV)/bin
 
-.PHONY: help demo lab test test-full check lint types constraints bench bench-lab bench-speed bench-data bench-duplicates bench-fuzz bench-kill bench-growth bench-gpu bench-monitor bench-evaluation bench-small bench-explore bench-lesson bench-tune bench-serve bench-soak bench-page bench-ray bench-transfer bench-opening clean
+.PHONY: help demo lab test test-full check lint types constraints bench bench-lab bench-speed bench-data bench-duplicates bench-fuzz bench-kill bench-growth bench-gpu bench-monitor bench-evaluation bench-small bench-explore bench-lesson bench-tune bench-serve bench-soak bench-page bench-ray bench-transfer bench-audit bench-opening clean
 
 help:
 	@sed -n 's/^# //p' Makefile
@@ -107,6 +107,9 @@ bench-ray: $(VENV)/.installed-dev
 
 bench-transfer: $(VENV)/.installed-dev
 	$(BIN)/python benchmarks/transfer.py
+
+bench-audit: $(VENV)/.installed-dev
+	$(BIN)/python benchmarks/audit.py
 
 bench-opening: $(VENV)/.installed-dev
 	$(BIN)/python benchmarks/opening.py

@@ -13,6 +13,7 @@ from PIL import Image
 from conviction.config import DataSpec
 from conviction.data import ImageSet, audit_images, load_source, split_images
 from conviction.data import audit as audit_module
+from conviction.data.audit import KeptAudit
 from conviction.data.decode import Probe, probe
 from conviction.data.image_set import array_hashes
 from conviction.data.likeness import by_features, by_pixels
@@ -253,7 +254,7 @@ def test_sessions_are_sought_once(folder: Path, monkeypatch: pytest.MonkeyPatch,
 
 def test_a_class_of_one_session_is_said_to_be_that() -> None:
     labels = np.repeat([0, 1], 4)
-    audit = audit_images(image_set(labels), DataSpec(), sessions=Sessions(((0, 1, 2, 3), (4, 5))))
+    audit = audit_images(image_set(labels), DataSpec(), kept=KeptAudit(Sessions(((0, 1, 2, 3), (4, 5)))))
     finding = next(f for f in audit.findings if f.kind == "one_session")
     assert finding.severity == "serious"
     assert finding.names == ("c0",)

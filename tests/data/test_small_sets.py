@@ -46,7 +46,7 @@ def test_a_set_of_any_size_is_audited_and_split_or_refused(
     spec = load_recipe([]).data
     images = load_source(root, spec)
     audit = audit_images(images, spec)
-    assert render_inspection(images, audit.findings)
+    assert render_inspection(images, audit.findings, audit.compared)
     if min(counts) < 3:
         with pytest.raises(SourceError, match="class"):
             split_images(images, spec, seed, audit.groups, audit.excluded)

@@ -34,13 +34,15 @@ def inspect(
     from conviction.flow.inspect import inspect
     from conviction.report import Terminal, audit_step, load_step
 
-    inspection = inspect(source, keys or [], config=config, data_dir=data_dir, out=out, html=html)
+    inspection = inspect(
+        source, keys or [], config=config, data_dir=data_dir, out=out, html=html, show=Terminal(sys.stderr)
+    )
     if as_json:
         print_json(inspection.to_json())
         return
     show = Terminal(sys.stdout)
     show.step(load_step(inspection.images))
-    show.step(audit_step(inspection.audit.findings))
+    show.step(audit_step(inspection.audit.findings, inspection.audit.compared))
     for path, what in ((out, "The manifest"), (html, "The page")):
         if path:
             print(f"\n{what} is {path}.")

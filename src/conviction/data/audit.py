@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 import numpy as np
 
@@ -15,6 +16,8 @@ from conviction.config import DataSpec
 from conviction.data import cache
 from conviction.data.darkness import light, too_dark
 from conviction.data.duplicates import METHOD, NearPairs, find_near_duplicates
+from conviction.data.feature_audit import FeatureAudit, audit_features
+from conviction.data.feature_findings import altered_copies, doubtful_label_findings
 from conviction.data.findings import (
     Finding,
     balance,
@@ -37,6 +40,19 @@ from conviction.data.split import Split
 
 
 @dataclass(frozen=True)
+class KeptAudit:
+    """What a run keeps of its audit, so that its images are split in the same way wherever they are read again.
+
+    Attributes:
+        sessions: None for a new search, by pixels.
+        features: None for pixels alone.
+    """
+
+    sessions: Sessions | None = None
+    features: FeatureAudit | None = None
+
+
+@dataclass(frozen=True)
 class Audit:
     """What the audit found.
 
@@ -45,8 +61,9 @@ class Audit:
         groups: (n,) int64, equal numbers for images that must stay together.
         excluded: (n,) bool, images that do not count.
         sessions: Pictures that were taken together.
-        likeness: By which the sessions were found; None for those of a run.
+        likeness: By which pictures were compared; None for the images of a run.
         kept_together: Whether a session stays in one part.
+        features: What was seen by features; None for pixels alone.
     """
 
     findings: tuple[Finding, ...]
@@ -55,34 +72,57 @@ class Audit:
     sessions: Sessions = field(default_factory=Sessions)
     likeness: Likeness | None = None
     kept_together: bool = False
+    features: FeatureAudit | None = None
+
+    @property
+    def compared(self) -> str:
+        """By what pictures were compared, in a sentence."""
+        if self.features is None:
+            return "Pictures were compared by their pixels alone, which miss crops and recolouring."
+        return f"Pictures were compared by their pixels and by the features of {self.features.network}."
+
+    def kept_json(self, images: ImageSet) -> dict[str, Any]:
+        """What ``KeptAudit`` is read from, for ``data.json``."""
+        kept = {}
+        if self.kept_together or self.features is not None:
+            kept["sessions"] = self.sessions.to_json(images)
+        if self.features is not None:
+            kept["features"] = self.features.to_json(images)
+        return kept
 
     def after_split(self, images: ImageSet, split: Split) -> Audit:
-        """Adds what only the split shows: classes with few images left, and what sessions do to accuracy."""
-        sessions = self.sessions
+        """Adds what only the split shows: classes with few images left, what sessions do to accuracy, and what is seen
+        by features and looks at labels, which those of the test set are sealed for.
+        """
+        sessions, features = self.sessions, self.features
         if self.likeness is not None:
             seen = np.zeros(len(images), bool)
             seen[np.concatenate([split.train, split.validation])] = True
             nearest = nearest_right(images, sessions, seen, self.likeness)
             sessions = replace(sessions, nearest=nearest)
+            if features is not None:
+                together = join(len(images), self.groups, sessions.numbers(len(images)))
+                features = features.after_split(images, self.likeness, np.flatnonzero(seen), together)
         findings = [f for f in self.findings if f.kind != "sessions"]
         findings += session_findings(sessions, self.kept_together)
         findings += few_to_learn_from(images, split.train)
-        return replace(self, findings=_ranked(findings), sessions=sessions)
+        findings += doubtful_label_findings(images, features)
+        return replace(self, findings=_ranked(findings), sessions=sessions, features=features)
 
 
 def audit_images(
     images: ImageSet,
     spec: DataSpec,
     likeness: Callable[[], Likeness] | None = None,
-    sessions: Sessions | None = None,
+    kept: KeptAudit = KeptAudit(),
 ) -> Audit:
     """Audits all images that ``spec.exclude`` does not leave out.
 
     Args:
         images: All images.
         spec: What to leave out, and which images belong together.
-        likeness: Makes what sessions are found by; by default, pixels.
-        sessions: Those of a run, whose images are audited again; None for a new search.
+        likeness: Makes what pictures are compared by; by default, pixels.
+        kept: Of a run whose images are audited again.
 
     Raises:
         RequestError: ``spec.group`` or ``spec.exclude`` cannot be used.
@@ -90,6 +130,7 @@ def audit_images(
     out = excluded(images, spec.exclude)
     own = user_groups(images, spec.group)
     together, view = spec.group == AUTO, None
+    sessions, features = kept.sessions, kept.features
     if sessions is None:
         view = likeness() if likeness is not None else by_pixels(images)
         sessions = _sessions(images, out, view)
@@ -104,7 +145,10 @@ def audit_images(
     # Pictures that show nothing all look alike; putting them in one group would mean nothing.
     equal = number_equals(images.pixel_hashes)
     equal[out] = -1
-    looks = join(len(images), np.where(blank, -1, equal), pairs)
+    near_copies = join(len(images), np.where(blank, -1, equal), pairs)
+    if features is None and view is not None and view.network:
+        features = audit_features(images, np.flatnonzero(~out & ~blank), view)
+    looks = near_copies if features is None else join(len(images), near_copies, features.pairs())
     groups = join(len(images), looks, own, number_equals(images.hashes))
     findings = [
         *class_folders(images, ~out),
@@ -112,7 +156,8 @@ def audit_images(
         *similar_classes(images),
         *_leak(images, looks, own, out),
         *_conflicts(images, equal, looks, blank),
-        *_duplicates(images, equal, looks, blank),
+        *_duplicates(images, equal, near_copies, blank),
+        *altered_copies(images, near_copies, features),
         *unreadable(images),
         *dark,
         *blank_pictures(images, blank & ~concerned),
@@ -122,7 +167,7 @@ def audit_images(
         *session_findings(sessions, together),
         *one_session(images, sessions, out),
     ]
-    return Audit(_ranked(findings), groups, out, sessions, view, together)
+    return Audit(_ranked(findings), groups, out, sessions, view, together, features)
 
 
 def _ranked(findings: list[Finding]) -> tuple[Finding, ...]:

@@ -366,7 +366,7 @@ def clear() -> int:
         StorageError: A part cannot be removed.
     """
     freed = 0
-    for kind in (PIXELS, FEATURES, "listings", "pairs", "sessions"):
+    for kind in (PIXELS, FEATURES, "listings", "pairs", "sessions", "copies"):
         folder = cache_root() / kind
         if folder.is_dir():
             freed += sum(p.stat().st_size for p in folder.rglob("*") if p.is_file())

@@ -28,10 +28,20 @@ from typing import NamedTuple
 import numpy as np
 from threadpoolctl import threadpool_limits
 
+from conviction.data.alignment import (
+    SIDE,
+    agreement,
+    align,
+    blurred,
+    halved,
+    luminance,
+    smoothed,
+    warped,
+)
+
 METHOD = 1
 """Version of the method: it changes whenever the pairs may differ, because they are kept on disk."""
 
-SIDE = 32
 MIN_DEVIATION = 2.0
 """Gray levels; below, a picture is all but constant, and what is left of it is noise of the encoder."""
 
@@ -66,15 +76,6 @@ NOISE = 1.0
 COLOUR_SHARE = 0.35
 COLOUR_LEVELS = 6.0
 """Largest difference in colour: a share of the colour there is, and gray levels on top for JPEG's losses."""
-MAX_SCALE, MAX_SHIFT = 0.14, 0.12
-"""Bounds of the alignment: 5% off both sides is a scale of 0.11; the shift is in half widths."""
-WARP_PRIOR = (2.0 / 0.05) ** 2
-"""(Noise in gray levels / usual size of a warp) squared: without it, smooth pictures drift to the bounds."""
-
-NEAR = np.abs(np.arange(SIDE)[:, None] - np.arange(SIDE))
-BLUR = np.exp(-0.5 * (NEAR / 2.0) ** 2)
-BLUR = (BLUR / BLUR.sum(1, keepdims=True)).astype(np.float32)
-
 BLOCK, TILE, CHUNK = 2048, 512, 256  # pictures, pictures along each side, and pairs at a time
 COARSE_STEPS, FINE_STEPS = 3, 3
 
@@ -140,13 +141,6 @@ def _pairs(one: np.ndarray, other: np.ndarray, similarity: np.ndarray, mirrored:
     return NearPairs(first[keep], second[keep], similarity[order][keep], mirrored[order][keep])
 
 
-def _luminance(pixels: np.ndarray) -> np.ndarray:
-    """(..., 32, 32, 1 or 3) uint8 to (..., 32, 32) float32 in [0, 255] (ITU-R BT.601)."""
-    if pixels.shape[-1] == 1:
-        return pixels[..., 0].astype(np.float32)
-    return pixels.astype(np.float32) @ np.array([0.299, 0.587, 0.114], np.float32)
-
-
 def _scan(thumbs: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """(n,) uint64 digests, (n, 63) float32 low coefficients without the mean, (n,) deviations."""
     n = len(thumbs)
@@ -160,9 +154,9 @@ def _scan(thumbs: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         stop = start + len(block)
         packed = b"".join(hashlib.blake2b(image.data, digest_size=8).digest() for image in block)
         digests[start:stop] = np.frombuffer(packed, np.uint64)
-        luminance = _luminance(block)
-        deviation[start:stop] = luminance.std((1, 2))
-        coefficients[start:stop] = (cosines @ luminance @ cosines.T).reshape(-1, LOW * LOW)[:, 1:]
+        gray = luminance(block)
+        deviation[start:stop] = gray.std((1, 2))
+        coefficients[start:stop] = (cosines @ gray @ cosines.T).reshape(-1, LOW * LOW)[:, 1:]
     return digests, coefficients, deviation
 
 
@@ -285,115 +279,34 @@ def _confirm(
 def _same_picture(one: np.ndarray, other: np.ndarray, texture: float) -> tuple[np.ndarray, np.ndarray]:
     """Which of (m, 32, 32, c) uint8 pairs show the same picture: (k,) int64 numbers, (k,) similarity."""
     kept = np.arange(len(one))
-    x, y = _luminance(one), _luminance(other)
-    small_x, small_y = _halved(x), _halved(y)
-    warp, _ = _align(small_x, small_y, np.zeros((len(one), 2, 2), np.float32), COARSE_STEPS)
-    match, _ = _agreement(small_x, *_warped(small_y, warp))
+    x, y = luminance(one), luminance(other)
+    small_x, small_y = halved(x), halved(y)
+    warp, _ = align(small_x, small_y, np.zeros((len(one), 2, 2), np.float32), COARSE_STEPS)
+    match, _ = agreement(small_x, *warped(small_y, warp))
     good = match >= COARSE_MATCH
     kept, x, y, warp = kept[good], x[good], y[good], warp[good]
-    smooth_x, smooth_y = _smooth(x), _smooth(y)
-    warp, gain = _align(smooth_x, smooth_y, warp, FINE_STEPS)
-    moved, weight = _warped(smooth_y, warp)
-    match, deviation = _agreement(smooth_x, moved, weight)
-    detail, _ = _agreement(smooth_x - _blurred(smooth_x), moved - _blurred(moved), weight)
+    smooth_x, smooth_y = smoothed(x), smoothed(y)
+    warp, gain = align(smooth_x, smooth_y, warp, FINE_STEPS)
+    moved, weight = warped(smooth_y, warp)
+    match, deviation = agreement(smooth_x, moved, weight)
+    detail, _ = agreement(smooth_x - blurred(smooth_x), moved - blurred(moved), weight)
     good = (match >= FINE_MATCH) & (detail >= DETAIL_MATCH) & (deviation >= MIN_DEVIATION)
     kept, match, warp, gain, x, y = kept[good], match[good], warp[good], gain[good], x[good], y[good]
-    moved, weight = _warped(y, warp)
-    fine, _ = _agreement(x - _smooth(x), moved - _smooth(moved), weight, NOISE)
+    moved, weight = warped(y, warp)
+    fine, _ = agreement(x - smoothed(x), moved - smoothed(moved), weight, NOISE)
     good = fine >= texture
     if one.shape[-1] == 3:
         good[good] = _same_colours(one[kept[good]], other[kept[good]], warp[good], gain[good])
     return kept[good], np.clip(match[good], 0, 1).astype(np.float32)
 
 
-def _halved(x: np.ndarray) -> np.ndarray:
-    """(m, 32, 32) to (m, 16, 16), by means of 2x2."""
-    rows = x[:, 0::2] + x[:, 1::2]
-    return (rows[:, :, 0::2] + rows[:, :, 1::2]) * np.float32(0.25)
-
-
-def _smooth(x: np.ndarray) -> np.ndarray:
-    """Binomial [1 2 1] / 4 along both axes, which takes off what interpolation would lose anyway."""
-    padded = np.pad(x, ((0, 0), (1, 1), (1, 1)), mode="edge")
-    rows = padded[:, :-2] + 2 * padded[:, 1:-1] + padded[:, 2:]
-    return (rows[:, :, :-2] + 2 * rows[:, :, 1:-1] + rows[:, :, 2:]) * np.float32(1 / 16)
-
-
-def _blurred(x: np.ndarray) -> np.ndarray:
-    """(m, 32, 32) blurred by a Gaussian of 2 pixels: light and shade."""
-    return BLUR @ x @ BLUR.T
-
-
-def _align(x: np.ndarray, y: np.ndarray, warp: np.ndarray, steps: int) -> tuple[np.ndarray, np.ndarray]:
-    """Gauss-Newton steps of Lucas and Kanade that resample (m, s, s) ``y`` to look like (m, s, s) ``x``.
-
-    A warp is (m, 2, 2) float32: scale - 1 and shift, down and to the right, in half widths. Returned with it
-    is the (m,) float32 gain, how much more contrast ``x`` has than ``y``.
-    """
-    m, side = x.shape[:2]
-    area = side * side  # spelt out below, because NumPy cannot infer an axis of an array without elements
-    grid = ((2 * np.arange(side) + 1) / side - 1).astype(np.float32)  # centres of pixels, from -1 to 1
-    x, y = (part - part.mean((1, 2), keepdims=True) for part in (x, y))
-    gain = np.ones(m, np.float32)
-    bound = np.array([MAX_SCALE, MAX_SHIFT], np.float32)
-    for _ in range(steps):
-        moved, weight = _warped(y, warp)
-        down, right = np.gradient(moved, 2 / side, axis=(1, 2))
-        columns = np.stack([down * grid[:, None], down, right * grid, right, moved, np.ones_like(moved)], 1)
-        columns = columns.reshape(m, 6, area)
-        weighted = columns * weight.reshape(m, 1, area)
-        normal = weighted @ columns.transpose(0, 2, 1)
-        target = weighted @ x.reshape(m, area, 1)
-        size = np.einsum("mii->mi", normal)
-        size += 1e-5 * size + 1e-3
-        size[:, :4] += WARP_PRIOR
-        target[:, :4, 0] -= WARP_PRIOR * warp.reshape(m, 4)
-        solved = np.linalg.solve(normal, target)[..., 0]
-        gain = solved[:, 4]
-        # Below a tenth of the contrast, or inverted, this is not a pair, and a step could lead anywhere.
-        step = solved[:, :4].reshape(m, 2, 2) / np.maximum(gain, 0.1)[:, None, None]
-        warp = np.clip(warp + (1 + warp[:, :, :1]) * step, -bound, bound)
-    return warp, gain
-
-
-def _resampling(warp: np.ndarray, side: int) -> tuple[np.ndarray, np.ndarray]:
-    """For (m, 2) warps of one axis: (m, s, s) linear interpolation, (m, s) weight, 0 outside the picture."""
-    index = np.arange(side, dtype=np.float32)
-    centre = (side - 1) / 2
-    pixel = (index - centre) * (1 + warp[:, :1]) + warp[:, 1:] * np.float32(side / 2) + np.float32(centre)
-    weight = np.clip(pixel + 1, 0, 1) * np.clip(side - pixel, 0, 1)
-    inside = np.clip(pixel, 0, side - 1)
-    distance = np.abs(inside[:, :, None] - index)
-    return np.maximum(1 - distance, 0), weight
-
-
-def _warped(y: np.ndarray, warp: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """(m, s, s) resampled by (m, 2, 2) warps, and the (m, s, s) weight of what lies inside."""
-    rows, row_weight = _resampling(warp[:, 0], y.shape[-1])
-    columns, column_weight = _resampling(warp[:, 1], y.shape[-1])
-    return rows @ y @ columns.transpose(0, 2, 1), row_weight[:, :, None] * column_weight[:, None]
-
-
-def _agreement(
-    x: np.ndarray, y: np.ndarray, weight: np.ndarray, noise: float = 0.0
-) -> tuple[np.ndarray, np.ndarray]:
-    """Weighted correlation of (m, s, s) pairs but for ``noise``, and the smaller of their deviations."""
-    total = weight.sum((1, 2))
-    x = x - ((weight * x).sum((1, 2)) / total)[:, None, None]
-    y = y - ((weight * y).sum((1, 2)) / total)[:, None, None]
-    xx, yy, xy = (np.einsum("mij,mij,mij->m", weight, a, b) / total for a, b in ((x, x), (y, y), (x, y)))
-    floor = noise**2
-    correlation = (xy + floor) / np.sqrt(np.maximum((xx + floor) * (yy + floor), 1e-9))
-    return correlation, np.sqrt(np.minimum(xx, yy))
-
-
 def _same_colours(one: np.ndarray, other: np.ndarray, warp: np.ndarray, gain: np.ndarray) -> np.ndarray:
     """(m,) bool: whether the differences from gray agree, given (m, 32, 32, 3) uint8 pairs."""
-    x, y = _luminance(one), _luminance(other)
+    x, y = luminance(one), luminance(other)
     error = energy = np.zeros(len(one), np.float32)
     for channel in (0, 2):
-        a = _smooth(one[..., channel] - x)
-        b, weight = _warped(_smooth(other[..., channel] - y), warp)
+        a = smoothed(one[..., channel] - x)
+        b, weight = warped(smoothed(other[..., channel] - y), warp)
         b = b * gain[:, None, None]
         error = error + (weight * (a - b) ** 2).sum((1, 2)) / weight.sum((1, 2))
         energy = energy + (weight * (a * a + b * b)).sum((1, 2)) / (2 * weight.sum((1, 2)))

@@ -48,6 +48,7 @@ class Finding:
         count: How many images it is about.
         groups: Indices of images that show it; images of one group belong together.
         names: Of files that have no pixels, of folders or of classes.
+        remarks: What there is to say of each of the groups; empty where there is nothing.
         leave_out: Indices of the images that a manifest suggests to leave out.
         remedy: What can be done about it, which has other words for each audience.
     """
@@ -59,6 +60,7 @@ class Finding:
     count: int
     groups: tuple[tuple[int, ...], ...] = ()
     names: tuple[str, ...] = ()
+    remarks: tuple[str, ...] = ()
     leave_out: tuple[int, ...] = ()
     remedy: Remedy = Remedy.NOTHING
     advice_on_page: str = ""
@@ -78,6 +80,7 @@ class Finding:
             "count": self.count,
             "groups": [[images.names[i] for i in g] for g in self.groups[:LISTED_GROUPS]],
             "names": list(self.names[:LISTED_GROUPS]),
+            "remarks": list(self.remarks[:LISTED_GROUPS]),
         }
 
 

@@ -32,20 +32,31 @@ class Likeness:
         of: From (m, 2) int64 pairs of one class to (m,) float32, 1 for the same picture; it may use labels.
         vectors: (n, d) float32 of unit length, without use of labels: their products are similarities.
         least: Below this, two pictures are never taken for pictures of one session.
+        network: Whose features they are, for people; empty for pixels.
+        pictures: From (m,) int64 rows to (m, 224, 224, 3) uint8, as the network takes them; None for pixels.
     """
 
     eyes: Literal["features", "pixels"]
     of: Callable[[np.ndarray], np.ndarray]
     vectors: np.ndarray
     least: float
+    network: str = ""
+    pictures: Callable[[np.ndarray], np.ndarray] | None = None
 
 
-def by_features(features: np.ndarray, labels: np.ndarray) -> Likeness:
+def by_features(
+    features: np.ndarray,
+    labels: np.ndarray,
+    network: str = "a network",
+    pictures: Callable[[np.ndarray], np.ndarray] | None = None,
+) -> Likeness:
     """By the features of a network.
 
     Args:
         features: (n, d) float32.
         labels: (n,) int64. What all pictures of a class share says nothing about a pair of them, so it is taken off.
+        network: As for ``Likeness``.
+        pictures: As for ``Likeness``.
     """
     within = features.astype(np.float32)
     for label in np.unique(labels):
@@ -55,7 +66,8 @@ def by_features(features: np.ndarray, labels: np.ndarray) -> Likeness:
     def of(pairs: np.ndarray) -> np.ndarray:
         return _in_chunks(lambda a, b: np.einsum("md,md->m", within[a], within[b]), pairs)
 
-    return Likeness("features", of, _unit(features - features.mean(0)), LEAST_BY_FEATURES)
+    vectors = _unit(features - features.mean(0))
+    return Likeness("features", of, vectors, LEAST_BY_FEATURES, network, pictures)
 
 
 def by_pixels(images: ImageSet) -> Likeness:

@@ -28,7 +28,7 @@ def prepare_again(
     Raises:
         RequestError: The images or classes are not those of the run.
     """
-    source, rule, kept = run.data.source, run.data.decoding, run.data.sessions
+    source, rule = run.data.source, run.data.decoding
     ready = prepare_run(
         source,
         recipe,
@@ -36,7 +36,7 @@ def prepare_again(
         lambda facts: recipe,
         rule=rule,
         # The run's own: another machine, or one without the weights, could find others.
-        sessions=kept.of if kept else lambda images: None,
+        kept=run.data.kept_audit,
         loading=loading,
     )
     _check_data(run, ready)

@@ -83,6 +83,7 @@ def fit(
             data_dir,
             lambda facts: load_recipe(overrides, config, facts),
             loading=show.loading,
+            computing=show.computing,
         )
         show_steps(ready, show)
         if trainer:

@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import csv
 import io
+import sys
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from conviction.config import load_recipe
+from conviction.config import Recipe, load_recipe
 from conviction.data import Audit, ImageSet, audit_images, load_source, split_images
 from conviction.errors import SourceError
+from conviction.flow.prepare import Show
 from conviction.flow.sessions import likeness_for
 from conviction.process import process_restored
-from conviction.report import render_inspection
+from conviction.report import Terminal, render_inspection
 from conviction.runs import folder
 
 
@@ -35,6 +37,7 @@ class Inspection:
             "classes": dict(zip(self.images.class_names, self.images.counts(), strict=True)),
             "unreadable": {u.name: u.reason for u in self.images.unreadable},
             "unused": [u.to_json() for u in self.images.unused],
+            "compared": self.audit.compared,
             "findings": [f.to_json(self.images) for f in self.audit.findings],
         }
 
@@ -60,8 +63,11 @@ def inspect(
     data_dir: str | Path | None = None,
     out: str | Path | None = None,
     html: str | Path | None = None,
+    show: Show | None = None,
 ) -> Inspection:
     """Audits a source without training: copies, leaks, contradictory labels, broken and blank pictures, balance.
+
+    With ``recipe=transfer`` pictures are also compared by the features of a pretrained network.
 
     Args:
         source: As for ``fit``.
@@ -70,6 +76,7 @@ def inspect(
         data_dir: Where to look for named sets first.
         out: Where to write the manifest, a CSV that ``fit --exclude`` takes.
         html: Where to write the page with pictures.
+        show: Where progress is shown; default the terminal (stderr).
 
     Raises:
         RequestError: The source or a key cannot be used, or an output exists and is a folder.
@@ -79,17 +86,28 @@ def inspect(
         if path is not None:
             folder.check_file(Path(path))
     spec = load_recipe(overrides, config)
+    show = show or Terminal(sys.stderr)
+    try:
+        inspection = _inspected(source, spec, data_dir, show)
+    finally:
+        show.close()
+    if out is not None:
+        with folder.replacing(Path(out)) as beside:
+            beside.write_bytes(inspection.manifest())
+    if html is not None:
+        audit = inspection.audit
+        folder.write_text(Path(html), render_inspection(inspection.images, audit.findings, audit.compared))
+    return inspection
+
+
+def _inspected(source: str | Path, spec: Recipe, data_dir: str | Path | None, show: Show) -> Inspection:
+    show.loading(str(source))
     images = load_source(source, spec.data, data_dir)
-    audit = audit_images(images, spec.data, likeness_for(source, images, spec, data_dir))
+    show.loading("the audit of all images")
+    audit = audit_images(images, spec.data, likeness_for(source, images, spec, data_dir, show.computing))
     # Data that cannot be split is an error when a network is trained; here the user still wants the rest of the audit.
     with suppress(SourceError):
         audit = audit.after_split(
             images, split_images(images, spec.data, spec.training.seed, audit.groups, audit.excluded)
         )
-    inspection = Inspection(images, audit)
-    if out is not None:
-        with folder.replacing(Path(out)) as beside:
-            beside.write_bytes(inspection.manifest())
-    if html is not None:
-        folder.write_text(Path(html), render_inspection(images, inspection.audit.findings))
-    return inspection
+    return Inspection(images, audit)

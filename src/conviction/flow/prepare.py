@@ -21,11 +21,11 @@ from conviction.data import (
     load_source,
     split_images,
 )
-from conviction.data.sessions import Sessions
+from conviction.data.audit import KeptAudit
 from conviction.errors import RequestError, WeightsError
 from conviction.evaluation import read_metadata
 from conviction.flow.network import all_steps, search_rate
-from conviction.flow.sessions import likeness_for
+from conviction.flow.sessions import Progress, likeness_for, quietly
 from conviction.model import LayerRow, check_memory, walk
 from conviction.model.backbones import weights_record
 from conviction.model.shapes import scaling_of
@@ -101,7 +101,7 @@ class Prepared:
             steps.reshape_step(images),
             steps.normalise_step(images, scaling_of(recipe.model)),
             steps.encode_step(images),
-            steps.audit_step(self.audit.findings),
+            steps.audit_step(self.audit.findings, self.audit.compared),
             steps.split_step(images, split, recipe.data),
             steps.model_step(self.rows, recipe.model),
             steps.compile_step(recipe.training, classes, all_of_them, self.search),
@@ -115,8 +115,9 @@ def prepare_run(
     adapt: Callable[[ImageFacts], Recipe],
     *,
     rule: DecodingRule | None = None,
-    sessions: Callable[[ImageSet], Sessions | None] = lambda images: None,
+    kept: Callable[[ImageSet], KeptAudit] | None = None,
     loading: Loading = silently,
+    computing: Progress = quietly,
 ) -> Prepared:
     """Finds everything that can be wrong with a request, before anything is shown or written.
 
@@ -126,8 +127,9 @@ def prepare_run(
         data_dir: Where to look for named sets first.
         adapt: Makes the specification for the images.
         rule: The decoding rule of a run whose images are read again; None for a new run.
-        sessions: Those of a run whose images are read again; None for a new search.
+        kept: What a run whose images are read again keeps of its audit; None for a new run.
         loading: Receives what takes a while.
+        computing: As ``Show.computing``, for features that the audit needs.
 
     Raises:
         RequestError: Something in the request or the data is wrong.
@@ -135,8 +137,10 @@ def prepare_run(
     loading(str(source))
     images = load_source(source, asked.data, data_dir, rule=rule)
     loading("the audit of all images")
-    view = likeness_for(source, images, asked, data_dir)
-    audit = audit_images(images, asked.data, view, sessions(images))
+    if kept is None:
+        audit = audit_images(images, asked.data, likeness_for(source, images, asked, data_dir, computing))
+    else:
+        audit = audit_images(images, asked.data, kept=kept(images))
     split = split_images(images, asked.data, asked.training.seed, audit.groups, audit.excluded)
     audit = audit.after_split(images, split)
     recipe = adapt(ImageFacts.of(images.rule.shape, len(split.train)))

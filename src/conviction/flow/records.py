@@ -49,7 +49,7 @@ def data_json(source: str | Path, ready: Prepared) -> dict[str, Any]:
             "unreadable": {u.name: u.reason for u in images.unreadable},
             "findings": [f.to_json(images) for f in ready.audit.findings],
         },
-        **({"sessions": ready.audit.sessions.to_json(images)} if ready.audit.kept_together else {}),
+        **ready.audit.kept_json(images),
         "split": {
             "test_origin": split.test_origin,
             "validation_origin": split.validation_origin,

@@ -86,8 +86,14 @@ def render_page(
     )
 
 
-def render_inspection(images: ImageSet, findings: Sequence[Finding]) -> str:
-    """Renders what ``conviction inspect`` found, as a separate page."""
+def render_inspection(images: ImageSet, findings: Sequence[Finding], compared: str) -> str:
+    """Renders what ``conviction inspect`` found, as a separate page.
+
+    Args:
+        images: The data.
+        findings: Of the audit.
+        compared: By what pictures were compared, ``Audit.compared``.
+    """
     counts = images.counts()
     return render_template(
         "report/inspection.html.j2",
@@ -95,6 +101,7 @@ def render_inspection(images: ImageSet, findings: Sequence[Finding]) -> str:
         unused=unused_sentence(images.unused),
         counts=counts,
         exhibits=exhibits(images, findings),
+        compared=compared,
         serious=sum(f.severity == "serious" for f in findings),
         pixelated=max(images.rule.height, images.rule.width) <= 96,
     )

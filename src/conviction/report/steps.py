@@ -138,20 +138,20 @@ def _vector(values: np.ndarray) -> str:
     return f"[{' '.join(numbers)}]"
 
 
-def audit_step(findings: Sequence[Finding]) -> Step:
-    """Audit: what was found, the most severe first, and what to do."""
-    if not findings:
-        return Step(
-            "Audit",
-            (
-                "Nothing found: there are no copies, contradictory labels, leaks, blank or unreadable pictures, and "
-                "the classes are of similar size.",
-            ),
-        )
+def audit_step(findings: Sequence[Finding], compared: str = "") -> Step:
+    """Audit: what was found, the most severe first, and what to do.
+
+    Args:
+        findings: Of the audit.
+        compared: By what pictures were compared, ``Audit.compared``.
+    """
     sentences = [
         f"{f.severity.capitalize()}: {printable(f.sentence)} {printable(f.advise())}" for f in findings
+    ] or [
+        "Nothing found: there are no copies, contradictory labels, leaks, blank or unreadable pictures, and the "
+        "classes are of similar size."
     ]
-    return Step("Audit", tuple(sentences))
+    return Step("Audit", (*sentences, *([compared] if compared else [])))
 
 
 def split_step(images: ImageSet, split: Split, spec: DataSpec) -> Step:

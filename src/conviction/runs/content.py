@@ -14,6 +14,9 @@ from pydantic import BaseModel, ConfigDict, Field, StrictFloat, StrictInt, Valid
 
 from conviction.config.text import MOST_JSON, read_json_file, shortened
 from conviction.data import DecodingRule, ImageSet
+from conviction.data.audit import KeptAudit
+from conviction.data.doubtful_labels import DoubtfulLabel
+from conviction.data.feature_audit import FeatureAudit
 from conviction.data.image_set import PARTS
 from conviction.data.sessions import Nearest, Sessions
 from conviction.errors import RunFileError
@@ -111,6 +114,37 @@ class RunSessions(Content):
         return Sessions(tuple(groups), **rest, nearest=nearest)
 
 
+class RunDoubtfulLabel(Content):
+    """A label in doubt: the content hash of the image by its name; the rest as ``DoubtfulLabel``."""
+
+    image: dict[str, str]
+    likelier: StrictInt
+    votes: StrictInt
+
+
+class RunFeatureAudit(Content):
+    """What the audit saw by features: images as content hashes in hex by name, the rest as ``FeatureAudit``."""
+
+    network: str
+    copies: list[dict[str, str]] = []
+    asked: StrictInt = 0
+    doubtful: list[RunDoubtfulLabel] = []
+
+    def of(self, images: ImageSet) -> FeatureAudit:
+        """The same with the rows of these images; pictures that are gone are left out."""
+
+        def rows(named: dict[str, str]) -> list[int]:
+            return [row for row in images.rows_of(named.values(), named) if row is not None]
+
+        pairs = [sorted(rows(pair)) for pair in self.copies]
+        return FeatureAudit(
+            self.network,
+            tuple((pair[0], pair[1]) for pair in pairs if len(pair) == 2),
+            self.asked,
+            tuple(DoubtfulLabel(i, d.likelier, d.votes) for d in self.doubtful for i in rows(d.image)),
+        )
+
+
 class _Source(Content):
     source: Annotated[str, Field(min_length=1)]
 
@@ -124,7 +158,8 @@ class RunData(Content):
         counts: Images per class in each part.
         decoding: How the images were decoded.
         audit: Names of ``unreadable`` files with reasons, and ``findings``.
-        sessions: Pictures that were kept together because they were taken together.
+        sessions: Pictures that were taken together, if they were kept together or compared by features.
+        features: What the audit saw by features; None for pixels alone.
         split: Which image was in which part; ``Run.split`` is the same where it must be known.
     """
 
@@ -139,7 +174,15 @@ class RunData(Content):
     counts: RunCounts
     audit: dict[str, Any] = {}
     sessions: RunSessions | None = None
+    features: RunFeatureAudit | None = None
     split: RunSplit | None = None
+
+    def kept_audit(self, images: ImageSet) -> KeptAudit:
+        """What the run keeps of its audit, with the rows of these images."""
+        return KeptAudit(
+            None if self.sessions is None else self.sessions.of(images),
+            None if self.features is None else self.features.of(images),
+        )
 
     @property
     def images(self) -> int:
@@ -152,6 +195,9 @@ class RunData(Content):
             raise ValueError("class_names has a name twice")
         if any(len(getattr(self.counts, part)) != len(self.class_names) for part in PARTS):
             raise ValueError("counts has not one number for each of class_names")
+        doubtful = [] if self.features is None else self.features.doubtful
+        if any(not 0 <= label.likelier < len(self.class_names) for label in doubtful):
+            raise ValueError("features.doubtful has the number of no class")
         return self
 
 

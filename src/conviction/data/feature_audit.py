@@ -1,0 +1,90 @@
+"""What the audit sees by the features of a network: altered copies, and labels in doubt."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from conviction.data import cache
+from conviction.data.copies import METHOD as COPIES
+from conviction.data.copies import find_altered_copies
+from conviction.data.doubtful_labels import DoubtfulLabel, doubtful_labels
+from conviction.data.image_set import ImageSet
+from conviction.data.likeness import Likeness
+
+METHOD = 1
+"""Version of all of it: runs keep what it saw."""
+
+
+@dataclass(frozen=True)
+class FeatureAudit:
+    """What the audit sees by features.
+
+    Attributes:
+        network: Whose features they are, for people.
+        copies: Pairs of images that show one photograph, each (smaller, larger) and in order.
+        asked: How many labels were compared with those of neighbours, all outside the test set.
+        doubtful: Of those, the ones that are probably wrong, the surest first.
+    """
+
+    network: str
+    copies: tuple[tuple[int, int], ...] = ()
+    asked: int = 0
+    doubtful: tuple[DoubtfulLabel, ...] = ()
+
+    def pairs(self) -> np.ndarray:
+        """(m, 2) int64: ``copies``."""
+        return np.array(self.copies, np.int64).reshape(-1, 2)
+
+    def to_json(self, images: ImageSet) -> dict[str, Any]:
+        """Plain values for ``data.json``; images as content hashes by name, as the split has them."""
+
+        def named(rows: Sequence[int]) -> dict[str, str]:
+            return dict(zip((images.names[i] for i in rows), images.hex_hashes(np.array(rows)), strict=True))
+
+        return {
+            "method": METHOD,
+            "network": self.network,
+            "copies": [named(pair) for pair in self.copies],
+            "asked": self.asked,
+            "doubtful": [
+                {"image": named([d.image]), "likelier": d.likelier, "votes": d.votes} for d in self.doubtful
+            ],
+        }
+
+    def after_split(
+        self, images: ImageSet, likeness: Likeness, asked: np.ndarray, together: np.ndarray
+    ) -> FeatureAudit:
+        """Adds the labels in doubt, for which only those outside the test set are looked at.
+
+        Args:
+            images: All images.
+            likeness: By features.
+            asked: (m,) int64, the images outside the test set that count.
+            together: (n,) int64, equal numbers for copies and pictures of one session, which are not asked about
+                each other.
+        """
+        doubtful = doubtful_labels(likeness.vectors, images.labels, asked, together)
+        return replace(self, asked=len(asked), doubtful=doubtful)
+
+
+def audit_features(images: ImageSet, kept: np.ndarray, likeness: Likeness) -> FeatureAudit:
+    """Seeks altered copies, or takes them from the cache if they were sought in these images before.
+
+    Args:
+        images: All images.
+        kept: (k,) int64, those that count.
+        likeness: By features, with pictures.
+    """
+    contents = (images.hashes.tobytes().hex(), kept.tobytes().hex())
+    key = cache.key_of("copies", COPIES, likeness.network, *contents)
+    cached = cache.load_note("copies", key)
+    if cached is None:
+        pairs = find_altered_copies(likeness, kept)
+        cache.save_note("copies", key, pairs=pairs)
+    else:
+        pairs = cached["pairs"]
+    return FeatureAudit(likeness.network, tuple((int(a), int(b)) for a, b in pairs))
