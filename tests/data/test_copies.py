@@ -15,7 +15,7 @@ from conviction.data.audit import KeptAudit
 from conviction.data.copies import find_altered_copies
 from conviction.data.doubtful_labels import doubtful_labels
 from conviction.data.likeness import Likeness, by_features
-from conviction.runs.content import RunFeatureAudit, RunSessions
+from conviction.runs.data_content import RunFeatureAudit, RunSessions
 from tests.data.test_audit import scene
 from tests.data.test_sessions import image_set
 

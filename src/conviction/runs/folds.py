@@ -11,7 +11,7 @@ from conviction.config.evaluation import MOST_REPETITIONS
 from conviction.config.text import open_regular
 from conviction.data import ImageSet
 from conviction.runs.arrays import check_answers, read_arrays
-from conviction.runs.content import RunData
+from conviction.runs.data_content import RunData
 from conviction.runs.folder import FOLDS, replacing
 from conviction.runs.reading import read_run_file
 from conviction.runs.run import Run

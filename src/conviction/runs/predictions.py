@@ -15,7 +15,7 @@ from conviction.data import ImageSet, Split
 from conviction.data.image_set import PARTS
 from conviction.errors import RunError, RunFileError
 from conviction.runs.arrays import check_answers, read_arrays
-from conviction.runs.content import RunData
+from conviction.runs.data_content import RunData
 from conviction.runs.folder import PREDICTIONS, replacing
 from conviction.runs.reading import read_run_file
 from conviction.runs.run import Run

@@ -27,8 +27,9 @@ from conviction.evaluation import Verdict, judge_run
 from conviction.model.network_file import checked_network
 from conviction.model.probabilities import predict_probabilities
 from conviction.process import process_restored
-from conviction.runs import content, folder
-from conviction.runs.content import RunData, RunEnvironment, RunEvaluation, RunSplit
+from conviction.runs import content, data_content, folder
+from conviction.runs.content import RunEnvironment, RunEvaluation
+from conviction.runs.data_content import RunData, RunSplit
 from conviction.runs.inside import refuse_links
 from conviction.runs.model_card import ModelCard
 from conviction.runs.reading import read_run_file, trouble_with
@@ -57,7 +58,7 @@ class Run:
     @cached_property
     def data(self) -> RunData:
         """``data.json``: where the images came from, classes, counts, the split."""
-        return self._read(folder.DATA, content.read_data)
+        return self._read(folder.DATA, data_content.read_data)
 
     @property
     def split(self) -> RunSplit:

@@ -19,7 +19,7 @@ from conviction.data.npz import declared_bytes
 from conviction.data.tree import TAR_SUFFIXES, ZIP_SUFFIXES, UnreadableFileError, open_tree
 from conviction.errors import SourceError
 from conviction.runs import folder
-from conviction.runs.content import read_source
+from conviction.runs.data_content import read_source
 from conviction.server.limits import Limits
 from conviction.web.jobs.records import Job
 
