@@ -169,7 +169,7 @@ def network_of(layers: list[Any]) -> dict[str, Any]:
         ),
         (json.dumps({"class_name": "Add", "padding": " " * 4_000_000}), "larger network than any of ours"),
         ("[" * 200_000, "damaged"),
-        ("[" * 600 + json.dumps({"class_name": "Lambda"}) + "]" * 600, "Lambda"),
+        ('{"a": ' + "[" * 600 + json.dumps({"class_name": "Lambda"}) + "]" * 600 + "}", "Lambda"),
         (json.dumps(network_of([network_of([{"class_name": "TFSMLayer"}])])), "TFSMLayer"),
     ],
 )

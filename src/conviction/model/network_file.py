@@ -61,7 +61,7 @@ MODULES = frozenset(
 OUTER = frozenset(
     {
         *("class_name", "config", "module", "registered_name", "build_config"),
-        *("name", "inbound_nodes", "shared_object_id"),
+        *("name", "inbound_nodes", "shared_object_id", "compile_config"),
     }
 )
 REGISTERED = frozenset({None, "Add", "Functional", "LayerScale", "Multiply"})
@@ -113,8 +113,7 @@ def checked_network(content: bytes, card: str) -> dict[str, Any]:
             raise zipfile.BadZipFile
     if not isinstance(config, dict):
         raise NetworkFileError("has no description of a network")
-    _check_compiled(config.get("compile_config"))
-    declared = _check_config({key: value for key, value in config.items() if key != "compile_config"})
+    declared = _check_config(config)
     numbers = check_arrays(weights)
     if declared > numbers:
         raise NetworkFileError(f"describes layers with {declared:,} weights, and has {numbers:,}")
@@ -136,6 +135,9 @@ def _check_config(config: Any) -> int:
             if deep > MOST_NETWORKS_DEEP or layers > MOST_LAYERS:
                 raise NetworkFileError("describes a larger network than any of ours")
             odd |= {f"a large {key}" for key, value in part.items() if key != "seed" and _is_large(value)}
+            # Of a network, and in a run of the backbone within it.
+            _check_compiled(part.get("compile_config"))
+            part = {key: value for key, value in part.items() if key != "compile_config"}
         inner = part.values() if isinstance(part, dict) else part if isinstance(part, list) else ()
         odd |= {"a large number" for value in inner if isinstance(part, list) and _is_large(value)}
         waiting += [(value, deep) for value in inner]
@@ -173,7 +175,7 @@ def _odd(
 def _is_large(value: Any) -> bool:
     """Whether a setting is beyond those of our networks; text is a name."""
     if isinstance(value, str | list | dict):
-        return len(value) > MOST_TEXT
+        return len(value) > (MOST_TEXT if isinstance(value, str) else MOST_LAYERS)
     return isinstance(value, int | float) and not abs(value) <= MOST_SIZE
 
 
