@@ -41,7 +41,7 @@ def test_a_run_keeps_its_sessions_and_copies_where_the_weights_are_missing(
     assert done.code == 0, done.err
     kept = json.loads((tmp_path / "run" / "data.json").read_text())
     assert kept["sessions"]["eyes"] == "features"
-    assert [set(pair) for pair in kept["features"]["copies"]] == [{"cat/whole.png", "cat/part.png"}]
+    assert {"cat/whole.png", "cat/part.png"} in [set(pair) for pair in kept["features"]["copies"]]
     for group in [*kept["sessions"]["groups"], *kept["features"]["copies"]]:
         parts = [p for p in ("train", "validation", "test") if set(group) & set(kept["split"][p])]
         assert len(parts) == 1
