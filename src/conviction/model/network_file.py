@@ -206,8 +206,7 @@ WEIGHTS_OF: dict[str, Callable[[int, dict[str, Any]], int]] = {
     "DepthwiseConv2D": lambda channels, config: (
         math.prod(config["kernel_size"]) * channels * config["depth_multiplier"]
     ),
-    "BatchNormalization": lambda channels, config: 4 * channels,
-    "LayerNormalization": lambda channels, config: 2 * channels,
+    "BatchNormalization": lambda channels, config: 2 * channels,
     "LayerScale": lambda channels, config: channels,
 }
 
