@@ -49,7 +49,7 @@ BLACK, WHITE = 4, 250
 NULL_RANKS, NULL_PAIRS = (31, 60), 2_000
 """Neighbours that are alike and hardly ever copies, by rank, and how many pairs of them show what chance does."""
 BY_CHANCE, LEAST_CHANCE = 0.1, 3
-"""Largest share of the copies that chance may explain, and how many pairs show it; among look-alikes none are believed."""
+"""Largest share of the copies that chance may explain, and how many pairs show it; beyond that, none are believed."""
 CHUNK, BLOCK = 128, 256  # pairs that are compared, and pictures that are made gray, at a time
 
 
