@@ -114,6 +114,12 @@ def opened(folder: Path) -> tuple[ImageSet, Likeness]:
     return images, make()
 
 
+def altered(likeness: Likeness) -> np.ndarray:
+    """The altered copies of all pictures, (m, 2)."""
+    pairs = find_altered_copies(likeness, np.arange(len(likeness.vectors)))
+    return np.empty((0, 2), np.int64) if pairs is None else pairs
+
+
 def copies(seeds: int) -> None:
     """Altered copies by kind: recall, and what else was paired."""
     recall: dict[str, dict[str, list[float]]] = {"pixels": {}, "features": {}}
@@ -125,7 +131,7 @@ def copies(seeds: int) -> None:
             near = near_duplicates(images)
             pairs = {
                 "pixels": np.stack([near.first, near.second], axis=1),
-                "features": find_altered_copies(likeness, np.arange(len(images))),
+                "features": altered(likeness),
             }
         root = [truth.get(name, ("", name))[1] for name in images.names]
         row = {name: i for i, name in enumerate(images.names)}
@@ -157,7 +163,7 @@ def labels(seeds: int) -> None:
         write(Path(place), photographs())
         images, likeness = opened(Path(place))
     n, every = len(images), np.arange(len(images))
-    together = join(n, find_altered_copies(likeness, every))
+    together = join(n, altered(likeness))
     views = {"pixels": by_pixels(images).vectors, "features": likeness.vectors}
     print("| changed labels | | precision | recall | in doubt |\n|---|---|---|---|---|")
     for rate in (0.0, 0.02, 0.05):
@@ -185,7 +191,7 @@ def seconds(_: int) -> None:
             images, likeness = opened(Path(place))
             every = np.arange(len(images))
             began = time.perf_counter()
-            pairs = find_altered_copies(likeness, every)
+            pairs = altered(likeness)
             between = time.perf_counter()
             doubtful = doubtful_labels(likeness.vectors, images.labels, every, join(len(images), pairs))
             ended = time.perf_counter()

@@ -70,6 +70,7 @@ def test_altered_copies_are_found_and_no_others(change: Callable[..., Image.Imag
     others = [picture.rotate(12, Image.Resampling.BILINEAR) for picture in originals]
     likeness = seen(originals + copies + others, list(range(12)) * 3)
     pairs = find_altered_copies(likeness, np.arange(36))
+    assert pairs is not None
     true = {(k, k + 12) for k in range(12)}
     assert set(map(tuple, pairs.tolist())) <= true
     assert len(pairs) >= 9
@@ -78,9 +79,30 @@ def test_altered_copies_are_found_and_no_others(change: Callable[..., Image.Imag
 def test_pictures_that_do_not_count_are_in_no_pair() -> None:
     picture = large(0)
     likeness = seen([picture, large(1), ImageOps.mirror(picture), picture], [0, 1, 0, 0])
-    assert find_altered_copies(likeness, np.array([0, 1, 2])).tolist() == [[0, 2]]
-    assert not len(find_altered_copies(likeness, np.array([1])))
-    assert not len(find_altered_copies(likeness, np.empty(0, np.int64)))
+    for kept, expected in (([0, 1, 2], [[0, 2]]), ([1], []), ([], [])):
+        pairs = find_altered_copies(likeness, np.array(kept, np.int64))
+        assert pairs is not None
+        assert pairs.tolist() == expected
+
+
+def test_in_a_set_of_look_alikes_none_are_believed() -> None:
+    rng = np.random.default_rng(0)
+    pictures = [lit(large(0), rng)] * 20 + [
+        large(0)
+    ] * 60  # as far as pixels tell, all of them are one photograph
+    assert find_altered_copies(seen(pictures, [0] * 80), np.arange(80)) is None
+
+
+def test_small_pictures_and_arrays_are_not_searched() -> None:
+    pictures = [large(0), ImageOps.mirror(large(0))]
+    images = image_set(np.array([0, 0]))
+    images = replace(images, pixels=np.stack([np.asarray(p.resize((32, 32))) for p in pictures]))
+    small = [replace(header, width=64) for header in images.headers]
+    for headers, copies in ((images.headers, ((0, 1),)), (small, ()), ([], ())):
+        audit = audit_images(replace(images, headers=headers), DataSpec(), lambda: seen(pictures, [0, 0]))
+        assert audit.features is not None
+        assert audit.features.copies == copies
+        assert ("were not sought" in audit.compared) == (not copies)
 
 
 def classes(seed: int, count: int = 80) -> tuple[np.ndarray, np.ndarray]:

@@ -16,7 +16,7 @@ from conviction.config import DataSpec
 from conviction.data import cache
 from conviction.data.darkness import light, too_dark
 from conviction.data.duplicates import METHOD, NearPairs, find_near_duplicates
-from conviction.data.feature_audit import FeatureAudit, audit_features
+from conviction.data.feature_audit import LEAST_SIDE, FeatureAudit, audit_features
 from conviction.data.feature_findings import altered_copies, doubtful_label_findings
 from conviction.data.findings import (
     Finding,
@@ -79,7 +79,13 @@ class Audit:
         """By what pictures were compared, in a sentence."""
         if self.features is None:
             return "Pictures were compared by their pixels alone, which miss crops and recolouring."
-        return f"Pictures were compared by their pixels and by the features of {self.features.network}."
+        sentence = f"Pictures were compared by their pixels and by the features of {self.features.network}."
+        if not self.features.sought:
+            sentence += (
+                f" Altered copies were not sought: arrays, pictures of fewer than {LEAST_SIDE} pixels a side and "
+                "pictures that are all much alike do not show which are copies."
+            )
+        return sentence
 
     def kept_json(self, images: ImageSet) -> dict[str, Any]:
         """What ``KeptAudit`` is read from, for ``data.json``."""

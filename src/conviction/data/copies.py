@@ -46,10 +46,14 @@ MATCH = 0.90
 SHARED, CONTRAST = 0.3, 2.0
 """Smallest share of pixels that are neither black nor white, and gray levels of structure that noise explains."""
 BLACK, WHITE = 4, 250
+NULL_RANKS, NULL_PAIRS = (31, 60), 2_000
+"""Neighbours that are alike and hardly ever copies, by rank, and how many pairs of them show what chance does."""
+BY_CHANCE, LEAST_CHANCE = 0.1, 3
+"""Largest share of the copies that chance may explain, and how many pairs show it; beyond that, none are believed."""
 CHUNK, BLOCK = 128, 256  # pairs that are compared, and pictures that are made gray, at a time
 
 
-def find_altered_copies(likeness: Likeness, kept: np.ndarray) -> np.ndarray:
+def find_altered_copies(likeness: Likeness, kept: np.ndarray) -> np.ndarray | None:
     """Finds the pairs of pictures that show one photograph.
 
     Args:
@@ -57,10 +61,11 @@ def find_altered_copies(likeness: Likeness, kept: np.ndarray) -> np.ndarray:
         kept: (k,) int64, the pictures that count.
 
     Returns:
-        (m, 2) int64, the smaller number first, sorted.
+        (m, 2) int64, the smaller number first, sorted; None where the pictures are so much alike that chance would
+        make many of the pairs.
     """
-    pairs = _propose(likeness.vectors, kept)
     pictures = likeness.pictures
+    pairs, null = _propose(likeness.vectors, kept)
     if not len(pairs) or pictures is None:
         return pairs[:0]
     views = np.zeros((len(likeness.vectors), VIEW, VIEW), np.uint8)
@@ -68,19 +73,33 @@ def find_altered_copies(likeness: Likeness, kept: np.ndarray) -> np.ndarray:
         rows = kept[start : start + BLOCK]
         views[rows] = _gray_views(pictures(rows))
 
-    def confirmed(start: int) -> np.ndarray:
-        return _confirmed(views, pairs[start : start + CHUNK], pictures)
+    def confirmed(pairs: np.ndarray) -> np.ndarray:
+        chunks = [pairs[start : start + CHUNK] for start in range(0, len(pairs), CHUNK)]
+        return np.concatenate(
+            [pairs[:0], *pool.map(lambda chunk: _confirmed(views, chunk, pictures), chunks)]
+        )
 
     # Our own threads do the products and all the rest; the threads of BLAS would wait for each other.
     with threadpool_limits(1, user_api="blas"), ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as pool:
-        return np.concatenate(list(pool.map(confirmed, range(0, len(pairs), CHUNK))))
+        copies = confirmed(pairs)
+        chance = len(confirmed(null))
+    expected = chance / max(len(null), 1) * len(pairs)
+    return None if chance >= LEAST_CHANCE and expected > BY_CHANCE * len(copies) else copies
 
 
-def _propose(vectors: np.ndarray, kept: np.ndarray) -> np.ndarray:
-    """(m, 2) pairs of each picture with its most similar ones, each once and sorted."""
-    neighbours, _ = nearest(vectors[kept], PROPOSED)
-    pairs = np.stack([np.repeat(np.arange(len(kept)), PROPOSED), neighbours.ravel()], axis=1)
-    return np.unique(np.sort(kept[pairs[pairs[:, 1] >= 0]], axis=1), axis=0)
+def _propose(vectors: np.ndarray, kept: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """(m, 2) pairs of each picture with its most similar ones, each once and sorted; and (k, 2) that chance makes."""
+    first, last = NULL_RANKS
+    neighbours, _ = nearest(vectors[kept], last)
+
+    def paired(columns: np.ndarray) -> np.ndarray:
+        rows = np.repeat(np.arange(len(kept)), columns.shape[1])
+        pairs = np.stack([rows, columns.ravel()], axis=1)
+        return np.unique(np.sort(kept[pairs[pairs[:, 1] >= 0]], axis=1), axis=0)
+
+    null = paired(neighbours[:, first - 1 :])
+    chosen = np.random.Generator(np.random.Philox(METHOD)).permutation(len(null))[:NULL_PAIRS]
+    return paired(neighbours[:, :PROPOSED]), null[np.sort(chosen)]
 
 
 def _gray_views(pixels: np.ndarray) -> np.ndarray:

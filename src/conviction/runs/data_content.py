@@ -109,6 +109,7 @@ class RunFeatureAudit(Content):
     """What the audit saw by features: images as content hashes in hex by name, the rest as ``FeatureAudit``."""
 
     network: str
+    sought: StrictInt = 0
     copies: list[dict[str, str]] = Field(default_factory=list)
     asked: StrictInt = 0
     doubtful: list[RunDoubtfulLabel] = Field(default_factory=list)
@@ -122,6 +123,7 @@ class RunFeatureAudit(Content):
         pairs = [sorted(rows(pair)) for pair in self.copies]
         return FeatureAudit(
             self.network,
+            self.sought,
             tuple((pair[0], pair[1]) for pair in pairs if len(pair) == 2),
             self.asked,
             tuple(DoubtfulLabel(i, d.likelier, d.votes) for d in self.doubtful for i in rows(d.image)),
