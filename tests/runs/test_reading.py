@@ -157,7 +157,7 @@ def test_a_missing_package_is_no_damage(
         raise failure
 
     # Keras imports what it needs for a layer while it reads the file.
-    monkeypatch.setattr("conviction.runs.run.checked_network", lambda *_: None)
+    monkeypatch.setattr("conviction.runs.run.checked_network", lambda content, card: {})
     monkeypatch.setattr("keras.models.load_model", lack)
     kind, sentence = reason(run, folder.MODEL)
     assert (kind, said in sentence) == ("package", True)
@@ -167,7 +167,7 @@ def test_memory_that_runs_out_says_nothing_about_the_file(run: Path, monkeypatch
     def swell(*_: object, **__: object) -> None:
         raise MemoryError
 
-    monkeypatch.setattr("conviction.runs.run.checked_network", lambda *_: None)
+    monkeypatch.setattr("conviction.runs.run.checked_network", lambda content, card: {})
     monkeypatch.setattr("keras.models.load_model", swell)
     with pytest.raises(MemoryError):
         _ = Run(run).model

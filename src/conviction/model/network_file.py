@@ -29,6 +29,8 @@ MOST_ARRAYS, MOST_GROUPS_DEEP = 10_000, 16
 # Filters, units, kernels and pools have at most 65,536; a picture, 4096 x 4096 pixels.
 MOST_SIZE, MOST_PIXELS = 65_536, 2**24
 MOST_TEXT = 500
+# These may be any.
+NUMBERS = ("seed", "shared_object_id")
 # Of the file of weights; an integer is a seed or the step of an optimizer.
 TYPES = ("float32", "int32", "int64", "uint32")
 
@@ -134,7 +136,9 @@ def _check_config(config: Any) -> int:
                 layers, deep = layers + len(part["layers"]), deep + 1
             if deep > MOST_NETWORKS_DEEP or layers > MOST_LAYERS:
                 raise NetworkFileError("describes a larger network than any of ours")
-            odd |= {f"a large {key}" for key, value in part.items() if key != "seed" and _is_large(value)}
+            odd |= {
+                f"a large {key}" for key, value in part.items() if key not in NUMBERS and _is_large(value)
+            }
             # Of a network, and in a run of the backbone within it.
             _check_compiled(part.get("compile_config"))
             part = {key: value for key, value in part.items() if key != "compile_config"}
