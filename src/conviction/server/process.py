@@ -20,6 +20,7 @@ from conviction.artefacts.formats.reading import missing
 from conviction.artefacts.opening import load
 from conviction.errors import ArtefactError, RequestError, SourceNotFoundError
 from conviction.server.limits import Limits
+from conviction.server.log import log_everything
 from conviction.server.workers import supervise
 
 KEY = "CONVICTION_API_KEY"
@@ -191,6 +192,7 @@ def _work(
         timeout_graceful_shutdown=round(limits.body_seconds + limits.request_seconds) + 1,
     )
     _silence()
+    log_everything()
     # By default a thread that decodes waits 5 ms each time it wants the interpreter from a busy event loop; under a
     # flood of requests that must be refused, next to nothing would be answered.
     sys.setswitchinterval(SWITCH_SECONDS)
