@@ -14,7 +14,7 @@ import numpy as np
 from conviction.artefacts.artefact import Artefact
 from conviction.backend import usable_cores
 from conviction.server.batching import Batcher
-from conviction.server.decoding import Decoded, Decoders, decoded, is_light
+from conviction.server.decoding import DecodedPicture, Decoders, decoded, is_light
 from conviction.server.limits import Limits
 from conviction.server.measures import Measures
 from conviction.server.occlusion import Patches
@@ -50,7 +50,7 @@ class Answering:
         self._decoders = Decoders(artefact.rule, limits, max(LEAST_DECODERS, self._width))
         self._images = 0
 
-    async def read(self, body: bytes, content_type: str) -> Sequence[Picture | Decoded]:
+    async def read(self, body: bytes, content_type: str) -> Sequence[Picture | DecodedPicture]:
         """The pictures in a body: those that are decoded within milliseconds as they are, any others decoded.
 
         Raises:
@@ -64,7 +64,7 @@ class Answering:
             loop = asyncio.get_running_loop()
             return await loop.run_in_executor(self._decoders.threads, self._decoders.read, body, content_type)
 
-    async def predict(self, pictures: Sequence[Picture | Decoded]) -> dict[str, Any]:
+    async def predict(self, pictures: Sequence[Picture | DecodedPicture]) -> dict[str, Any]:
         """What the network says of each picture, in the order of the pictures.
 
         Raises:
@@ -85,7 +85,7 @@ class Answering:
         ]
         return {"model": self.artefact.card.name, "predictions": predictions}
 
-    async def occlusion(self, pictures: Sequence[Picture | Decoded]) -> dict[str, Any]:
+    async def occlusion(self, pictures: Sequence[Picture | DecodedPicture]) -> dict[str, Any]:
         """Where a grey patch makes the likeliest class of one picture less probable.
 
         Raises:
@@ -100,7 +100,7 @@ class Answering:
             loop = asyncio.get_running_loop()
             pixels = (
                 picture.outcome
-                if isinstance(picture, Decoded)
+                if isinstance(picture, DecodedPicture)
                 else await loop.run_in_executor(self._threads, decoded, picture, rule, self._limits)
             )
             if isinstance(pixels, Problem):
@@ -133,7 +133,7 @@ class Answering:
             self._images -= images
             self._measures.waiting(self._images)
 
-    def _classified(self, pictures: Sequence[Picture | Decoded]) -> list[asyncio.Future[Any]]:
+    def _classified(self, pictures: Sequence[Picture | DecodedPicture]) -> list[asyncio.Future[Any]]:
         """A future for each picture, of (1, classes) float32 or of the problem with it."""
         loop = asyncio.get_running_loop()
         futures: list[asyncio.Future[Any]] = [loop.create_future() for _ in pictures]
@@ -201,6 +201,6 @@ def _settle(future: asyncio.Future[Any], outcome: Problem | Exception) -> None:
         future.set_exception(outcome)
 
 
-def _unreadable(pictures: Sequence[Picture | Decoded], first: Problem) -> Problem:
+def _unreadable(pictures: Sequence[Picture | DecodedPicture], first: Problem) -> Problem:
     which = "" if len(pictures) == 1 else f"None of the {len(pictures)} pictures can be read. "
     return Problem("unreadable-picture", f"{which}{pictures[0].name[:200]}: {first.detail}.")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import Any, ClassVar
 
-from conviction.server.framing import StrictProtocol
+from conviction.server.framing import StrictProtocol, response
 from conviction.server.gate import RequestGate
 from conviction.server.problem import busy
 
@@ -48,7 +48,8 @@ class Connection(StrictProtocol):
         problem, exchange = refused
         goes_on = self.parser.should_keep_alive() and not self._closing
         more = {"x-request-id": exchange.id, "x-content-type-options": "nosniff"}
-        self._write(problem, exchange.instance, more if goes_on else {**more, "connection": "close"})
+        more |= {} if goes_on else {"connection": "close"}
+        self.transport.write(response(problem, exchange.instance, more))
         self.cycle = _ANSWERED  # type: ignore[assignment]
         if goes_on:
             self.on_response_complete()

@@ -30,7 +30,7 @@ _ONE_THREAD = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM
 
 
 @dataclass(frozen=True)
-class Decoded:
+class DecodedPicture:
     """One picture after its decoding.
 
     Attributes:
@@ -134,7 +134,7 @@ class Decoders:
         """Where ``read`` is to be called."""
         return self._threads
 
-    def read(self, body: bytes, content_type: str) -> list[Decoded]:
+    def read(self, body: bytes, content_type: str) -> list[DecodedPicture]:
         """The pictures of a body.
 
         Raises:
@@ -206,7 +206,7 @@ def _close(process: subprocess.Popen[bytes]) -> None:
 
 def _ask(
     process: subprocess.Popen[bytes], body: bytes, content_type: str, rule: DecodingRule
-) -> list[Decoded]:
+) -> list[DecodedPicture]:
     assert process.stdin is not None
     assert process.stdout is not None
     send(process.stdin, {"content_type": content_type, "bytes": len(body)}, body)
@@ -218,10 +218,10 @@ def _ask(
     pictures = []
     for name, problem in answer["pictures"]:
         if problem is not None:
-            pictures.append(Decoded(name, Problem(*problem)))
+            pictures.append(DecodedPicture(name, Problem(*problem)))
             continue
         pixels = exactly(process.stdout, rule.height * rule.width * rule.channels)
-        pictures.append(Decoded(name, np.frombuffer(pixels, np.uint8).reshape(rule.shape)))
+        pictures.append(DecodedPicture(name, np.frombuffer(pixels, np.uint8).reshape(rule.shape)))
     return pictures
 
 

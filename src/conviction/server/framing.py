@@ -205,7 +205,7 @@ class StrictProtocol(HttpToolsProtocol):
 
     def _answer_and_close(self, problem: Problem) -> None:
         self._refusal = problem
-        self._write(problem, None, {"connection": "close"})
+        self.transport.write(response(problem, None, {"connection": "close"}))
         log(method=None, path=None, status=problem.status, detail=problem.detail)
         if self._is_answering():  # the application waits for the rest of what was refused
             self.cycle.disconnected = True
@@ -219,13 +219,15 @@ class StrictProtocol(HttpToolsProtocol):
         self.flow.resume_reading()
         self.loop.call_later(LINGER_SECONDS, self.transport.close)
 
-    def _write(self, problem: Problem, instance: str | None, more: dict[str, str]) -> None:
-        body = problem.body(instance)
-        headers = {
-            "content-type": MEDIA_TYPE,
-            "content-length": str(len(body)),
-            **problem.headers,
-            **more,
-        }
-        lines = "".join(f"{name}: {value}\r\n" for name, value in headers.items())
-        self.transport.write(STATUS_LINE[problem.status] + lines.encode() + b"\r\n" + body)
+
+def response(problem: Problem, instance: str | None, more: dict[str, str]) -> bytes:
+    """The whole answer that refuses a request, with more headers."""
+    body = problem.body(instance)
+    headers = {
+        "content-type": MEDIA_TYPE,
+        "content-length": str(len(body)),
+        **problem.headers,
+        **more,
+    }
+    lines = "".join(f"{name}: {value}\r\n" for name, value in headers.items())
+    return STATUS_LINE[problem.status] + lines.encode() + b"\r\n" + body

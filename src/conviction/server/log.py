@@ -45,6 +45,10 @@ def log_everything() -> None:
     """From here on, what libraries log or warn of, and errors that nobody catches, are lines of JSON too."""
     root = logging.getLogger()
     root.handlers[:] = [_JsonLines()]
+    for logger in logging.root.manager.loggerDict.values():
+        if isinstance(logger, logging.Logger):  # some libraries bring handlers of their own
+            logger.handlers.clear()
+            logger.propagate = True
     root.setLevel(logging.WARNING)
     logging.captureWarnings(capture=True)
     sys.excepthook = lambda kind, error, trace: _uncaught(error)

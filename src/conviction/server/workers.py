@@ -11,7 +11,7 @@ import sys
 import threading
 import time
 import traceback
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 
 from conviction.errors import ConvictionError
 from conviction.server.log import log, log_everything
@@ -74,29 +74,41 @@ def supervise(
 
     untried = {start() for _ in range(workers)}
     threading.Thread(target=starts.watch, daemon=True).start()
-    failures, all_failed = 0, False
-    while started:
-        pid, status = os.wait()
-        since = started.pop(pid, None)
-        if since is None:
-            continue
+    waits = _waits()
+    all_failed = False
+    for pid, status in _ended(started):
+        since = started.pop(pid)
         multiprocess.mark_process_dead(pid)  # type: ignore[no-untyped-call]
         if stopping.is_set():
             continue
         log(level="error", message="a worker has ended", worker=pid, exit=os.waitstatus_to_exitcode(status))
         untried.discard(pid)
         if time.monotonic() - since >= SOON_SECONDS:
-            failures = 0
+            waits = _waits()
             start()
-            continue
-        failures += 1
-        if not starts.failed() and not untried:
+        elif starts.failed() or untried:
+            start(next(waits))
+        else:
             all_failed = True
             stop()
-        else:
-            start(min(LONGEST_WAIT_SECONDS, FIRST_WAIT_SECONDS * 2 ** min(failures - 1, 10)))
     if all_failed:
         raise ConvictionError("serve: every worker ended as soon as it was started; the log says why.")
+
+
+def _ended(started: Mapping[int, float]) -> Iterator[tuple[int, int]]:
+    """Each worker that ends, with how it did, until none is left."""
+    while started:
+        pid, status = os.wait()
+        if pid in started:
+            yield pid, status
+
+
+def _waits() -> Iterator[float]:
+    """Seconds before a worker that replaces one that has failed begins: twice as long each time."""
+    wait = FIRST_WAIT_SECONDS
+    while True:
+        yield wait
+        wait = min(2 * wait, LONGEST_WAIT_SECONDS)
 
 
 class _Starts:
