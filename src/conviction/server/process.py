@@ -54,7 +54,8 @@ def serve(
 ) -> None:
     """Answers requests until SIGTERM or SIGINT, then answers what it has accepted, and returns.
 
-    Prints one line when it is ready. The key that requests must carry is read from ``CONVICTION_API_KEY``.
+    Prints one line when it is ready. From then on, whatever this process logs goes to standard error as lines of JSON,
+    also after the end. The key that requests must carry is read from ``CONVICTION_API_KEY``.
 
     Args:
         path: An ``.onnx`` file of ``conviction export``, or a run folder that has exported one.
