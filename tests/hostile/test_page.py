@@ -344,7 +344,16 @@ STRANGE = [
 
 
 @pytest.mark.parametrize("client_id", STRANGE, ids=range(len(STRANGE)))
-@pytest.mark.parametrize("name", ["event", "javascript_response", "ack", "log", "handshake"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "event",
+        *(
+            pytest.param(kind, marks=pytest.mark.full)
+            for kind in ("javascript_response", "ack", "log", "handshake")
+        ),
+    ],
+)
 def test_an_id_that_is_none_is_refused(bob: Visitor, name: str, client_id: object) -> None:
     own = bob.shown()
     with bob.socket(own.client_id) as socket_:

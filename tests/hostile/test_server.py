@@ -301,6 +301,7 @@ def test_forms_that_hold_no_pictures_cost_little(server: Server, make: object, s
         assert peak_bytes(server) < 800 * MIB
 
 
+@pytest.mark.full
 @hypothesis.given(
     st.lists(st.text(max_size=20), min_size=1, max_size=5), st.booleans(), st.sampled_from(["", " \n"])
 )
@@ -380,6 +381,7 @@ def flat(width: int, height: int) -> bytes:
     return file.getvalue()
 
 
+@pytest.mark.full
 def test_pixels_of_a_request_are_counted_together(server: Server) -> None:
     large = flat(7000, 7000)  # 49 million, which one picture may have
     assert len(large) * 64 < 32 * MIB
@@ -421,7 +423,13 @@ HARD = {
 }
 
 
-@pytest.mark.parametrize("content", HARD.values(), ids=HARD.keys())
+@pytest.mark.parametrize(
+    "content",
+    [
+        pytest.param(one, id=name, marks=[] if name == "a TIFF" else pytest.mark.full)
+        for name, one in HARD.items()
+    ],
+)
 def test_decoding_that_takes_too_long_is_ended(serve: Serve, content: bytes) -> None:
     with serve(limits={"decoding_seconds": 0.001}) as server, server.client() as client:
         response = client.post("/v1/predict", files=upload(content))
@@ -431,6 +439,7 @@ def test_decoding_that_takes_too_long_is_ended(serve: Serve, content: bytes) -> 
         assert client.post("/v1/predict", files=upload(PICTURE)).status_code == 200
 
 
+@pytest.mark.full
 @pytest.mark.parametrize("content", list(HARD.values())[1:], ids=list(HARD)[1:])
 def test_what_is_decoded_elsewhere_gets_the_same_answer(server: Server, made: Made, content: bytes) -> None:
     import conviction
@@ -446,6 +455,7 @@ def test_what_is_decoded_elsewhere_gets_the_same_answer(server: Server, made: Ma
     np.testing.assert_allclose(list(mapped["probabilities"].values()), expected[0], atol=1e-5)
 
 
+@pytest.mark.full
 @linux
 def test_a_process_that_decodes_and_is_killed_is_replaced(serve: Serve) -> None:
     large = HARD["a large PNG"]
@@ -460,6 +470,7 @@ def test_a_process_that_decodes_and_is_killed_is_replaced(serve: Serve) -> None:
         assert server.stop() == 0
 
 
+@pytest.mark.full
 @linux
 def test_processes_that_decode_end_with_a_server_that_is_killed(serve: Serve) -> None:
     with serve() as server, server.client() as client:
@@ -549,6 +560,7 @@ def test_what_libraries_say_is_json_too(tmp_path: Path) -> None:
         assert json.dumps(part)[1:-1].replace("\\\\", "\\") in text, part
 
 
+@pytest.mark.full
 def test_paths_are_one_value_of_the_log(serve: Serve) -> None:
     with serve() as server:
         for target in ('/%0a{"status":0}', "/%00", "/%22", "/%ff%fe", "/" + "%e2%80%a8" * 300):
@@ -586,6 +598,7 @@ def start_dying(made: Made, tmp_path: Path, dies: str) -> subprocess.Popen[str]:
     )
 
 
+@pytest.mark.full
 @linux
 @pytest.mark.parametrize("dies", ["once", "again"])
 def test_a_worker_that_dies_at_its_start_does_not_end_the_others(
@@ -607,6 +620,7 @@ def test_a_worker_that_dies_at_its_start_does_not_end_the_others(
     assert any(line.get("exit") == 3 for line in lines)
 
 
+@pytest.mark.full
 def test_workers_that_all_die_at_their_start_end_the_server(made: Made, tmp_path: Path) -> None:
     process = start_dying(made, tmp_path, "all")
     out, errors = process.communicate(timeout=PATIENCE)
@@ -615,6 +629,7 @@ def test_workers_that_all_die_at_their_start_end_the_server(made: Made, tmp_path
     assert "every worker ended as soon as it was started" in errors
 
 
+@pytest.mark.full
 @linux
 def test_a_killed_supervisor_takes_workers_along_that_are_still_asked(serve: Serve) -> None:
     large = request(body_of(PICTURE))
