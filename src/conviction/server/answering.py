@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections import deque
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -12,9 +13,8 @@ import numpy as np
 
 from conviction.artefacts.artefact import Artefact
 from conviction.backend import usable_cores
-from conviction.data.decode import UnreadableImageError, decode, probe
-from conviction.data.rule import DecodingRule
 from conviction.server.batching import Batcher
+from conviction.server.decoding import DecodedPicture, Decoders, decoded, is_light
 from conviction.server.limits import Limits
 from conviction.server.measures import Measures
 from conviction.server.occlusion import Patches
@@ -23,8 +23,12 @@ from conviction.server.reading import Picture, pictures_of
 
 # More threads decode no faster, and each may hold a large picture.
 MOST_THREADS = 4
-# A body below this many bytes is read faster than it is handed to a thread.
+# A body up to this many bytes is read faster than it is handed on.
 SMALL_BODY = 2**18
+# One request has one process that decodes, so with two of them a slow one does not stop the next.
+LEAST_DECODERS = 2
+# Of an occlusion map, so many images are calculated between those of other requests.
+OCCLUDED_AT_ONCE = 8
 
 
 class Answering:
@@ -32,7 +36,7 @@ class Answering:
 
     Args:
         artefact: Open.
-        limits: ``files``, ``pixels``, ``waiting_images`` and those of the batches.
+        limits: ``files``, ``pixels``, ``waiting_images``, those of decoding and those of the batches.
         measures: Receives the number of images that wait.
     """
 
@@ -41,24 +45,33 @@ class Answering:
         self._limits = limits
         self._measures = measures
         self._batcher = Batcher(artefact.answer, limits, measures)
-        self._threads = ThreadPoolExecutor(min(MOST_THREADS, usable_cores()), "decode")
+        self._width = min(MOST_THREADS, usable_cores())
+        self._threads = ThreadPoolExecutor(self._width, "decode")
+        self._decoders = Decoders(artefact.rule, limits, max(LEAST_DECODERS, self._width))
         self._images = 0
 
-    async def read(self, body: bytes, content_type: str) -> list[Picture]:
-        """The pictures in a body; raises as ``pictures_of``."""
-        if len(body) < SMALL_BODY:
-            return pictures_of(body, content_type, self._limits.files)
-        loop = asyncio.get_running_loop()
-        return await loop.run_in_executor(self._threads, pictures_of, body, content_type, self._limits.files)
+    async def read(self, body: bytes, content_type: str) -> Sequence[Picture | DecodedPicture]:
+        """The pictures in a body: those that are decoded within milliseconds as they are, any others decoded.
 
-    async def predict(self, pictures: Sequence[Picture]) -> dict[str, Any]:
+        Raises:
+            Problem: As ``decoded_request``; 503 if too many images wait.
+        """
+        if len(body) <= SMALL_BODY:
+            pictures = pictures_of(body, content_type, self._limits.files)
+            if all(is_light(picture.content) for picture in pictures):
+                return pictures
+        with self._admitted(1):
+            loop = asyncio.get_running_loop()
+            return await loop.run_in_executor(self._decoders.threads, self._decoders.read, body, content_type)
+
+    async def predict(self, pictures: Sequence[Picture | DecodedPicture]) -> dict[str, Any]:
         """What the network says of each picture, in the order of the pictures.
 
         Raises:
             Problem: 422 if none of them can be read, 503 if too many images wait.
         """
         with self._admitted(len(pictures)):
-            waiting = [self._classified(picture) for picture in pictures]
+            waiting = self._classified(pictures)
             # One picture needs no gathering, which would take another turn of the loop; several are cancelled together.
             outcomes = [await waiting[0]] if len(waiting) == 1 else await asyncio.gather(*waiting)
         problems = [outcome for outcome in outcomes if isinstance(outcome, Problem)]
@@ -72,7 +85,7 @@ class Answering:
         ]
         return {"model": self.artefact.card.name, "predictions": predictions}
 
-    async def occlusion(self, pictures: Sequence[Picture]) -> dict[str, Any]:
+    async def occlusion(self, pictures: Sequence[Picture | DecodedPicture]) -> dict[str, Any]:
         """Where a grey patch makes the likeliest class of one picture less probable.
 
         Raises:
@@ -83,15 +96,22 @@ class Answering:
         rule = self.artefact.rule
         patches = Patches.over(rule.height, rule.width)
         with self._admitted(1 + patches.rows * patches.columns):
+            picture = pictures[0]
             loop = asyncio.get_running_loop()
-            pixels = await loop.run_in_executor(
-                self._threads, decoded, pictures[0], rule, self._limits.pixels
+            pixels = (
+                picture.outcome
+                if isinstance(picture, DecodedPicture)
+                else await loop.run_in_executor(self._threads, decoded, picture, rule, self._limits)
             )
             if isinstance(pixels, Problem):
                 raise _unreadable(pictures, pixels)
-            future: asyncio.Future[np.ndarray] = loop.create_future()
-            self._batcher.put(np.concatenate([pixels[None], patches.occluded(pixels)]), future)
-            answers = await future
+            images = np.concatenate([pixels[None], patches.occluded(pixels)])
+            rows = []
+            for at in range(0, len(images), OCCLUDED_AT_ONCE):
+                future: asyncio.Future[np.ndarray] = loop.create_future()
+                self._batcher.put(images[at : at + OCCLUDED_AT_ONCE], future)
+                rows.append(await future)
+            answers = np.concatenate(rows)
         drops = patches.drops(answers[0], answers[1:])
         return {
             "model": self.artefact.card.name,
@@ -113,19 +133,39 @@ class Answering:
             self._images -= images
             self._measures.waiting(self._images)
 
-    def _classified(self, picture: Picture) -> asyncio.Future[Any]:
-        """A future of (1, classes) float32, or of the problem with the picture."""
-        future: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
-        self._batcher.expect(1)
-        self._threads.submit(self._decode, picture, future)
-        return future
+    def _classified(self, pictures: Sequence[Picture | DecodedPicture]) -> list[asyncio.Future[Any]]:
+        """A future for each picture, of (1, classes) float32 or of the problem with it."""
+        loop = asyncio.get_running_loop()
+        futures: list[asyncio.Future[Any]] = [loop.create_future() for _ in pictures]
+        waiting: deque[tuple[Picture, asyncio.Future[Any]]] = deque()
+        for picture, future in zip(pictures, futures, strict=True):
+            if isinstance(picture, Picture):
+                waiting.append((picture, future))
+            elif isinstance(picture.outcome, Problem):
+                future.set_result(picture.outcome)
+            else:
+                self._batcher.put(picture.outcome[None], future)
+        self._batcher.expect(len(waiting))
+        for _ in range(min(len(waiting), self._width)):
+            self._threads.submit(self._decode_next, waiting)
+        return futures
+
+    def _decode_next(self, waiting: deque[tuple[Picture, asyncio.Future[Any]]]) -> None:
+        """In a thread: one picture of a request; its next one goes behind those of other requests."""
+        try:
+            picture, future = waiting.popleft()
+        except IndexError:
+            return
+        self._decode(picture, future)
+        if waiting:
+            self._threads.submit(self._decode_next, waiting)
 
     def _decode(self, picture: Picture, future: asyncio.Future[Any]) -> None:
         """In a thread: on to the batches, without another turn of the event loop."""
         try:
             if future.cancelled():  # its request was cancelled
                 return
-            pixels = decoded(picture, self.artefact.rule, self._limits.pixels)
+            pixels = decoded(picture, self.artefact.rule, self._limits)
             if isinstance(pixels, Problem):
                 future.get_loop().call_soon_threadsafe(_settle, future, pixels)
             else:
@@ -161,24 +201,6 @@ def _settle(future: asyncio.Future[Any], outcome: Problem | Exception) -> None:
         future.set_exception(outcome)
 
 
-def decoded(picture: Picture, rule: DecodingRule, most_pixels: int) -> np.ndarray | Problem:
-    """(height, width, channels) uint8, or why the picture has none."""
-    if picture.content is None:
-        return Problem("unreadable-picture", "it is not base64")
-    try:
-        header = probe(picture.content)
-        if header.width * header.height > most_pixels:
-            return Problem(
-                "unreadable-picture",
-                f"it declares {header.width}x{header.height} pixels; at most {most_pixels:,} are accepted",
-            )
-        return decode(picture.content, rule)
-    except UnreadableImageError as failure:
-        return Problem("unreadable-picture", str(failure))
-    except MemoryError:
-        return Problem("unreadable-picture", "there is not enough memory to decode it")
-
-
-def _unreadable(pictures: Sequence[Picture], first: Problem) -> Problem:
+def _unreadable(pictures: Sequence[Picture | DecodedPicture], first: Problem) -> Problem:
     which = "" if len(pictures) == 1 else f"None of the {len(pictures)} pictures can be read. "
     return Problem("unreadable-picture", f"{which}{pictures[0].name[:200]}: {first.detail}.")

@@ -14,8 +14,15 @@ class Limits:
         buffered_bytes: Of the bodies of all requests together.
         files: Pictures in one request.
         pixels: That one picture may declare; checked before it is decoded.
+        request_pixels: That all pictures of one request may declare together.
+        decoding_seconds: For reading and decoding the pictures of one request in a process of their own, which is then
+            ended.
+        decoding_bytes: Of memory for that process, where the system can bound it.
         header_seconds: From a request's first byte, or the connection's opening, to its last header.
-        header_bytes: Of the headers of one request that have not ended yet.
+        header_bytes: Of the request line, headers and trailers of one request.
+        header_count: Headers and trailers of one request.
+        overhead_bytes: That a body may take beyond its content: sizes of chunks, their extensions, trailers.
+        pipelined: Requests of one connection that wait for the answer to the one before.
         body_seconds: For the whole body, however steadily it trickles.
         request_seconds: From the end of the body to the answer.
         connections: Open at once.
@@ -29,8 +36,14 @@ class Limits:
     buffered_bytes: int = 256 * 2**20
     files: int = 64
     pixels: int = 50_000_000
+    request_pixels: int = 400_000_000
+    decoding_seconds: float = 20.0
+    decoding_bytes: int = 3 * 2**30
     header_seconds: float = 10.0
     header_bytes: int = 32 * 2**10
+    header_count: int = 100
+    overhead_bytes: int = 2**20
+    pipelined: int = 16
     body_seconds: float = 20.0
     request_seconds: float = 30.0
     connections: int = 512

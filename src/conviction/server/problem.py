@@ -15,6 +15,7 @@ KINDS = {
     "slow-request": (408, "The request took too long to arrive"),
     "too-large": (413, "The request is too large"),
     "too-many-pictures": (413, "Too many pictures in one request"),
+    "too-many-pixels": (413, "Too many pixels in one request"),
     "unsupported-media-type": (415, "This kind of content is not accepted"),
     "wrong-host": (421, "This server does not answer for this host"),
     "no-picture": (422, "There is no picture in the request"),

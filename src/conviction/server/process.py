@@ -21,6 +21,7 @@ from conviction.artefacts.formats.reading import missing
 from conviction.artefacts.opening import load
 from conviction.errors import ArtefactError, RequestError, SourceNotFoundError
 from conviction.server.limits import Limits
+from conviction.server.log import log_everything
 from conviction.server.workers import supervise
 
 KEY = "CONVICTION_API_KEY"
@@ -54,7 +55,8 @@ def serve(
 ) -> None:
     """Answers requests until SIGTERM or SIGINT, then answers what it has accepted, and returns.
 
-    Prints one line when it is ready. The key that requests must carry is read from ``CONVICTION_API_KEY``.
+    Prints one line when it is ready. From then on, whatever this process logs goes to standard error as lines of JSON,
+    also after the end. The key that requests must carry is read from ``CONVICTION_API_KEY``.
 
     Args:
         path: An ``.onnx`` file of ``conviction export``, or a run folder that has exported one.
@@ -191,6 +193,7 @@ def _work(
         timeout_graceful_shutdown=round(limits.body_seconds + limits.request_seconds) + 1,
     )
     _silence()
+    log_everything()
     # By default a thread that decodes waits 5 ms each time it wants the interpreter from a busy event loop; under a
     # flood of requests that must be refused, next to nothing would be answered.
     sys.setswitchinterval(SWITCH_SECONDS)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import base64
 import binascii
+import json
+import re
 from dataclasses import dataclass, field
 from typing import Annotated
 
@@ -14,12 +16,21 @@ from python_multipart.multipart import MultipartParser, parse_options_header
 from conviction.server.problem import Problem
 
 FIELD = "files"
+# JSON that is not what is expected is explained up to this many bytes; whatever it holds takes less than 20 MB.
+MOST_VALIDATED = 2**16
+# RFC 2046 allows 70 characters.
+MOST_BOUNDARY = 200
 EXPECTED = f"Send multipart/form-data with the field '{FIELD}', or JSON {{\"images\": [base64, ...]}}."
 
 
 @dataclass(frozen=True)
 class Picture:
-    """One picture as it came; ``content`` is None if it was not even bytes."""
+    """One picture as it came.
+
+    Attributes:
+        name: Of its file, or its place in the request.
+        content: None if it was not even bytes.
+    """
 
     name: str
     content: bytes | None
@@ -68,16 +79,60 @@ def _too_many(most: int) -> Problem:
 
 
 def _json(body: bytes, most: int) -> list[Picture]:
+    images = _strings(body, most)
+    if images is None:
+        images = _validated(body)
+    if len(images) > most:
+        raise _too_many(most)
+    return [Picture(f"images[{i}]", _bytes_of(text)) for i, text in enumerate(images)]
+
+
+def _strings(body: bytes, most: int) -> list[str] | None:
+    """The strings of ``{"images": [...]}``, and at most one more than ``most``; None for any other text.
+
+    Nothing else becomes an object: a body of numbers or of other keys takes 170 times its size once it is parsed.
+    """
+    start = _START.match(body)
+    if start is None:
+        return None
+    strings: list[str] = []
+    at = start.end()
+    while len(strings) <= most:
+        one = _STRING.match(body, at)
+        if one is None:
+            return None
+        try:
+            strings.append(json.loads(one[1]))
+        except ValueError:  # not UTF-8
+            return None
+        at = one.end()
+        if one[2] == b"]":
+            return strings if _END.fullmatch(body, at) else None
+    return strings
+
+
+_START = re.compile(rb'[ \t\r\n]*+\{[ \t\r\n]*+"images"[ \t\r\n]*+:[ \t\r\n]*+\[')
+# Possessive, so that nothing is remembered of what a repetition has passed.
+_STRING = re.compile(
+    rb'[ \t\r\n]*+("[^"\\\x00-\x1f]*+(?:\\.[^"\\\x00-\x1f]*+)*+")[ \t\r\n]*+([,\]])', re.DOTALL
+)
+_END = re.compile(rb"[ \t\r\n]*+\}[ \t\r\n]*+")
+
+
+def _validated(body: bytes) -> list[str]:
+    """The same for a text that is written in another way, or an explanation of what is wrong with a short one."""
+    if len(body) > MOST_VALIDATED:
+        raise Problem(
+            "bad-request",
+            f'The JSON cannot be used: it is not {{"images": [...]}} with strings alone. {EXPECTED}',
+        )
     try:
-        images = UploadedImages.model_validate_json(body).images
+        return UploadedImages.model_validate_json(body).images
     except ValidationError as failure:
         first = failure.errors(include_url=False, include_input=False)[0]
         location = ".".join(map(str, first["loc"]))[:100] or "the whole"
         kind = "bad-request" if first["type"] == "json_invalid" else "no-picture"
         raise Problem(kind, f"The JSON cannot be used ({location}: {first['msg']}). {EXPECTED}") from None
-    if len(images) > most:
-        raise _too_many(most)
-    return [Picture(f"images[{i}]", _bytes_of(text)) for i, text in enumerate(images)]
 
 
 def _bytes_of(text: str) -> bytes | None:
@@ -136,6 +191,8 @@ class _BodyParts:
 
 def _multipart(body: bytes, boundary: bytes, most: int) -> list[Picture]:
     parts = _BodyParts(most)
+    if len(boundary) > MOST_BOUNDARY:
+        raise Problem("bad-request", f"The multipart boundary is longer than {MOST_BOUNDARY} bytes.")
     try:
         parser = MultipartParser(
             boundary,

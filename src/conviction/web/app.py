@@ -7,7 +7,7 @@ import contextlib
 import io
 import logging
 import zipfile
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from functools import partial
 from html import escape
 from importlib import resources
@@ -25,6 +25,9 @@ from conviction.web.classroom import Learners
 from conviction.web.classroom.panel import class_panel
 from conviction.web.door.gate import OWNER
 from conviction.web.door.joining import TEACHER, add_joining, bare_page
+from conviction.web.door.replies import SANDBOX
+from conviction.web.door.sessions import BrowserSessions
+from conviction.web.door.sockets import OwnUploads
 from conviction.web.elements.plain import link, tag
 from conviction.web.jobs.starts import EXPLORATIONS
 from conviction.web.pages import order
@@ -33,17 +36,18 @@ from conviction.web.pages.page import PageContext
 from conviction.web.pages.take import FILES
 from conviction.web.work.addresses import address
 from conviction.web.work.lab import Lab
-from conviction.web.work.uploads import arriving, check_declared, sources_of
+from conviction.web.work.uploads import CHECK_SECONDS, arriving, check_declared, sources_of
 
 TICK_SECONDS = 1.0
 _log = logging.getLogger(__name__)
 
 
-def make_app(lab: Lab, learners: Learners | None = None) -> FastAPI:
+def make_app(lab: Lab, sessions: BrowserSessions, learners: Learners | None = None) -> FastAPI:
     """The whole page over a workbench; one in a process, because NiceGUI keeps its pages globally.
 
     Args:
         lab: The workbench.
+        sessions: Those who are in.
         learners: Who may join, if the page is for a class.
     """
 
@@ -54,8 +58,16 @@ def make_app(lab: Lab, learners: Learners | None = None) -> FastAPI:
         clock.cancel()
         lab.helper.close()
         lab.bench.close()
+        lab.checker.close()
 
     app = FastAPI(openapi_url=None, docs_url=None, redoc_url=None, lifespan=life)
+    app.add_middleware(OwnUploads)
+
+    async def sign_out() -> int:
+        ended = await asyncio.to_thread(sessions.end, lambda owner: owner != TEACHER)
+        await app.state.sockets.drop_ended()
+        return ended
+
     nicegui_app.add_static_files("/lab-static", resources.files("conviction.web") / "static")  # type: ignore[arg-type]
     ui.add_head_html(
         '<link rel="stylesheet" href="/lab-report.css"><link rel="stylesheet" href="/lab-static/lab.css">'
@@ -65,8 +77,8 @@ def make_app(lab: Lab, learners: Learners | None = None) -> FastAPI:
     _add_pages(lab)
     _add_files(lab)
     if learners is not None:
-        add_joining(nicegui_app, learners)
-        _add_class(lab, learners)
+        add_joining(nicegui_app, learners, sessions)
+        _add_class(learners, sign_out)
     ui.run_with(
         app, title="conviction lab", dark=None, language="en-US", tailwind=False, reconnect_timeout=10.0
     )
@@ -122,7 +134,7 @@ def _add_pages(lab: Lab) -> None:
         return await show(request, desk, step, part)
 
 
-def _add_class(lab: Lab, learners: Learners) -> None:
+def _add_class(learners: Learners, sign_out: Callable[[], Awaitable[int]]) -> None:
     @ui.page("/class", response_timeout=30)
     def overview(request: Request) -> Response | None:
         if request.scope.get(OWNER) != TEACHER:
@@ -133,7 +145,7 @@ def _add_class(lab: Lab, learners: Learners) -> None:
             tag("strong", "conviction lab", "brand")
             link("To the workbench", "/")
         with tag("main", "", "class"):
-            class_panel(learners.course.title, learners.everyone)
+            class_panel(learners.course.title, learners.everyone, sign_out)
         return None
 
 
@@ -151,7 +163,7 @@ def _add_files(lab: Lab) -> None:
             needed = partial(_needed, lab, own_desk.owner)
             async with arriving(request.stream(), name, lab.own("uploads"), own_desk.owner, needed) as path:
                 # Checked for images now, while the learner is still looking at what they chose.
-                await asyncio.to_thread(check_declared, path)
+                await lab.checker.call(check_declared, path, patience=CHECK_SECONDS)
                 await lab.bench.images(str(path), own_desk.data)
         except ConvictionError as failure:
             return JSONResponse({"message": str(failure)}, 422)
@@ -169,10 +181,13 @@ def _add_files(lab: Lab) -> None:
             file = file_to_take(lab.root(own_desk.owner), path)
         except RequestError as failure:
             return not_here(str(failure))
-        headers = {"cache-control": "no-store", "x-content-type-options": "nosniff"}
+        headers = {"cache-control": "no-store"}
         if file.is_dir():
             return Response(zipped(file), media_type="application/zip", headers=headers)
-        return FileResponse(file, headers=headers)
+        if file.suffix == ".html":
+            # Shown, because people read it; but as a page of no host, whoever has written it.
+            return FileResponse(file, headers={**headers, "content-security-policy": SANDBOX})
+        return FileResponse(file, headers=headers, filename=file.name)
 
 
 def _needed(lab: Lab, owner: str) -> set[str]:

@@ -7,24 +7,33 @@ import os
 import secrets
 import signal
 import socket
+import sys
 import threading
 import webbrowser
 from pathlib import Path
+
+from nicegui import core
 
 from conviction.audience import speak_to
 from conviction.data.named import data_folders
 from conviction.errors import RequestError
 from conviction.runs import folder
-from conviction.server.process import KEY, listen
+from conviction.server.log import log_everything
+from conviction.server.process import KEY, SWITCH_SECONDS, listen
 from conviction.web.app import make_app
 from conviction.web.classroom import Learners, load_course
 from conviction.web.door.gate import Gate, one_token
 from conviction.web.door.joining import JOIN, who_of
+from conviction.web.door.sessions import BrowserSessions
+from conviction.web.door.sockets import Sockets
 from conviction.web.jobs.helper import Helper
 from conviction.web.jobs.queue import Bounds, open_jobs
 from conviction.web.work.desk import Desks
 from conviction.web.work.lab import LEARNERS, OWN, Lab
 from conviction.web.work.sources import Bench
+
+# Of one message of a socket; the largest that the page sends are a drawing and the text of a network.
+MOST_MESSAGE = 2**20
 
 
 def serve_lab(
@@ -89,12 +98,17 @@ def serve_lab(
         if learners is not None:
             limits = learners.course.limits
             queue.bounds = Bounds(limits.waiting, limits.minutes * 60)
-        gate = Gate(make_app(lab, learners), who=who, hosts=endpoint.hosts, door=door)
+        sessions = BrowserSessions(own / "sessions.json")
+        app = make_app(lab, sessions, learners)
+        gate = Gate(app, who=who, hosts=endpoint.hosts, door=door, sessions=sessions)
+        app.state.sockets = Sockets(core.sio, gate.is_current)
         _run(gate, endpoint.listener, address, browser=browser)
 
 
 def _run(gate: Gate, listener: socket.socket, address: str, *, browser: bool) -> None:
     import uvicorn
+
+    from conviction.server.framing import StrictProtocol
 
     class Server(uvicorn.Server):
         """Says when it is ready."""
@@ -111,6 +125,8 @@ def _run(gate: Gate, listener: socket.socket, address: str, *, browser: bool) ->
 
     config = uvicorn.Config(
         gate,
+        http=StrictProtocol,
+        ws_max_size=MOST_MESSAGE,
         log_config=None,
         access_log=False,
         server_header=False,
@@ -118,6 +134,10 @@ def _run(gate: Gate, listener: socket.socket, address: str, *, browser: bool) ->
         timeout_graceful_shutdown=3,
     )
     logging.getLogger("uvicorn.error").setLevel(logging.CRITICAL)
+    # By default a thread that works for one learner keeps the event loop of all others waiting for 5 ms each time.
+    sys.setswitchinterval(SWITCH_SECONDS)
+    # What a learner sends may be in a message; as JSON it stays one value in one line.
+    log_everything()
     # uvicorn raises the signal again when it has ended; by then it has taken effect, and the exit code is 0.
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: None)

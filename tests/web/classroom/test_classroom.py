@@ -35,6 +35,7 @@ from conviction.web.classroom import (
 from conviction.web.classroom.names import check_name, folder_name
 from conviction.web.classroom.results import safe_cell
 from conviction.web.door.joining import add_joining
+from conviction.web.door.sessions import BrowserSessions
 from conviction.web.pages.chapter import chapter_button
 
 GOOD = {
@@ -154,7 +155,7 @@ def test_the_teachers_token_is_not_to_be_guessed_under_any_name(learners: Learne
         return said[0]["status"], said[1]["body"].decode()
 
     app = FastAPI()
-    add_joining(app, learners)
+    add_joining(app, learners, BrowserSessions())
     for _ in range(30):  # the same slip again and again is one
         assert post("the-teachers-tokem", "10.0.0.1")[0] == 403
     assert post("the-teachers-token", "10.0.0.1")[0] == 303

@@ -19,7 +19,9 @@ BUILD = """
 def build(query, keep):
     from conviction.web.classroom import Learners, load_course
     from conviction.web.classroom.panel import class_panel
-    class_panel("Seeing machines", Learners(load_course(arguments[0]), Path(arguments[1])).everyone)
+    async def sign_out():
+        return 3
+    class_panel("Seeing machines", Learners(load_course(arguments[0]), Path(arguments[1])).everyone, sign_out)
 """
 
 
@@ -36,6 +38,8 @@ def test_a_teacher_sees_the_class_and_takes_it_away(browser: Any, tmp_path: Path
         page.get_by_role("cell", name="data 3 of 4").wait_for()
         shoot(page, "class")
         check_accessibility(page)
+        page.get_by_role("button", name="Sign everybody out").click()
+        page.get_by_text("Sessions ended: 3.").wait_for()
         with page.expect_download() as waiting:
             page.get_by_role("button", name="Download as CSV").click()
         file = Path(waiting.value.path()).read_text(encoding="utf-8-sig")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import hmac
 import json
 import secrets
@@ -12,6 +11,7 @@ from pathlib import Path
 from conviction.errors import OutputError, RequestError
 from conviction.runs import folder
 from conviction.web.classroom.names import check_name, folder_name
+from conviction.web.door.sessions import digest
 from conviction.web.door.tries import Tries
 from conviction.web.work.course import Course
 
@@ -102,8 +102,8 @@ class Learners:
         with folder.claimed(self.root, wait=True):
             joined = self._joined()
             if key in joined:
-                shown, digest = joined[key]
-                if _same(_digest(token), digest):
+                shown, expected = joined[key]
+                if _same(digest(token), expected):
                     return Joined(self._open(shown))
                 if self._is_class_token(token):
                     raise RequestError(
@@ -117,18 +117,25 @@ class Learners:
 
     def is_teacher(self, token: str) -> bool:
         """Whether this token shows the class."""
-        return self.course.teacher is not None and _same(token, self.course.teacher)
+        return self.is_teachers(digest(token))
+
+    def is_teachers(self, token: str) -> bool:
+        """The same by the digest of the token."""
+        return self.course.teacher is not None and _same(token, digest(self.course.teacher))
 
     def who(self, token: str) -> Learner | None:
         """The learner with this token, for a server that admits requests by it alone; None if no learner has it."""
+        return self.who_has(digest(token))
+
+    def who_has(self, token: str) -> Learner | None:
+        """The same by the digest of the token."""
         learner = None
         # All are compared, so that the time does not reveal which one matches.
         for name, expected in self.course.learners.items():
-            if _same(token, expected):
+            if _same(token, digest(expected)):
                 learner = self._learner(check_name(name))
-        digest = _digest(token)
-        for shown, expected in self._joined().values():
-            if _same(digest, expected):
+        for shown, joined in self._joined().values():
+            if _same(token, joined):
                 learner = self._learner(shown)
         return learner
 
@@ -149,10 +156,10 @@ class Learners:
 
     def _admit(self, key: str, shown: str, joined: dict[str, tuple[str, str]]) -> Joined:
         token = secrets.token_urlsafe(12)
-        joined[key] = (shown, _digest(token))
+        joined[key] = (shown, digest(token))
         rows = [
-            {"name": name, "folder": directory, "token_sha256": digest}
-            for directory, (name, digest) in joined.items()
+            {"name": name, "folder": directory, "token_sha256": kept}
+            for directory, (name, kept) in joined.items()
         ]
         folder.write_json(self.root / JOINED, rows)
         return Joined(self._open(shown), token)
@@ -177,11 +184,6 @@ class Learners:
 def _same(token: str, expected: str) -> bool:
     """Compares in a time that does not depend on where they differ."""
     return hmac.compare_digest(token.encode(), expected.encode())
-
-
-def _digest(token: str) -> str:
-    # Tokens are random and long, so a slow hash would not protect them better.
-    return hashlib.sha256(token.encode()).hexdigest()
 
 
 def _refused() -> NotTogetherError:

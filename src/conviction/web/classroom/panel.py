@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from datetime import UTC, datetime
 
 from nicegui import ui
@@ -27,12 +27,15 @@ COLUMNS = (
 )
 
 
-def class_panel(title: str, learners: Callable[[], Iterable[Learner]]) -> None:
+def class_panel(
+    title: str, learners: Callable[[], Iterable[Learner]], sign_out: Callable[[], Awaitable[int]]
+) -> None:
     """Builds the table into the current container; only a teacher's page may hold it.
 
     Args:
         title: Of the course.
         learners: Those of the class, asked each time the table is drawn.
+        sign_out: Ends the sessions of all learners, and returns how many there were.
     """
     heading(title)
     container = tag("div")
@@ -50,10 +53,16 @@ def class_panel(title: str, learners: Callable[[], Iterable[Learner]]) -> None:
         content = ("\ufeff" + results_csv(class_results(learners()))).encode()
         ui.download.content(content, f"results-{day}.csv", "text/csv; charset=utf-8")
 
+    async def reset(_: GenericEventArguments) -> None:
+        ended = await sign_out()
+        signed_out.set_text(f"Sessions ended: {ended}. Everybody joins again with a name and a token.")
+
     draw()
+    signed_out = tag("p", "", "note", role="status")
     with tag("div", "", "buttons"):
         button("Download as CSV", download, "class-csv", "primary")
         button("Refresh", draw, "class-again")
+        button("Sign everybody out", reset, "class-reset")
 
 
 def _summary(rows: Sequence[ResultRow]) -> None:

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import hashlib
 from html import escape
-from http.cookies import SimpleCookie
 from typing import TYPE_CHECKING
 from urllib.parse import parse_qs
 
@@ -14,7 +12,8 @@ from starlette.responses import HTMLResponse, RedirectResponse, Response
 
 from conviction.errors import ConvictionError
 from conviction.web.classroom import Learners
-from conviction.web.door.gate import WhoIs, cookie_for
+from conviction.web.door.gate import WhoIs, cookie_of
+from conviction.web.door.sessions import BrowserSessions, digest
 
 if TYPE_CHECKING:
     from fastapi import FastAPI
@@ -29,16 +28,22 @@ def who_of(learners: Learners) -> WhoIs:
     """The owner that a token belongs to is named after the learner's folder."""
 
     def who(token: str) -> str | None:
-        if learners.is_teacher(token):
+        if learners.is_teachers(token):
             return TEACHER
-        learner = learners.who(token)
+        learner = learners.who_has(token)
         return learner.folder.name if learner is not None else None
 
     return who
 
 
-def add_joining(app: FastAPI, learners: Learners) -> None:
+def add_joining(app: FastAPI, learners: Learners, sessions: BrowserSessions) -> None:
     """Adds the page where learners join, and what it sends."""
+
+    async def entered(response: Response, owner: str, token: str) -> Response:
+        session = await run_in_threadpool(sessions.begin, owner, digest(token))
+        response.headers["set-cookie"] = cookie_of(session)
+        response.headers["cache-control"] = "no-store"
+        return response
 
     @app.get(JOIN)
     def form() -> Response:
@@ -60,24 +65,16 @@ def add_joining(app: FastAPI, learners: Learners) -> None:
         try:
             learners.tries.check(origin)
             if learners.is_teacher(token):
-                return _entered(RedirectResponse("/class", 303), token)
+                return await entered(RedirectResponse("/class", 303), TEACHER, token)
             joined = await run_in_threadpool(learners.join, name, token)
+            owner = joined.learner.folder.name
+            if joined.new_token is None:
+                return await entered(RedirectResponse("/", 303), owner, token)
+            welcome = bare_page(learners.course.title, _welcome(joined.learner.name, joined.new_token))
+            return await entered(welcome, owner, joined.new_token)
         except ConvictionError as failure:
-            learners.tries.wrong(origin, hashlib.sha256(token.encode()).hexdigest())
+            learners.tries.wrong(origin, digest(token))
             return bare_page(learners.course.title, _alert(str(failure)) + _FORM, 403)
-        if joined.new_token is None:
-            return _entered(RedirectResponse("/", 303), token)
-        return _entered(
-            bare_page(learners.course.title, _welcome(joined.learner.name, joined.new_token)),
-            joined.new_token,
-        )
-
-
-def _entered(response: Response, token: str) -> Response:
-    made: SimpleCookie = cookie_for(token)
-    response.headers["set-cookie"] = next(iter(made.values())).OutputString()
-    response.headers["cache-control"] = "no-store"
-    return response
 
 
 _FORM = """<form method="post" action="/join" class="fields">

@@ -138,7 +138,12 @@ def refusal(name: str, failure: RequestError) -> str:
 
 def unlike(expected: str, text: str) -> RequestError:
     """The error for what was typed and cannot be read as what is expected."""
-    return RequestError(f"Expected {expected}; got '{text}'.", expected=expected, got=f"'{text}'")
+    got = f"'{text[:MOST_SHOWN]}'"
+    return RequestError(f"Expected {expected}; got {got}.", expected=expected, got=got)
+
+
+# Of what was typed in a field.
+MOST_SHOWN = 60
 
 
 def whole(text: str) -> int:

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 from typing import Any, get_args
 
+from nicegui.events import GenericEventArguments
+
 from conviction.config import RECIPES, layer_edits
 from conviction.config.model import LAYER_TYPES, Activation, Backbone, Layer, ModelSpec
 from conviction.config.recipes import TRANSFER_RECIPE
 from conviction.data import ImageSet
+from conviction.errors import RequestError
 from conviction.model import LayerRow
 from conviction.model.backbones import KINDS
 from conviction.model.shapes import scaling_of, setting, trained_words
@@ -83,7 +87,10 @@ class _Editor(DraftPage):
             self._refusal(view)
         else:
             _sizes(view, layers)
-        {"layers": self._layers, "yaml": self._yaml, "keras": self._keras}[self.page.part](layers, view)
+        if self.page.part == "keras":
+            _keras(self.shape, self.classes, layers, view)
+        else:
+            {"layers": self._layers, "yaml": self._yaml}[self.page.part](layers, view)
         if view.rows:
             for sentence in model_step(view.rows).sentences[1:]:
                 paragraph(sentence, "note")
@@ -239,22 +246,47 @@ class _Editor(DraftPage):
         paragraph("The same network as a specification. Change it here, and the other views follow.")
         written = network.to_yaml(layers) if self.refused is None else self.refused
         text = tag("textarea", written, spellcheck="false", aria_label="Specification", data_key="yaml")
-        text.on("change", lambda e: self._set(partial(self._read, e.args))())
+        text.on("change", self._written)
         paragraph("It takes effect when you leave the field.", "note")
 
-    def _read(self, text: str) -> layer_edits.Layers:
-        self.refused = text
-        layers = network.from_yaml(text)
-        self.refused = None
+    async def _written(self, event: GenericEventArguments) -> None:
+        text = str(event.args)[: network.MOST_TEXT + 1]
+        layers = await _layers_of(text)
+        await self._set(partial(self._take, text, layers))()
+
+    def _take(self, text: str, layers: layer_edits.Layers | RequestError) -> layer_edits.Layers:
+        self.refused = text if isinstance(layers, RequestError) else None
+        if isinstance(layers, RequestError):
+            raise layers
         return layers
 
-    def _keras(self, layers: layer_edits.Layers, view: network.NetworkView) -> None:
-        if not view.rows:
-            paragraph("There is no program for a network that does not fit.")
-            return
-        paragraph("The same network in plain Keras, as the exported program has it.")
-        code = network.keras_code(layers, self.shape, self.classes)
-        tag("pre", code, "code", tabindex=0, role="region", aria_label="Keras code")
+
+async def _layers_of(text: str) -> layer_edits.Layers | RequestError:
+    """What was typed; a long text is read beside the event loop, so that other learners do not wait for it.
+
+    A short one is read at once, so that what is pressed next is done after it.
+    """
+    return _read(text) if len(text) <= SHORT_TEXT else await asyncio.to_thread(_read, text)
+
+
+# Read in a few dozen milliseconds; a network of thirty layers is shorter.
+SHORT_TEXT = 4000
+
+
+def _read(text: str) -> layer_edits.Layers | RequestError:
+    try:
+        return network.from_yaml(text)
+    except RequestError as failure:
+        return failure
+
+
+def _keras(shape: network.Shape, classes: int, layers: layer_edits.Layers, view: network.NetworkView) -> None:
+    if not view.rows:
+        paragraph("There is no program for a network that does not fit.")
+        return
+    paragraph("The same network in plain Keras, as the exported program has it.")
+    code = network.keras_code(layers, shape, classes)
+    tag("pre", code, "code", tabindex=0, role="region", aria_label="Keras code")
 
 
 def _sizes(view: network.NetworkView, layers: layer_edits.Layers) -> None:

@@ -35,6 +35,7 @@ class Lab:
         desks: What learners have built.
         bench: Images.
         helper: Calculates beside the server.
+        checker: Looks at archives that learners upload, beside the calculations that others wait for.
         data_dir: Where to look for named sets first.
         course: What a teacher has chosen, if the page is for a class.
         watcher: Reads the status of runs and studies.
@@ -48,6 +49,7 @@ class Lab:
     helper: Helper
     data_dir: str | None = None
     course: Course | None = None
+    checker: Helper = field(default_factory=Helper)
     watcher: RunWatcher = field(default_factory=RunWatcher)
     kept: dict[str, Kept] = field(default_factory=dict)
 

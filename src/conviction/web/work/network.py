@@ -39,6 +39,8 @@ from conviction.programs.backbone_code import WEIGHTS, backbone_section, learnin
 from conviction.programs.training_code import model_section
 
 Shape = tuple[int, int, int]
+# Of a specification that somebody types or sends: reading it takes a millisecond for every hundred characters.
+MOST_TEXT = 32_000
 
 # The settings of a layer when it is added.
 NEW: dict[str, dict[str, Any]] = {
@@ -258,8 +260,13 @@ def from_yaml(text: str) -> Layers:
     """The layers of a specification; with or without ``model:`` and ``layers:`` above them.
 
     Raises:
-        RequestError: It is not YAML, or not a list of layers.
+        RequestError: It is not YAML, or not a list of layers; or it is longer than any such list.
     """
+    if len(text) > MOST_TEXT:
+        raise RequestError(
+            f"The specification: expected at most {MOST_TEXT:,} characters, which are more than {MOST_LAYERS} layers "
+            f"need; got {len(text):,}."
+        )
     try:
         content = read_yaml(text)
     except yaml.YAMLError as failure:
@@ -273,6 +280,8 @@ def from_yaml(text: str) -> Layers:
             content = content[key]
     if content is None:
         raise RequestError("The specification: expected a list of layers; got nothing.")
+    if isinstance(content, list) and len(content) > MOST_LAYERS:
+        raise RequestError(f"model.layers: a network may have at most {MOST_LAYERS}; got {len(content):,}.")
     return load_recipe({"model.layers": content}).model.layers
 
 

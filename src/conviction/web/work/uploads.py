@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import hashlib
 import os
 import re
 import tempfile
+import time
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Collection, Iterable
 from functools import lru_cache
@@ -27,12 +29,24 @@ MOST_BYTES = 200 * 2**20
 # The most uploads of one learner; the oldest one that is not needed is removed to make room.
 MOST_KEPT = 10
 MOST_PIXELS = Limits().pixels
+# Of one learner that arrive at the same time.
+MOST_AT_ONCE = 3
+# An upload that sends nothing for so long is ended, and so is one that is slower than this on average, or takes longer
+# in all: a slow line of 1 Mbit/s sends the largest archive in time.
+PAUSE_SECONDS, WHOLE_SECONDS = 30.0, 1800.0
+SLOWEST_BYTES = 4096
+# Files in an archive: reading each takes a fraction of a millisecond, during which other learners share the processor.
+MOST_FILES = 20_000
+# For looking at what an archive declares, in a process of its own.
+CHECK_SECONDS = 120.0
 SUFFIXES = (*ZIP_SUFFIXES, *TAR_SUFFIXES, ".npz")
 # For the browser, which compares only what follows the last dot.
 ACCEPTED = ",".join(dict.fromkeys(f".{suffix.rpartition('.')[2]}" for suffix in SUFFIXES))
 
 # Archives that are being checked right now, and by how many requests; they are neither offered nor removed.
 _looked_at: Counter[Path] = Counter()
+# How many uploads arrive now, by the folder of their owner.
+_arriving: Counter[Path] = Counter()
 
 
 def uploads_of(root: Path, owner: str) -> list[Path]:
@@ -155,6 +169,11 @@ def check_declared(path: Path) -> None:
             )
         return
     with open_tree(path) as tree:
+        if len(tree.sizes) > MOST_FILES:
+            raise SourceError(
+                f"{path.name}: it holds {len(tree.sizes):,} files; an upload may hold at most {MOST_FILES:,}. Choose "
+                "fewer, or train with conviction fit."
+            )
         for name in tree.sizes:
             if not name.lower().endswith(PICTURES):
                 continue
@@ -182,11 +201,50 @@ async def receive(chunks: AsyncIterator[bytes], name: str, root: Path, owner: st
         Its path, and whether it is new. Whether it holds images is decided by ``load_source``.
 
     Raises:
-        SourceError: It is too large, empty, or its name is that of no archive.
+        SourceError: It is too large, too slow, empty, or its name is that of no archive; or too many others of the same
+            owner are arriving.
         StorageError: No space is left.
     """
     base = check_name(name)
     owner_folder = root / _folder(owner)
+    if _arriving[owner_folder] >= MOST_AT_ONCE:
+        raise SourceError(
+            f"{base}: {MOST_AT_ONCE} uploads of yours are still arriving. Wait until one of them is complete."
+        )
+    _arriving[owner_folder] += 1
+    try:
+        return await _received(_timed(chunks, base), base, owner_folder)
+    finally:
+        _arriving[owner_folder] -= 1
+
+
+async def _timed(chunks: AsyncIterator[bytes], base: str) -> AsyncIterator[bytes]:
+    """The same chunks, as long as they come.
+
+    Raises:
+        SourceError: They are too slow.
+    """
+    began, size = time.monotonic(), 0
+    while True:
+        try:
+            async with asyncio.timeout(PAUSE_SECONDS):
+                chunk = await anext(chunks)
+        except StopAsyncIteration:
+            return
+        except TimeoutError:
+            raise SourceError(
+                f"{base}: nothing has arrived for {PAUSE_SECONDS:g} seconds. Upload it again."
+            ) from None
+        size += len(chunk)
+        seconds = time.monotonic() - began
+        if seconds > WHOLE_SECONDS or (seconds > PAUSE_SECONDS and size < SLOWEST_BYTES * seconds):
+            raise SourceError(
+                f"{base}: it arrives too slowly ({size / seconds / 1000:.1f} kB/s). Upload it again."
+            )
+        yield chunk
+
+
+async def _received(chunks: AsyncIterator[bytes], base: str, owner_folder: Path) -> tuple[Path, bool]:
     with folder.storing(owner_folder):
         owner_folder.mkdir(parents=True, exist_ok=True)
         handle, beside = tempfile.mkstemp(dir=owner_folder, prefix=".upload-")
