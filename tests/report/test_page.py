@@ -71,7 +71,7 @@ def test_curves_are_reproducible_and_mark_the_best_epoch() -> None:
 
 def test_a_notebook_shows_the_report(trained: Path) -> None:
     shown = conviction.load_run(trained)._repr_html_()
-    assert shown.startswith("<iframe srcdoc=")
+    assert shown.startswith('<iframe sandbox="allow-scripts" srcdoc='), "not as a part of the notebook"
     assert "unseen test images" in shown
 
 

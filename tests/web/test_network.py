@@ -280,6 +280,6 @@ def test_a_refusal_does_not_repeat_what_refers_to_itself_many_times() -> None:
     lines = ["a: &a [x, x, x, x, x, x, x, x]"]
     for before, name in itertools.pairwise(names):
         lines.append(f"{name}: &{name} [{', '.join([f'*{before}'] * 8)}]")
-    with pytest.raises(RequestError, match="expected a mapping") as found:
+    with pytest.raises(RequestError, match="with its aliases unfolded") as found:
         network.from_yaml("\n".join([*lines, "layers: [*j]"]))
     assert len(str(found.value)) < 2000

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,7 +13,7 @@ from conviction.config.text import open_regular
 from conviction.data import ImageSet
 from conviction.runs.arrays import check_answers, read_arrays
 from conviction.runs.data_content import RunData
-from conviction.runs.folder import FOLDS, replacing
+from conviction.runs.folder import DATA, FOLDS, replacing
 from conviction.runs.reading import read_run_file
 from conviction.runs.run import Run
 
@@ -74,15 +75,18 @@ def read_folds(run: Path) -> OutOfFold:
     Raises:
         RunFileError: It is missing, or cannot be read.
     """
-    return read_run_file(run / FOLDS, lambda path: _answers(path, Run(run).data))
+    data = Run(run).data if os.path.lexists(run / DATA) else None
+    return read_run_file(run / FOLDS, lambda path: _answers(path, data))
 
 
-def _answers(path: Path, data: RunData) -> OutOfFold:
-    classes = len(data.class_names)
-    # Probabilities and a fold for each repetition; the label and the hash.
-    most = 2 * data.images * (MOST_REPETITIONS * (4 * classes + 8) + 8 + 16) + 2**20
+def _answers(path: Path, data: RunData | None) -> OutOfFold:
+    most = 2**30
+    if data is not None:
+        # Probabilities and a fold for each repetition; the label and the hash.
+        most = 2 * data.images * (MOST_REPETITIONS * (4 * len(data.class_names) + 8) + 8 + 16) + 2**20
     with open_regular(path) as file:
         arrays = read_arrays(file, most)
+    classes = len(data.class_names) if data is not None else arrays["probabilities"].shape[-1]
     key = arrays.pop("key")
     names = ("probabilities", "labels", "hashes", "fold", "learned")
     answers = OutOfFold(key=str(key), **{name: arrays[name] for name in names})

@@ -227,6 +227,7 @@ class Run:
     def _read(self, name: str, reader: Callable[[Path], T]) -> T:
         if not self._has(name):
             if name == folder.DATA and self.status == "unfinished":
+                _ = self.config  # which would be used to begin again
                 raise RunFileError(
                     f"{self.path}: the run ended before it had begun: it has no {name}, so nothing was trained. Begin "
                     f"again with: conviction fit SOURCE --config {typed(self.path / folder.CONFIG)}, and then remove "
