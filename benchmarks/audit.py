@@ -183,18 +183,18 @@ def labels(seeds: int) -> None:
 
 
 def seconds(_: int) -> None:
-    """How long each part takes, features from the cache."""
+    """Processor time of each part, of all threads together, with the features from the cache."""
     print("| pictures | altered copies | labels in doubt | pairs |\n|---|---|---|---|")
     for title, files in (("TrashNet", photographs()), ("CIFAR-10 (JPEG q75), its test images", cifar())):
         with tempfile.TemporaryDirectory() as place:
             write(Path(place), files)
             images, likeness = opened(Path(place))
             every = np.arange(len(images))
-            began = time.perf_counter()
+            began = time.process_time()
             pairs = altered(likeness)
-            between = time.perf_counter()
+            between = time.process_time()
             doubtful = doubtful_labels(likeness.vectors, images.labels, every, join(len(images), pairs))
-            ended = time.perf_counter()
+            ended = time.process_time()
         print(
             f"| {title}, {len(images):,} | {between - began:.1f} s | {ended - between:.1f} s, {len(doubtful)} | "
             f"{len(pairs)} |",
