@@ -332,7 +332,9 @@ def _checked(page: PageContext, images: ImageSet, checked: Checked) -> None:
         onward(page, "Build a network", page.to("network"))
         return
     if not checked.audit.findings:
-        show_step(steps.audit_step(()))
+        show_step(steps.audit_step((), checked.audit.compared))
+    else:
+        paragraph(checked.audit.compared, "note")
     for exhibit in exhibits(images, checked.audit.findings):
         finding = exhibit.finding
         with tag("section", "", f"finding {finding.severity}"):
@@ -340,10 +342,12 @@ def _checked(page: PageContext, images: ImageSet, checked: Checked) -> None:
             paragraph(steps.printable(finding.sentence))
             paragraph(steps.printable(finding.advise()), "note")
             with tag("div", "", "groups"):
-                for group in exhibit.groups[:6]:
+                for number, group in enumerate(exhibit.groups[:6]):
                     with tag("div", "", "group"):
                         for name, class_name, _, pixels in group:
                             picture(pixels, f"{steps.printable(name)}, {steps.printable(class_name)}")
+                        if finding.remarks:
+                            paragraph(steps.printable(finding.remarks[number]), "note")
             if finding.remedy is Remedy.GROUP_SESSIONS:
                 with tag("div", "", "buttons"):
                     group_button(page, images)
