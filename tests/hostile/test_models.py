@@ -123,8 +123,6 @@ CARDS: dict[str, tuple[Callable[[str], str], str]] = {
 @pytest.mark.parametrize("what", CARDS)
 @pytest.mark.parametrize("form", NAMES)
 def test_a_card_that_lies_is_refused(ours: Ours, beside_others: Path, form: str, what: str) -> None:
-    if form in ("keras", "saved_model") and what in ("other pixels", "more classes than outputs"):
-        pytest.skip("asked in the process with limits, below")
     text, words = CARDS[what]
     path = made.with_card(form, ours(form), beside_others / ours(form).name, text(form))
     assert words in made.refusal(path, form)

@@ -122,6 +122,12 @@ def as_an_object(saved: Any) -> None:
     saved.meta_graphs[0].object_graph_def.nodes.add().function.concrete_functions.append("hidden")
 
 
+def many_operations(saved: Any) -> None:
+    nodes = made.serving_function(saved).node_def
+    for _ in range(MOST_NODES):
+        nodes.add(op="Relu")
+
+
 def node(saved: Any) -> Any:
     return saved.meta_graphs[0].object_graph_def.nodes.add()
 
@@ -179,7 +185,7 @@ SAVED: dict[str, tuple[Callable[[Any], object], str]] = {
         "expected one graph",
     ),
     "more operations than any network": (
-        lambda saved: [made.serving_function(saved).node_def.add(op="Relu") for _ in range(MOST_NODES)],
+        many_operations,
         "larger network",
     ),
     "more objects than any network": (
