@@ -150,7 +150,6 @@ class Run:
 
         For two classes its output is (n, 1), the probability of the second; ``predict`` gives (n, 2).
         """
-
         keras = import_keras()
 
         def load(path: Path) -> Any:
