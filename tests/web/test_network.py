@@ -235,7 +235,7 @@ def test_whatever_is_built_is_either_walked_or_refused_with_what_fits(layers: La
         ("2024-13-45", "expected a list of layers"),
         ("x: " + "[" * 3000, "nested more than 100 deep"),
         ("- " * 3000, "nested more than 100 deep"),
-        ("- {type: Flatten}\n" * 201, r"model\.layers: expected at most 200 entries; got 201"),
+        ("- {type: Flatten}\n" * 201, r"model\.layers: a network may have at most 200; got 201"),
         ("layers: [", "not valid YAML"),
         ("layers: 3", "expected a list of layers"),
         ("- {type: Conv3D, filters: 3}", "Did you mean 'Conv2D'"),
