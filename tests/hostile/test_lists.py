@@ -21,7 +21,7 @@ pytestmark = pytest.mark.full
 # What only pretrained networks have; tests/artefacts/test_backbones.py opens each of them in every format.
 OF_BACKBONES = {
     "saved_model": {"DepthwiseConv2dNative", "Pad", "RealDiv", "Relu6", "SquaredDifference", "StopGradient"},
-    "onnx": {"Clip", "Pad", "Reciprocal", "ReduceMean", "Sqrt"},
+    "onnx": {"Clip", "Gemm", "Pad", "Reciprocal", "ReduceMean", "Sqrt"},
     "litert": {"DEPTHWISE_CONV_2D", "HARD_SWISH", "NEG", "PAD", "RSQRT", "SQUARED_DIFFERENCE"},
     "keras": {
         *("Add", "DepthwiseConv2D", "LayerNormalization", "LayerScale", "Multiply", "ReLU", "Reshape"),

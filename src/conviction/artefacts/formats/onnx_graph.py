@@ -19,7 +19,7 @@ INPUT, OUTPUT = "pixels", "probabilities"
 OPERATIONS = frozenset(
     {
         *("Add", "AveragePool", "Cast", "Clip", "Concat", "Conv", "DequantizeLinear", "Elu"),
-        *("Erf", "GlobalAveragePool", "LeakyRelu", "MatMul", "MaxPool", "Mul", "Neg", "Pad"),
+        *("Erf", "Gemm", "GlobalAveragePool", "LeakyRelu", "MatMul", "MaxPool", "Mul", "Neg", "Pad"),
         *("QuantizeLinear", "Reciprocal", "ReduceMean", "Relu", "Reshape", "Selu", "Sigmoid"),
         *("Softmax", "Sqrt", "Squeeze", "Sub", "Tanh", "Transpose"),
     }
