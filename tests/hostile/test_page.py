@@ -489,6 +489,37 @@ def test_a_session_ends_with_its_token(tmp_path: Path) -> None:
     assert not gate.is_current({})
 
 
+@pytest.mark.full
+def test_where_the_list_of_learners_is_damaged_nobody_is_let_in_and_the_teacher_is_told(
+    tmp_path: Path,
+) -> None:
+    (tmp_path / "course.yaml").write_text(COURSE)
+    damaged = tmp_path / "runs" / "learners" / "learners.json"
+    with lab_process(tmp_path, "--course", "course.yaml") as lab:
+        inside, teacher = lab.join("Ann"), lab.join("Teacher")
+        with inside.socket(inside.shown().client_id) as open_:
+            assert open_.accepted
+            damaged.write_text("{")
+            answers = [
+                inside.http.get("/"),
+                lab.client().post("/join", data={"name": "Eve", "token": "everybody"}),
+                lab.client().get("/?token=ann-token-1"),
+            ]
+            for answer in answers:
+                assert answer.status_code == 503
+                assert "Tell your teacher." in answer.text
+                assert str(tmp_path) not in answer.text
+                assert "learners.json" not in answer.text
+            panel = teacher.http.get("/class")
+            assert panel.status_code == 503
+            assert "learners.json: the list of learners cannot be read" in panel.text
+            assert "Move the file away" in panel.text
+            damaged.unlink()
+        assert inside.http.get("/").status_code == 200
+        assert teacher.http.get("/class").status_code == 200
+        assert not [line for line in lab.log if "exception" in line or "Traceback" in str(line)]
+
+
 async def _nothing(scope: Any, receive: Any, send: Any) -> None:
     await send({"type": "http.response.start", "status": 200, "headers": []})
     await send({"type": "http.response.body", "body": b""})

@@ -24,7 +24,7 @@ from conviction.report import report_style
 from conviction.web.classroom import Learners
 from conviction.web.classroom.panel import class_panel
 from conviction.web.door.gate import OWNER
-from conviction.web.door.joining import TEACHER, add_joining, bare_page
+from conviction.web.door.joining import TEACHER, add_joining, alert, bare_page
 from conviction.web.door.replies import SANDBOX
 from conviction.web.door.sessions import BrowserSessions
 from conviction.web.door.sockets import OwnUploads
@@ -139,6 +139,10 @@ def _add_class(learners: Learners, sign_out: Callable[[], Awaitable[int]]) -> No
     def overview(request: Request) -> Response | None:
         if request.scope.get(OWNER) != TEACHER:
             return PlainTextResponse("Only the teacher can see the class.\n", 403)
+        try:
+            learners.everyone()
+        except ConvictionError as failure:
+            return bare_page("The class", alert(str(failure)), 503)
         ui.page_title("The class · conviction lab")
         one_main()
         with tag("header", "", "top"):

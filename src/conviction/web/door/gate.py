@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hmac
+import logging
 from collections.abc import Callable, Mapping
 from http.cookies import CookieError, SimpleCookie
 from typing import Any
@@ -11,14 +12,18 @@ from urllib.parse import parse_qsl, urlencode, urlsplit
 from starlette.concurrency import run_in_threadpool
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from conviction.errors import ConvictionError, RequestError
+from conviction.errors import ConvictionError, OutputError, RequestError, StorageError
 from conviction.server.headers import host_of, is_host, single, without_port
 from conviction.web.door.bodies import bounded
 from conviction.web.door.replies import local, redirect, refuse, with_headers
 from conviction.web.door.sessions import MOST_SECONDS, BrowserSessions, digest
 from conviction.web.door.tries import Tries
 
+_log = logging.getLogger(__name__)
 COOKIE = "conviction_lab_session"
+# A file of ours cannot be read or written.
+OUR_FAULTS = (OutputError, StorageError)
+CANNOT_LET_IN = "The lab cannot let anybody in just now; its log says why. Tell your teacher."
 # The page at the door is drawn with these.
 STATIC = "/lab-static/"
 # Addresses with their tokens that are remembered as right; a class needs no more.
@@ -91,11 +96,17 @@ class Gate:
             rest = [(k, v) for k, v in query if k != "token"]
             try:
                 await self._enter(scope, send, token, rest)
-            except ConvictionError as failure:
-                await refuse(kind, send, 429 if isinstance(failure, RequestError) else 503, str(failure))
+            except OUR_FAULTS as failure:
+                await _fail(kind, send, failure)
+            except RequestError as failure:
+                await refuse(kind, send, 429, str(failure))
             return
         session = _cookie(headers.get(b"cookie", b""))
-        owner = self._owner(session)
+        try:
+            owner = self._owner(session)
+        except OUR_FAULTS as failure:
+            await _fail(kind, send, failure)
+            return
         if owner is not None:
             scope[OWNER], scope[SESSION] = owner, session
             await self.app(scope, receive, send)
@@ -110,7 +121,11 @@ class Gate:
 
     def is_current(self, scope: Mapping[str, Any]) -> bool:
         """Whether a request that was let in would be let in again, as the same owner."""
-        return SESSION in scope and self._owner(scope[SESSION]) == scope[OWNER]
+        try:
+            return SESSION in scope and self._owner(scope[SESSION]) == scope[OWNER]
+        except OUR_FAULTS as failure:
+            _log.error("nobody is let in: %s", failure)
+            return False
 
     def _problem(self, headers: dict[bytes, bytes]) -> tuple[int, str] | None:
         host = host_of(headers)
@@ -133,7 +148,7 @@ class Gate:
 
         Raises:
             RequestError: Too many wrong tokens were tried from there just now.
-            ConvictionError: The session cannot be kept.
+            OutputError, StorageError: The session cannot be kept, or nobody knows who has the token.
         """
         host = str((scope.get("client") or ("",))[0])
         known = (host, digest(token))
@@ -149,6 +164,12 @@ class Gate:
         session = await run_in_threadpool(self._sessions.begin, owner, known[1])
         to = local(scope["path"]) + (f"?{urlencode(rest)}" if rest else "")
         await redirect(send, to, (b"set-cookie", cookie_of(session).encode()))
+
+
+async def _fail(kind: str, send: Send, failure: ConvictionError) -> None:
+    """Refuses a request because of a fault here. Its message names our files, so it goes to the log alone."""
+    _log.error("nobody is let in: %s", failure)
+    await refuse(kind, send, 503, CANNOT_LET_IN)
 
 
 def cookie_of(session: str) -> str:

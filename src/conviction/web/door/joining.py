@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from html import escape
 from typing import TYPE_CHECKING
 from urllib.parse import parse_qs
@@ -10,14 +11,15 @@ from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, RedirectResponse, Response
 
-from conviction.errors import ConvictionError
+from conviction.errors import RequestError
 from conviction.web.classroom import Learners
-from conviction.web.door.gate import WhoIs, cookie_of
+from conviction.web.door.gate import CANNOT_LET_IN, OUR_FAULTS, WhoIs, cookie_of
 from conviction.web.door.sessions import BrowserSessions, digest
 
 if TYPE_CHECKING:
     from fastapi import FastAPI
 
+_log = logging.getLogger(__name__)
 JOIN = "/join"
 # The teacher's folder; no learner's folder has this name, because something always follows their _.
 TEACHER = "teacher_"
@@ -56,7 +58,7 @@ def add_joining(app: FastAPI, learners: Learners, sessions: BrowserSessions) -> 
             body += chunk
             if len(body) > MOST_FORM:
                 return bare_page(
-                    learners.course.title, _alert("That is too long for a name and a token.") + _FORM, 413
+                    learners.course.title, alert("That is too long for a name and a token.") + _FORM, 413
                 )
         fields = parse_qs(body.decode("utf-8", "replace"))
         name, token = (fields.get(key, [""])[0].strip() for key in ("name", "token"))
@@ -72,9 +74,12 @@ def add_joining(app: FastAPI, learners: Learners, sessions: BrowserSessions) -> 
                 return await entered(RedirectResponse("/", 303), owner, token)
             welcome = bare_page(learners.course.title, _welcome(joined.learner.name, joined.new_token))
             return await entered(welcome, owner, joined.new_token)
-        except ConvictionError as failure:
+        except OUR_FAULTS as failure:
+            _log.error("nobody can join: %s", failure)
+            return bare_page(learners.course.title, alert(CANNOT_LET_IN) + _FORM, 503)
+        except RequestError as failure:
             learners.tries.wrong(origin, digest(token))
-            return bare_page(learners.course.title, _alert(str(failure)) + _FORM, 403)
+            return bare_page(learners.course.title, alert(str(failure)) + _FORM, 403)
 
 
 _FORM = """<form method="post" action="/join" class="fields">
@@ -86,7 +91,8 @@ _FORM = """<form method="post" action="/join" class="fields">
 </form>"""
 
 
-def _alert(sentence: str) -> str:
+def alert(sentence: str) -> str:
+    """A sentence about what went wrong, as HTML."""
     return f'<p class="message trouble" role="alert">{escape(sentence)}</p>'
 
 
