@@ -85,8 +85,17 @@ def end_what_runs(out: Path) -> None:
 
 def to(page: Any, step: str, part: str = "") -> None:
     """Opens a step on the same desk."""
-    desk = "/".join(page.url.split("/")[:5])
-    page.goto(f"{desk}/{step}/{part}".rstrip("/"))
+    from playwright.sync_api import Error
+
+    address = "/".join([*page.url.split("/")[:5], step, part]).rstrip("/")
+    try:
+        page.goto(address)
+    except Error as failure:
+        # A page whose images were changed just before loads itself again, and Chromium lets the later one win.
+        if "ERR_ABORTED" not in str(failure) and "interrupted" not in str(failure):
+            raise
+        page.wait_for_load_state()
+        page.goto(address)
     page.locator("main h1").wait_for()
 
 
