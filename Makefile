@@ -7,7 +7,7 @@ VENV ?= .venv
 unexport PYTHONDONTWRITEBYTECODE
 BIN = $(VENV)/bin
 
-.PHONY: help demo lab test test-full check lint types constraints bench bench-lab bench-speed bench-data bench-duplicates bench-fuzz bench-kill bench-growth bench-gpu bench-monitor bench-evaluation bench-small bench-explore bench-lesson bench-tune bench-serve bench-soak bench-page bench-ray bench-transfer bench-audit bench-opening clean
+.PHONY: help demo lab test test-full check lint types constraints bench bench-lab bench-speed bench-data bench-duplicates bench-fuzz bench-kill bench-growth bench-gpu bench-monitor bench-evaluation bench-small bench-explore bench-lesson bench-tune bench-serve bench-soak bench-page bench-ray bench-transfer bench-audit bench-opening bench-attack bench-unlucky clean
 
 help:
 	@sed -n 's/^# //p' Makefile
@@ -118,6 +118,12 @@ bench-fuzz: $(VENV)/.installed-dev
 	$(BIN)/python benchmarks/fuzz.py
 
 # The newest versions that fit together, for every supported Python and platform.
+bench-attack: $(VENV)/.installed-dev
+	$(BIN)/python benchmarks/attack.py
+
+bench-unlucky: $(VENV)/.installed-dev
+	$(BIN)/python benchmarks/unlucky.py
+
 constraints: $(VENV)/.installed-dev
 	$(BIN)/uv pip compile --quiet --universal --upgrade --python-version 3.11 --all-extras \
 		--no-annotate --no-header pyproject.toml --output-file constraints.txt

@@ -97,13 +97,14 @@ def damaged(seed: int, number: int) -> tuple[str, bytes]:
     content = bytearray(known[rng.integers(len(known))])
     for _ in range(int(rng.integers(1, 6))):
         if content:
-            content = _mutated(content, known, rng)
+            content = mutated(content, known, rng)
     if kind == "tar" and rng.random() < 0.5:
         _mend_checksums(content)
     return kind, bytes(content)
 
 
-def _mutated(content: bytearray, known: list[bytes], rng: np.random.Generator) -> bytearray:
+def mutated(content: bytearray, known: list[bytes], rng: np.random.Generator) -> bytearray:
+    """One change to bytes: bits, extremes, a cut, a repetition, or a piece of another of the ``known``."""
     at, size = int(rng.integers(len(content))), int(rng.integers(1, 65))
     # Headers are short and at the start or the end, so they get more than their share.
     if rng.random() < 0.5:
