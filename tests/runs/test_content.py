@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import json
+import os
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -14,6 +15,7 @@ import pytest
 import conviction.lesson
 from conviction.errors import RunError, RunFileError
 from conviction.runs import Run, folder
+from conviction.runs.data_content import RunSplit, read_source
 from conviction.training import RateSearch, Sweep
 from conviction.web.jobs.progress import RunWatcher
 from tests.conftest import Cli
@@ -184,3 +186,17 @@ def test_a_damaged_study_is_one(tmp_path: Path, name: str, text: str) -> None:
     assert RunWatcher().study(tmp_path).trouble == ""
     (tmp_path / name).write_text(text)
     assert name in RunWatcher().study(tmp_path).trouble
+
+
+def test_names_that_are_not_unicode_are_read_as_they_were_written(tmp_path: Path) -> None:
+    name = os.fsdecode(b"b\xe4ume/\xff.png")
+    file = tmp_path / "data.json"
+    file.write_text(json.dumps({"source": name}))
+    assert read_source(file) == name
+    for wrong in ("", 3, None):
+        file.write_text(json.dumps({"source": wrong}))
+        with pytest.raises(ValueError, match="source"):
+            read_source(file)
+    names = dict.fromkeys([name, "a.png"], "00")
+    split = RunSplit.model_validate({"test_hash": "", "train": names, "validation": {}, "test": {}})
+    assert split.train == names

@@ -10,7 +10,17 @@ from pathlib import Path
 from typing import Annotated, Any, TypeVar
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict, Field, StrictFloat, StrictInt, ValidationError, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    StrictFloat,
+    StrictInt,
+    ValidationError,
+    ValidatorFunctionWrapHandler,
+    WrapValidator,
+    model_validator,
+)
 
 from conviction.config.text import MOST_JSON, read_json_file, shortened
 from conviction.errors import RunFileError
@@ -18,6 +28,19 @@ from conviction.evaluation import Binary, Calibration, Figure, ReliabilityBin, S
 from conviction.training import RateSearch, Sweep
 
 Count = Annotated[int, Field(ge=0)]
+
+
+def _any_text(value: Any, check: ValidatorFunctionWrapHandler) -> Any:
+    try:
+        return check(value)
+    except ValidationError as failure:
+        if failure.errors()[0]["type"] == "string_unicode":
+            return value
+        raise
+
+
+# The name of a file or folder; one that is not Unicode on disk has lone surrogates, which pydantic takes for no text.
+Name = Annotated[str, WrapValidator(_any_text)]
 # JSON has lists where we have tuples.
 Interval = Annotated[tuple[float, float], Field(strict=False)]
 
@@ -45,7 +68,7 @@ class RunClassScore(Content):
 class RunSuspect(Content):
     """An image whose label may be wrong: its label, the likelier one, and by how much."""
 
-    file: str
+    file: Name
     label: str
     likelier: str
     margin: float

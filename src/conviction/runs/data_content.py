@@ -13,7 +13,7 @@ from conviction.data.doubtful_labels import DoubtfulLabel
 from conviction.data.feature_audit import FeatureAudit
 from conviction.data.image_set import PARTS
 from conviction.data.sessions import Nearest, Sessions
-from conviction.runs.content import Content, Count, read_content
+from conviction.runs.content import Content, Count, Name, read_content
 
 # A hash and a name for each of millions of images.
 MOST_DATA = 2**30
@@ -40,12 +40,12 @@ class RunSplit(Content):
     """
 
     test_hash: str
-    train: dict[str, str]
-    validation: dict[str, str]
-    test: dict[str, str]
+    train: dict[Name, str]
+    validation: dict[Name, str]
+    test: dict[Name, str]
     test_origin: str = ""
     validation_origin: str = ""
-    left_out: dict[str, list[str]] = Field(default_factory=dict)
+    left_out: dict[str, list[Name]] = Field(default_factory=dict)
 
     @property
     def images(self) -> int:
@@ -62,7 +62,7 @@ class RunUnused(Content):
 
     kind: str
     count: int
-    examples: list[str]
+    examples: list[Name]
     reason: str
 
 
@@ -77,7 +77,7 @@ class RunNearest(Content):
 class RunSessions(Content):
     """The sessions that stay together: content hashes in hex by name; the other fields are those of ``Sessions``."""
 
-    groups: list[dict[str, str]]
+    groups: list[dict[Name, str]]
     eyes: Literal["features", "pixels"]
     neighbours: int = 0
     near: int = 0
@@ -100,7 +100,7 @@ class RunSessions(Content):
 class RunDoubtfulLabel(Content):
     """A label in doubt: the content hash of the image by its name; the rest as ``DoubtfulLabel``."""
 
-    image: dict[str, str]
+    image: dict[Name, str]
     likelier: StrictInt
     votes: StrictInt
 
@@ -110,7 +110,7 @@ class RunFeatureAudit(Content):
 
     network: str
     sought: StrictInt = 0
-    copies: list[dict[str, str]] = Field(default_factory=list)
+    copies: list[dict[Name, str]] = Field(default_factory=list)
     asked: StrictInt = 0
     doubtful: list[RunDoubtfulLabel] = Field(default_factory=list)
 
@@ -131,7 +131,7 @@ class RunFeatureAudit(Content):
 
 
 class _Source(Content):
-    source: Annotated[str, Field(min_length=1)]
+    source: Annotated[Name, Field(min_length=1)]
 
 
 class RunData(Content):
@@ -148,9 +148,9 @@ class RunData(Content):
         split: Which image was in which part; ``Run.split`` is the same where it must be known.
     """
 
-    source: Annotated[str, Field(min_length=1)]
-    name: str = ""
-    location: str = ""
+    source: Annotated[Name, Field(min_length=1)]
+    name: Name = ""
+    location: Name = ""
     stored: str = ""
     conversions: list[str] = Field(default_factory=list)
     unused: list[RunUnused] = Field(default_factory=list)
