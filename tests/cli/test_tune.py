@@ -243,8 +243,7 @@ def test_two_machines_share_a_study_on_postgresql(place: Path, postgres: str) ->
     ran = [t for t in trials(place, postgres) if run_to_end(t)]
     # Each stops when there are enough; what both had begun by then comes to its end.
     assert 8 <= len(ran) <= 12
-    owners = {t.user_attrs["owner"].rsplit("/", 1)[-1] for t in ran}
-    assert owners == {"one", "two"}
+    assert len({t.user_attrs["owner"] for t in ran}) == 2
 
 
 @pytest.mark.full
