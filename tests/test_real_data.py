@@ -90,6 +90,10 @@ def test_what_holds_on_tensorflow_holds_on_jax() -> None:
             "no:cacheprovider",
             "-m",
             "not full",
+            # XLA compiles each backbone for minutes; one is enough, and tests/cluster trains it on JAX.
+            "-k",
+            "not (mobilenet or efficientnet_v2 or resnet or convnext)",
+            "--ignore=tests/model/test_backbones.py",
             "tests/model",
             "tests/training",
             "tests/explanation",

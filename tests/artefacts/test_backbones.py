@@ -87,9 +87,10 @@ def test_every_backbone_answers_alike_in_every_format(
     for form in FORMATS.values():
         path = artefact(tmp_path, form.name)
         form.write(whole, path, card, pixels)
-        opened = load(path)
+        # The process with limits, which takes seconds to start, opens a file in the same way.
+        opened = load(path) if name == BACKBONES[0] else form.read(path, 1)
         for some in (pixels, pixels[:1]):
-            got = opened.predict(some).probabilities
+            got = opened.predict_pixels(some).probabilities
             np.testing.assert_allclose(got, expected[: len(some)], atol=1e-4, err_msg=form.name)
 
 

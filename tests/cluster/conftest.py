@@ -44,6 +44,8 @@ def cluster_of(*cpus: int, dashboard: bool = False, **head: Any) -> Iterator[Any
         # It would look at the memory of the whole machine, and other tests run beside this one.
         patch.setenv("RAY_memory_monitor_refresh_ms", "0")
         patch.setenv("RAY_USAGE_STATS_ENABLED", "0")
+        # Its workers give way to all else, and beside other tests would wait for minutes.
+        patch.setenv("RAY_worker_niceness", "0")
         # Ray notes its cluster there; of several on a machine, a job joins the one that is noted.
         patch.setenv("RAY_TMPDIR", place)
         cluster = Cluster()
