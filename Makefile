@@ -7,7 +7,7 @@ VENV ?= .venv
 unexport PYTHONDONTWRITEBYTECODE
 BIN = $(VENV)/bin
 
-.PHONY: help demo lab test test-full check lint types constraints bench bench-lab bench-speed bench-data bench-duplicates bench-fuzz bench-kill bench-growth bench-gpu bench-monitor bench-evaluation bench-small bench-explore bench-lesson bench-tune bench-serve bench-soak bench-page bench-ray bench-transfer bench-audit bench-opening bench-attack bench-unlucky clean
+.PHONY: help demo lab test test-full test-long check lint types constraints bench bench-lab bench-speed bench-data bench-duplicates bench-fuzz bench-kill bench-growth bench-gpu bench-monitor bench-evaluation bench-small bench-explore bench-lesson bench-tune bench-serve bench-soak bench-page bench-ray bench-transfer bench-audit bench-opening bench-attack bench-unlucky clean
 
 help:
 	@sed -n 's/^# //p' Makefile
@@ -34,7 +34,10 @@ test: $(VENV)/.installed-dev
 	$(BIN)/pytest -n auto --maxprocesses 4 --dist worksteal -m "not full"
 
 test-full: $(VENV)/.installed-dev
-	$(BIN)/pytest -n auto --maxprocesses 4 --dist worksteal
+	$(BIN)/pytest -n auto --maxprocesses 4 --dist worksteal -m "not long"
+
+test-long: $(VENV)/.installed-dev
+	$(BIN)/pytest -n auto --maxprocesses 4 --dist worksteal -m long
 
 lint: $(VENV)/.installed-dev
 	$(BIN)/ruff check .

@@ -39,6 +39,7 @@ def bench_gpu(*arguments: str, home: Path) -> subprocess.CompletedProcess[str]:
 
 
 @pytest.mark.full
+@pytest.mark.long
 def test_bench_gpu_needs_no_tensorflow_and_says_where_there_is_no_gpu(tmp_path: Path) -> None:
     refused = bench_gpu(home=tmp_path)
     assert refused.returncode == 2, refused.stderr

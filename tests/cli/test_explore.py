@@ -150,9 +150,10 @@ def test_killed_in_mid_study_no_trial_is_lost_or_run_twice(explored: Path, tmp_p
 
 
 @pytest.mark.full
+@pytest.mark.long
 def test_many_kills(tmp_path: Path) -> None:
     """Each is another start of three processes that import TensorFlow, so continuous integration makes a few."""
-    kills = int(os.environ.get("CONVICTION_TEST_KILLS", "2"))
+    kills = int(os.environ.get("CONVICTION_TEST_KILLS", "5"))
     keys, made = kill_and_go_on(tmp_path, kills, [*ASKED[:-1], "12"])
     assert made == kills
     assert len(keys) == len(set(keys)) == 24

@@ -157,7 +157,7 @@ def test_its_exit_code_and_reason_come_back(address: str, tmp_path: Path) -> Non
 
 
 @pytest.mark.full
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("number", [pytest.param(signal.SIGINT, marks=pytest.mark.long), signal.SIGTERM])
 def test_a_signal_stops_the_job(number: signal.Signals, address: str, tmp_path: Path) -> None:
     from ray.job_submission import JobSubmissionClient
 

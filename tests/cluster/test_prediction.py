@@ -248,7 +248,7 @@ def test_answers_are_those_without_a_cluster(
 
 
 @pytest.mark.full
-@pytest.mark.parametrize("number", [2_000, None])
+@pytest.mark.parametrize("number", [pytest.param(2_000, marks=pytest.mark.long), None])
 def test_a_node_is_killed_and_every_picture_is_answered_once(
     model: Path, tmp_path: Path, number: int | None
 ) -> None:
@@ -269,7 +269,7 @@ def test_a_node_is_killed_and_every_picture_is_answered_once(
 
 
 @pytest.mark.full
-@pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGTERM])
+@pytest.mark.parametrize("how", [signal.SIGKILL, pytest.param(signal.SIGTERM, marks=pytest.mark.long)])
 def test_a_driver_is_killed_and_the_same_command_goes_on(
     cluster: Any, model: Path, pictures: Path, tmp_path: Path, how: signal.Signals
 ) -> None:

@@ -418,10 +418,16 @@ FILES: dict[str, tuple[dict[str, Damage], tuple[str, ...]]] = {
     folder.LOGS: (LOGS, ("resume",)),
     RECORD: (EXPORTS, ("export",)),
 }
-# Every damage with the first of the commands, and these with every other.
+# Every damage with the first of the commands, and these with every other; the last two of them in the long tests.
 FOR_ALL = ("link", "folder", "binary")
 CASES = [
-    pytest.param(name, damage, command, id=f"{name}-{what}-{command}")
+    pytest.param(
+        name,
+        damage,
+        command,
+        id=f"{name}-{what}-{command}",
+        marks=[pytest.mark.long] if command != commands[0] and what in FOR_ALL[1:] else [],
+    )
     for name, (damages, commands) in FILES.items()
     for what, damage in damages.items()
     for command in commands

@@ -42,11 +42,10 @@ def disk(tmp_path: Path) -> Iterator[Path]:
     subprocess.run(["umount", str(path)], check=True)
 
 
-# make bench-unlucky fills it at random moments.
+@pytest.mark.parametrize("command", [EXPLORE, TUNE], ids=["explore", "tune"])
 @pytest.mark.parametrize(
-    ("command", "room"),
-    [(EXPLORE, 4096), (EXPLORE, 300_000), (TUNE, 0), (TUNE, 150_000)],
-    ids=["explore-4096", "explore-300000", "tune-0", "tune-150000"],
+    "room",
+    [pytest.param(0, marks=pytest.mark.long), 4096, pytest.param(150_000, marks=pytest.mark.long), 300_000],
 )
 def test_a_study_on_a_full_disk_goes_on_when_there_is_room_again(
     tmp_path: Path, disk: Path, cli: Cli, command: list[str], room: int
