@@ -228,6 +228,8 @@ def test_copies_share_a_part_and_user_groups_too(planted: Planted, tmp_path: Pat
     ("group", "words"),
     [
         ("(patient", "not a valid regular expression"),
+        ("a{99999999999}", "not a valid regular expression"),
+        ("(" * 3000, "not a valid regular expression"),
         ("(nobody)", "matches none of the 24 names"),
         ("nowhere.csv", "cannot read it"),
     ],
@@ -237,6 +239,18 @@ def test_groups_that_cannot_be_used(group: str, words: str, tmp_path: Path) -> N
 
     images = load_source(builders.folder(tmp_path))
     with pytest.raises(RequestError, match=words):
+        audit_images(images, DataSpec(group=group))
+
+
+@pytest.mark.parametrize("group", ["(a|aa)+$", "((a{1,100}){1,100}){1,100}$"])
+def test_a_pattern_without_end_is_ended(group: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("conviction.data.group.MOST_SECONDS", 0.2)
+    for name in ("one", "two"):
+        (tmp_path / "made" / name).mkdir(parents=True)
+        for i in range(3):
+            (tmp_path / "made" / name / f"{'a' * 200}{i}.png").write_bytes(save(scene(i)))
+    images = load_source(tmp_path / "made")
+    with pytest.raises(RequestError, match="searching 6 names takes longer than"):
         audit_images(images, DataSpec(group=group))
 
 

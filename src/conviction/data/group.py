@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import csv
 import io
-import re
 from pathlib import Path
+from time import monotonic
 
 import numpy as np
+import regex
 
 from conviction.audience import option
 from conviction.config.text import read_bounded, shortened
@@ -16,6 +17,8 @@ from conviction.errors import RequestError, SourceError, did_you_mean
 
 # The value of ``data.group`` that asks for the sessions which the audit finds.
 AUTO = "auto"
+# Seconds that a pattern may search, over all names: some would never end, and a run that was sent has a pattern.
+MOST_SECONDS = 20.0
 # A line for each of ten million pictures.
 MOST_CSV = 2**30
 _FILE_COLUMNS = ("file", "filename", "image", "path")
@@ -50,15 +53,29 @@ def user_groups(images: ImageSet, group: str | None) -> np.ndarray:
 
 def _from_pattern(images: ImageSet, pattern: str) -> list[str | None]:
     try:
-        compiled = re.compile(pattern)
-    except re.error as failure:
-        raise RequestError(f"data.group='{pattern}': not a valid regular expression ({failure}).") from None
-    matches = [compiled.search(name) for name in images.names]
+        compiled = regex.compile(pattern)
+    except (regex.error, RecursionError, OverflowError) as failure:
+        raise RequestError(
+            f"data.group='{shortened(pattern)}': not a valid regular expression ({failure})."
+        ) from None
+    ends = monotonic() + MOST_SECONDS
+    try:
+        # Never 0, which would be no limit; other threads go on meanwhile.
+        matches = [
+            compiled.search(name, timeout=max(ends - monotonic(), 1e-3), concurrent=True)
+            for name in images.names
+        ]
+    except TimeoutError:
+        raise RequestError(
+            f"data.group='{shortened(pattern)}': searching {len(images):,} names takes longer than {MOST_SECONDS:g} "
+            "seconds. A repeated part inside another one, as in (a|aa)+, tries every way to divide a name; name the "
+            "part that differs plainly, for example '(patient[0-9]+)', or give a CSV with the columns file and group."
+        ) from None
     if not any(matches):
         raise RequestError(
-            f"data.group='{pattern}': matches none of the {len(images)} names, such as '{images.names[0]}'. Give "
-            "the part that is the same for pictures that belong together, for example '(patient[0-9]+)'; or the path "
-            "of a CSV with the columns file and group."
+            f"data.group='{shortened(pattern)}': matches none of the {len(images)} names, such as "
+            f"'{images.names[0]}'. Give the part that is the same for pictures that belong together, for example "
+            "'(patient[0-9]+)'; or the path of a CSV with the columns file and group."
         )
     return [None if m is None else (m.group(1) if compiled.groups else m.group(0)) for m in matches]
 

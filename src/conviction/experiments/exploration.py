@@ -177,10 +177,10 @@ def check_arms(plan: Plan) -> None:
 def _check_keys(base_keys: Mapping[str, Any], arms: Sequence[Arm]) -> None:
     for arm in arms:
         for key in arm.keys:
-            if key.startswith("data.") or key in ("training.seed", "training.epochs"):
+            if key.startswith(("data.", "evaluation.")) or key in ("training.seed", "training.epochs"):
                 raise RequestError(
-                    f"{option('vary')} {key}: all arms share images, seeds and the number of images seen; "
-                    "vary something else."
+                    f"{option('vary')} {key}: all arms share images, seeds, the number of images seen and how they "
+                    "are evaluated; vary something else."
                 )
     if "training.seed" in base_keys:
         raise RequestError(f"explore: seeds are 0 to {option('seeds')}; leave out training.seed.")

@@ -6,7 +6,7 @@ import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, TYPE_CHECKING
+from typing import IO
 
 from conviction.audience import option
 from conviction.config.recipe import user_settings
@@ -19,9 +19,6 @@ from conviction.experiments.study import keep, no_answer_message, study_at
 from conviction.pool.executors import On, Where
 from conviction.process import process_restored
 from conviction.report import Board
-
-if TYPE_CHECKING:
-    pass
 
 
 @dataclass(frozen=True)
@@ -84,6 +81,11 @@ def explore(
         StorageError: No space is left.
     """
     base_keys = user_settings(overrides, config)
+    if base_keys.get("evaluation.folds") is not None:
+        raise RequestError(
+            f"evaluation.folds={base_keys['evaluation.folds']}: explore compares networks on validation images, over "
+            f"several seeds ({option('seeds')}), and never divides the images into folds. Leave out evaluation.folds."
+        )
     arms = arms_for(question, vary, base_keys, grid=grid)
     where = Where(on, jobs, limit, cpus_per_trial, gpus_per_trial)
     if equal_seconds is not None and not 0 < equal_seconds < float("inf"):

@@ -5,16 +5,13 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any
+from typing import IO, Any
 
 from conviction.audience import option
 from conviction.errors import Interrupted, StorageError
 from conviction.experiments.exploration import Plan
 from conviction.report import Terminal
 from conviction.training import stop_on_signals
-
-if TYPE_CHECKING:
-    pass
 
 Overrides = Sequence[str] | Mapping[str, Any]
 
