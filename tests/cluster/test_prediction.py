@@ -25,6 +25,7 @@ from PIL import Image
 
 from conviction.artefacts.card import Card, LearnedFrom
 from conviction.cluster.prediction import predict_folder
+from conviction.cluster.request import read_manifest
 from conviction.cluster.storage import open_storage, pictures_in
 from conviction.data.decode import SUFFIXES, DecodingRule
 from conviction.data.listing import list_pictures
@@ -301,6 +302,45 @@ def test_a_driver_is_killed_and_the_same_command_goes_on(
     }  # fmt: skip
     assert all(path.name.startswith("part-") for path in (out / "predictions").iterdir())
     assert predict_folder(model, str(pictures), str(out)).predicted == 401, "and needs no cluster any more"
+
+
+MANIFEST = {
+    "version": 1, "id": "0a", "artefact": "0b", "source": "/pictures", "threshold": 0.5, "prefix": "pictures",
+    "shard": 100, "images": 401, "unused": [],
+}  # fmt: skip
+
+
+def test_a_manifest_comes_back_with_names_that_are_not_unicode(tmp_path: Path) -> None:
+    (tmp_path / "manifest.json").write_text(
+        json.dumps(MANIFEST | {"source": "/b\udce4ume", "prefix": "b\udce4ume"})
+    )
+    manifest = read_manifest(open_storage(str(tmp_path)))
+    assert manifest is not None
+    assert (manifest.source, manifest.prefix, manifest.images) == ("/b\udce4ume", "b\udce4ume", 401)
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        "",
+        "{",
+        "[1]",
+        "[" * 100_000,
+        "null",
+        json.dumps({"version": 1}),
+        json.dumps(MANIFEST | {"version": 2}),
+        json.dumps(MANIFEST | {"shard": 0}),
+        json.dumps(MANIFEST | {"images": "401"}),
+        json.dumps(MANIFEST | {"threshold": float("nan")}),
+        json.dumps(MANIFEST | {"unused": [{"kind": "none of ours"}]}),
+    ],
+)
+def test_a_damaged_manifest_is_a_line_with_its_name(tmp_path: Path, content: str) -> None:
+    (tmp_path / "manifest.json").write_text(content)
+    with pytest.raises(
+        OutputError, match=r"manifest.json: the file is damaged, or was written by another version"
+    ):
+        read_manifest(open_storage(str(tmp_path)))
 
 
 @pytest.mark.full

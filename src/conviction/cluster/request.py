@@ -9,12 +9,18 @@ import uuid
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import Field
 
 from conviction.artefacts.parquet import pyarrow_for
 from conviction.audience import on_ray, option
 from conviction.cluster.storage import Storage, asked, pictures_in
-from conviction.data.unused import PassedOver, Unused, count_unused, unused_sentence
+from conviction.config.text import MOST_JSON, read_json, shortened
+from conviction.data.unused import Kind, PassedOver, Unused, count_unused, unused_sentence
 from conviction.errors import OutputError, RequestError
+from conviction.runs.content import Content, Name, validated
+from conviction.runs.data_content import RunUnused
 
 MANIFEST, LISTING = "manifest.json", "listing.parquet"
 _UNWRITABLE = "answers cannot be written there"
@@ -56,6 +62,30 @@ class Request:
         return min(self.shard, self.images - shard * self.shard)
 
 
+class _Unused(RunUnused):
+    kind: Kind
+
+
+class Manifest(Content):
+    """What ``manifest.json`` holds; see ``Request``.
+
+    Attributes:
+        artefact: The SHA-256 of the ONNX file.
+        source: ``Storage.root`` of the pictures.
+        unused: Missing in a manifest of an earlier version.
+    """
+
+    version: Literal[1] = 1
+    id: str
+    artefact: str
+    source: Name
+    threshold: Annotated[float, Field(ge=0, le=1)]
+    prefix: Name
+    shard: Annotated[int, Field(ge=1)]
+    images: Annotated[int, Field(ge=1)]
+    unused: list[_Unused] = Field(default_factory=list)
+
+
 def the_request(source: Storage, out: Storage, model: bytes, threshold: float, shard: int) -> Request:
     """The request that has begun in ``out``, with its listing and shard size; otherwise a new one.
 
@@ -64,52 +94,60 @@ def the_request(source: Storage, out: Storage, model: bytes, threshold: float, s
         SourceError, RequestError: The source cannot be listed, or has no picture.
     """
     manifest = read_manifest(out)
-    asking = {"artefact": hashlib.sha256(model).hexdigest(), "source": source.root, "threshold": threshold}
+    asking: dict[str, Any] = {
+        "artefact": hashlib.sha256(model).hexdigest(),
+        "source": source.root,
+        "threshold": threshold,
+    }
     if manifest is None:
         # As pathlib writes it, because ``predict`` without a cluster does.
         prefix = source.address.rstrip("/") if "://" in source.address else str(Path(source.address))
-        manifest = {"version": 1, "id": uuid.uuid4().hex, **asking, "prefix": prefix, "shard": shard}
-        manifest["images"], unused = _list(source, out, manifest["id"], shard)
-        manifest["unused"] = [one.to_json() for one in unused]
-        with asked(out, _UNWRITABLE), out.writing(MANIFEST) as file:
-            file.write(json.dumps(manifest, indent=1).encode())
-    if manifest.get("version") != 1:
-        raise OutputError(
-            f"{out.address}: its {MANIFEST} was written by another version. Name another folder with {option('out')}."
+        identity = uuid.uuid4().hex
+        images, unused = _list(source, out, identity, shard)
+        manifest = Manifest(
+            id=identity,
+            **asking,
+            prefix=prefix,
+            shard=shard,
+            images=images,
+            unused=[_Unused(**one.to_json()) for one in unused],
         )
-    differing = [name for name, value in asking.items() if manifest[name] != value]
+        with asked(out, _UNWRITABLE), out.writing(MANIFEST) as file:
+            file.write(json.dumps(manifest.model_dump(), indent=1).encode())
+    differing = [name for name, value in asking.items() if getattr(manifest, name) != value]
     if differing:
         raise OutputError(
             f"{out.address}: holds answers to another request: "
-            + "; ".join(f"its {name} is {manifest[name]}, not {asking[name]}" for name in differing)
+            + "; ".join(f"its {name} is {getattr(manifest, name)}, not {asking[name]}" for name in differing)
             + f". Name another folder with {option('out')}."
         )
-    # A request of an earlier version has no such record.
-    unused = tuple(Unused(**one | {"examples": tuple(one["examples"])}) for one in manifest.get("unused", []))
     return Request(
-        manifest["id"],
+        manifest.id,
         source,
-        manifest["prefix"],
+        manifest.prefix,
         out,
         model,
         threshold,
-        manifest["images"],
-        unused,
-        manifest["shard"],
+        manifest.images,
+        tuple(
+            Unused(kind=one.kind, count=one.count, examples=tuple(one.examples), reason=one.reason)
+            for one in manifest.unused
+        ),
+        manifest.shard,
     )
 
 
-def read_manifest(out: Storage) -> dict | None:
+def read_manifest(out: Storage) -> Manifest | None:
     """The manifest in a folder, if one is there.
 
     Raises:
-        OutputError: The folder holds something else.
+        OutputError: The folder holds something else, or the manifest is damaged, or of another version.
     """
     with asked(out, _UNWRITABLE):
         names = out.names()
         if MANIFEST in names:
             with out.open(MANIFEST) as file:
-                return json.load(file)
+                return _manifest(out, file.read(MOST_JSON + 1))
     strange = {name for name in names if not name.startswith(".")} - {LISTING}
     if strange:
         raise OutputError(
@@ -117,6 +155,18 @@ def read_manifest(out: Storage) -> dict | None:
             f"Name another one with {option('out')}."
         )
     return None
+
+
+def _manifest(out: Storage, content: bytes) -> Manifest:
+    try:
+        if len(content) > MOST_JSON:
+            raise ValueError(f"more than {MOST_JSON:,} bytes")
+        return validated(read_json(content), Manifest, Path(out.at(MANIFEST)))
+    except ValueError as failure:
+        raise OutputError(
+            f"{out.at(MANIFEST)}: the file is damaged, or was written by another version "
+            f"({shortened(str(failure))}). Name another folder with {option('out')}."
+        ) from None
 
 
 def _list(source: Storage, out: Storage, identity: str, shard: int) -> tuple[int, tuple[Unused, ...]]:

@@ -26,9 +26,9 @@ class CourseLimits(Strict):
     """What one learner may ask of the machine.
 
     Attributes:
-        epochs: The most that a run may have.
+        epochs: The most that a network may have; each of those of ``evaluation.folds`` has as many.
         images: The most that a run may use.
-        minutes: After which a run is stopped.
+        minutes: After which a run is stopped, with the networks of its folds.
         waiting: How many runs of one learner may wait at once.
     """
 
