@@ -53,6 +53,22 @@ def test_a_signal_keeps_what_there_is(tmp_path: Path, number: int, code: int) ->
     assert not (tmp_path / "home" / "openings.jsonl").exists()
 
 
+def test_a_signal_inside_an_exec_of_an_import_ends_with_130(tmp_path: Path) -> None:
+    # Python would end by the signal itself, as it does when nothing catches it.
+    program = """
+import conviction.cli.main as command
+def app(**options):
+    exec("raise KeyboardInterrupt")
+command.app = app
+command.main()
+"""
+    (tmp_path / "planted.py").write_text(program)
+    done = subprocess.run(
+        [sys.executable, "-m", "planted"], cwd=tmp_path, capture_output=True, text=True, check=False
+    )
+    assert (done.returncode, done.stderr) == (130, "conviction: Stopped by SIGINT.\n")
+
+
 def test_a_kill_leaves_only_whole_files(tmp_path: Path) -> None:
     process = start(tmp_path, "fit", "digits", "training.epochs=500", "model.filters=[4]", "--out", "run")
     wait_for_epoch(process, 3)

@@ -18,7 +18,7 @@ import pytest
 
 from conviction.errors import OutputError, RequestError, RunError, StorageError
 from conviction.runs import folder
-from conviction.web.jobs import processes
+from conviction.web.jobs import processes, queue
 from conviction.web.jobs.queue import Bounds, Jobs, open_jobs
 from conviction.web.jobs.records import RECORD, Job
 from tests.patience import PATIENCE
@@ -34,7 +34,16 @@ if what == "wait":
     def stop(*_):
         print(json.dumps({"error": {"message": "Stopped by SIGINT.", "exit_code": 130}}), flush=True)
         os._exit(130)
-    handlers = {"unheard": signal.SIG_DFL, "starting": lambda *_: os._exit(1)}
+    def stop_twice(*_):
+        print(json.dumps({"error": {"message": "Stopped by SIGINT.", "exit_code": 130}}), flush=True)
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
+        signal.raise_signal(signal.SIGINT)
+    handlers = {
+        "unheard": signal.SIG_DFL,
+        "starting": lambda *_: os._exit(1),
+        "importing": stop_twice,
+        "deaf": signal.SIG_IGN,
+    }
     signal.signal(signal.SIGINT, handlers.get("".join(sys.argv[2:]), stop))
     print("ready", file=sys.stderr, flush=True)
     while True:
@@ -124,8 +133,12 @@ def test_a_running_job_ends_as_it_was_asked_to(jobs: Jobs, wish: str) -> None:
     assert state(jobs, job) == wish
 
 
-@pytest.mark.parametrize("when", ["unheard", "starting"])
-def test_one_that_is_asked_before_it_listens_ends_as_it_was_asked_to(jobs: Jobs, when: str) -> None:
+@pytest.mark.parametrize("when", ["unheard", "starting", "importing", "deaf"])
+def test_one_that_is_asked_before_it_listens_ends_as_it_was_asked_to(
+    jobs: Jobs, when: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if when == "deaf":
+        monkeypatch.setattr(queue, "PATIENCE_SECONDS", 0.0)
     job = submit(jobs, "wait", when)
     jobs.tick()
     until(lambda: "ready" in jobs.records.output_tail(job))

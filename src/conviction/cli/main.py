@@ -100,6 +100,9 @@ def main() -> None:
     except ConvictionError as failure:
         _fail(str(failure), failure.exit_code, wants_json)
     except KeyboardInterrupt:
+        # One that came out of an exec, as in the making of a named tuple during an import, makes Python end by SIGINT
+        # whatever the exit code is, until the next exec.
+        exec("pass")
         _fail("Stopped by SIGINT.", INTERRUPTED, wants_json)
     except BrokenPipeError:
         # The reader went away, as `| head` does. Python would complain again when it flushes at exit.

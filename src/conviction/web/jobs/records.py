@@ -23,8 +23,9 @@ EndRequest = Literal["", "paused", "stopped"]
 
 RECORD, OUT, ERR = "job.json", "stdout", "stderr"
 INTERRUPTED = (130, 143)
-# How a process ends that is interrupted before it handles signals: by the signal, or with 1 while Python itself starts.
-UNHEARD = (1, -signal.SIGINT, -signal.SIGTERM)
+# How a process ends that is asked to before it handles signals: by the signal, or with 1 while Python itself starts; or
+# by the queue's own kill if it does not end.
+UNHEARD = (1, -signal.SIGINT, -signal.SIGTERM, -signal.SIGKILL)
 
 
 @dataclass(frozen=True)
@@ -154,10 +155,11 @@ class Records:
         return content if isinstance(content, dict) else {}
 
     def ended(self, job: Job, code: int | None, now: float) -> Job:
-        """How it ended: by its exit code where it is our child, and by what it wrote in any case."""
+        """How it ended: by what it wrote, and by its exit code where it is our child."""
         answer = self.answer(job)
         error = answer.get("error") if isinstance(answer.get("error"), dict) else None
-        if code is None and answer:
+        if answer and (code is None or code < 0):
+            # The answer is the last thing that it does, even if a signal ends it before its exit code does.
             code = int(error["exit_code"]) if error else 0
         ended = replace(job, ended=now, code=code)
         if code == 0:
