@@ -13,7 +13,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
 from PIL import Image
+from pyarrow import parquet as pq
 
 CLASSES = ("ant", "bee", "cow")
 PER_CLASS = 8
@@ -72,6 +74,19 @@ def flat(tmp: Path) -> Path:
     return root
 
 
+def table(tmp: Path, suffix: str = ".csv", absolute: bool = False) -> Path:
+    """A table of the pictures of a folder, beside the folder or elsewhere."""
+    root = folder(tmp)
+    rows = {str(root / path if absolute else Path("animals", path)): path.split("/")[0] for path in files()}
+    listed = tmp / ("lists" if absolute else "") / f"animals{suffix}"
+    listed.parent.mkdir(exist_ok=True)
+    if suffix == ".parquet":
+        pq.write_table(pa.table({"path": list(rows), "class": list(rows.values())}), listed)
+    else:
+        listed.write_text("path,class\n" + "".join(f"{path},{label}\n" for path, label in rows.items()))
+    return listed
+
+
 def zipped(tmp: Path, prefix: str = "") -> Path:
     with zipfile.ZipFile(tmp / "animals.zip", "w", zipfile.ZIP_DEFLATED) as archive:
         for path, content in reversed(files().items()):
@@ -126,6 +141,9 @@ FILE_SOURCES: dict[str, Callable[[Path], Path]] = {
     "folder": folder,
     "renamed folder": folder_backwards,
     "labels.csv": flat,
+    "table": table,
+    "table elsewhere": lambda tmp: table(tmp, absolute=True),
+    "parquet": lambda tmp: table(tmp, ".parquet"),
     "zip": zipped,
     "zip with a folder around": lambda tmp: zipped(tmp, "wrapped/once more/"),
     "tar": lambda tmp: tarred(tmp, ".tar", "w"),

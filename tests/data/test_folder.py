@@ -152,6 +152,12 @@ def with_csv(tmp_path: Path, text: str) -> Path:
         ("file,label\nant-0.png,ant\nant-0.png,bee\n", "two labels, 'ant' and 'bee'"),
         ("file,label,split\nant-0.png,ant,exam\n", "expected train, validation or test as split; got 'exam'"),
         ('file,label\n"ant-0.png,ant\n', "not valid CSV"),
+        ("file,label\nant-0.png,0.5\nant-1.png,3.5\n", "line 2: the label 0.5 is a measurement, not a class"),
+        (
+            'file,label\nant-0.png,"cat,animal"\nant-1.png,cat\nbee-0.png,bee\n',
+            "line 2: the label 'cat,animal' names several classes",
+        ),
+        ("file,label\nant-0.png,a|b\nant-1.png,b|c\n", "names several classes"),
     ],
 )
 def test_wrong_label_files_are_refused(text: str, words: str, tmp_path: Path) -> None:

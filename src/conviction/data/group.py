@@ -13,6 +13,7 @@ import regex
 from conviction.audience import option
 from conviction.config.text import read_bounded, shortened
 from conviction.data.image_set import ImageSet
+from conviction.data.table import FILE_COLUMNS
 from conviction.errors import RequestError, SourceError, did_you_mean
 
 # The value of ``data.group`` that asks for the sessions which the audit finds.
@@ -21,15 +22,14 @@ AUTO = "auto"
 MOST_SECONDS = 20.0
 # A line for each of ten million pictures.
 MOST_CSV = 2**30
-_FILE_COLUMNS = ("file", "filename", "image", "path")
 
 
 def user_groups(images: ImageSet, group: str | None) -> np.ndarray:
-    """Numbers the groups that ``data.group`` names.
+    """Numbers the groups that ``data.group`` names; without it, or with ``AUTO``, those of the source.
 
     Args:
         images: Their ``names`` are what a CSV names and a pattern is searched in.
-        group: The path of a CSV with the columns file and group, or a regular expression; with ``AUTO`` it names none.
+        group: The path of a CSV with the columns file and group, or a regular expression.
 
     Returns:
         (n,) int64; -1 for images of no group.
@@ -43,10 +43,13 @@ def user_groups(images: ImageSet, group: str | None) -> np.ndarray:
             "files, which arrays do not have. Leave the key out, or name the groups in a CSV with the columns file and "
             f"group, whose files are called as here, such as '{images.names[0]}'."
         )
-    if group in (None, AUTO):
-        return np.full(len(images), -1, np.int64)
-    assert group is not None
-    names = _from_csv(images, Path(group)) if group.lower().endswith(".csv") else _from_pattern(images, group)
+    names: list[str | None]
+    if group is None or group == AUTO:
+        names = [None] * len(images) if images.groups is None else [str(g) or None for g in images.groups]
+    else:
+        names = (
+            _from_csv(images, Path(group)) if group.lower().endswith(".csv") else _from_pattern(images, group)
+        )
     numbers = {name: i for i, name in enumerate(sorted({n for n in names if n is not None}))}
     return np.array([-1 if n is None else numbers[n] for n in names], np.int64)
 
@@ -105,7 +108,7 @@ def read_file_column(path: Path, what: str, needed: str = "") -> list[tuple[str,
         raise RequestError(f"{what}={path}: cannot read it ({failure.strerror or failure}).") from None
     except csv.Error as failure:
         raise RequestError(f"{what}={path}: not valid CSV ({failure}).") from None
-    file_column = next((c for c in columns if c in _FILE_COLUMNS), None)
+    file_column = next((c for c in columns if c in FILE_COLUMNS), None)
     if file_column is None or (needed and needed not in columns):
         wanted = f"the columns 'file' and '{needed}'" if needed else "a column 'file'"
         raise RequestError(

@@ -38,6 +38,7 @@ class ImageSet:
         hashes: (n,) fixed-length bytes: the content of each image, whatever its name and place.
         names: One per image: its path in the source, or ``train/17`` for the rows of an array.
         parts: One per image: "train", "validation" or "test" where the source says so, "" where not.
+        groups: One per image: what it belongs together with, "" for nothing; None where the source does not say.
         class_names: In the order of the labels.
         rule: How the images were decoded; the same rule is used again wherever the model predicts.
         stored: How they were stored, e.g. ``(60000, 28, 28) uint8``.
@@ -68,6 +69,7 @@ class ImageSet:
     thumbs: np.ndarray
     pixel_hashes: np.ndarray
     headers: list[Probe] = field(default_factory=list)
+    groups: np.ndarray | None = None
 
     def __len__(self) -> int:
         return len(self.labels)

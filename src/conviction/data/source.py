@@ -17,6 +17,7 @@ from conviction.data.image_set import ImageSet
 from conviction.data.named import NAMED_SETS, load_named
 from conviction.data.npz import read_npz
 from conviction.data.rule import DecodingRule
+from conviction.data.table import is_table, load_table
 from conviction.data.tree import is_archive, open_tree
 from conviction.errors import RequestError, SourceError, SourceNotFoundError, did_you_mean
 from conviction.process import process_restored
@@ -115,6 +116,7 @@ SOURCE_KINDS: list[SourceKind] = [
         lambda path: path.suffix.lower() == ".npz" and not path.is_dir(),
         lambda path, spec, rule: load_arrays(read_npz(path), spec, rule),
     ),
+    SourceKind("a .csv or .parquet that lists pictures", is_table, load_table),
     SourceKind(
         "a folder of IDX files",
         lambda path: path.is_dir() and bool(find_idx(path)),

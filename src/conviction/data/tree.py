@@ -148,7 +148,7 @@ def _read_file(path: str) -> bytes:
     finally:
         os.close(file)
     content = b"".join(pieces)
-    _checked(len(content))
+    check_size(len(content))
     return content
 
 
@@ -255,7 +255,12 @@ def _archive(path: Path, stack: ExitStack) -> Tree:
         raise SourceError(f"{path}: not a readable {kind} archive ({reason}).") from None
 
 
-def _checked(size: int) -> None:
+def check_size(size: int) -> None:
+    """Refuses a file that is larger than pictures are.
+
+    Raises:
+        UnreadableFileError: It is.
+    """
     if size > MAX_FILE_BYTES:
         raise UnreadableFileError(
             f"it has {size:,} bytes; at most {MAX_FILE_BYTES:,} are accepted for one picture"
@@ -276,13 +281,13 @@ def _folder(root: Path) -> Tree:
                 sizes[name], stamps[name] = -1, ""  # reading it will say why
                 continue
             if stat.S_ISREG(status.st_mode):
-                sizes[name], stamps[name] = status.st_size, _stamp(status)
+                sizes[name], stamps[name] = status.st_size, stamp_of(status)
             else:  # reading a pipe would block forever
                 passed.append(("special_file", name))
 
     def locate(name: str) -> ContentLocation:
         try:
-            _checked(sizes[name])
+            check_size(sizes[name])
         except UnreadableFileError as failure:
             return failure
         return os.path.join(base, name)
@@ -290,7 +295,8 @@ def _folder(root: Path) -> Tree:
     return Tree(root, "folder", sizes, stamps, locate, tuple(passed))
 
 
-def _stamp(status: os.stat_result) -> str:
+def stamp_of(status: os.stat_result) -> str:
+    """What changes when the content of a file may have changed."""
     # The change time cannot be set back, so content that was replaced under an old date shows.
     return f"{status.st_size} {status.st_mtime_ns} {status.st_ctime_ns} {status.st_ino}"
 
@@ -333,8 +339,8 @@ def _zip(location: Path, archive: zipfile.ZipFile) -> Tree:
     def locate(name: str) -> ContentLocation:
         info = members[name]
         try:
-            _checked(info.file_size)
-            _checked(info.compress_size)
+            check_size(info.file_size)
+            check_size(info.compress_size)
         except UnreadableFileError as failure:
             return failure
         if info.flag_bits & 0x1:
@@ -351,7 +357,9 @@ def _zip(location: Path, archive: zipfile.ZipFile) -> Tree:
         )
 
     sizes = {name: info.file_size for name, info in members.items()}
-    return Tree(location, "zip", sizes, dict.fromkeys(sizes, _stamp(location.stat())), locate, tuple(passed))
+    return Tree(
+        location, "zip", sizes, dict.fromkeys(sizes, stamp_of(location.stat())), locate, tuple(passed)
+    )
 
 
 def _tar(location: Path, archive: tarfile.TarFile) -> Tree:
@@ -369,7 +377,7 @@ def _tar(location: Path, archive: tarfile.TarFile) -> Tree:
     def locate(name: str) -> ContentLocation:
         # Compressed archives cannot be entered in the middle, so this process reads them, from front to back.
         try:
-            _checked(members[name].size)
+            check_size(members[name].size)
             file = archive.extractfile(members[name])
             return file.read() if file else b""
         except UnreadableFileError as failure:
@@ -378,4 +386,6 @@ def _tar(location: Path, archive: tarfile.TarFile) -> Tree:
             return UnreadableFileError(f"damaged in the archive: {failure}")
 
     sizes = {name: info.size for name, info in members.items()}
-    return Tree(location, "tar", sizes, dict.fromkeys(sizes, _stamp(location.stat())), locate, tuple(passed))
+    return Tree(
+        location, "tar", sizes, dict.fromkeys(sizes, stamp_of(location.stat())), locate, tuple(passed)
+    )

@@ -12,6 +12,7 @@ from conviction.audience import without_home
 from conviction.data import ImageSet
 from conviction.data.image_set import PARTS
 from conviction.data.named import KerasSet, ScikitLearnDigits
+from conviction.data.tree import PictureFiles
 from conviction.errors import RequestError
 from conviction.evaluation import record_opening
 from conviction.programs.backbone_code import WEIGHTS, write_weights
@@ -140,7 +141,9 @@ def _beginning(run: Run, images: ImageSet, here: str = 'os.path.abspath("")') ->
         f"HERE = {here}",
     ]
     if not isinstance(images.origin, ScikitLearnDigits | KerasSet):
-        shared = without_home(Path(images.location).resolve())
+        # The pictures that a table lists lie in a folder.
+        data = images.origin.path if isinstance(images.origin, PictureFiles) else Path(images.location)
+        shared = without_home(data.resolve())
         default_data = json.dumps(shared)
         if shared.startswith("~"):
             default_data = f"os.path.expanduser({default_data})"
