@@ -12,6 +12,7 @@ from conviction.config.text import shortened
 from conviction.data.arrays import load_arrays
 from conviction.data.depth import is_deep
 from conviction.data.folder import load_folder
+from conviction.data.given import Source, source_path
 from conviction.data.idx import find_idx, read_idx_folder
 from conviction.data.image_set import ImageSet
 from conviction.data.named import NAMED_SETS, load_named
@@ -25,7 +26,7 @@ from conviction.process import process_restored
 
 @process_restored()
 def load_source(
-    source: str | Path,
+    source: Source,
     spec: DataSpec | None = None,
     data_dir: str | Path | None = None,
     *,
@@ -35,8 +36,8 @@ def load_source(
     """Loads and decodes a source.
 
     Args:
-        source: A named set, such as ``digits`` (``NAMED_SETS``); or a path of one of ``SOURCE_KINDS``, such as an image
-            folder.
+        source: A named set, such as ``digits`` (``NAMED_SETS``); a path of one of ``SOURCE_KINDS``, such as an image
+            folder; or what is in memory, see ``given.EXPECTED``.
         spec: How to decode; the defaults take everything from the data.
         data_dir: Where to look for named sets first.
         least_classes: How many there must be; for training, two.
@@ -47,6 +48,7 @@ def load_source(
         SourceError: Its images or labels cannot be used as they are.
         RequestError: A key of ``spec`` has no effect on this source.
     """
+    source = source_path(source)
     spec = spec or DataSpec()
     if str(source) in NAMED_SETS:
         images = load_named(str(source), spec, data_dir, rule)

@@ -10,6 +10,7 @@ from typing import IO
 
 from conviction.audience import option
 from conviction.config.recipe import user_settings
+from conviction.data.given import Source, source_path
 from conviction.errors import RequestError, StudyError
 from conviction.experiments.exploration import check_arms, plan, run_plan
 from conviction.experiments.findings import Findings, findings
@@ -31,7 +32,7 @@ class Explored:
 
 @process_restored()
 def explore(
-    source: str | Path,
+    source: Source,
     overrides: Overrides = (),
     *,
     question: Sequence[str] = (),
@@ -80,6 +81,7 @@ def explore(
         Interrupted: SIGINT or SIGTERM; what is finished is kept.
         StorageError: No space is left.
     """
+    source = source_path(source)
     base_keys = user_settings(overrides, config)
     if base_keys.get("evaluation.folds") is not None:
         raise RequestError(

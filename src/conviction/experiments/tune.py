@@ -12,6 +12,7 @@ from typing import IO, TYPE_CHECKING, Any, get_args
 from conviction.audience import option, without_home
 from conviction.config import Recipe
 from conviction.config.recipe import user_settings
+from conviction.data.given import Source, source_path
 from conviction.errors import RequestError, StudyError
 from conviction.experiments.belief import Belief, Contender, believe
 from conviction.experiments.exploration import plan
@@ -78,7 +79,7 @@ class Tuned:
 
 @process_restored()
 def tune(
-    source: str | Path,
+    source: Source,
     overrides: Overrides = (),
     *,
     trials: int = 50,
@@ -141,6 +142,7 @@ def tune(
         raise RequestError(
             f"{option('against')}: expected params, multiply_adds or latency; got '{against}'."
         )
+    source = source_path(source)
     base_keys = user_settings(overrides, config)
     wanted = _space(space, base_keys)
     with loading(source, stream):

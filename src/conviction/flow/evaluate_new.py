@@ -12,6 +12,7 @@ import numpy as np
 
 from conviction.config import DataSpec
 from conviction.data import ImageSet, load_source
+from conviction.data.given import Source, source_path
 from conviction.data.image_set import set_hash
 from conviction.errors import RequestError
 from conviction.evaluation import (
@@ -66,7 +67,7 @@ class NewImages:
 @process_restored()
 def evaluate_new(
     run: str | Path,
-    source: str | Path,
+    source: Source,
     *,
     metadata: str | None = None,
     data_dir: str | Path | None = None,
@@ -86,6 +87,7 @@ def evaluate_new(
         RequestError: The source cannot be read, or has none of the run's classes.
         EvaluationError: The network's outputs are not numbers.
     """
+    source = source_path(source)
     opened = load_finished(run)
     names = opened.class_names
     show = show or Terminal(sys.stderr)

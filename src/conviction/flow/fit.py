@@ -10,6 +10,7 @@ from typing import Any
 
 from conviction.backend import has_threads, usable_cores
 from conviction.config import load_recipe
+from conviction.data.given import Source, source_path
 from conviction.flow.apart import run_apart
 from conviction.flow.prepare import Show, prepare_run, show_steps
 from conviction.flow.run import start_run
@@ -24,7 +25,7 @@ Overrides = Sequence[str] | Mapping[str, Any]
 
 @process_restored()
 def fit(
-    source: str | Path,
+    source: Source,
     overrides: Overrides = (),
     *,
     recipe: str | None = None,
@@ -39,8 +40,9 @@ def fit(
     """Trains and tests a network on labelled images, and keeps everything in a run folder.
 
     Args:
-        source: A named set such as ``digits`` (``conviction fit --help`` lists them), or a path: an image folder, an
-            archive of one, or arrays.
+        source: A named set such as ``digits`` (``conviction fit --help`` lists them); a path: an image folder, an
+            archive of one, a table of pictures, or arrays; or what is in memory, such as ``(x, y)``, a list of
+            (picture, label) or a DataFrame, see ``conviction.data.given.EXPECTED``.
         overrides: Keys of the specification, ``{"training.epochs": 3}`` or ``["training.epochs=3"]``.
         recipe: Short for the override ``recipe``.
         config: A YAML file with sections as in ``config.yaml``; overrides replace its values.
@@ -61,6 +63,7 @@ def fit(
         StorageError: No space is left, or the device fails.
     """
     started = time.time()
+    source = source_path(source)
     overrides = with_recipe(overrides, recipe)
     spec = load_recipe(overrides, config)
     path = Path(out) if out is not None else None

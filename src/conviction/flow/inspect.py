@@ -13,6 +13,7 @@ from typing import Any
 
 from conviction.config import Recipe, load_recipe
 from conviction.data import Audit, ImageSet, audit_images, load_source, split_images
+from conviction.data.given import Source, source_path
 from conviction.errors import SourceError
 from conviction.flow.prepare import Show
 from conviction.flow.sessions import likeness_for
@@ -56,7 +57,7 @@ class Inspection:
 
 @process_restored()
 def inspect(
-    source: str | Path,
+    source: Source,
     overrides: Sequence[str] | Mapping[str, Any] = (),
     *,
     config: str | Path | None = None,
@@ -82,6 +83,7 @@ def inspect(
         RequestError: The source or a key cannot be used, or an output exists and is a folder.
         StorageError: An output cannot be written.
     """
+    source = source_path(source)
     for path in (out, html):
         if path is not None:
             folder.check_file(Path(path))

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from conviction.config import ImageFacts, ModelSpec, load_recipe
 from conviction.data import load_source
+from conviction.data.given import Source, source_path
 from conviction.flow.fit import Overrides, with_recipe
 from conviction.model import LayerRow, walk
 from conviction.process import process_restored
@@ -13,7 +14,7 @@ from conviction.process import process_restored
 
 @process_restored()
 def summary(
-    source: str | Path,
+    source: Source,
     overrides: Overrides = (),
     *,
     recipe: str | None = None,
@@ -25,7 +26,7 @@ def summary(
     Returns:
         One row per layer: output shape, parameters, multiply-adds, receptive field.
     """
-    return network_for(source, with_recipe(overrides, recipe), config, data_dir)[1]
+    return network_for(source_path(source), with_recipe(overrides, recipe), config, data_dir)[1]
 
 
 def network_for(
