@@ -78,7 +78,7 @@ def test_what_is_listed_and_not_there_is_named(tmp_path: Path) -> None:
     ("content", "words"),
     [
         (b"", "needs a header"),
-        (b"file,label\n", "needs a header .* got no rows"),
+        (b"file,label\n", "expected a row for each picture"),
         (b"PAR1 and no more", "needs a header"),
         (b"file,label\n\x00,ant\n", "no readable picture left"),
     ],

@@ -1,4 +1,4 @@
-"""``conviction cache``: the cache of decoded pictures, and of what frozen networks make of them."""
+"""``conviction cache``: decoded pictures, what frozen networks make of them, and what was given in memory."""
 
 from __future__ import annotations
 
@@ -14,7 +14,10 @@ def cache(
     clear: Annotated[bool, typer.Option("--clear", help="Remove everything in the cache.")] = False,
     as_json: Json = False,
 ) -> None:
-    """See or clear the cache of decoded pictures and their features."""
+    """See or clear the cache: decoded pictures, their features, and what was given to a run in Python.
+
+    A run that was given arrays or a data set reads its images there again; clearing the cache removes them.
+    """
     from conviction.data.cache import clear as clear_cache
 
     freed = clear_cache() if clear else None
@@ -29,12 +32,13 @@ def cache_contents() -> dict[str, Any]:
     """Where the cache is, how large it may grow, and what it holds."""
     from dataclasses import asdict
 
-    from conviction.data.cache import cache_root, entries, limit_bytes
+    from conviction.data.cache import cache_root, entries, in_memory_files, limit_bytes
 
     return {
         "cache": str(cache_root()),
         "limit_bytes": limit_bytes(),
         "entries": [asdict(entry) for entry in entries()],
+        "in_memory": [{"file": str(path), "bytes": path.stat().st_size} for path in in_memory_files()],
     }
 
 
@@ -60,3 +64,9 @@ def print_cache(contents: dict[str, Any], freed: int | None) -> None:
         print_table(
             Table(("source", "images x height x width x channels", "MB", "last used"), rows, right=(2,))
         )
+    files = contents["in_memory"]
+    if files:
+        size = sum(file["bytes"] for file in files)
+        print(f"{size / 1e6:,.1f} MB besides were given in Python, and runs read their images there:")
+        for file in files:
+            print(f"  {printable(file['file'])}")

@@ -42,6 +42,8 @@ MOST_NOTES = 200
 _PIXELS, _THUMBS, _INDEX, _ABOUT = "pixels.bin", "thumbs.bin", "index.npz", "about.json"
 # Kinds of entries.
 PIXELS, FEATURES = "pixels", "features"
+# What was given in memory. It does not give way to other entries, because runs read their images there again.
+IN_MEMORY = "in-memory"
 # Of a piece of an entry of features, all by row.
 _ROWS, _HASHES, _SUMS = "rows.npy", "hashes.npy", "sums.npy"
 
@@ -359,6 +361,11 @@ def _entry(kind: str, folder: Path) -> Entry:
     )
 
 
+def in_memory_files() -> list[Path]:
+    """What was given in memory, the newest first; see ``data.in_memory``."""
+    return sorted((cache_root() / IN_MEMORY).glob("[!.]*"), key=lambda path: -path.stat().st_mtime)
+
+
 def clear() -> int:
     """Removes everything; returns how many bytes that were.
 
@@ -366,7 +373,7 @@ def clear() -> int:
         StorageError: A part cannot be removed.
     """
     freed = 0
-    for kind in (PIXELS, FEATURES, "listings", "pairs", "sessions", "copies"):
+    for kind in (PIXELS, FEATURES, IN_MEMORY, "listings", "pairs", "sessions", "copies"):
         folder = cache_root() / kind
         if folder.is_dir():
             freed += sum(p.stat().st_size for p in folder.rglob("*") if p.is_file())

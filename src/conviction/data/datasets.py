@@ -26,9 +26,11 @@ def comes_from(package: str, value: Any) -> bool:
 def write_frame(frame: Any) -> Path:
     """A DataFrame of pandas or Polars, by the names of its columns; raises as ``write_examples``."""
     columns = {str(name).strip().lower(): name for name in frame.columns}
+    unused = set(columns)
 
     def values(names: Sequence[str]) -> list[Any] | None:
         name = next((n for n in names if n in columns), None)
+        unused.discard(name or "")
         return None if name is None else list(frame[columns[name]])
 
     pictures, labels = values(_PICTURE_COLUMNS), values(LABEL_COLUMNS)
@@ -39,13 +41,15 @@ def write_frame(frame: Any) -> Path:
         )
     empty = [""] * len(pictures)
     parts, groups = values(PART_COLUMNS) or empty, values(GROUP_COLUMNS) or empty
-    return write_examples(
-        Example(picture, class_of(label), _part(part), "" if group is None else str(group))
+    examples = (
+        Example(picture, class_of(label), part_of(part), "" if group is None else str(group))
         for picture, label, part, group in zip(pictures, labels, parts, groups, strict=True)
     )
+    return write_examples(examples, [c for c in columns if c in unused])
 
 
-def _part(word: Any) -> str:
+def part_of(word: Any) -> str:
+    """The part that a split column's word stands for, "" for none; raises ``RequestError`` for another word."""
     text = "" if word is None else str(word).strip().lower()
     if text and text not in PART_WORDS:
         raise RequestError(f"source: expected train, validation or test as split; got '{text:.80}'.")
@@ -109,7 +113,7 @@ def _hugging_face(dataset: Any, part: str) -> Iterator[Example]:
         raise RequestError(f"source: expected the columns image and label; got {', '.join(columns)}.")
     names = getattr(dataset.features[label], "names", None)
     for row in dataset:
-        yield from _named([Example(row[picture], class_of(row[label]), _part(part))], names)
+        yield from _named([Example(row[picture], class_of(row[label]), part_of(part))], names)
 
 
 def _pairs(items: Iterable[Any]) -> Iterator[tuple[Any, Any]]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from pathlib import PurePosixPath
 
 from conviction.config import DataSpec
@@ -45,13 +46,13 @@ def _labelled(tree: Tree) -> LabelledFiles:
     table = (base / LABELS_FILE).as_posix()
     others: list[PassedOver] = [("other_file", path) for path in listing.tables if path != table]
     if table in listing.tables:
-        pictures = _from_csv(tree, base)
+        pictures, columns = _from_csv(tree, base)
         listed = {p.path for p in pictures}
         passed = [p for p in [*listing.passed, *others] if p[1] not in listed]
         unlabelled: list[PassedOver] = [
             ("unlabelled_picture", p) for p in listing.pictures if p not in listed
         ]
-        return LabelledFiles(pictures, [*passed, *unlabelled])
+        return LabelledFiles(pictures, [*passed, *unlabelled, *columns])
     layout = read_layout(
         tree.location, {path: [as_text(p) for p in parts[depth:]] for path, parts in listing.pictures.items()}
     )
@@ -79,13 +80,14 @@ def _empty_folders(tree: Tree, base: PurePosixPath, listing: Listing) -> list[Pa
     return empty
 
 
-def _from_csv(tree: Tree, base: PurePosixPath) -> list[Labelled]:
+def _from_csv(tree: Tree, base: PurePosixPath) -> tuple[list[Labelled], Sequence[PassedOver]]:
     name = (base / LABELS_FILE).as_posix()
     where = f"{tree.location}: {name}"
     pictures = []
-    for row in read_csv(tree.read_text(name), where):
+    listed = read_csv(tree.read_text(name), where)
+    for row in listed.rows:
         path = PurePosixPath(row.file)
         if path.is_absolute() or ".." in path.parts:
             raise SourceError(f"{where} {row.where} leads out of the folder: '{row.file}'.")
         pictures.append(Labelled((base / path).as_posix(), row.label, row.part, row.group))
-    return pictures
+    return pictures, listed.passed

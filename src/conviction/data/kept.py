@@ -17,13 +17,11 @@ from typing import Any
 
 import numpy as np
 
-from conviction.data.cache import CACHE_VARIABLE, cache_root
+from conviction.data.cache import CACHE_VARIABLE, IN_MEMORY, cache_root
 from conviction.data.listing import LABELS_FILE
 from conviction.data.npz import CLASS_NAMES
 from conviction.errors import RequestError, StorageError
 
-# The folder in the cache.
-GIVEN = "given"
 _COLUMNS = ("file", "label", "split", "group")
 
 
@@ -68,25 +66,37 @@ def _plain(array: np.ndarray, what: str) -> np.ndarray:
     return array
 
 
-def write_examples(examples: Iterable[Example]) -> Path:
+def write_examples(examples: Iterable[Example], unused: Sequence[str] = (), *, identity: str = "") -> Path:
     """Writes pictures as they come: paths as a table, the others as an archive.
+
+    Args:
+        examples: At least one, all of them paths or none.
+        unused: Columns that there were besides, whose names are listed with what is not used.
+        identity: What changes when they change, where that is known before they are read; such pictures are not read
+            again if they have been written.
 
     Raises:
         RequestError: There are none, or a picture or label cannot be used.
         StorageError: The cache cannot be written.
     """
+    known = cache_root() / IN_MEMORY / f"pictures-{_digest(identity.encode())}.zip"
+    if identity and known.is_file():
+        return known
     rest = iter(examples)
     first = next(rest, None)
     if first is None:
         raise RequestError("source: it has no images.")
     rest = itertools.chain([first], rest)
-    return _write_table(rest) if isinstance(first.picture, str | os.PathLike) else _write_archive(rest)
+    columns = (*_COLUMNS, *unused)
+    if isinstance(first.picture, str | os.PathLike):
+        return _write_table(rest, columns)
+    return _write_archive(rest, columns, known if identity else None)
 
 
-def _write_table(examples: Iterable[Example]) -> Path:
+def _write_table(examples: Iterable[Example], columns: Sequence[str]) -> Path:
     text = io.StringIO(newline="")
     rows = csv.writer(text)
-    rows.writerow(_COLUMNS)
+    rows.writerow(columns)
     for number, one in enumerate(examples):
         if not isinstance(one.picture, str | os.PathLike):
             raise RequestError(
@@ -97,12 +107,12 @@ def _write_table(examples: Iterable[Example]) -> Path:
     return _write(f"table-{_digest(content)}.csv", lambda file: file.write(content))
 
 
-def _write_archive(examples: Iterable[Example]) -> Path:
+def _write_archive(examples: Iterable[Example], columns: Sequence[str], known: Path | None) -> Path:
     """A .zip of lossless pictures with a table of labels; nothing is held in memory but one picture."""
     text = io.StringIO(newline="")
     rows = csv.writer(text)
-    rows.writerow(_COLUMNS)
-    contents: list[bytes] = []
+    rows.writerow(columns)
+    contents = [repr(columns).encode()]
 
     def write(file: Any) -> None:
         with zipfile.ZipFile(file, "w", zipfile.ZIP_STORED) as archive:
@@ -116,7 +126,9 @@ def _write_archive(examples: Iterable[Example]) -> Path:
             archive.writestr(zipfile.ZipInfo(LABELS_FILE), text.getvalue().encode())
 
     # A dataset that shuffles gives the same pictures in another order.
-    return _write(lambda: f"pictures-{_digest(b''.join(sorted(contents)))}.zip", write)
+    return _write(
+        known.name if known else lambda: f"pictures-{_digest(b''.join(sorted(contents)))}.zip", write
+    )
 
 
 def _encoded(picture: Any, number: int) -> tuple[bytes, str]:
@@ -193,7 +205,7 @@ def _digest(content: bytes) -> str:
 
 def _write(name: str | Callable[[], str], write: Callable[[Any], Any]) -> Path:
     """A file of the cache that is complete whenever it is there; its name may be known only once it is written."""
-    root = cache_root() / GIVEN
+    root = cache_root() / IN_MEMORY
     if isinstance(name, str) and (root / name).is_file():
         return root / name
     try:

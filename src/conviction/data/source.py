@@ -12,13 +12,14 @@ from conviction.config.text import shortened
 from conviction.data.arrays import load_arrays
 from conviction.data.depth import is_deep
 from conviction.data.folder import load_folder
-from conviction.data.given import Source, source_path
 from conviction.data.idx import find_idx, read_idx_folder
 from conviction.data.image_set import ImageSet
+from conviction.data.in_memory import Source, source_path
 from conviction.data.named import NAMED_SETS, load_named
 from conviction.data.npz import read_npz
+from conviction.data.parquet import load_parquet
 from conviction.data.rule import DecodingRule
-from conviction.data.table import is_table, load_table
+from conviction.data.table import load_csv
 from conviction.data.tree import is_archive, open_tree
 from conviction.errors import RequestError, SourceError, SourceNotFoundError, did_you_mean
 from conviction.process import process_restored
@@ -37,7 +38,7 @@ def load_source(
 
     Args:
         source: A named set, such as ``digits`` (``NAMED_SETS``); a path of one of ``SOURCE_KINDS``, such as an image
-            folder; or what is in memory, see ``given.EXPECTED``.
+            folder; or what is in memory, see ``in_memory.EXPECTED``.
         spec: How to decode; the defaults take everything from the data.
         data_dir: Where to look for named sets first.
         least_classes: How many there must be; for training, two.
@@ -118,7 +119,16 @@ SOURCE_KINDS: list[SourceKind] = [
         lambda path: path.suffix.lower() == ".npz" and not path.is_dir(),
         lambda path, spec, rule: load_arrays(read_npz(path), spec, rule),
     ),
-    SourceKind("a .csv or .parquet that lists pictures", is_table, load_table),
+    SourceKind(
+        "a .csv that lists pictures",
+        lambda path: path.suffix.lower() == ".csv" and not path.is_dir(),
+        load_csv,
+    ),
+    SourceKind(
+        "a .parquet that lists or holds pictures",
+        lambda path: path.suffix.lower() == ".parquet" and not path.is_dir(),
+        load_parquet,
+    ),
     SourceKind(
         "a folder of IDX files",
         lambda path: path.is_dir() and bool(find_idx(path)),

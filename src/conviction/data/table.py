@@ -8,7 +8,7 @@ import math
 import os
 import stat
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -27,13 +27,13 @@ from conviction.data.tree import (
     check_size,
     stamp_of,
 )
-from conviction.errors import RequestError, SourceError
+from conviction.data.unused import PassedOver
+from conviction.errors import SourceError
 
 FILE_COLUMNS = ("file", "filename", "image", "path")
 LABEL_COLUMNS = ("label", "class", "category")
 PART_COLUMNS, GROUP_COLUMNS = ("split",), ("group",)
 _ALL_COLUMNS = {*FILE_COLUMNS, *LABEL_COLUMNS, *PART_COLUMNS, *GROUP_COLUMNS}
-SUFFIXES = (".csv", ".parquet")
 # A line for each of ten million pictures.
 MOST_BYTES = 2**30
 _SEPARATORS = ",;|"
@@ -50,8 +50,16 @@ class Row:
     group: str
 
 
-def read_csv(text: str, where: str) -> list[Row]:
-    """The rows of a CSV with a header.
+@dataclass(frozen=True)
+class PictureTable:
+    """The rows of a table, and the columns that are not used."""
+
+    rows: list[Row]
+    passed: tuple[PassedOver, ...]
+
+
+def read_csv(text: str, where: str) -> PictureTable:
+    """A CSV with a header.
 
     Args:
         text: Of the file.
@@ -62,25 +70,48 @@ def read_csv(text: str, where: str) -> list[Row]:
             labels, or its labels are not one class each.
     """
     try:
-        lines = list(csv.DictReader(io.StringIO(text, newline=""), strict=True))
+        reader = csv.DictReader(io.StringIO(text, newline=""), strict=True)
+        lines = list(reader)
     except csv.Error as failure:
         raise SourceError(f"{where} is not valid CSV ({failure}).") from None
-    return _rows([(f"line {number}", line) for number, line in enumerate(lines, start=2)], where)
+    columns = tuple(reader.fieldnames or ())
+    return picture_table(
+        columns, [(f"line {number}", line) for number, line in enumerate(lines, start=2)], where
+    )
 
 
-def _rows(lines: Sequence[tuple[str, Mapping[str, Any]]], where: str) -> list[Row]:
-    columns = list(lines[0][1]) if lines else []
+def unknown_columns(columns: Iterable[str]) -> tuple[PassedOver, ...]:
+    """Those that ``load_table`` has no use for; one without a name is often the index that pandas writes."""
+    return tuple(
+        ("unknown_column", c.strip()) for c in columns if c and c.strip().lower() not in _ALL_COLUMNS
+    )
 
-    def column(names: Sequence[str]) -> str | None:
-        return next((c for c in columns if c and c.strip().lower() in names), None)
 
-    file, label = column(FILE_COLUMNS), column(LABEL_COLUMNS)
+def pick_column(columns: Iterable[str], names: Sequence[str]) -> str | None:
+    """The first of the columns that has one of the names, in any case."""
+    return next((c for c in columns if c and c.strip().lower() in names), None)
+
+
+def picture_table(
+    columns: Sequence[str], lines: Iterable[tuple[str, Mapping[str, Any]]], where: str
+) -> PictureTable:
+    """The rows of a table.
+
+    Args:
+        columns: Their names.
+        lines: Where each row stands, such as "line 2", and its values.
+        where: What messages call the table.
+
+    Raises:
+        SourceError: As ``read_csv``.
+    """
+    file, label = pick_column(columns, FILE_COLUMNS), pick_column(columns, LABEL_COLUMNS)
     if not file or not label:
         raise SourceError(
             f"{where} needs a header with a column 'file' and a column 'label'; got "
-            f"{shortened(', '.join(map(str, columns))) or 'no rows'}."
+            f"{shortened(', '.join(map(str, columns))) or 'nothing'}."
         )
-    part, group = column(PART_COLUMNS), column(GROUP_COLUMNS)
+    part, group = pick_column(columns, PART_COLUMNS), pick_column(columns, GROUP_COLUMNS)
     rows = []
     for number, line in lines:
         texts = [str(line[c] or "").strip() if c else "" for c in (file, label, part, group)]
@@ -94,7 +125,7 @@ def _rows(lines: Sequence[tuple[str, Mapping[str, Any]]], where: str) -> list[Ro
             )
         rows.append(Row(number, row.file, row.label, PART_WORDS.get(word, ""), row.group))
     _check_labels(rows, where)
-    return rows
+    return PictureTable(rows, unknown_columns(columns))
 
 
 def _check_labels(rows: Sequence[Row], where: str) -> None:
@@ -137,26 +168,32 @@ def _refuse_lists(rows: Sequence[Row], where: str) -> None:
                 )
 
 
-def is_table(path: Path) -> bool:
-    """Whether the name is that of a table which ``load_table`` reads."""
-    return path.suffix.lower() in SUFFIXES and not path.is_dir()
+def load_csv(path: Path, spec: DataSpec, saved: DecodingRule | None = None) -> ImageSet:
+    """Decodes the pictures that a CSV lists; raises as ``load_table``.
+
+    Args:
+        path: A file with the columns file (or path, image) and label (or class, category), and where wanted split
+            (train, validation, test) and group.
+        spec: How to decode.
+        saved: The rule of a run, if there is one.
+    """
+    return load_table(_read_csv(path), path, spec, saved)
 
 
-def load_table(path: Path, spec: DataSpec, saved: DecodingRule | None = None) -> ImageSet:
+def load_table(table: PictureTable, path: Path, spec: DataSpec, saved: DecodingRule | None) -> ImageSet:
     """Decodes the pictures that a table lists.
 
     Args:
-        path: A CSV or Parquet file with the columns file (or path, image) and label (or class, category), and where
-            wanted split (train, validation, test) and group. Files are named relative to its folder, or absolutely.
+        table: Its files are named relative to the folder of ``path``, or absolutely.
+        path: Where it was read.
         spec: How to decode.
         saved: The rule of a run, if there is one.
 
     Raises:
         SourceError: The table cannot be read or used, or a class has no readable picture.
-        RequestError: Reading Parquet needs a package that is not installed.
         StorageError: As for ``load_labelled``.
     """
-    rows = _read_parquet(path) if path.suffix.lower() == ".parquet" else _read_csv(path)
+    rows = table.rows
     if not rows:
         raise SourceError(f"{path}: expected a row for each picture; the table has none.")
     files = [os.path.normpath(os.path.join(path.parent.resolve(), row.file)) for row in rows]
@@ -164,7 +201,9 @@ def load_table(path: Path, spec: DataSpec, saved: DecodingRule | None = None) ->
     once = dict(zip(names, rows, strict=True))  # the labels of a file that is listed twice are the same
     pictures = [Labelled(name, row.label, row.part, row.group) for name, row in once.items()]
     tree = _tree(path, base, [picture.path for picture in pictures])
-    return load_labelled(tree, LabelledFiles(pictures), PictureFiles(base, "folder"), spec, saved)
+    return load_labelled(
+        tree, LabelledFiles(pictures, table.passed), PictureFiles(base, "folder"), spec, saved
+    )
 
 
 def _named(folder: Path, files: Sequence[str]) -> tuple[Path, list[str]]:
@@ -201,7 +240,7 @@ def _tree(location: Path, base: Path, names: Sequence[str]) -> Tree:
     return Tree(location, "folder", sizes, stamps, locate)
 
 
-def _read_csv(path: Path) -> list[Row]:
+def _read_csv(path: Path) -> PictureTable:
     try:
         text = read_bounded(path, MOST_BYTES).decode("utf-8-sig", "surrogateescape")
     except (OSError, ValueError) as failure:
@@ -209,19 +248,3 @@ def _read_csv(path: Path) -> list[Row]:
             f"{path}: cannot read it ({getattr(failure, 'strerror', None) or failure})."
         ) from None
     return read_csv(text, str(path))
-
-
-def _read_parquet(path: Path) -> list[Row]:
-    try:
-        import pyarrow
-        from pyarrow import parquet
-    except ImportError:
-        raise RequestError(f"{path}: needs PyArrow: pip install 'conviction[parquet]'") from None
-    try:
-        names = parquet.read_schema(path).names
-        wanted = [n for n in names if n.strip().lower() in _ALL_COLUMNS]
-        table = parquet.read_table(path, columns=wanted)
-        lines = [(f"row {number}", line) for number, line in enumerate(table.to_pylist(), start=1)]
-    except (OSError, pyarrow.ArrowException) as failure:
-        raise SourceError(f"{path}: not a readable Parquet file ({shortened(str(failure))}).") from None
-    return _rows(lines, str(path))

@@ -20,6 +20,7 @@ Kind = Literal[
     "nested_archive",
     "replaced_member",
     "unknown_array",
+    "unknown_column",
     "second_file",
     "beside_idx",
 ]
@@ -45,6 +46,7 @@ _WORDS: dict[Kind, tuple[str, str]] = {
     "nested_archive": ("archive in the source", "not opened: unpack it to use what it holds"),
     "replaced_member": ("file in the archive", "replaced by a later one of the same name"),
     "unknown_array": ("array", "with a name that does not stand for images, labels or class names"),
+    "unknown_column": ("column", "with a name that does not stand for files, labels, parts or groups"),
     "second_file": ("IDX file", "with images or labels that another file holds too"),
     "beside_idx": ("file or folder", "without the name of an IDX file of images or labels"),
 }

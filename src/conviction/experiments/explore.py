@@ -10,7 +10,7 @@ from typing import IO
 
 from conviction.audience import option
 from conviction.config.recipe import user_settings
-from conviction.data.given import Source, source_path
+from conviction.data.in_memory import Source, source_path
 from conviction.errors import RequestError, StudyError
 from conviction.experiments.exploration import check_arms, plan, run_plan
 from conviction.experiments.findings import Findings, findings

@@ -12,7 +12,7 @@ from typing import IO, TYPE_CHECKING, Any, get_args
 from conviction.audience import option, without_home
 from conviction.config import Recipe
 from conviction.config.recipe import user_settings
-from conviction.data.given import Source, source_path
+from conviction.data.in_memory import Source, source_path
 from conviction.errors import RequestError, StudyError
 from conviction.experiments.belief import Belief, Contender, believe
 from conviction.experiments.exploration import plan

@@ -12,8 +12,8 @@ import numpy as np
 
 from conviction.config import DataSpec
 from conviction.data import ImageSet, load_source
-from conviction.data.given import Source, source_path
 from conviction.data.image_set import set_hash
+from conviction.data.in_memory import Source, source_path
 from conviction.errors import RequestError
 from conviction.evaluation import (
     Part,

@@ -10,7 +10,7 @@ from typing import Any
 
 from conviction.backend import has_threads, usable_cores
 from conviction.config import load_recipe
-from conviction.data.given import Source, source_path
+from conviction.data.in_memory import Source, source_path
 from conviction.flow.apart import run_apart
 from conviction.flow.prepare import Show, prepare_run, show_steps
 from conviction.flow.run import start_run
@@ -42,7 +42,7 @@ def fit(
     Args:
         source: A named set such as ``digits`` (``conviction fit --help`` lists them); a path: an image folder, an
             archive of one, a table of pictures, or arrays; or what is in memory, such as ``(x, y)``, a list of
-            (picture, label) or a DataFrame, see ``conviction.data.given.EXPECTED``.
+            (picture, label) or a DataFrame, see ``conviction.data.in_memory.EXPECTED``.
         overrides: Keys of the specification, ``{"training.epochs": 3}`` or ``["training.epochs=3"]``.
         recipe: Short for the override ``recipe``.
         config: A YAML file with sections as in ``config.yaml``; overrides replace its values.

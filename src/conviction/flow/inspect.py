@@ -13,7 +13,7 @@ from typing import Any
 
 from conviction.config import Recipe, load_recipe
 from conviction.data import Audit, ImageSet, audit_images, load_source, split_images
-from conviction.data.given import Source, source_path
+from conviction.data.in_memory import Source, source_path
 from conviction.errors import SourceError
 from conviction.flow.prepare import Show
 from conviction.flow.sessions import likeness_for

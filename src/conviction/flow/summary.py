@@ -6,7 +6,7 @@ from pathlib import Path
 
 from conviction.config import ImageFacts, ModelSpec, load_recipe
 from conviction.data import load_source
-from conviction.data.given import Source, source_path
+from conviction.data.in_memory import Source, source_path
 from conviction.flow.fit import Overrides, with_recipe
 from conviction.model import LayerRow, walk
 from conviction.process import process_restored

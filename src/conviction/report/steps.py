@@ -347,7 +347,8 @@ def train_step(
     if start is not None:
         within = f" and {start.step:,} steps of the next" if start.step else ""
         done = f"{start.epoch} epoch{'s' if start.epoch != 1 else ''}"
-        sentences.append(f"Continues from a checkpoint: {done}{within} are done.")
+        verb = "is" if start.epoch == 1 and not within else "are"
+        sentences.append(f"Continues from a checkpoint: {done}{within} {verb} done.")
     return Step("Train", (*sentences, *notes))
 
 

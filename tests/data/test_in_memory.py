@@ -3,20 +3,25 @@
 from __future__ import annotations
 
 import io
+import json
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
+import polars as pl
+import pyarrow as pa
 import pytest
 from PIL import Image
+from pyarrow import parquet as pq
 
 import conviction
 from conviction.config import DataSpec
 from conviction.data import load_source, split_images
-from conviction.data.given import EXPECTED, source_path
+from conviction.data.in_memory import EXPECTED, source_path
 from conviction.errors import RequestError, SourceError, StorageError
+from tests.conftest import Cli
 from tests.data import builders
 
 X, Y = builders.arrays()
@@ -27,6 +32,27 @@ NAMES = [builders.CLASSES[label] for label in Y]
 def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("CONVICTION_CACHE", str(tmp_path / "cache"))
     return tmp_path / "cache"
+
+
+def parquet(tmp: Path, **values: Any) -> Path:
+    """Contents of files as Hugging Face publishes them, with numbers for classes and their names in the metadata."""
+    files = builders.files()
+    columns = {
+        "image": [{"bytes": content, "path": path} for path, content in files.items()],
+        "label": [builders.CLASSES.index(path.split("/")[0]) for path in files],
+        **values,
+    }
+    about = {"info": {"features": {"label": {"names": list(builders.CLASSES), "_type": "ClassLabel"}}}}
+    table = pa.table(columns).replace_schema_metadata({"huggingface": json.dumps(about)})
+    pq.write_table(table, tmp / "train.parquet")
+    return tmp / "train.parquet"
+
+
+def parquet_of_bytes(tmp: Path) -> Path:
+    files = builders.files()
+    table = pa.table({"image": list(files.values()), "label": [path.split("/")[0] for path in files]})
+    pq.write_table(table, tmp / "bytes.parquet")
+    return tmp / "bytes.parquet"
 
 
 def paths(tmp: Path) -> list[tuple[Path, str]]:
@@ -109,10 +135,14 @@ class HuggingFaceLike:
         return ({"image": Image.fromarray(x), "label": int(y)} for x, y in zip(X, Y, strict=True))
 
 
-HuggingFaceLike.__module__ = "datasets.arrow_dataset"
+class Parts(dict[str, Any]):
+    """What a DatasetDict of Hugging Face is: a dataset for each part."""
+
+
+HuggingFaceLike.__module__ = Parts.__module__ = "datasets.arrow_dataset"
 
 # Everything that a verb takes as its source, of the same 24 pictures.
-GIVEN: dict[str, Callable[[Path], Any]] = {
+SOURCES: dict[str, Callable[[Path], Any]] = {
     "path": builders.folder,
     "text of a path": lambda tmp: str(builders.folder(tmp)),
     "arrays": lambda tmp: (X, Y, builders.CLASSES),
@@ -129,6 +159,9 @@ GIVEN: dict[str, Callable[[Path], Any]] = {
     ],
     "DataFrame of paths": lambda tmp: pd.DataFrame(paths(tmp), columns=["file", "label"]),
     "DataFrame of arrays": lambda tmp: pd.DataFrame({"image": list(X), "class": NAMES}),
+    "Polars DataFrame": lambda tmp: pl.DataFrame({"file": [str(p) for p, _ in paths(tmp)], "label": NAMES}),
+    "Parquet of Hugging Face": parquet,
+    "Parquet of bytes": parquet_of_bytes,
     "tf.data": tensorflow,
     "tf.data in batches": lambda tmp: tensorflow(tmp, lambda dataset: dataset.batch(5)),
     "tf.data that shuffles": lambda tmp: tensorflow(tmp, lambda dataset: dataset.shuffle(24)),
@@ -148,20 +181,27 @@ def content(given: Any) -> list[tuple[bytes, str]]:
     )
 
 
-@pytest.mark.parametrize("kind", GIVEN)
+@pytest.mark.parametrize("kind", SOURCES)
 def test_it_is_the_same_data_as_the_folder(kind: str, tmp_path: Path) -> None:
     (tmp_path / "reference").mkdir()
-    assert content(GIVEN[kind](tmp_path)) == content(builders.folder(tmp_path / "reference"))
+    assert content(SOURCES[kind](tmp_path)) == content(builders.folder(tmp_path / "reference"))
 
 
-@pytest.mark.parametrize("kind", sorted(GIVEN.keys() - {"path", "text of a path", "tf.data that shuffles"}))
+@pytest.mark.parametrize(
+    "kind",
+    [
+        k
+        for k in SOURCES
+        if k not in ("path", "text of a path", "tf.data that shuffles") and "Parquet" not in k
+    ],
+)
 def test_the_same_data_is_written_once(kind: str, tmp_path: Path, cache: Path) -> None:
-    given = GIVEN[kind](tmp_path)
+    given = SOURCES[kind](tmp_path)
     first = source_path(given)
     written = first.stat().st_mtime_ns if isinstance(first, Path) else 0
     assert source_path(given) == first
     assert isinstance(first, Path)
-    assert [path.name for path in (cache / "given").iterdir()] == [first.name]
+    assert [path.name for path in (cache / "in-memory").iterdir()] == [first.name]
     if first.suffix != ".zip":  # whose name is known once it is written
         assert first.stat().st_mtime_ns == written
 
@@ -170,7 +210,7 @@ def test_parts_are_kept(tmp_path: Path) -> None:
     for given in (
         ((X, Y), (X[:6], Y[:6])),
         {"x_train": X, "y_train": Y, "x_test": X[:6], "y_test": Y[:6]},
-        {"train": HuggingFaceLike(), "test": HuggingFaceLike()},
+        Parts(train=HuggingFaceLike(), test=HuggingFaceLike()),
         pd.DataFrame(
             {"image": [*X, *X[:6]], "label": [*NAMES, *NAMES[:6]], "split": ["train"] * 24 + ["test"] * 6}
         ),
@@ -190,6 +230,40 @@ def test_groups_stay_together(tmp_path: Path) -> None:
     part = {int(i): name for name in ("train", "validation", "test") for i in split.of(name)}
     for group in set(images.groups):
         assert len({part[i] for i in np.flatnonzero(images.groups == group)}) == 1
+
+
+@pytest.mark.parametrize("kind", ["paths", "pictures", "Parquet"])
+def test_columns_that_are_not_used_are_listed(kind: str, tmp_path: Path) -> None:
+    if kind == "Parquet":
+        images = load_source(parquet(tmp_path, Colour=["red"] * 24, split=["train"] * 20 + ["test"] * 4))
+        assert (images.name, images.location) == ("train", str(tmp_path / "train.parquet"))
+        assert (images.parts == "test").sum() == 4
+    else:
+        frame = pd.DataFrame(paths(tmp_path), columns=["file", "label"]).assign(Colour="red")
+        images = load_source(frame if kind == "paths" else frame.assign(file=list(X)))
+    (unused,) = images.unused
+    assert (unused.kind, unused.count, unused.examples[0].lower()) == ("unknown_column", 1, "colour")
+
+
+def test_a_parquet_of_contents_is_written_once_and_again_when_it_changes(tmp_path: Path, cache: Path) -> None:
+    load_source(parquet(tmp_path))
+    (written,) = (cache / "in-memory").iterdir()
+    before = written.stat().st_mtime_ns
+    load_source(tmp_path / "train.parquet")
+    assert written.stat().st_mtime_ns == before
+    parquet(tmp_path, group=["one"] * 24)
+    assert load_source(tmp_path / "train.parquet").groups.tolist() == ["one"] * 24
+
+
+def test_a_parquet_that_lacks_a_picture_or_a_label_is_refused(tmp_path: Path, cache: Path) -> None:
+    for values, words in (
+        ({"image": [{"bytes": None, "path": "a.png"}] * 24}, "row 1 lacks a picture or a label"),
+        ({"label": [0, None] * 12}, "row 2 lacks a picture or a label"),
+        ({"split": ["exam"] * 24}, "got 'exam'"),
+    ):
+        with pytest.raises((SourceError, RequestError), match=words):
+            load_source(parquet(tmp_path, **values))
+    assert not list((cache / "in-memory").glob("*"))
 
 
 @pytest.mark.parametrize(
@@ -215,7 +289,7 @@ def test_groups_stay_together(tmp_path: Path) -> None:
 def test_anything_else_is_refused_with_the_reason(given: Any, words: str, cache: Path) -> None:
     with pytest.raises(RequestError, match=words):
         load_source(given)
-    assert not list((cache / "given").glob("*")) if cache.exists() else True
+    assert not list((cache / "in-memory").glob("*")) if cache.exists() else True
 
 
 def test_datasets_without_end_or_with_scaled_pixels_are_refused() -> None:
@@ -266,7 +340,7 @@ def test_arrays_are_trained_resumed_and_exported(tmp_path: Path) -> None:
     run = conviction.resume(run.path, {"training.epochs": 2})
     assert len(run.history) == 2
     assert conviction.export(run.path, ["script"])
-    assert conviction.evaluate_new(run.path, (X, Y, builders.CLASSES)).score.n == 24
+    assert conviction.evaluate_new(run.path, (X, Y, builders.CLASSES)).part.score.n == 24
 
 
 def test_bytes_that_are_no_picture_are_named(tmp_path: Path) -> None:
@@ -275,3 +349,16 @@ def test_bytes_that_are_no_picture_are_named(tmp_path: Path) -> None:
     )
     assert len(images) == 24
     assert len(images.unreadable) == 1
+
+
+def test_the_cache_lists_what_was_given_and_clears_it(cli: Cli, cache: Path) -> None:
+    load_source((X, Y))
+    (written,) = (cache / "in-memory").iterdir()
+    env = {"CONVICTION_CACHE": str(cache)}
+    listed = json.loads(cli("cache", "--json", env=env).out)["in_memory"]
+    assert listed == [{"file": str(written), "bytes": written.stat().st_size}]
+    shown = cli("cache", env=env).out
+    assert "were given in Python" in shown
+    assert str(written) in shown
+    assert cli("cache", "--clear", env=env).code == 0
+    assert not written.exists()

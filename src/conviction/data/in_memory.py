@@ -30,11 +30,11 @@ EXPECTED = (
 )
 
 
-def source_path(given: Source) -> str | Path:
+def source_path(value: Source) -> str | Path:
     """A source that every command takes, for what a Python user gives.
 
     Args:
-        given: See ``EXPECTED``. A name or path comes back as it is.
+        value: See ``EXPECTED``. A name or path comes back as it is.
 
     Raises:
         RequestError: It is something else, or its images or labels cannot be used.
@@ -45,36 +45,36 @@ def source_path(given: Source) -> str | Path:
     >>> source_path((np.zeros((4, 8, 8), "uint8"), [0, 1, 0, 1])).suffix
     '.npz'
     """
-    if isinstance(given, str):
-        return given
-    if isinstance(given, os.PathLike):
-        return Path(given)
+    if isinstance(value, str):
+        return value
+    if isinstance(value, os.PathLike):
+        return Path(value)
     for _, accepts, write in KINDS:
-        if accepts(given):
-            return write(given)
-    raise RequestError(f"source: expected {EXPECTED}; got {type_name(given)}.")
+        if accepts(value):
+            return write(value)
+    raise RequestError(f"source: expected {EXPECTED}; got {type_name(value)}.")
 
 
-def _is_pair(given: Any) -> bool:
-    return isinstance(given, tuple) and len(given) in (2, 3) and is_array(given[0])
+def _is_pair(value: Any) -> bool:
+    return isinstance(value, tuple) and len(value) in (2, 3) and is_array(value[0])
 
 
-def _is_split_pairs(given: Any) -> bool:
-    return isinstance(given, tuple) and len(given) == 2 and all(_is_pair(g) and len(g) == 2 for g in given)
+def _is_split_pairs(value: Any) -> bool:
+    return isinstance(value, tuple) and len(value) == 2 and all(_is_pair(g) and len(g) == 2 for g in value)
 
 
-def _write_pair(given: Any) -> Path:
-    return write_arrays({"": (given[0], given[1])}, given[2] if len(given) == 3 else None)
+def _write_pair(value: Any) -> Path:
+    return write_arrays({"": (value[0], value[1])}, value[2] if len(value) == 3 else None)
 
 
-def _write_split_pairs(given: Any) -> Path:
-    return write_arrays({"train": given[0], "test": given[1]}, None)
+def _write_split_pairs(value: Any) -> Path:
+    return write_arrays({"train": value[0], "test": value[1]}, None)
 
 
-def _write_mapping(given: Mapping[str, Any]) -> Path:
-    pairs = array_pairs(given.keys(), "source")
-    parts = {part: (given[x], given[y]) for part, (x, y) in pairs.items()}
-    return write_arrays(parts, given.get(CLASS_NAMES))
+def _write_mapping(value: Mapping[str, Any]) -> Path:
+    pairs = array_pairs(value.keys(), "source")
+    parts = {part: (value[x], value[y]) for part, (x, y) in pairs.items()}
+    return write_arrays(parts, value.get(CLASS_NAMES))
 
 
 def _write_image_set(images: ImageSet) -> Path:
@@ -87,44 +87,44 @@ def _write_image_set(images: ImageSet) -> Path:
     return write_arrays(parts, images.class_names)
 
 
-def _is_examples(given: Any) -> bool:
+def _is_examples(value: Any) -> bool:
     return (
-        isinstance(given, list)
-        and bool(given)
-        and all(isinstance(one, list | tuple) and len(one) == 2 for one in given[:100])
+        isinstance(value, list)
+        and bool(value)
+        and all(isinstance(one, list | tuple) and len(one) == 2 for one in value[:100])
     )
 
 
-def _write_list(given: Sequence[Any]) -> Path:
-    for number, one in enumerate(given):
+def _write_list(value: Sequence[Any]) -> Path:
+    for number, one in enumerate(value):
         if not isinstance(one, list | tuple) or len(one) != 2:
             raise RequestError(
                 f"source: expected (picture, label) at {number} of the list; got {type_name(one)}."
             )
-    return write_examples(Example(picture, class_of(label)) for picture, label in given)
+    return write_examples(Example(picture, class_of(label)) for picture, label in value)
 
 
-def _is_frame(given: Any) -> bool:
-    return datasets.comes_from("pandas", given) or datasets.comes_from("polars", given)
+def _is_frame(value: Any) -> bool:
+    return datasets.comes_from("pandas", value) or datasets.comes_from("polars", value)
 
 
 KINDS: list[tuple[str, Callable[[Any], bool], Callable[[Any], Path]]] = [
-    ("ImageSet", lambda given: isinstance(given, ImageSet), _write_image_set),
+    ("ImageSet", lambda value: isinstance(value, ImageSet), _write_image_set),
     ("arrays by part", _is_split_pairs, _write_split_pairs),
     ("arrays", _is_pair, _write_pair),
     ("DataFrame", _is_frame, datasets.write_frame),
     (
         "Hugging Face Dataset",
-        lambda given: datasets.comes_from("datasets", given),
+        lambda value: datasets.comes_from("datasets", value),
         datasets.write_hugging_face,
     ),
-    ("mapping of arrays", lambda given: isinstance(given, Mapping), _write_mapping),
-    ("tf.data.Dataset", lambda given: hasattr(given, "as_numpy_iterator"), datasets.write_tensorflow),
+    ("mapping of arrays", lambda value: isinstance(value, Mapping), _write_mapping),
+    ("tf.data.Dataset", lambda value: hasattr(value, "as_numpy_iterator"), datasets.write_tensorflow),
     (
         "PyDataset",
-        lambda given: hasattr(given, "num_batches") and hasattr(given, "__getitem__"),
+        lambda value: hasattr(value, "num_batches") and hasattr(value, "__getitem__"),
         datasets.write_py_dataset,
     ),
-    ("PyTorch Dataset", lambda given: datasets.comes_from("torch", given), datasets.write_torch),
+    ("PyTorch Dataset", lambda value: datasets.comes_from("torch", value), datasets.write_torch),
     ("list of (picture, label)", _is_examples, _write_list),
 ]
