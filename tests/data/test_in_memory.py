@@ -20,7 +20,7 @@ import conviction
 from conviction.config import DataSpec
 from conviction.data import load_source, split_images
 from conviction.data.in_memory import EXPECTED, source_path
-from conviction.errors import RequestError, SourceError, StorageError
+from conviction.errors import RequestError, SourceError, SourceNotFoundError, StorageError
 from tests.conftest import Cli
 from tests.data import builders
 
@@ -362,3 +362,7 @@ def test_the_cache_lists_what_was_given_and_clears_it(cli: Cli, cache: Path) -> 
     assert str(written) in shown
     assert cli("cache", "--clear", env=env).code == 0
     assert not written.exists()
+    with pytest.raises(SourceNotFoundError, match="Give the same ones once more"):
+        load_source(written)
+    load_source((X, Y))
+    assert len(load_source(written)) == 24

@@ -10,6 +10,7 @@ from pathlib import Path
 from conviction.config import DataSpec
 from conviction.config.text import shortened
 from conviction.data.arrays import load_arrays
+from conviction.data.cache import IN_MEMORY, cache_root
 from conviction.data.depth import is_deep
 from conviction.data.folder import load_folder
 from conviction.data.idx import find_idx, read_idx_folder
@@ -74,6 +75,11 @@ def _load_path(path: Path, spec: DataSpec, rule: DecodingRule | None) -> ImageSe
 
 
 def _load_existing(path: Path, spec: DataSpec, rule: DecodingRule | None) -> ImageSet:
+    if not path.exists() and path.parent == cache_root() / IN_MEMORY:
+        raise SourceNotFoundError(
+            f"{path}: the images that were given in Python have been removed from the cache. Give the same ones once "
+            "more, for example to conviction.inspect, and they are there again."
+        )
     if not path.exists():
         raise SourceNotFoundError(
             f"'{path}' is neither a named set ({', '.join(NAMED_SETS)}) nor an existing path."
