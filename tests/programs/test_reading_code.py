@@ -17,7 +17,7 @@ from conviction.config import DataSpec
 from conviction.data import ImageSet, load_source
 from conviction.data.image_set import PARTS
 from conviction.errors import RequestError
-from conviction.programs.reading_code import needs, reading_section
+from conviction.programs.reading_code import data_path, needs, reading_section
 from tests.data import builders
 
 
@@ -28,7 +28,7 @@ def read_by_program(images: ImageSet, folder: Path) -> dict[str, Any]:
     (folder / "split.json").write_text(json.dumps({"classes": images.class_names, **split}))
     run: Any = SimpleNamespace(rule=images.rule)
     program = "\n".join([*needs(run, images), reading_section(run, images).code])
-    names = {"np": np, "os": os, "json": json, "HERE": str(folder), "DATA": images.location}
+    names = {"np": np, "os": os, "json": json, "HERE": str(folder), "DATA": str(data_path(images))}
     exec("from __future__ import annotations\n" + program, names)
     for part in PARTS:
         assert np.array_equal(names["x"][part], images.pixels[list(index[part])])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from textwrap import dedent
 
 from conviction.data import DecodingRule, ImageSet, depth
@@ -34,6 +35,11 @@ def reading_section(run: Run, images: ImageSet) -> Section:
         "split.json says which image is for what, and its class. Pixels stay whole numbers from 0 to 255."
     )
     return Section("Load and reshape", reason, code, "data", LOOK)
+
+
+def data_path(images: ImageSet) -> Path:
+    """What a program calls ``DATA``: the source, or the folder or archive of the pictures that a table lists."""
+    return images.origin.path if isinstance(images.origin, PictureFiles) else Path(images.location)
 
 
 def needs(run: Run, images: ImageSet) -> list[str]:

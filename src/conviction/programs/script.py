@@ -12,12 +12,11 @@ from conviction.audience import without_home
 from conviction.data import ImageSet
 from conviction.data.image_set import PARTS
 from conviction.data.named import KerasSet, ScikitLearnDigits
-from conviction.data.tree import PictureFiles
 from conviction.errors import RequestError
 from conviction.evaluation import record_opening
 from conviction.programs.backbone_code import WEIGHTS, write_weights
 from conviction.programs.notebook import write_notebook
-from conviction.programs.reading_code import has_deep, needs, reading_section
+from conviction.programs.reading_code import data_path, has_deep, needs, reading_section
 from conviction.programs.section import Section
 from conviction.programs.training_code import (
     compile_section,
@@ -141,9 +140,7 @@ def _beginning(run: Run, images: ImageSet, here: str = 'os.path.abspath("")') ->
         f"HERE = {here}",
     ]
     if not isinstance(images.origin, ScikitLearnDigits | KerasSet):
-        # The pictures that a table lists lie in a folder.
-        data = images.origin.path if isinstance(images.origin, PictureFiles) else Path(images.location)
-        shared = without_home(data.resolve())
+        shared = without_home(data_path(images).resolve())
         default_data = json.dumps(shared)
         if shared.startswith("~"):
             default_data = f"os.path.expanduser({default_data})"
