@@ -135,6 +135,14 @@ class HuggingFaceLike:
         return ({"image": Image.fromarray(x), "label": int(y)} for x, y in zip(X, Y, strict=True))
 
 
+class Unlabelled(HuggingFaceLike):
+    """The first picture has no label."""
+
+    def __iter__(self) -> Iterator[dict[str, Any]]:
+        rows = list(super().__iter__())
+        return iter([{**rows[0], "label": -1}, *rows[1:]])
+
+
 class Parts(dict[str, Any]):
     """What a DatasetDict of Hugging Face is: a dataset for each part."""
 
@@ -220,6 +228,38 @@ def test_parts_are_kept(tmp_path: Path) -> None:
         assert (images.parts == "train").sum() == 24
 
 
+def test_missing_values_of_a_frame_are_no_part_and_no_group(tmp_path: Path) -> None:
+    listed = pd.DataFrame(paths(tmp_path), columns=["file", "label"])
+    for missing in (None, float("nan"), pd.NA):
+        frame = listed.assign(group=[missing] * 22 + ["house"] * 2, split=[missing] * 23 + ["test"])
+        images = load_source(frame)
+        assert images.groups is not None
+        assert sorted(images.groups.tolist()) == [""] * 22 + ["house"] * 2
+        assert sorted(images.parts.tolist()) == [""] * 23 + ["test"]
+
+
+@pytest.mark.parametrize("form", ["Hugging Face", "Parquet", "tf.data"])
+def test_a_label_that_no_name_stands_for_is_refused(form: str, tmp_path: Path) -> None:
+    """Published data sets give -1 to pictures whose label they keep; as a position it would be the last class."""
+    labels = [-1, *Y[1:].tolist()]
+    sources: dict[str, Callable[[], Any]] = {
+        "Hugging Face": Unlabelled,
+        "Parquet": lambda: parquet(tmp_path, label=labels),
+        "tf.data": lambda: tensorflow(tmp_path, lambda d: d.map(lambda x, y: (x, y - 1))),
+    }
+    with pytest.raises(RequestError, match="label -1 has no name; there are 3 class names"):
+        load_source(sources[form]())
+
+
+def test_one_hot_labels_are_classes_and_several_at_once_are_refused() -> None:
+    one_hot = np.eye(3, dtype="float32")[Y]
+    images = load_source([(x, y) for x, y in zip(X, one_hot, strict=True)])
+    assert sorted(images.labels.tolist()) == sorted(Y.tolist())
+    for wrong in ([1, 1, 0], [0, 0, 0], [0.2, 0.3, 0.5], [0, 2, 0]):
+        with pytest.raises(RequestError, match="does not name one class"):
+            load_source([(X[0], np.array(wrong))])
+
+
 def test_groups_stay_together(tmp_path: Path) -> None:
     frame = pd.DataFrame(paths(tmp_path), columns=["file", "label"]).assign(group=[i // 2 for i in range(24)])
     images = load_source(frame)
@@ -283,6 +323,10 @@ def test_a_parquet_that_lacks_a_picture_or_a_label_is_refused(tmp_path: Path, ca
         ([(X[0], None)], "expected a label to be text or a whole number"),
         ((np.array([X[0], X[1][:5]], dtype=object), [0, 1]), "one of Python objects"),
         (pd.DataFrame({"image": list(X)}), "a column 'file' .* got image"),
+        (
+            pd.DataFrame([[1, 2, 3]], columns=["file", "label", "Label"]),
+            "columns have different names; got file, label",
+        ),
         (pd.DataFrame({"image": list(X), "label": NAMES, "split": "exam"}), "got 'exam'"),
     ],
 )

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from conviction.data.kept import Example, class_of, type_name, write_examples
+from conviction.data.kept import Example, class_of, named_class, text_of, type_name, write_examples
 from conviction.data.layout import PART_WORDS
 from conviction.data.table import FILE_COLUMNS, GROUP_COLUMNS, LABEL_COLUMNS, PART_COLUMNS
 from conviction.errors import RequestError
@@ -26,6 +25,11 @@ def comes_from(package: str, value: Any) -> bool:
 def write_frame(frame: Any) -> Path:
     """A DataFrame of pandas or Polars, by the names of its columns; raises as ``write_examples``."""
     columns = {str(name).strip().lower(): name for name in frame.columns}
+    if len(columns) < len(frame.columns):
+        raise RequestError(
+            "source: expected a DataFrame whose columns have different names; got "
+            f"{', '.join(map(str, frame.columns))}."
+        )
     unused = set(columns)
 
     def values(names: Sequence[str]) -> list[Any] | None:
@@ -42,7 +46,7 @@ def write_frame(frame: Any) -> Path:
     empty = [""] * len(pictures)
     parts, groups = values(PART_COLUMNS) or empty, values(GROUP_COLUMNS) or empty
     examples = (
-        Example(picture, class_of(label), part_of(part), "" if group is None else str(group))
+        Example(picture, class_of(label), part_of(part), text_of(group))
         for picture, label, part, group in zip(pictures, labels, parts, groups, strict=True)
     )
     return write_examples(examples, [c for c in columns if c in unused])
@@ -50,7 +54,7 @@ def write_frame(frame: Any) -> Path:
 
 def part_of(word: Any) -> str:
     """The part that a split column's word stands for, "" for none; raises ``RequestError`` for another word."""
-    text = "" if word is None else str(word).strip().lower()
+    text = text_of(word).lower()
     if text and text not in PART_WORDS:
         raise RequestError(f"source: expected train, validation or test as split; got '{text:.80}'.")
     return PART_WORDS.get(text, "")
@@ -61,7 +65,7 @@ def write_tensorflow(dataset: Any) -> Path:
     if int(dataset.cardinality()) == -1:
         raise RequestError("source: this tf.data.Dataset has no end. Leave out repeat(), or give it take(n).")
     names = getattr(dataset, "class_names", None)
-    return write_examples(_named(_unbatched(dataset.as_numpy_iterator()), names))
+    return write_examples(_unbatched(dataset.as_numpy_iterator(), names))
 
 
 def write_py_dataset(dataset: Any) -> Path:
@@ -77,7 +81,7 @@ def write_torch(dataset: Any) -> Path:
         raise RequestError("source: expected a PyTorch Dataset with a length, of (image, label).")
     names = getattr(dataset, "classes", None)
     items = (dataset[i] for i in range(len(dataset)))
-    return write_examples(_named((Example(_channels_last(x), class_of(y)) for x, y in _pairs(items)), names))
+    return write_examples(Example(_channels_last(x), named_class(y, names)) for x, y in _pairs(items))
 
 
 def _channels_last(picture: Any) -> Any:
@@ -113,7 +117,7 @@ def _hugging_face(dataset: Any, part: str) -> Iterator[Example]:
         raise RequestError(f"source: expected the columns image and label; got {', '.join(columns)}.")
     names = getattr(dataset.features[label], "names", None)
     for row in dataset:
-        yield from _named([Example(row[picture], class_of(row[label]), part_of(part))], names)
+        yield Example(row[picture], named_class(row[label], names), part_of(part))
 
 
 def _pairs(items: Iterable[Any]) -> Iterator[tuple[Any, Any]]:
@@ -123,12 +127,14 @@ def _pairs(items: Iterable[Any]) -> Iterator[tuple[Any, Any]]:
         yield item[0], item[1]
 
 
-def _unbatched(items: Iterable[Any]) -> Iterator[Example]:
+def _unbatched(items: Iterable[Any], names: Sequence[str] | None = None) -> Iterator[Example]:
     for x, y in _pairs(items):
         if np.ndim(x) == 4:  # a batch, (n, h, w, c)
-            yield from (Example(_whole(one), class_of(label)) for one, label in zip(x, y, strict=True))
+            yield from (
+                Example(_whole(one), named_class(label, names)) for one, label in zip(x, y, strict=True)
+            )
         else:
-            yield Example(_whole(x), class_of(y))
+            yield Example(_whole(x), named_class(y, names))
 
 
 def _whole(picture: Any) -> np.ndarray:
@@ -142,10 +148,3 @@ def _whole(picture: Any) -> np.ndarray:
             )
         array = np.rint(array).astype(np.uint8)
     return array
-
-
-def _named(examples: Iterable[Example], names: Sequence[str] | None) -> Iterator[Example]:
-    for one in examples:
-        yield (
-            one if names is None or isinstance(one.label, str) else replace(one, label=str(names[one.label]))
-        )

@@ -180,13 +180,22 @@ def is_array(value: Any) -> bool:
 
 
 def class_of(value: Any) -> str | int:
-    """A class as text or a whole number; one-hot becomes its place."""
+    """A class as text or a whole number; one-hot becomes its position.
+
+    Raises:
+        RequestError: It is none, a fraction, or says that a picture has several classes or none.
+    """
     if isinstance(value, bytes):
         return value.decode()
     if isinstance(value, str):
         return value
     array = np.asarray(value)
-    if array.ndim == 1 and array.size > 1:
+    if array.ndim == 1 and array.size > 1 and array.dtype.kind in "iufb":
+        if np.count_nonzero(array) != 1 or array.max() != 1:
+            raise RequestError(
+                f"source: the label {array.tolist()!s:.80} does not name one class: expected 1 at its position and 0 "
+                "elsewhere. Conviction learns which of several classes a picture has."
+            )
         return int(array.argmax())
     if array.size != 1 or array.dtype.kind not in "iufb":
         raise RequestError(f"source: expected a label to be text or a whole number; got {value!r:.80}.")
@@ -197,6 +206,29 @@ def class_of(value: Any) -> str | int:
             "each picture the name or number of one."
         )
     return int(number)
+
+
+def named_class(label: Any, names: Sequence[str] | None) -> str | int:
+    """As ``class_of``; a number as the name at its position, where there are names.
+
+    Raises:
+        RequestError: As ``class_of``; or there is no name at that position.
+    """
+    known = class_of(label)
+    if names is None or isinstance(known, str):
+        return known
+    if not 0 <= known < len(names):
+        raise RequestError(
+            f"source: the label {known} has no name; there are {len(names)} class names. Leave out pictures without a "
+            "label."
+        )
+    return str(names[known])
+
+
+def text_of(value: Any) -> str:
+    """The text of a cell of a table, "" where it is missing: None, NaN, or NA as pandas has it."""
+    missing = value is None or (not isinstance(value, str) and str(value) in ("nan", "<NA>", "NaT"))
+    return "" if missing else str(value).strip()
 
 
 def _digest(content: bytes) -> str:

@@ -14,7 +14,7 @@ from conviction.config.text import shortened
 from conviction.data.datasets import part_of
 from conviction.data.folder import load_folder
 from conviction.data.image_set import ImageSet
-from conviction.data.kept import Example, class_of, write_examples
+from conviction.data.kept import Example, named_class, text_of, write_examples
 from conviction.data.layout import as_text
 from conviction.data.rule import DecodingRule
 from conviction.data.table import (
@@ -110,16 +110,9 @@ def _examples(path: Path) -> Iterator[Example]:
                 content = content["bytes"]
             if content is None or line[label] is None:
                 raise SourceError(f"{path} row {number} lacks a picture or a label.")
-            known = class_of(line[label])
-            if classes is not None and isinstance(known, int) and 0 <= known < len(classes):
-                known = classes[known]
-            yield Example(
-                content, known, part_of(line[part] if part else ""), _text(line[group] if group else "")
-            )
-
-
-def _text(value: Any) -> str:
-    return "" if value is None else str(value)
+            known = named_class(line[label], classes)
+            part_word, group_name = (line[c] if c else None for c in (part, group))
+            yield Example(content, known, part_of(part_word), text_of(group_name))
 
 
 def _class_names(metadata: dict[bytes, bytes], label: str) -> list[str] | None:
