@@ -260,10 +260,18 @@ def test_one_hot_labels_are_classes_and_several_at_once_are_refused() -> None:
             load_source([(X[0], np.array(wrong))])
 
 
+def grouped(images: Any) -> list[tuple[bytes, str]]:
+    return sorted((p.tobytes(), str(g)) for p, g in zip(images.pixels, images.groups, strict=True))
+
+
 def test_groups_stay_together(tmp_path: Path) -> None:
     frame = pd.DataFrame(paths(tmp_path), columns=["file", "label"]).assign(group=[i // 2 for i in range(24)])
     images = load_source(frame)
     assert images.groups is not None
+    again = load_source(images)
+    assert again.groups is not None
+    for other in (again, load_source(again)):
+        assert grouped(other) == grouped(images)
     from conviction.data import audit_images
 
     split = split_images(images, DataSpec(), 0, audit_images(images, DataSpec()).groups)

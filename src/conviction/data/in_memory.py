@@ -78,6 +78,10 @@ def _write_mapping(value: Mapping[str, Any]) -> Path:
 
 
 def _write_image_set(images: ImageSet) -> Path:
+    if images.groups is not None:  # for which arrays have no place
+        names = (images.class_names[label] for label in images.labels)
+        rows = zip(images.pixels, names, images.parts, images.groups, strict=True)
+        return write_examples(Example(p, name, str(part), str(group)) for p, name, part, group in rows)
     parts = {
         str(part): (images.pixels[images.parts == part], images.labels[images.parts == part])
         for part in np.unique(images.parts)
