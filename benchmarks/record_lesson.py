@@ -14,7 +14,7 @@ from typing import Any
 
 import conviction
 from conviction.lesson import facts_of
-from conviction.runs import folder, load_run
+from conviction.runs import folder
 
 HERE = Path(conviction.__file__).parent / "lesson" / "recorded"
 OF_A_PART = ("n", "loss", "accuracy", "accuracy_ci95", "openings")
@@ -39,7 +39,7 @@ def main() -> None:
     parts = {name: part(evaluation[name]) for name in ("test", "validation", "train")}
     overfitting = {key: evaluation["overfitting"][key] for key in ("verdict", "since")}
     folder.write_json(HERE / folder.EVALUATION, {**parts, "overfitting": overfitting})
-    print(f"Recorded in {HERE}: {facts_of(load_run(HERE)).verdict}.")
+    print(f"Recorded in {HERE}: {facts_of(open_run(HERE)).verdict}.")
 
 
 if __name__ == "__main__":

@@ -33,7 +33,7 @@ from conviction.data.source import SOURCE_KINDS, SourceKind
 from conviction.flow import export as exporting
 from conviction.programs import reading_code
 from conviction.programs.varying_code import varying_code
-from conviction.runs import Run
+from conviction.runs import RunFolder
 from conviction.training.augment import augment
 from conviction.training.augmentations import AUGMENTATIONS, Augmentation
 from tests.conftest import picture
@@ -152,7 +152,7 @@ def rebuild() -> None:
 
 
 @pytest.fixture(scope="module")
-def run(added: Path) -> Run:
+def run(added: Path) -> RunFolder:
     """``conviction fit`` of the new source with the new augmentation."""
     keys = ["recipe=lab", "model.filters=[4]", "model.dense=[4]", "training.epochs=1"]
     app(
@@ -168,7 +168,7 @@ def shown_help(command: str, capsys: pytest.CaptureFixture[str]) -> str:
     return " ".join(capsys.readouterr().out.split())
 
 
-def test_a_new_source_is_fitted_and_listed(run: Run, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_new_source_is_fitted_and_listed(run: RunFolder, capsys: pytest.CaptureFixture[str]) -> None:
     assert run.status == "done"
     assert run.data.location.endswith("all.raw")
     assert RAW.words in shown_help("fit", capsys)
@@ -176,7 +176,7 @@ def test_a_new_source_is_fitted_and_listed(run: Run, capsys: pytest.CaptureFixtu
         conviction.fit(__file__)
 
 
-def test_a_new_augmentation_trains_is_reported_and_exported(run: Run) -> None:
+def test_a_new_augmentation_trains_is_reported_and_exported(run: RunFolder) -> None:
     spec = run.config.augmentation
     pixels = np.arange(4 * 8 * 8, dtype=np.uint8).reshape(4, 8, 8, 1)
     targets = np.eye(4, dtype=np.float32)
@@ -190,7 +190,9 @@ def test_a_new_augmentation_trains_is_reported_and_exported(run: Run) -> None:
     assert np.array_equal(names["vary"](pixels, targets, 1, 0)[0], x)
 
 
-def test_a_new_format_is_listed_written_and_opened(run: Run, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_new_format_is_listed_written_and_opened(
+    run: RunFolder, capsys: pytest.CaptureFixture[str]
+) -> None:
     text = shown_help("export", capsys)
     assert "boxed, script" in text
     assert "for onnx and litert and boxed" in text

@@ -23,7 +23,6 @@ from conviction.errors import ConvictionError
 from conviction.evaluation import Advice
 from conviction.flow.evaluation import advice_words
 from conviction.report import steps
-from conviction.runs import Run
 from tests.conftest import Cli, picture
 
 OPTION = re.compile(r"(?<![\w-])--[a-z]")
@@ -104,7 +103,7 @@ def test_what_the_steps_say_exists_where_it_is_read(reader: Audience, tmp_path: 
 
 
 def test_what_a_verdict_advises_exists_where_it_is_read(reader: Audience) -> None:
-    run = cast("Run", SimpleNamespace(path=Path("runs/a b"), data=SimpleNamespace(source="my set")))
+    run = cast("RunFolder", SimpleNamespace(path=Path("runs/a b"), data=SimpleNamespace(source="my set")))
     longer = advice_words(Advice(("training.epochs=8",), resumes=True), run)
     assert_for(reader, longer)
     if reader == "page":

@@ -14,7 +14,7 @@ import pytest
 
 import conviction.lesson
 from conviction.errors import RunError, RunFileError
-from conviction.runs import Run, folder
+from conviction.runs import RunFolder, folder
 from conviction.runs.data_content import RunSplit, read_source
 from conviction.training import RateSearch, Sweep
 from conviction.web.jobs.progress import RunWatcher
@@ -64,14 +64,14 @@ DAMAGES = {
 def test_a_damaged_file_is_named(tmp_path: Path, damage: Callable[[Path], None]) -> None:
     run = tmp_path / "run"
     shutil.copytree(RECORDED, run)
-    Run(run).check()
+    RunFolder(run).check()
     assert RunWatcher().run(run).status == "done"
     before = {p.name: p.read_bytes() for p in run.iterdir()}
     damage(run)
     touched = {n for n, b in before.items() if not (run / n).is_file() or (run / n).read_bytes() != b}
     assert len(touched) == 1
     with pytest.raises(RunError, match=touched.pop()) as found:
-        Run(run).check()
+        RunFolder(run).check()
     standing = RunWatcher().run(run)
     assert (standing.status, standing.trouble) == ("damaged", str(found.value))
 
@@ -104,25 +104,25 @@ def test_the_command_line_says_it_too(tmp_path: Path, cli: Cli, damage: str) -> 
 def test_a_key_that_is_missing_where_it_is_asked_for_is_a_damaged_file(tmp_path: Path) -> None:
     shutil.copytree(RECORDED, tmp_path / "run")  # which does not say which images it had
     with pytest.raises(RunError, match=r"data\.json: the file is damaged \(it has no 'split'\)"):
-        _ = Run(tmp_path / "run").split
+        _ = RunFolder(tmp_path / "run").split
 
 
 def test_a_search_is_read_as_it_was_made(tmp_path: Path) -> None:
     run = tmp_path / "run"
     shutil.copytree(RECORDED, run)
-    assert Run(run).search is None
+    assert RunFolder(run).search is None
     search = RateSearch((Sweep(np.array([1e-4, 0.1]), np.array([2.5, 1.25])),), 0.05)
     folder.write_json(run / folder.RATES, search.to_json())
-    assert Run(run).search.to_json() == search.to_json()
+    assert RunFolder(run).search.to_json() == search.to_json()
     (run / folder.RATES).write_text('{"chosen": 0.05, "sweeps": [{"rates": [0.1]}]}')
     with pytest.raises(
         RunError, match=r"learning_rate\.json: the file is damaged \(sweeps\.0\.losses: Field required\)"
     ):
-        _ = Run(run).search
+        _ = RunFolder(run).search
 
 
 def test_what_is_read_is_what_was_written(trained: Path) -> None:
-    run = Run(trained)
+    run = RunFolder(trained)
     for name, value in (
         (folder.DATA, run.data),
         (folder.EVALUATION, run.evaluation),
@@ -137,7 +137,7 @@ def test_a_rule_of_a_later_version_is_no_damage(tmp_path: Path) -> None:
     content = json.loads(file.read_text())
     file.write_text(json.dumps(content | {"decoding": content["decoding"] | {"version": 99}}))
     with pytest.raises(RunFileError, match=r"data\.json: cannot be used \(decoding\.version: ") as caught:
-        _ = Run(tmp_path / "run").data
+        _ = RunFolder(tmp_path / "run").data
     assert caught.value.reason == "value"
 
 

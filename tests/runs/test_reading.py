@@ -16,7 +16,7 @@ import yaml
 
 import conviction
 from conviction.errors import RunFileError
-from conviction.runs import Run, folder, load_run
+from conviction.runs import RunFolder, folder, open_run
 from conviction.runs.checkpoints import read_checkpoint, write_checkpoint
 from conviction.runs.folder import CHECKPOINTS, PREDICTIONS
 from conviction.runs.predictions import read_predictions
@@ -27,12 +27,12 @@ from tests.runs.test_content import RECORDED
 
 CHECKPOINT = f"{CHECKPOINTS}/000001-000000000.ckpt"
 READERS: dict[str, Callable[[Path], Any]] = {
-    folder.CONFIG: lambda run: Run(run).config,
-    folder.DATA: lambda run: Run(run).data,
-    folder.HISTORY: lambda run: Run(run).history,
-    folder.EVALUATION: lambda run: Run(run).evaluation,
-    folder.ENVIRONMENT: lambda run: Run(run).environment,
-    folder.MODEL: lambda run: Run(run).model,
+    folder.CONFIG: lambda run: RunFolder(run).config,
+    folder.DATA: lambda run: RunFolder(run).data,
+    folder.HISTORY: lambda run: RunFolder(run).history,
+    folder.EVALUATION: lambda run: RunFolder(run).evaluation,
+    folder.ENVIRONMENT: lambda run: RunFolder(run).environment,
+    folder.MODEL: lambda run: RunFolder(run).model,
     PREDICTIONS: read_predictions,
     CHECKPOINT: read_checkpoint,
 }
@@ -137,7 +137,7 @@ def test_newer_cards_checkpoints_and_keras_are_no_damage(run: Path) -> None:
     kind, said = reason(run, folder.MODEL)
     assert (kind, "it was written by Keras 99.0.0" in said) == ("newer", True)
     with pytest.raises(RunFileError, match="model card") as found:
-        _ = Run(run).class_names
+        _ = RunFolder(run).class_names
     assert found.value.reason == "newer"
     (run / CHECKPOINT).write_bytes(b"conviction checkpoint 2\n")
     assert reason(run, CHECKPOINT)[0] == "newer"
@@ -170,7 +170,7 @@ def test_memory_that_runs_out_says_nothing_about_the_file(run: Path, monkeypatch
     monkeypatch.setattr("conviction.runs.run.checked_network", lambda content, card: {})
     monkeypatch.setattr("keras.models.load_model", swell)
     with pytest.raises(MemoryError):
-        _ = Run(run).model
+        _ = RunFolder(run).model
 
 
 def test_lists_and_pages_call_damaged_only_what_is(run: Path, cli: Cli) -> None:
@@ -190,5 +190,5 @@ def test_a_folder_without_access_is_no_missing_run(run: Path, monkeypatch: pytes
 
     monkeypatch.setattr(Path, "exists", refuse)
     with pytest.raises(RunFileError) as found:
-        load_run(run)
+        open_run(run)
     assert found.value.reason == "permission"

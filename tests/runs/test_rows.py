@@ -13,7 +13,7 @@ import conviction
 from conviction.data import ImageSet
 from conviction.errors import RequestError
 from conviction.programs.script import SPLIT, _write_split
-from conviction.runs import Run, folder
+from conviction.runs import RunFolder, folder
 from conviction.runs.rows import rows_of_part, rows_of_run
 from tests.runs.test_content import RECORDED
 
@@ -29,14 +29,14 @@ def images(tmp_path: Path) -> ImageSet:
     return conviction.load_source(tmp_path / "set.npz")
 
 
-def run_on(path: Path, images: ImageSet, **parts: list[int]) -> Run:
+def run_on(path: Path, images: ImageSet, **parts: list[int]) -> RunFolder:
     """A run that says which rows were in which part."""
     shutil.copytree(RECORDED, path)
     hashes = images.hex_hashes()
     split = {part: {images.names[i]: hashes[i] for i in rows} for part, rows in parts.items()}
     data = json.loads((path / folder.DATA).read_text())
     (path / folder.DATA).write_text(json.dumps(data | {"split": {"test_hash": "", **split}}))
-    return Run(path)
+    return RunFolder(path)
 
 
 def test_equal_images_are_one_row_each(images: ImageSet) -> None:

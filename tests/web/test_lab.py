@@ -19,7 +19,7 @@ import onnxruntime
 import pytest
 
 import conviction.lesson
-from conviction.runs import load_run
+from conviction.runs import open_run
 from conviction.web.pages.order import STOPS
 from tests.conftest import run_cli
 from tests.data.builders import png
@@ -382,7 +382,7 @@ def learn(page: Any, served: Served) -> None:
     page.get_by_role("button", name="Pause").wait_for()
     shoot(page, "walk-training")
     page.locator("[data-key=onward]").filter(has_text="Evaluate").wait_for()
-    run = load_run(served.out / "digits-1")
+    run = open_run(served.out / "digits-1")
     assert run.status == "done"
     assert run.evaluation.test is None
     assert page.locator(".verdict b").inner_text().lower() == run.evaluation.overfitting.verdict
@@ -393,7 +393,7 @@ def judge(page: Any, served: Served, home: Path) -> None:
     page.get_by_role("heading", name="On the validation images").wait_for()
     page.get_by_role("button", name="Open the test set").click()
     page.get_by_role("heading", name="On the test images").wait_for()
-    test = load_run(served.out / "digits-1").evaluation.test
+    test = open_run(served.out / "digits-1").evaluation.test
     page.get_by_text(f"Test accuracy {test.accuracy:.2%}").wait_for()
     assert len((home / "openings.jsonl").read_text().splitlines()) == 1
     cell = page.locator(".matrix td.right a").first
@@ -458,7 +458,7 @@ def test_closing_everything_in_mid_training_loses_nothing(browser: Any, tmp_path
             page.get_by_role("button", name="Pause").wait_for()
             os.killpg(worker, signal.SIGKILL)
             page.get_by_text("it was killed, or the machine was restarted").wait_for()
-            assert len(load_run(again.out / "digits-1").history) >= 1
+            assert len(open_run(again.out / "digits-1").history) >= 1
             page.get_by_role("button", name="Resume").click()
             page.get_by_text("of 400 epochs, about").wait_for()
             page.get_by_role("button", name="Pause").click()

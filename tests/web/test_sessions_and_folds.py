@@ -18,7 +18,7 @@ from conviction.config import FoldPlan, ImageFacts, load_recipe
 from conviction.data import Audit, Split
 from conviction.data.sessions import Sessions
 from conviction.errors import RequestError
-from conviction.runs import load_run
+from conviction.runs import open_run
 from conviction.web.jobs.progress import RunStatus, RunWatcher
 from conviction.web.jobs.records import Job
 from conviction.web.pages.running import where
@@ -217,7 +217,7 @@ def test_sessions_and_folds_are_chosen_shown_and_trained_with(
         page.wait_for_url("**/train/pets-*")
         name = page.url.rpartition("/")[2]
         page.locator(".pill", has_text="done").first.wait_for()
-        recipe = load_run(served.out / name).config
+        recipe = open_run(served.out / name).config
         assert (recipe.data.group, recipe.evaluation.folds) == ("auto", "5x1")
         to(page, "evaluate", name)
         page.get_by_text("Cross-validation (5 folds)").wait_for()

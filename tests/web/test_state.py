@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from conviction.runs import load_run
+from conviction.runs import open_run
 from conviction.runs.predictions import read_predictions
 from conviction.web.jobs.progress import RunWatcher
 from conviction.web.pages.evaluated import evaluated, reasons
@@ -44,7 +44,7 @@ def test_what_is_asked_of_one_part_is_answered_of_that_part(
 ) -> None:
     """Also while the file has answers of a test set that the page does not know to be open."""
     assert evaluated(str(trained), None, part).part == part
-    run, known = load_run(trained), read_predictions(trained)[part]
+    run, known = open_run(trained), read_predictions(trained)[part]
     wrong = np.flatnonzero(known.probabilities.argmax(axis=1) != known.labels)
     monkeypatch.setattr(
         "conviction.web.pages.evaluated.grad_cam", lambda *_: pytest.fail("no mistake is left")
@@ -71,7 +71,7 @@ def test_after_the_test_set_was_opened_all_of_the_page_knows(
         page.get_by_role("button", name="Open the test set").click()
         page.get_by_role("heading", name="On the test images").wait_for()
         lesson.get_by_text("The test set of this run is still sealed.").wait_for(state="detached")
-        test = load_run(served.out / "digits-1").evaluation.test
+        test = open_run(served.out / "digits-1").evaluation.test
         lesson.get_by_text(f"{test.accuracy:.1%}").first.wait_for()
         assert not page.get_by_text("still sealed").count()
         to(page, "take")

@@ -58,7 +58,7 @@ class Artefact:
         return self.card.decoding
 
     def predict(self, images: Pictures) -> ArrayPredictions:
-        """Classifies pictures given as numbers or by Pillow, as ``Run.predict`` does.
+        """Classifies pictures given as numbers or by Pillow, as ``RunFolder.predict`` does.
 
         Args:
             images: (n, h, w, channels) with 1, 3 or 4 channels; (n, h, w) if the model takes gray pictures; one picture

@@ -8,11 +8,11 @@ from pathlib import Path
 from conviction.data.decode import UnreadableImageError, decode
 from conviction.errors import RequestError, SourceNotFoundError
 from conviction.explanation import Explanation, explain_picture
-from conviction.runs import Run
+from conviction.runs import RunFolder
 
 
 def explain_file(
-    run: Run,
+    run: RunFolder,
     file: Path,
     *,
     class_name: str | None = None,

@@ -12,11 +12,11 @@ from conviction.errors import ArtefactError, SourceNotFoundError
 from conviction.process import process_restored
 
 if TYPE_CHECKING:
-    from conviction.runs import Run
+    from conviction.runs import RunFolder
 
 
 @process_restored()
-def load(path: str | Path, *, threads: int | None = None) -> Run | Artefact:
+def load(path: str | Path, *, threads: int | None = None) -> RunFolder | Artefact:
     """Opens a run folder, or an artefact of ``conviction export``, to predict with.
 
     A file is opened in a process of its own first, with limits, because it may come from anyone. SavedModel and Keras
@@ -35,10 +35,10 @@ def load(path: str | Path, *, threads: int | None = None) -> Run | Artefact:
     if not path.exists():
         raise SourceNotFoundError(f"{path}: there is no such run folder or exported model.")
     if path.is_dir():
-        from conviction.runs import folder, load_run
+        from conviction.runs import folder, open_run
 
         if (path / folder.CONFIG).is_file():
-            return load_run(path)
+            return open_run(path)
         if (path / "saved_model.pb").is_file():
             return _opened(FORMATS["saved_model"], path, threads)
         raise ArtefactError(f"{path}: expected a run folder or a SavedModel; it has neither's files.")

@@ -14,7 +14,7 @@ from conviction.errors import RunError
 from conviction.evaluation import openings_sentence
 from conviction.model.backbones import KINDS
 from conviction.model.shapes import trained_words
-from conviction.runs import Run, folder
+from conviction.runs import RunFolder, folder
 
 # As their authors state them.
 LICENCES = {
@@ -34,7 +34,7 @@ IMAGENET, IMAGENET_IMAGES, IMAGENET_CLASSES = "ImageNet (ILSVRC 2012)", 1_281_16
 WEAK_RECALL = 0.7
 
 
-def card_of(run: Run, kind: str, quantized: Any = None) -> Card:
+def card_of(run: RunFolder, kind: str, quantized: Any = None) -> Card:
     """The card of an artefact of this format, made from a finished run.
 
     Raises:
@@ -50,7 +50,7 @@ def card_of(run: Run, kind: str, quantized: Any = None) -> Card:
         ) from None
 
 
-def _card_of(run: Run, kind: str, quantized: Any) -> Card:
+def _card_of(run: RunFolder, kind: str, quantized: Any) -> Card:
     data, environment = run.data, run.environment
     test = run.evaluation.test
     figure = None
@@ -88,7 +88,7 @@ def _card_of(run: Run, kind: str, quantized: Any) -> Card:
     )
 
 
-def _folds(run: Run) -> FoldsFigure | None:
+def _folds(run: RunFolder) -> FoldsFigure | None:
     folds = run.evaluation.folds
     if folds is None or folds.accuracy.ci95 is None:
         return None
@@ -101,7 +101,7 @@ def _folds(run: Run) -> FoldsFigure | None:
     )
 
 
-def _backbone(run: Run) -> LearnedBefore | None:
+def _backbone(run: RunFolder) -> LearnedBefore | None:
     first = run.config.model.backbone
     if first is None:
         return None
@@ -117,7 +117,7 @@ def _backbone(run: Run) -> LearnedBefore | None:
     )
 
 
-def _limits(run: Run, quantized: Any) -> list[str]:
+def _limits(run: RunFolder, quantized: Any) -> list[str]:
     names = ", ".join(run.class_names) if len(run.class_names) <= 12 else f"{len(run.class_names)} classes"
     limits = [
         f"It answers with one of {names}, whatever a picture shows; it has no answer for anything else.",

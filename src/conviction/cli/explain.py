@@ -34,12 +34,12 @@ def explain(
     """Show why a run gives its answer to a picture: Grad-CAM, activations, filters, numbers."""
     from conviction.artefacts import explain_file
     from conviction.report import explanation_steps, render_explanation
-    from conviction.runs import folder, load_run
+    from conviction.runs import folder, open_run
 
     if html is not None:
         folder.check_file(html)
     explanation = explain_file(
-        load_run(run),
+        open_run(run),
         image,
         class_name=class_name,
         layer=layer,

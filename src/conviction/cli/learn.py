@@ -82,9 +82,9 @@ def _facts(run: Path | None) -> Facts:
 
     if run is None:
         return recorded_facts()
-    from conviction.runs import load_run
+    from conviction.runs import open_run
 
-    return facts_of(load_run(run))
+    return facts_of(open_run(run))
 
 
 def _read(topic: str, part: str | None, depth: Depth, facts: Facts, *, as_json: bool) -> None:

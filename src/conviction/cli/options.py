@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 if TYPE_CHECKING:
-    from conviction.runs import Run
+    from conviction.runs import RunFolder
 
 Source = Annotated[
     str,
@@ -81,7 +81,7 @@ def print_json(value: Any) -> None:
     print(json.dumps(value, allow_nan=False))
 
 
-def print_run(run: Run) -> None:
+def print_run(run: RunFolder) -> None:
     """What ``fit`` and ``resume`` answer with ``--json``."""
     from conviction.runs import folder
 

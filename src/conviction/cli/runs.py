@@ -13,7 +13,7 @@ from conviction.cli.options import Json, print_json
 from conviction.errors import ConvictionError
 
 if TYPE_CHECKING:
-    from conviction.runs import Run
+    from conviction.runs import RunFolder
 
 
 def runs(
@@ -34,12 +34,12 @@ def runs(
     print_runs(rows)
 
 
-def runs_table(runs: Sequence[Run]) -> list[dict[str, Any]]:
+def runs_table(runs: Sequence[RunFolder]) -> list[dict[str, Any]]:
     """One row per run; one that cannot be read is a row that says so."""
     return [_row(run) for run in runs]
 
 
-def _row(run: Run) -> dict[str, Any]:
+def _row(run: RunFolder) -> dict[str, Any]:
     row: dict[str, Any] = {"run": str(run.path), "status": run.status}
     try:
         row["source"] = run.data.source

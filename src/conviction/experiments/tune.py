@@ -32,7 +32,7 @@ from conviction.experiments.tuning_page import render_tuning, tuning_json
 from conviction.pool.executors import On, Where
 from conviction.process import process_restored
 from conviction.report import Board, Silent
-from conviction.runs import Run, folder, load_run
+from conviction.runs import RunFolder, folder, open_run
 
 if TYPE_CHECKING:
     import optuna
@@ -58,7 +58,7 @@ class Tuned:
     search: Search
     study: optuna.Study
     belief: Belief
-    run: Run | None
+    run: RunFolder | None
 
     @property
     def test_sentence(self) -> str:
@@ -203,7 +203,7 @@ def _recommended(search: Search, winner: Contender) -> Recipe:
     return planned.recipe.model_copy(update={"training": planned.recipe.training.model_copy(update=alone)})
 
 
-def _test(source: str | Path, path: Path, data_dir: str | Path | None, file: IO[str]) -> Run:
+def _test(source: str | Path, path: Path, data_dir: str | Path | None, file: IO[str]) -> RunFolder:
     """Trains what is recommended on all images and opens the test set, once per study."""
     from conviction.flow.fit import fit
     from conviction.flow.resume import resume
@@ -211,6 +211,6 @@ def _test(source: str | Path, path: Path, data_dir: str | Path | None, file: IO[
     run_path = path / RUN
     print(f"Training the recommended network on all images, in {run_path} ...", file=file)
     if run_path.is_dir() and any(run_path.iterdir()):
-        run = load_run(run_path)
+        run = open_run(run_path)
         return run if run.status == "done" else resume(run_path, [], data_dir=data_dir, show=Silent())
     return fit(source, config=path / SPECIFICATION, out=run_path, data_dir=data_dir, show=Silent())

@@ -13,7 +13,7 @@ from conviction.data import ImageSet, load_source
 from conviction.data.image_set import PARTS
 from conviction.errors import RequestError, RunError
 from conviction.flow.prepare import Loading, Prepared, prepare_run, silently
-from conviction.runs import Run, folder, load_run
+from conviction.runs import RunFolder, folder, open_run
 from conviction.runs.rows import fit_again
 
 # Enough names to see what happened to the data.
@@ -21,7 +21,7 @@ MOST_NAMED = 3
 
 
 def prepare_again(
-    run: Run, recipe: Recipe, data_dir: str | Path | None, loading: Loading = silently
+    run: RunFolder, recipe: Recipe, data_dir: str | Path | None, loading: Loading = silently
 ) -> Prepared:
     """Does what ``prepare_run`` does, for the data of an existing run.
 
@@ -43,7 +43,7 @@ def prepare_again(
     return replace(ready, search=run.search or ready.search)
 
 
-def load_again(run: Run, data_dir: str | Path | None) -> ImageSet:
+def load_again(run: RunFolder, data_dir: str | Path | None) -> ImageSet:
     """Loads only the images of a run, without an audit or a split, for callers that look them up by content.
 
     Raises:
@@ -54,13 +54,13 @@ def load_again(run: Run, data_dir: str | Path | None) -> ImageSet:
     return images
 
 
-def load_finished(path: str | Path) -> Run:
+def load_finished(path: str | Path) -> RunFolder:
     """A run whose model, predictions and evaluation belong together.
 
     Raises:
         RunError: There is no such run, or it is not finished: a resumed run still has an earlier model's predictions.
     """
-    run = load_run(path)
+    run = open_run(path)
     if run.status != "done":
         raise RunError(
             f"{run.path}: expected a finished run; this one is {run.status}. Finish it with: "
@@ -71,7 +71,7 @@ def load_finished(path: str | Path) -> Run:
     return run
 
 
-def check_classes(run: Run) -> None:
+def check_classes(run: RunFolder) -> None:
     """Refuses a model of other classes than those of the data.
 
     Raises:
@@ -90,7 +90,7 @@ def few(names: Sequence[str]) -> str:
     return ", ".join(names[:MOST_NAMED]) + more
 
 
-def _check_data(run: Run, ready: Prepared) -> None:
+def _check_data(run: RunFolder, ready: Prepared) -> None:
     """Refuses images or classes that differ from those of the run."""
     images, split = ready.images, ready.split
     _check_meaning(run, images)
@@ -114,7 +114,7 @@ def _check_data(run: Run, ready: Prepared) -> None:
         )
 
 
-def _check_meaning(run: Run, images: ImageSet) -> None:
+def _check_meaning(run: RunFolder, images: ImageSet) -> None:
     before = run.data.class_names
     if before != images.class_names:
         raise RequestError(

@@ -21,14 +21,14 @@ from conviction.backend import BACKEND_VARIABLE, loaded_backend, without_main
 from conviction.errors import ConvictionError, TrainingError
 from conviction.flow.prepare import Show
 from conviction.process import own_process
-from conviction.runs import Run
+from conviction.runs import RunFolder
 from conviction.training import stop_on_signals
 
 # How soon a signal is passed on, in seconds.
 LOOK = 0.2
 
 
-def run_apart(function: str, arguments: Mapping[str, Any], show: Show) -> Run:
+def run_apart(function: str, arguments: Mapping[str, Any], show: Show) -> RunFolder:
     """Calls ``conviction.fit`` or ``conviction.resume``, in a child process.
 
     Args:
@@ -61,7 +61,7 @@ def run_apart(function: str, arguments: Mapping[str, Any], show: Show) -> Run:
                 elif kind == "raised":
                     raise value
                 else:
-                    return Run(value)
+                    return RunFolder(value)
     except (EOFError, ConnectionResetError):
         child.join()
         raise TrainingError(
@@ -88,7 +88,7 @@ def work(
     ending: tuple[str, Any]
     try:
         call = getattr(import_module(f"conviction.flow.{function}"), function)
-        run: Run = call(**arguments, show=_ShowOverPipe(connection))
+        run: RunFolder = call(**arguments, show=_ShowOverPipe(connection))
         ending = ("done", Path(run.path))
     except (ConvictionError, KeyboardInterrupt) as failure:
         ending = ("raised", failure)

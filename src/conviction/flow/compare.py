@@ -25,7 +25,7 @@ from conviction.evaluation import (
 )
 from conviction.flow.again import few, load_again, load_finished
 from conviction.model import walk
-from conviction.runs import Run, load_run
+from conviction.runs import RunFolder, open_run
 from conviction.runs.folds import read_folds
 from conviction.runs.predictions import Answers, read_predictions
 
@@ -70,7 +70,7 @@ def compare(paths: Sequence[str | Path]) -> Comparison:
     )
 
 
-def _check_classes(runs: Sequence[Run]) -> None:
+def _check_classes(runs: Sequence[RunFolder]) -> None:
     first = runs[0]
     for other in runs[1:]:
         if other.class_names != first.class_names:
@@ -82,7 +82,7 @@ def _check_classes(runs: Sequence[Run]) -> None:
             )
 
 
-def _same_images(runs: Sequence[Run]) -> tuple[str, list[Answers]]:
+def _same_images(runs: Sequence[RunFolder]) -> tuple[str, list[Answers]]:
     """The part that all runs have answered, image by image and in the same order.
 
     Raises:
@@ -116,7 +116,7 @@ def _sorted(answers: Answers) -> Answers:
     return Answers(answers.probabilities[order], answers.labels[order], [answers.hashes[i] for i in order])
 
 
-def _pairs(runs: Sequence[Run], right: Sequence[np.ndarray]) -> list[Pair]:
+def _pairs(runs: Sequence[RunFolder], right: Sequence[np.ndarray]) -> list[Pair]:
     first = right[0]
     tables = [(first & r, first & ~r, ~first & r, ~first & ~r) for r in right[1:]]
     counted = [tuple(int(cell.sum()) for cell in table) for table in tables]
@@ -141,7 +141,7 @@ def _pairs(runs: Sequence[Run], right: Sequence[np.ndarray]) -> list[Pair]:
     return pairs
 
 
-def _folds_difference(first: Run, other: Run) -> Figure | None:
+def _folds_difference(first: RunFolder, other: RunFolder) -> Figure | None:
     """The difference of two recipes by cross-validation; None without it, or where the folds are not the same."""
     if first.evaluation.folds is None or other.evaluation.folds is None:
         return None
@@ -154,7 +154,7 @@ def _folds_difference(first: Run, other: Run) -> Figure | None:
     return paired_difference(right[0], right[1], mine.fold, np.minimum(mine.learned, its.learned))
 
 
-def _differences(runs: Sequence[Run]) -> dict[str, list[Any]]:
+def _differences(runs: Sequence[RunFolder]) -> dict[str, list[Any]]:
     flat = [dict(by_key(run.config.model_dump(mode="json"))) for run in runs]
     for run, values in zip(runs, flat, strict=True):
         rows = walk(run.config.model, run.rule.shape, len(run.class_names))
@@ -164,7 +164,7 @@ def _differences(runs: Sequence[Run]) -> dict[str, list[Any]]:
     return {key: values for key, values in columns.items() if any(v != values[0] for v in values)}
 
 
-def _notes(runs: Sequence[Run], part: str) -> list[str]:
+def _notes(runs: Sequence[RunFolder], part: str) -> list[str]:
     """What readers must know before they believe the difference."""
     notes = []
     if part == "validation":
@@ -195,7 +195,7 @@ def find_pictures(comparison: Comparison, data_dir: str | Path | None = None) ->
         comparison: From ``compare``.
         data_dir: Where to look for named sets first.
     """
-    first = load_run(comparison.runs[0])
+    first = open_run(comparison.runs[0])
     try:
         return load_again(first, data_dir), ""
     except RequestError as failure:

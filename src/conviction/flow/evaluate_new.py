@@ -28,7 +28,7 @@ from conviction.flow.prepare import Show
 from conviction.model import predict_images
 from conviction.process import process_restored
 from conviction.report import Terminal, new_images_step, steps
-from conviction.runs import Run
+from conviction.runs import RunFolder
 from conviction.runs.predictions import read_predictions
 
 
@@ -146,7 +146,7 @@ def _matched(images: ImageSet, names: Sequence[str]) -> tuple[ImageSet, np.ndarr
     return replace(images, labels=labels, class_names=list(names)), np.flatnonzero(scored), notes
 
 
-def _learned(run: Run, images: ImageSet, index: np.ndarray) -> list[str]:
+def _learned(run: RunFolder, images: ImageSet, index: np.ndarray) -> list[str]:
     """Whether the run has learned from some of these images."""
     learned = {h for part in (run.split.train, run.split.validation) for h in part.values()}
     seen = sum(h in learned for h in images.hex_hashes(index))

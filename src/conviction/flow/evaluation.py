@@ -25,7 +25,7 @@ from conviction.report import (
     render_page,
     steps,
 )
-from conviction.runs import Run, folder
+from conviction.runs import RunFolder, folder
 from conviction.runs.predictions import write_predictions
 from conviction.runs.rows import fit_again
 from conviction.training import EpochRow
@@ -35,7 +35,7 @@ FEW_TESTED = 200
 SUGGESTED = ("5x2", "4x2", "3x2")
 
 
-def predict_and_assess(run: Run, ready: Prepared, command: str) -> Evaluation:
+def predict_and_assess(run: RunFolder, ready: Prepared, command: str) -> Evaluation:
     """Predicts with the file that was saved, opens the test set unless it stays sealed, and keeps the predictions.
 
     Args:
@@ -54,7 +54,7 @@ def predict_and_assess(run: Run, ready: Prepared, command: str) -> Evaluation:
 
 
 def assess_predictions(
-    run: Run, ready: Prepared, probabilities: dict[str, np.ndarray], openings: int
+    run: RunFolder, ready: Prepared, probabilities: dict[str, np.ndarray], openings: int
 ) -> Evaluation:
     """Assesses predictions of the run's own images.
 
@@ -76,7 +76,7 @@ def assess_predictions(
     )
 
 
-def advice_words(advice: Advice, run: Run) -> str:
+def advice_words(advice: Advice, run: RunFolder) -> str:
     """A verdict's advice, as a command to type or a function to call."""
     keys = " ".join(advice.keys)
     if advice.resumes:
@@ -90,7 +90,7 @@ def advice_words(advice: Advice, run: Run) -> str:
     return f"conviction fit {typed(source)} {keys}" if new_recipe else f"{fit_again(run)} {keys}"
 
 
-def evaluation_step(evaluation: Evaluation, ready: Prepared, run: Run | None) -> steps.Step:
+def evaluation_step(evaluation: Evaluation, ready: Prepared, run: RunFolder | None) -> steps.Step:
     """The step of evaluation, with the findings of the audit that cast doubt on the accuracy.
 
     Leaks that were left out cast none.
@@ -111,7 +111,7 @@ def evaluation_step(evaluation: Evaluation, ready: Prepared, run: Run | None) ->
     return evaluate_step(evaluation, doubts, advise, says_sealed=run is not None, suggested=suggested)
 
 
-def _suggested(evaluation: Evaluation, ready: Prepared, run: Run) -> list[str]:
+def _suggested(evaluation: Evaluation, ready: Prepared, run: RunFolder) -> list[str]:
     """Whether a network with a backbone, or without one, may be better; and folds for a small test set."""
     data, source = ready.recipe.data, run.data.source
     out = []
@@ -129,7 +129,7 @@ def _suggested(evaluation: Evaluation, ready: Prepared, run: Run) -> list[str]:
     return [*out, *_folds_suggested(ready, run)]
 
 
-def _folds_suggested(ready: Prepared, run: Run) -> list[str]:
+def _folds_suggested(ready: Prepared, run: RunFolder) -> list[str]:
     """That folds would say more than so small a test set, with the most folds that the images allow."""
     test = len(ready.split.test)
     if test >= FEW_TESTED or ready.folds:

@@ -32,7 +32,7 @@ from conviction.flow.prepare import Show
 from conviction.process import process_restored
 from conviction.programs.script import PROGRAMS, write_program
 from conviction.report import Terminal
-from conviction.runs import Run, folder
+from conviction.runs import RunFolder, folder
 from conviction.runs.content import Content
 from conviction.runs.inside import DRAWN, refuse_link, refuse_links
 from conviction.runs.predictions import Answers, read_predictions
@@ -221,7 +221,7 @@ def _wanted(formats: Sequence[str], quantize: str | None) -> tuple[list[str], Qu
 
 @dataclass(frozen=True)
 class _Export:
-    run: Run
+    run: RunFolder
     images: ImageSet
     answers: dict[str, Answers]
     quantize: Quantized | None

@@ -13,12 +13,12 @@ from conviction.flow.again import prepare_again
 from conviction.flow.evaluation import assess_predictions, evaluation_step
 from conviction.flow.prepare import Loading, Prepared, silently
 from conviction.report import folds_ahead, folds_step, steps
-from conviction.runs import Run
+from conviction.runs import RunFolder
 from conviction.runs.predictions import Answers
 from conviction.training import Training, best_row
 
 
-def evaluated_as(run: Run, *, test: bool, metadata: str | None = None) -> Recipe:
+def evaluated_as(run: RunFolder, *, test: bool, metadata: str | None = None) -> Recipe:
     """The run's specification, with what is to be evaluated now."""
     before = run.config.evaluation
     now = {"test": test, "metadata": metadata or before.metadata}
@@ -26,7 +26,7 @@ def evaluated_as(run: Run, *, test: bool, metadata: str | None = None) -> Recipe
 
 
 def evaluate_answers(
-    run: Run,
+    run: RunFolder,
     answers: Mapping[str, Answers],
     data_dir: str | Path | None,
     *,
@@ -60,7 +60,7 @@ def evaluate_answers(
     return ready, assess_predictions(run, ready, probabilities, openings)
 
 
-def steps_of(run: Run, ready: Prepared, evaluation: Evaluation | None) -> list[steps.Step]:
+def steps_of(run: RunFolder, ready: Prepared, evaluation: Evaluation | None) -> list[steps.Step]:
     """The steps of the run, as ``fit`` showed them."""
     spec = ready.recipe.training
     run_steps = [

@@ -17,7 +17,7 @@ from conviction.flow.run import start_run
 from conviction.flow.trainer import Trainer
 from conviction.process import process_restored
 from conviction.report import Terminal
-from conviction.runs import Run, folder
+from conviction.runs import RunFolder, folder
 from conviction.runs.logs import check_logs
 
 Overrides = Sequence[str] | Mapping[str, Any]
@@ -36,7 +36,7 @@ def fit(
     tensorboard: bool = False,
     mlflow: str | None = None,
     trainer: Trainer | None = None,
-) -> Run:
+) -> RunFolder:
     """Trains and tests a network on labelled images, and keeps everything in a run folder.
 
     Args:

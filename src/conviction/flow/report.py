@@ -12,7 +12,7 @@ from conviction.flow.finished import evaluate_answers, evaluated_as, steps_of
 from conviction.flow.prepare import Show
 from conviction.process import process_restored
 from conviction.report import Terminal, save_figures
-from conviction.runs import folder, load_run
+from conviction.runs import folder, open_run
 from conviction.runs.predictions import read_predictions
 
 
@@ -43,7 +43,7 @@ def report(
         RunError: There is no such run, or its predictions are missing or damaged.
         RequestError: Its data has changed or is gone; the metadata cannot be used.
     """
-    opened = load_run(run)
+    opened = open_run(run)
     for figure_folder in (png, pdf):
         if figure_folder is not None and Path(figure_folder).exists() and not Path(figure_folder).is_dir():
             raise RequestError(f"{figure_folder}: expected a folder for the figures; this is a file.")

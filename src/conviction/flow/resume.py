@@ -23,7 +23,7 @@ from conviction.flow.run import finish_run
 from conviction.flow.trainer import Trainer
 from conviction.process import process_restored
 from conviction.report import Terminal
-from conviction.runs import Run, folder, load_run
+from conviction.runs import RunFolder, folder, open_run
 from conviction.runs.checkpoints import clear_leftovers, read_checkpoint
 from conviction.runs.logs import check_logs, logs_left_out, request_logs
 from conviction.runs.rows import fit_again
@@ -41,7 +41,7 @@ def resume(
     data_dir: str | Path | None = None,
     show: Show | None = None,
     trainer: Trainer | None = None,
-) -> Run:
+) -> RunFolder:
     """Continues a run that was stopped or killed, bit for bit as if it had never stopped; or trains more epochs.
 
     Args:
@@ -62,7 +62,7 @@ def resume(
         TrainingError, Interrupted, StorageError: As ``fit`` does.
     """
     started = time.time()
-    run = load_run(path)
+    run = open_run(path)
     asked = dict(overrides) if isinstance(overrides, Mapping) else dict(parse_overrides(overrides))
     show = show or Terminal(sys.stderr)
     if trainer is None and not has_threads(_recipe(run, asked).training.threads or usable_cores()):
@@ -92,7 +92,7 @@ def resume(
             show.close()
 
 
-def _recipe(run: Run, asked: Mapping[str, Any]) -> Recipe:
+def _recipe(run: RunFolder, asked: Mapping[str, Any]) -> Recipe:
     other = [key for key in asked if key != EPOCHS]
     if other and other[0] not in keys():
         raise RequestError(f"Unknown key '{shortened(other[0])}'.{did_you_mean(other[0], keys())}")
@@ -104,7 +104,9 @@ def _recipe(run: Run, asked: Mapping[str, Any]) -> Recipe:
     return load_recipe(asked, run.path / folder.CONFIG)
 
 
-def _check_epochs(run: Run, recipe: Recipe, start: TrainingState | None, asked: Mapping[str, Any]) -> None:
+def _check_epochs(
+    run: RunFolder, recipe: Recipe, start: TrainingState | None, asked: Mapping[str, Any]
+) -> None:
     spec = recipe.training
     done = start.epoch if start else len(run.history) if run.status == "done" else 0
     if spec.epochs < done:
@@ -125,7 +127,7 @@ def _check_epochs(run: Run, recipe: Recipe, start: TrainingState | None, asked: 
     )
 
 
-def _check_specification(run: Run, recipe: Recipe, before: Mapping[str, Any]) -> None:
+def _check_specification(run: RunFolder, recipe: Recipe, before: Mapping[str, Any]) -> None:
     """Compares the specification with that of the checkpoint; only the number of epochs may differ."""
     # A checkpoint of an earlier version lacks the keys that came later, which then had their defaults.
     was = dict(by_key(Recipe().model_dump(mode="json"))) | dict(by_key(before))
@@ -168,7 +170,7 @@ def _remarks(
     return remarks
 
 
-def _reopen(run: Run, recipe: Recipe) -> None:
+def _reopen(run: RunFolder, recipe: Recipe) -> None:
     """Turns a finished run into an unfinished one; its evaluation is kept under another name."""
     evaluated = run.path / folder.EVALUATION
     if evaluated.is_file():

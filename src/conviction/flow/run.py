@@ -17,7 +17,7 @@ from conviction.flow.prepare import Prepared, Show
 from conviction.flow.records import data_json, environment_json, provenance
 from conviction.flow.trainer import Trainer
 from conviction.report import folds_ahead, folds_step, live_sentence, steps
-from conviction.runs import Run, folder
+from conviction.runs import RunFolder, folder
 from conviction.runs.checkpoints import read_checkpoint, write_checkpoint
 from conviction.runs.logs import Logs, Outcome, open_logs, request_logs
 from conviction.training import (
@@ -41,7 +41,7 @@ def start_run(
     tensorboard: bool = False,
     mlflow: str | None = None,
     trainer: Trainer | None = None,
-) -> Run:
+) -> RunFolder:
     """Trains and evaluates what was prepared, in a new run folder; ``fit`` lists what it raises.
 
     Args:
@@ -75,7 +75,7 @@ def finish_run(
     remarks: Sequence[str] = (),
     mlflow: str | None = None,
     trainer: Trainer | None = None,
-) -> Run:
+) -> RunFolder:
     """Trains and evaluates in a run folder that the caller has claimed.
 
     Args:
@@ -127,7 +127,7 @@ def finish_run(
             number = stop.signal_number or signal.SIGINT
             raise Interrupted(f"{stopped} {how_to_go_on(path, trainer)}", number)
     show.step(steps.folder_step(path, sorted(p.name for p in path.iterdir())))
-    return Run(path)
+    return RunFolder(path)
 
 
 def how_to_go_on(path: Path, trainer: Trainer | None = None) -> str:
@@ -241,7 +241,7 @@ def _evaluate_and_show(
         if stop:
             return None, f"{_signal_name(stop)} stopped the run when {done} of {total} folds were done."
         stop.patient = False
-    run = Run(path)
+    run = RunFolder(path)
     evaluation = predict_and_assess(run, ready, "fit")
     begin(evaluation_step(evaluation, ready, run))
     return evaluation, ""

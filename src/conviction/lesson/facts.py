@@ -16,7 +16,7 @@ from conviction.errors import RunError
 from conviction.evaluation import Verdict
 from conviction.lesson.backbone import transfer_recipe, tuned_recipe, with_learning
 from conviction.lesson.planned import NoRunError, PlannedFacts
-from conviction.runs import Run, load_run
+from conviction.runs import RunFolder, open_run
 from conviction.runs.content import RunScore, RunTestScore
 from conviction.training import EpochRow
 
@@ -171,7 +171,7 @@ class Facts(PlannedFacts):
         return {"name": name, "support": images, "recall": recall}
 
 
-def facts_of(run: Run, title: str | None = None) -> Facts:
+def facts_of(run: RunFolder, title: str | None = None) -> Facts:
     """Reads the facts of a finished run.
 
     Raises:
@@ -201,7 +201,7 @@ def facts_of(run: Run, title: str | None = None) -> Facts:
 def recorded_facts() -> Facts:
     """A run of the lab on Fashion-MNIST that comes with the package, for people who have none of their own."""
     with resources.as_file(resources.files("conviction.lesson") / "recorded") as path:
-        facts = facts_of(load_run(Path(path)), "a recorded run of the lab on Fashion-MNIST")
+        facts = facts_of(open_run(Path(path)), "a recorded run of the lab on Fashion-MNIST")
     return replace(facts, recorded=True)
 
 

@@ -15,13 +15,13 @@ from conviction.lesson import read_topic
 from conviction.lesson.facts import facts_of
 from conviction.programs.section import Section
 from conviction.programs.training_code import TEST_ACCURACY
-from conviction.runs import Run
+from conviction.runs import RunFolder
 
 # A cell may train for hours.
 NO_TIMEOUT = None
 
 
-def write_notebook(path: Path, run: Run, sections: Sequence[Section]) -> None:
+def write_notebook(path: Path, run: RunFolder, sections: Sequence[Section]) -> None:
     """Writes the notebook, executes it in a kernel of its own, and keeps it if it reaches the run's accuracy.
 
     Args:
@@ -70,7 +70,7 @@ def write_notebook(path: Path, run: Run, sections: Sequence[Section]) -> None:
     path.write_text(nbformat.writes(book), encoding="utf-8")
 
 
-def _cells(run: Run, sections: Sequence[Section]) -> list[Any]:
+def _cells(run: RunFolder, sections: Sequence[Section]) -> list[Any]:
     import nbformat
 
     facts = facts_of(run)
@@ -94,7 +94,7 @@ def without_links(text: str) -> str:
     return re.sub(r"\[([^\]]+)\]\(glossary:[^)]+\)", r"\1", text)
 
 
-def _check_accuracy(accuracy: float, run: Run, name: str) -> None:
+def _check_accuracy(accuracy: float, run: RunFolder, name: str) -> None:
     test = run.evaluation.test
     assert test is not None  # ``write_program`` refuses a sealed one
     low, high = test.accuracy_ci95

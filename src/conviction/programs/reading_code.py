@@ -17,14 +17,14 @@ from conviction.data.tree import PictureFiles
 from conviction.errors import RequestError
 from conviction.programs.section import Section
 from conviction.programs.source_code import Function, source_of
-from conviction.runs import Run
+from conviction.runs import RunFolder
 
 # Ten pictures side by side, as a notebook shows the last value of a cell.
 LOOK = """strip = np.hstack([image for image in x["train"][:10]])
 Image.fromarray(np.squeeze(strip)).resize((strip.shape[1] * 3, strip.shape[0] * 3), Image.Resampling.NEAREST)"""
 
 
-def reading_section(run: Run, images: ImageSet) -> Section:
+def reading_section(run: RunFolder, images: ImageSet) -> Section:
     """Reads every image that ``split.json`` names, to ``x`` and ``y`` by part.
 
     Raises:
@@ -42,7 +42,7 @@ def data_path(images: ImageSet) -> Path:
     return images.origin.path if isinstance(images.origin, PictureFiles) else Path(images.location)
 
 
-def needs(run: Run, images: ImageSet) -> list[str]:
+def needs(run: RunFolder, images: ImageSet) -> list[str]:
     """What the section imports besides NumPy and the standard library."""
     operations = isinstance(images.origin, PictureFiles) or run.rule.fit == "crop"
     pillow = f"from PIL import Image{', ImageFile' if has_deep(images) else ''}{', ImageOps' if operations else ''}"
@@ -63,7 +63,7 @@ def has_deep(images: ImageSet) -> bool:
     return any(is_deep(header.mode) for header in images.headers)
 
 
-def _deep_functions(run: Run) -> list[str]:
+def _deep_functions(run: RunFolder) -> list[str]:
     """Source that brings files of more than 8 bits to 8 (16-bit colours since version 3 of the rule)."""
     functions: list[Function] = [depth.to_8_bit]
     if run.rule.version >= 3:
@@ -71,7 +71,7 @@ def _deep_functions(run: Run) -> list[str]:
     return [source_of(functions), "", ""]
 
 
-def _arrays(run: Run, images: ImageSet) -> str:
+def _arrays(run: RunFolder, images: ImageSet) -> str:
     rule = run.rule
     low, high = rule.array_range or (0.0, 255.0)
     lines = [*_resizing_functions(rule), _raw_arrays(images), ""]
@@ -121,7 +121,7 @@ _READ_IDX = dedent(
 ).strip()
 
 
-def _pictures(run: Run, images: ImageSet) -> str:
+def _pictures(run: RunFolder, images: ImageSet) -> str:
     rule = run.rule
     deep = has_deep(images)
     lines = [*(_deep_functions(run) if deep else []), *_resizing_functions(rule)]

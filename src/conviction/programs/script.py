@@ -25,7 +25,7 @@ from conviction.programs.training_code import (
     testing_section,
     training_section,
 )
-from conviction.runs import Run
+from conviction.runs import RunFolder
 from conviction.runs.rows import rows_of_part
 from conviction.training.augment import active_augmentations
 from conviction.training.train import steps_per_epoch
@@ -35,7 +35,7 @@ PROGRAMS = ("script", "notebook")
 SPLIT, SCRIPT, NOTEBOOK = "split.json", "train.py", "lab.ipynb"
 
 
-def write_program(name: str, run: Run, images: ImageSet, work: Path) -> Path:
+def write_program(name: str, run: RunFolder, images: ImageSet, work: Path) -> Path:
     """Writes a folder with a program that trains and tests the run's network without this package.
 
     Args:
@@ -73,7 +73,7 @@ def write_program(name: str, run: Run, images: ImageSet, work: Path) -> Path:
     return folder
 
 
-def program_sections(run: Run, images: ImageSet) -> list[Section]:
+def program_sections(run: RunFolder, images: ImageSet) -> list[Section]:
     """The steps of the lab, as this run took them."""
     recipe, classes = run.config, len(run.class_names)
     train_images = len(run.split.train)
@@ -88,7 +88,7 @@ def program_sections(run: Run, images: ImageSet) -> list[Section]:
     ]
 
 
-def script(run: Run, images: ImageSet, sections: Sequence[Section]) -> str:
+def script(run: RunFolder, images: ImageSet, sections: Sequence[Section]) -> str:
     """The program as a file."""
     test = run.evaluation.test
     assert test is not None  # ``write_program`` refuses a sealed one
@@ -118,7 +118,7 @@ def script(run: Run, images: ImageSet, sections: Sequence[Section]) -> str:
     return "\n\n".join(parts) + "\n"
 
 
-def _beginning(run: Run, images: ImageSet, here: str = 'os.path.abspath("")') -> Section:
+def _beginning(run: RunFolder, images: ImageSet, here: str = 'os.path.abspath("")') -> Section:
     threads = run.config.training.threads or 1
     imports = ["import json", "import os", "import sys", *needs(run, images)]
     if views_kept(run.config) > 1:
@@ -171,7 +171,7 @@ def _plain_imports_first(line: str) -> tuple[bool, str]:
     return line.startswith("from"), line
 
 
-def _write_split(path: Path, run: Run, images: ImageSet) -> None:
+def _write_split(path: Path, run: RunFolder, images: ImageSet) -> None:
     """Class and part of every image, in the run's own order."""
     content: dict[str, object] = {"classes": run.class_names}
     for part in PARTS:

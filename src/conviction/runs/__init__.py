@@ -2,15 +2,15 @@
 
 from conviction.runs.content import RunEnvironment, RunEvaluation, RunScore
 from conviction.runs.data_content import RunData, RunSplit
-from conviction.runs.run import Run, list_runs, load_run
+from conviction.runs.run import RunFolder, list_runs, open_run
 
 __all__ = [
-    "Run",
     "RunData",
     "RunEnvironment",
     "RunEvaluation",
+    "RunFolder",
     "RunScore",
     "RunSplit",
     "list_runs",
-    "load_run",
+    "open_run",
 ]

@@ -118,7 +118,7 @@ class RunFolds(Content):
 
 
 class RunVerdict(BaseModel):
-    """The verdict's kind and, for overfitting, since which epoch; ``Run.verdict`` is all of it."""
+    """The verdict's kind and, for overfitting, since which epoch; ``RunFolder.verdict`` is all of it."""
 
     model_config = ConfigDict(extra="allow", strict=True, frozen=True)
 

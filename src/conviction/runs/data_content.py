@@ -145,7 +145,7 @@ class RunData(Content):
         audit: Names of ``unreadable`` files with reasons, and ``findings``.
         sessions: Pictures that were taken together, if they were kept together or compared by features.
         features: What the audit saw by features; None for pixels alone.
-        split: Which image was in which part; ``Run.split`` is the same where it must be known.
+        split: Which image was in which part; ``RunFolder.split`` is the same where it must be known.
     """
 
     source: Annotated[Name, Field(min_length=1)]

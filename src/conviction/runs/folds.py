@@ -15,7 +15,7 @@ from conviction.runs.arrays import check_answers, read_arrays
 from conviction.runs.data_content import RunData
 from conviction.runs.folder import DATA, FOLDS, replacing
 from conviction.runs.reading import read_run_file
-from conviction.runs.run import Run
+from conviction.runs.run import RunFolder
 
 
 @dataclass(frozen=True)
@@ -75,7 +75,7 @@ def read_folds(run: Path) -> OutOfFold:
     Raises:
         RunFileError: It is missing, or cannot be read.
     """
-    data = Run(run).data if os.path.lexists(run / DATA) else None
+    data = RunFolder(run).data if os.path.lexists(run / DATA) else None
     return read_run_file(run / FOLDS, lambda path: _answers(path, data))
 
 

@@ -18,7 +18,7 @@ from conviction.runs.arrays import check_answers, read_arrays
 from conviction.runs.data_content import RunData
 from conviction.runs.folder import PREDICTIONS, replacing
 from conviction.runs.reading import read_run_file
-from conviction.runs.run import Run
+from conviction.runs.run import RunFolder
 
 
 @dataclass(frozen=True)
@@ -69,7 +69,7 @@ def read_predictions(run: Path) -> dict[str, Answers]:
     if not os.path.lexists(path):
         raise RunError(f"{run}: it has no predictions. Make them with: {call('evaluate', run)}")
     try:
-        return read_run_file(path, lambda file: _answers(file, Run(run).data))
+        return read_run_file(path, lambda file: _answers(file, RunFolder(run).data))
     except RunFileError as failure:
         if failure.reason != "damaged":
             raise

@@ -10,21 +10,23 @@ from conviction.audience import typed
 from conviction.data import ImageSet
 from conviction.errors import RequestError
 from conviction.runs import folder
-from conviction.runs.run import Run
+from conviction.runs.run import RunFolder
 
 
-def fit_again(run: Run) -> str:
+def fit_again(run: RunFolder) -> str:
     """The command that starts a new run like this one."""
     return f"conviction fit {typed(run.data.source)} --config {typed(run.path / folder.CONFIG)}"
 
 
-def rows_of_part(run: Run, images: ImageSet, part: str) -> np.ndarray:
+def rows_of_part(run: RunFolder, images: ImageSet, part: str) -> np.ndarray:
     """The rows of the images of "train", "validation" or "test", in the run's order; as ``rows_of_run``."""
     split = run.split.of(part)
     return rows_of_run(run, images, split.values(), split)
 
 
-def rows_of_run(run: Run, images: ImageSet, hashes: Iterable[str], names: Iterable[str] = ()) -> np.ndarray:
+def rows_of_run(
+    run: RunFolder, images: ImageSet, hashes: Iterable[str], names: Iterable[str] = ()
+) -> np.ndarray:
     """The rows of images of a run, as ``ImageSet.rows_of`` gives them; (n,) int64.
 
     Raises:

@@ -44,7 +44,7 @@ MOST_HISTORY = 16 * 2**20
 
 
 @dataclass(frozen=True)
-class Run:
+class RunFolder:
     """A run folder. Every part is read when it is asked for, and a damaged part is an error then."""
 
     path: Path
@@ -246,7 +246,7 @@ class Run:
         return f'<iframe sandbox="allow-scripts" srcdoc="{page}" style="width:100%;height:42em;border:0"></iframe>'
 
 
-def load_run(path: str | Path) -> Run:
+def open_run(path: str | Path) -> RunFolder:
     """Opens a run folder.
 
     Raises:
@@ -255,7 +255,7 @@ def load_run(path: str | Path) -> Run:
     path = Path(path).expanduser()
     if not path.is_dir():
         raise RunError(f"{path}: there is no such run folder. 'conviction runs' lists those in ./runs.")
-    run = Run(path)
+    run = RunFolder(path)
     try:
         config = path / folder.CONFIG
         has_config = config.exists() or config.is_symlink()
@@ -267,12 +267,12 @@ def load_run(path: str | Path) -> Run:
     return run
 
 
-def list_runs(root: Path) -> list[Run]:
+def list_runs(root: Path) -> list[RunFolder]:
     """The run folders directly below ``root``, oldest first."""
     if not root.is_dir():
         return []
     configs = sorted(root.glob(f"*/{folder.CONFIG}"), key=lambda p: (p.lstat().st_mtime_ns, p))
-    return [Run(p.parent) for p in configs]
+    return [RunFolder(p.parent) for p in configs]
 
 
 def _history(path: Path) -> list[EpochRow]:

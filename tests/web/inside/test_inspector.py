@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from conviction.errors import ConvictionError, RequestError
-from conviction.runs import load_run
+from conviction.runs import open_run
 from conviction.runs.folder import CHECKPOINTS, EVALUATION, MODEL
 from conviction.web.inside import Inspector
 from conviction.web.jobs.helper import Helper
@@ -72,7 +72,7 @@ def test_a_run_that_still_learns_is_seen_at_its_last_checkpoint(trained: Path, t
     async def both() -> None:
         (none, ended), (epoch, at) = await look(trained), await look(learning)
         assert none is None
-        assert epoch == len(load_run(trained).history)
+        assert epoch == len(open_run(trained).history)
         assert np.allclose(ended, at, atol=1e-6)
         for file in (learning / CHECKPOINTS).iterdir():
             file.unlink()

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from conviction.lesson import DEPTHS, TOPICS, chapters, facts_of, glossary, read_topic, recorded_facts
 from conviction.lesson.shelf import read
 from conviction.lesson.words import render
-from conviction.runs import load_run
+from conviction.runs import open_run
 from conviction.web.tutor import facts_for, lesson_html
 
 ALLOWED = {
@@ -135,7 +135,7 @@ def test_what_was_measured_and_cited_is_a_block_at_the_end() -> None:
 
 def test_numbers_are_the_runs_own(trained: Path, tmp_path: Path) -> None:
     facts = facts_for(trained)
-    assert facts.train == facts_of(load_run(trained)).train
+    assert facts.train == facts_of(open_run(trained)).train
     assert facts.title == "your run run"
     assert f"{facts.train:,}" in lesson_html(read_topic("data", facts, "quick"), "x")
     for run in (None, tmp_path):

@@ -13,7 +13,7 @@ from conviction.config.recipe import by_key
 from conviction.errors import ConvictionError
 from conviction.lesson import chapters
 from conviction.lesson.progress import load_progress
-from conviction.runs import Run, list_runs
+from conviction.runs import RunFolder, list_runs
 from conviction.web.classroom.guesses import Guess, read_guesses
 from conviction.web.classroom.learners import Learner
 
@@ -127,7 +127,7 @@ def _guess_text(guess: Guess) -> str:
     return f"{guess.question}: guessed {guess.guess!r}, found: {guess.found or 'not yet known'}"
 
 
-def _run_row(run: Run) -> dict[str, Any]:
+def _run_row(run: RunFolder) -> dict[str, Any]:
     row: dict[str, Any] = {"run": run.path.name, "status": run.status}
     try:
         row["source"] = run.data.source
@@ -145,7 +145,7 @@ def _run_row(run: Run) -> dict[str, Any]:
     return row
 
 
-def changes(run: Run) -> list[str]:
+def changes(run: RunFolder) -> list[str]:
     """What a run's specification changes in its recipe, as ``key=value``; of the network, the layers as a whole.
 
     Raises:

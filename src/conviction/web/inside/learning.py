@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING
 from conviction.data import ImageSet
 from conviction.errors import RunError
 from conviction.model import build
-from conviction.runs import Run
+from conviction.runs import RunFolder
 from conviction.runs.checkpoints import read_checkpoint
 
 if TYPE_CHECKING:
     import keras
 
 
-def build_again(run: Run, images: ImageSet) -> keras.Sequential:
+def build_again(run: RunFolder, images: ImageSet) -> keras.Sequential:
     """The network of a run, with its initial weights."""
     return build(run.config.model, images.rule.shape, len(images.class_names), run.config.training.seed)
 

@@ -26,7 +26,7 @@ from conviction.explanation import (
 )
 from conviction.explanation.inside import find_layer
 from conviction.flow.again import load_again
-from conviction.runs import Run, folder, load_run
+from conviction.runs import RunFolder, folder, open_run
 from conviction.web.inside.calculation import Calculation, calculate
 from conviction.web.inside.learning import build_again, take_checkpoint
 from conviction.web.inside.view import row_width
@@ -270,14 +270,14 @@ class ModelViewer:
         # A run that was trained on has another model under the same name.
         key = (str(path), model.stat().st_mtime_ns if ended and model.is_file() else LEARNING)
         if key not in self._held:
-            run = load_run(path)
+            run = open_run(path)
             self._held[key] = self._of_model(run) if ended else self._of_checkpoint(run)
         self._held.move_to_end(key)
         while len(self._held) > RUNS_KEPT:
             self._held.popitem(last=False)
         return self._held[key]
 
-    def _of_model(self, run: Run) -> _HeldRun:
+    def _of_model(self, run: RunFolder) -> _HeldRun:
         held = _HeldRun(run.model, run.class_names, run.rule, None, [], "")
         try:
             held.images = load_again(run, self.data_dir)
@@ -286,7 +286,7 @@ class ModelViewer:
             held.images, held.trouble = None, f"The run's own pictures cannot be shown: {failure}"
         return held
 
-    def _of_checkpoint(self, run: Run) -> _HeldRun:
+    def _of_checkpoint(self, run: RunFolder) -> _HeldRun:
         images = load_again(run, self.data_dir)
         model = build_again(run, images)
         epoch = take_checkpoint(run.path, model)
@@ -295,7 +295,7 @@ class ModelViewer:
         )
 
 
-def _validation(run: Run, images: ImageSet) -> list[int]:
+def _validation(run: RunFolder, images: ImageSet) -> list[int]:
     """The rows of the validation images."""
     split = run.split.validation
     return [row for row in images.rows_of(split.values(), split) if row is not None]

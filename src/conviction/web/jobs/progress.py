@@ -12,7 +12,7 @@ from conviction.config import FoldPlan
 from conviction.errors import ConvictionError, RunError, RunFileError
 from conviction.evaluation import Verdict, judge_live
 from conviction.experiments.store import DESIGN, RESULT, TRIALS, ExplorationResult, read_design, read_result
-from conviction.runs import Run, folder
+from conviction.runs import RunFolder, folder
 from conviction.runs.folds import read_folds
 from conviction.runs.reading import trouble_with
 from conviction.training import EpochRow
@@ -28,7 +28,7 @@ class RunStatus:
 
     Attributes:
         path: Its folder.
-        status: As ``Run.status``; "damaged" or "unreadable" where a file cannot be read.
+        status: As ``RunFolder.status``; "damaged" or "unreadable" where a file cannot be read.
         trouble: Which file cannot be read and why, in a sentence.
         rows: Finished epochs.
         epochs: How many were asked for; 0 before the specification is written.
@@ -147,7 +147,7 @@ def _stamp(path: Path) -> tuple[int, int] | None:
 
 
 def _read_run(path: Path) -> RunStatus:
-    run = Run(path)
+    run = RunFolder(path)
     try:
         if not (path / folder.CONFIG).is_file():
             return RunStatus(path, "unfinished", since=path.stat().st_mtime if path.is_dir() else time.time())
@@ -179,7 +179,7 @@ def _read_run(path: Path) -> RunStatus:
         return RunStatus(path, state, since=time.time(), trouble=str(trouble))
 
 
-def _live(run: Run, rows: tuple[EpochRow, ...]) -> Verdict:
+def _live(run: RunFolder, rows: tuple[EpochRow, ...]) -> Verdict:
     images = run.data.counts.totals
     return judge_live(
         rows,

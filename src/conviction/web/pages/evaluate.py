@@ -11,7 +11,7 @@ from conviction.errors import ConvictionError
 from conviction.evaluation import Advice, count_openings, openings_sentence
 from conviction.flow.evaluation import FEW_TESTED
 from conviction.report import TO_TRY, folds_suggestion
-from conviction.runs import Run, folder
+from conviction.runs import RunFolder, folder
 from conviction.training.augmentations import AUGMENTATIONS
 from conviction.web.elements.plain import button, heading, link, paragraph, show_step, tag
 from conviction.web.elements.surface import Surface
@@ -83,7 +83,7 @@ class _Verdict:
 
     def __init__(self, page: PageContext, status: RunStatus) -> None:
         self.page, self.path = page, status.path
-        self.run, self.part = Run(status.path), ""
+        self.run, self.part = RunFolder(status.path), ""
         self.seen: Any = None
 
     async def show(self) -> None:
@@ -103,7 +103,7 @@ class _Verdict:
             return
         fresh = self.seen is None or status != self.seen[0]
         self.seen = (status, job)
-        self.run = Run(self.path)
+        self.run = RunFolder(self.path)
         with self.head.drawing():
             self._seal(status, job)
         if not fresh:

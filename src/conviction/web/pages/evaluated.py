@@ -15,7 +15,7 @@ from conviction.flow.again import load_again, load_finished
 from conviction.flow.evaluation import evaluation_step
 from conviction.flow.finished import evaluate_answers
 from conviction.report import Step, image_address, overlay, printable, render_panel
-from conviction.runs import Run, load_run
+from conviction.runs import RunFolder, open_run
 from conviction.runs.predictions import Answers, read_predictions
 from conviction.runs.rows import rows_of_run
 
@@ -71,7 +71,7 @@ def evaluated(path: str, data_dir: str | None, part: str) -> Evaluated:
     )
 
 
-def _answers(run: Run, part: str) -> dict[str, Answers]:
+def _answers(run: RunFolder, part: str) -> dict[str, Answers]:
     answers = read_predictions(run.path)
     if part not in answers:
         raise RunError(f"{run.path.name}: it keeps no answers to the {part} images.")
@@ -114,6 +114,6 @@ def reasons(path: str, data_dir: str | None, part: str, stamp: float) -> list[Re
 
 
 @lru_cache(maxsize=1)
-def _loaded(path: str, data_dir: str | None, stamp: float) -> tuple[Run, ImageSet]:
-    run = load_run(Path(path))
+def _loaded(path: str, data_dir: str | None, stamp: float) -> tuple[RunFolder, ImageSet]:
+    run = open_run(Path(path))
     return run, load_again(run, data_dir)

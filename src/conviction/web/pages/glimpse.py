@@ -13,7 +13,7 @@ import numpy as np
 from conviction.explanation import activations
 from conviction.flow.again import load_again
 from conviction.report import image_address, printable
-from conviction.runs import load_run
+from conviction.runs import open_run
 from conviction.runs.rows import rows_of_part
 from conviction.web.inside.learning import build_again, take_checkpoint
 
@@ -80,7 +80,7 @@ def glimpse(path: str, data_dir: str | None, began: float) -> Glimpse:
 
 @lru_cache(maxsize=1)
 def _opened(path: str, data_dir: str | None, began: float) -> _Opened:
-    run = load_run(path)
+    run = open_run(path)
     images = load_again(run, data_dir)
     validation = rows_of_part(run, images, "validation")
     # One of each class before the second of any.

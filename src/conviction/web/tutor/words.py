@@ -14,7 +14,7 @@ from markdown_it.token import Token
 from conviction.errors import ConvictionError
 from conviction.lesson import Facts, facts_of, glossary, recorded_facts, references
 from conviction.lesson.words import GLOSSARY, MEASUREMENTS, REFERENCE, SOURCES, full_name
-from conviction.runs import load_run
+from conviction.runs import open_run
 
 SPEAKERS = ("Learner", "Teacher")
 
@@ -23,7 +23,7 @@ def facts_for(run: Path | None) -> Facts:
     """The facts of a run; of the recorded one if there is none, or it is not finished or damaged."""
     if run is not None:
         try:
-            opened = load_run(run)
+            opened = open_run(run)
             if opened.status == "done":
                 return facts_of(opened, f"your run {run.name}")
         except (ConvictionError, KeyError):
