@@ -43,11 +43,11 @@ def measure_time() -> None:
         probabilities, _ = predict_parts(model, ready.images, ready.split, lambda: 1)
         predicted = time.perf_counter()
         evaluation = assess(
-            probabilities, ready.images, ready.split, run.history, recipe=ready.recipe, openings=1
+            probabilities, ready.images, ready.split, run.epoch_rows, recipe=ready.recipe, openings=1
         )
         assessed = time.perf_counter()
         run_steps = [*ready.steps, evaluation_step(evaluation, ready, run)]
-        write_report(run.path, ready, run.history, run_steps=run_steps, evaluation=evaluation)
+        write_report(run.path, ready, run.epoch_rows, run_steps=run_steps, evaluation=evaluation)
         done = time.perf_counter()
         size = (run.path / "report.html").stat().st_size / 1e6
     print(

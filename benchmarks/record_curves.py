@@ -49,7 +49,7 @@ def record(source: str, seed: int, images: int, work: Path) -> tuple[np.ndarray,
         )
     finally:
         flow_run.train, recorder.Recorder.on_epoch_end = train, end  # type: ignore[method-assign]
-    history = [[r.loss, r.accuracy, r.val_loss, r.val_accuracy] for r in run.history]
+    history = [[r.loss, r.accuracy, r.val_loss, r.val_accuracy] for r in run.epoch_rows]
     return np.array(history, np.float32), np.stack(losses)
 
 

@@ -14,7 +14,7 @@ from typing import Any
 
 import conviction
 from conviction.lesson import facts_of
-from conviction.runs import folder
+from conviction.runs import folder, open_run
 
 HERE = Path(conviction.__file__).parent / "lesson" / "recorded"
 OF_A_PART = ("n", "loss", "accuracy", "accuracy_ci95", "openings")

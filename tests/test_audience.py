@@ -23,6 +23,7 @@ from conviction.errors import ConvictionError
 from conviction.evaluation import Advice
 from conviction.flow.evaluation import advice_words
 from conviction.report import steps
+from conviction.runs import RunFolder
 from tests.conftest import Cli, picture
 
 OPTION = re.compile(r"(?<![\w-])--[a-z]")

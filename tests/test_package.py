@@ -21,6 +21,7 @@ PACKAGE = Path(conviction.__file__).parent
 
 # An image follows these rooms from left to right; a room may import from those before it.
 ORDER = [
+    "version",
     "errors",
     "audience",
     "config",
@@ -41,6 +42,7 @@ ORDER = [
     "cluster",
     "pool",
     "experiments",
+    "library",
     "web",
     "cli",
 ]

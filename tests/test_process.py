@@ -222,7 +222,7 @@ try:
 except conviction.ConvictionError as stopped:
     print(stopped.exit_code, stopped)
 assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
-run = conviction.resume("run", {"training.epochs": len(conviction.load_run("run").history) + 1}, show=Silent())
+run = conviction.resume("run", {"training.epochs": len(conviction.load_run("run").epoch_rows) + 1}, show=Silent())
 print(run.status)
 try:
     conviction.fit("nowhere", small, out="other", show=Silent())

@@ -65,7 +65,7 @@ def test_the_lab_overfits_fashion_mnist_and_the_run_says_so(cli: Cli, tmp_path: 
     result = cli("fit", "fashion_mnist", "recipe=lab", "evaluation.test=false", "--out", "run")
     assert result.code == 0, result.err
     run = conviction.load_run(tmp_path / "run")
-    lowest = min(run.history, key=lambda row: row.val_loss).epoch
+    lowest = min(run.epoch_rows, key=lambda row: row.val_loss).epoch
     assert run.evaluation.overfitting.verdict == "overfitting"
     assert run.evaluation.overfitting.since == lowest
     assert f"Verdict: overfitting since epoch {lowest}." in result.out
@@ -132,7 +132,7 @@ def test_the_lab_runs_on_jax(cli: Cli, tmp_path: Path) -> None:
     assert cli("fit", "digits", *keys, "--out", "tensorflow").code == 0
     runs = {name: conviction.load_run(tmp_path / name) for name in ("one", "two", "tensorflow")}
     assert runs["one"].environment.versions["backend"] == "jax"
-    assert runs["one"].history == runs["two"].history
+    assert runs["one"].epoch_rows == runs["two"].epoch_rows
     assert runs["one"].evaluation.accuracy > 0.93
     # What JAX trained, TensorFlow reads, and answers the same.
     pixels = np.random.default_rng(0).integers(0, 256, (20, 32, 32, 1), dtype=np.uint8)

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import lazy_loader
 
-__version__ = "0.1.0"
+from conviction.version import __version__ as __version__
+
 # ``__init__.pyi`` lists what the package exports and where each name comes from.
 __getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

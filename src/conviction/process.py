@@ -11,8 +11,9 @@ import threading
 import warnings
 from collections.abc import Callable, Iterator
 from types import ModuleType
-from typing import Any
+from typing import Any, TypeVar
 
+F = TypeVar("F", bound=Callable[..., Any])
 # scikit-learn sets these for the OpenMP that it has loaded and that stays loaded; without them macOS ends a process
 # that loads another one.
 KEPT = "KMP_"
@@ -67,8 +68,8 @@ def is_own_process() -> bool:
 def process_restored() -> Iterator[None]:
     """Inside it, Keras is set as a run needs it; at the end the process is as it was before.
 
-    For functions that users call, also as a decorator. Calls may be nested, and may run at the same time in threads;
-    the last one restores.
+    For functions that users call: see ``restores_process``. Calls may be nested, and may run at the same time in
+    threads; the last one restores.
     """
     with _CALLS.lock:
         if not _CALLS.running:
@@ -89,6 +90,11 @@ def process_restored() -> Iterator[None]:
             if not _CALLS.running:
                 _CALLS.has_settings = False
                 _CALLS.undo.close()
+
+
+def restores_process(function: F) -> F:
+    """``process_restored`` around each call of a function."""
+    return process_restored()(function)
 
 
 def _remember() -> None:

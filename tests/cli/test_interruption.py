@@ -47,7 +47,7 @@ def test_a_signal_keeps_what_there_is(tmp_path: Path, number: int, code: int) ->
     assert len(err.strip().splitlines()) == 1
     run = conviction.load_run(tmp_path / "run")
     assert run.status == "interrupted"
-    assert len(run.history) >= 2
+    assert len(run.epoch_rows) >= 2
     assert run.model.count_params() > 0
     assert "Stopped early" in (tmp_path / "run" / "report.html").read_text()
     assert not (tmp_path / "home" / "openings.jsonl").exists()
@@ -76,7 +76,7 @@ def test_a_kill_leaves_only_whole_files(tmp_path: Path) -> None:
     process.communicate(timeout=PATIENCE)
     run = conviction.load_run(tmp_path / "run")
     assert run.status == "unfinished"
-    assert len(run.history) >= 3
+    assert len(run.epoch_rows) >= 3
     assert run.data.source == "digits"
 
 

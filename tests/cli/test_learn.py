@@ -59,7 +59,7 @@ def test_every_topic_fits_80_columns(cli: Cli, topic: str) -> None:
 def test_numbers_are_those_of_the_run(cli: Cli, trained: Path) -> None:
     run = conviction.load_run(trained)
     shown = " ".join(cli("learn", "training", "--run", trained).out.split())
-    assert f"{run.history[-1].val_loss:.4f}" in shown
+    assert f"{run.epoch_rows[-1].val_loss:.4f}" in shown
     assert str(trained) in shown.replace(" ", "")
     asked = cli("learn", "quiz", "architecture", "--run", trained, "--json").json
     assert str(trained) in asked["numbers_from"]

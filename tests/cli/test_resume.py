@@ -196,7 +196,7 @@ def test_early_stopping_says_what_was_restored(tmp_path: Path, cli: Cli) -> None
     result = cli("fit", "digits", *keys, "training.early_stopping=2", "--out", "run")
     assert result.code == 0, result.err
     run = conviction.load_run(tmp_path / "run")
-    kept = min(run.history, key=lambda row: row.val_loss)
+    kept = min(run.epoch_rows, key=lambda row: row.val_loss)
     assert f"The model has the weights of epoch {kept.epoch} (val_loss {kept.val_loss:.4f})" in result.out
     assert run.evaluation.validation.loss == pytest.approx(kept.val_loss, rel=1e-4)
     more = cli("resume", "run", "training.epochs=50")

@@ -390,7 +390,7 @@ def test_arrays_are_trained_resumed_and_exported(tmp_path: Path) -> None:
     )
     assert (run.path / "report.html").is_file()
     run = conviction.resume(run.path, {"training.epochs": 2})
-    assert len(run.history) == 2
+    assert len(run.epoch_rows) == 2
     assert conviction.export(run.path, ["script"])
     assert conviction.evaluate_new(run.path, (X, Y, builders.CLASSES)).part.score.n == 24
 

@@ -15,7 +15,7 @@ from PIL import Image
 from sklearn.datasets import load_digits
 
 import conviction
-from conviction.artefacts import explain_file
+from conviction.artefacts import explain
 from conviction.data.decode import decode
 from conviction.errors import RequestError
 from conviction.explanation import Convolution, explain_picture, explain_value, region_shares
@@ -155,11 +155,11 @@ def test_the_command_refuses_what_is_wrong_in_one_line(cli: Cli, trained: Path, 
         assert result.out == ""
     run = conviction.load_run(trained)
     with pytest.raises(RequestError, match="there is no such file"):
-        explain_file(run, scan.with_name("none.png"))
+        explain(run, scan.with_name("none.png"))
     with pytest.raises(RequestError, match="cannot be read"):
-        explain_file(run, scan.parent)
+        explain(run, scan.parent)
     with pytest.raises(RequestError, match="row 0 to 12, column 0 to 12, channel 0 to 63; got nothing"):
-        explain_file(run, scan, layer="conv_2")
+        explain(run, scan, layer="conv_2")
 
 
 @pytest.fixture(scope="module")

@@ -95,7 +95,7 @@ def test_the_script_of_a_frozen_backbone_comes_to_the_same_bits(
     program = tmp_path / "exports" / "script" / "train.py"
     assert "conviction" not in program.read_text().split('"""')[2]
     printed = alone(program)
-    last = conviction.load_run(transferred).history[-1]
+    last = conviction.load_run(transferred).epoch_rows[-1]
     assert f"val_accuracy: {last.val_accuracy:.4f} - val_loss: {last.val_loss:.4f}" in printed
     assert said_accuracy(transferred) in printed
 
@@ -121,7 +121,7 @@ def test_the_script_of_any_other_way_to_learn(
     done = cli("export", "run", "--format", "script")
     assert done.code == 0, done.err
     printed = alone(tmp_path / "run" / "exports" / "script" / "train.py")
-    last = conviction.load_run(tmp_path / "run").history[-1]
+    last = conviction.load_run(tmp_path / "run").epoch_rows[-1]
     if "training.precision=bfloat16" in keys:  # not the same bits
         assert "test accuracy" in printed
     else:

@@ -89,7 +89,7 @@ def test_the_script_of_digits_comes_to_the_same_bits(cli: Cli, tmp_path: Path) -
     assert "conviction" not in text.split('"""')[2]
     printed = alone(program, "scikit-learn", extra=kernels)
     assert said_accuracy(run) in printed
-    last = conviction.load_run(run).history[-1]
+    last = conviction.load_run(run).epoch_rows[-1]
     # The very curve, as far as Keras prints it.
     assert f"val_accuracy: {last.val_accuracy:.4f} - val_loss: {last.val_loss:.4f}" in printed
 
@@ -154,7 +154,7 @@ def test_every_key_is_in_the_program(
     done = cli("export", "run", "--format", "onnx,script" if "training.precision" in more else "script")
     assert done.code == 0, done.err
     printed = alone(tmp_path / "run" / "exports" / "script" / "train.py")
-    last = conviction.load_run(tmp_path / "run").history[-1]
+    last = conviction.load_run(tmp_path / "run").epoch_rows[-1]
     if "training.ema" in more or "training.precision" in more:
         # Averages are put in place at other moments, and what is tested is float32 again: not the same bits.
         assert "test accuracy" in printed

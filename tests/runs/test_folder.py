@@ -114,7 +114,7 @@ def test_rows_read_back_to_the_same_bits(tmp_path: Path) -> None:
     rows = [EpochRow(1, 0.1 + 0.2, 1 / 3, 1e-17, 0.5, 0.001)]
     folder.write_rows(tmp_path / "history.csv", rows, list(EpochRow.__dataclass_fields__))
     (tmp_path / "config.yaml").write_text(load_recipe().to_yaml())
-    assert RunFolder(tmp_path).history == rows
+    assert RunFolder(tmp_path).epoch_rows == rows
 
 
 def test_what_could_not_be_written_is_told_by_its_cause(tmp_path: Path) -> None:

@@ -48,8 +48,10 @@ def test_tensorboard_reads_curves_specification_and_final_figures(logged: Path) 
         assert [e.step for e in events] == [1, 2, 3]
         return [e.value for e in events]
 
-    assert curve("train", "epoch_loss") == pytest.approx([row.loss for row in run.history])
-    assert curve("validation", "epoch_accuracy") == pytest.approx([row.val_accuracy for row in run.history])
+    assert curve("train", "epoch_loss") == pytest.approx([row.loss for row in run.epoch_rows])
+    assert curve("validation", "epoch_accuracy") == pytest.approx(
+        [row.val_accuracy for row in run.epoch_rows]
+    )
     assert curve("train", "epoch_learning_rate") == pytest.approx([0.001] * 3)
     final = read["test"].Scalars("final_accuracy")[-1].value
     assert final == pytest.approx(run.evaluation.accuracy)
@@ -75,7 +77,7 @@ def test_mlflow_reads_parameters_curves_figures_and_files(logged: Path) -> None:
     assert found[0].data.params["training.batch_size"] == "64"
     curve = client.get_metric_history(number, "val_loss")
     assert [(m.step, m.value) for m in curve] == [
-        (row.epoch, pytest.approx(row.val_loss)) for row in run.history
+        (row.epoch, pytest.approx(row.val_loss)) for row in run.epoch_rows
     ]
     assert found[0].data.metrics["test_accuracy"] == pytest.approx(run.evaluation.accuracy)
     files = {f.path for f in client.list_artifacts(number)}
@@ -172,7 +174,7 @@ def test_a_run_goes_on_without_its_tracking_database_and_is_refused_with_a_lost_
     assert result.code == 0, result.err
     assert "To go on there, name the server with --mlflow" in " ".join(result.out.split())
     assert "Traceback" not in result.err
-    assert len(conviction.load_run(tmp_path / "run").history) == 3
+    assert len(conviction.load_run(tmp_path / "run").epoch_rows) == 3
 
 
 # SQLAlchemy 2.1 deprecates what MLflow 3.17 uses.

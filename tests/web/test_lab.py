@@ -458,7 +458,7 @@ def test_closing_everything_in_mid_training_loses_nothing(browser: Any, tmp_path
             page.get_by_role("button", name="Pause").wait_for()
             os.killpg(worker, signal.SIGKILL)
             page.get_by_text("it was killed, or the machine was restarted").wait_for()
-            assert len(open_run(again.out / "digits-1").history) >= 1
+            assert len(open_run(again.out / "digits-1").epoch_rows) >= 1
             page.get_by_role("button", name="Resume").click()
             page.get_by_text("of 400 epochs, about").wait_for()
             page.get_by_role("button", name="Pause").click()

@@ -1,19 +1,28 @@
-"""The explanation of a run's answer to a picture file."""
+"""The explanation of a run's answer to a picture."""
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image
 
 from conviction.data.decode import UnreadableImageError, decode
+from conviction.data.prediction_images import pixels_to_predict
+from conviction.data.rule import DecodingRule
 from conviction.errors import RequestError, SourceNotFoundError
 from conviction.explanation import Explanation, explain_picture
-from conviction.runs import RunFolder
+from conviction.process import restores_process
+from conviction.runs import RunLike, open_run
 
 
-def explain_file(
-    run: RunFolder,
-    file: Path,
+@restores_process
+def explain(
+    run: RunLike,
+    image: Any,
     *,
     class_name: str | None = None,
     layer: str | None = None,
@@ -22,24 +31,38 @@ def explain_file(
     """Decodes a picture by the run's rule, classifies it, and explains the answer.
 
     Args:
-        run: With a trained model.
-        file: A picture.
+        run: A run with a trained model, or the path of its folder.
+        image: The path of a picture file, a Pillow picture, or an array, (h, w) or (h, w, channels).
         class_name: The class to explain; by default the likeliest.
         layer: With ``position``: the value whose numbers to show.
         position: (row, column, channel) or (unit,), from 0.
 
     Raises:
+        RunError: There is no such run, or it has no model.
         SourceNotFoundError: There is no such file.
-        RequestError: The file cannot be read as a picture; or as ``explain_picture``.
+        RequestError: It cannot be read as one picture; or as ``explain_picture``.
     """
+    opened = open_run(run)
+    pixels = _pixels(image, opened.rule)
+    return explain_picture(
+        opened.model, pixels, opened.class_names, class_name=class_name, layer=layer, position=position
+    )
+
+
+def _pixels(image: Any, rule: DecodingRule) -> np.ndarray:
+    """(height, width, channels) uint8."""
+    if not isinstance(image, str | os.PathLike):
+        one = isinstance(image, Image.Image) or np.ndim(image) in (2, 3)
+        pixels = pixels_to_predict([image] if one else image, rule)
+        if len(pixels) != 1:
+            raise RequestError(f"explain: expected one picture; got {len(pixels)}.")
+        return pixels[0]
+    file = Path(image).expanduser()
     if not file.exists():
         raise SourceNotFoundError(f"{file}: there is no such file.")
     try:
-        pixels = decode(file.read_bytes(), run.rule)
+        return decode(file.read_bytes(), rule)
     except UnreadableImageError as failure:
         raise RequestError(f"{file}: cannot be read as a picture: {failure}.") from None
     except OSError as failure:
         raise RequestError(f"{file}: cannot be read ({failure.strerror or failure}).") from None
-    return explain_picture(
-        run.model, pixels, run.class_names, class_name=class_name, layer=layer, position=position
-    )

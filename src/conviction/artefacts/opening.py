@@ -9,13 +9,13 @@ from conviction.artefacts.apart import open_apart, try_apart
 from conviction.artefacts.artefact import Artefact
 from conviction.artefacts.formats import FORMATS, Format
 from conviction.errors import ArtefactError, SourceNotFoundError
-from conviction.process import process_restored
+from conviction.process import restores_process
 
 if TYPE_CHECKING:
     from conviction.runs import RunFolder
 
 
-@process_restored()
+@restores_process
 def load(path: str | Path, *, threads: int | None = None) -> RunFolder | Artefact:
     """Opens a run folder, or an artefact of ``conviction export``, to predict with.
 

@@ -7,7 +7,6 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from conviction import __version__
 from conviction.artefacts.card import Card, FoldsFigure, LearnedBefore, LearnedFrom, TestFigure
 from conviction.config.data import Fit
 from conviction.errors import RunError
@@ -15,6 +14,7 @@ from conviction.evaluation import openings_sentence
 from conviction.model.backbones import KINDS
 from conviction.model.shapes import trained_words
 from conviction.runs import RunFolder, folder
+from conviction.version import __version__
 
 # As their authors state them.
 LICENCES = {

@@ -32,14 +32,14 @@ def explain(
     as_json: Json = False,
 ) -> None:
     """Show why a run gives its answer to a picture: Grad-CAM, activations, filters, numbers."""
-    from conviction.artefacts import explain_file
+    from conviction.artefacts import explain as explain_picture
     from conviction.report import explanation_steps, render_explanation
-    from conviction.runs import folder, open_run
+    from conviction.runs import folder
 
     if html is not None:
         folder.check_file(html)
-    explanation = explain_file(
-        open_run(run),
+    explanation = explain_picture(
+        run,
         image,
         class_name=class_name,
         layer=layer,

@@ -10,7 +10,6 @@ from typing import Annotated
 
 import typer
 
-from conviction import __version__
 from conviction.audience import audience_of_command, speak_to
 from conviction.cli import (
     cache,
@@ -37,6 +36,7 @@ from conviction.cli.options import print_json
 from conviction.cli.streams import say_what_was_replaced, take_every_letter
 from conviction.errors import ConvictionError
 from conviction.process import own_process
+from conviction.version import __version__
 
 INTERRUPTED = 130
 

@@ -44,7 +44,7 @@ def _row(run: RunFolder) -> dict[str, Any]:
     try:
         row["source"] = run.data.source
         row["recipe"] = run.config.recipe
-        row["epochs"] = len(run.history)
+        row["epochs"] = len(run.epoch_rows)
         if run.status == "done":
             row["test_accuracy"] = run.evaluation.accuracy
             row["test_accuracy_ci95"] = run.evaluation.accuracy_ci95

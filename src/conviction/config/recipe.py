@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar, get_args
+from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar, get_args
 
 import yaml
 from pydantic import BaseModel, ValidationError
@@ -22,7 +22,15 @@ from conviction.config.model import (
     layers_of,
 )
 from conviction.config.recipes import DEFAULT_RECIPE, RECIPES, TRANSFER_RECIPE, ImageFacts, fine_tuning
-from conviction.config.text import expectation, read_yaml, read_yaml_file, shortened, shown, why_unread
+from conviction.config.text import (
+    expectation,
+    is_exponent,
+    read_yaml,
+    read_yaml_file,
+    shortened,
+    shown,
+    why_unread,
+)
 from conviction.config.training import AugmentationSpec, TrainingSpec
 from conviction.errors import RequestError, UnknownKeyError, did_you_mean, nearest
 
@@ -50,6 +58,7 @@ class Recipe(Strict):
         )
 
 
+Overrides: TypeAlias = str | Sequence[str] | Mapping[str, Any] | Recipe
 _SECTIONS: dict[str, type[Strict]] = {
     "data": DataSpec,
     "augmentation": AugmentationSpec,
@@ -65,7 +74,7 @@ def keys() -> list[str]:
 
 
 def load_recipe(
-    overrides: Sequence[str] | Mapping[str, Any] = (),
+    overrides: Overrides = (),
     config: Path | str | None = None,
     facts: ImageFacts | None = None,
 ) -> Recipe:
@@ -111,9 +120,7 @@ def read_recipe(path: Path) -> Recipe:
     return load_recipe(dict(_flat(read_yaml_file(path))))
 
 
-def user_settings(
-    overrides: Sequence[str] | Mapping[str, Any] = (), config: Path | str | None = None
-) -> dict[str, Any]:
+def user_settings(overrides: Overrides = (), config: Path | str | None = None) -> dict[str, Any]:
     """What the user set, ``config`` < ``overrides``, before defaults and recipe.
 
     Raises:
@@ -122,7 +129,7 @@ def user_settings(
     settings = dict(_read_file(Path(config).expanduser())) if config is not None else {}
     # A key on the command line replaces the file's; layers and shorthand are two ways to say one
     # thing, so the later one wins as a whole over the earlier one.
-    named = dict(parse_overrides(overrides) if not isinstance(overrides, Mapping) else overrides)
+    named = settings_of(overrides)
     if ("model.layers" in settings and any(k.startswith("model.") for k in named)) or "model.layers" in named:
         settings = {k: v for k, v in settings.items() if not k.startswith("model.")}
     return {**settings, **named}
@@ -286,6 +293,41 @@ def by_key(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, A
             yield f"{prefix}{key}", value
 
 
+def settings_of(overrides: Overrides) -> dict[str, Any]:
+    """Keys and values, however they were given.
+
+    >>> settings_of({"training": {"epochs": 3}, "data.image_size": (32, 32)})
+    {'training.epochs': 3, 'data.image_size': [32, 32]}
+
+    Raises:
+        RequestError: One is not KEY=VALUE, or a key is given twice; or it is something else.
+    """
+    if isinstance(overrides, Recipe):
+        return dict(_flat(read_yaml(overrides.to_yaml())))
+    if isinstance(overrides, Mapping):
+        try:
+            return {key: _plain(value) for key, value in _flat(overrides)}
+        except _NoSections as failure:
+            raise RequestError(f"overrides: {failure}.") from None
+    if isinstance(overrides, str):
+        overrides = [overrides]
+    if isinstance(overrides, Sequence) and all(isinstance(pair, str) for pair in overrides):
+        return dict(parse_overrides(overrides))
+    raise RequestError(
+        "overrides: expected keys and values such as {'training.epochs': 3}, ['training.epochs=3'], or the config of "
+        f"a run; got {shown(overrides)}."
+    )
+
+
+def _plain(value: Any) -> Any:
+    """Numbers and arrays of NumPy as numbers and lists, whichever mapping or sequence they are in."""
+    if hasattr(value, "tolist"):
+        return value.tolist()
+    if isinstance(value, Mapping):
+        return {key: _plain(one) for key, one in value.items()}
+    return [_plain(one) for one in value] if isinstance(value, list | tuple) else value
+
+
 def parse_overrides(pairs: Sequence[str]) -> Iterator[tuple[str, Any]]:
     """``["training.epochs=3"]`` as keys and values.
 
@@ -308,22 +350,13 @@ def parse_overrides(pairs: Sequence[str]) -> Iterator[tuple[str, Any]]:
 
 def _value(key: str, text: str) -> Any:
     try:
-        return float(text) if _is_exponent(text) else read_yaml(text)
+        return float(text) if is_exponent(text) else read_yaml(text)
     except yaml.YAMLError:
         raise RequestError(
             f"{shortened(key)}: cannot read the value '{shortened(text)}' (YAML is expected).",
             key=key,
             got=shortened(text),
         ) from None
-
-
-def _is_exponent(text: str) -> bool:
-    """``1e-3`` is a number to everyone but YAML 1.1, which wants ``1.0e-3``."""
-    try:
-        float(text)
-    except ValueError:
-        return False
-    return "e" in text.lower() and not text.lstrip("+-").lower().startswith(("inf", "nan"))
 
 
 def _read_file(path: Path) -> Iterator[tuple[str, Any]]:
@@ -342,11 +375,11 @@ class _NoSections(ValueError):
 
 
 def _flat(content: Any) -> Iterator[tuple[str, Any]]:
-    if not isinstance(content, dict):
+    if not isinstance(content, Mapping):
         raise _NoSections(f"expected sections such as 'training:'; got {shown(content)}")
     seen = set()
     for section, values in content.items():
-        if section == "recipe" or not isinstance(values, dict):
+        if section == "recipe" or "." in str(section) or not isinstance(values, Mapping):
             pairs = {str(section): values}
         else:
             pairs = {f"{section}.{key}": _numbers(value) for key, value in values.items()}
@@ -359,7 +392,7 @@ def _flat(content: Any) -> Iterator[tuple[str, Any]]:
 
 def _numbers(value: Any) -> Any:
     """Reads ``1e-3`` as a number in files as well."""
-    return float(value) if isinstance(value, str) and _is_exponent(value) else value
+    return float(value) if isinstance(value, str) and is_exponent(value) else value
 
 
 def _one_line(failure: Exception) -> str:

@@ -12,6 +12,7 @@ import os
 import re
 import reprlib
 import stat
+from collections.abc import Sequence
 from pathlib import Path
 from typing import IO, Any
 
@@ -310,3 +311,21 @@ _SHORT = reprlib.Repr()
 _SHORT.maxstring = _SHORT.maxother = _SHORT.maxlong = MOST_SHOWN
 _SHORT.maxlevel = 3
 _SHORT.maxlist = _SHORT.maxtuple = _SHORT.maxdict = 8
+
+
+def is_exponent(text: str) -> bool:
+    """``1e-3`` is a number to everyone but YAML 1.1, which wants ``1.0e-3``."""
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return "e" in text.lower() and not text.lstrip("+-").lower().startswith(("inf", "nan"))
+
+
+def names_of(value: str | Sequence[str]) -> list[str]:
+    """Names that were given as a list, or as one text with commas between them.
+
+    >>> names_of("onnx, script")
+    ['onnx', 'script']
+    """
+    return [name.strip() for name in value.split(",")] if isinstance(value, str) else list(value)

@@ -30,16 +30,21 @@ class ArrayPredictions:
         labels: n class names, those of the highest probability.
         probabilities: (n, classes) float32, rows summing to 1.
         class_names: One per column.
+        files: n names of files; None for pictures that were not files.
     """
 
     labels: list[str]
     probabilities: np.ndarray
     class_names: list[str]
+    files: list[str] | None = None
 
     @classmethod
-    def of(cls, probabilities: np.ndarray, class_names: list[str]) -> ArrayPredictions:
+    def of(
+        cls, probabilities: np.ndarray, class_names: list[str], files: list[str] | None = None
+    ) -> ArrayPredictions:
         """With the most likely class of each row."""
-        return cls([class_names[i] for i in probabilities.argmax(axis=1)], probabilities, class_names)
+        labels = [class_names[i] for i in probabilities.argmax(axis=1)]
+        return cls(labels, probabilities, class_names, files)
 
 
 def pixels_to_predict(images: Pictures, rule: DecodingRule) -> np.ndarray:

@@ -23,10 +23,10 @@ from conviction.data.rule import DecodingRule
 from conviction.data.table import load_csv
 from conviction.data.tree import is_archive, open_tree
 from conviction.errors import RequestError, SourceError, SourceNotFoundError, did_you_mean
-from conviction.process import process_restored
+from conviction.process import restores_process
 
 
-@process_restored()
+@restores_process
 def load_source(
     source: Source,
     spec: DataSpec | None = None,

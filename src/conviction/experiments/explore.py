@@ -9,16 +9,17 @@ from pathlib import Path
 from typing import IO
 
 from conviction.audience import option
-from conviction.config.recipe import user_settings
+from conviction.config.recipe import Overrides, user_settings
+from conviction.config.text import names_of
 from conviction.data.in_memory import Source, source_path
 from conviction.errors import RequestError, StudyError
 from conviction.experiments.exploration import check_arms, plan, run_plan
 from conviction.experiments.findings import Findings, findings
 from conviction.experiments.questions import arms_for
-from conviction.experiments.request import Overrides, going_on, loading, threads_of
+from conviction.experiments.request import going_on, loading, threads_of
 from conviction.experiments.study import keep, no_answer_message, study_at
 from conviction.pool.executors import On, Where
-from conviction.process import process_restored
+from conviction.process import restores_process
 from conviction.report import Board
 
 
@@ -30,13 +31,13 @@ class Explored:
     findings: Findings
 
 
-@process_restored()
+@restores_process
 def explore(
     source: Source,
     overrides: Overrides = (),
     *,
-    question: Sequence[str] = (),
-    vary: Sequence[str] = (),
+    question: str | Sequence[str] = (),
+    vary: str | Sequence[str] = (),
     grid: bool = False,
     seeds: int = 5,
     budget: int | None = None,
@@ -88,7 +89,9 @@ def explore(
             f"evaluation.folds={base_keys['evaluation.folds']}: explore compares networks on validation images, over "
             f"several seeds ({option('seeds')}), and never divides the images into folds. Leave out evaluation.folds."
         )
-    arms = arms_for(question, vary, base_keys, grid=grid)
+    # The values of a key have commas, and names have none.
+    varied = [vary] if isinstance(vary, str) else vary
+    arms = arms_for(names_of(question), varied, base_keys, grid=grid)
     where = Where(on, jobs, limit, cpus_per_trial, gpus_per_trial)
     if equal_seconds is not None and not 0 < equal_seconds < float("inf"):
         raise RequestError(f"{option('equal-seconds')}: expected a number above 0; got {equal_seconds:g}.")

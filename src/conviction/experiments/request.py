@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import IO, Any
 
@@ -12,8 +11,6 @@ from conviction.errors import Interrupted, StorageError
 from conviction.experiments.exploration import Plan
 from conviction.report import Terminal
 from conviction.training import stop_on_signals
-
-Overrides = Sequence[str] | Mapping[str, Any]
 
 
 def threads_of(planned: Plan) -> int:

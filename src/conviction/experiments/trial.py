@@ -20,7 +20,7 @@ from conviction.flow.probing import probe
 from conviction.model import predict_images, walk
 from conviction.pool.shared import Shared, open_shared
 from conviction.pool.worker import Report
-from conviction.process import process_restored
+from conviction.process import restores_process
 from conviction.training import EpochRow, EpochTiming, Progress, StopRequest
 
 FUNCTION = "conviction.experiments.trial:run_trial"
@@ -28,7 +28,7 @@ FUNCTION = "conviction.experiments.trial:run_trial"
 ANSWERS = 50
 
 
-@process_restored()
+@restores_process
 def run_trial(payload: Mapping[str, Any], report: Report) -> dict[str, Any]:
     """Trains one network and scores it on validation images, without looking at any test image.
 

@@ -11,13 +11,13 @@ from typing import IO, TYPE_CHECKING, Any, get_args
 
 from conviction.audience import option, without_home
 from conviction.config import Recipe
-from conviction.config.recipe import user_settings
+from conviction.config.recipe import Overrides, user_settings
 from conviction.data.in_memory import Source, source_path
 from conviction.errors import RequestError, StudyError
 from conviction.experiments.belief import Belief, Contender, believe
 from conviction.experiments.exploration import plan
 from conviction.experiments.questions import Arm, has_backbone
-from conviction.experiments.request import Overrides, going_on, loading, threads_of
+from conviction.experiments.request import going_on, loading, threads_of
 from conviction.experiments.space import Space, default_space, parse_space, read_space
 from conviction.experiments.store import DESIGN, REPORT, RESULT, RUN, SPECIFICATION, clear_study
 from conviction.experiments.study import SEARCHES, no_answer_message, study_at
@@ -30,7 +30,7 @@ from conviction.experiments.trials import (
 from conviction.experiments.tuning import Against, Search, confirm, open_optuna, run_search
 from conviction.experiments.tuning_page import render_tuning, tuning_json
 from conviction.pool.executors import On, Where
-from conviction.process import process_restored
+from conviction.process import restores_process
 from conviction.report import Board, Silent
 from conviction.runs import RunFolder, folder, open_run
 
@@ -77,7 +77,7 @@ class Tuned:
         return {**tuning_json(self.search, self.study, self.belief), "test_accuracy": accuracy}
 
 
-@process_restored()
+@restores_process
 def tune(
     source: Source,
     overrides: Overrides = (),

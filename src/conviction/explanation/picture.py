@@ -15,7 +15,7 @@ from conviction.explanation.inside import listed
 from conviction.explanation.numbers import Value
 from conviction.explanation.value import explain_value
 from conviction.model.probabilities import predict_probabilities
-from conviction.process import process_restored
+from conviction.process import restores_process
 
 if TYPE_CHECKING:
     import keras
@@ -85,7 +85,7 @@ class Explanation:
         }
 
 
-@process_restored()
+@restores_process
 def explain_picture(
     model: keras.Sequential,
     pixels: np.ndarray,

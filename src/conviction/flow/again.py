@@ -13,7 +13,7 @@ from conviction.data import ImageSet, load_source
 from conviction.data.image_set import PARTS
 from conviction.errors import RequestError, RunError
 from conviction.flow.prepare import Loading, Prepared, prepare_run, silently
-from conviction.runs import RunFolder, folder, open_run
+from conviction.runs import RunFolder, RunLike, folder, open_run
 from conviction.runs.rows import fit_again
 
 # Enough names to see what happened to the data.
@@ -54,21 +54,21 @@ def load_again(run: RunFolder, data_dir: str | Path | None) -> ImageSet:
     return images
 
 
-def load_finished(path: str | Path) -> RunFolder:
+def load_finished(run: RunLike) -> RunFolder:
     """A run whose model, predictions and evaluation belong together.
 
     Raises:
         RunError: There is no such run, or it is not finished: a resumed run still has an earlier model's predictions.
     """
-    run = open_run(path)
-    if run.status != "done":
+    opened = open_run(run)
+    if opened.status != "done":
         raise RunError(
-            f"{run.path}: expected a finished run; this one is {run.status}. Finish it with: "
-            f"{call('resume', run.path)}"
+            f"{opened.path}: expected a finished run; this one is {opened.status}. Finish it with: "
+            f"{call('resume', opened.path)}"
         )
-    run.check()
-    check_classes(run)
-    return run
+    opened.check()
+    check_classes(opened)
+    return opened
 
 
 def check_classes(run: RunFolder) -> None:

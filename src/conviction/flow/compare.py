@@ -25,48 +25,49 @@ from conviction.evaluation import (
 )
 from conviction.flow.again import few, load_again, load_finished
 from conviction.model import walk
-from conviction.runs import RunFolder, open_run
+from conviction.runs import RunFolder, RunLike, open_run, run_paths
 from conviction.runs.folds import read_folds
 from conviction.runs.predictions import Answers, read_predictions
 
 
-def compare(paths: Sequence[str | Path]) -> Comparison:
+def compare(*runs: RunLike | Sequence[RunLike]) -> Comparison:
     """Compares runs by the answers that they have kept; nothing is predicted and no test set is opened.
 
     Args:
-        paths: Run folders, at least two; the first is what the others are compared with.
+        runs: At least two runs or paths of their folders, one by one or as a list; the first is what the others are
+            compared with.
 
     Raises:
         RunError: One is not a run, is not finished, or has no predictions.
         RequestError: Fewer than two, one given twice, or runs whose classes or images differ.
     """
-    runs = [load_finished(path) for path in paths]
-    if len(runs) < 2:
-        raise RequestError(f"compare: expected at least two runs; got {len(runs)}.")
-    if len({run.path.resolve() for run in runs}) < len(runs):
+    opened = [load_finished(path) for path in run_paths(runs)]
+    if len(opened) < 2:
+        raise RequestError(f"compare: expected at least two runs; got {len(opened)}.")
+    if len({run.path.resolve() for run in opened}) < len(opened):
         raise RequestError("compare: a run is given twice; a run cannot be compared with itself.")
-    _check_classes(runs)
-    part, answers = _same_images(runs)
+    _check_classes(opened)
+    part, answers = _same_images(opened)
     right = [a.probabilities.argmax(axis=1) == a.labels for a in answers]
     n, hits = len(right[0]), int(right[0].sum())
-    notes = _notes(runs, part)
-    openings = count_openings(runs[0].split.test_hash) if part == "test" else 0
+    notes = _notes(opened, part)
+    openings = count_openings(opened[0].split.test_hash) if part == "test" else 0
     return Comparison(
-        runs=[str(run.path) for run in runs],
+        runs=[str(run.path) for run in opened],
         part=part,
         n=n,
         openings=openings,
         accuracy=hits / n,
         ci95=wilson(hits, n),
-        pairs=_pairs(runs, right),
-        specification=_differences(runs),
+        pairs=_pairs(opened, right),
+        specification=_differences(opened),
         notes=notes,
-        histories=[run.history for run in runs],
+        histories=[run.epoch_rows for run in opened],
         hashes=answers[0].hashes,
         labels=answers[0].labels,
         probabilities=[a.probabilities for a in answers],
-        class_names=runs[0].class_names,
-        folds=[run.evaluation.folds.accuracy if run.evaluation.folds else None for run in runs],
+        class_names=opened[0].class_names,
+        folds=[run.evaluation.folds.accuracy if run.evaluation.folds else None for run in opened],
     )
 
 

@@ -10,14 +10,14 @@ from conviction.flow.again import load_finished, prepare_again
 from conviction.flow.evaluation import predict_and_assess, write_report
 from conviction.flow.finished import evaluated_as, steps_of
 from conviction.flow.prepare import Show
-from conviction.process import process_restored
+from conviction.process import restores_process
 from conviction.report import Terminal
-from conviction.runs import folder
+from conviction.runs import RunLike, folder
 
 
-@process_restored()
+@restores_process
 def evaluate(
-    run: str | Path,
+    run: RunLike,
     *,
     metadata: str | None = None,
     data_dir: str | Path | None = None,
@@ -26,7 +26,7 @@ def evaluate(
     """Evaluates a finished run again: opens its test set, and writes new figures, predictions and report.
 
     Args:
-        run: The run folder.
+        run: A run, or the path of its folder.
         metadata: A CSV as for ``evaluation.metadata``.
         data_dir: Where to look for named sets first.
         show: Where progress is shown; default the terminal (stderr).
@@ -48,6 +48,6 @@ def evaluate(
         evaluation = predict_and_assess(opened, ready, "evaluate")
         run_steps = steps_of(opened, ready, evaluation)
         show.step(run_steps[-1])
-        write_report(opened.path, ready, opened.history, run_steps=run_steps, evaluation=evaluation)
+        write_report(opened.path, ready, opened.epoch_rows, run_steps=run_steps, evaluation=evaluation)
         folder.write_json(opened.path / folder.EVALUATION, evaluation.to_json())
     return evaluation

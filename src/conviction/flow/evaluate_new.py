@@ -26,9 +26,9 @@ from conviction.evaluation import (
 from conviction.flow.again import few, load_finished
 from conviction.flow.prepare import Show
 from conviction.model import predict_images
-from conviction.process import process_restored
+from conviction.process import restores_process
 from conviction.report import Terminal, new_images_step, steps
-from conviction.runs import RunFolder
+from conviction.runs import RunFolder, RunLike
 from conviction.runs.predictions import read_predictions
 
 
@@ -64,9 +64,9 @@ class NewImages:
         }
 
 
-@process_restored()
+@restores_process
 def evaluate_new(
-    run: str | Path,
+    run: RunLike,
     source: Source,
     *,
     metadata: str | None = None,
@@ -76,7 +76,7 @@ def evaluate_new(
     """Scores a run on images that it was not made with; classes are matched by name.
 
     Args:
-        run: The run folder, with a model.
+        run: A finished run, or the path of its folder.
         source: As for ``fit``. If it has a test set, only that is used.
         metadata: A CSV as for ``evaluation.metadata``, of these images.
         data_dir: Where to look for named sets first.

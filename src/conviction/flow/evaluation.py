@@ -67,7 +67,7 @@ def assess_predictions(
         probabilities,
         ready.images,
         ready.split,
-        run.history,
+        run.epoch_rows,
         recipe=ready.recipe,
         openings=openings,
         temperature=run.temperature,

@@ -23,16 +23,16 @@ from conviction.artefacts.parity import Parity, ask, compare, run_module
 from conviction.artefacts.pictures import picture_files, spread_out
 from conviction.artefacts.run_card import card_of, card_page
 from conviction.audience import option
-from conviction.config.text import read_json_file
+from conviction.config.text import names_of, read_json_file
 from conviction.data import ImageSet
 from conviction.errors import ParityError, RequestError, RunFileError, did_you_mean
 from conviction.evaluation import newcombe_paired
 from conviction.flow.again import load_again, load_finished
 from conviction.flow.prepare import Show
-from conviction.process import process_restored
+from conviction.process import restores_process
 from conviction.programs.script import PROGRAMS, write_program
 from conviction.report import Terminal
-from conviction.runs import RunFolder, folder
+from conviction.runs import RunFolder, RunLike, folder
 from conviction.runs.content import Content
 from conviction.runs.inside import DRAWN, refuse_link, refuse_links
 from conviction.runs.predictions import Answers, read_predictions
@@ -89,10 +89,10 @@ class Exported:
         return self.parity.sentence if self.parity else "a program that runs without this package."
 
 
-@process_restored()
+@restores_process
 def export(
-    run: str | Path,
-    formats: Sequence[str] = ("onnx",),
+    run: RunLike,
+    formats: str | Sequence[str] = ("onnx",),
     *,
     quantize: str | None = None,
     most_lost: float = 0.01,
@@ -106,8 +106,8 @@ def export(
     where the test set is sealed) from their files. It never sees a label of the test set.
 
     Args:
-        run: The run folder.
-        formats: Any of ``known_formats()``, such as "onnx" or "script".
+        run: A run, or the path of its folder.
+        formats: Any of ``known_formats()``, such as "onnx" or ["onnx", "script"].
         quantize: "float16" or "int8", for the formats that can be quantized.
         most_lost: The share of validation images by which a quantized artefact may be worse.
         out: The folder; default ``exports`` in the run folder. Files of earlier exports there are replaced.
@@ -198,9 +198,9 @@ def known_formats() -> list[str]:
     return [*FORMATS, *PROGRAMS]
 
 
-def _wanted(formats: Sequence[str], quantize: str | None) -> tuple[list[str], Quantized | None]:
+def _wanted(formats: str | Sequence[str], quantize: str | None) -> tuple[list[str], Quantized | None]:
     known = known_formats()
-    wanted = list(dict.fromkeys(formats))
+    wanted = list(dict.fromkeys(names_of(formats)))
     for name in wanted:
         if name not in known:
             raise RequestError(

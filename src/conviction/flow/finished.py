@@ -69,8 +69,8 @@ def steps_of(run: RunFolder, ready: Prepared, evaluation: Evaluation | None) -> 
     ]
     if evaluation is not None:
         if spec.early_stopping:
-            kept = best_row(run.history, spec).epoch
-            run_steps.append(steps.early_stopping_step(Training(run.history, kept_epoch=kept), spec))
+            kept = best_row(run.epoch_rows, spec).epoch
+            run_steps.append(steps.early_stopping_step(Training(run.epoch_rows, kept_epoch=kept), spec))
         if ready.folds:
             run_steps.append(folds_step(ready.recipe, ready.split))
         run_steps.append(evaluation_step(evaluation, ready, run))

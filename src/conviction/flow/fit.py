@@ -4,26 +4,23 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 from conviction.backend import has_threads, usable_cores
 from conviction.config import load_recipe
+from conviction.config.recipe import Overrides, settings_of
 from conviction.data.in_memory import Source, source_path
 from conviction.flow.apart import run_apart
 from conviction.flow.prepare import Show, prepare_run, show_steps
 from conviction.flow.run import start_run
 from conviction.flow.trainer import Trainer
-from conviction.process import process_restored
+from conviction.process import restores_process
 from conviction.report import Terminal
 from conviction.runs import RunFolder, folder
 from conviction.runs.logs import check_logs
 
-Overrides = Sequence[str] | Mapping[str, Any]
 
-
-@process_restored()
+@restores_process
 def fit(
     source: Source,
     overrides: Overrides = (),
@@ -109,6 +106,4 @@ def with_recipe(overrides: Overrides, recipe: str | None) -> Overrides:
     """Adds a recipe that was named separately to the overrides."""
     if recipe is None:
         return overrides
-    if isinstance(overrides, Mapping):
-        return {**overrides, "recipe": recipe}
-    return [*overrides, f"recipe={recipe}"]
+    return {**settings_of(overrides), "recipe": recipe}

@@ -5,19 +5,19 @@ from __future__ import annotations
 import csv
 import io
 import sys
-from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from conviction.config import Recipe, load_recipe
+from conviction.config.recipe import Overrides
 from conviction.data import Audit, ImageSet, audit_images, load_source, split_images
 from conviction.data.in_memory import Source, source_path
 from conviction.errors import SourceError
 from conviction.flow.prepare import Show
 from conviction.flow.sessions import likeness_for
-from conviction.process import process_restored
+from conviction.process import restores_process
 from conviction.report import Terminal, render_inspection
 from conviction.runs import folder
 
@@ -55,10 +55,10 @@ class Inspection:
         return text.getvalue().encode("utf-8", "surrogateescape")
 
 
-@process_restored()
+@restores_process
 def inspect(
     source: Source,
-    overrides: Sequence[str] | Mapping[str, Any] = (),
+    overrides: Overrides = (),
     *,
     config: str | Path | None = None,
     data_dir: str | Path | None = None,

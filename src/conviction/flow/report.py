@@ -10,15 +10,15 @@ from conviction.flow.again import check_classes, prepare_again
 from conviction.flow.evaluation import write_report
 from conviction.flow.finished import evaluate_answers, evaluated_as, steps_of
 from conviction.flow.prepare import Show
-from conviction.process import process_restored
+from conviction.process import restores_process
 from conviction.report import Terminal, save_figures
-from conviction.runs import folder, open_run
+from conviction.runs import RunLike, folder, open_run
 from conviction.runs.predictions import read_predictions
 
 
-@process_restored()
+@restores_process
 def report(
-    run: str | Path,
+    run: RunLike,
     *,
     png: str | Path | None = None,
     pdf: str | Path | None = None,
@@ -29,7 +29,7 @@ def report(
     """Makes the report again from what the run has kept, without predicting or opening anything.
 
     Args:
-        run: The run folder.
+        run: A run, or the path of its folder.
         png: A folder for the figures as PNG, for a paper or a slide.
         pdf: The same as PDF.
         metadata: A CSV as for ``evaluation.metadata``.
@@ -63,19 +63,17 @@ def report(
         else:
             recipe = evaluated_as(opened, test=False, metadata=metadata)
             ready = prepare_again(opened, recipe, data_dir, show.loading)
-            stopped = (
-                f"The run was stopped after {len(opened.history)} of {ready.recipe.training.epochs} epochs."
-            )
+            stopped = f"The run was stopped after {len(opened.epoch_rows)} of {ready.recipe.training.epochs} epochs."
     finally:
         show.close()
     run_steps = steps_of(opened, ready, evaluation)
     write_report(
-        opened.path, ready, opened.history, run_steps=run_steps, evaluation=evaluation, stopped=stopped
+        opened.path, ready, opened.epoch_rows, run_steps=run_steps, evaluation=evaluation, stopped=stopped
     )
     written = [opened.path / folder.REPORT]
     for figure_folder, kind in ((png, "png"), (pdf, "pdf")):
         if figure_folder is not None:
             written += save_figures(
-                Path(figure_folder), kind, opened.history, evaluation, ready.images.class_names
+                Path(figure_folder), kind, opened.epoch_rows, evaluation, ready.images.class_names
             )
     return written

@@ -5,14 +5,14 @@ from __future__ import annotations
 import shlex
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from conviction.audience import call
 from conviction.backend import has_threads, usable_cores
 from conviction.config import Recipe, keys, load_recipe
-from conviction.config.recipe import by_key, parse_overrides
+from conviction.config.recipe import Overrides, by_key, settings_of
 from conviction.config.text import shortened
 from conviction.errors import RequestError, RunError, did_you_mean
 from conviction.flow.again import MOST_NAMED, prepare_again
@@ -21,9 +21,9 @@ from conviction.flow.prepare import Prepared, Show, show_steps
 from conviction.flow.records import provenance
 from conviction.flow.run import finish_run
 from conviction.flow.trainer import Trainer
-from conviction.process import process_restored
+from conviction.process import restores_process
 from conviction.report import Terminal
-from conviction.runs import RunFolder, folder, open_run
+from conviction.runs import RunFolder, RunLike, folder, open_run
 from conviction.runs.checkpoints import clear_leftovers, read_checkpoint
 from conviction.runs.logs import check_logs, logs_left_out, request_logs
 from conviction.runs.rows import fit_again
@@ -32,10 +32,10 @@ from conviction.training import TrainingState, has_stopped
 EPOCHS = "training.epochs"
 
 
-@process_restored()
+@restores_process
 def resume(
-    path: str | Path,
-    overrides: Sequence[str] | Mapping[str, Any] = (),
+    run: RunLike,
+    overrides: Overrides = (),
     *,
     mlflow: str | None = None,
     data_dir: str | Path | None = None,
@@ -45,7 +45,7 @@ def resume(
     """Continues a run that was stopped or killed, bit for bit as if it had never stopped; or trains more epochs.
 
     Args:
-        path: The run folder.
+        run: A run, or the path of its folder.
         overrides: ``["training.epochs=20"]`` or ``{"training.epochs": 20}``; no other key may change.
         mlflow: The URI of the MLflow server that the run goes on logging to, or begins to log to. Without it the run
             logs to none, whatever its folder says.
@@ -62,31 +62,31 @@ def resume(
         TrainingError, Interrupted, StorageError: As ``fit`` does.
     """
     started = time.time()
-    run = open_run(path)
-    asked = dict(overrides) if isinstance(overrides, Mapping) else dict(parse_overrides(overrides))
+    opened = open_run(run)
+    asked = settings_of(overrides)
     show = show or Terminal(sys.stderr)
-    if trainer is None and not has_threads(_recipe(run, asked).training.threads or usable_cores()):
-        arguments = {"path": path, "overrides": asked, "mlflow": mlflow, "data_dir": data_dir}
+    if trainer is None and not has_threads(_recipe(opened, asked).training.threads or usable_cores()):
+        arguments = {"run": opened.path, "overrides": asked, "mlflow": mlflow, "data_dir": data_dir}
         return run_apart("resume", arguments, show)
-    with folder.claimed(run.path):
-        recipe = _recipe(run, asked)
-        check_logs(tensorboard=False, mlflow=mlflow, run=run.path)
-        clear_leftovers(run.path)
-        checkpoint = read_checkpoint(run.path)
+    with folder.claimed(opened.path):
+        recipe = _recipe(opened, asked)
+        check_logs(tensorboard=False, mlflow=mlflow, run=opened.path)
+        clear_leftovers(opened.path)
+        checkpoint = read_checkpoint(opened.path)
         start = checkpoint[0] if checkpoint else None
-        _check_epochs(run, recipe, start, asked)
+        _check_epochs(opened, recipe, start, asked)
         if checkpoint:
-            _check_specification(run, recipe, checkpoint[1]["specification"])
+            _check_specification(opened, recipe, checkpoint[1]["specification"])
         try:
-            ready = prepare_again(run, recipe, data_dir, show.loading)
+            ready = prepare_again(opened, recipe, data_dir, show.loading)
             show_steps(ready, show)
             if trainer:
                 trainer.accept(ready)
-            _reopen(run, recipe)
-            request_logs(run.path, tensorboard=False, mlflow=mlflow)
-            remarks = [*_remarks(ready, checkpoint), *logs_left_out(run.path, mlflow)]
+            _reopen(opened, recipe)
+            request_logs(opened.path, tensorboard=False, mlflow=mlflow)
+            remarks = [*_remarks(ready, checkpoint), *logs_left_out(opened.path, mlflow)]
             return finish_run(
-                run.path, ready, start, show, started, remarks=remarks, mlflow=mlflow, trainer=trainer
+                opened.path, ready, start, show, started, remarks=remarks, mlflow=mlflow, trainer=trainer
             )
         finally:
             show.close()
@@ -108,7 +108,7 @@ def _check_epochs(
     run: RunFolder, recipe: Recipe, start: TrainingState | None, asked: Mapping[str, Any]
 ) -> None:
     spec = recipe.training
-    done = start.epoch if start else len(run.history) if run.status == "done" else 0
+    done = start.epoch if start else len(run.epoch_rows) if run.status == "done" else 0
     if spec.epochs < done:
         raise RequestError(
             f"{EPOCHS}={spec.epochs}: expected more than the {done} epochs that {run.path} already has. You cannot go "
@@ -175,5 +175,5 @@ def _reopen(run: RunFolder, recipe: Recipe) -> None:
     evaluated = run.path / folder.EVALUATION
     if evaluated.is_file():
         with folder.storing(evaluated):
-            evaluated.replace(run.path / folder.EARLIER_EVALUATION.format(len(run.history)))
+            evaluated.replace(run.path / folder.EARLIER_EVALUATION.format(len(run.epoch_rows)))
     folder.write_text(run.path / folder.CONFIG, recipe.to_yaml())

@@ -5,14 +5,15 @@ from __future__ import annotations
 from pathlib import Path
 
 from conviction.config import ImageFacts, ModelSpec, load_recipe
+from conviction.config.recipe import Overrides
 from conviction.data import load_source
 from conviction.data.in_memory import Source, source_path
-from conviction.flow.fit import Overrides, with_recipe
+from conviction.flow.fit import with_recipe
 from conviction.model import LayerRow, walk
-from conviction.process import process_restored
+from conviction.process import restores_process
 
 
-@process_restored()
+@restores_process
 def summary(
     source: Source,
     overrides: Overrides = (),

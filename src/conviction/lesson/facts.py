@@ -191,7 +191,7 @@ def facts_of(run: RunFolder, title: str | None = None) -> Facts:
         counts=data.counts.totals,
         class_counts=tuple(data.counts.train),
         result=Result(
-            history=tuple(run.history),
+            history=tuple(run.epoch_rows),
             verdict=run.verdict,
             parts={name: _part(score) for name, score in evaluation.parts.items()},
         ),

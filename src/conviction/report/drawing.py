@@ -67,6 +67,11 @@ class Drawing:
         # Text carries its colour only in some matplotlib versions; the page's own is right for all.
         return re.sub(r"<svg ", f'<svg role="img" aria-label="{self.label}" ', svg, count=1)
 
+    def figure(self) -> Figure:
+        """For a notebook, which shows it, or to change before it is saved."""
+        with _drawn(self, _PAPER) as (figure, _):
+            return figure
+
     def save(self, path: Path) -> None:
         """For a paper or a slide, in the format that the name ends with."""
         with _drawn(self, _PAPER) as (figure, _):

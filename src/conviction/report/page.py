@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from conviction import __version__
 from conviction.config import Recipe
 from conviction.data import Finding, ImageSet, Split, encode_labels
 from conviction.data.unused import unused_sentence
@@ -24,6 +23,7 @@ from conviction.report.part import view_part
 from conviction.report.pictures import exhibits, samples
 from conviction.report.steps import Step
 from conviction.training import EpochRow, RateSearch
+from conviction.version import __version__
 
 if TYPE_CHECKING:
     import jinja2

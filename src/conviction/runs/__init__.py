@@ -2,15 +2,18 @@
 
 from conviction.runs.content import RunEnvironment, RunEvaluation, RunScore
 from conviction.runs.data_content import RunData, RunSplit
-from conviction.runs.run import RunFolder, list_runs, open_run
+from conviction.runs.run import RunFolder, RunLike, list_runs, open_run, run_path, run_paths
 
 __all__ = [
     "RunData",
     "RunEnvironment",
     "RunEvaluation",
     "RunFolder",
+    "RunLike",
     "RunScore",
     "RunSplit",
     "list_runs",
     "open_run",
+    "run_path",
+    "run_paths",
 ]

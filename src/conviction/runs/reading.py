@@ -11,11 +11,11 @@ from typing import TypeVar
 
 from pydantic import ValidationError
 
-from conviction import __version__
 from conviction.config.text import MOST_SHOWN, read_json, read_json_file, shortened
 from conviction.errors import ConvictionError, RunFileError, UnknownKeyError
 from conviction.runs.folder import ENVIRONMENT, read_member
 from conviction.runs.inside import refuse_link
+from conviction.version import __version__
 
 T = TypeVar("T")
 

@@ -7,26 +7,26 @@ import io
 import math
 import os
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from html import escape
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
 
 import numpy as np
 
 from conviction.audience import typed
 from conviction.backend import import_keras, quiet_stderr
 from conviction.config import Recipe, read_recipe
-from conviction.config.text import read_bounded
+from conviction.config.text import read_bounded, shown
 from conviction.data.prediction_images import ArrayPredictions, Pictures, check_decoded, pixels_to_predict
 from conviction.data.rule import DecodingRule
-from conviction.errors import RunError, RunFileError
+from conviction.errors import RequestError, RunError, RunFileError
 from conviction.evaluation import Verdict, judge_run
 from conviction.model.network_file import checked_network
 from conviction.model.probabilities import predict_probabilities
-from conviction.process import process_restored
+from conviction.process import restores_process
 from conviction.runs import content, data_content, folder
 from conviction.runs.content import RunEnvironment, RunEvaluation
 from conviction.runs.data_content import RunData, RunSplit
@@ -72,7 +72,7 @@ class RunFolder:
         return self.data.split
 
     @cached_property
-    def history(self) -> list[EpochRow]:
+    def epoch_rows(self) -> list[EpochRow]:
         """One row per finished epoch; empty if none has finished.
 
         Raises:
@@ -120,7 +120,7 @@ class RunFolder:
         evaluation = self.evaluation
         whole = self._read(folder.EVALUATION, lambda _: evaluation.overfitting.whole())
         return whole or judge_run(
-            self.history,
+            self.epoch_rows,
             {name: (part.accuracy, part.n) for name, part in evaluation.parts.items()},
             classes=len(self.data.class_names),
             recipe=self.config,
@@ -132,7 +132,7 @@ class RunFolder:
         Raises:
             RunError: A file is damaged, or one of a finished run is missing.
         """
-        _ = self.config, self.history
+        _ = self.config, self.epoch_rows
         if self.status == "done":
             _ = self.data, self.verdict
 
@@ -144,7 +144,7 @@ class RunFolder:
         return "interrupted" if self._has(folder.MODEL) else "unfinished"
 
     @cached_property
-    @process_restored()
+    @restores_process
     def model(self) -> keras.Sequential:
         """The trained ``keras.Sequential``: raw uint8 pixels in, probabilities out.
 
@@ -210,7 +210,7 @@ class RunFolder:
         """
         return self.predict_pixels(pixels_to_predict(images, self.rule))
 
-    @process_restored()
+    @restores_process
     def predict_pixels(self, pixels: np.ndarray) -> ArrayPredictions:
         """Classifies images decoded by ``rule``, (n, height, width, channels) uint8.
 
@@ -246,16 +246,22 @@ class RunFolder:
         return f'<iframe sandbox="allow-scripts" srcdoc="{page}" style="width:100%;height:42em;border:0"></iframe>'
 
 
-def open_run(path: str | Path) -> RunFolder:
+RunLike: TypeAlias = "str | os.PathLike[str] | RunFolder"
+
+
+def open_run(run: RunLike) -> RunFolder:
     """Opens a run folder.
+
+    Args:
+        run: Its path, or a run that has been opened.
 
     Raises:
         RunError: There is no such folder, it is not a run folder, or it has a link where a run has a file or folder.
+        RequestError: It is something else.
     """
-    path = Path(path).expanduser()
+    path = run_path(run)
     if not path.is_dir():
         raise RunError(f"{path}: there is no such run folder. 'conviction runs' lists those in ./runs.")
-    run = RunFolder(path)
     try:
         config = path / folder.CONFIG
         has_config = config.exists() or config.is_symlink()
@@ -264,7 +270,31 @@ def open_run(path: str | Path) -> RunFolder:
     if not has_config:
         raise RunError(f"{path}: not a run folder; it has no {folder.CONFIG}.")
     refuse_links(path)
-    return run
+    return RunFolder(path)
+
+
+def run_path(run: RunLike) -> Path:
+    """The folder of a run.
+
+    Raises:
+        RequestError: It is neither a run nor a path.
+    """
+    if isinstance(run, RunFolder):
+        return run.path
+    if isinstance(run, str | os.PathLike):
+        return Path(run).expanduser()
+    raise RequestError(f"run: expected a run, or the path of its folder; got {shown(run)}.")
+
+
+def run_paths(runs: Sequence[RunLike | Sequence[RunLike]]) -> list[Path]:
+    """The folders of runs that were given one by one, or as one list.
+
+    Raises:
+        RequestError: One is neither a run nor a path.
+    """
+    if len(runs) == 1 and isinstance(runs[0], list | tuple):
+        runs = runs[0]
+    return [run_path(run) for run in runs]  # type: ignore[arg-type]  # one that is a list is refused there
 
 
 def list_runs(root: Path) -> list[RunFolder]:

@@ -10,7 +10,6 @@ from typing import Any
 from fastapi import FastAPI, Request, Response
 from starlette.exceptions import HTTPException
 
-from conviction import __version__
 from conviction.artefacts.artefact import Artefact
 from conviction.artefacts.card import Card
 from conviction.server.answering import Answering
@@ -19,6 +18,7 @@ from conviction.server.gate import STATIC, Exchange, RequestGate
 from conviction.server.limits import Limits
 from conviction.server.measures import Measures
 from conviction.server.problem import MEDIA_TYPE, Problem, internal_error
+from conviction.version import __version__
 
 # The page runs nothing but our own script, shows nothing but its own pictures, and can be put into no other page.
 POLICY = (

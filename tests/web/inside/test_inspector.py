@@ -72,7 +72,7 @@ def test_a_run_that_still_learns_is_seen_at_its_last_checkpoint(trained: Path, t
     async def both() -> None:
         (none, ended), (epoch, at) = await look(trained), await look(learning)
         assert none is None
-        assert epoch == len(open_run(trained).history)
+        assert epoch == len(open_run(trained).epoch_rows)
         assert np.allclose(ended, at, atol=1e-6)
         for file in (learning / CHECKPOINTS).iterdir():
             file.unlink()

@@ -152,7 +152,7 @@ def _read_run(path: Path) -> RunStatus:
         if not (path / folder.CONFIG).is_file():
             return RunStatus(path, "unfinished", since=path.stat().st_mtime if path.is_dir() else time.time())
         run.check()
-        rows = tuple(run.history)
+        rows = tuple(run.epoch_rows)
         verdict = None
         # After one epoch or two there is nothing to compare.
         comparable = len(rows) >= LEAST_EPOCHS or run.status != "unfinished"

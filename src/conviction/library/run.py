@@ -1,0 +1,193 @@
+"""A run as Python users hold it: what it answered as tables and figures, and every verb that works on it."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from conviction.artefacts.explain import explain
+from conviction.config.recipe import Overrides
+from conviction.data import ImageSet
+from conviction.data.prediction_images import ArrayPredictions
+from conviction.evaluation import Evaluation
+from conviction.evaluation.paired import Comparison
+from conviction.explanation import Explanation
+from conviction.flow.again import load_again
+from conviction.flow.compare import compare
+from conviction.flow.evaluate import evaluate
+from conviction.flow.evaluate_new import NewImages, evaluate_new
+from conviction.flow.export import Exported, export
+from conviction.flow.report import report
+from conviction.flow.resume import resume
+from conviction.library import plots, tables
+from conviction.library.files import predict_files
+from conviction.runs import RunFolder, RunLike, open_run
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from matplotlib.figure import Figure
+
+
+class Run(RunFolder):
+    """A run folder, with all that can be done with it.
+
+    Every part is read when it is asked for, and a damaged part is an error then. The verbs do what the functions of the
+    same name do, and take the same arguments.
+
+    >>> run = conviction.fit("digits", {"training.epochs": 2}, out=tmp / "verbs", show=None)
+    >>> run
+    Run('.../verbs', done, ...)
+    >>> run.history.columns.tolist()
+    ['loss', 'accuracy', 'val_loss', 'val_accuracy', 'learning_rate']
+    """
+
+    @cached_property
+    def history(self) -> pd.DataFrame:
+        """Loss and accuracy by epoch, in training and validation: a row for each finished epoch."""
+        return tables.history(self)
+
+    @cached_property
+    def predictions(self) -> pd.DataFrame:
+        """What it answered for its own images: a row for each, with ``part``, ``file``, ``label``, ``predicted``,
+        ``right`` and ``probability``, and the probability of each class in a column called ``p(class)``.
+
+        The test images are among them once the test set has been opened.
+
+        Raises:
+            RunError: It has no predictions, or they are damaged.
+        """
+        return tables.predictions(self)
+
+    @property
+    def scores(self) -> pd.DataFrame:
+        """Loss and accuracy with its 95% interval, a row for each part."""
+        return tables.scores(self)
+
+    @property
+    def per_class(self) -> pd.DataFrame:
+        """Precision, recall and F1 of each class, of the test set, or of validation while that is sealed."""
+        return tables.per_class(self)
+
+    @property
+    def confusion(self) -> pd.DataFrame:
+        """How often each class (row) was called what (column), of the same images as ``per_class``."""
+        return tables.confusion(self)
+
+    def mistakes(self, part: str | None = None) -> pd.DataFrame:
+        """The images that it gets wrong, those first where it was surest.
+
+        Args:
+            part: "train", "validation" or "test"; None for the test set, or validation while that is sealed.
+
+        Raises:
+            RunError: There are no predictions of that part.
+        """
+        return tables.mistakes(self, part)
+
+    def suspects(self) -> pd.DataFrame:
+        """The images outside the training set whose label is probably wrong, the surest first, with the likelier class.
+
+        By confident learning (Northcutt, Jiang and Chuang, 2021).
+        """
+        return tables.suspects(self)
+
+    def images(self, data_dir: str | Path | None = None) -> ImageSet:
+        """The images that it was made with, decoded again from their source.
+
+        Raises:
+            RequestError: The source has changed or is gone.
+        """
+        return load_again(self, data_dir)
+
+    def predict(self, images: Any) -> ArrayPredictions:
+        """Classifies pictures: arrays, what Pillow has opened, or paths of files, folders and archives.
+
+        Args:
+            images: As for ``RunFolder.predict``; or a path, or a list of paths.
+
+        Raises:
+            RequestError: They cannot be read as pictures.
+            SourceNotFoundError: A path does not exist.
+        """
+        one = isinstance(images, str | os.PathLike)
+        if one or (isinstance(images, list | tuple) and images and isinstance(images[0], str | os.PathLike)):
+            return predict_files(self, [images] if one else images)
+        return super().predict(images)
+
+    def evaluate(self, source: Any = None, **arguments: Any) -> Evaluation | NewImages:
+        """Opens the sealed test set; or, with a source, evaluates it on other images. See ``conviction.evaluate``."""
+        done = evaluate(self, **arguments) if source is None else evaluate_new(self, source, **arguments)
+        self._forget()
+        return done
+
+    def explain(
+        self,
+        image: Any,
+        *,
+        class_name: str | None = None,
+        layer: str | None = None,
+        position: Sequence[int] | None = None,
+    ) -> Explanation:
+        """Why it gives its answer to a picture. See ``conviction.explain``."""
+        return explain(self, image, class_name=class_name, layer=layer, position=position)
+
+    def compare(self, *others: RunLike | Sequence[RunLike]) -> Comparison:
+        """Compares others with it, on the same images. See ``conviction.compare``."""
+        flat = others[0] if len(others) == 1 and isinstance(others[0], list | tuple) else others
+        return compare([self, *flat])
+
+    def export(self, formats: str | Sequence[str] = ("onnx",), **arguments: Any) -> list[Exported]:
+        """Exports it, each artefact compared with it. See ``conviction.export``."""
+        return export(self, formats, **arguments)
+
+    def resume(self, overrides: Overrides = (), **arguments: Any) -> Run:
+        """Goes on training where it was stopped, or for more epochs. See ``conviction.resume``."""
+        resumed = resume(self, overrides, **arguments)
+        self._forget()
+        return Run(resumed.path)
+
+    def report(self, **arguments: Any) -> Path:
+        """Writes ``report.html`` anew, and returns where it is. See ``conviction.report``."""
+        return report(self, **arguments)[0]
+
+    def plot_curves(self) -> Figure:
+        """Loss and accuracy over the epochs, training and validation."""
+        return plots.curves(self)
+
+    def plot_confusion(self) -> Figure:
+        """The confusion matrix."""
+        return plots.confusion(self)
+
+    def plot_reliability(self) -> Figure:
+        """How often it is right at each level of confidence."""
+        return plots.reliability(self)
+
+    def plot_mistakes(self, most: int = 12, data_dir: str | Path | None = None) -> Figure:
+        """The pictures that it gets wrong, with what they are and what it called them, the surest first.
+
+        Args:
+            most: How many are shown.
+            data_dir: As for ``fit``.
+        """
+        return plots.mistakes(self, most, data_dir)
+
+    def _forget(self) -> None:
+        """What has been read may have changed on disk."""
+        for name in [n for n in vars(self) if n != "path"]:
+            vars(self).pop(name)
+
+    def __repr__(self) -> str:
+        accuracy = ""
+        if self.status == "done":
+            shown = self.evaluation
+            part, score = ("test", shown.test) if shown.test else ("validation", shown.validation)
+            accuracy = f", {part} accuracy {score.accuracy:.2%}" if score else ""
+        return f"Run({str(self.path)!r}, {self.status}{accuracy})"
+
+
+def load_run(run: RunLike) -> Run:
+    """Opens a run folder; raises as ``open_run``."""
+    return Run(open_run(run).path)
