@@ -33,7 +33,7 @@ def measure_time() -> None:
     from conviction.evaluation import assess, predict_parts
     from conviction.flow.again import prepare_again
     from conviction.flow.evaluation import evaluation_step, write_report
-    from conviction.report.terminal import Silent
+    from conviction.reporting.terminal import Silent
 
     with tempfile.TemporaryDirectory() as place:
         run = conviction.fit("fashion_mnist", out=f"{place}/run", show=Silent())
@@ -120,7 +120,7 @@ def measure_labels() -> None:
     """Precision and recall of the suspects among images with 5% planted label errors."""
     import conviction
     from conviction.data import load_source
-    from conviction.report.terminal import Silent
+    from conviction.reporting.terminal import Silent
     from conviction.runs.predictions import read_predictions
 
     images = load_source("fashion_mnist")

@@ -23,7 +23,7 @@ def main() -> None:
     from conviction.experiments.exploration_page import curves_of, forest
     from conviction.experiments.study import keep
     from conviction.pool.executors import Local
-    from conviction.report.board import Board
+    from conviction.reporting.board import Board
 
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
     parser.add_argument("--seeds", type=int, default=3)

@@ -72,7 +72,7 @@ def epochs(case: Case, repeats: int) -> Iterator[float]:
     """Trains the case, and gives the seconds of each epoch after the first, which traces the graph."""
     from conviction.config import TrainingSpec, load_recipe
     from conviction.model import build, compile_model, walk
-    from conviction.report.terminal import Silent
+    from conviction.reporting.terminal import Silent
     from conviction.training import StopRequest, steps_per_call, train
 
     s = case.settings

@@ -20,7 +20,7 @@ from PIL import Image
 
 import conviction
 from conviction.data import load_source
-from conviction.report.terminal import Silent
+from conviction.reporting.terminal import Silent
 
 # By name: images of each class.
 SETS = {

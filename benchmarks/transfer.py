@@ -29,7 +29,7 @@ from sklearn.linear_model import LogisticRegression
 import conviction
 from conviction.model import build, features_of, part
 from conviction.model.probabilities import predict_probabilities
-from conviction.report.terminal import Silent
+from conviction.reporting.terminal import Silent
 
 # A tutorial's program: the images of a folder, the backbone inside the model, a dense head, ten epochs.
 TUTORIAL = """

@@ -26,7 +26,7 @@ import tensorflow as tf
 from PIL import Image
 
 import conviction
-from conviction.report.terminal import Silent
+from conviction.reporting.terminal import Silent
 
 SMALL = {"training.epochs": 1, "model.filters": [4, 4], "model.dense": [16]}
 OTHER_THREADS = 1 if len(os.sched_getaffinity(0)) > 1 else 2

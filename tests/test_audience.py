@@ -22,7 +22,7 @@ from conviction.data.findings import few_to_learn_from
 from conviction.errors import ConvictionError
 from conviction.evaluation import Advice
 from conviction.flow.evaluation import advice_words
-from conviction.report import steps
+from conviction.reporting import steps
 from conviction.runs import RunFolder
 from tests.conftest import Cli, picture
 

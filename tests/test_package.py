@@ -23,6 +23,7 @@ PACKAGE = Path(conviction.__file__).parent
 ORDER = [
     "version",
     "errors",
+    "card",
     "audience",
     "config",
     "process",
@@ -33,7 +34,7 @@ ORDER = [
     "evaluation",
     "explanation",
     "runs",
-    "report",
+    "reporting",
     "lesson",
     "artefacts",
     "server",
@@ -128,9 +129,9 @@ def test_words_are_not_parsed_back_into_values() -> None:
 
 def test_other_rooms_import_what_report_gives_out() -> None:
     for path in PACKAGE.rglob("*.py"):
-        if path.relative_to(PACKAGE).parts[0] != "report":
-            inner = {name for name in imports_of(path) if name.startswith("conviction.report.")}
-            assert not inner, f"{path} imports {inner}; import it from conviction.report"
+        if path.relative_to(PACKAGE).parts[0] != "reporting":
+            inner = {name for name in imports_of(path) if name.startswith("conviction.reporting.")}
+            assert not inner, f"{path} imports {inner}; import it from conviction.reporting"
 
 
 def test_every_module_names_only_what_it_has() -> None:

@@ -23,8 +23,8 @@ import conviction
 from conviction import errors
 from conviction.backend import import_keras
 from conviction.process import POLICY, SETTINGS, default_variable, process_restored
-from conviction.report.steps import Step, Table
-from conviction.report.terminal import Terminal
+from conviction.reporting.steps import Step, Table
+from conviction.reporting.terminal import Terminal
 from tests.conftest import Cli, environment, run_cli
 from tests.data import builders
 
@@ -183,7 +183,7 @@ def test_a_plain_call_gives_the_same_before_and_after_each_public_function(tmp_p
 
 FIRST = """
 import conviction
-from conviction.report.terminal import Silent
+from conviction.reporting.terminal import Silent
 small = {"training.epochs": 1, "model.filters": [4, 4], "model.dense": [16]}
 for threads in (1, 2, 3):
     conviction.fit("digits", {**small, "training.threads": threads}, out=str(threads), show=Silent())
@@ -209,7 +209,7 @@ def test_runs_with_other_threads_follow_one_another_and_plain_keras_follows_them
 STOPPED = """
 import os, signal, sys
 import conviction
-from conviction.report.terminal import Silent
+from conviction.reporting.terminal import Silent
 
 class Stops(Silent):
     def epoch_done(self, row, timing):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import logging
 import os
 import signal
 import sys
@@ -136,17 +135,6 @@ def _be_deterministic() -> None:
         tf.config.experimental.enable_op_determinism()
         # Left on, a plain Keras dropout layer would ask for a seed.
         undone_at_the_end(disable_op_determinism)
-
-
-def expect_many_networks() -> None:
-    """Networks that are trained one after the other are traced one after the other; TensorFlow warns of that."""
-    logger = logging.getLogger("tensorflow")
-
-    def is_of_interest(record: logging.LogRecord) -> bool:
-        return "tf.function retracing" not in record.getMessage()
-
-    logger.addFilter(is_of_interest)
-    undone_at_the_end(lambda: logger.removeFilter(is_of_interest))
 
 
 def usable_cores() -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 import multiprocessing
 import os
 import random
@@ -139,6 +140,7 @@ def settle(keras: ModuleType) -> None:
     with _CALLS.lock:
         if _CALLS.running and not _CALLS.has_settings:
             _CALLS.has_settings = True
+            _expect_many_networks()
             for name, needed in SETTINGS.items():
                 put: Callable[[Any], object] = getattr(keras.config, f"set_{name}")
                 before = getattr(keras.config, name)()
@@ -150,6 +152,17 @@ def settle(keras: ModuleType) -> None:
         _remember_thread()
         if keras.config.dtype_policy().name != POLICY:
             keras.config.set_dtype_policy(POLICY)
+
+
+def _expect_many_networks() -> None:
+    """Networks that are trained one after the other are traced one after the other; TensorFlow warns of that."""
+    logger = logging.getLogger("tensorflow")
+
+    def is_of_interest(record: logging.LogRecord) -> bool:
+        return "tf.function retracing" not in record.getMessage()
+
+    logger.addFilter(is_of_interest)
+    undone_at_the_end(lambda: logger.removeFilter(is_of_interest))
 
 
 def _remember_thread() -> None:

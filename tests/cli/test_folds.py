@@ -24,7 +24,7 @@ from conviction.evaluation import estimate_recipe
 from conviction.flow import folds as flow_folds
 from conviction.flow.folds import begun_folds, read_estimate, run_folds
 from conviction.flow.prepare import Prepared, prepare_run
-from conviction.report import Silent, folds_ahead, folds_step
+from conviction.reporting import Silent, folds_ahead, folds_step
 from conviction.runs.folds import read_folds
 from conviction.training import StopRequest
 from tests.cli.test_interruption import start

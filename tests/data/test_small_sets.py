@@ -12,7 +12,7 @@ from conviction.config import load_recipe
 from conviction.data import audit_images, load_source, split_images
 from conviction.data.duplicates import find_near_duplicates
 from conviction.errors import SourceError
-from conviction.report.page import render_inspection
+from conviction.reporting.page import render_inspection
 
 
 def striped(kind: int, number: int, side: int = 32) -> np.ndarray:

@@ -15,8 +15,8 @@ from conviction.evaluation import Part
 from conviction.evaluation.calibration import confidence_sentence
 from conviction.evaluation.evaluate import describe_part
 from conviction.evaluation.figures import figures
-from conviction.report.page import render_new_images, render_panel
-from conviction.report.scores import new_images_step
+from conviction.reporting.page import render_new_images, render_panel
+from conviction.reporting.scores import new_images_step
 
 
 def image_set(labels: np.ndarray, classes: int) -> ImageSet:

@@ -17,7 +17,7 @@ from conviction.evaluation import Advice, Verdict, judge, judge_live, measure_ga
 from conviction.evaluation.gap import LARGE, NORMAL, gap_power
 from conviction.evaluation.intervals import newcombe
 from conviction.evaluation.verdict import ENOUGH_POWER
-from conviction.report.verdict import live_sentence, reasons, verdict_sentences
+from conviction.reporting.verdict import live_sentence, reasons, verdict_sentences
 from conviction.training import Curves, EpochRow
 from conviction.training.monitor import Case as CurvesCase
 from conviction.training.monitor import Shape

@@ -19,13 +19,13 @@ from conviction.artefacts import explain
 from conviction.data.decode import decode
 from conviction.errors import RequestError
 from conviction.explanation import Convolution, explain_picture, explain_value, region_shares
-from conviction.report.explanation import explanation_steps
-from conviction.report.maps import kernel_maps, layer_maps, overlay, signed
-from conviction.report.page import render_explanation
+from conviction.reporting.explanation import explanation_steps
+from conviction.reporting.maps import kernel_maps, layer_maps, overlay, signed
+from conviction.reporting.page import render_explanation
 from tests.conftest import Cli
 from tests.explanation import networks
 from tests.explanation.test_value import EVERYTHING, SHAPE
-from tests.report import test_page
+from tests.reporting import test_page
 
 FLAT = networks.spec({"type": "Flatten"}, {"type": "Dense", "units": 4})
 

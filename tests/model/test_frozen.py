@@ -17,7 +17,7 @@ from conviction.data.rule import DecodingRule
 from conviction.flow.network import compiled, learning
 from conviction.model import build, features_of, part, predict_images, predict_probabilities, walk
 from conviction.model.backbones.efficientnet_lite import NAME
-from conviction.report import Silent
+from conviction.reporting import Silent
 from conviction.training import StopRequest, train
 from tests.conftest import picture
 

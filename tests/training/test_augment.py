@@ -14,8 +14,8 @@ from conviction.backend import import_keras
 from conviction.config import AugmentationSpec, TrainingSpec, load_recipe
 from conviction.data import encode_labels
 from conviction.model import build, compile_model
-from conviction.report.augmentation import augmentation_rows
-from conviction.report.terminal import Silent
+from conviction.reporting.augmentation import augmentation_rows
+from conviction.reporting.terminal import Silent
 from conviction.training import StopRequest, make_batches, train
 from conviction.training.augment import augment, draw
 from conviction.training.augmentations.moving import affine

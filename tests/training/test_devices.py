@@ -20,7 +20,7 @@ import numpy as np
 from conviction.config import TrainingSpec, load_recipe
 from conviction.data import encode_labels
 from conviction.model import build, compile_model
-from conviction.report.terminal import Silent
+from conviction.reporting.terminal import Silent
 from conviction.training import Devices, StopRequest, train
 labels = np.arange(70) % 3
 pixels = np.random.default_rng(1).integers(0, 100, (70, 10, 10, 1), dtype=np.uint8)

@@ -15,7 +15,7 @@ import pytest
 from conviction.config import TrainingSpec, load_recipe
 from conviction.data import encode_labels
 from conviction.model import build, carry_over, compile_model, warmup_steps
-from conviction.report.terminal import Silent
+from conviction.reporting.terminal import Silent
 from conviction.training import (
     StopRequest,
     choose_precision,

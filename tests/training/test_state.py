@@ -11,7 +11,7 @@ import pytest
 from conviction.config import AugmentationSpec, TrainingSpec, load_recipe
 from conviction.data import encode_labels
 from conviction.model import build, compile_model
-from conviction.report.terminal import Silent
+from conviction.reporting.terminal import Silent
 from conviction.training import EpochRow, StopRequest, Training, TrainingState, recorder, train
 from conviction.training.recorder import best_row, has_stopped
 

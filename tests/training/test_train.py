@@ -12,7 +12,7 @@ from conviction.config import TrainingSpec, load_recipe
 from conviction.data import encode_labels
 from conviction.errors import RequestError, TrainingError
 from conviction.model import build, compile_model
-from conviction.report.terminal import Silent
+from conviction.reporting.terminal import Silent
 from conviction.training import (
     EpochRow,
     EpochTiming,

@@ -52,7 +52,8 @@ def explain(
 def _pixels(image: Any, rule: DecodingRule) -> np.ndarray:
     """(height, width, channels) uint8."""
     if not isinstance(image, str | os.PathLike):
-        one = isinstance(image, Image.Image) or np.ndim(image) in (2, 3)
+        # Three axes are one picture, or pictures without an axis for channels, as predict takes them.
+        one = isinstance(image, Image.Image) or np.ndim(image) == 2
         pixels = pixels_to_predict([image] if one else image, rule)
         if len(pixels) != 1:
             raise RequestError(f"explain: expected one picture; got {len(pixels)}.")

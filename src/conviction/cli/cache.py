@@ -44,7 +44,7 @@ def cache_contents() -> dict[str, Any]:
 
 def print_cache(contents: dict[str, Any], freed: int | None) -> None:
     """The same for people, on stdout."""
-    from conviction.report import Table, print_table, printable
+    from conviction.reporting import Table, print_table, printable
 
     if freed is not None:
         print(f"Removed {freed / 1e6:,.1f} MB from {contents['cache']}.")

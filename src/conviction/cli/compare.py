@@ -21,7 +21,7 @@ def compare(
 ) -> None:
     """Compare runs on the same test images: difference with interval, McNemar's test, specification."""
     from conviction.flow.compare import compare, find_pictures
-    from conviction.report import (
+    from conviction.reporting import (
         Terminal,
         comparison_step,
         contrasts,

@@ -28,7 +28,7 @@ def evaluate(
     """Evaluate a run: open its test set again, or score it on new images."""
     from conviction.flow.evaluate import evaluate
     from conviction.flow.evaluate_new import evaluate_new
-    from conviction.report import Terminal, new_images_step, render_new_images
+    from conviction.reporting import Terminal, new_images_step, render_new_images
     from conviction.runs import folder
 
     show = Terminal(sys.stderr if as_json else sys.stdout)

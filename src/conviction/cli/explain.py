@@ -13,7 +13,7 @@ from conviction.cli.options import Json, print_json
 from conviction.errors import RequestError
 
 if TYPE_CHECKING:
-    from conviction.report import Step
+    from conviction.reporting import Step
 
 
 def explain(
@@ -33,7 +33,7 @@ def explain(
 ) -> None:
     """Show why a run gives its answer to a picture: Grad-CAM, activations, filters, numbers."""
     from conviction.artefacts import explain as explain_picture
-    from conviction.report import explanation_steps, render_explanation
+    from conviction.reporting import explanation_steps, render_explanation
     from conviction.runs import folder
 
     if html is not None:
@@ -72,7 +72,7 @@ def position(text: str) -> tuple[int, ...]:
 
 def print_steps(steps: Sequence[Step]) -> None:
     """Prints on stdout."""
-    from conviction.report import Terminal
+    from conviction.reporting import Terminal
 
     show = Terminal(sys.stdout)
     for step in steps:

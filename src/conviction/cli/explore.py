@@ -82,7 +82,7 @@ def explore(
     send_away(on, out, as_json)
     from conviction.experiments import exploration_steps
     from conviction.experiments.explore import explore as run
-    from conviction.report import Terminal
+    from conviction.reporting import Terminal
 
     done = run(
         source,

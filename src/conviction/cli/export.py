@@ -37,7 +37,7 @@ def export(
 ) -> None:
     """Write a run's model in other formats; each is kept only if it answers test images as the run did."""
     from conviction.flow.export import export as make
-    from conviction.report import Terminal
+    from conviction.reporting import Terminal
 
     wanted = [name.strip() for name in formats.split(",") if name.strip()]
     made = make(

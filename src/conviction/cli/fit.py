@@ -56,7 +56,7 @@ def fit(
     """Train and test a network on labelled images: the whole lab, step by step."""
     send_away(on, out, as_json)
     from conviction.flow.fit import fit
-    from conviction.report import Terminal
+    from conviction.reporting import Terminal
 
     show = Terminal(sys.stderr if as_json else sys.stdout)
     files = {"data.exclude": exclude, "evaluation.metadata": metadata}

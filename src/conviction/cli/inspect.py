@@ -32,7 +32,7 @@ def inspect(
 ) -> None:
     """Audit images and labels without training: copies, leaks, contradictions, broken files, balance."""
     from conviction.flow.inspect import inspect
-    from conviction.report import Terminal, audit_step, load_step
+    from conviction.reporting import Terminal, audit_step, load_step
 
     inspection = inspect(
         source, keys or [], config=config, data_dir=data_dir, out=out, html=html, show=Terminal(sys.stderr)

@@ -11,7 +11,7 @@ from rich.markdown import Heading, Markdown
 from rich.text import Text
 from rich.theme import Theme
 
-from conviction.report import console
+from conviction.reporting import console
 
 WIDEST = 80
 # As the steps of a run; rich sets code in a black box, which is ugly on a light terminal.

@@ -17,7 +17,7 @@ from conviction.artefacts.parquet import prediction_schema, prediction_table, py
 from conviction.data.image_set import Unreadable
 from conviction.data.unused import Unused, unused_sentence
 from conviction.errors import RequestError
-from conviction.report import Table, print_table, printable
+from conviction.reporting import Table, print_table, printable
 from conviction.runs import folder
 
 # The columns of every CSV of predictions; after them comes one for each class.

@@ -25,7 +25,7 @@ def report(
 ) -> None:
     """Make the report of a run again, from what the run has kept; on request, figures for a paper too."""
     from conviction.flow.report import report
-    from conviction.report import Terminal
+    from conviction.reporting import Terminal
 
     show = Terminal(sys.stderr)
     metadata_path = None if metadata is None else str(metadata)

@@ -39,7 +39,7 @@ def resume(
     """Continue a run that was stopped or killed, bit for bit, or train it for more epochs."""
     send_away(on, run, as_json)
     from conviction.flow.resume import resume
-    from conviction.report import Terminal
+    from conviction.reporting import Terminal
 
     show = Terminal(sys.stderr if as_json else sys.stdout)
     with training_on(on, workers, cpus_per_worker, gpus_per_worker) as trainer:

@@ -60,7 +60,7 @@ def _row(run: RunFolder) -> dict[str, Any]:
 
 def print_runs(rows: Sequence[dict[str, Any]]) -> None:
     """A table on stdout."""
-    from conviction.report import Table, print_table
+    from conviction.reporting import Table, print_table
 
     cells = []
     some_folds = any("folds_accuracy" in row for row in rows)

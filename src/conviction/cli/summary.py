@@ -25,7 +25,7 @@ def summary(
     from dataclasses import asdict
 
     from conviction.flow.summary import network_for
-    from conviction.report import Terminal, model_step
+    from conviction.reporting import Terminal, model_step
 
     spec, rows = network_for(source, keys or [], config, data_dir)
     if as_json:

@@ -93,7 +93,7 @@ def tune(
     from conviction.experiments.store import SPECIFICATION
     from conviction.experiments.tune import tune as run
     from conviction.experiments.tuning_page import tuning_steps
-    from conviction.report import Terminal
+    from conviction.reporting import Terminal
 
     done = run(
         source,

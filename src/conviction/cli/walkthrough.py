@@ -7,7 +7,7 @@ from pathlib import Path
 
 from conviction.cli.markdown import print_markdown
 from conviction.lesson.shelf import table
-from conviction.report import Step, Terminal
+from conviction.reporting import Step, Terminal
 
 
 class Guide(Terminal):

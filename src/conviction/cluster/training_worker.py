@@ -20,7 +20,7 @@ from conviction.backend import import_keras
 from conviction.config import Recipe
 from conviction.flow.network import compiled_for, parted_for
 from conviction.model import LayerRow
-from conviction.report import Silent
+from conviction.reporting import Silent
 from conviction.training import EpochRow, EpochTiming, Progress, StopRequest, Training, TrainingState, train
 from conviction.training.state import read_variables
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from conviction.card import card
 from conviction.data.decode import Probe
 from conviction.data.layout import Doubt
 from conviction.data.origin import Origin
@@ -25,7 +26,7 @@ class Unreadable:
     reason: str
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, repr=False)
 class ImageSet:
     """Labelled images, decoded.
 
@@ -73,6 +74,25 @@ class ImageSet:
 
     def __len__(self) -> int:
         return len(self.labels)
+
+    def __repr__(self) -> str:
+        size = "x".join(map(str, self.pixels.shape[1:]))
+        return f"ImageSet({self.name!r}, {len(self):,} images of {size}, {len(self.class_names)} classes)"
+
+    def _repr_html_(self) -> str:
+        counts = zip(self.class_names, self.counts(), strict=True)
+        return card(
+            f"Images: {self.name}",
+            {
+                "from": self.location,
+                "images": f"{len(self):,}, {' x '.join(map(str, self.pixels.shape[1:]))}",
+                "stored as": self.stored,
+                "left out": f"{len(self.unreadable)} files that cannot be read" if self.unreadable else "",
+            },
+            self.conversions,
+            head=("class", "images"),
+            rows=[(name, f"{count:,}") for name, count in counts],
+        )
 
     @property
     def unpadded(self) -> np.ndarray:

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from conviction.card import card
 from conviction.evaluation.bootstrap import Figure
 from conviction.training import EpochRow
 
@@ -70,7 +71,11 @@ class Pair:
         return f"{measured}. {'It is better' if low > 0 else 'The first is better'} with so many images."
 
 
-@dataclass(frozen=True)
+def _interval(bounds: tuple[float, float]) -> str:
+    return f"{bounds[0]:.2%} to {bounds[1]:.2%}"
+
+
+@dataclass(frozen=True, repr=False)
 class Comparison:
     """Two runs or more; the others are compared with the first.
 
@@ -107,6 +112,31 @@ class Comparison:
     probabilities: list[np.ndarray]
     class_names: list[str]
     folds: list[Figure | None]
+
+    def __repr__(self) -> str:
+        pairs = ", ".join(f"{p.run} {p.accuracy:.2%}" for p in self.pairs)
+        return f"Comparison({self.runs[0]} {self.accuracy:.2%}, {pairs}; {self.n:,} {self.part} images)"
+
+    def _repr_html_(self) -> str:
+        rows = [(self.runs[0], f"{self.accuracy:.2%}", _interval(self.ci95), "", "")]
+        rows += [
+            (
+                p.run,
+                f"{p.accuracy:.2%}",
+                _interval(p.ci95),
+                f"{100 * p.difference:+.2f} points",
+                f"{p.p_value:.2g}",
+            )
+            for p in self.pairs
+        ]
+        changed = {key: " | ".join(map(str, values)) for key, values in self.specification.items()}
+        return card(
+            f"Comparison on {self.n:,} {self.part} images",
+            changed,
+            self.notes,
+            head=("run", "accuracy", "95% interval", "difference", "p (McNemar)"),
+            rows=rows,
+        )
 
     def to_json(self) -> dict[str, Any]:
         """For ``compare --json``."""

@@ -1,6 +1,6 @@
 """The verdict on a training: its curves, the gap to unseen images, and what that number of images could have shown.
 
-docs/overfitting.md has the rule, its reasons and its error rates. Words are made of it in ``report/verdict.py``.
+docs/overfitting.md has the rule, its reasons and its error rates. Words are made of it in ``reporting/verdict.py``.
 """
 
 from __future__ import annotations

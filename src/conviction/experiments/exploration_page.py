@@ -12,7 +12,7 @@ from conviction.experiments.questions import SHEETS
 from conviction.experiments.statistics import Difference
 from conviction.lesson import sheets
 from conviction.lesson.words import render
-from conviction.report import Drawing, Step, Table, curves_together, render_template
+from conviction.reporting import Drawing, Step, Table, curves_together, render_template
 
 TITLES = {
     "filters": "Fewer or more filters?",

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import IO
 
 from conviction.audience import option
+from conviction.card import card
 from conviction.config.recipe import Overrides, user_settings
 from conviction.config.text import names_of
 from conviction.data.in_memory import Source, source_path
@@ -20,15 +21,32 @@ from conviction.experiments.request import going_on, loading, threads_of
 from conviction.experiments.study import keep, no_answer_message, study_at
 from conviction.pool.executors import On, Where
 from conviction.process import restores_process
-from conviction.report import Board
+from conviction.reporting import Board
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Explored:
     """A finished exploration: its folder, with ``report.html``, and what it found."""
 
     path: Path
     findings: Findings
+
+    def __repr__(self) -> str:
+        detected = sum(arm.detected for arm in self.findings.arms)
+        return (
+            f"Explored({str(self.path)!r}, {len(self.findings.arms)} arms, {detected} differences detected)"
+        )
+
+    def _repr_html_(self) -> str:
+        rows = [
+            (arm.arm.question, arm.arm.label, f"{100 * arm.accuracy.mean:+.2f} points", arm.sentence)
+            for arm in self.findings.arms
+        ]
+        facts = {"base": self.findings.base.label, "report": str(self.path / "report.html")}
+        head = ("question", "change", "validation accuracy", "what it means")
+        return card(
+            f"Exploration of {self.findings.source}", facts, self.findings.about, head=head, rows=rows
+        )
 
 
 @restores_process

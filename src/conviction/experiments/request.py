@@ -9,7 +9,7 @@ from typing import IO, Any
 from conviction.audience import option
 from conviction.errors import Interrupted, StorageError
 from conviction.experiments.exploration import Plan
-from conviction.report import Terminal
+from conviction.reporting import Terminal
 from conviction.training import stop_on_signals
 
 

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, get_args
 
 from conviction.audience import option, without_home
+from conviction.card import card
 from conviction.config import Recipe
 from conviction.config.recipe import Overrides, user_settings
 from conviction.data.in_memory import Source, source_path
@@ -31,7 +32,7 @@ from conviction.experiments.tuning import Against, Search, confirm, open_optuna,
 from conviction.experiments.tuning_page import render_tuning, tuning_json
 from conviction.pool.executors import On, Where
 from conviction.process import restores_process
-from conviction.report import Board, Silent
+from conviction.reporting import Board, Silent
 from conviction.runs import RunFolder, folder, open_run
 
 if TYPE_CHECKING:
@@ -42,7 +43,7 @@ if TYPE_CHECKING:
 PATIENT = {"training.early_stopping": 10_000}
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Tuned:
     """A finished search.
 
@@ -59,6 +60,19 @@ class Tuned:
     study: optuna.Study
     belief: Belief
     run: RunFolder | None
+
+    def __repr__(self) -> str:
+        winner = self.belief.winner
+        return f"Tuned({str(self.path)!r}, recommended: {winner.name if winner else 'nothing'})"
+
+    def _repr_html_(self) -> str:
+        winner = self.belief.winner
+        facts = {
+            "recommended": winner.name if winner else "nothing",
+            "specification": str(self.path / "best.yaml"),
+            "report": str(self.path / "report.html"),
+        }
+        return card("Search", facts, [*self.belief.sentences, self.test_sentence])
 
     @property
     def test_sentence(self) -> str:

@@ -12,7 +12,7 @@ import numpy as np
 from conviction.experiments.belief import Belief, Contender
 from conviction.experiments.trials import done_trials, is_finished
 from conviction.experiments.tuning import Against, Search
-from conviction.report import Drawing, Step, Table, render_template, whole_numbers
+from conviction.reporting import Drawing, Step, Table, render_template, whole_numbers
 
 if TYPE_CHECKING:
     import optuna

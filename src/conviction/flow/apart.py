@@ -19,7 +19,7 @@ from typing import Any
 
 from conviction.backend import BACKEND_VARIABLE, loaded_backend, without_main
 from conviction.errors import ConvictionError, TrainingError
-from conviction.flow.prepare import Show
+from conviction.flow.showing import Show
 from conviction.process import own_process
 from conviction.runs import RunFolder
 from conviction.training import stop_on_signals

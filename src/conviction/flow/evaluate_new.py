@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -10,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from conviction.card import card
 from conviction.config import DataSpec
 from conviction.data import ImageSet, load_source
 from conviction.data.image_set import set_hash
@@ -24,15 +24,15 @@ from conviction.evaluation import (
     record_opening,
 )
 from conviction.flow.again import few, load_finished
-from conviction.flow.prepare import Show
+from conviction.flow.showing import Showing, shown
 from conviction.model import predict_images
 from conviction.process import restores_process
-from conviction.report import Terminal, new_images_step, steps
+from conviction.reporting import new_images_step, steps
 from conviction.runs import RunFolder, RunLike
 from conviction.runs.predictions import read_predictions
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class NewImages:
     """A run on images that it was not made with.
 
@@ -47,6 +47,20 @@ class NewImages:
     part: Part
     openings: int
     notes: tuple[str, ...]
+
+    def __repr__(self) -> str:
+        score = self.part.score
+        return f"NewImages({self.images.name!r}, {score.n:,} images, accuracy {score.accuracy:.2%})"
+
+    def _repr_html_(self) -> str:
+        score = self.part.score
+        low, high = score.accuracy_ci95
+        facts = {
+            "images": f"{score.n:,}",
+            "accuracy": f"{score.accuracy:.2%}, 95% interval {low:.2%} to {high:.2%}",
+            "loss": f"{score.loss:.4f}",
+        }
+        return card(f"{self.images.name}, which the run was not made with", facts, self.sentences)
 
     @property
     def sentences(self) -> list[str]:
@@ -71,7 +85,7 @@ def evaluate_new(
     *,
     metadata: str | None = None,
     data_dir: str | Path | None = None,
-    show: Show | None = None,
+    show: Showing = "live",
 ) -> NewImages:
     """Scores a run on images that it was not made with; classes are matched by name.
 
@@ -80,7 +94,8 @@ def evaluate_new(
         source: As for ``fit``. If it has a test set, only that is used.
         metadata: A CSV as for ``evaluation.metadata``, of these images.
         data_dir: Where to look for named sets first.
-        show: Where progress is shown; default the terminal (stderr).
+        show: "live": in a notebook one block that changes, elsewhere the terminal; "plain": lines on stderr;
+            None: nothing; or an object that shows it.
 
     Raises:
         RunError: There is no such run, or it is not finished.
@@ -90,8 +105,8 @@ def evaluate_new(
     source = source_path(source)
     opened = load_finished(run)
     names = opened.class_names
-    show = show or Terminal(sys.stderr)
-    show.loading(str(source))
+    watching = shown(show)
+    watching.loading(str(source))
     try:
         # Earlier rules do not distinguish a scale that the user gave from the one of the data type.
         spec = DataSpec(range=opened.config.data.range if opened.rule.version < 3 else None)
@@ -107,9 +122,9 @@ def evaluate_new(
             "new", images, index, probabilities, validation, temperature=opened.temperature, metadata=values
         )
         scored = NewImages(images, part, openings, tuple(notes))
-        show.step(new_images_step(part, images.location, scored.sentences))
+        watching.step(new_images_step(part, images.location, scored.sentences))
     finally:
-        show.close()
+        watching.close()
     return scored
 
 

@@ -17,7 +17,7 @@ from conviction.evaluation.verdict import takes_photographs
 from conviction.flow.folds import read_estimate
 from conviction.flow.prepare import Prepared, check_folds, cut_for
 from conviction.model.backbones import SIZE
-from conviction.report import (
+from conviction.reporting import (
     backbone_suggestion,
     evaluate_step,
     folds_suggestion,

@@ -7,7 +7,6 @@ import hashlib
 import json
 import re
 import shutil
-import sys
 import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
@@ -28,10 +27,9 @@ from conviction.data import ImageSet
 from conviction.errors import ParityError, RequestError, RunFileError, did_you_mean
 from conviction.evaluation import newcombe_paired
 from conviction.flow.again import load_again, load_finished
-from conviction.flow.prepare import Show
+from conviction.flow.showing import Showing, shown
 from conviction.process import restores_process
 from conviction.programs.script import PROGRAMS, write_program
-from conviction.report import Terminal
 from conviction.runs import RunFolder, RunLike, folder
 from conviction.runs.content import Content
 from conviction.runs.inside import DRAWN, refuse_link, refuse_links
@@ -98,7 +96,7 @@ def export(
     most_lost: float = 0.01,
     out: str | Path | None = None,
     data_dir: str | Path | None = None,
-    show: Show | None = None,
+    show: Showing = "live",
 ) -> list[Exported]:
     """Writes a finished run's model in other formats, each of which must give the answers of the model that was tested.
 
@@ -112,7 +110,8 @@ def export(
         most_lost: The share of validation images by which a quantized artefact may be worse.
         out: The folder; default ``exports`` in the run folder. Files of earlier exports there are replaced.
         data_dir: As for ``fit``.
-        show: Where progress is shown; default the terminal (stderr).
+        show: "live": in a notebook one block that changes, elsewhere the terminal; "plain": lines on stderr;
+            None: nothing; or an object that shows it.
 
     Raises:
         RunError: There is no such run, or it is not finished.
@@ -125,12 +124,12 @@ def export(
         raise RequestError(f"{option('most-lost')}: expected a share from 0 to 1; got {most_lost:g}.")
     opened = load_finished(run)
     answers = read_predictions(opened.path)
-    show = show or Terminal(sys.stderr)
+    watching = shown(show)
     try:
-        show.loading(opened.data.source)
+        watching.loading(opened.data.source)
         images = load_again(opened, data_dir)
     finally:
-        show.close()
+        watching.close()
     target = Path(out) if out is not None else opened.path / folder.EXPORTS
     if out is None:
         refuse_link(target)
@@ -143,14 +142,14 @@ def export(
             refuse_links(target, _is_ours)
             before = _read_record(target)
             _clear(target)
-            show.loading(", ".join(wanted), "writing and asking")
+            watching.loading(", ".join(wanted), "writing and asking")
             return _Export(opened, images, answers, small, most_lost).make(wanted, target, before)
     except BaseException:
         with contextlib.suppress(OSError):  # removes it if it is empty
             target.rmdir()
         raise
     finally:
-        show.close()
+        watching.close()
 
 
 def _clear(path: Path) -> None:

@@ -12,7 +12,7 @@ from conviction.evaluation import Evaluation
 from conviction.flow.again import prepare_again
 from conviction.flow.evaluation import assess_predictions, evaluation_step
 from conviction.flow.prepare import Loading, Prepared, silently
-from conviction.report import folds_ahead, folds_step, steps
+from conviction.reporting import folds_ahead, folds_step, steps
 from conviction.runs import RunFolder
 from conviction.runs.predictions import Answers
 from conviction.training import Training, best_row

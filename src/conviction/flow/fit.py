@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 import time
 from pathlib import Path
 
@@ -11,11 +10,11 @@ from conviction.config import load_recipe
 from conviction.config.recipe import Overrides, settings_of
 from conviction.data.in_memory import Source, source_path
 from conviction.flow.apart import run_apart
-from conviction.flow.prepare import Show, prepare_run, show_steps
+from conviction.flow.prepare import prepare_run, show_steps
 from conviction.flow.run import start_run
+from conviction.flow.showing import Showing, shown
 from conviction.flow.trainer import Trainer
 from conviction.process import restores_process
-from conviction.report import Terminal
 from conviction.runs import RunFolder, folder
 from conviction.runs.logs import check_logs
 
@@ -29,7 +28,7 @@ def fit(
     config: str | Path | None = None,
     out: str | Path | None = None,
     data_dir: str | Path | None = None,
-    show: Show | None = None,
+    show: Showing = "live",
     tensorboard: bool = False,
     mlflow: str | None = None,
     trainer: Trainer | None = None,
@@ -45,7 +44,8 @@ def fit(
         config: A YAML file with sections as in ``config.yaml``; overrides replace its values.
         out: The run folder, new or empty; default ``runs/<source>-<recipe>-<n>``.
         data_dir: Where to look for named sets first.
-        show: Where progress is shown; default the terminal (stderr).
+        show: "live": in a notebook one block that changes, elsewhere the terminal; "plain": lines on stderr;
+            None: nothing; or an object that shows it.
         tensorboard: Log to ``tensorboard`` in the run folder as well.
         mlflow: The URI of an MLflow tracking server or database to log to as well.
         trainer: What trains instead of this process, such as the result of ``conviction.cluster.training.ray_workers``.
@@ -66,7 +66,7 @@ def fit(
     path = Path(out) if out is not None else None
     folder.check_out(path if path is not None else Path("runs", "new"))
     check_logs(tensorboard=tensorboard, mlflow=mlflow)
-    show = show or Terminal(sys.stderr)
+    watching = shown(show)
     if trainer is None and not has_threads(spec.training.threads or usable_cores()):
         arguments = {
             "source": source,
@@ -75,31 +75,31 @@ def fit(
             "out": path,
             "data_dir": data_dir,
         }
-        return run_apart("fit", {**arguments, "tensorboard": tensorboard, "mlflow": mlflow}, show)
+        return run_apart("fit", {**arguments, "tensorboard": tensorboard, "mlflow": mlflow}, watching)
     try:
         ready = prepare_run(
             source,
             spec,
             data_dir,
             lambda facts: load_recipe(overrides, config, facts),
-            loading=show.loading,
-            computing=show.computing,
+            loading=watching.loading,
+            computing=watching.computing,
         )
-        show_steps(ready, show)
+        show_steps(ready, watching)
         if trainer:
             trainer.accept(ready)
         return start_run(
             source,
             ready,
             path,
-            show=show,
+            show=watching,
             started=started,
             tensorboard=tensorboard,
             mlflow=mlflow,
             trainer=trainer,
         )
     finally:
-        show.close()
+        watching.close()
 
 
 def with_recipe(overrides: Overrides, recipe: str | None) -> Overrides:

@@ -13,13 +13,13 @@ from pathlib import Path
 
 import numpy as np
 
-from conviction.backend import expect_many_networks
 from conviction.data import Split
 from conviction.errors import RunError, RunFileError, TrainingError
 from conviction.evaluation import RecipeEstimate, checked, estimate_recipe
 from conviction.flow.learned import learn
 from conviction.flow.network import search_rate
-from conviction.flow.prepare import Prepared, Show
+from conviction.flow.prepare import Prepared
+from conviction.flow.showing import Show
 from conviction.model import predict_images
 from conviction.runs import folder
 from conviction.runs.folds import OutOfFold, contents, read_folds, write_folds
@@ -42,7 +42,6 @@ def run_folds(path: Path, ready: Prepared, show: Show, stop: StopRequest) -> int
         TrainingError: The loss of a network is no longer a number.
         EvaluationError: Neither are its answers.
     """
-    expect_many_networks()
     answers = begun_folds(path, ready)
     done, total = answers.done, answers.learned.size
     index = _outside_test(ready.split)

@@ -4,30 +4,43 @@ from __future__ import annotations
 
 import csv
 import io
-import sys
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from conviction.card import card
 from conviction.config import Recipe, load_recipe
 from conviction.config.recipe import Overrides
 from conviction.data import Audit, ImageSet, audit_images, load_source, split_images
 from conviction.data.in_memory import Source, source_path
 from conviction.errors import SourceError
-from conviction.flow.prepare import Show
 from conviction.flow.sessions import likeness_for
+from conviction.flow.showing import Show, Showing, shown
 from conviction.process import restores_process
-from conviction.report import Terminal, render_inspection
+from conviction.reporting import render_inspection
 from conviction.runs import folder
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Inspection:
     """Images and what the audit found."""
 
     images: ImageSet
     audit: Audit
+
+    def __repr__(self) -> str:
+        kinds = ", ".join(f.kind for f in self.audit.findings) or "nothing found"
+        return f"Inspection({self.images.name!r}, {len(self.images):,} images: {kinds})"
+
+    def _repr_html_(self) -> str:
+        return card(
+            f"Audit of {self.images.name}",
+            {"images": f"{len(self.images):,} of {len(self.images.class_names)} classes"},
+            [self.audit.compared],
+            head=("severity", "finding", "what helps"),
+            rows=[(f.severity, f.sentence, f.advise()) for f in self.audit.findings],
+        )
 
     def to_json(self) -> dict[str, Any]:
         """Plain values for ``--json``."""
@@ -64,7 +77,7 @@ def inspect(
     data_dir: str | Path | None = None,
     out: str | Path | None = None,
     html: str | Path | None = None,
-    show: Show | None = None,
+    show: Showing = "live",
 ) -> Inspection:
     """Audits a source without training: copies, leaks, contradictory labels, broken and blank pictures, balance.
 
@@ -77,7 +90,8 @@ def inspect(
         data_dir: Where to look for named sets first.
         out: Where to write the manifest, a CSV that ``fit --exclude`` takes.
         html: Where to write the page with pictures.
-        show: Where progress is shown; default the terminal (stderr).
+        show: "live": in a notebook one block that changes, elsewhere the terminal; "plain": lines on stderr;
+            None: nothing; or an object that shows it.
 
     Raises:
         RequestError: The source or a key cannot be used, or an output exists and is a folder.
@@ -88,11 +102,11 @@ def inspect(
         if path is not None:
             folder.check_file(Path(path))
     spec = load_recipe(overrides, config)
-    show = show or Terminal(sys.stderr)
+    watching = shown(show)
     try:
-        inspection = _inspected(source, spec, data_dir, show)
+        inspection = _inspected(source, spec, data_dir, watching)
     finally:
-        show.close()
+        watching.close()
     if out is not None:
         with folder.replacing(Path(out)) as beside:
             beside.write_bytes(inspection.manifest())

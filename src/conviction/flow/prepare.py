@@ -26,11 +26,12 @@ from conviction.errors import RequestError, WeightsError
 from conviction.evaluation import read_metadata
 from conviction.flow.network import all_steps, search_rate
 from conviction.flow.sessions import Progress, likeness_for, quietly
+from conviction.flow.showing import Show
 from conviction.model import LayerRow, check_memory, walk
 from conviction.model.backbones import weights_record
 from conviction.model.shapes import scaling_of
-from conviction.report import Step, steps
-from conviction.training import RateSearch, Watcher, check_batch_size, check_devices, choose_precision
+from conviction.reporting import Step, steps
+from conviction.training import RateSearch, check_batch_size, check_devices, choose_precision
 
 
 class Loading(Protocol):
@@ -42,31 +43,6 @@ class Loading(Protocol):
 
 def silently(source: str, doing: str = "reading") -> None:
     """The ``Loading`` of callers that show no progress."""
-
-
-class Show(Watcher, Protocol):
-    """Shows a run to a person: ``Terminal`` or ``Silent``."""
-
-    def loading(self, source: str, doing: str = "reading") -> None:
-        """Something that can take a while starts: reading a source, unless ``doing`` says otherwise."""
-
-    def step(self, step: Step) -> None:
-        """A step of the lab is done; the training step starts."""
-
-    def training_starts(self, epochs: int) -> None:
-        """Training starts."""
-
-    def computing(self, done: int, total: int) -> None:
-        """A frozen network has been run on so many of the images that are needed for the first time."""
-
-    def folds_done(self, done: float, total: int) -> None:
-        """So many of the networks of ``evaluation.folds`` have been trained and tested."""
-
-    def noticed(self, sentence: str) -> None:
-        """The curves show something that people should know while training continues."""
-
-    def close(self) -> None:
-        """The run has ended, whether it succeeded or failed."""
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ from conviction.config.probing import probe_recipe
 from conviction.data import ImageSet, Split
 from conviction.flow.network import compiled, learning
 from conviction.model import walk
-from conviction.report import Silent
+from conviction.reporting import Silent
 from conviction.training import StopRequest
 
 if TYPE_CHECKING:

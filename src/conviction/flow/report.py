@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 
 from conviction.errors import RequestError, RunError
 from conviction.flow.again import check_classes, prepare_again
 from conviction.flow.evaluation import write_report
 from conviction.flow.finished import evaluate_answers, evaluated_as, steps_of
-from conviction.flow.prepare import Show
+from conviction.flow.showing import Showing, shown
 from conviction.process import restores_process
-from conviction.report import Terminal, save_figures
+from conviction.reporting import save_figures
 from conviction.runs import RunLike, folder, open_run
 from conviction.runs.predictions import read_predictions
 
@@ -24,7 +23,7 @@ def report(
     pdf: str | Path | None = None,
     metadata: str | None = None,
     data_dir: str | Path | None = None,
-    show: Show | None = None,
+    show: Showing = "live",
 ) -> list[Path]:
     """Makes the report again from what the run has kept, without predicting or opening anything.
 
@@ -34,7 +33,8 @@ def report(
         pdf: The same as PDF.
         metadata: A CSV as for ``evaluation.metadata``.
         data_dir: Where to look for named sets first.
-        show: Where it is shown that the data is being read; default the terminal (stderr).
+        show: "live": in a notebook one block that changes, elsewhere the terminal; "plain": lines on stderr;
+            None: nothing; or an object that shows it.
 
     Returns:
         The files that were written, the report first.
@@ -53,19 +53,19 @@ def report(
         )
     check_classes(opened)
     answers = read_predictions(opened.path) if opened.status == "done" else None
-    show = show or Terminal(sys.stderr)
+    watching = shown(show)
     evaluation, stopped = None, ""
     try:
         if answers is not None:
             ready, evaluation = evaluate_answers(
-                opened, answers, data_dir, metadata=metadata, loading=show.loading
+                opened, answers, data_dir, metadata=metadata, loading=watching.loading
             )
         else:
             recipe = evaluated_as(opened, test=False, metadata=metadata)
-            ready = prepare_again(opened, recipe, data_dir, show.loading)
+            ready = prepare_again(opened, recipe, data_dir, watching.loading)
             stopped = f"The run was stopped after {len(opened.epoch_rows)} of {ready.recipe.training.epochs} epochs."
     finally:
-        show.close()
+        watching.close()
     run_steps = steps_of(opened, ready, evaluation)
     write_report(
         opened.path, ready, opened.epoch_rows, run_steps=run_steps, evaluation=evaluation, stopped=stopped

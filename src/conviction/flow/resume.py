@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shlex
-import sys
 import time
 from collections.abc import Mapping
 from pathlib import Path
@@ -17,12 +16,12 @@ from conviction.config.text import shortened
 from conviction.errors import RequestError, RunError, did_you_mean
 from conviction.flow.again import MOST_NAMED, prepare_again
 from conviction.flow.apart import run_apart
-from conviction.flow.prepare import Prepared, Show, show_steps
+from conviction.flow.prepare import Prepared, show_steps
 from conviction.flow.records import provenance
 from conviction.flow.run import finish_run
+from conviction.flow.showing import Showing, shown
 from conviction.flow.trainer import Trainer
 from conviction.process import restores_process
-from conviction.report import Terminal
 from conviction.runs import RunFolder, RunLike, folder, open_run
 from conviction.runs.checkpoints import clear_leftovers, read_checkpoint
 from conviction.runs.logs import check_logs, logs_left_out, request_logs
@@ -39,7 +38,7 @@ def resume(
     *,
     mlflow: str | None = None,
     data_dir: str | Path | None = None,
-    show: Show | None = None,
+    show: Showing = "live",
     trainer: Trainer | None = None,
 ) -> RunFolder:
     """Continues a run that was stopped or killed, bit for bit as if it had never stopped; or trains more epochs.
@@ -50,7 +49,8 @@ def resume(
         mlflow: The URI of the MLflow server that the run goes on logging to, or begins to log to. Without it the run
             logs to none, whatever its folder says.
         data_dir: Where to look for named sets first.
-        show: Where progress is shown; default the terminal (stderr).
+        show: "live": in a notebook one block that changes, elsewhere the terminal; "plain": lines on stderr;
+            None: nothing; or an object that shows it.
         trainer: As for ``fit``; a run may continue on other machines than it started on.
 
     Returns:
@@ -64,10 +64,10 @@ def resume(
     started = time.time()
     opened = open_run(run)
     asked = settings_of(overrides)
-    show = show or Terminal(sys.stderr)
+    watching = shown(show)
     if trainer is None and not has_threads(_recipe(opened, asked).training.threads or usable_cores()):
         arguments = {"run": opened.path, "overrides": asked, "mlflow": mlflow, "data_dir": data_dir}
-        return run_apart("resume", arguments, show)
+        return run_apart("resume", arguments, watching)
     with folder.claimed(opened.path):
         recipe = _recipe(opened, asked)
         check_logs(tensorboard=False, mlflow=mlflow, run=opened.path)
@@ -78,18 +78,18 @@ def resume(
         if checkpoint:
             _check_specification(opened, recipe, checkpoint[1]["specification"])
         try:
-            ready = prepare_again(opened, recipe, data_dir, show.loading)
-            show_steps(ready, show)
+            ready = prepare_again(opened, recipe, data_dir, watching.loading)
+            show_steps(ready, watching)
             if trainer:
                 trainer.accept(ready)
             _reopen(opened, recipe)
             request_logs(opened.path, tensorboard=False, mlflow=mlflow)
             remarks = [*_remarks(ready, checkpoint), *logs_left_out(opened.path, mlflow)]
             return finish_run(
-                opened.path, ready, start, show, started, remarks=remarks, mlflow=mlflow, trainer=trainer
+                opened.path, ready, start, watching, started, remarks=remarks, mlflow=mlflow, trainer=trainer
             )
         finally:
-            show.close()
+            watching.close()
 
 
 def _recipe(run: RunFolder, asked: Mapping[str, Any]) -> Recipe:

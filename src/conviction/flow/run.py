@@ -13,10 +13,11 @@ from conviction.evaluation import Evaluation, judge_live
 from conviction.flow.evaluation import evaluation_step, predict_and_assess, write_report
 from conviction.flow.folds import begun_folds, run_folds
 from conviction.flow.learned import Learned, learn
-from conviction.flow.prepare import Prepared, Show
+from conviction.flow.prepare import Prepared
 from conviction.flow.records import data_json, environment_json, provenance
+from conviction.flow.showing import Show
 from conviction.flow.trainer import Trainer
-from conviction.report import folds_ahead, folds_step, live_sentence, steps
+from conviction.reporting import folds_ahead, folds_step, live_sentence, steps
 from conviction.runs import RunFolder, folder
 from conviction.runs.checkpoints import read_checkpoint, write_checkpoint
 from conviction.runs.logs import Logs, Outcome, open_logs, request_logs

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
+from conviction.card import card
 from conviction.config import ImageFacts, ModelSpec, load_recipe
 from conviction.config.recipe import Overrides
 from conviction.data import load_source
@@ -11,6 +13,23 @@ from conviction.data.in_memory import Source, source_path
 from conviction.flow.fit import with_recipe
 from conviction.model import LayerRow, walk
 from conviction.process import restores_process
+from conviction.reporting import Step, model_step
+
+
+class NetworkSummary(list[LayerRow]):
+    """The layers of a network, which a notebook shows as a table; ``step`` has the same in words."""
+
+    def __init__(self, rows: Sequence[LayerRow], step: Step) -> None:
+        super().__init__(rows)
+        self.step = step
+
+    def __repr__(self) -> str:
+        return f"NetworkSummary({len(self)} layers, {sum(row.params for row in self):,} parameters)"
+
+    def _repr_html_(self) -> str:
+        table = self.step.table
+        assert table is not None
+        return card("Network", {}, self.step.sentences, head=table.columns, rows=table.rows)
 
 
 @restores_process
@@ -21,13 +40,14 @@ def summary(
     recipe: str | None = None,
     config: str | Path | None = None,
     data_dir: str | Path | None = None,
-) -> list[LayerRow]:
+) -> NetworkSummary:
     """The network that ``fit`` would train on this source, layer by layer, without training it.
 
     Returns:
         One row per layer: output shape, parameters, multiply-adds, receptive field.
     """
-    return network_for(source_path(source), with_recipe(overrides, recipe), config, data_dir)[1]
+    spec, rows = network_for(source_path(source), with_recipe(overrides, recipe), config, data_dir)
+    return NetworkSummary(rows, model_step(rows, spec))
 
 
 def network_for(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -13,7 +13,9 @@ from conviction.errors import RequestError, RunError
 from conviction.flow.again import load_again
 from conviction.library.tables import mistakes as wrong_ones
 from conviction.library.tables import shown_part
-from conviction.report import drawing
+from conviction.reporting import Drawing, confidence
+from conviction.reporting import confusion as confusion_matrix
+from conviction.reporting import curves as epoch_curves
 from conviction.runs import RunFolder, RunScore
 from conviction.runs.rows import rows_of_part
 
@@ -28,17 +30,17 @@ def curves(run: RunFolder) -> Figure:
     """Loss and accuracy over the epochs."""
     if not run.epoch_rows:
         raise RunError(f"{run.path}: no epoch has finished, so there are no curves yet.")
-    return drawing.curves(run.epoch_rows).figure()
+    return epoch_curves(run.epoch_rows).figure()
 
 
 def confusion(run: RunFolder) -> Figure:
     """The confusion matrix."""
-    return drawing.confusion(_score(run).confusion, run.data.class_names).figure()
+    return confusion_matrix(_score(run).confusion, run.data.class_names).figure()
 
 
 def reliability(run: RunFolder) -> Figure:
     """Accuracy by confidence."""
-    return drawing.confidence(_score(run).reliability).figure()
+    return confidence(_score(run).reliability).figure()
 
 
 def _score(run: RunFolder) -> RunScore:
@@ -68,7 +70,7 @@ def pictures(pixels: np.ndarray, titles: Sequence[str]) -> Figure:
         titles: n lines.
     """
 
-    def draw(figure: Figure, colors: drawing.Palette) -> drawing.Tips:
+    def draw(figure: Figure, _: Any) -> dict[str, str]:
         if not len(pixels):
             figure.text(0.5, 0.5, "It made no mistakes.", ha="center", va="center")
             return {}
@@ -81,4 +83,4 @@ def pictures(pixels: np.ndarray, titles: Sequence[str]) -> Figure:
         return {}
 
     down = math.ceil(max(1, len(pixels)) / _COLUMNS)
-    return drawing.Drawing("Pictures", draw, (2.4 * _COLUMNS, 2.4 * down)).figure()
+    return Drawing("Pictures", draw, (2.4 * _COLUMNS, 2.4 * down)).figure()

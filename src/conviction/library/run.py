@@ -23,6 +23,7 @@ from conviction.flow.export import Exported, export
 from conviction.flow.report import report
 from conviction.flow.resume import resume
 from conviction.library import plots, tables
+from conviction.library.cards import run_card
 from conviction.library.files import predict_files
 from conviction.runs import RunFolder, RunLike, open_run
 
@@ -37,9 +38,10 @@ class Run(RunFolder):
     Every part is read when it is asked for, and a damaged part is an error then. The verbs do what the functions of the
     same name do, and take the same arguments.
 
-    >>> run = conviction.fit("digits", {"training.epochs": 2}, out=tmp / "verbs", show=None)
-    >>> run
-    Run('.../verbs', done, ...)
+    >>> import conviction
+    >>> run = conviction.fit("digits", {"training.epochs": 1}, out=tmp / "verbs", show=None)
+    >>> run.status
+    'done'
     >>> run.history.columns.tolist()
     ['loss', 'accuracy', 'val_loss', 'val_accuracy', 'learning_rate']
     """
@@ -182,10 +184,12 @@ class Run(RunFolder):
     def __repr__(self) -> str:
         accuracy = ""
         if self.status == "done":
-            shown = self.evaluation
-            part, score = ("test", shown.test) if shown.test else ("validation", shown.validation)
-            accuracy = f", {part} accuracy {score.accuracy:.2%}" if score else ""
+            part = tables.shown_part(self)
+            accuracy = f", {part} accuracy {self.evaluation.parts[part].accuracy:.2%}"
         return f"Run({str(self.path)!r}, {self.status}{accuracy})"
+
+    def _repr_html_(self) -> str:
+        return run_card(self)
 
 
 def load_run(run: RunLike) -> Run:

@@ -118,7 +118,8 @@ def mistakes(run: RunFolder, part: str | None = None) -> pd.DataFrame:
     part = shown_part(run, part)
     answers = predictions(run)
     wrong = answers[(answers["part"] == part) & ~answers["right"]]
-    return wrong.sort_values("probability", ascending=False, kind="stable").drop(columns=["part", "right"])
+    shown = wrong[["file", "label", "predicted", "probability"]]
+    return shown.sort_values("probability", ascending=False, kind="stable")
 
 
 def suspects(run: RunFolder) -> pd.DataFrame:

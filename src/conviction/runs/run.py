@@ -10,7 +10,6 @@ import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
 
@@ -235,15 +234,6 @@ class RunFolder:
                 )
             raise RunFileError(f"{self.path}: the run folder has no {name} ({self.status}).", "missing")
         return read_run_file(self.path / name, reader)
-
-    def _repr_html_(self) -> str:
-        """In a notebook, a run shows its report."""
-        report = self.path / folder.REPORT
-        if not report.is_file() or report.is_symlink():
-            return f"<p>{escape(repr(self))}</p>"
-        page = escape(report.read_text(encoding="utf-8"), quote=True)
-        # The page may be of somebody else: its scripts run, but not as a part of the notebook.
-        return f'<iframe sandbox="allow-scripts" srcdoc="{page}" style="width:100%;height:42em;border:0"></iframe>'
 
 
 RunLike: TypeAlias = "str | os.PathLike[str] | RunFolder"

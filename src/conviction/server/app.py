@@ -125,7 +125,7 @@ def _add_state(app: FastAPI, card: Card, measures: Measures, is_draining: Callab
 
 def _add_page(app: FastAPI) -> None:
     page = _text("server", "page.html").replace("VERSION", __version__)
-    style = _text("report", "style.css") + _text("server", "page.css")
+    style = _text("reporting", "style.css") + _text("server", "page.css")
     for path, content, media_type in (
         ("/", page, "text/html"),
         ("/docs", _text("server", "docs.html").replace("VERSION", __version__), "text/html"),

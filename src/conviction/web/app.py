@@ -20,7 +20,7 @@ from starlette.requests import ClientDisconnect
 from starlette.responses import FileResponse, JSONResponse, PlainTextResponse, RedirectResponse, Response
 
 from conviction.errors import ConvictionError, RequestError
-from conviction.report import report_style
+from conviction.reporting import report_style
 from conviction.web.classroom import Learners
 from conviction.web.classroom.panel import class_panel
 from conviction.web.door.gate import OWNER

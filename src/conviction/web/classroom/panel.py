@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from nicegui import ui
 from nicegui.events import GenericEventArguments
 
-from conviction.report import Table
+from conviction.reporting import Table
 from conviction.web.classroom.learners import Learner
 from conviction.web.classroom.results import ResultRow, class_results, results_csv
 from conviction.web.elements.plain import button, heading, paragraph, table, tag

@@ -9,7 +9,7 @@ import numpy as np
 from nicegui.element import Element
 from nicegui.elements.mixins.text_element import TextElement
 
-from conviction.report import Step, Table, image_address
+from conviction.reporting import Step, Table, image_address
 from conviction.web.elements.surface import Node, is_drawing
 
 Handler = Callable[[Any], Awaitable[None] | None]

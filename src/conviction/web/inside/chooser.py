@@ -8,7 +8,7 @@ from nicegui import ui
 from nicegui.events import GenericEventArguments, UploadEventArguments
 
 from conviction.errors import ConvictionError, RequestError
-from conviction.report import image_address
+from conviction.reporting import image_address
 from conviction.web.elements.maps import DrawingCanvas
 from conviction.web.elements.plain import Tag, button, paragraph, tag
 from conviction.web.inside.context import PanelContext

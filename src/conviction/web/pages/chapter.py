@@ -13,7 +13,7 @@ from conviction.config import ImageFacts
 from conviction.errors import ConvictionError
 from conviction.flow.records import source_name
 from conviction.lesson import Facts, chapters
-from conviction.report import printable
+from conviction.reporting import printable
 from conviction.web.elements.plain import button, tag
 from conviction.web.jobs.progress import RunStatus
 from conviction.web.pages.page import PageContext

@@ -10,7 +10,7 @@ from typing import Any
 from conviction.config import AugmentationSpec, Recipe, TrainingSpec
 from conviction.flow.evaluation import FEW_TESTED
 from conviction.lesson.shelf import glossary, sheets
-from conviction.report import compile_step, few_tested_sentence, folds_ahead
+from conviction.reporting import compile_step, few_tested_sentence, folds_ahead
 from conviction.training.augmentations import AUGMENTATIONS
 from conviction.training.train import steps_per_epoch
 from conviction.web.elements.plain import choice, heading, number, paragraph, tag, tick

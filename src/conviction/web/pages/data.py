@@ -14,7 +14,7 @@ from conviction.audience import Remedy
 from conviction.config import ModelSpec
 from conviction.data import ImageSet, encode_labels
 from conviction.model.shapes import UNIT, scaling_of
-from conviction.report import Table, exhibits, samples, steps
+from conviction.reporting import Table, exhibits, samples, steps
 from conviction.web.elements.plain import (
     button,
     choice,

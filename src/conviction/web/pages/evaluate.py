@@ -10,7 +10,7 @@ from nicegui import ui
 from conviction.errors import ConvictionError
 from conviction.evaluation import Advice, count_openings, openings_sentence
 from conviction.flow.evaluation import FEW_TESTED
-from conviction.report import TO_TRY, folds_suggestion
+from conviction.reporting import TO_TRY, folds_suggestion
 from conviction.runs import RunFolder, folder
 from conviction.training.augmentations import AUGMENTATIONS
 from conviction.web.elements.plain import button, heading, link, paragraph, show_step, tag

@@ -12,7 +12,7 @@ import numpy as np
 
 from conviction.explanation import activations
 from conviction.flow.again import load_again
-from conviction.report import image_address, printable
+from conviction.reporting import image_address, printable
 from conviction.runs import open_run
 from conviction.runs.rows import rows_of_part
 from conviction.web.inside.learning import build_again, take_checkpoint

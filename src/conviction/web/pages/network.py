@@ -18,7 +18,7 @@ from conviction.errors import RequestError
 from conviction.model import LayerRow
 from conviction.model.backbones import KINDS
 from conviction.model.shapes import scaling_of, setting, trained_words
-from conviction.report import model_step
+from conviction.reporting import model_step
 from conviction.web.elements.plain import button, choice, number, paragraph, tag, text_field, tick
 from conviction.web.pages.backbone_row import show_backbone
 from conviction.web.pages.chapter import chapter_button

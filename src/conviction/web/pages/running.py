@@ -10,7 +10,7 @@ from typing import Any
 from nicegui import ui
 
 from conviction.errors import RequestError
-from conviction.report import Table, live_sentence
+from conviction.reporting import Table, live_sentence
 from conviction.web.elements.curves import FIGURES, chart
 from conviction.web.elements.plain import button, paragraph, table, tag, tick
 from conviction.web.elements.surface import Surface

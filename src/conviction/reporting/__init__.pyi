@@ -5,6 +5,9 @@ from .comparison import comparison_step as comparison_step
 from .comparison import contrasts as contrasts
 from .comparison import specification_table as specification_table
 from .drawing import Drawing as Drawing
+from .drawing import confidence as confidence
+from .drawing import confusion as confusion
+from .drawing import curves as curves
 from .drawing import curves_together as curves_together
 from .drawing import image_address as image_address
 from .drawing import whole_numbers as whole_numbers
@@ -14,6 +17,8 @@ from .folds import few_tested_sentence as few_tested_sentence
 from .folds import folds_ahead as folds_ahead
 from .folds import folds_step as folds_step
 from .folds import folds_suggestion as folds_suggestion
+from .live import LiveBlock as LiveBlock
+from .live import in_notebook as in_notebook
 from .maps import overlay as overlay
 from .page import render_comparison as render_comparison
 from .page import render_explanation as render_explanation
@@ -40,3 +45,4 @@ from .terminal import Terminal as Terminal
 from .terminal import console as console
 from .terminal import print_table as print_table
 from .verdict import live_sentence as live_sentence
+from .verdict import reasons as reasons

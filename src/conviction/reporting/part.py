@@ -10,16 +10,16 @@ from PIL import Image
 
 from conviction.data import ImageSet
 from conviction.evaluation import Part
-from conviction.report.drawing import confidence, two_class_curves
-from conviction.report.pictures import PictureAnswer, guesses, make_guess
-from conviction.report.scores import (
+from conviction.reporting.drawing import confidence, two_class_curves
+from conviction.reporting.pictures import PictureAnswer, guesses, make_guess
+from conviction.reporting.scores import (
     calibration_table,
     class_table,
     figures_table,
     slices_table,
     two_classes_table,
 )
-from conviction.report.steps import Table
+from conviction.reporting.steps import Table
 
 # With more classes than this, a confusion matrix has more cells than a page can show.
 MOST_MATRIX_CLASSES = 30

@@ -14,7 +14,7 @@ from rich.status import Status
 from rich.table import Table as RichTable
 from rich.text import Text
 
-from conviction.report.steps import MOST_ROWS, Step, Table
+from conviction.reporting.steps import MOST_ROWS, Step, Table
 from conviction.training import EpochRow, EpochTiming
 from conviction.training import Progress as State
 
@@ -23,10 +23,15 @@ _BESIDE_THE_BAR = 74
 
 
 class Terminal:
-    """Shows a run to a person, on ``file``."""
+    """Shows a run to a person.
 
-    def __init__(self, file: IO[str]) -> None:
-        self.console = console(file)
+    Args:
+        file: Where.
+        plain: Lines alone, without bars, which only a terminal can move.
+    """
+
+    def __init__(self, file: IO[str], *, plain: bool = False) -> None:
+        self.console = console(file, plain=plain)
         self._epochs = 0
         self._heads = False
         self._steps = 0
@@ -161,9 +166,14 @@ def _print_whole(out: Console, table: RichTable) -> None:
     out.print(table)
 
 
-def console(file: IO[str]) -> Console:
-    """A console on ``file``, with a fixed width where that is not a terminal."""
-    out = Console(file=_replacing(file), highlight=False)
+def console(file: IO[str], *, plain: bool = False) -> Console:
+    """A console on ``file``, with a fixed width where that is not a terminal, or where it is to be plain."""
+    out = Console(
+        file=_replacing(file),
+        highlight=False,
+        force_terminal=False if plain else None,
+        force_jupyter=False if plain else None,
+    )
     if not out.is_terminal:
         out.width = 120
     return out

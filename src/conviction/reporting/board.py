@@ -11,7 +11,7 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
-from conviction.report.terminal import console
+from conviction.reporting.terminal import console
 
 _BLOCKS = "▁▂▃▄▅▆▇█"
 # How many epochs of a curve are shown.

@@ -10,8 +10,8 @@ import numpy as np
 
 from conviction.data import ImageSet
 from conviction.evaluation import Comparison, openings_sentence
-from conviction.report.folds import NAME, interval
-from conviction.report.steps import Step, Table
+from conviction.reporting.folds import NAME, interval
+from conviction.reporting.steps import Step, Table
 
 SHOWN = 12
 

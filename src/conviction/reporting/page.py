@@ -14,14 +14,14 @@ from conviction.data import Finding, ImageSet, Split, encode_labels
 from conviction.data.unused import unused_sentence
 from conviction.evaluation import Comparison, Evaluation, Part
 from conviction.explanation import Explanation
-from conviction.report.augmentation import augmentation_rows
-from conviction.report.comparison import Contrast, comparison_table, specification_table
-from conviction.report.drawing import curves, curves_together, image_address, rates, strip
-from conviction.report.folds import shown
-from conviction.report.maps import kernel_maps, layer_maps, overlay, strongest
-from conviction.report.part import view_part
-from conviction.report.pictures import exhibits, samples
-from conviction.report.steps import Step
+from conviction.reporting.augmentation import augmentation_rows
+from conviction.reporting.comparison import Contrast, comparison_table, specification_table
+from conviction.reporting.drawing import curves, curves_together, image_address, rates, strip
+from conviction.reporting.folds import shown
+from conviction.reporting.maps import kernel_maps, layer_maps, overlay, strongest
+from conviction.reporting.part import view_part
+from conviction.reporting.pictures import exhibits, samples
+from conviction.reporting.steps import Step
 from conviction.training import EpochRow, RateSearch
 from conviction.version import __version__
 
@@ -61,7 +61,7 @@ def render_page(
     """
     few = _of_different_classes(images.labels, split.train[:AUGMENTED_FROM])
     return render_template(
-        "report/page.html.j2",
+        "reporting/page.html.j2",
         name=name,
         config=recipe.to_yaml(),
         images=images,
@@ -96,7 +96,7 @@ def render_inspection(images: ImageSet, findings: Sequence[Finding], compared: s
     """
     counts = images.counts()
     return render_template(
-        "report/inspection.html.j2",
+        "reporting/inspection.html.j2",
         images=images,
         unused=unused_sentence(images.unused),
         counts=counts,
@@ -117,7 +117,7 @@ def render_new_images(images: ImageSet, part: Part, step: Step, run: str) -> str
         run: Name of the run.
     """
     return render_template(
-        "report/evaluation.html.j2",
+        "reporting/evaluation.html.j2",
         run=run,
         images=images,
         step=step,
@@ -129,7 +129,7 @@ def render_new_images(images: ImageSet, part: Part, step: Step, run: str) -> str
 def render_panel(images: ImageSet, part: Part) -> str:
     """Renders a part alone, as a piece of a page that has the report's style for what is inside ``.report``."""
     return render_template(
-        "report/panel.html.j2",
+        "reporting/panel.html.j2",
         view=view_part(part, images),
         pixelated=max(images.rule.height, images.rule.width) <= 96,
     )
@@ -137,7 +137,7 @@ def render_panel(images: ImageSet, part: Part) -> str:
 
 def report_style() -> str:
     """The style of the report for the inside of ``.report`` on another page."""
-    return f".report {{\n{_resource('report/style.css')}}}\n"
+    return f".report {{\n{_resource('reporting/style.css')}}}\n"
 
 
 def render_comparison(comparison: Comparison, pictures: Sequence[Contrast], missing: str) -> str:
@@ -151,7 +151,7 @@ def render_comparison(comparison: Comparison, pictures: Sequence[Contrast], miss
     histories = dict(zip(comparison.runs, comparison.histories, strict=True))
     sides = [max(shown.pixels.shape) for contrast in pictures for shown in contrast.pictures]
     return render_template(
-        "report/comparison.html.j2",
+        "reporting/comparison.html.j2",
         comparison=comparison,
         table_of_runs=comparison_table(comparison),
         specification=specification_table(comparison),
@@ -172,7 +172,7 @@ def render_explanation(explanation: Explanation, steps: Sequence[Step], run: str
         file: Of the picture.
     """
     return render_template(
-        "report/explanation.html.j2",
+        "reporting/explanation.html.j2",
         run=run,
         file=file,
         explanation=explanation,
@@ -199,11 +199,11 @@ def render_template(template: str, **values: Any) -> str:
     """A page with the package's version and style; see ``_environment`` for the filters.
 
     Args:
-        template: Its path in the package, such as ``report/page.html.j2``: a room keeps its templates beside its code.
+        template: Its path in the package, such as ``reporting/page.html.j2``; a room has its templates beside its code.
         values: What it shows.
     """
     page = _environment().get_template(template)
-    text = page.render(version=__version__, style=_resource("report/style.css"), **values)
+    text = page.render(version=__version__, style=_resource("reporting/style.css"), **values)
     # File names need not be valid Unicode; a page must be.
     return text.encode("utf-8", "replace").decode("utf-8")
 

@@ -18,7 +18,7 @@ from conviction.model import LayerRow, loss_name, warmup_steps
 from conviction.model.backbones.kinds import Scaling
 from conviction.model.compile import RISE_FROM
 from conviction.model.shapes import UNIT
-from conviction.report.backbone import backbone_sentences
+from conviction.reporting.backbone import backbone_sentences
 from conviction.training import RateSearch, Training, TrainingState
 from conviction.training.augment import active_augmentations
 from conviction.training.views import views_kept

@@ -18,9 +18,9 @@ from conviction.evaluation import (
     openings_sentence,
 )
 from conviction.evaluation.calibration import COLDEST, HOTTEST
-from conviction.report.folds import estimate_row, estimate_sentences
-from conviction.report.steps import Step, Table, printable
-from conviction.report.verdict import verdict_sentences
+from conviction.reporting.folds import estimate_row, estimate_sentences
+from conviction.reporting.steps import Step, Table, printable
+from conviction.reporting.verdict import verdict_sentences
 
 FIGURES = {
     "balanced_accuracy": ("balanced accuracy", "mean recall of the classes"),

@@ -11,8 +11,8 @@ from conviction.data import load_source, split_images
 from conviction.evaluation import assess
 from conviction.model import walk
 from conviction.model.backbones import KINDS
-from conviction.report.scores import evaluate_step
-from conviction.report.steps import compile_step, model_step, normalise_step, train_step
+from conviction.reporting.scores import evaluate_step
+from conviction.reporting.steps import compile_step, model_step, normalise_step, train_step
 from conviction.training import EpochRow
 
 

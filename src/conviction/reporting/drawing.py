@@ -68,8 +68,10 @@ class Drawing:
         return re.sub(r"<svg ", f'<svg role="img" aria-label="{self.label}" ', svg, count=1)
 
     def figure(self) -> Figure:
-        """For a notebook, which shows it, or to change before it is saved."""
+        """To change, to save, and for a notebook, which shows it."""
         with _drawn(self, _PAPER) as (figure, _):
+            # Notebooks show figures of pyplot once that is imported; these have never met it.
+            figure._repr_png_ = lambda: _png(figure)  # type: ignore[attr-defined]
             return figure
 
     def save(self, path: Path) -> None:
@@ -221,6 +223,12 @@ def confusion(matrix: Sequence[Sequence[int]], class_names: Sequence[str]) -> Dr
         return {}
 
     return Drawing("Confusion matrix", draw, (side, side))
+
+
+def _png(figure: Figure) -> bytes:
+    out = io.BytesIO()
+    figure.savefig(out, format="png", dpi=100)
+    return out.getvalue()
 
 
 @contextmanager

@@ -15,7 +15,7 @@ from conviction.explanation import (
 )
 from conviction.explanation.numbers import number, position_text
 from conviction.explanation.picture import REGIONS
-from conviction.report.steps import Step, Table, printable
+from conviction.reporting.steps import Step, Table, printable
 
 PRODUCTS_SHOWN = 12
 # Nobody reads a larger window as a table.

@@ -15,7 +15,7 @@ import pytest
 from PIL import Image
 
 import conviction
-from conviction.report.drawing import curves, image_address, strip
+from conviction.reporting.drawing import curves, image_address, strip
 from conviction.training import EpochRow
 from tests.conftest import run_cli
 from tests.data import builders
@@ -67,12 +67,6 @@ def test_curves_are_reproducible_and_mark_the_best_epoch() -> None:
     assert "best: 2" in svg
     assert "currentColor" in svg
     assert curves(history[:1]).svg()  # a single epoch has curves too
-
-
-def test_a_notebook_shows_the_report(trained: Path) -> None:
-    shown = conviction.load_run(trained)._repr_html_()
-    assert shown.startswith('<iframe sandbox="allow-scripts" srcdoc='), "not as a part of the notebook"
-    assert "unseen test images" in shown
 
 
 @contextmanager

@@ -5,7 +5,7 @@ from __future__ import annotations
 from conviction.config import FoldPlan, Recipe
 from conviction.data import Split
 from conviction.evaluation import Figure, RecipeEstimate, wilson
-from conviction.report.steps import Step
+from conviction.reporting.steps import Step
 
 NAME = "cross-validation"
 

@@ -8,8 +8,8 @@ import pytest
 
 from conviction.config.model import Conv2D, Flatten, ModelSpec
 from conviction.model import walk
-from conviction.report.steps import MOST_ROWS, Step, Table, model_step
-from conviction.report.terminal import Terminal
+from conviction.reporting.steps import MOST_ROWS, Step, Table, model_step
+from conviction.reporting.terminal import Terminal
 from conviction.training import EpochRow, EpochTiming, Progress
 
 ROW = EpochRow(1, 0.5, 0.8, 0.6, 0.75, 0.001)

@@ -8,7 +8,7 @@ import jinja2.meta
 import pytest
 
 import conviction
-from conviction.report.page import _environment
+from conviction.reporting.page import _environment
 
 PACKAGE = Path(conviction.__file__).parent
 TEMPLATES = sorted(path.relative_to(PACKAGE).as_posix() for path in PACKAGE.rglob("*.j2"))

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from conviction.evaluation import Evaluation
-from conviction.report.drawing import Drawing, confidence, confusion, curves, two_class_curves
+from conviction.reporting.drawing import Drawing, confidence, confusion, curves, two_class_curves
 from conviction.runs.folder import replacing, storing
 from conviction.training import EpochRow
 
