@@ -146,7 +146,11 @@ def public_functions() -> dict[str, Callable[[], Any]]:
         "evaluate": lambda: conviction.evaluate("run", **HOW),
         "evaluate_new": lambda: conviction.evaluate_new("run", "digits"),
         "resume": lambda: conviction.resume("run", {"training.epochs": 2}, **HOW),
-        "compare": lambda: conviction.compare(["run", "other"]),
+        "predict": lambda: conviction.predict("run", pixels),
+        "explain": lambda: conviction.explain("run", pixels[0]),
+        "report": lambda: conviction.report("run"),
+        "list_runs": lambda: conviction.list_runs("."),
+        "compare": lambda: conviction.compare("run", "other"),
         "export": lambda: conviction.export(
             "run", ["onnx", "litert", "saved_model", "keras", "script"], **HOW
         ),
@@ -155,9 +159,9 @@ def public_functions() -> dict[str, Callable[[], Any]]:
             for name in ("model.onnx", "model.tflite", "model.keras", "saved_model")
         ],
         "explore": lambda: conviction.explore(
-            "digits", SMALL, vary=["model.kernel_size=5"], seeds=1, out="explored"
+            "digits", SMALL, vary=["model.kernel_size=5"], seeds=1, out="explored", show=None
         ),
-        "tune": lambda: conviction.tune("digits", SMALL, trials=2, confirm_seeds=1, out="tuned"),
+        "tune": lambda: conviction.tune("digits", SMALL, trials=2, confirm_seeds=1, out="tuned", show=None),
     }
 
 

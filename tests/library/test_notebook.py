@@ -21,6 +21,11 @@ CELLS = {
     "plain": "run.resume('training.epochs=4', show='plain').status",
     "silent": "quiet = conviction.fit('digits', {'training.epochs': 1}, out='quiet', show=None)",
     "figure": "run.plot_curves()",
+    "explore": (
+        "explored = conviction.explore('digits', {'training.epochs': 1, 'model.filters': [4, 4], 'model.dense': [16]},"
+        " vary='model.kernel_size=5', seeds=1, jobs=1, out='explored')"
+    ),
+    "explored": "explored",
     "refused": "conviction.fit('digits', show='loud')",
 }
 
@@ -60,6 +65,15 @@ def test_other_ways_to_show(cells: dict[str, list[Any]]) -> None:
     assert refused.evalue == "show: expected 'live', 'plain' or None; got 'loud'."
     (figure,) = cells["figure"]
     assert "image/png" in figure.data
+
+
+@pytest.mark.full
+def test_a_study_is_one_block_and_a_card(cells: dict[str, list[Any]]) -> None:
+    (block,) = cells["explore"]
+    assert "2 of 2 runs done; best so far" in block.data["text/html"]
+    assert "validation accuracy" not in block.data["text/html"]  # no table of what runs
+    (card,) = cells["explored"]
+    assert "<table" in card.data["text/html"]
 
 
 @pytest.mark.full

@@ -82,7 +82,7 @@ def explore(
     send_away(on, out, as_json)
     from conviction.experiments import exploration_steps
     from conviction.experiments.explore import explore as run
-    from conviction.reporting import Terminal
+    from conviction.reporting import Board, Terminal
 
     done = run(
         source,
@@ -102,7 +102,7 @@ def explore(
         config=config,
         out=out,
         data_dir=data_dir,
-        file=sys.stderr if as_json else sys.stdout,
+        show=Board(sys.stderr if as_json else sys.stdout),
     )
     if as_json:
         print_json({"folder": str(done.path), **done.findings.to_json()})

@@ -93,7 +93,7 @@ def tune(
     from conviction.experiments.store import SPECIFICATION
     from conviction.experiments.tune import tune as run
     from conviction.experiments.tuning_page import tuning_steps
-    from conviction.reporting import Terminal
+    from conviction.reporting import Board, Terminal
 
     done = run(
         source,
@@ -116,7 +116,7 @@ def tune(
         config=config,
         out=out,
         data_dir=data_dir,
-        file=sys.stderr if as_json else sys.stdout,
+        show=Board(sys.stderr if as_json else sys.stdout),
     )
     if as_json:
         print_json({"folder": str(done.path), **done.to_json()})

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO
 
 from conviction.audience import option
 from conviction.card import card
@@ -21,7 +19,7 @@ from conviction.experiments.request import going_on, loading, threads_of
 from conviction.experiments.study import keep, no_answer_message, study_at
 from conviction.pool.executors import On, Where
 from conviction.process import restores_process
-from conviction.reporting import Board
+from conviction.reporting import StudyShowing, board
 
 
 @dataclass(frozen=True, repr=False)
@@ -69,7 +67,7 @@ def explore(
     config: str | Path | None = None,
     out: str | Path | None = None,
     data_dir: str | Path | None = None,
-    file: IO[str] | None = None,
+    show: StudyShowing = "live",
 ) -> Explored:
     """Changes one thing at a time over the same seeds; only validation images are looked at.
 
@@ -92,7 +90,8 @@ def explore(
         out: The folder, default the next below ``explorations``; a study of the same request is continued. Or an
             address that fsspec knows, such as ``s3://bucket/study``, where the study is kept as well.
         data_dir: As for ``fit``.
-        file: Where progress is shown; default stderr.
+        show: "live": a table of what runs, in a notebook or on stderr; "plain": a line on stderr for each run that
+            has ended; None: nothing.
 
     Raises:
         RequestError: Something in the request or the data is wrong; nothing has been written.
@@ -113,8 +112,8 @@ def explore(
     where = Where(on, jobs, limit, cpus_per_trial, gpus_per_trial)
     if equal_seconds is not None and not 0 < equal_seconds < float("inf"):
         raise RequestError(f"{option('equal-seconds')}: expected a number above 0; got {equal_seconds:g}.")
-    stream = file or sys.stderr
-    with loading(source, stream):
+    shown = board(show)
+    with loading(source, shown.file):
         planned = plan(
             source,
             base_keys,
@@ -127,8 +126,8 @@ def explore(
         )
         check_arms(planned)
     with (
-        where.opened(threads_of(planned), stream) as executor,
-        study_at(out, str(source), Board(stream)) as (path, watch),
+        where.opened(threads_of(planned), shown.file) as executor,
+        study_at(out, str(source), shown) as (path, watch),
         going_on(path),
     ):
         trials = run_plan(planned, path, executor=executor, watch=watch)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -32,7 +31,7 @@ from conviction.experiments.tuning import Against, Search, confirm, open_optuna,
 from conviction.experiments.tuning_page import render_tuning, tuning_json
 from conviction.pool.executors import On, Where
 from conviction.process import restores_process
-from conviction.reporting import Board, Silent
+from conviction.reporting import Silent, StudyShowing, board
 from conviction.runs import RunFolder, folder, open_run
 
 if TYPE_CHECKING:
@@ -114,7 +113,7 @@ def tune(
     config: str | Path | None = None,
     out: str | Path | None = None,
     data_dir: str | Path | None = None,
-    file: IO[str] | None = None,
+    show: StudyShowing = "live",
 ) -> Tuned:
     """Searches with Optuna, runs the best again on fresh seeds, and tests what is recommended once.
 
@@ -139,7 +138,8 @@ def tune(
         config: A YAML file; overrides win over it.
         out: As for ``explore``; the default is below ``searches``.
         data_dir: As for ``fit``.
-        file: Where progress is shown; default stderr.
+        show: "live": a table of what runs, in a notebook or on stderr; "plain": a line on stderr for each run that
+            has ended; None: nothing.
 
     Raises:
         RequestError: Something in the request or the data is wrong, or Optuna is not installed.
@@ -147,7 +147,7 @@ def tune(
         Interrupted: SIGINT or SIGTERM; what is finished is kept.
         StorageError: No space is left.
     """
-    stream = file or sys.stderr
+    shown = board(show)
     where = Where(on, jobs, limit, cpus_per_trial, gpus_per_trial)
     for name, value in ((option("trials"), trials), (option("confirm", "confirm_seeds"), confirm_seeds)):
         if value < 1:
@@ -159,14 +159,14 @@ def tune(
     source = source_path(source)
     base_keys = user_settings(overrides, config)
     wanted = _space(space, base_keys)
-    with loading(source, stream):
+    with loading(source, shown.file):
         base = plan(
             source, {**PATIENT, **base_keys}, [Arm("", "base")], seeds=1, budget=images, data_dir=data_dir
         )
     search = Search(base, wanted, trials, budget, against, seed, {"recipe": "lab", **base_keys})
     with contextlib.ExitStack() as stack:
-        executor = stack.enter_context(where.opened(threads_of(base), stream))
-        path, watch = stack.enter_context(study_at(out, str(source), Board(stream), SEARCHES))
+        executor = stack.enter_context(where.opened(threads_of(base), shown.file))
+        path, watch = stack.enter_context(study_at(out, str(source), shown, SEARCHES))
         stack.enter_context(going_on(path))
         stack.enter_context(folder.claimed(path))
         clear_study(path)
@@ -180,7 +180,7 @@ def tune(
         run = None
         if belief.winner is not None:
             folder.write_text(path / SPECIFICATION, _recommended(search, belief.winner).to_yaml())
-            run = _test(source, path, data_dir, stream) if test else None
+            run = _test(source, path, data_dir, shown.file) if test else None
         tuned = Tuned(path, search, opened, belief, run)
         folder.write_json(path / RESULT, tuned.to_json())
         folder.write_text(path / REPORT, render_tuning(search, opened, belief, tuned.test_sentence))

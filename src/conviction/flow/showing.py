@@ -43,7 +43,7 @@ def shown(show: Showing) -> Show:
 
     Args:
         show: "live": in a notebook one block that changes, elsewhere the terminal (stderr), with bars; "plain": lines
-            on stderr; None: nothing. Or an object that shows it.
+            on stderr, in a notebook on stdout; None: nothing. Or an object that shows it.
 
     Raises:
         RequestError: It is another text.
@@ -51,7 +51,8 @@ def shown(show: Showing) -> Show:
     if show is None:
         return Silent()
     if show == "plain":
-        return Terminal(sys.stderr, plain=True)
+        # A notebook shows stderr as if something had failed.
+        return Terminal(sys.stdout if in_notebook() else sys.stderr, plain=True)
     if show == "live":
         return LiveBlock() if in_notebook() else Terminal(sys.stderr)
     if isinstance(show, str):

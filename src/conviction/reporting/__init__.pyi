@@ -1,6 +1,8 @@
 from .backbone import backbone_suggestion as backbone_suggestion
 from .backbone import no_backbone_suggestion as no_backbone_suggestion
 from .board import Board as Board
+from .board import StudyShowing as StudyShowing
+from .board import board as board
 from .comparison import comparison_step as comparison_step
 from .comparison import contrasts as contrasts
 from .comparison import specification_table as specification_table

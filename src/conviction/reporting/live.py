@@ -26,18 +26,46 @@ def in_notebook() -> bool:
     return shell is not None and hasattr(shell.get_ipython(), "kernel")
 
 
+class Block:
+    """A piece of HTML in a notebook that changes where it is."""
+
+    def __init__(self) -> None:
+        self._handle: Any = None
+        self._drawn = 0.0
+
+    @property
+    def due(self) -> bool:
+        """Whether the last change is long enough ago for another one, unless it is the last."""
+        return time.monotonic() - self._drawn >= _PAUSE
+
+    @property
+    def is_shown(self) -> bool:
+        """Whether there is something in the notebook."""
+        return self._handle is not None
+
+    def draw(self, html: str) -> None:
+        """Puts this in the place of what was there."""
+        from IPython.display import HTML, display
+
+        page = HTML(html)  # type: ignore[no-untyped-call]
+        if self._handle is None:
+            self._handle = display(page, display_id=True)  # type: ignore[no-untyped-call]
+        else:
+            self._handle.update(page)
+        self._drawn = time.monotonic()
+
+
 class LiveBlock:
     """Shows a run to a person in a notebook: its steps, and while it trains a bar and the curves."""
 
     def __init__(self) -> None:
+        self._block = Block()
         self._steps: list[str] = []
         self._history: list[EpochRow] = []
         self._epochs = 0
         self._doing = ""
         self._done = 0.0
         self._curves = ""
-        self._handle: Any = None
-        self._drawn = 0.0
 
     def loading(self, source: str, doing: str = "reading") -> None:
         """Shows that something is under way that takes a while."""
@@ -92,23 +120,16 @@ class LiveBlock:
     def close(self) -> None:
         """The run has ended, so nothing is under way any more."""
         self._doing = ""
-        if self._handle is not None:
+        if self._block.is_shown:
             self._draw()
 
     def _under_way(self, words: str, share: float) -> None:
         self._doing, self._done = words, share
-        if time.monotonic() - self._drawn >= _PAUSE:
+        if self._block.due:
             self._draw()
 
     def _draw(self) -> None:
-        from IPython.display import HTML, display
-
-        page = HTML(self._html())  # type: ignore[no-untyped-call]
-        if self._handle is None:
-            self._handle = display(page, display_id=True)  # type: ignore[no-untyped-call]
-        else:
-            self._handle.update(page)
-        self._drawn = time.monotonic()
+        self._block.draw(self._html())
 
     def _html(self) -> str:
         bar = ""
