@@ -100,12 +100,17 @@ def test_finished_folds_are_not_trained_again_and_other_settings_begin_from_the_
         read_estimate(tmp_path, ready)
 
 
-@pytest.mark.parametrize("value", ["1x5", "5", "5x0", "5x", "x", "0x5", "101x1", "true"])
+@pytest.mark.parametrize("value", ["1x5", "1", "5x0", "5x", "x", "0x5", "101x1", "true"])
 def test_what_is_no_number_of_folds_and_repetitions_is_refused(value: str) -> None:
     with pytest.raises(
-        RequestError, match=r"evaluation\.folds: expected FOLDSxREPETITIONS such as 5x2.*; got"
+        RequestError,
+        match=r"evaluation\.folds: expected FOLDS such as 5, or FOLDSxREPETITIONS such as 5x2.*; got",
     ):
         load_recipe([f"evaluation.folds={value}"])
+
+
+def test_a_number_of_folds_alone_divides_once() -> None:
+    assert load_recipe(["evaluation.folds=5"]).evaluation.folds == "5x1"
 
 
 def test_folds_that_the_images_do_not_allow_are_refused_before_anything_is_written(

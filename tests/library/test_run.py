@@ -70,7 +70,7 @@ def test_all_mistakes_are_listed_the_surest_first(run: Run, part: str | None) ->
 def test_suspects_are_those_of_the_report_and_of_validation(run: Run) -> None:
     listed = run.suspects()
     assert set(listed["part"]) <= {"test", "validation"}
-    assert (listed["label"] != listed["likelier"]).all()
+    assert (listed["label"] != listed["proposed"]).all()
     assert listed["margin"].is_monotonic_decreasing
 
 

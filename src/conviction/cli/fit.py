@@ -38,6 +38,14 @@ def fit(
             "--exclude", help="A CSV with a column 'file': these images are left out, as with data.exclude."
         ),
     ] = None,
+    relabel: Annotated[
+        Path | None,
+        typer.Option(
+            "--relabel",
+            help="A CSV with the columns 'file' and 'proposed', as suspects --out writes it: these images get the "
+            "proposed class, as with data.relabel.",
+        ),
+    ] = None,
     metadata: Metadata = None,
     tensorboard: Annotated[
         bool, typer.Option("--tensorboard", help="Log for TensorBoard as well, in the run folder.")
@@ -59,7 +67,7 @@ def fit(
     from conviction.reporting import Terminal
 
     show = Terminal(sys.stderr if as_json else sys.stdout)
-    files = {"data.exclude": exclude, "evaluation.metadata": metadata}
+    files = {"data.exclude": exclude, "data.relabel": relabel, "evaluation.metadata": metadata}
     overrides = [*(keys or []), *(f"{key}={json.dumps(str(path))}" for key, path in files.items() if path)]
     with training_on(on, workers, cpus_per_worker, gpus_per_worker) as trainer:
         run = fit(

@@ -40,9 +40,10 @@ class DataSpec(Strict):
 
     ``group`` says which pictures belong together and must not be separated by a split: the path of a
     CSV with the columns file and group, a regular expression whose first group is searched in each file's
-    path, or ``auto`` for the sessions that the audit finds. ``exclude`` is a file that lists pictures to
-    leave out. ``on_leak`` says what happens to training and validation images that also appear, exactly
-    or nearly, in the source's own test set.
+    path, or ``auto`` for the sessions that the audit finds. ``exclude`` is a file that lists pictures to leave out, and
+    ``relabel`` a CSV with the columns file and proposed, which says what pictures are instead of the source.
+    ``on_leak`` says what happens to training and validation images that also appear, exactly or nearly, in
+    the source's own test set.
     ``folds`` cuts everything but the test set into that many parts, of which number ``fold`` (from 1) is
     the validation set; 0 means no folds.
     """
@@ -62,6 +63,7 @@ class DataSpec(Strict):
     ] = None
     group: SharedPath | None = None
     exclude: SharedPath | None = None
+    relabel: SharedPath | None = None
     on_leak: Literal["drop", "keep", "fail"] = "drop"
     folds: Annotated[int, Field(ge=0, le=1000), AfterValidator(_not_one)] = 0
     fold: Annotated[int, Field(ge=1, le=1000)] = 1

@@ -32,7 +32,7 @@ class FoldPlan(NamedTuple):
 
 
 def read_folds(text: str) -> FoldPlan:
-    """``5x2`` as a plan: 5 folds, divided twice.
+    """``5x2`` as a plan: 5 folds, divided twice; ``5`` is ``5x1``.
 
     Raises:
         ValueError: It is not a plan.
@@ -40,12 +40,12 @@ def read_folds(text: str) -> FoldPlan:
     >>> read_folds("5x2")
     FoldPlan(folds=5, repetitions=2)
     """
-    match = re.fullmatch(r"([0-9]{1,3})x([0-9]{1,3})", text)
-    plan = FoldPlan(*map(int, match.groups())) if match else FoldPlan(0, 0)
+    match = re.fullmatch(r"([0-9]{1,3})(?:x([0-9]{1,3}))?", text)
+    plan = FoldPlan(int(match[1]), int(match[2] or 1)) if match else FoldPlan(0, 0)
     if not (2 <= plan.folds <= MOST_FOLDS and 1 <= plan.repetitions <= MOST_REPETITIONS):
         raise ValueError(
-            f"expected FOLDSxREPETITIONS such as 5x2, with 2 to {MOST_FOLDS} folds and 1 to {MOST_REPETITIONS} "
-            "repetitions"
+            f"expected FOLDS such as 5, or FOLDSxREPETITIONS such as 5x2, with 2 to {MOST_FOLDS} folds and 1 to "
+            f"{MOST_REPETITIONS} repetitions"
         )
     return plan
 

@@ -26,6 +26,19 @@ class Unreadable:
     reason: str
 
 
+@dataclass(frozen=True)
+class Relabelled:
+    """Labels that were changed.
+
+    Attributes:
+        file: Where the changes are from, home being ``~``.
+        changes: By the name of an image, the class that the source gives it and the one that it has now.
+    """
+
+    file: str
+    changes: dict[str, tuple[str, str]]
+
+
 @dataclass(frozen=True, kw_only=True, repr=False)
 class ImageSet:
     """Labelled images, decoded.
@@ -50,6 +63,7 @@ class ImageSet:
         thumbs: (n, 32, 32, 1 or 3) uint8, a small copy of each image whatever ``rule`` says, for the audit.
         pixel_hashes: (n,) of 16 bytes: each row of ``pixels``. Equal ones look equal to the network.
         headers: What the file of each image declares; empty where images were not files.
+        relabelled: The labels that ``data.relabel`` has changed; None where it has changed none.
     """
 
     name: str
@@ -71,6 +85,7 @@ class ImageSet:
     pixel_hashes: np.ndarray
     headers: list[Probe] = field(default_factory=list)
     groups: np.ndarray | None = None
+    relabelled: Relabelled | None = None
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -165,6 +180,15 @@ def number_equals(hashes: np.ndarray) -> np.ndarray:
     changes = (words[1:] != words[:-1]).any(axis=1)
     numbers[order] = np.concatenate([[0], np.cumsum(changes)]) if len(hashes) else 0
     return numbers
+
+
+def labels_hash(images: ImageSet, indices: np.ndarray) -> str:
+    """The identity of the labels of some images, whatever their order: hex of the hash of contents with classes."""
+    pairs = sorted(
+        images.hashes[i].tobytes() + images.class_names[images.labels[i]].encode("utf-8", "surrogateescape")
+        for i in indices.tolist()
+    )
+    return hashlib.blake2b(b"\n".join(pairs), digest_size=HASH_BYTES).hexdigest()
 
 
 def set_hash(hashes: np.ndarray) -> str:

@@ -14,11 +14,12 @@ from conviction.data.cache import IN_MEMORY, cache_root
 from conviction.data.depth import is_deep
 from conviction.data.folder import load_folder
 from conviction.data.idx import find_idx, read_idx_folder
-from conviction.data.image_set import ImageSet
+from conviction.data.image_set import ImageSet, Relabelled
 from conviction.data.in_memory import Source, source_path
 from conviction.data.named import NAMED_SETS, load_named
 from conviction.data.npz import read_npz
 from conviction.data.parquet import load_parquet
+from conviction.data.relabel import relabel, relabelled
 from conviction.data.rule import DecodingRule
 from conviction.data.table import load_csv
 from conviction.data.tree import is_archive, open_tree
@@ -34,6 +35,7 @@ def load_source(
     *,
     least_classes: int = 2,
     rule: DecodingRule | None = None,
+    changes: Relabelled | None = None,
 ) -> ImageSet:
     """Loads and decodes a source.
 
@@ -43,7 +45,8 @@ def load_source(
         spec: How to decode; the defaults take everything from the data.
         data_dir: Where to look for named sets first.
         least_classes: How many there must be; for training, two.
-        rule: By which a run decoded its images; then size and mode of ``spec`` do not count.
+        rule: By which a run decoded its images; then size, mode and ``relabel`` of ``spec`` do not count.
+        changes: The labels that a run has changed.
 
     Raises:
         SourceNotFoundError: There is no such source.
@@ -58,6 +61,9 @@ def load_source(
         images = _load_path(Path(source).expanduser(), spec, rule)
     if rule is None:
         refuse_unused(spec, images)
+        images = relabel(images, spec.relabel) if spec.relabel is not None else images
+    elif changes is not None:
+        images = relabelled(images, changes)
     return _checked(images, least_classes)
 
 

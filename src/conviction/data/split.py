@@ -41,6 +41,11 @@ class Split:
         """The indices of "train", "validation" or "test"."""
         return {"train": self.train, "validation": self.validation, "test": self.test}[part]
 
+    @property
+    def all(self) -> np.ndarray:
+        """The indices of all parts, one after another."""
+        return np.concatenate([self.train, self.validation, self.test])
+
 
 def split_images(
     images: ImageSet,

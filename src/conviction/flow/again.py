@@ -10,7 +10,7 @@ from pathlib import Path
 from conviction.audience import call
 from conviction.config import Recipe
 from conviction.data import ImageSet, load_source
-from conviction.data.image_set import PARTS
+from conviction.data.image_set import PARTS, labels_hash
 from conviction.errors import RequestError, RunError
 from conviction.flow.prepare import Loading, Prepared, prepare_run, silently
 from conviction.runs import RunFolder, RunLike, folder, open_run
@@ -37,6 +37,7 @@ def prepare_again(
         rule=rule,
         # The run's own: another machine, or one without the weights, could find others.
         kept=run.data.kept_audit,
+        changes=run.data.changes,
         loading=loading,
     )
     _check_data(run, ready)
@@ -49,7 +50,8 @@ def load_again(run: RunFolder, data_dir: str | Path | None) -> ImageSet:
     Raises:
         RequestError: The classes are not those of the run.
     """
-    images = load_source(run.data.source, run.config.data, data_dir, rule=run.data.decoding)
+    data = run.data
+    images = load_source(data.source, run.config.data, data_dir, rule=data.decoding, changes=data.changes)
     _check_meaning(run, images)
     return images
 
@@ -107,6 +109,8 @@ def _check_data(run: RunFolder, ready: Prepared) -> None:
         changes.append(
             f"{part}: {len(gone)} images are gone or changed and {len(come)} are new ({few(names)})"
         )
+    if not changes and run.data.labels_hash not in ("", labels_hash(images, split.all)):
+        changes = ["the same images have other labels"]
     if changes:
         raise RequestError(
             f"{images.location}: the data has changed since the run started; {'; '.join(changes)}. Put it back, or "

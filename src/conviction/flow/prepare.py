@@ -22,6 +22,7 @@ from conviction.data import (
     split_images,
 )
 from conviction.data.audit import KeptAudit
+from conviction.data.image_set import Relabelled
 from conviction.errors import RequestError, WeightsError
 from conviction.evaluation import read_metadata
 from conviction.flow.network import all_steps, search_rate
@@ -92,6 +93,7 @@ def prepare_run(
     *,
     rule: DecodingRule | None = None,
     kept: Callable[[ImageSet], KeptAudit] | None = None,
+    changes: Relabelled | None = None,
     loading: Loading = silently,
     computing: Progress = quietly,
 ) -> Prepared:
@@ -104,6 +106,7 @@ def prepare_run(
         adapt: Makes the specification for the images.
         rule: The decoding rule of a run whose images are read again; None for a new run.
         kept: What a run whose images are read again keeps of its audit; None for a new run.
+        changes: The labels that such a run has changed.
         loading: Receives what takes a while.
         computing: As ``Show.computing``, for features that the audit needs.
 
@@ -111,7 +114,7 @@ def prepare_run(
         RequestError: Something in the request or the data is wrong.
     """
     loading(str(source))
-    images = load_source(source, asked.data, data_dir, rule=rule)
+    images = load_source(source, asked.data, data_dir, rule=rule, changes=changes)
     loading("the audit of all images")
     if kept is None:
         audit = audit_images(images, asked.data, likeness_for(source, images, asked, data_dir, computing))

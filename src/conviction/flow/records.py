@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -10,7 +11,7 @@ from typing import Any
 from conviction.audience import without_home
 from conviction.backend import import_keras
 from conviction.config import Recipe
-from conviction.data.image_set import PARTS
+from conviction.data.image_set import PARTS, labels_hash
 from conviction.data.named import NAMED_SETS
 from conviction.flow.prepare import Prepared
 from conviction.runs.environment import describe_environment, peak_memory_bytes
@@ -44,6 +45,8 @@ def data_json(source: str | Path, ready: Prepared) -> dict[str, Any]:
         "unused": [u.to_json() for u in images.unused],
         "decoding": images.rule.model_dump(),
         "class_names": images.class_names,
+        "labels_hash": labels_hash(images, split.all),
+        **({} if images.relabelled is None else {"relabelled": asdict(images.relabelled)}),
         "counts": {part: images.counts(split.of(part)) for part in PARTS},
         "audit": {
             "unreadable": {u.name: u.reason for u in images.unreadable},

@@ -4,17 +4,17 @@ from __future__ import annotations
 
 from conviction.card import card
 from conviction.evaluation import openings_sentence
-from conviction.library.tables import shown_part
 from conviction.reporting import reasons
 from conviction.runs import RunFolder
 from conviction.runs.folder import REPORT
+from conviction.runs.label_issues import part_to_show
 
 
 def run_card(run: RunFolder) -> str:
     """The data, the accuracy with its interval, and the verdict."""
     if run.status != "done":
         return card(f"Run {run.path}", {"state": run.status, "epochs": f"{len(run.epoch_rows)}"})
-    part, data = shown_part(run), run.data
+    part, data = part_to_show(run), run.data
     score = run.evaluation.parts[part]
     low, high = score.accuracy_ci95
     verdict = run.verdict

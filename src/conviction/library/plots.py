@@ -11,12 +11,12 @@ import numpy as np
 
 from conviction.errors import RequestError, RunError
 from conviction.flow.again import load_again
-from conviction.library.tables import mistakes as wrong_ones
-from conviction.library.tables import shown_part
 from conviction.reporting import Drawing, confidence
 from conviction.reporting import confusion as confusion_matrix
 from conviction.reporting import curves as epoch_curves
 from conviction.runs import RunFolder, RunScore
+from conviction.runs.label_issues import mistakes as all_mistakes
+from conviction.runs.label_issues import part_to_show
 from conviction.runs.rows import rows_of_part
 
 if TYPE_CHECKING:
@@ -44,22 +44,19 @@ def reliability(run: RunFolder) -> Figure:
 
 
 def _score(run: RunFolder) -> RunScore:
-    return run.evaluation.parts[shown_part(run)]
+    return run.evaluation.parts[part_to_show(run)]
 
 
 def mistakes(run: RunFolder, most: int, data_dir: str | Path | None) -> Figure:
     """The pictures that are answered wrongly, the surest first."""
     if most < 1:
         raise RequestError(f"most: expected a number of pictures from 1; got {most}.")
-    part = shown_part(run)
-    wrong = wrong_ones(run, part).head(most)
+    part = part_to_show(run)
+    wrong = all_mistakes(run, part)[:most]
     images = load_again(run, data_dir)
     rows = dict(zip(run.split.of(part), rows_of_part(run, images, part).tolist(), strict=True))
-    titles = [
-        f"{label}, called {predicted} ({p:.0%})"
-        for label, predicted, p in zip(wrong["label"], wrong["predicted"], wrong["probability"], strict=True)
-    ]
-    return pictures(images.pixels[[rows[file] for file in wrong["file"]]], titles)
+    titles = [f"{one.label}, called {one.predicted} ({one.probability:.0%})" for one in wrong]
+    return pictures(images.pixels[[rows[one.file] for one in wrong]], titles)
 
 
 def pictures(pixels: np.ndarray, titles: Sequence[str]) -> Figure:

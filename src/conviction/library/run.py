@@ -25,7 +25,7 @@ from conviction.flow.resume import resume
 from conviction.library import plots, tables
 from conviction.library.cards import run_card
 from conviction.library.files import predict_files
-from conviction.runs import RunFolder, RunLike, open_run
+from conviction.runs import RunFolder, RunLike, label_issues, open_run
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -78,23 +78,41 @@ class Run(RunFolder):
         """How often each class (row) was called what (column), of the same images as ``per_class``."""
         return tables.confusion(self)
 
-    def mistakes(self, part: str | None = None) -> pd.DataFrame:
-        """The images that it gets wrong, those first where it was surest.
+    def mistakes(self, part: str | None = None, *, out: str | Path | None = None) -> pd.DataFrame:
+        """The images that it gets wrong, all of them, those first where it was surest.
 
         Args:
             part: "train", "validation" or "test"; None for the test set, or validation while that is sealed.
+            out: A CSV to write as well, with an empty column ``proposed`` for the right class of those whose label is
+                wrong; ``fit`` takes it as ``data.relabel``.
 
         Raises:
+            RequestError: There is no such part, or ``out`` is a folder.
             RunError: There are no predictions of that part.
         """
-        return tables.mistakes(self, part)
+        rows = label_issues.mistakes(self, part)
+        if out is not None:
+            label_issues.write_corrections(Path(out).expanduser(), rows, label_issues.Mistake)
+        return tables.mistakes(rows)
 
-    def suspects(self) -> pd.DataFrame:
-        """The images outside the training set whose label is probably wrong, the surest first, with the likelier class.
+    def suspects(self, *, out: str | Path | None = None) -> pd.DataFrame:
+        """The images whose label is probably wrong, the surest first, with the class that is likelier.
 
-        By confident learning (Northcutt, Jiang and Chuang, 2021).
+        By confident learning (Northcutt, Jiang and Chuang, 2021), of images that the network has not learned from:
+        outside the training set, or with ``evaluation.folds`` all of them.
+
+        Args:
+            out: A CSV to write as well. Look at each picture, delete the lines that you disagree with, and give it to
+                ``fit`` as ``data.relabel``.
+
+        Raises:
+            RequestError: ``out`` is a folder.
+            RunError: There are no predictions.
         """
-        return tables.suspects(self)
+        rows = label_issues.label_issues(self)
+        if out is not None:
+            label_issues.write_corrections(Path(out).expanduser(), rows, label_issues.LabelIssue)
+        return tables.suspects(rows)
 
     def images(self, data_dir: str | Path | None = None) -> ImageSet:
         """The images that it was made with, decoded again from their source.
@@ -184,7 +202,7 @@ class Run(RunFolder):
     def __repr__(self) -> str:
         accuracy = ""
         if self.status == "done":
-            part = tables.shown_part(self)
+            part = label_issues.part_to_show(self)
             accuracy = f", {part} accuracy {self.evaluation.parts[part].accuracy:.2%}"
         return f"Run({str(self.path)!r}, {self.status}{accuracy})"
 

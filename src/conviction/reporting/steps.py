@@ -19,6 +19,7 @@ from conviction.model.backbones.kinds import Scaling
 from conviction.model.compile import RISE_FROM
 from conviction.model.shapes import UNIT
 from conviction.reporting.backbone import backbone_sentences
+from conviction.reporting.relabelled import changed_labels, where_labels_changed
 from conviction.training import RateSearch, Training, TrainingState
 from conviction.training.augment import active_augmentations
 from conviction.training.views import views_kept
@@ -57,7 +58,7 @@ def load_step(images: ImageSet) -> Step:
         f"stored as {images.stored}."
     ]
     listed = ["All are in data.json."] if len(images.unreadable) > 1 else []
-    return Step("Load", (*sentences, *left_out(images), *listed, *not_used(images)))
+    return Step("Load", (*sentences, *changed_labels(images), *left_out(images), *listed, *not_used(images)))
 
 
 def not_used(images: ImageSet) -> list[str]:
@@ -171,6 +172,7 @@ def split_step(images: ImageSet, split: Split, spec: DataSpec) -> Step:
         "folder, in another order or on another machine. Copies and near-copies stay together"
         + _kept_together(spec),
         *_left_out(split),
+        *where_labels_changed(images, split),
     )
     counts = [images.counts(split.of(p)) for p in ("train", "validation", "test")]
     rows = tuple(

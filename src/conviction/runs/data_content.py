@@ -11,7 +11,7 @@ from conviction.data import DecodingRule, ImageSet
 from conviction.data.audit import KeptAudit
 from conviction.data.doubtful_labels import DoubtfulLabel
 from conviction.data.feature_audit import FeatureAudit
-from conviction.data.image_set import PARTS
+from conviction.data.image_set import PARTS, Relabelled
 from conviction.data.sessions import Nearest, Sessions
 from conviction.runs.content import Content, Count, Name, read_content
 
@@ -130,6 +130,13 @@ class RunFeatureAudit(Content):
         )
 
 
+class RunRelabelled(Content):
+    """The fields of ``Relabelled``."""
+
+    file: Name
+    changes: dict[Name, Annotated[tuple[str, str], Field(strict=False)]]
+
+
 class _Source(Content):
     source: Annotated[Name, Field(min_length=1)]
 
@@ -141,6 +148,8 @@ class RunData(Content):
         source: A named set by its name, anything else by its full path.
         name: As ``ImageSet.name``; so are ``location``, ``stored``, ``conversions``, ``unused`` and ``class_names``.
         counts: Images per class in each part.
+        labels_hash: From ``labels_hash``, of all parts; empty for a run of a version that had none.
+        relabelled: The labels that were changed.
         decoding: How the images were decoded.
         audit: Names of ``unreadable`` files with reasons, and ``findings``.
         sessions: Pictures that were taken together, if they were kept together or compared by features.
@@ -157,6 +166,8 @@ class RunData(Content):
     decoding: DecodingRule
     class_names: Annotated[list[str], Field(min_length=2)]
     counts: RunCounts
+    labels_hash: str = ""
+    relabelled: RunRelabelled | None = None
     audit: dict[str, Any] = Field(default_factory=dict)
     sessions: RunSessions | None = None
     features: RunFeatureAudit | None = None
@@ -168,6 +179,11 @@ class RunData(Content):
             None if self.sessions is None else self.sessions.of(images),
             None if self.features is None else self.features.of(images),
         )
+
+    @property
+    def changes(self) -> Relabelled | None:
+        """The labels that were changed, for ``load_source``."""
+        return None if self.relabelled is None else Relabelled(**self.relabelled.model_dump())
 
     @property
     def images(self) -> int:
