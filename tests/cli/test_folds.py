@@ -100,7 +100,7 @@ def test_finished_folds_are_not_trained_again_and_other_settings_begin_from_the_
         read_estimate(tmp_path, ready)
 
 
-@pytest.mark.parametrize("value", ["1x5", "1", "5x0", "5x", "x", "0x5", "101x1", "true"])
+@pytest.mark.parametrize("value", ["1x5", "1", "5x0", "5x", "x", "0x0", "101x1", "true"])
 def test_what_is_no_number_of_folds_and_repetitions_is_refused(value: str) -> None:
     with pytest.raises(
         RequestError,

@@ -80,7 +80,7 @@ def test_a_part_that_does_not_exist_or_is_sealed_is_refused(run: Run, tmp_path: 
     sealed = conviction.fit("digits", {**SMALL, "evaluation.test": False}, out=tmp_path / "run", show=None)
     assert repr(sealed).startswith(f"Run('{tmp_path}/run', done, validation accuracy ")
     assert set(sealed.predictions["part"]) == {"train", "validation"}
-    with pytest.raises(RunError, match=r"sealed.*run\.evaluate\(\)"):
+    with pytest.raises(RunError, match=r"sealed.*conviction\.evaluate\("):
         sealed.mistakes("test")
     assert len(sealed.mistakes()) >= 0
     opened = sealed.evaluate(show=None)
