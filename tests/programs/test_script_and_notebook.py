@@ -14,7 +14,6 @@ import pytest
 from PIL import Image
 
 import conviction
-from conviction.evaluation import count_openings
 from tests.conftest import Cli, Exports, environment, picture
 
 # Refuses every import of a package that is not Keras, TensorFlow, Pillow, the named ones, or what these need.
@@ -234,7 +233,6 @@ def test_a_sealed_test_set_stays_sealed(cli: Cli, tmp_path: Path) -> None:
     assert made.json["exports"][0]["parity"]["part"] == "validation"
     assert conviction.load(tmp_path / "run" / "exports" / "model.onnx").card.test is None
     assert not (tmp_path / "home" / "openings.jsonl").exists()
-    assert count_openings(conviction.load_run(tmp_path / "run").split.test_hash) == 0
 
 
 def test_a_program_is_readable(exported: Exports) -> None:

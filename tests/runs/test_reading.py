@@ -29,7 +29,7 @@ CHECKPOINT = f"{CHECKPOINTS}/000001-000000000.ckpt"
 READERS: dict[str, Callable[[Path], Any]] = {
     folder.CONFIG: lambda run: RunFolder(run).config,
     folder.DATA: lambda run: RunFolder(run).data,
-    folder.HISTORY: lambda run: RunFolder(run).history,
+    folder.HISTORY: lambda run: RunFolder(run).epoch_rows,
     folder.EVALUATION: lambda run: RunFolder(run).evaluation,
     folder.ENVIRONMENT: lambda run: RunFolder(run).environment,
     folder.MODEL: lambda run: RunFolder(run).model,
