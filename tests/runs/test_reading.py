@@ -15,6 +15,7 @@ import pytest
 import yaml
 
 import conviction
+from conviction.backend import import_keras
 from conviction.errors import RunFileError
 from conviction.runs import RunFolder, folder, open_run
 from conviction.runs.checkpoints import read_checkpoint, write_checkpoint
@@ -88,6 +89,7 @@ def test_a_disk_that_fails_is_no_damage(run: Path, name: str, monkeypatch: pytes
     def fail(*_: Any, **__: Any) -> Any:
         raise OSError(5, "Input/output error")
 
+    import_keras()  # whose own files can be read
     monkeypatch.setattr("io.open", fail)
     kind, said = reason(run, name)
     assert (kind, "Input/output error" in said) == ("unreadable", True)
