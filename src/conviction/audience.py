@@ -60,6 +60,15 @@ def on_ray() -> str:
     return {"terminal": "--on ray", "python": "on='ray'", "page": "on Ray"}[_now]
 
 
+def if_moved() -> str:
+    """What to do if the images of a run have been moved, in a sentence."""
+    return {
+        "terminal": "If they have been moved, say where they are now with --source.",
+        "python": "If they have been moved, say where they are now: run.set_source('...').",
+        "page": "If they have been moved, put them back there.",
+    }[_now]
+
+
 def by_key(pair: str) -> str:
     """`` (data.on_leak=drop)``: the key of the specification behind a sentence; empty on the page, which has no keys.
 

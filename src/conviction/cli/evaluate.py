@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from conviction.cli.options import DataDir, Html, Json, Metadata, print_json
+from conviction.cli.options import DataDir, Html, Json, Metadata, Moved, print_json, remember
 from conviction.errors import RequestError
 
 
@@ -22,6 +22,7 @@ def evaluate(
     ] = None,
     metadata: Metadata = None,
     html: Html = None,
+    moved: Moved = None,
     data_dir: DataDir = None,
     as_json: Json = False,
 ) -> None:
@@ -31,6 +32,7 @@ def evaluate(
     from conviction.reporting import Terminal, new_images_step, render_new_images
     from conviction.runs import folder
 
+    remember(run, moved, data_dir)
     show = Terminal(sys.stderr if as_json else sys.stdout)
     metadata_path = None if metadata is None else str(metadata)
     if source is None:

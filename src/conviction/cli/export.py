@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from conviction.cli.options import DataDir, Json, print_json
+from conviction.cli.options import DataDir, Json, Moved, print_json, remember
 
 
 def export(
@@ -32,6 +32,7 @@ def export(
         ),
     ] = 0.01,
     out: Annotated[Path | None, typer.Option("--out", help="The folder; default RUN/exports.")] = None,
+    moved: Moved = None,
     data_dir: DataDir = None,
     as_json: Json = False,
 ) -> None:
@@ -39,6 +40,7 @@ def export(
     from conviction.flow.export import export as make
     from conviction.reporting import Terminal
 
+    remember(run, moved, data_dir)
     wanted = [name.strip() for name in formats.split(",") if name.strip()]
     made = make(
         run,

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+
+from conviction.version import SCHEMA
 
 if TYPE_CHECKING:
     from conviction.runs import RunFolder
@@ -34,6 +37,12 @@ DataDir = Annotated[
 ]
 Json = Annotated[
     bool, typer.Option("--json", help="Print one JSON object on stdout, and everything for people on stderr.")
+]
+Moved = Annotated[
+    str | None,
+    typer.Option(
+        "--source", help="Where the images of the run are now, if they have been moved; the run remembers it."
+    ),
 ]
 Metadata = Annotated[
     Path | None,
@@ -76,9 +85,21 @@ GpusPerTrial = Annotated[
 Html = Annotated[Path | None, typer.Option("--html", help="Write an HTML page.")]
 
 
-def print_json(value: Any) -> None:
-    """One object on stdout; NaN is an error, because JSON has none."""
-    print(json.dumps(value, allow_nan=False))
+def remember(run: Path, source: str | None, data_dir: Path | None) -> None:
+    """Says to a run where its images are now, if ``--source`` does.
+
+    Raises:
+        RequestError: They are not the same images.
+    """
+    if source is not None:
+        from conviction.flow.moved import set_source
+
+        set_source(run, source, data_dir)
+
+
+def print_json(value: Mapping[str, Any]) -> None:
+    """One object on stdout, with the number of the schema; NaN is an error, because JSON has none."""
+    print(json.dumps({"schema": SCHEMA, **value}, allow_nan=False))
 
 
 def print_run(run: RunFolder) -> None:
@@ -86,5 +107,6 @@ def print_run(run: RunFolder) -> None:
     from conviction.runs import folder
 
     evaluation = json.loads((run.path / folder.EVALUATION).read_text(encoding="utf-8"))
+    evaluation.pop("schema", None)
     unused = [u.model_dump() for u in run.data.unused]
     print_json({"run": str(run.path), "status": run.status, "unused": unused, "evaluation": evaluation})

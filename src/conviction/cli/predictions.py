@@ -14,6 +14,7 @@ from typing import IO, Any, TypeVar
 
 from conviction.artefacts import FilePrediction
 from conviction.artefacts.parquet import prediction_schema, prediction_table, pyarrow_for
+from conviction.cli.options import print_json
 from conviction.data.image_set import Unreadable
 from conviction.data.unused import Unused, unused_sentence
 from conviction.errors import RequestError
@@ -64,7 +65,7 @@ def print_predictions(
             "unreadable": [asdict(u) for u in unreadable],
             "unused": [u.to_json() for u in unused],
         }
-        print(json.dumps(value, allow_nan=False))
+        print_json(value)
     elif as_csv:
         text = io.StringIO()
         write = _csv_rows(text, class_names)

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from conviction.cli.options import DataDir, Json, Metadata, print_json
+from conviction.cli.options import DataDir, Json, Metadata, Moved, print_json, remember
 
 
 def report(
@@ -20,6 +20,7 @@ def report(
         Path | None, typer.Option("--pdf", metavar="FOLDER", help="Write the figures as PDF files as well.")
     ] = None,
     metadata: Metadata = None,
+    moved: Moved = None,
     data_dir: DataDir = None,
     as_json: Json = False,
 ) -> None:
@@ -27,6 +28,7 @@ def report(
     from conviction.flow.report import report
     from conviction.reporting import Terminal
 
+    remember(run, moved, data_dir)
     show = Terminal(sys.stderr)
     metadata_path = None if metadata is None else str(metadata)
     written = report(run, png=png, pdf=pdf, metadata=metadata_path, data_dir=data_dir, show=show)

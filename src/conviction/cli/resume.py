@@ -13,9 +13,11 @@ from conviction.cli.options import (
     DataDir,
     GpusPerWorker,
     Json,
+    Moved,
     On,
     Workers,
     print_run,
+    remember,
 )
 from conviction.cli.placing import send_away, training_on
 
@@ -33,6 +35,7 @@ def resume(
     workers: Workers = None,
     cpus_per_worker: CpusPerWorker = 1,
     gpus_per_worker: GpusPerWorker = 0,
+    moved: Moved = None,
     data_dir: DataDir = None,
     as_json: Json = False,
 ) -> None:
@@ -41,6 +44,7 @@ def resume(
     from conviction.flow.resume import resume
     from conviction.reporting import Terminal
 
+    remember(run, moved, data_dir)
     show = Terminal(sys.stderr if as_json else sys.stdout)
     with training_on(on, workers, cpus_per_worker, gpus_per_worker) as trainer:
         done = resume(run, keys or [], mlflow=mlflow, data_dir=data_dir, show=show, trainer=trainer)

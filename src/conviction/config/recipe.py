@@ -25,6 +25,7 @@ from conviction.config.recipes import DEFAULT_RECIPE, RECIPES, TRANSFER_RECIPE, 
 from conviction.config.text import (
     expectation,
     is_exponent,
+    newer_schema,
     read_yaml,
     read_yaml_file,
     shortened,
@@ -32,7 +33,7 @@ from conviction.config.text import (
     why_unread,
 )
 from conviction.config.training import AugmentationSpec, TrainingSpec
-from conviction.errors import RequestError, UnknownKeyError, did_you_mean, nearest
+from conviction.errors import RequestError, RunFileError, UnknownKeyError, did_you_mean, nearest
 
 if TYPE_CHECKING:
     from pydantic_core import ErrorDetails
@@ -116,8 +117,12 @@ def read_recipe(path: Path) -> Recipe:
     Raises:
         OSError, ValueError, yaml.YAMLError: The file cannot be read, or is not YAML with sections.
         RequestError: It holds a key or a value that the specification does not take.
+        RunFileError: A later version has written it.
     """
-    return load_recipe(dict(_flat(read_yaml_file(path))))
+    try:
+        return load_recipe(dict(_flat(read_yaml_file(path))))
+    except _Newer as failure:
+        raise RunFileError(f"{path}: {failure}", "newer") from None
 
 
 def user_settings(overrides: Overrides = (), config: Path | str | None = None) -> dict[str, Any]:
@@ -374,11 +379,19 @@ class _NoSections(ValueError):
     """YAML that is not a specification."""
 
 
+class _Newer(_NoSections):
+    """YAML that a later version has written."""
+
+
 def _flat(content: Any) -> Iterator[tuple[str, Any]]:
     if not isinstance(content, Mapping):
         raise _NoSections(f"expected sections such as 'training:'; got {shown(content)}")
     seen = set()
+    if reason := newer_schema(content):
+        raise _Newer(reason)
     for section, values in content.items():
+        if section == "schema":
+            continue
         if section == "recipe" or "." in str(section) or not isinstance(values, Mapping):
             pairs = {str(section): values}
         else:

@@ -12,7 +12,7 @@ import os
 import re
 import reprlib
 import stat
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import IO, Any
 
@@ -20,6 +20,8 @@ import yaml
 from yaml.constructor import ConstructorError
 from yaml.events import AliasEvent
 from yaml.nodes import MappingNode, Node, ScalarNode
+
+from conviction.version import SCHEMA, __version__
 
 # A course of a thousand learners has 50,000 characters, a specification of 200 layers 30,000; aliases count as what
 # they stand for. PyYAML reads so many in seconds.
@@ -72,6 +74,18 @@ def why_unread(failure: OSError | UnicodeDecodeError) -> str:
     if isinstance(failure, UnicodeDecodeError):
         return "it is not a text file"
     return failure.strerror or str(failure)
+
+
+def newer_schema(content: Mapping[Any, Any]) -> str:
+    """Why a file cannot be read that a later version has written, in a sentence; empty if it can.
+
+    >>> newer_schema({"schema": 1})
+    ''
+    """
+    number = content.get("schema")
+    if type(number) is not int or number <= SCHEMA:
+        return ""
+    return f"it has schema {shortened(str(number))}, and conviction {__version__} reads up to {SCHEMA}. Update conviction."
 
 
 def read_yaml_file(path: Path) -> Any:

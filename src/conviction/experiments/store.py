@@ -12,7 +12,7 @@ from typing import Annotated, Any
 from pydantic import AliasPath, ConfigDict, Field, TypeAdapter, model_validator
 
 from conviction.audience import option
-from conviction.config.text import read_bounded, read_json, read_json_file, shortened
+from conviction.config.text import newer_schema, read_bounded, read_json, read_json_file, shortened
 from conviction.errors import RequestError, RunFileError
 from conviction.runs import folder
 from conviction.runs.content import C, Content, read_content, validated
@@ -190,7 +190,7 @@ def open_study(path: Path, design: Mapping[str, Any]) -> dict[str, dict[str, Any
     clear_study(path)
     file = path / DESIGN
     if not file.exists():
-        folder.write_json(file, dict(design))
+        folder.write_record(file, design)
         return {}
     try:
         before = read_run_file(file, _object)
@@ -211,6 +211,8 @@ def _object(path: Path) -> dict[str, Any]:
     content = read_json_file(path)
     if not isinstance(content, dict):
         raise ValueError("expected a JSON object")
+    if reason := newer_schema(content):
+        raise RunFileError(f"{path}: {reason}", "newer")
     return content
 
 

@@ -72,7 +72,7 @@ def study_at(
 
 def keep(path: Path, findings: Findings) -> None:
     """Writes the result for programs and the page for people."""
-    folder.write_json(path / RESULT, findings.to_json())
+    folder.write_record(path / RESULT, findings.to_json())
     folder.write_text(path / REPORT, render_exploration(findings))
 
 

@@ -182,7 +182,7 @@ def tune(
             folder.write_text(path / SPECIFICATION, _recommended(search, belief.winner).to_yaml())
             run = _test(source, path, data_dir, shown.file) if test else None
         tuned = Tuned(path, search, opened, belief, run)
-        folder.write_json(path / RESULT, tuned.to_json())
+        folder.write_record(path / RESULT, tuned.to_json())
         folder.write_text(path / REPORT, render_tuning(search, opened, belief, tuned.test_sentence))
         if belief.winner is None:
             reasons = search_failures(opened)
@@ -205,7 +205,7 @@ def _open(path: Path, name: str, storage: str | None, search: Search) -> optuna.
         with contextlib.suppress(OSError):
             path.rmdir()  # a wrong request leaves nothing; a study that was there before is not empty
         raise
-    folder.write_json(path / DESIGN, search.design())
+    folder.write_record(path / DESIGN, search.design())
     return study
 
 

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from conviction.audience import call
+from conviction.audience import call, if_moved
 from conviction.config import Recipe
 from conviction.data import ImageSet, load_source
 from conviction.data.image_set import PARTS, labels_hash
-from conviction.errors import RequestError, RunError
+from conviction.errors import RequestError, RunError, SourceNotFoundError
 from conviction.flow.prepare import Loading, Prepared, prepare_run, silently
 from conviction.runs import RunFolder, RunLike, folder, open_run
 from conviction.runs.rows import fit_again
@@ -29,17 +30,18 @@ def prepare_again(
         RequestError: The images or classes are not those of the run.
     """
     source, rule = run.data.source, run.data.decoding
-    ready = prepare_run(
-        source,
-        recipe,
-        data_dir,
-        lambda facts: recipe,
-        rule=rule,
-        # The run's own: another machine, or one without the weights, could find others.
-        kept=run.data.kept_audit,
-        changes=run.data.changes,
-        loading=loading,
-    )
+    with _may_be_moved(run):
+        ready = prepare_run(
+            source,
+            recipe,
+            data_dir,
+            lambda facts: recipe,
+            rule=rule,
+            # The run's own: another machine, or one without the weights, could find others.
+            kept=run.data.kept_audit,
+            changes=run.data.changes,
+            loading=loading,
+        )
     _check_data(run, ready)
     return replace(ready, search=run.search or ready.search)
 
@@ -51,9 +53,21 @@ def load_again(run: RunFolder, data_dir: str | Path | None) -> ImageSet:
         RequestError: The classes are not those of the run.
     """
     data = run.data
-    images = load_source(data.source, run.config.data, data_dir, rule=data.decoding, changes=data.changes)
-    _check_meaning(run, images)
+    with _may_be_moved(run):
+        images = load_source(data.source, run.config.data, data_dir, rule=data.decoding, changes=data.changes)
+    check_meaning(run, images)
     return images
+
+
+@contextlib.contextmanager
+def _may_be_moved(run: RunFolder) -> Iterator[None]:
+    """Says what to do about images that are gone."""
+    try:
+        yield
+    except SourceNotFoundError as failure:
+        raise SourceNotFoundError(
+            f"{run.path}: the images of the run are gone: {failure} {if_moved()}"
+        ) from None
 
 
 def load_finished(run: RunLike) -> RunFolder:
@@ -95,7 +109,7 @@ def few(names: Sequence[str]) -> str:
 def _check_data(run: RunFolder, ready: Prepared) -> None:
     """Refuses images or classes that differ from those of the run."""
     images, split = ready.images, ready.split
-    _check_meaning(run, images)
+    check_meaning(run, images)
     changes = []
     for part in PARTS:
         before = run.split.of(part)
@@ -118,7 +132,12 @@ def _check_data(run: RunFolder, ready: Prepared) -> None:
         )
 
 
-def _check_meaning(run: RunFolder, images: ImageSet) -> None:
+def check_meaning(run: RunFolder, images: ImageSet) -> None:
+    """Refuses images of other classes than those of the run.
+
+    Raises:
+        RequestError: They are.
+    """
     before = run.data.class_names
     if before != images.class_names:
         raise RequestError(

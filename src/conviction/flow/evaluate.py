@@ -48,5 +48,5 @@ def evaluate(
         run_steps = steps_of(opened, ready, evaluation)
         watching.step(run_steps[-1])
         write_report(opened.path, ready, opened.epoch_rows, run_steps=run_steps, evaluation=evaluation)
-        folder.write_json(opened.path / folder.EVALUATION, evaluation.to_json())
+        folder.write_record(opened.path / folder.EVALUATION, evaluation.to_json())
     return evaluation

@@ -176,4 +176,4 @@ def _reopen(run: RunFolder, recipe: Recipe) -> None:
     if evaluated.is_file():
         with folder.storing(evaluated):
             evaluated.replace(run.path / folder.EARLIER_EVALUATION.format(len(run.epoch_rows)))
-    folder.write_text(run.path / folder.CONFIG, recipe.to_yaml())
+    folder.write_config(run.path, recipe)

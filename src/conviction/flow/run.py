@@ -58,10 +58,10 @@ def start_run(
     stem = f"{Path(str(source)).name.split('.')[0]}-{ready.recipe.recipe}"
     path = folder.create(out, Path("runs"), stem)
     with folder.claimed(path):
-        folder.write_text(path / folder.CONFIG, ready.recipe.to_yaml())
-        folder.write_json(path / folder.DATA, data_json(source, ready))
+        folder.write_config(path, ready.recipe)
+        folder.write_record(path / folder.DATA, data_json(source, ready))
         if ready.search:
-            folder.write_json(path / folder.RATES, ready.search.to_json())
+            folder.write_record(path / folder.RATES, ready.search.to_json())
         request_logs(path, tensorboard=tensorboard, mlflow=mlflow)
         return finish_run(path, ready, None, show, started, mlflow=mlflow, trainer=trainer)
 
@@ -113,10 +113,10 @@ def finish_run(
             environment = environment_json(started, ready.recipe, training)
             if trainer:
                 environment["trained_on"] = trainer.to_json()
-            folder.write_json(path / folder.ENVIRONMENT, environment)
+            folder.write_record(path / folder.ENVIRONMENT, environment)
             if evaluation is not None:
                 # Last, because this file says that the run is done.
-                folder.write_json(path / folder.EVALUATION, evaluation.to_json())
+                folder.write_record(path / folder.EVALUATION, evaluation.to_json())
                 scores, outcome = evaluation.figures(), "FINISHED"
         except KeyboardInterrupt:
             if not stop:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from conviction.artefacts.explain import explain
 from conviction.config.recipe import Overrides
 from conviction.data import ImageSet
+from conviction.data.in_memory import Source
 from conviction.data.prediction_images import ArrayPredictions
 from conviction.evaluation import Evaluation
 from conviction.evaluation.paired import Comparison
@@ -20,6 +21,7 @@ from conviction.flow.compare import compare
 from conviction.flow.evaluate import evaluate
 from conviction.flow.evaluate_new import NewImages, evaluate_new
 from conviction.flow.export import Exported, export
+from conviction.flow.moved import set_source
 from conviction.flow.report import report
 from conviction.flow.resume import resume
 from conviction.library import plots, tables
@@ -121,6 +123,19 @@ class Run(RunFolder):
             RequestError: The source has changed or is gone.
         """
         return load_again(self, data_dir)
+
+    def set_source(self, source: Source, data_dir: str | Path | None = None) -> None:
+        """Says where its images are now; it remembers that, once they have been found to be the same.
+
+        Args:
+            source: As for ``fit``.
+            data_dir: As for ``fit``.
+
+        Raises:
+            RequestError: There are no images, or not those that it was made with; nothing is changed.
+        """
+        set_source(self, source, data_dir)
+        self._forget()
 
     def predict(self, images: Any) -> ArrayPredictions:
         """Classifies pictures: arrays, what Pillow has opened, or paths of files, folders and archives.

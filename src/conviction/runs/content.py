@@ -22,7 +22,7 @@ from pydantic import (
     model_validator,
 )
 
-from conviction.config.text import MOST_JSON, read_json_file, shortened
+from conviction.config.text import MOST_JSON, newer_schema, read_json_file, shortened
 from conviction.errors import RunFileError
 from conviction.evaluation import Binary, Calibration, Figure, ReliabilityBin, Slicing, Verdict
 from conviction.training import RateSearch, Sweep
@@ -255,6 +255,8 @@ def validated(content: Any, model: type[C], path: Path) -> C:
     """The value of a JSON text that came from a file; raises as ``read_content``."""
     if not isinstance(content, dict):
         raise ValueError("expected a JSON object")
+    if reason := newer_schema(content):
+        raise RunFileError(f"{path}: {reason}", "newer")
     try:
         return model.model_validate(content)
     except ValidationError as failure:

@@ -18,9 +18,11 @@ from typing import TYPE_CHECKING, Any
 
 from conviction.audience import option, typed
 from conviction.backend import quiet_stderr
+from conviction.config import Recipe
 from conviction.config.text import read_json
 from conviction.data import DecodingRule
 from conviction.errors import OutputError, RunError, StorageError
+from conviction.version import SCHEMA
 
 if TYPE_CHECKING:
     import keras
@@ -238,6 +240,16 @@ def write_text(path: Path, text: str) -> None:
 def write_json(path: Path, value: Any) -> None:
     """Writes JSON atomically; NaN and infinity are errors, because JSON has neither."""
     write_text(path, json.dumps(value, indent=1, allow_nan=False) + "\n")
+
+
+def write_record(path: Path, value: Mapping[str, Any]) -> None:
+    """Writes a JSON object with the number of the schema, which says to other versions whether they can read it."""
+    write_json(path, {"schema": SCHEMA, **value})
+
+
+def write_config(run: Path, recipe: Recipe) -> None:
+    """Writes ``config.yaml``, which is a specification with the number of the schema."""
+    write_text(run / CONFIG, f"schema: {SCHEMA}\n{recipe.to_yaml()}")
 
 
 def write_rows(path: Path, rows: Sequence[Any], columns: Sequence[str]) -> None:

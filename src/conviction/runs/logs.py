@@ -107,7 +107,7 @@ def request_logs(run: Path, *, tensorboard: bool, mlflow: str | None) -> None:
     elif mlflow:
         wanted["mlflow"] = {"run_id": _new_mlflow_run(mlflow, run)}
     if tensorboard or (mlflow and not before.mlflow):
-        folder.write_json(run / folder.LOGS, wanted)
+        folder.write_record(run / folder.LOGS, wanted)
 
 
 def check_logs(*, tensorboard: bool, mlflow: str | None, run: Path | None = None) -> None:
