@@ -71,11 +71,11 @@ def test_predict_abstains_below_the_threshold(cli: Cli, trained: Path, scans: Pa
     below = sum(p["probability"] < level for p in every)
     assert below
     labels = {p["file"]: p["probability"] for p in every}
-    some = cli("predict", trained, scans, "--json", "--threshold", str(level)).json["predictions"]
+    some = cli("predict", trained, scans, "--json", "--abstain-below", str(level)).json["predictions"]
     for p in some:
         assert (p["label"] is None) == (labels[p["file"]] < level)
     assert sum(p["label"] is None for p in some) == below
-    refused = cli("predict", trained, scans, "--threshold", "2")
+    refused = cli("predict", trained, scans, "--abstain-below", "2")
     assert (refused.code, "from 0 to 1" in refused.err) == (2, True)
 
 

@@ -221,9 +221,9 @@ def test_answers_are_those_without_a_cluster(
     # As people type it: from the folder above.
     shutil.copytree(pictures, tmp_path / "mine")
     (tmp_path / "mine" / "notes.txt").write_text("not a picture")
-    here = cli("predict", model, "mine", "--threshold", "0.6", "--out", "here.parquet", afresh=True)
+    here = cli("predict", model, "mine", "--abstain-below", "0.6", "--out", "here.parquet", afresh=True)
     there = cli(
-        *("predict", model, "mine", "--threshold", "0.6", "--on", "ray", "--out", "there"),
+        *("predict", model, "mine", "--abstain-below", "0.6", "--on", "ray", "--out", "there"),
         env={"RAY_ADDRESS": cluster.address},
         afresh=True,
     )
@@ -233,7 +233,7 @@ def test_answers_are_those_without_a_cluster(
     found = pq.read_table(tmp_path / "there" / "predictions")
     assert found.schema.equals(expected.schema), "without their metadata"
     assert found.select(["file", "label"]).equals(expected.select(["file", "label"]))
-    assert 0 < found["label"].null_count < len(found), "some are below the threshold, and some are not"
+    assert 0 < found["label"].null_count < len(found), "the network abstains from some, and some are not"
     for mine, theirs in zip(found.to_pylist(), expected.to_pylist(), strict=True):
         assert mine["probabilities"] == pytest.approx(theirs["probabilities"], abs=1e-6)
     left_out = [line for line in here.err.splitlines() if line.startswith("left out")]
@@ -305,7 +305,7 @@ def test_a_driver_is_killed_and_the_same_command_goes_on(
 
 
 MANIFEST = {
-    "version": 1, "id": "0a", "artefact": "0b", "source": "/pictures", "threshold": 0.5, "prefix": "pictures",
+    "version": 1, "id": "0a", "artefact": "0b", "source": "/pictures", "abstain_below": 0.5, "prefix": "pictures",
     "shard": 100, "images": 401, "unused": [],
 }  # fmt: skip
 
@@ -331,7 +331,7 @@ def test_a_manifest_comes_back_with_names_that_are_not_unicode(tmp_path: Path) -
         json.dumps(MANIFEST | {"version": 2}),
         json.dumps(MANIFEST | {"shard": 0}),
         json.dumps(MANIFEST | {"images": "401"}),
-        json.dumps(MANIFEST | {"threshold": float("nan")}),
+        json.dumps(MANIFEST | {"abstain_below": float("nan")}),
         json.dumps(MANIFEST | {"unused": [{"kind": "none of ours"}]}),
     ],
 )
@@ -380,7 +380,7 @@ def test_another_request_in_the_same_folder_is_refused(
         predict_folder(other, str(pictures), str(out))
     with pytest.raises(OutputError, match="its source is"):
         predict_folder(model, str(pictures / "000"), str(out))
-    with pytest.raises(OutputError, match=r"its threshold is 0.0, not 0.5. Name another folder with out"):
+    with pytest.raises(OutputError, match=r"its abstain_below is 0.0, not 0.5. Name another folder with out"):
         predict_folder(model, str(pictures), str(out), 0.5)
     with pytest.raises(
         OutputError, match="expected a new folder, or one of an earlier prediction; it holds 000"
@@ -403,7 +403,7 @@ def test_wrong_requests_say_so(cli: Cli, model: Path, pictures: Path, tmp_path: 
         ((model, tmp_path / "nowhere", *ray), "there is no such folder"),
         ((model, model, *ray), "it cannot be listed"),
         (("run", pictures, *ray), "conviction export run --format onnx"),
-        ((model, pictures, *ray, "--threshold", "2"), "from 0 to 1"),
+        ((model, pictures, *ray, "--abstain-below", "2"), "from 0 to 1"),
         ((model, pictures, *ray[:-1], model), "this is a file"),
         ((model, "nothing://there", *ray), "expected a folder or an address that fsspec knows"),
     ]:

@@ -10,6 +10,7 @@ from typing import Protocol
 import numpy as np
 
 from conviction.artefacts.card import Card
+from conviction.data.decision import Decision
 from conviction.data.prediction_images import ArrayPredictions, Pictures, check_decoded, pixels_to_predict
 from conviction.data.rule import DecodingRule
 from conviction.errors import ArtefactError, printable
@@ -28,6 +29,10 @@ class Predictor(Protocol):
     @property
     def rule(self) -> DecodingRule:
         """How pictures are decoded for this model."""
+
+    @property
+    def decision(self) -> Decision | None:
+        """How two classes are told apart; None for the most likely class."""
 
     def predict_pixels(self, pixels: np.ndarray) -> ArrayPredictions:
         """Classifies (n, height, width, channels) uint8."""
@@ -57,6 +62,11 @@ class Artefact:
         """How pictures are decoded for this model."""
         return self.card.decoding
 
+    @property
+    def decision(self) -> Decision | None:
+        """How two classes are told apart; None for the most likely class."""
+        return self.card.decision
+
     def predict(self, images: Pictures) -> ArrayPredictions:
         """Classifies pictures given as numbers or by Pillow, as ``RunFolder.predict`` does.
 
@@ -80,7 +90,7 @@ class Artefact:
         check_decoded(pixels, self.rule)
         if not len(pixels):
             return ArrayPredictions([], np.empty((0, len(self.class_names)), np.float32), self.class_names)
-        return ArrayPredictions.of(self.answer(pixels), self.class_names)
+        return ArrayPredictions.of(self.answer(pixels), self.class_names, decision=self.decision)
 
     def checked(self) -> Artefact:
         """Itself, after it has answered one black image as its card promises.

@@ -8,6 +8,7 @@ from pydantic import Field, ValidationError, model_validator
 
 from conviction.artefacts.bounds import MOST_CARD_BYTES
 from conviction.config.model import MOST_UNITS, Strict, WeightsRecord
+from conviction.data.decision import Decision
 from conviction.data.rule import DecodingRule
 from conviction.errors import ArtefactError, printable
 
@@ -78,6 +79,7 @@ class Card(Strict):
         quantized: In which type weights are stored, or weights and activations calculated; None for float32.
         class_names: In the order of the probabilities.
         decoding: How any picture becomes the pixels that the model takes.
+        decision: How two classes are told apart; None for the most likely class.
         data: What the network has learned from.
         backbone: What it begins with, if that had learned before.
         specification: As in ``config.yaml``.
@@ -93,6 +95,7 @@ class Card(Strict):
     quantized: Quantized | None = None
     class_names: Annotated[tuple[str, ...], Field(min_length=2, max_length=MOST_CLASSES)]
     decoding: DecodingRule
+    decision: Decision | None = None
     data: LearnedFrom
     backbone: LearnedBefore | None = None
     specification: dict[str, Any]
@@ -112,6 +115,8 @@ class Card(Strict):
     def _names_differ(self) -> Card:
         if len(set(self.class_names)) != len(self.class_names):
             raise ValueError("expected each class name once")
+        if self.decision is not None and not self.decision.fits(self.class_names):
+            raise ValueError("expected a decision between two classes")
         return self
 
 

@@ -13,6 +13,7 @@ import numpy as np
 
 from conviction.artefacts.artefact import Predictor
 from conviction.audience import option
+from conviction.data.decision import decide
 from conviction.data.decode import SUFFIXES, UnreadableImageError, decode
 from conviction.data.image_set import Unreadable
 from conviction.data.listing import list_pictures
@@ -29,7 +30,8 @@ STANDARD_INPUT = "-"
 class FilePrediction:
     """One picture: its file, the class, and the probability of each class.
 
-    ``label`` is None where the highest probability is below the threshold: the network abstains.
+    ``label`` is None where the network abstains, because its highest probability is too low; ``probability`` is then
+    that one, and otherwise that of the label.
     """
 
     file: str
@@ -68,14 +70,14 @@ def picture_files(paths: Sequence[Path]) -> Iterator[tuple[list[PictureFile], tu
 
 
 def classify(
-    predictor: Predictor, files: Sequence[PictureFile], threshold: float = 0.0
+    predictor: Predictor, files: Sequence[PictureFile], abstain_below: float = 0.0
 ) -> Iterator[FilePrediction | Unreadable]:
     """What each picture is, or why it cannot be read, in order; ``BATCH`` of them are in memory at a time.
 
     Raises:
-        RequestError: The threshold is out of range.
+        RequestError: ``abstain_below`` is out of range.
     """
-    check_threshold(threshold)
+    check_abstain_below(abstain_below)
     for start in range(0, len(files), BATCH):
         some = files[start : start + BATCH]
         decoded = [_decode(predictor, file) for file in some]
@@ -85,17 +87,19 @@ def classify(
             if isinstance(outcome, Unreadable):
                 yield outcome
             else:
-                yield _prediction(predictor.class_names, file.name, next(rows), threshold)
+                yield _prediction(predictor, file.name, next(rows), abstain_below)
 
 
-def check_threshold(threshold: float) -> None:
+def check_abstain_below(abstain_below: float) -> None:
     """Refuses what is not a probability.
 
     Raises:
         RequestError: It is out of range.
     """
-    if not 0.0 <= threshold <= 1.0:
-        raise RequestError(f"{option('threshold')}: expected a probability from 0 to 1; got {threshold:g}.")
+    if not 0.0 <= abstain_below <= 1.0:
+        raise RequestError(
+            f"{option('abstain-below')}: expected a probability from 0 to 1; got {abstain_below:g}."
+        )
 
 
 def _files(path: Path, stack: ExitStack, passed: list[PassedOver]) -> Iterator[PictureFile]:
@@ -135,9 +139,11 @@ def _decode(predictor: Predictor, file: PictureFile) -> np.ndarray | Unreadable:
         return Unreadable(name=file.name, reason=failure.strerror or str(failure))
 
 
-def _prediction(class_names: Sequence[str], file: str, row: np.ndarray, threshold: float) -> FilePrediction:
-    best = int(row.argmax())
-    probability = float(row[best])
-    label = class_names[best] if probability >= threshold else None
+def _prediction(predictor: Predictor, file: str, row: np.ndarray, abstain_below: float) -> FilePrediction:
+    class_names, highest = predictor.class_names, float(row.max())
+    answer = int(decide(row[np.newaxis], class_names, predictor.decision)[0])
+    label, probability = (
+        (None, highest) if highest < abstain_below else (class_names[answer], float(row[answer]))
+    )
     every = {name: float(p) for name, p in zip(class_names, row, strict=True)}
     return FilePrediction(file, label, probability, every)

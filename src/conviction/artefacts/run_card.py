@@ -68,6 +68,7 @@ def _card_of(run: RunFolder, kind: str, quantized: Any) -> Card:
         quantized=quantized,
         class_names=tuple(run.class_names),
         decoding=run.rule,
+        decision=run.decision,
         data=LearnedFrom(
             name=data.name or data.source,
             licence=LICENCES.get(data.source),
@@ -157,6 +158,12 @@ def card_page(card: Card, checks: list[str]) -> str:
         f"Decoding rule {rule.version} turns any picture into these pixels: EXIF orientation applied, transparency "
         f"laid over white, {rule.color_mode}, {_SHAPED[rule.fit]} by an antialiased {rule.filter} filter.",
     ]
+    if card.decision is not None:
+        lines += [
+            "",
+            f"It answers {card.decision.class_name} from a probability of {card.decision.threshold:g} on; the other "
+            "probabilities and figures do not depend on that.",
+        ]
     lines += ["", "## How good it is", ""]
     if card.test:
         low, high = card.test.accuracy_ci95

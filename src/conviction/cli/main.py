@@ -30,6 +30,7 @@ from conviction.cli import (
     runs,
     serve,
     summary,
+    threshold,
     tune,
 )
 from conviction.cli.listing import ListingCommand
@@ -74,6 +75,7 @@ for command in (
     explain.explain,
     label_issues.mistakes,
     label_issues.suspects,
+    threshold.threshold,
     learn.learn,
     lab.lab,
     serve.serve,

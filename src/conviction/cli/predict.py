@@ -32,7 +32,9 @@ def predict(
             "an address such as s3://bucket/folder.",
         ),
     ],
-    threshold: Annotated[float, typer.Option("--threshold", help="Abstain below this probability.")] = 0.0,
+    abstain_below: Annotated[
+        float, typer.Option("--abstain-below", help="Abstain below this probability.")
+    ] = 0.0,
     as_json: Json = False,
     as_csv: Annotated[bool, typer.Option("--csv", help="CSV on stdout.")] = False,
     out: Annotated[
@@ -48,7 +50,7 @@ def predict(
     """Classify pictures with a run or an exported model."""
     send_away(on, out, as_json)
     if on == "ray":
-        _predict_on_ray(artefact, images, threshold, out, as_json or as_csv)
+        _predict_on_ray(artefact, images, abstain_below, out, as_json or as_csv)
         return
     from conviction.artefacts import load
     from conviction.artefacts.predict import classify, picture_files
@@ -58,7 +60,7 @@ def predict(
         raise RequestError("--json, --csv and --out: give one of them.")
     opened = load(artefact)
     with picture_files([Path(image) for image in images]) as (files, unused):
-        outcomes = show.watched(classify(opened, files, threshold), len(files))
+        outcomes = show.watched(classify(opened, files, abstain_below), len(files))
         if out is None:
             show.print_predictions(opened.class_names, outcomes, unused, as_json=as_json, as_csv=as_csv)
             return
@@ -69,7 +71,7 @@ def predict(
 
 
 def _predict_on_ray(
-    artefact: Path, images: list[str], threshold: float, out: str | None, prints: bool
+    artefact: Path, images: list[str], abstain_below: float, out: str | None, prints: bool
 ) -> None:
     from conviction.cli import predictions as show
     from conviction.cluster.prediction import PREDICTIONS, UNREADABLE, predict_folder
@@ -80,7 +82,7 @@ def _predict_on_ray(
         raise RequestError(
             "--on ray: answers go to a folder; give --out FOLDER, and neither --json nor --csv."
         )
-    done = predict_folder(artefact, images[0], out, threshold, watch=show.watched)
+    done = predict_folder(artefact, images[0], out, abstain_below, watch=show.watched)
     show.check_any_read(done.predicted, done.unreadable)
     show.tell_unreadable(done.unreadable[:UNREADABLE_SHOWN])
     if done.unreadable:

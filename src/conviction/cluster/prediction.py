@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 from conviction.artefacts.formats import onnx_file
 from conviction.artefacts.opening import load
 from conviction.artefacts.parquet import prediction_table, pyarrow_for, text
-from conviction.artefacts.predict import FilePrediction, check_threshold, classify
+from conviction.artefacts.predict import FilePrediction, check_abstain_below, classify
 from conviction.audience import call, on_ray
 from conviction.cluster.connection import connected
 from conviction.cluster.request import LISTING, Request, the_request
@@ -58,7 +58,7 @@ def predict_folder(
     artefact: str | Path,
     source: str,
     out: str,
-    threshold: float = 0.0,
+    abstain_below: float = 0.0,
     *,
     shard: int = SHARD,
     watch: Watch = lambda shards, total: shards,
@@ -71,7 +71,7 @@ def predict_folder(
         artefact: An ``.onnx`` file of ``conviction export``; only this machine needs it.
         source: A folder that every node sees, or an address that fsspec knows.
         out: Another such folder or address; new, empty, or of the same request.
-        threshold: In [0, 1]; below it the label is None.
+        abstain_below: In [0, 1]; below it the label is None.
         shard: ListedPictures that are answered and kept together; a folder of an earlier call keeps that call's number.
         watch: Receives the numbers of shards as they are answered.
 
@@ -80,7 +80,7 @@ def predict_folder(
         ClusterError: A node does not see the data, a storage refuses, or the cluster fails; answers are kept.
         Interrupted: SIGINT or SIGTERM; answers are kept.
     """
-    check_threshold(threshold)
+    check_abstain_below(abstain_below)
     model = _model(Path(artefact))
     pyarrow_for(on_ray())
     target = open_storage(out)
@@ -88,7 +88,7 @@ def predict_folder(
         stack.enter_context(_explained_interrupts())
         if target.fs is None:
             stack.enter_context(_folder_of_its_own(Path(target.root)))
-        request = the_request(open_storage(source), target, model, threshold, shard)
+        request = the_request(open_storage(source), target, model, abstain_below, shard)
         there = target.names(PREDICTIONS)
         waiting = [n for n in range(request.shards) if _part(n) not in there]
         if waiting:
@@ -230,7 +230,7 @@ class _Classifier:
         listed = self._listed(shard)
         names = [os.fsdecode(name) for name in listed["name"].to_pylist()]
         pictures = ListedPictures(request.source, names, listed["size"].to_pylist())
-        answers = list(classify(self.model, pictures.files(request.prefix), request.threshold))
+        answers = list(classify(self.model, pictures.files(request.prefix), request.abstain_below))
         if pictures.unreached == len(names):
             raise ClusterError(
                 f"{request.source.at(names[0])} cannot be reached, nor can the rest of its shard ({pictures.why}); is "

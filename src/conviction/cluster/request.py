@@ -36,7 +36,7 @@ class Request:
         prefix: What the names of pictures begin with.
         out: Where answers are written.
         model: The content of the ONNX file.
-        threshold: Below it the label is None.
+        abstain_below: Below it the label is None.
         images: The number of pictures in the listing.
         unused: Other files beside them.
         shard: The number of pictures in each shard but the last.
@@ -47,7 +47,7 @@ class Request:
     prefix: str
     out: Storage
     model: bytes
-    threshold: float
+    abstain_below: float
     images: int
     unused: tuple[Unused, ...]
     shard: int
@@ -79,14 +79,14 @@ class Manifest(Content):
     id: str
     artefact: str
     source: Name
-    threshold: Annotated[float, Field(ge=0, le=1)]
+    abstain_below: Annotated[float, Field(ge=0, le=1)]
     prefix: Name
     shard: Annotated[int, Field(ge=1)]
     images: Annotated[int, Field(ge=1)]
     unused: list[_Unused] = Field(default_factory=list)
 
 
-def the_request(source: Storage, out: Storage, model: bytes, threshold: float, shard: int) -> Request:
+def the_request(source: Storage, out: Storage, model: bytes, abstain_below: float, shard: int) -> Request:
     """The request that has begun in ``out``, with its listing and shard size; otherwise a new one.
 
     Raises:
@@ -97,7 +97,7 @@ def the_request(source: Storage, out: Storage, model: bytes, threshold: float, s
     asking: dict[str, Any] = {
         "artefact": hashlib.sha256(model).hexdigest(),
         "source": source.root,
-        "threshold": threshold,
+        "abstain_below": abstain_below,
     }
     if manifest is None:
         # As pathlib writes it, because ``predict`` without a cluster does.
@@ -127,7 +127,7 @@ def the_request(source: Storage, out: Storage, model: bytes, threshold: float, s
         manifest.prefix,
         out,
         model,
-        threshold,
+        abstain_below,
         manifest.images,
         tuple(
             Unused(kind=one.kind, count=one.count, examples=tuple(one.examples), reason=one.reason)

@@ -85,7 +85,8 @@ def newer_schema(content: Mapping[Any, Any]) -> str:
     number = content.get("schema")
     if type(number) is not int or number <= SCHEMA:
         return ""
-    return f"it has schema {shortened(str(number))}, and conviction {__version__} reads up to {SCHEMA}. Update conviction."
+    number = shortened(str(number))
+    return f"it has schema {number}, and conviction {__version__} reads up to {SCHEMA}. Update conviction."
 
 
 def read_yaml_file(path: Path) -> Any:

@@ -11,6 +11,7 @@ from typing import Any, TypeAlias
 import numpy as np
 from PIL import Image
 
+from conviction.data.decision import Decision, decide
 from conviction.data.decode import UnreadableImageError, decode_array, decode_picture
 from conviction.data.depth import Range
 from conviction.data.pixels import Kind, kind_of, own_range, to_uint8, usual_range
@@ -27,7 +28,7 @@ class ArrayPredictions:
     """Classes and probabilities for n images.
 
     Attributes:
-        labels: n class names, those of the highest probability.
+        labels: n class names: of the highest probability, or by the threshold that was set for the model.
         probabilities: (n, classes) float32, rows summing to 1.
         class_names: One per column.
         files: n names of files; None for pictures that were not files.
@@ -40,10 +41,14 @@ class ArrayPredictions:
 
     @classmethod
     def of(
-        cls, probabilities: np.ndarray, class_names: list[str], files: list[str] | None = None
+        cls,
+        probabilities: np.ndarray,
+        class_names: list[str],
+        files: list[str] | None = None,
+        decision: Decision | None = None,
     ) -> ArrayPredictions:
-        """With the most likely class of each row."""
-        labels = [class_names[i] for i in probabilities.argmax(axis=1)]
+        """With the class that each row is answered with."""
+        labels = [class_names[i] for i in decide(probabilities, class_names, decision)]
         return cls(labels, probabilities, class_names, files)
 
 

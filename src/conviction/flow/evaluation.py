@@ -19,6 +19,7 @@ from conviction.flow.prepare import Prepared, check_folds, cut_for
 from conviction.model.backbones import SIZE
 from conviction.reporting import (
     backbone_suggestion,
+    decision_sentences,
     evaluate_step,
     folds_suggestion,
     no_backbone_suggestion,
@@ -112,9 +113,9 @@ def evaluation_step(evaluation: Evaluation, ready: Prepared, run: RunFolder | No
 
 
 def _suggested(evaluation: Evaluation, ready: Prepared, run: RunFolder) -> list[str]:
-    """Whether a network with a backbone, or without one, may be better; and folds for a small test set."""
+    """What the threshold of the model does; whether a network with a backbone, or without one, may be better; folds."""
     data, source = ready.recipe.data, run.data.source
-    out = []
+    out = decision_sentences(run.decision, evaluation.shown, ready.images)
     if ready.recipe.model.backbone is not None:
         keys = [f"recipe={TRANSFER_RECIPE}"]
         if data.image_size != (SIZE, SIZE):

@@ -34,4 +34,4 @@ def predict_files(run: RunFolder, paths: Sequence[Any]) -> ArrayPredictions:
             raise RequestError(f"predict: {outcome.name} cannot be read: {outcome.reason}. Leave it out.")
     read = [outcome for outcome in outcomes if not isinstance(outcome, Unreadable)]
     probabilities = np.array([list(one.probabilities.values()) for one in read], np.float32)
-    return ArrayPredictions.of(probabilities, run.class_names, [one.file for one in read])
+    return ArrayPredictions.of(probabilities, run.class_names, [one.file for one in read], run.decision)

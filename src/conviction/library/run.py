@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
-from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from conviction.artefacts.explain import explain
 from conviction.config.recipe import Overrides
 from conviction.data import ImageSet
+from conviction.data.decision import Decision
 from conviction.data.in_memory import Source
 from conviction.data.prediction_images import ArrayPredictions
 from conviction.evaluation import Evaluation
@@ -24,17 +24,18 @@ from conviction.flow.export import Exported, export
 from conviction.flow.moved import set_source
 from conviction.flow.report import report
 from conviction.flow.resume import resume
-from conviction.library import plots, tables
+from conviction.flow.threshold import set_threshold
+from conviction.library import plots
 from conviction.library.cards import run_card
 from conviction.library.files import predict_files
-from conviction.runs import RunFolder, RunLike, label_issues, open_run
+from conviction.library.run_tables import RunTables
+from conviction.runs import RunLike, label_issues, open_run
 
 if TYPE_CHECKING:
-    import pandas as pd
     from matplotlib.figure import Figure
 
 
-class Run(RunFolder):
+class Run(RunTables):
     """A run folder, with all that can be done with it.
 
     Every part is read when it is asked for, and a damaged part is an error then. The verbs do what the functions of the
@@ -48,73 +49,25 @@ class Run(RunFolder):
     ['loss', 'accuracy', 'val_loss', 'val_accuracy', 'learning_rate']
     """
 
-    @cached_property
-    def history(self) -> pd.DataFrame:
-        """Loss and accuracy by epoch, in training and validation: a row for each finished epoch."""
-        return tables.history(self)
+    def set_threshold(
+        self, threshold: float | Literal["auto"] | None, class_name: str | None = None
+    ) -> Decision | None:
+        """Says from which probability on pictures are of a class, for a network of two classes.
 
-    @cached_property
-    def predictions(self) -> pd.DataFrame:
-        """What it answered for its own images: a row for each, with ``part``, ``file``, ``label``, ``predicted``,
-        ``right`` and ``probability``, and the probability of each class in a column called ``p(class)``.
-
-        The test images are among them once the test set has been opened.
-
-        Raises:
-            RunError: It has no predictions, or they are damaged.
-        """
-        return tables.predictions(self)
-
-    @property
-    def scores(self) -> pd.DataFrame:
-        """Loss and accuracy with its 95% interval, a row for each part."""
-        return tables.scores(self)
-
-    @property
-    def per_class(self) -> pd.DataFrame:
-        """Precision, recall and F1 of each class, of the test set, or of validation while that is sealed."""
-        return tables.per_class(self)
-
-    @property
-    def confusion(self) -> pd.DataFrame:
-        """How often each class (row) was called what (column), of the same images as ``per_class``."""
-        return tables.confusion(self)
-
-    def mistakes(self, part: str | None = None, *, out: str | Path | None = None) -> pd.DataFrame:
-        """The images that it gets wrong, all of them, those first where it was surest.
+        ``predict``, ``serve`` and artefacts that are exported afterwards answer by it. Probabilities, tables and the
+        report stay those of the most likely class.
 
         Args:
-            part: "train", "validation" or "test"; None for the test set, or validation while that is sealed.
-            out: A CSV to write as well, with an empty column ``proposed`` for the right class of those whose label is
-                wrong; ``fit`` takes it as ``data.relabel``.
+            threshold: In (0, 1); "auto" for where the balanced accuracy on the validation images is highest; None for
+                the most likely class again.
+            class_name: The class that ``threshold`` is about; default the second one.
 
         Raises:
-            RequestError: There is no such part, or ``out`` is a folder.
-            RunError: There are no predictions of that part.
+            RequestError: It has more than two classes; there is no such class; the threshold is out of range.
         """
-        rows = label_issues.mistakes(self, part)
-        if out is not None:
-            label_issues.write_corrections(Path(out).expanduser(), rows, label_issues.Mistake)
-        return tables.mistakes(rows)
-
-    def suspects(self, *, out: str | Path | None = None) -> pd.DataFrame:
-        """The images whose label is probably wrong, the surest first, with the class that is likelier.
-
-        By confident learning (Northcutt, Jiang and Chuang, 2021), of images that the network has not learned from:
-        outside the training set, or with ``evaluation.folds`` all of them.
-
-        Args:
-            out: A CSV to write as well. Look at each picture, delete the lines that you disagree with, and give it to
-                ``fit`` as ``data.relabel``.
-
-        Raises:
-            RequestError: ``out`` is a folder.
-            RunError: There are no predictions.
-        """
-        rows = label_issues.label_issues(self)
-        if out is not None:
-            label_issues.write_corrections(Path(out).expanduser(), rows, label_issues.LabelIssue)
-        return tables.suspects(rows)
+        decision = set_threshold(self, threshold, class_name)
+        self._forget()
+        return decision
 
     def images(self, data_dir: str | Path | None = None) -> ImageSet:
         """The images that it was made with, decoded again from their source.

@@ -7,6 +7,7 @@ from dataclasses import asdict, fields
 from typing import TYPE_CHECKING, Any
 
 from conviction.data.image_set import PARTS
+from conviction.evaluation.operating import Coverage, OperatingPoint
 from conviction.runs import RunFolder, RunScore
 from conviction.runs.label_issues import LabelIssue, Mistake, file_names
 from conviction.runs.predictions import read_predictions
@@ -92,6 +93,17 @@ def mistakes(rows: Sequence[Mistake]) -> pd.DataFrame:
 def suspects(rows: Sequence[LabelIssue]) -> pd.DataFrame:
     """A row for each label that is probably wrong."""
     return _frame(rows, LabelIssue)
+
+
+def operating_points(points: Sequence[OperatingPoint]) -> pd.DataFrame:
+    """A row for each threshold."""
+    frame = _frame(points, OperatingPoint).set_index("threshold")
+    return frame.assign(balanced_accuracy=[point.balanced_accuracy for point in points])
+
+
+def coverage(rows: Sequence[Coverage]) -> pd.DataFrame:
+    """A row for each level."""
+    return _frame(rows, Coverage).set_index("abstain_below")
 
 
 def _frame(rows: Sequence[Any], kind: type[Any]) -> pd.DataFrame:

@@ -6,6 +6,7 @@ from .board import board as board
 from .comparison import comparison_step as comparison_step
 from .comparison import contrasts as contrasts
 from .comparison import specification_table as specification_table
+from .decision import decision_sentences as decision_sentences
 from .drawing import Drawing as Drawing
 from .drawing import confidence as confidence
 from .drawing import confusion as confusion

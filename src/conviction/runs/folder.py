@@ -286,6 +286,14 @@ def write_model(
             archive.writestr(MODEL_CARD, json.dumps(card, indent=1))
 
 
+def change_model_card(path: Path, changes: Mapping[str, Any]) -> None:
+    """Writes a model again with some entries of its card changed, atomically; the network stays as it is."""
+    card = json.dumps({**read_model_card(path), **changes}, indent=1)
+    with replacing(path) as beside, zipfile.ZipFile(path) as before, zipfile.ZipFile(beside, "w") as archive:
+        for member in before.infolist():
+            archive.writestr(member, card if member.filename == MODEL_CARD else before.read(member))
+
+
 def read_model_card(path: Path) -> Mapping[str, Any]:
     """The class names and decoding rule inside a ``model.keras``.
 

@@ -19,6 +19,7 @@ from conviction.audience import typed
 from conviction.backend import import_keras, quiet_stderr
 from conviction.config import Recipe, read_recipe
 from conviction.config.text import read_bounded, shown
+from conviction.data.decision import Decision
 from conviction.data.prediction_images import ArrayPredictions, Pictures, check_decoded, pixels_to_predict
 from conviction.data.rule import DecodingRule
 from conviction.errors import RequestError, RunError, RunFileError
@@ -182,6 +183,11 @@ class RunFolder:
         """What the logits were divided by (``evaluation.calibrate``); 1 if nothing was."""
         return self._card.temperature
 
+    @property
+    def decision(self) -> Decision | None:
+        """How two classes are told apart (``Run.set_threshold``); None for the most likely class."""
+        return self._card.decision
+
     @cached_property
     def _card(self) -> ModelCard:
         def read(path: Path) -> ModelCard:
@@ -217,7 +223,9 @@ class RunFolder:
             RequestError: They have another shape or type.
         """
         check_decoded(pixels, self.rule)
-        return ArrayPredictions.of(predict_probabilities(self.model, pixels), self.class_names)
+        return ArrayPredictions.of(
+            predict_probabilities(self.model, pixels), self.class_names, decision=self.decision
+        )
 
     def _has(self, name: str) -> bool:
         return os.path.lexists(self.path / name)  # a link counts, and is refused when it is read

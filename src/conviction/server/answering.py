@@ -13,6 +13,7 @@ import numpy as np
 
 from conviction.artefacts.artefact import Artefact
 from conviction.backend import usable_cores
+from conviction.data.decision import decide
 from conviction.server.batching import Batcher
 from conviction.server.decoding import DecodedPicture, Decoders, decoded, is_light
 from conviction.server.limits import Limits
@@ -177,13 +178,14 @@ class Answering:
 
     def _prediction(self, file: str, row: np.ndarray) -> dict[str, Any]:
         """The answer for one picture, from its (classes,) probabilities."""
-        best = int(row.argmax())
+        card = self.artefact.card
+        best = int(decide(row[np.newaxis], card.class_names, card.decision)[0])
         values: list[float] = row.tolist()
         if not np.isfinite(row).all():
             raise Problem(
                 "internal-error", f"For {file[:200]} the network gives values that are not numbers."
             )
-        names = self.artefact.card.class_names
+        names = card.class_names
         return {
             "file": file,
             "label": names[best],

@@ -11,7 +11,7 @@ class Prediction(BaseModel):
     """One picture that was classified."""
 
     file: str = Field(description="As it was sent; for JSON, images[i].")
-    label: str = Field(description="The most likely class.")
+    label: str = Field(description="The most likely class, or by the threshold that was set for the model.")
     probability: float = Field(ge=0, le=1.001)
     probabilities: dict[str, float]
 
