@@ -60,7 +60,7 @@ class Recipe(Strict):
 
 
 Overrides: TypeAlias = str | Sequence[str] | Mapping[str, Any] | Recipe
-_SECTIONS: dict[str, type[Strict]] = {
+SECTIONS: dict[str, type[Strict]] = {
     "data": DataSpec,
     "augmentation": AugmentationSpec,
     "training": TrainingSpec,
@@ -70,7 +70,7 @@ _SECTIONS: dict[str, type[Strict]] = {
 
 def keys() -> list[str]:
     """Every dotted key that a user may set, shorthand and ``model.layers`` included."""
-    plain = [f"{name}.{key}" for name, spec in _SECTIONS.items() for key in spec.model_fields]
+    plain = [f"{name}.{key}" for name, spec in SECTIONS.items() for key in spec.model_fields]
     return ["recipe", *plain, *(f"model.{key}" for key in Shorthand.model_fields), "model.layers"]
 
 
@@ -141,7 +141,7 @@ def user_settings(overrides: Overrides = (), config: Path | str | None = None) -
 
 
 def _validate(name: str, flat: dict[str, Any]) -> Recipe:
-    sections: dict[str, dict[str, Any]] = {"model": {}, **{s: {} for s in _SECTIONS}}
+    sections: dict[str, dict[str, Any]] = {"model": {}, **{s: {} for s in SECTIONS}}
     for key, value in flat.items():
         section, _, field = key.partition(".")
         sections[section][field] = value
