@@ -7,7 +7,7 @@ import re
 import pytest
 
 from conviction.config import load_recipe
-from conviction.config.keys import WHAT, Key, all_keys
+from conviction.config.key_table import WHAT, Key, all_keys
 from conviction.config.recipe import keys
 from conviction.errors import RequestError
 from tests.conftest import Cli

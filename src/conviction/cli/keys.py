@@ -18,7 +18,7 @@ def keys(
     as_json: Json = False,
 ) -> None:
     """List every key: what it is, what it takes, its default."""
-    from conviction.config.keys import all_keys
+    from conviction.config.key_table import all_keys
     from conviction.reporting import Table, print_table
 
     listed = [key for key in all_keys() if name is None or name in key.name]
@@ -31,5 +31,5 @@ def keys(
     rows = tuple((key.name, key.default, key.values, key.what) for key in listed)
     print_table(Table(("key", "default", "takes", "what it is"), rows, whole=True))
     print(
-        "\nDefaults are those of recipe=lab; conviction fit SOURCE recipe=NAME writes all values of a run to config.yaml."
+        "\nDefaults are those of recipe=lab. config.yaml in a run folder has the value of every key in that run."
     )

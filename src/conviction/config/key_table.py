@@ -11,7 +11,7 @@ import annotated_types
 import yaml
 from pydantic.fields import FieldInfo
 
-from conviction.config.model import Shorthand
+from conviction.config.model import Shorthand, Strict
 from conviction.config.recipe import SECTIONS
 from conviction.config.recipes import RECIPES
 
@@ -23,7 +23,7 @@ WHAT = {
     "data.validation": "share of the training images that is held back",
     "data.test": "share of all images that is set aside, where the source has no test set",
     "data.range": "[black, white] of arrays and of 16-bit picture files, where the type alone does not say",
-    "data.group": "pictures that belong together: a CSV with file and group, a regular expression, or auto for sessions",
+    "data.group": "pictures that belong together: a CSV with file and group, a regular expression, auto for sessions",
     "data.exclude": "a CSV with a column file: images to leave out",
     "data.relabel": "a CSV with the columns file and proposed: the classes that these images get",
     "data.on_leak": "what to do with images to learn from that are also in the source's test set",
@@ -57,7 +57,7 @@ WHAT = {
     "training.optimizer": "what turns gradients into steps",
     "training.learning_rate": "the rate, or the highest of the schedule; auto finds one",
     "training.schedule": "how the rate changes over the steps",
-    "training.warmup": "share of all steps in which the rate rises; 0.3 for one_cycle, 0.05 for cosine if it is not set",
+    "training.warmup": "share of all steps in which the rate rises; if not set, 0.3 for one_cycle, 0.05 for cosine",
     "training.label_smoothing": "share of each target that is spread over all classes",
     "training.weight_decay": "share, times the rate, that each step takes off kernels; if not set, 0.004 for adamw",
     "training.clip_norm": "largest norm of a gradient; 0 for no limit",
@@ -112,7 +112,8 @@ def all_keys() -> list[Key]:
 
 
 def _keys() -> Iterator[Key]:
-    for section, spec in {"data": SECTIONS["data"], "model": Shorthand, **SECTIONS}.items():
+    sections: dict[str, type[Strict]] = {"data": SECTIONS["data"], "model": Shorthand, **SECTIONS}
+    for section, spec in sections.items():
         for field, info in spec.model_fields.items():
             name = f"{section}.{field}"
             values = _VALUES.get(name) or _words(info.annotation, info.metadata)
