@@ -11,7 +11,19 @@ from conviction.experiments.statistics import paired_difference
 def summary(accuracy: tuple[float, ...], params: int = 100) -> Summary:
     n = len(accuracy)
     return Summary(
-        "q", "arm", tuple(range(n)), accuracy, (0.5,) * n, (0.0,) * n, 0.001, (2.0,) * n, params, 1000, (), {}
+        "q",
+        "arm",
+        tuple(range(n)),
+        accuracy,
+        (0.5,) * n,
+        (0.0,) * n,
+        0.001,
+        (2.0,) * n,
+        params,
+        1000,
+        (),
+        (),
+        {},
     )
 
 

@@ -87,7 +87,8 @@ class Comparison:
         accuracy: Of the first.
         ci95: Of that accuracy, Wilson's.
         pairs: One for each other run.
-        specification: By key, the values of all runs, where they differ.
+        specification: By key, the values of all runs, where they differ; without the layers.
+        networks: By other run, how its network differs from that of the first, a line for each layer.
         notes: What limits the comparison, in sentences.
         histories: By run, the epochs.
         hashes: n contents of images, in hex, whose order the following have.
@@ -105,6 +106,7 @@ class Comparison:
     ci95: tuple[float, float]
     pairs: list[Pair]
     specification: dict[str, list[Any]]
+    networks: list[list[str]]
     notes: list[str]
     histories: list[list[EpochRow]]
     hashes: list[str]
@@ -112,6 +114,12 @@ class Comparison:
     probabilities: list[np.ndarray]
     class_names: list[str]
     folds: list[Figure | None]
+
+    @property
+    def changed_networks(self) -> dict[str, list[str]]:
+        """``networks`` by run, without those that are the same."""
+        others = zip(self.runs[1:], self.networks, strict=True)
+        return {run: changes for run, changes in others if changes}
 
     def __repr__(self) -> str:
         pairs = ", ".join(f"{p.run} {p.accuracy:.2%}" for p in self.pairs)
@@ -130,6 +138,7 @@ class Comparison:
             for p in self.pairs
         ]
         changed = {key: " | ".join(map(str, values)) for key, values in self.specification.items()}
+        changed |= {f"network of {run}": "; ".join(lines) for run, lines in self.changed_networks.items()}
         return card(
             f"Comparison on {self.n:,} {self.part} images",
             changed,
@@ -152,6 +161,7 @@ class Comparison:
                 for pair in self.pairs
             ],
             "specification": self.specification,
+            "networks": self.changed_networks,
             "notes": self.notes,
             "folds": [None if figure is None else asdict(figure) for figure in self.folds],
         }

@@ -52,7 +52,7 @@ def exploration_steps(findings: Findings) -> list[Step]:
     ]
     for question in findings.questions:
         arms = findings.of(question)
-        sentences = [*_expected(question), *(f.sentence for f in arms)]
+        sentences = [*_expected(question), *(f"{f.sentence}{_changes(f.arm)}" for f in arms)]
         sentences += [
             f"{label}: no finding. {reason}" for q, label, reason in findings.untried if q == question
         ]
@@ -70,6 +70,11 @@ def title(question: str) -> str:
 def _expected(question: str) -> list[str]:
     sheet = next((s for s in sheets() if s.name == SHEETS.get(question)), None)
     return [f"Expected: {' '.join(sheet.short.split())}"] if sheet else []
+
+
+def _changes(arm: Summary) -> str:
+    """What the arm changes in the network, as a sentence after the finding; nothing where it changes no layer."""
+    return f" In the network: {'; '.join(arm.changes)}." if arm.changes else ""
 
 
 def _failures(arm: Summary) -> list[str]:
@@ -102,7 +107,7 @@ def _spread(values: np.ndarray, digits: int) -> str:
 
 
 def curves_of(findings: Findings, question: str) -> Drawing:
-    """The mean validation curves of the base and of a question's arms in one drawing."""
+    """The mean curves of the base and of a question's arms in one drawing."""
     arms = {"base": findings.base.curve, **{f.arm.label: f.arm.curve for f in findings.of(question)}}
     return curves_together(arms)
 

@@ -19,6 +19,7 @@ from conviction.experiments.statistics import (
 )
 from conviction.lesson import Facts
 from conviction.lesson.facts import Result
+from conviction.model.changes import layer_changes
 from conviction.training import EpochRow
 
 # The smallest difference that is worth knowing about: half a point of accuracy.
@@ -41,6 +42,7 @@ class Summary:
         seconds: (n,) seconds of training.
         params: The number of parameters.
         multiply_adds: Multiply-adds for one image.
+        changes: How its network differs from that of the base, a line for each layer.
         curve: The mean over the seeds, epoch by epoch.
         failures: Why seeds failed.
     """
@@ -55,6 +57,7 @@ class Summary:
     seconds: tuple[float, ...]
     params: int
     multiply_adds: int
+    changes: tuple[str, ...]
     curve: tuple[EpochRow, ...]
     failures: Mapping[int, str]
 
@@ -120,8 +123,10 @@ class Findings:
 
 def findings(plan: Plan, trials: Trials) -> Findings:
     """Compares every arm with the base; without a finished seed of both there is no finding."""
-    base = _summary(plan.base, trials)
-    pairs = [(planned, _summary(planned, trials)) for planned in plan.arms if planned.recipe is not None]
+    base = _summary(plan.base, trials, plan.base)
+    pairs = [
+        (planned, _summary(planned, trials, plan.base)) for planned in plan.arms if planned.recipe is not None
+    ]
     untried = [(p.arm.question, p.arm.label, p.refusal) for p in plan.arms if p.recipe is None]
     compared = [s for _, s in pairs if set(s.seeds) & set(base.seeds)]
     untried += [
@@ -166,7 +171,7 @@ def _facts(plan: Plan, base: Summary) -> Facts:
     )
 
 
-def _summary(planned: Planned, trials: Trials) -> Summary:
+def _summary(planned: Planned, trials: Trials, base: Planned) -> Summary:
     values = trials.values.get(planned.key, {})
     seeds = tuple(sorted(values))
     histories = [[EpochRow(**row) for row in values[s]["history"]] for s in seeds]
@@ -185,6 +190,7 @@ def _summary(planned: Planned, trials: Trials) -> Summary:
         seconds=tuple(values[s]["seconds"] for s in seeds),
         params=sum(r.params for r in planned.rows),
         multiply_adds=sum(r.multiply_adds for r in planned.rows),
+        changes=tuple(layer_changes(base.rows, planned.rows)),
         curve=_mean_curve(histories),
         failures=trials.failures.get(planned.key, {}),
     )

@@ -25,6 +25,7 @@ from conviction.evaluation import (
 )
 from conviction.flow.again import few, load_again, load_finished
 from conviction.model import walk
+from conviction.model.changes import layer_changes
 from conviction.runs import RunFolder, RunLike, open_run, run_paths
 from conviction.runs.folds import read_folds
 from conviction.runs.predictions import Answers, read_predictions
@@ -61,6 +62,7 @@ def compare(*runs: RunLike | Sequence[RunLike]) -> Comparison:
         ci95=wilson(hits, n),
         pairs=_pairs(opened, right),
         specification=_differences(opened),
+        networks=_networks(opened),
         notes=notes,
         histories=[run.epoch_rows for run in opened],
         hashes=answers[0].hashes,
@@ -157,12 +159,16 @@ def _folds_difference(first: RunFolder, other: RunFolder) -> Figure | None:
 
 def _differences(runs: Sequence[RunFolder]) -> dict[str, list[Any]]:
     flat = [dict(by_key(run.config.model_dump(mode="json"))) for run in runs]
-    for run, values in zip(runs, flat, strict=True):
-        rows = walk(run.config.model, run.rule.shape, len(run.class_names))
-        values["model.layers"] = ", ".join(f"{row.kind} {row.setting}".strip() for row in rows)
+    for values in flat:
+        values.pop("model.layers")  # compared layer by layer
     every = dict.fromkeys(key for values in flat for key in values)
     columns = {key: [values.get(key) for values in flat] for key in every}
     return {key: values for key, values in columns.items() if any(v != values[0] for v in values)}
+
+
+def _networks(runs: Sequence[RunFolder]) -> list[list[str]]:
+    rows = [walk(run.config.model, run.rule.shape, len(run.class_names)) for run in runs]
+    return [layer_changes(rows[0], others) for others in rows[1:]]
 
 
 def _notes(runs: Sequence[RunFolder], part: str) -> list[str]:

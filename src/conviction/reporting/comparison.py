@@ -42,6 +42,8 @@ def comparison_step(comparison: Comparison) -> Step:
         sentences.append(openings_sentence(comparison.openings))
     for pair in comparison.pairs:
         sentences += [s for s in (pair.sentence, pair.folds_sentence) if s]
+    for run, changes in comparison.changed_networks.items():
+        sentences.append(f"{run}, its network against the first: {'; '.join(changes)}.")
     sentences += comparison.notes
     return Step("Compare", tuple(sentences), comparison_table(comparison))
 

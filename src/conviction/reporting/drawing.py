@@ -113,28 +113,41 @@ def curves(history: Sequence[EpochRow]) -> Drawing:
 
 
 def curves_together(histories: Mapping[str, Sequence[EpochRow]]) -> Drawing:
-    """Validation loss and accuracy of several runs over one another; each run has a line style of its own."""
+    """Loss and accuracy of several runs over one another, each with a line style of its own.
+
+    Validation has dots, training is thin and faint.
+    """
     styles = ("-", "--", ":", "-.")
 
     def draw(figure: Figure, colors: Palette) -> Tips:
         for axes, name in zip(figure.subplots(1, 2), ("loss", "accuracy"), strict=True):
             for i, (run, history) in enumerate(histories.items()):
                 color = colors.validation if i % 2 == 0 else colors.training
+                style = styles[i // 2 % len(styles)]
+                epochs = [row.epoch for row in history]
                 axes.plot(
-                    [row.epoch for row in history],
+                    epochs,
+                    [getattr(row, name) for row in history],
+                    color=color,
+                    linestyle=style,
+                    linewidth=0.9,
+                    alpha=0.55,
+                )
+                axes.plot(
+                    epochs,
                     [getattr(row, f"val_{name}") for row in history],
                     color=color,
-                    linestyle=styles[i // 2 % len(styles)],
+                    linestyle=style,
                     marker="o",
                     markersize=3.5,
                     label=run,
                 )
-            axes.set(xlabel="epoch", title=f"validation {name}")
+            axes.set(xlabel="epoch", title=f"{name} (dots: validation; thin: training)")
             whole_numbers(axes)
         figure.axes[0].legend(frameon=False)
         return {}
 
-    return Drawing("Validation loss and accuracy of each run per epoch", draw)
+    return Drawing("Loss and accuracy of each run per epoch, in validation and in training", draw)
 
 
 def rates(search: RateSearch) -> Drawing:
