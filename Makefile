@@ -13,7 +13,7 @@ help:
 	@sed -n 's/^# //p' Makefile
 
 $(VENV)/.installed: pyproject.toml constraints.txt scripts/venv.sh
-	@scripts/venv.sh $(VENV) .
+	@scripts/venv.sh $(VENV) '.[tensorflow]'
 	@touch $@
 
 $(VENV)/.installed-dev: pyproject.toml constraints.txt scripts/venv.sh
@@ -24,7 +24,7 @@ demo: $(VENV)/.installed
 	@$(BIN)/conviction fit digits
 
 $(VENV)/.installed-lab: pyproject.toml constraints.txt scripts/venv.sh
-	@scripts/venv.sh $(VENV) '.[lab,export,notebook,transfer]'
+	@scripts/venv.sh $(VENV) '.[tensorflow,lab,export,notebook,transfer]'
 	@touch $(VENV)/.installed $@
 
 lab: $(VENV)/.installed-lab
@@ -88,7 +88,7 @@ bench-lesson: $(VENV)/.installed-dev
 
 # KerasTuner is a peer, not a part: it has an environment of its own.
 build/bench-tune/.installed: $(VENV)/.installed-dev
-	@scripts/venv.sh build/bench-tune '.[tune]'
+	@scripts/venv.sh build/bench-tune '.[tensorflow,tune]'
 	@build/bench-tune/bin/python -m pip install --quiet --disable-pip-version-check keras-tuner tensorboard
 	@touch $@
 

@@ -8,9 +8,22 @@ True
 
 from __future__ import annotations
 
+from typing import Any
+
 import lazy_loader
 
+from conviction.extras import missing_package
 from conviction.version import __version__ as __version__
 
 # ``__init__.pyi`` lists what the package exports and where each name comes from.
-__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)
+_lazy, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)
+
+
+def __getattr__(name: str) -> Any:
+    try:
+        return _lazy(name)
+    except ModuleNotFoundError as failure:
+        missing = missing_package(failure, f"conviction.{name}")
+        if missing is None:
+            raise
+        raise missing from None

@@ -15,6 +15,7 @@ from types import ModuleType
 from typing import Any
 
 from conviction.errors import RequestError, did_you_mean
+from conviction.extras import MissingPackageError
 from conviction.process import default_variable, is_own_process, settle, undone_at_the_end
 
 BACKEND_VARIABLE = "KERAS_BACKEND"
@@ -28,7 +29,7 @@ def import_keras() -> ModuleType:
         RequestError: There is no such backend, it is not installed, or Keras cannot be imported.
     """
     if "keras" not in sys.modules:
-        default_variable(BACKEND_VARIABLE, BACKENDS[0])
+        default_variable(BACKEND_VARIABLE, _default_backend())
         default_variable("TF_CPP_MIN_LOG_LEVEL", "3")
         _check_backend(os.environ[BACKEND_VARIABLE])
         try:
@@ -57,6 +58,21 @@ def import_keras() -> ModuleType:
     return keras
 
 
+def _default_backend() -> str:
+    """The first backend that is installed.
+
+    Raises:
+        MissingPackageError: There is none.
+    """
+    installed = [name for name in BACKENDS if find_spec(name) is not None]
+    if not installed or find_spec("keras") is None:
+        raise MissingPackageError(
+            "networks are trained with Keras on TensorFlow or JAX, which are not installed: pip install "
+            "'conviction[tensorflow]' or 'conviction[jax]'"
+        )
+    return installed[0]
+
+
 def _check_backend(name: str) -> None:
     if name not in BACKENDS:
         raise RequestError(
@@ -64,10 +80,9 @@ def _check_backend(name: str) -> None:
             "the backend is tensorflow."
         )
     if find_spec(name) is None:
-        extra = "conviction[jax]" if name == "jax" else "conviction"
-        raise RequestError(
-            f"{BACKEND_VARIABLE}={name}: {name} is not installed. Install it with pip install '{extra}', or unset the "
-            "variable."
+        raise MissingPackageError(
+            f"{BACKEND_VARIABLE}={name}: {name} is not installed. Install it with pip install 'conviction[{name}]', or "
+            "unset the variable."
         )
 
 
@@ -82,7 +97,7 @@ def has_threads(threads: int) -> bool:
 
     Nothing is imported. On JAX the number is that of the process's affinity, whatever the caller asks for.
     """
-    name = loaded_backend() or os.environ.get(BACKEND_VARIABLE) or BACKENDS[0]
+    name = loaded_backend() or os.environ.get(BACKEND_VARIABLE) or _default_backend()
     if name != "tensorflow" or is_own_process():
         return True
     return threads == (_tensorflow_threads() if "tensorflow" in sys.modules else usable_cores())

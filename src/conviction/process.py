@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import logging
 import multiprocessing
 import os
@@ -12,7 +13,9 @@ import threading
 import warnings
 from collections.abc import Callable, Iterator
 from types import ModuleType
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
+
+from conviction.extras import missing_package
 
 F = TypeVar("F", bound=Callable[..., Any])
 # scikit-learn sets these for the OpenMP that it has loaded and that stays loaded; without them macOS ends a process
@@ -94,8 +97,20 @@ def process_restored() -> Iterator[None]:
 
 
 def restores_process(function: F) -> F:
-    """``process_restored`` around each call of a function."""
-    return process_restored()(function)
+    """``process_restored`` around each call of a function, which then says what installs a package that is missing."""
+    restored = process_restored()(function)
+
+    @functools.wraps(function)
+    def call(*args: Any, **kwargs: Any) -> Any:
+        try:
+            return restored(*args, **kwargs)
+        except ModuleNotFoundError as failure:
+            missing = missing_package(failure, function.__name__)
+            if missing is None:
+                raise
+            raise missing from None
+
+    return cast(F, call)
 
 
 def _remember() -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.metadata
 import json
 import os
 import re
@@ -16,12 +15,12 @@ from pathlib import Path
 
 import httpx
 import pytest
-from packaging.requirements import Requirement
 
 from tests.cli.test_bad_requests import assert_refused
 from tests.conftest import Cli, environment
 from tests.patience import PATIENCE
 from tests.server.conftest import Made, Serve, encoded, noise, upload
+from tests.without_extras import ONLY, modules_without_extras
 
 ROOT = Path(__file__).parent.parent.parent
 HEAVY = {"tensorflow", "keras", "scipy", "sklearn", "matplotlib", "jax", "h5py", "tf2onnx"}
@@ -122,45 +121,8 @@ def test_serving_imports_nothing_that_training_needs(made: Made, tmp_path: Path)
     assert not HEAVY & set(json.loads(out.splitlines()[-1]))
 
 
-# As in an environment that has the listed packages alone.
-ONLY = """
-import sys
-allowed = set(sys.argv[1].split(","))
-class Only:
-    def find_spec(self, name, path=None, target=None):
-        top = name.partition(".")[0]
-        if top in others and top not in allowed:
-            raise ModuleNotFoundError(f"No module named {top!r}", name=top)
-from importlib.metadata import packages_distributions
-others = set(packages_distributions())
-sys.meta_path.insert(0, Only())
-sys.argv = ["conviction", *sys.argv[2:]]
-from conviction.cli.main import main
-main()
-"""
-
-
-def modules_of(requirements: list[str]) -> set[str]:
-    """The top-level modules of these packages and of all that they need, without extras."""
-    wanted, seen = [Requirement(line) for line in requirements], set()
-    while wanted:
-        one = wanted.pop()
-        name = re.sub(r"[-_.]+", "-", one.name).lower()
-        if name in seen or (one.marker is not None and not one.marker.evaluate({"extra": ""})):
-            continue
-        seen.add(name)
-        wanted += [Requirement(line) for line in importlib.metadata.requires(name) or []]
-    return {
-        module
-        for module, owners in importlib.metadata.packages_distributions().items()
-        if any(re.sub(r"[-_.]+", "-", owner).lower() in seen for owner in owners)
-    }
-
-
-def test_the_container_holds_what_serving_needs(made: Made, tmp_path: Path) -> None:
-    lines = (ROOT / "docker" / "requirements.txt").read_text().splitlines()
-    required = [line for line in lines if line and not line.startswith("#")]
-    allowed = modules_of(required) | {"conviction"}
+def test_the_package_without_extras_holds_what_serving_needs(made: Made, tmp_path: Path) -> None:
+    allowed = modules_without_extras()
     assert not HEAVY & allowed
     process = subprocess.Popen(
         [sys.executable, "-c", ONLY, ",".join(sorted(allowed)), "serve", str(made.onnx), "--port", "0"],
@@ -182,16 +144,6 @@ def test_the_container_holds_what_serving_needs(made: Made, tmp_path: Path) -> N
     process.send_signal(signal.SIGTERM)
     process.communicate(timeout=PATIENCE)
     assert process.returncode == 0
-
-
-def test_the_requirements_are_those_of_the_project() -> None:
-    """No version in the container's list is other than in pyproject.toml."""
-    import tomllib
-
-    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
-    known = {*project["dependencies"], *project["optional-dependencies"]["serve"]}
-    lines = (ROOT / "docker" / "requirements.txt").read_text().splitlines()
-    assert not {line for line in lines if line and not line.startswith("#")} - known
 
 
 TOLD_EARLY = """

@@ -24,11 +24,15 @@ def diagnose(data_dir: Path | None) -> dict[str, Any]:
     from conviction.backend import import_keras, quiet_stderr
     from conviction.data.named import NAMED_SETS, data_folders, find_in
     from conviction.evaluation.ledger import ledger_path
+    from conviction.extras import MissingPackageError
     from conviction.runs.environment import describe_environment
 
-    keras = import_keras()
-    with quiet_stderr():
-        devices = list(keras.distribution.list_devices()) or ["cpu"]
+    devices, lacks = [], ""
+    try:
+        with quiet_stderr():
+            devices = list(import_keras().distribution.list_devices()) or ["cpu"]
+    except MissingPackageError as failure:
+        lacks = str(failure)
     folders = data_folders(data_dir)
     cache = Path(os.environ.get("KERAS_HOME", Path.home() / ".keras")) / "datasets"
     data_sets: dict[str, str | None] = {"digits": "scikit-learn"}
@@ -37,7 +41,8 @@ def diagnose(data_dir: Path | None) -> dict[str, Any]:
             paths = [find_in(f, name) for f in [*folders, cache]]
             data_sets[name] = next((str(p) for p in paths if p), None)
     return {
-        **describe_environment(),
+        **describe_environment(backend=not lacks),
+        "lacks": lacks,
         "devices": devices,
         "data_folders": [str(f) for f in folders],
         "data_sets": data_sets,
@@ -53,7 +58,10 @@ def print_diagnosis(diagnosis: dict[str, Any]) -> None:
     for name, value in diagnosis["hardware"].items():
         text = {True: "yes", False: "no", None: "unknown"}[value] if value in (True, False, None) else value
         print(f"{name.replace('_', ' '):<24}{text}")
-    print(f"{'devices':<24}{', '.join(diagnosis['devices'])}")
+    if diagnosis["lacks"]:
+        print(f"{'training':<24}not here: {diagnosis['lacks']}")
+    else:
+        print(f"{'devices':<24}{', '.join(diagnosis['devices'])}")
     print()
     folders = ", ".join(diagnosis["data_folders"]) or "none (set CONVICTION_DATA_DIR or use --data-dir)"
     print(f"{'data folders':<24}{folders}")

@@ -38,6 +38,7 @@ from conviction.cli.listing import ListingCommand
 from conviction.cli.options import print_json
 from conviction.cli.streams import say_what_was_replaced, take_every_letter
 from conviction.errors import ConvictionError
+from conviction.extras import missing_package
 from conviction.process import own_process
 from conviction.version import __version__
 
@@ -115,6 +116,11 @@ def main() -> None:
         # The reader went away, as `| head` does. Python would complain again when it flushes at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(1)
+    except ModuleNotFoundError as failure:
+        missing = missing_package(failure, " ".join(sys.argv[1:2]))
+        if missing is None:
+            raise
+        _fail(str(missing), missing.exit_code, wants_json)
     except MemoryError:
         _fail("Not enough memory. Try a smaller data.image_size or training.batch_size.", 1, wants_json)
     except Exception as failure:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from conviction.data.image_set import PARTS
 from conviction.evaluation.operating import Coverage, OperatingPoint
+from conviction.extras import needed
 from conviction.runs import RunFolder, RunScore
 from conviction.runs.label_issues import LabelIssue, Mistake, file_names
 from conviction.runs.predictions import read_predictions
@@ -18,15 +19,13 @@ if TYPE_CHECKING:
 
 def history(run: RunFolder) -> pd.DataFrame:
     """A row for each epoch."""
-    import pandas as pd
-
+    pd = needed("pandas", "a table of a run")
     return pd.DataFrame([asdict(row) for row in run.epoch_rows]).set_index("epoch")
 
 
 def predictions(run: RunFolder) -> pd.DataFrame:
     """A row for each image that has been answered; see ``Run.predictions``."""
-    import pandas as pd
-
+    pd = needed("pandas", "a table of a run")
     names = run.data.class_names
     kept = {part: answers for part, answers in read_predictions(run.path).items() if part in PARTS}
     frames = []
@@ -47,8 +46,7 @@ def predictions(run: RunFolder) -> pd.DataFrame:
 
 def scores(run: RunFolder) -> pd.DataFrame:
     """A row for each part."""
-    import pandas as pd
-
+    pd = needed("pandas", "a table of a run")
     rows = {
         part: {
             "images": score.n,
@@ -64,16 +62,14 @@ def scores(run: RunFolder) -> pd.DataFrame:
 
 def per_class(run: RunFolder) -> pd.DataFrame:
     """A row for each class."""
-    import pandas as pd
-
+    pd = needed("pandas", "a table of a run")
     rows = [row.model_dump() for row in _shown(run).per_class]
     return pd.DataFrame(rows).set_index("name").rename_axis("class")
 
 
 def confusion(run: RunFolder) -> pd.DataFrame:
     """(classes, classes) of counts: rows are what images are, columns what they were called."""
-    import pandas as pd
-
+    pd = needed("pandas", "a table of a run")
     names = run.data.class_names
     return pd.DataFrame(
         _shown(run).confusion, index=pd.Index(names, name="label"), columns=pd.Index(names, name="predicted")
@@ -107,6 +103,5 @@ def coverage(rows: Sequence[Coverage]) -> pd.DataFrame:
 
 
 def _frame(rows: Sequence[Any], kind: type[Any]) -> pd.DataFrame:
-    import pandas as pd
-
+    pd = needed("pandas", "a table of a run")
     return pd.DataFrame([asdict(row) for row in rows], columns=[f.name for f in fields(kind)])

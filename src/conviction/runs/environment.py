@@ -10,15 +10,20 @@ from typing import Any
 
 from conviction.backend import bfloat16_in_hardware, proc_value, usable_cores, versions
 
+PACKAGES = ("conviction", "numpy", "pillow", "scikit-learn", "scipy")
 
-def describe_environment() -> dict[str, Any]:
-    """Versions, hardware and the process, as ``environment.json`` and ``doctor`` show them."""
-    packages = ("conviction", "numpy", "pillow", "scikit-learn", "scipy")
+
+def describe_environment(*, backend: bool = True) -> dict[str, Any]:
+    """Versions, hardware and the process, as ``environment.json`` and ``doctor`` show them.
+
+    Args:
+        backend: Whether Keras and its backend are among them, which are then imported.
+    """
     return {
         "versions": {
             "python": platform.python_version(),
-            **versions(),
-            **{p: metadata.version(p) for p in packages},
+            **(versions() if backend else {}),
+            **{p: version for p in PACKAGES if (version := _installed(p))},
         },
         "hardware": {
             "system": f"{platform.system()} {platform.release()}",
@@ -28,6 +33,13 @@ def describe_environment() -> dict[str, Any]:
             "bfloat16_in_hardware": bfloat16_in_hardware(),
         },
     }
+
+
+def _installed(package: str) -> str:
+    try:
+        return metadata.version(package)
+    except metadata.PackageNotFoundError:
+        return ""
 
 
 def processor_name() -> str:

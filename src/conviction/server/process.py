@@ -17,7 +17,6 @@ from pathlib import Path
 
 from conviction.artefacts.artefact import Artefact
 from conviction.artefacts.formats import onnx_file
-from conviction.artefacts.formats.reading import missing
 from conviction.artefacts.opening import load
 from conviction.errors import ArtefactError, RequestError, SourceNotFoundError
 from conviction.server.limits import Limits
@@ -83,7 +82,7 @@ def serve(
     endpoint = listen(host, port, key)
     line = f"conviction serves {artefact.card.name} at {endpoint.address} (Ctrl-C ends it)"
     if workers == 1:
-        _import_extras()
+        _import_app()
         _work(artefact, endpoint, limits, key, lambda: print(line, flush=True))
         return
 
@@ -94,7 +93,7 @@ def serve(
 
     with tempfile.TemporaryDirectory(prefix="conviction-metrics-") as shared:
         os.environ["PROMETHEUS_MULTIPROC_DIR"] = shared
-        _import_extras()  # before the fork, so that workers share it
+        _import_app()  # before the fork, so that workers share it
         supervise(work, workers, endpoint.listener, lambda: print(line, flush=True))
 
 
@@ -158,12 +157,9 @@ def listen(host: str, port: int, key: str | None) -> Endpoint:
     return Endpoint(listener, f"http://{name}:{listener.getsockname()[1]}", hosts)
 
 
-def _import_extras() -> None:
-    try:
-        import conviction.server.app
-        import conviction.server.draining  # noqa: F401
-    except ImportError as failure:
-        raise missing("serve", failure, "serve") from None
+def _import_app() -> None:
+    import conviction.server.app
+    import conviction.server.draining  # noqa: F401
 
 
 def _work(

@@ -1,0 +1,190 @@
+"""What is installed: without extras it predicts and serves, and everything else says in one line what it needs."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from PIL import Image
+
+import conviction
+from conviction.extras import EXTRAS, missing_package
+from tests.conftest import Exports, environment
+from tests.patience import PATIENCE
+from tests.without_extras import ONLY, ROOT, modules_without_extras
+
+TRAINS = "pip install 'conviction[tensorflow]'"
+WITHOUT = {
+    "predict": ("predict", "model.onnx", "one.png"),
+    "keys": ("keys", "rate"),
+    "runs": ("runs",),
+    "mistakes": ("mistakes", "run"),
+    "suspects": ("suspects", "run"),
+    "doctor": ("doctor",),
+    "cache": ("cache",),
+    "version": ("--version",),
+    "help": ("fit", "--help"),
+}
+WITH = {
+    "fit": ("fit", "digits"),
+    "resume": ("resume", "run", "training.epochs=9"),
+    "evaluate": ("evaluate", "run"),
+    "report": ("report", "run"),
+    "compare": ("compare", "run", "other"),
+    "threshold": ("threshold", "run"),
+    "inspect": ("inspect", "digits"),
+    "summary": ("summary", "digits"),
+    "explore": ("explore", "digits", "--question", "kernel"),
+    "tune": ("tune", "digits"),
+    "export": ("export", "run"),
+    "explain": ("explain", "run", "one.png"),
+    "predict with a run": ("predict", "run", "one.png"),
+    "learn": ("learn",),
+}
+
+
+PYTHON = """
+import conviction
+run = conviction.load_run("run")
+for call in (
+    lambda: conviction.fit("digits"),
+    lambda: conviction.inspect("digits"),
+    lambda: run.model,
+    lambda: run.history,
+):
+    try:
+        call()
+    except conviction.ConvictionError as failure:
+        print(failure)
+"""
+
+
+@pytest.fixture
+def place(tmp_path: Path, trained: Path, exported: Exports) -> Path:
+    for name in ("run", "other"):
+        shutil.copytree(trained, tmp_path / name)
+    shutil.copy(exported("onnx"), tmp_path / "model.onnx")
+    Image.new("L", (8, 8)).save(tmp_path / "one.png")
+    return tmp_path
+
+
+def without_extras(place: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-c", ONLY, ",".join(sorted(modules_without_extras())), *arguments],
+        cwd=place,
+        env=environment(place / "home"),
+        capture_output=True,
+        text=True,
+        timeout=PATIENCE,
+        check=False,
+    )
+
+
+@pytest.mark.parametrize("name", WITHOUT)
+def test_what_works_without_extras(name: str, place: Path) -> None:
+    done = without_extras(place, *WITHOUT[name])
+    assert done.returncode == 0, done.stderr
+    if name == "doctor":
+        assert TRAINS in done.stdout
+
+
+@pytest.mark.parametrize("name", WITH)
+def test_what_needs_an_extra_says_which_in_one_line(name: str, place: Path) -> None:
+    done = without_extras(place, *WITH[name])
+    assert done.returncode == 2
+    assert TRAINS in done.stderr
+    assert len(done.stderr.strip().splitlines()) == 1
+    assert sorted(p.name for p in place.iterdir() if p.name != "home") == [
+        "model.onnx",
+        "one.png",
+        "other",
+        "run",
+    ]
+
+
+def test_python_says_it_too(place: Path) -> None:
+    code = ONLY.removesuffix("from conviction.cli.main import main\nmain()\n") + PYTHON
+    done = subprocess.run(
+        [sys.executable, "-c", code, ",".join(sorted(modules_without_extras()))],
+        cwd=place,
+        env=environment(place / "home"),
+        capture_output=True,
+        text=True,
+        timeout=PATIENCE,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    lines = done.stdout.splitlines()
+    assert len(lines) == 4
+    assert all("'conviction[tensorflow]'" in line for line in lines)
+
+
+def test_a_module_that_no_extra_brings_is_a_fault_of_ours() -> None:
+    assert (
+        missing_package(
+            ModuleNotFoundError("No module named 'conviction.nowhere'", name="conviction.nowhere")
+        )
+        is None
+    )
+    assert missing_package(ModuleNotFoundError()) is None
+
+
+def test_every_extra_that_is_named_exists() -> None:
+    import tomllib
+
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    assert {extra for _, extra in EXTRAS.values()} <= set(project["optional-dependencies"])
+
+
+@pytest.fixture(scope="module")
+def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A clean environment with the wheel and what it brings."""
+    where = tmp_path_factory.mktemp("installed")
+    uv = shutil.which("uv", path=str(Path(sys.executable).parent)) or "uv"
+    for arguments in (
+        ["build", "--quiet", "--wheel", "--out-dir", str(where / "dist"), str(ROOT)],
+        ["venv", "--quiet", "--python", sys.executable, str(where / "venv")],
+    ):
+        subprocess.run([uv, *arguments], check=True, timeout=PATIENCE)
+    (wheel,) = (where / "dist").glob("*.whl")
+    options = ["--quiet", "--python", str(where / "venv"), "--constraint", str(ROOT / "constraints.txt")]
+    subprocess.run([uv, "pip", "install", *options, str(wheel)], check=True, timeout=PATIENCE)
+    return where / "venv"
+
+
+@pytest.mark.full
+def test_a_wheel_predicts_and_serves_in_a_clean_environment(installed: Path, place: Path) -> None:
+    size = sum(p.stat().st_size for p in installed.rglob("*") if p.is_file() and not p.is_symlink())
+    assert size < 300e6
+    command = str(installed / "bin" / "conviction")
+    where: dict[str, Any] = {"cwd": place, "env": {**environment(place / "home"), "PATH": os.defpath}}
+
+    def run(*arguments: str) -> str:
+        done = subprocess.run(
+            [command, *arguments], **where, capture_output=True, text=True, timeout=PATIENCE, check=False
+        )
+        assert done.returncode == 0, done.stderr
+        return done.stdout
+
+    assert run("--version").strip() == f"conviction {conviction.__version__}"
+    (answer,) = json.loads(run("predict", "model.onnx", "one.png", "--json"))["predictions"]
+    with Image.open(place / "one.png") as picture:
+        expected = conviction.load(place / "model.onnx").predict(picture)
+    assert answer["label"] == expected.labels[0]
+    asked = [command, "serve", "model.onnx", "--port", "0"]
+    with subprocess.Popen(asked, **where, stdout=subprocess.PIPE, text=True) as server:
+        try:
+            assert server.stdout is not None
+            address = next(word for word in server.stdout.readline().split() if word.startswith("http://"))
+            files = {"files": (place / "one.png").read_bytes()}
+            response = httpx.post(f"{address}/v1/predict", files=files, timeout=PATIENCE, trust_env=False)
+            assert response.json()["predictions"][0]["label"] == answer["label"]
+        finally:
+            server.terminate()
