@@ -15,6 +15,7 @@ from conviction.cli.options import (
     Json,
     Keys,
     On,
+    Quiet,
     Source,
     print_json,
 )
@@ -76,6 +77,7 @@ def explore(
         ),
     ] = None,
     data_dir: DataDir = None,
+    quiet: Quiet = False,
     as_json: Json = False,
 ) -> None:
     """Change one thing at a time over the same seeds, and say whether it mattered. The test set stays sealed."""
@@ -102,10 +104,13 @@ def explore(
         config=config,
         out=out,
         data_dir=data_dir,
-        show=Board(sys.stderr if as_json else sys.stdout),
+        show=None if quiet else Board(sys.stderr if as_json else sys.stdout),
     )
     if as_json:
         print_json({"folder": str(done.path), **done.findings.to_json()})
+        return
+    if quiet:
+        print(done.path)
         return
     show = Terminal(sys.stdout)
     for step in exploration_steps(done.findings):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -18,8 +17,10 @@ from conviction.cli.options import (
     Keys,
     Metadata,
     On,
+    Quiet,
     Source,
     Workers,
+    display,
     print_run,
 )
 from conviction.cli.placing import send_away, training_on
@@ -59,14 +60,14 @@ def fit(
     cpus_per_worker: CpusPerWorker = 1,
     gpus_per_worker: GpusPerWorker = 0,
     data_dir: DataDir = None,
+    quiet: Quiet = False,
     as_json: Json = False,
 ) -> None:
     """Train and test a network on labelled images: the whole lab, step by step."""
     send_away(on, out, as_json)
     from conviction.flow.fit import fit
-    from conviction.reporting import Terminal
 
-    show = Terminal(sys.stderr if as_json else sys.stdout)
+    show = display(quiet=quiet, as_json=as_json)
     files = {"data.exclude": exclude, "data.relabel": relabel, "evaluation.metadata": metadata}
     overrides = [*(keys or []), *(f"{key}={json.dumps(str(path))}" for key, path in files.items() if path)]
     with training_on(on, workers, cpus_per_worker, gpus_per_worker) as trainer:
@@ -83,3 +84,5 @@ def fit(
         )
     if as_json:
         print_run(run)
+    elif quiet:
+        print(run.path)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -12,6 +13,7 @@ import typer
 from conviction.version import SCHEMA
 
 if TYPE_CHECKING:
+    from conviction.reporting import Silent, Terminal
     from conviction.runs import RunFolder
 
 Source = Annotated[
@@ -43,6 +45,10 @@ Moved = Annotated[
     typer.Option(
         "--source", help="Where the images of the run are now, if they have been moved; the run remembers it."
     ),
+]
+Quiet = Annotated[
+    bool,
+    typer.Option("--quiet", "-q", help="Show nothing while it works; at the end print the folder alone."),
 ]
 Metadata = Annotated[
     Path | None,
@@ -83,6 +89,13 @@ GpusPerTrial = Annotated[
     ),
 ]
 Html = Annotated[Path | None, typer.Option("--html", help="Write an HTML page.")]
+
+
+def display(*, quiet: bool, as_json: bool) -> Terminal | Silent:
+    """What shows a run to a person at the command line."""
+    from conviction.reporting import Silent, Terminal
+
+    return Silent() if quiet else Terminal(sys.stderr if as_json else sys.stdout)
 
 
 def remember(run: Path, source: str | None, data_dir: Path | None) -> None:

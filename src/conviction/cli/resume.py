@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -15,7 +14,9 @@ from conviction.cli.options import (
     Json,
     Moved,
     On,
+    Quiet,
     Workers,
+    display,
     print_run,
     remember,
 )
@@ -37,16 +38,18 @@ def resume(
     gpus_per_worker: GpusPerWorker = 0,
     moved: Moved = None,
     data_dir: DataDir = None,
+    quiet: Quiet = False,
     as_json: Json = False,
 ) -> None:
     """Continue a run that was stopped or killed, bit for bit, or train it for more epochs."""
     send_away(on, run, as_json)
     from conviction.flow.resume import resume
-    from conviction.reporting import Terminal
 
     remember(run, moved, data_dir)
-    show = Terminal(sys.stderr if as_json else sys.stdout)
+    show = display(quiet=quiet, as_json=as_json)
     with training_on(on, workers, cpus_per_worker, gpus_per_worker) as trainer:
         done = resume(run, keys or [], mlflow=mlflow, data_dir=data_dir, show=show, trainer=trainer)
     if as_json:
         print_run(done)
+    elif quiet:
+        print(done.path)

@@ -16,6 +16,7 @@ from conviction.cli.options import (
     Json,
     Keys,
     On,
+    Quiet,
     Source,
     print_json,
 )
@@ -86,6 +87,7 @@ def tune(
         ),
     ] = None,
     data_dir: DataDir = None,
+    quiet: Quiet = False,
     as_json: Json = False,
 ) -> None:
     """Search for better settings, run the best again on fresh seeds, and test what is recommended once."""
@@ -116,10 +118,13 @@ def tune(
         config=config,
         out=out,
         data_dir=data_dir,
-        show=Board(sys.stderr if as_json else sys.stdout),
+        show=None if quiet else Board(sys.stderr if as_json else sys.stdout),
     )
     if as_json:
         print_json({"folder": str(done.path), **done.to_json()})
+        return
+    if quiet:
+        print(done.path)
         return
     show = Terminal(sys.stdout)
     for step in tuning_steps(done.search, done.study, done.belief):
