@@ -23,6 +23,7 @@ PACKAGE = Path(conviction.__file__).parent
 ORDER = [
     "version",
     "errors",
+    "extras",
     "card",
     "audience",
     "config",

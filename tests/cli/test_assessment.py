@@ -18,6 +18,7 @@ from conviction.evaluation import checked
 from conviction.flow.finished import evaluate_answers
 from conviction.flow.report import report
 from conviction.runs.predictions import read_predictions
+from conviction.version import SCHEMA
 from tests.conftest import Cli, run_cli
 
 LAB = ["recipe=lab", "training.epochs=3"]
@@ -68,7 +69,7 @@ def test_a_run_is_read_back_by_one_function_that_shows_nothing(
         run = conviction.load_run(desk / name)
         answers = read_predictions(run.path)
         ready, evaluation = evaluate_answers(run, answers, None)
-        assert json.loads(json.dumps(evaluation.to_json())) == json.loads(
+        assert {"schema": SCHEMA, **json.loads(json.dumps(evaluation.to_json()))} == json.loads(
             (run.path / "evaluation.json").read_text()
         )
         assert ready.recipe == run.config

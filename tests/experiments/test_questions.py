@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from conviction.config import ImageFacts, load_recipe
+from conviction.config.flat import by_key
 from conviction.config.model import (
     ActivationLayer,
     BatchNormalization,
@@ -15,7 +16,6 @@ from conviction.config.model import (
     Layer,
     MaxPooling2D,
 )
-from conviction.config.recipe import by_key
 from conviction.errors import RequestError
 from conviction.experiments.exploration_page import TITLES
 from conviction.experiments.questions import ABOUT_BLOCKS, BASE, QUESTIONS, SHEETS, Arm, arms_for

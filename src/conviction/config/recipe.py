@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar, get_args
 import yaml
 from pydantic import BaseModel, ValidationError
 
-from conviction.audience import option
 from conviction.config.data import DataSpec
 from conviction.config.evaluation import EvaluationSpec
+from conviction.config.flat import NewerSchemaError, NoSectionsError, flat, plain, read_sections
 from conviction.config.model import (
     LAYER_TYPES,
     WITH_BACKBONE,
@@ -25,12 +25,10 @@ from conviction.config.recipes import DEFAULT_RECIPE, RECIPES, TRANSFER_RECIPE, 
 from conviction.config.text import (
     expectation,
     is_exponent,
-    newer_schema,
     read_yaml,
     read_yaml_file,
     shortened,
     shown,
-    why_unread,
 )
 from conviction.config.training import AugmentationSpec, TrainingSpec
 from conviction.errors import RequestError, RunFileError, UnknownKeyError, did_you_mean, nearest
@@ -120,8 +118,8 @@ def read_recipe(path: Path) -> Recipe:
         RunFileError: A later version has written it.
     """
     try:
-        return load_recipe(dict(_flat(read_yaml_file(path))))
-    except _Newer as failure:
+        return load_recipe(dict(flat(read_yaml_file(path))))
+    except NewerSchemaError as failure:
         raise RunFileError(f"{path}: {failure}", "newer") from None
 
 
@@ -131,7 +129,7 @@ def user_settings(overrides: Overrides = (), config: Path | str | None = None) -
     Raises:
         RequestError: A file that cannot be read, or something that is not KEY=VALUE.
     """
-    settings = dict(_read_file(Path(config).expanduser())) if config is not None else {}
+    settings = dict(read_sections(Path(config).expanduser())) if config is not None else {}
     # A key on the command line replaces the file's; layers and shorthand are two ways to say one
     # thing, so the later one wins as a whole over the earlier one.
     named = settings_of(overrides)
@@ -289,15 +287,6 @@ def _check_layer_types(layers: Any) -> None:
             )
 
 
-def by_key(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
-    """A nested specification as ``section.key`` and value, in order."""
-    for key, value in values.items():
-        if isinstance(value, Mapping):
-            yield from by_key(value, f"{prefix}{key}.")
-        else:
-            yield f"{prefix}{key}", value
-
-
 def settings_of(overrides: Overrides) -> dict[str, Any]:
     """Keys and values, however they were given.
 
@@ -308,11 +297,11 @@ def settings_of(overrides: Overrides) -> dict[str, Any]:
         RequestError: One is not KEY=VALUE, or a key is given twice; or it is something else.
     """
     if isinstance(overrides, Recipe):
-        return dict(_flat(read_yaml(overrides.to_yaml())))
+        return dict(flat(read_yaml(overrides.to_yaml())))
     if isinstance(overrides, Mapping):
         try:
-            return {key: _plain(value) for key, value in _flat(overrides)}
-        except _NoSections as failure:
+            return {key: plain(value) for key, value in flat(overrides)}
+        except NoSectionsError as failure:
             raise RequestError(f"overrides: {failure}.") from None
     if isinstance(overrides, str):
         overrides = [overrides]
@@ -322,15 +311,6 @@ def settings_of(overrides: Overrides) -> dict[str, Any]:
         "overrides: expected keys and values such as {'training.epochs': 3}, ['training.epochs=3'], or the config of "
         f"a run; got {shown(overrides)}."
     )
-
-
-def _plain(value: Any) -> Any:
-    """Numbers and arrays of NumPy as numbers and lists, whichever mapping or sequence they are in."""
-    if hasattr(value, "tolist"):
-        return value.tolist()
-    if isinstance(value, Mapping):
-        return {key: _plain(one) for key, one in value.items()}
-    return [_plain(one) for one in value] if isinstance(value, list | tuple) else value
 
 
 def parse_overrides(pairs: Sequence[str]) -> Iterator[tuple[str, Any]]:
@@ -362,51 +342,3 @@ def _value(key: str, text: str) -> Any:
             key=key,
             got=shortened(text),
         ) from None
-
-
-def _read_file(path: Path) -> Iterator[tuple[str, Any]]:
-    try:
-        yield from _flat(read_yaml_file(path))
-    except _NoSections as failure:
-        raise RequestError(f"{option('config')} {path}: {failure}.") from None
-    except (OSError, UnicodeDecodeError) as failure:
-        raise RequestError(f"{option('config')} {path}: cannot read it ({why_unread(failure)}).") from None
-    except yaml.YAMLError as failure:
-        raise RequestError(f"{option('config')} {path}: not valid YAML ({_one_line(failure)}).") from None
-
-
-class _NoSections(ValueError):
-    """YAML that is not a specification."""
-
-
-class _Newer(_NoSections):
-    """YAML that a later version has written."""
-
-
-def _flat(content: Any) -> Iterator[tuple[str, Any]]:
-    if not isinstance(content, Mapping):
-        raise _NoSections(f"expected sections such as 'training:'; got {shown(content)}")
-    seen = set()
-    if reason := newer_schema(content):
-        raise _Newer(reason)
-    for section, values in content.items():
-        if section == "schema":
-            continue
-        if section == "recipe" or "." in str(section) or not isinstance(values, Mapping):
-            pairs = {str(section): values}
-        else:
-            pairs = {f"{section}.{key}": _numbers(value) for key, value in values.items()}
-        for key, value in pairs.items():
-            if key in seen:
-                raise _NoSections(f"the key {shown(key)} is given twice")
-            seen.add(key)
-            yield key, value
-
-
-def _numbers(value: Any) -> Any:
-    """Reads ``1e-3`` as a number in files as well."""
-    return float(value) if isinstance(value, str) and is_exponent(value) else value
-
-
-def _one_line(failure: Exception) -> str:
-    return " ".join(str(failure).split())

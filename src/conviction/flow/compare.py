@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from conviction.audience import call
-from conviction.config.recipe import by_key
+from conviction.config.flat import by_key
 from conviction.data import ImageSet
 from conviction.errors import RequestError
 from conviction.evaluation import (

@@ -11,7 +11,8 @@ from typing import Any
 from conviction.audience import call
 from conviction.backend import has_threads, usable_cores
 from conviction.config import Recipe, keys, load_recipe
-from conviction.config.recipe import Overrides, by_key, settings_of
+from conviction.config.flat import by_key
+from conviction.config.recipe import Overrides, settings_of
 from conviction.config.text import shortened
 from conviction.errors import RequestError, RunError, did_you_mean
 from conviction.flow.again import MOST_NAMED, prepare_again

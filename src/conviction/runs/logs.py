@@ -18,7 +18,7 @@ from pydantic import Field
 from conviction.audience import option
 from conviction.backend import import_keras, quiet_stderr
 from conviction.config import Recipe
-from conviction.config.recipe import by_key
+from conviction.config.flat import by_key
 from conviction.errors import RequestError, RunFileError, StorageError
 from conviction.process import default_variable
 from conviction.runs import folder

@@ -9,7 +9,7 @@ from dataclasses import dataclass, fields
 from typing import Any
 
 from conviction.config import RECIPES, ImageFacts, load_recipe
-from conviction.config.recipe import by_key
+from conviction.config.flat import by_key
 from conviction.errors import ConvictionError
 from conviction.lesson import chapters
 from conviction.lesson.progress import load_progress
