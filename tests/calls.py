@@ -120,6 +120,17 @@ def _logger(name: str | None) -> list[Any]:
     return [logger.level, logger.handlers, logger.filters, logger.disabled, logger.propagate]
 
 
+def own_model(shape: tuple[int, int, int], classes: int) -> Any:
+    """A network as a user builds it, beside the settings of a user."""
+    return keras.Sequential(
+        [
+            keras.Input(shape, dtype="float32"),
+            keras.layers.Flatten(data_format="channels_last", dtype="float32"),
+            keras.layers.Dense(classes, activation="softmax", dtype="float32"),
+        ]
+    )
+
+
 def refused() -> None:
     """A request that is found wrong half-way."""
     try:
@@ -147,6 +158,14 @@ def public_functions() -> dict[str, Callable[[], Any]]:
         "evaluate_new": lambda: conviction.evaluate_new("run", "digits"),
         "resume": lambda: conviction.resume("run", {"training.epochs": 2}, **HOW),
         "predict": lambda: conviction.predict("run", pixels),
+        "split": lambda: conviction.split("digits", show=None),
+        "DataSplit": lambda: conviction.split("digits", show=None).arrays(),
+        "fit with a model": lambda: conviction.fit(
+            "digits", {"training.epochs": 1}, model=own_model, out="own", **HOW
+        ),
+        "assess": lambda: conviction.assess(
+            own_model((32, 32, 1), 10), conviction.split("digits", show=None), out="assessed", **HOW
+        ),
         "explain": lambda: conviction.explain("run", pixels[0]),
         "report": lambda: conviction.report("run"),
         "list_runs": lambda: conviction.list_runs("."),

@@ -5,6 +5,8 @@ from .errors import ConvictionError as ConvictionError
 from .experiments.explore import explore as explore
 from .experiments.tune import tune as tune
 from .flow.compare import compare as compare
+from .flow.data_split import DataSplit as DataSplit
+from .flow.data_split import split as split
 from .flow.evaluate_new import evaluate_new as evaluate_new
 from .flow.export import export as export
 from .flow.inspect import inspect as inspect
@@ -12,6 +14,7 @@ from .flow.report import report as report
 from .flow.summary import summary as summary
 from .library.run import Run as Run
 from .library.run import load_run as load_run
+from .library.verbs import assess as assess
 from .library.verbs import evaluate as evaluate
 from .library.verbs import fit as fit
 from .library.verbs import list_runs as list_runs

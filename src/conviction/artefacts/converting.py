@@ -2,8 +2,10 @@
 
     python -m conviction.artefacts.converting JOB.json
 
-The JOB has ``model`` (a ``model.keras``), ``calibration`` (an npy of pixels, or null) and ``artefacts``, each with
-``format``, ``path`` and ``card``. Whatever backend and precision trained the network, this one writes all formats.
+The JOB has ``model`` (a ``model.keras``), ``own`` (of a network that a user has built, the names of its classes; or
+null), ``code`` (a file with these classes, or null), ``calibration`` (an npy of pixels, or null) and ``artefacts``,
+each with ``format``, ``path`` and ``card``. Whatever backend and precision trained the network, this one writes all
+formats.
 """
 
 from __future__ import annotations
@@ -21,6 +23,7 @@ from conviction.artefacts.formats import FORMATS
 from conviction.backend import import_keras, quiet_stderr
 from conviction.errors import ArtefactError, ConvictionError
 from conviction.model.network_file import NetworkFileError, checked_network
+from conviction.model.own_classes import read_classes
 from conviction.process import own_process
 from conviction.runs.folder import MODEL_CARD
 
@@ -86,8 +89,10 @@ def convert(job: dict[str, Any]) -> None:
         ConvictionError: A package that is an extra is missing, or the model holds what none of our networks has.
     """
     model_file = Path(job["model"])
+    if job["code"]:
+        read_classes(Path(job["code"]))
     try:
-        checked_network(model_file.read_bytes(), MODEL_CARD)
+        checked_network(model_file.read_bytes(), MODEL_CARD, job["own"])
     except NetworkFileError as failure:
         raise ArtefactError(f"{model_file}: {failure}, so it is not opened.") from None
     keras = import_keras()

@@ -4,7 +4,15 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    SerializerFunctionWrapHandler,
+    model_serializer,
+    model_validator,
+)
 
 Activation = Literal["relu", "elu", "gelu", "leaky_relu", "selu", "sigmoid", "silu", "tanh"]
 Padding = Literal["valid", "same"]
@@ -169,7 +177,7 @@ Layer = Annotated[
 LayerList = Annotated[
     tuple[Layer, ...],
     BeforeValidator(lambda value: tuple(value) if isinstance(value, list) else value),
-    Field(min_length=1, max_length=MOST_LAYERS),
+    Field(max_length=MOST_LAYERS),
 ]
 
 LAYER_TYPES: dict[str, type[Strict]] = {
@@ -186,19 +194,62 @@ LAYER_TYPES: dict[str, type[Strict]] = {
 }
 
 
+def _tuple_of(value: Any) -> Any:
+    return tuple(value) if isinstance(value, list) else value
+
+
+class OwnLayer(Strict):
+    """A layer of a network that a user has built; the fields are those of ``LayerRow``."""
+
+    name: str
+    kind: str
+    setting: str = ""
+    output: Annotated[tuple[int, ...], BeforeValidator(_tuple_of)]
+    params: Annotated[int, Field(ge=0)] = 0
+    trainable: Annotated[int, Field(ge=0)] = 0
+    multiply_adds: Annotated[int, Field(ge=0)] = 0
+
+
+class OwnNetwork(Strict):
+    """A network that a user has built with Keras and given to ``fit`` or ``assess``, as far as words can say.
+
+    ``input_range`` is what it takes for black and white. ``optimizer`` and ``loss`` are how it was compiled, empty if
+    it was not. ``needs`` are the classes in it that are not Keras's, by the names under which they are registered.
+    """
+
+    layers: Annotated[tuple[OwnLayer, ...], BeforeValidator(_tuple_of), Field(min_length=1)]
+    input_range: Annotated[tuple[float, float], BeforeValidator(_tuple_of)]
+    optimizer: str = ""
+    loss: str = ""
+    needs: Annotated[tuple[str, ...], BeforeValidator(_tuple_of)] = ()
+
+
 class ModelSpec(Strict):
-    """The hidden layers, in order, at most 200.
+    """The hidden layers, in order, at most 200; or in place of them a network that a user has built.
 
     What comes before (the input and the division by 255) and after (one output unit per class, or a
     single one for two classes) follows from the data and is added when the network is built.
     """
 
-    layers: LayerList
+    layers: LayerList = ()
+    own: OwnNetwork | None = None
+
+    @model_validator(mode="after")
+    def _one_network(self) -> ModelSpec:
+        if bool(self.layers) == (self.own is not None):
+            raise ValueError("model.layers: expected a list of at least one layer")
+        return self
+
+    @model_serializer(mode="wrap")
+    def _without_the_other(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        content: dict[str, Any] = handler(self)
+        content.pop("own" if self.own is None else "layers")
+        return content
 
     @property
     def backbone(self) -> Backbone | None:
         """The pretrained network that it begins with; None if it has none."""
-        first = self.layers[0]
+        first = self.layers[0] if self.layers else None
         return first if isinstance(first, Backbone) else None
 
 

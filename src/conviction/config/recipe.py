@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar, get_args
 import yaml
 from pydantic import BaseModel, ValidationError
 
+from conviction.audience import option
 from conviction.config.data import DataSpec
 from conviction.config.evaluation import EvaluationSpec
 from conviction.config.flat import NewerSchemaError, NoSectionsError, flat, plain, read_sections
@@ -57,6 +58,8 @@ class Recipe(Strict):
         )
 
 
+# What ``fit`` and ``assess`` say of a network that a user has given; nobody types it.
+OWN, OWN_RECIPE = "model.own", "own"
 Overrides: TypeAlias = str | Sequence[str] | Mapping[str, Any] | Recipe
 SECTIONS: dict[str, type[Strict]] = {
     "data": DataSpec,
@@ -91,7 +94,7 @@ def load_recipe(
     """
     settings = user_settings(overrides, config)
     for key in settings:
-        if key not in keys():
+        if key not in keys() and key != OWN:
             raise UnknownKeyError(
                 f"Unknown key '{shortened(key)}'.{did_you_mean(key, keys())}",
                 key=key,
@@ -99,14 +102,20 @@ def load_recipe(
             )
     standing = settings.get("model.backbone") is not None
     name = settings.pop("recipe", TRANSFER_RECIPE if standing else DEFAULT_RECIPE)
+    if OWN in settings and name == OWN_RECIPE:
+        return _validate(name, {**_without_model(RECIPES["lab"](facts or ImageFacts())), **settings})
     if not isinstance(name, str) or name not in RECIPES:
         raise _refused("recipe", f"one of {', '.join(RECIPES)}", shown(name), near=_nearest(name, RECIPES))
     base = RECIPES[name](facts or ImageFacts())
     if name == TRANSFER_RECIPE and _what_learns(settings) != "head":
         base |= fine_tuning(facts or ImageFacts())
     if "model.layers" in settings or (standing and name != TRANSFER_RECIPE):  # describes the whole network
-        base = {k: v for k, v in base.items() if not k.startswith("model.")}
+        base = _without_model(base)
     return _validate(name, {**base, **settings})
+
+
+def _without_model(base: Mapping[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in base.items() if not key.startswith("model.")}
 
 
 def read_recipe(path: Path) -> Recipe:
@@ -143,13 +152,22 @@ def _validate(name: str, flat: dict[str, Any]) -> Recipe:
     for key, value in flat.items():
         section, _, field = key.partition(".")
         sections[section][field] = value
-    layers, short = sections["model"].pop("layers", None), sections.pop("model")
+    own, layers = sections["model"].pop("own", None), sections["model"].pop("layers", None)
+    short = sections.pop("model")
+    if own is not None and (layers is not None or short):
+        key = "model.layers" if layers is not None else f"model.{next(iter(short))}"
+        raise RequestError(
+            f"{key}: the network is the one that is given as {option('model')}, which is not built by keys.",
+            key=key,
+        )
     if layers is not None and short:
         raise RequestError(
             f"model.layers and model.{next(iter(short))} both describe the network: give the list of "
             "layers or the shorthand keys, not both."
         )
-    if layers is not None:
+    if own is not None:
+        model = _check("model", ModelSpec, {"own": own})
+    elif layers is not None:
         _check_layer_types(layers)
         model = _check("model", ModelSpec, {"layers": layers})
     else:

@@ -189,6 +189,8 @@ def judge_live(
 
 
 def _advice(kind: Kind, curves: Curves, gap: Gap, recipe: Recipe) -> list[Advice]:
+    if recipe.model.own is not None:  # no key changes it
+        return []
     if kind == "unstable":
         # A schedule may have brought the last epoch's rate to nearly 0; what was too high is its highest.
         return [Advice((f"training.learning_rate={curves.numbers['highest_rate'] / 10:g}",))]

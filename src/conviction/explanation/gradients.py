@@ -12,7 +12,7 @@ from PIL import Image
 from conviction.backend import import_keras
 from conviction.errors import RequestError
 from conviction.explanation.forward import check_pixels, outputs
-from conviction.explanation.inside import find_layer, is_backbone
+from conviction.explanation.inside import NamedLayer, find_layer, is_backbone, named_layers
 from conviction.model.probabilities import predict_probabilities
 
 if TYPE_CHECKING:
@@ -57,17 +57,22 @@ def grad_cam(
             is out of range.
     """
     check_pixels(model, pixels)
-    number = _maps(model, layer)
+    one = _maps(model, layer)
+    number = one.number
     chosen = _class(model, pixels, class_index)
-    maps = outputs(model, pixels, number + 1)[-1].output
-    gradient = _gradient(model, chosen, maps, number + 1)
+    if one.inner is not None and one.name != find_layer(model, model.layers[number].name).name:
+        name, maps, gradient = one.name, *_inside(model, pixels, chosen, one)
+    else:
+        name = model.layers[number].name
+        maps = outputs(model, pixels, number + 1)[-1].output
+        gradient = _gradient(model, chosen, maps, number + 1)
     weights = gradient.mean(axis=(0, 1), dtype=np.float64)  # (h', w', k) -> (k,)
     coarse = np.maximum(maps @ weights, 0.0)  # (h', w', k) -> (h', w')
     highest = coarse.max()
     coarse = (coarse / highest if highest > 0 else coarse).astype(np.float32)
     height, width = pixels.shape[:2]
     fine = np.asarray(Image.fromarray(coarse).resize((width, height), Image.Resampling.BILINEAR))
-    return GradCam(model.layers[number].name, chosen, coarse, fine)
+    return GradCam(name, chosen, coarse, fine)
 
 
 def input_gradient(model: keras.Sequential, pixels: np.ndarray, class_index: int | None = None) -> np.ndarray:
@@ -93,12 +98,24 @@ def input_gradient(model: keras.Sequential, pixels: np.ndarray, class_index: int
     return np.abs(gradient).max(axis=-1)  # (h, w, c) -> (h, w)
 
 
-def learned_maps(model: keras.Sequential) -> list[int]:
-    """Which of ``model.layers`` give maps that were learned: convolutions, and a backbone."""
-    return [i for i, x in enumerate(model.layers) if type(x).__name__ == "Conv2D" or is_backbone(x)]
+def learned_maps(model: keras.Sequential) -> list[str]:
+    """The names of the layers that give maps that were learned: convolutions, and a backbone.
+
+    Of a graph that a user has built, which gives no maps itself, those within it.
+    """
+    names = []
+    for number, layer in enumerate(model.layers):
+        if is_backbone(layer) and len(layer.output.shape) != 4:
+            inner = [
+                one for one in named_layers(model).values() if one.number == number and one.inner is not None
+            ]
+            names += [one.name for one in inner if one.kind == "Conv2D"]
+        elif is_backbone(layer) or type(layer).__name__ == "Conv2D":
+            names.append(layer.name)
+    return names
 
 
-def _maps(model: keras.Sequential, layer: str | None) -> int:
+def _maps(model: keras.Sequential, layer: str | None) -> NamedLayer:
     if layer is None:
         every = learned_maps(model)
         if not every:
@@ -106,11 +123,11 @@ def _maps(model: keras.Sequential, layer: str | None) -> int:
                 "the network has no convolution, so it has no maps that Grad-CAM could weight. The gradient of the "
                 "input (input_gradient) works for every network."
             )
-        layer = model.layers[every[-1]].name
+        layer = every[-1]
     one = find_layer(model, layer)
-    number = one.number
-    whole = model.layers[number].name
-    if one.name != find_layer(model, whole).name:
+    whole = model.layers[one.number].name
+    gives_maps = len(model.layers[one.number].output.shape) == 4
+    if one.name != find_layer(model, whole).name and gives_maps:
         raise RequestError(
             f"{layer}: Grad-CAM looks at the maps that leave a backbone, not at those within. Name {whole}, which has "
             "its last maps, or a layer after it."
@@ -121,7 +138,34 @@ def _maps(model: keras.Sequential, layer: str | None) -> int:
             f"{layer}: Grad-CAM needs a layer that gives maps (rows, columns, channels); this one gives a vector of "
             f"{shape[0]} values. Name a layer before Flatten or GlobalAveragePooling2D."
         )
-    return number
+    return one
+
+
+def _inside(
+    model: keras.Sequential, pixels: np.ndarray, class_index: int, one: NamedLayer
+) -> tuple[np.ndarray, np.ndarray]:
+    """The maps of a layer within a graph, and the gradient of the class score there; (h', w', k) both.
+
+    The graph is cut at these maps: what else leads around them stays as it is.
+    """
+    keras = import_keras()
+    graph = model.layers[one.number]
+    before = keras.ops.convert_to_tensor(outputs(model, pixels, one.number)[-1].output[np.newaxis])
+    assert one.inner is not None
+    cut = one.layer.output if one.inner.output is None else one.inner.output
+    source, is_last = graph.inputs[0], graph is model.layers[-1]
+    maps = np.asarray(keras.ops.convert_to_numpy(keras.Model(source, cut)(before, training=False)))[0]
+    # To the logits, where the graph gives probabilities.
+    last = _last_of(graph)
+    rest = keras.Model([source, cut], last.input if is_last else graph.outputs[0])
+
+    def score(values: Any) -> Any:
+        after = rest([before, values], training=False)
+        if is_last:
+            return _of_logits(_logits(last, after), class_index)
+        return _score(model, class_index, after, one.number + 1)
+
+    return maps, np.asarray(_differentiate(score, maps[np.newaxis])[0], np.float32)
 
 
 def _class(model: keras.Sequential, pixels: np.ndarray, class_index: int | None) -> int:
@@ -149,16 +193,37 @@ def _score(model: keras.Sequential, class_index: int, values: Any, first: int) -
     also rises when other classes fall. For two classes there is one logit z, that of the second class; the first
     has -z.
     """
-    ops = import_keras().ops
     for layer in model.layers[first:-1]:
         values = layer(values, training=False)
     last = model.layers[-1]
+    if is_backbone(last):
+        graph, last = last, _last_of(last)
+        values = import_keras().Model(graph.inputs[0], last.input)(values, training=False)
+    return _of_logits(_logits(last, values), class_index)
+
+
+def _last_of(graph: keras.Model) -> Any:
+    """The layer that gives what a graph gives."""
+    return graph.outputs[0]._keras_history.operation
+
+
+def _logits(last: Any, values: Any) -> Any:
+    """What the last layer has before its softmax or sigmoid, from its input.
+
+    A model with code of its own shows only probabilities: then their logarithms, which are logits but for a constant.
+    """
+    ops = import_keras().ops
+    if type(last).__name__ in ("Activation", "Softmax"):
+        return values
     if type(last).__name__ != "Dense":
-        raise RequestError(f"{last.name}: expected a Dense layer at the end; this is {type(last).__name__}.")
+        p = ops.clip(last(values, training=False), 1e-7, 1 - 1e-7)
+        return ops.log(p) - ops.log(1 - p) if p.shape[-1] == 1 else ops.log(p)
     logits = ops.matmul(values, last.kernel)
-    if last.use_bias:
-        logits = logits + last.bias
-    if last.units == 1:
+    return logits + last.bias if last.use_bias else logits
+
+
+def _of_logits(logits: Any, class_index: int) -> Any:
+    if logits.shape[-1] == 1:
         return logits[0, 0] if class_index == 1 else -logits[0, 0]
     return logits[0, class_index]
 

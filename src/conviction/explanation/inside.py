@@ -54,8 +54,9 @@ class Passed:
 
 
 def is_backbone(layer: Any) -> bool:
-    """Whether a layer is a network of its own."""
-    return isinstance(layer, import_keras().Model)
+    """Whether a layer is a network of its own, whose layers can be looked at: one with code of its own hides them."""
+    keras = import_keras()
+    return isinstance(layer, keras.Model) and type(layer).__name__ in ("Functional", "Sequential")
 
 
 def named_layers(model: keras.Sequential) -> dict[str, NamedLayer]:

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 REGIONS = ("upper left", "upper right", "lower left", "lower right", "centre")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Explanation:
     """One picture, the answer to it, and what explains that.
 
@@ -56,6 +56,12 @@ class Explanation:
         """(class, probability), the highest first."""
         order = np.argsort(-self.probabilities, kind="stable")
         return [(self.class_names[i], float(self.probabilities[i])) for i in order]
+
+    def __repr__(self) -> str:
+        label, probability = self.likeliest[0]
+        layers = ", ".join(cam.layer for cam in self.grad_cams) or "no layer"
+        asked = self.class_names[self.class_index]
+        return f"Explanation({label!r} with {probability:.1%}; Grad-CAM for {asked!r} of {layers})"
 
     def to_json(self) -> dict[str, Any]:
         """Plain values; of the layers' outputs their shape and range only."""
@@ -120,8 +126,8 @@ def explain_picture(
     layers = activations(model, pixels)
     probabilities = predict_probabilities(model, pixels[np.newaxis])[0]
     index = int(probabilities.argmax()) if class_name is None else list(class_names).index(class_name)
-    shown = [model.layers[i].name for i in learned_maps(model)[-1:]]
-    if shown:
+    shown = learned_maps(model)[-1:]
+    if shown and shown[0] in {one.name for one in layers}:
         shown.append([one.name for one in layers if one.output.ndim == 3][-1])
     return Explanation(
         pixels=pixels,

@@ -160,7 +160,8 @@ def _folds_difference(first: RunFolder, other: RunFolder) -> Figure | None:
 def _differences(runs: Sequence[RunFolder]) -> dict[str, list[Any]]:
     flat = [dict(by_key(run.config.model_dump(mode="json"))) for run in runs]
     for values in flat:
-        values.pop("model.layers")  # compared layer by layer
+        for key in [k for k in values if k.startswith("model.")]:
+            values.pop(key)  # compared layer by layer
     every = dict.fromkeys(key for values in flat for key in values)
     columns = {key: [values.get(key) for values in flat] for key in every}
     return {key: values for key, values in columns.items() if any(v != values[0] for v in values)}

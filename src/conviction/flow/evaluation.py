@@ -133,7 +133,7 @@ def _suggested(evaluation: Evaluation, ready: Prepared, run: RunFolder) -> list[
 def _folds_suggested(ready: Prepared, run: RunFolder) -> list[str]:
     """That folds would say more than so small a test set, with the most folds that the images allow."""
     test = len(ready.split.test)
-    if test >= FEW_TESTED or ready.folds:
+    if test >= FEW_TESTED or ready.folds or ready.recipe.model.own is not None:
         return []
     for plan in SUGGESTED:
         evaluation = ready.recipe.evaluation.model_copy(update={"folds": plan})

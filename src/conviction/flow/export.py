@@ -28,6 +28,7 @@ from conviction.errors import ParityError, RequestError, RunFileError, did_you_m
 from conviction.evaluation import newcombe_paired
 from conviction.flow.again import load_again, load_finished
 from conviction.flow.showing import Showing, shown
+from conviction.model.own_classes import own_classes, write_classes
 from conviction.process import restores_process
 from conviction.programs.script import PROGRAMS, write_program
 from conviction.runs import RunFolder, RunLike, folder
@@ -123,6 +124,7 @@ def export(
     if not 0.0 <= most_lost <= 1.0:
         raise RequestError(f"{option('most-lost')}: expected a share from 0 to 1; got {most_lost:g}.")
     opened = load_finished(run)
+    _check_own(opened, wanted)
     answers = read_predictions(opened.path)
     watching = shown(show)
     try:
@@ -150,6 +152,27 @@ def export(
         raise
     finally:
         watching.close()
+
+
+def _check_own(run: RunFolder, wanted: Sequence[str]) -> None:
+    """Refuses what a network that a user has built cannot be exported to.
+
+    Raises:
+        RequestError: A program, which is the user's own; or a format that needs the code of its classes.
+    """
+    own = run.config.model.own
+    programs = [name for name in wanted if name in PROGRAMS]
+    if own is not None and programs:
+        raise RequestError(
+            f"{option('format', 'formats')}: {', '.join(programs)} writes the program that trains a network of ours; "
+            "that of your own network is yours."
+        )
+    if own is not None and own.needs and "keras" in wanted:
+        raise RequestError(
+            f"{option('format', 'formats')}: keras would need the code of {', '.join(own.needs)} wherever it is "
+            "opened. "
+            "The others hold all that they need, such as onnx."
+        )
 
 
 def _clear(path: Path) -> None:
@@ -266,11 +289,17 @@ class _Export:
             }
             for form in forms
         ]
+        own = own_classes(self.run.config.model, self.run.path)
+        code = work / "code.pickle" if own else None
+        if own and code:
+            write_classes(own, code)
         job = work / "job.json"
         job.write_text(
             json.dumps(
                 {
                     "model": str((self.run.path / folder.MODEL).resolve()),
+                    "own": own,
+                    "code": str(code.resolve()) if code else None,
                     "calibration": str(calibration.resolve()) if calibration else None,
                     "artefacts": artefacts,
                 }

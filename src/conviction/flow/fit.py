@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from conviction.backend import has_threads, usable_cores
 from conviction.config import load_recipe
 from conviction.config.recipe import Overrides, settings_of
 from conviction.data.in_memory import Source, source_path
+from conviction.errors import RequestError
 from conviction.flow.apart import run_apart
+from conviction.flow.own import GivenModel, fit_own
 from conviction.flow.prepare import prepare_run, show_steps
 from conviction.flow.run import start_run
 from conviction.flow.showing import Showing, shown
@@ -32,6 +36,9 @@ def fit(
     tensorboard: bool = False,
     mlflow: str | None = None,
     trainer: Trainer | None = None,
+    model: Any = None,
+    callbacks: Sequence[Any] = (),
+    input_range: tuple[float, float] = (0.0, 1.0),
 ) -> RunFolder:
     """Trains and tests a network on labelled images, and keeps everything in a run folder.
 
@@ -48,6 +55,11 @@ def fit(
             None: nothing; or an object that shows it.
         tensorboard: Log to ``tensorboard`` in the run folder as well.
         mlflow: The URI of an MLflow tracking server or database to log to as well.
+        model: A network of your own in place of the recipe's: a ``keras.Model``, or a function of the shape of the
+            images, (height, width, channels), and the number of classes, that builds one. If it is compiled, it is
+            trained with its own loss, optimizer and metrics; its size and colours decide those of the images.
+        callbacks: For the training of ``model``, as ``keras.Model.fit`` takes them.
+        input_range: What black and white are for ``model``.
         trainer: What trains instead of this process, such as the result of ``conviction.cluster.training.ray_workers``.
 
     Returns:
@@ -67,6 +79,14 @@ def fit(
     folder.check_out(path if path is not None else Path("runs", "new"))
     check_logs(tensorboard=tensorboard, mlflow=mlflow)
     watching = shown(show)
+    if model is not None:
+        _refuse_beside_model(trainer, tensorboard, mlflow)
+        own = GivenModel(model, input_range, tuple(callbacks))
+        return fit_own(source, own, overrides, config, out=path, data_dir=data_dir, show=watching)
+    if spec.model.own is not None:
+        raise RequestError(
+            "the specification is that of a network of your own, which keys do not build again. Give it as model."
+        )
     if trainer is None and not has_threads(spec.training.threads or usable_cores()):
         arguments = {
             "source": source,
@@ -100,6 +120,14 @@ def fit(
         )
     finally:
         watching.close()
+
+
+def _refuse_beside_model(trainer: Trainer | None, tensorboard: bool, mlflow: str | None) -> None:
+    if trainer or tensorboard or mlflow:
+        raise RequestError(
+            "model: a network of your own is trained in this process, and logs by its own callbacks; leave out "
+            "trainer, tensorboard and mlflow."
+        )
 
 
 def with_recipe(overrides: Overrides, recipe: str | None) -> Overrides:

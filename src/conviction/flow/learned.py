@@ -49,6 +49,22 @@ class Learned:
     seconds: float
 
 
+class TrainNetwork(Protocol):
+    """Gives the network that has learned from what was prepared, as ``learn`` does."""
+
+    def __call__(
+        self,
+        ready: Prepared,
+        *,
+        watcher: LearningWatcher,
+        stop: StopRequest,
+        start: TrainingState | None = None,
+        keep: Callable[[TrainingState], None] = ...,
+        trainer: Trainer | None = None,
+    ) -> Learned:
+        """See ``learn``."""
+
+
 def learn(
     ready: Prepared,
     *,

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from itertools import chain
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 from conviction.backend import usable_cores
 from conviction.config import ImageFacts, Recipe
@@ -31,7 +31,7 @@ from conviction.flow.showing import Show
 from conviction.model import LayerRow, check_memory, walk
 from conviction.model.backbones import weights_record
 from conviction.model.shapes import scaling_of
-from conviction.reporting import Step, steps
+from conviction.reporting import Step, own_compile_step, steps
 from conviction.training import RateSearch, check_batch_size, check_devices, choose_precision
 
 
@@ -81,29 +81,44 @@ class Prepared:
             steps.audit_step(self.audit.findings, self.audit.compared),
             steps.split_step(images, split, recipe.data),
             steps.model_step(self.rows, recipe.model),
-            steps.compile_step(recipe.training, classes, all_of_them, self.search),
+            steps.compile_step(recipe.training, classes, all_of_them, self.search)
+            if recipe.model.own is None
+            else own_compile_step(recipe.model.own),
         ]
 
 
-def prepare_run(
+@dataclass(frozen=True)
+class Divided:
+    """Images that have been audited and divided into parts.
+
+    Attributes:
+        images: The data.
+        audit: Its audit, after the split.
+        split: Which image is in which part.
+    """
+
+    images: ImageSet
+    audit: Audit
+    split: Split
+
+
+def divide(
     source: str | Path,
     asked: Recipe,
     data_dir: str | Path | None,
-    adapt: Callable[[ImageFacts], Recipe],
     *,
     rule: DecodingRule | None = None,
     kept: Callable[[ImageSet], KeptAudit] | None = None,
     changes: Relabelled | None = None,
     loading: Loading = silently,
     computing: Progress = quietly,
-) -> Prepared:
-    """Finds everything that can be wrong with a request, before anything is shown or written.
+) -> Divided:
+    """Reads the images, audits them and divides them.
 
     Args:
         source: As for ``fit``.
         asked: The specification before it is adapted to the images.
         data_dir: Where to look for named sets first.
-        adapt: Makes the specification for the images.
         rule: The decoding rule of a run whose images are read again; None for a new run.
         kept: What a run whose images are read again keeps of its audit; None for a new run.
         changes: The labels that such a run has changed.
@@ -121,7 +136,43 @@ def prepare_run(
     else:
         audit = audit_images(images, asked.data, kept=kept(images))
     split = split_images(images, asked.data, asked.training.seed, audit.groups, audit.excluded)
-    audit = audit.after_split(images, split)
+    return Divided(images, audit.after_split(images, split), split)
+
+
+def prepare_run(
+    source: str | Path,
+    asked: Recipe,
+    data_dir: str | Path | None,
+    adapt: Callable[[ImageFacts], Recipe],
+    *,
+    loading: Loading = silently,
+    **how: Any,
+) -> Prepared:
+    """Finds everything that can be wrong with a request, before anything is shown or written.
+
+    Args:
+        source: As for ``divide``, and so are ``asked``, ``data_dir`` and ``how``.
+        asked: See there.
+        data_dir: See there.
+        adapt: Makes the specification for the images.
+        loading: Receives what takes a while.
+        how: See there.
+
+    Raises:
+        RequestError: Something in the request or the data is wrong.
+    """
+    return prepare_divided(divide(source, asked, data_dir, loading=loading, **how), adapt, loading=loading)
+
+
+def prepare_divided(
+    divided: Divided, adapt: Callable[[ImageFacts], Recipe], *, loading: Loading = silently
+) -> Prepared:
+    """The same for images that have been divided.
+
+    Raises:
+        RequestError: The network or the training does not fit them.
+    """
+    images, audit, split = divided.images, divided.audit, divided.split
     recipe = adapt(ImageFacts.of(images.rule.shape, len(split.train)))
     folds = cut_for(recipe, images, audit, split)
     fewest = min(len(one.train) for one in (split, *chain(*folds)))

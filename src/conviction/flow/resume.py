@@ -19,7 +19,7 @@ from conviction.flow.again import MOST_NAMED, prepare_again
 from conviction.flow.apart import run_apart
 from conviction.flow.prepare import Prepared, show_steps
 from conviction.flow.records import provenance
-from conviction.flow.run import finish_run
+from conviction.flow.run import OWN_BEGINS_AGAIN, finish_run
 from conviction.flow.showing import Showing, shown
 from conviction.flow.trainer import Trainer
 from conviction.process import restores_process
@@ -64,6 +64,8 @@ def resume(
     """
     started = time.time()
     opened = open_run(run)
+    if opened.config.model.own is not None:
+        raise RequestError(f"{opened.path}: {OWN_BEGINS_AGAIN}")
     asked = settings_of(overrides)
     watching = shown(show)
     if trainer is None and not has_threads(_recipe(opened, asked).training.threads or usable_cores()):

@@ -12,7 +12,7 @@ from conviction.errors import Interrupted, TrainingError
 from conviction.evaluation import Evaluation, judge_live
 from conviction.flow.evaluation import evaluation_step, predict_and_assess, write_report
 from conviction.flow.folds import begun_folds, run_folds
-from conviction.flow.learned import Learned, learn
+from conviction.flow.learned import Learned, TrainNetwork, learn
 from conviction.flow.prepare import Prepared
 from conviction.flow.records import data_json, environment_json, provenance
 from conviction.flow.showing import Show
@@ -31,6 +31,12 @@ from conviction.training import (
     stop_on_signals,
 )
 
+OWN_BEGINS_AGAIN = (
+    "The network so far is kept. A network of your own cannot be resumed, because its optimizer and callbacks are "
+    "not in "
+    "the folder: train it again."
+)
+
 
 def start_run(
     source: str | Path,
@@ -42,6 +48,7 @@ def start_run(
     tensorboard: bool = False,
     mlflow: str | None = None,
     trainer: Trainer | None = None,
+    learner: TrainNetwork = learn,
 ) -> RunFolder:
     """Trains and evaluates what was prepared, in a new run folder; ``fit`` lists what it raises.
 
@@ -54,6 +61,7 @@ def start_run(
         tensorboard: As for ``request_logs``.
         mlflow: As for ``request_logs``.
         trainer: What trains, and has accepted what was prepared; None for this process.
+        learner: Gives the network that has learned.
     """
     stem = f"{Path(str(source)).name.split('.')[0]}-{ready.recipe.recipe}"
     path = folder.create(out, Path("runs"), stem)
@@ -63,7 +71,7 @@ def start_run(
         if ready.search:
             folder.write_record(path / folder.RATES, ready.search.to_json())
         request_logs(path, tensorboard=tensorboard, mlflow=mlflow)
-        return finish_run(path, ready, None, show, started, mlflow=mlflow, trainer=trainer)
+        return finish_run(path, ready, None, show, started, mlflow=mlflow, trainer=trainer, learner=learner)
 
 
 def finish_run(
@@ -76,6 +84,7 @@ def finish_run(
     remarks: Sequence[str] = (),
     mlflow: str | None = None,
     trainer: Trainer | None = None,
+    learner: TrainNetwork = learn,
 ) -> RunFolder:
     """Trains and evaluates in a run folder that the caller has claimed.
 
@@ -88,6 +97,7 @@ def finish_run(
         remarks: What the user should know when a run is resumed, in sentences.
         mlflow: As for ``open_logs``.
         trainer: As for ``start_run``.
+        learner: As for ``start_run``.
     """
     remarks = [*remarks, *(trainer.plan() if trainer else ()), *folds_ahead(ready.recipe)]
     run_steps = [*ready.steps, steps.train_step(ready.recipe, len(ready.split.train), start, remarks)]
@@ -100,7 +110,7 @@ def finish_run(
         stop.patient = False  # before the first step there is nothing to lose
         try:
             logs.begin(ready.recipe)
-            learned = train_and_save(path, ready, start, writer, stop=stop, trainer=trainer)
+            learned = train_and_save(path, ready, start, writer, stop=stop, trainer=trainer, learner=learner)
             training, evaluation = learned.training, None
             stopped = _stopped_sentence(stop, training, ready)
             if not stop:
@@ -126,7 +136,8 @@ def finish_run(
             logs.end(path, "KILLED" if stop else outcome, scores)
         if stop:
             number = stop.signal_number or signal.SIGINT
-            raise Interrupted(f"{stopped} {how_to_go_on(path, trainer)}", number)
+            go_on = how_to_go_on(path, trainer) if ready.recipe.model.own is None else OWN_BEGINS_AGAIN
+            raise Interrupted(f"{stopped} {go_on}", number)
     show.step(steps.folder_step(path, sorted(p.name for p in path.iterdir())))
     return RunFolder(path)
 
@@ -145,6 +156,7 @@ def train_and_save(
     *,
     stop: StopRequest,
     trainer: Trainer | None,
+    learner: TrainNetwork = learn,
 ) -> Learned:
     """Trains and saves the model."""
     belongs_to = provenance(ready)
@@ -154,7 +166,7 @@ def train_and_save(
 
     writer.training_starts(ready.recipe.training.epochs)
     try:
-        learned = learn(ready, watcher=writer, stop=stop, start=start, keep=keep, trainer=trainer)
+        learned = learner(ready, watcher=writer, stop=stop, start=start, keep=keep, trainer=trainer)
     except TrainingError as failure:
         raise TrainingError(f"{failure} {_last_good(path)}") from None
     images = ready.images

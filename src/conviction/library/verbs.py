@@ -12,6 +12,7 @@ from conviction.data.prediction_images import ArrayPredictions
 from conviction.evaluation import Evaluation
 from conviction.flow.evaluate_new import NewImages
 from conviction.flow.fit import fit as fit_folder
+from conviction.flow.own import assess as assess_folder
 from conviction.flow.resume import resume as resume_folder
 from conviction.library.run import Run, load_run
 from conviction.runs import RunFolder, RunLike
@@ -35,6 +36,12 @@ def _called_as(function: Callable[P, RunFolder]) -> Callable[[Callable[..., Run]
 def fit(*args: Any, **kwargs: Any) -> Run:
     """See ``flow.fit``."""
     return Run(fit_folder(*args, **kwargs).path)
+
+
+@_called_as(assess_folder)
+def assess(*args: Any, **kwargs: Any) -> Run:
+    """See ``flow.own.assess``."""
+    return Run(assess_folder(*args, **kwargs).path)
 
 
 @_called_as(resume_folder)

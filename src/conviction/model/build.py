@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from conviction.backend import import_keras
 from conviction.config import ModelSpec
 from conviction.config.model import Backbone
+from conviction.errors import RequestError
 from conviction.model import bfloat16
 from conviction.model.backbones import build_backbone
 from conviction.model.shapes import scaling_of, walk
@@ -38,9 +39,13 @@ def build(
         (n, 1) from one sigmoid unit for two classes, the probability of the second.
 
     Raises:
-        RequestError: A layer does not fit; see ``walk``.
+        RequestError: A layer does not fit; see ``walk``. Or it is a network that a user has built.
         WeightsError: The weights of a backbone were not found, or are not the published ones.
     """
+    if spec.own is not None:
+        raise RequestError(
+            "the network was built by its user, and keys do not build it again. Give it to conviction.fit as model."
+        )
     rows = walk(spec, input_shape, classes)
     keras = import_keras()
     policy = "mixed_bfloat16" if precision == "bfloat16" else "float32"

@@ -94,6 +94,11 @@ def _optimizer(spec: TrainingSpec, steps: int) -> Any:
     return optimizer
 
 
+def make_optimizer(spec: TrainingSpec) -> Any:
+    """The optimizer of a specification with a constant rate."""
+    return _optimizer(spec.model_copy(update={"schedule": "constant"}), 1)
+
+
 def _rate(spec: TrainingSpec, steps: int) -> Any:
     """A number, or a Keras schedule in which step i of all ``steps`` (from 0) has the rate of the specification."""
     if spec.schedule == "constant":

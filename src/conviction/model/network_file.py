@@ -84,16 +84,108 @@ COMPILED_MODULES = frozenset(
 )
 
 
+# What else a network that a user has built may have: layers of Keras that read no file and hold no code.
+OWN_CLASSES = CLASSES | frozenset(
+    {
+        *(
+            "Conv1D",
+            "Conv2DTranspose",
+            "SeparableConv2D",
+            "GlobalMaxPooling2D",
+            "GlobalMaxPool2D",
+            "GlobalAvgPool2D",
+        ),
+        *(
+            "ELU",
+            "LeakyReLU",
+            "PReLU",
+            "Softmax",
+            "GroupNormalization",
+            "UnitNormalization",
+            "SpectralNormalization",
+        ),
+        *("SpatialDropout2D", "GaussianDropout", "GaussianNoise", "AlphaDropout", "ActivityRegularization"),
+        *(
+            "Average",
+            "Dot",
+            "Maximum",
+            "Minimum",
+            "Subtract",
+            "Permute",
+            "RepeatVector",
+            "Cropping2D",
+            "UpSampling2D",
+        ),
+        *(
+            "RandomFlip",
+            "RandomRotation",
+            "RandomZoom",
+            "RandomTranslation",
+            "RandomContrast",
+            "RandomBrightness",
+        ),
+        *(
+            "Normalization",
+            "Resizing",
+            "CenterCrop",
+            "EinsumDense",
+            "MultiHeadAttention",
+            "Attention",
+            "Identity",
+        ),
+        *(
+            "GlorotNormal",
+            "HeNormal",
+            "HeUniform",
+            "LecunNormal",
+            "LecunUniform",
+            "RandomNormal",
+            "RandomUniform",
+        ),
+        *("TruncatedNormal", "Orthogonal", "Constant", "L1", "L2", "L1L2", "MaxNorm", "NonNeg", "UnitNorm"),
+        *(
+            "Mean",
+            "Max",
+            "Min",
+            "Sum",
+            "Transpose",
+            "Divide",
+            "TrueDivide",
+            "Power",
+            "Relu",
+            "Sigmoid",
+            "Silu",
+            "Gelu",
+        ),
+        "SeedGenerator",
+    }
+)
+OWN_MODULES = MODULES | frozenset(
+    {
+        *(
+            "keras.regularizers",
+            "keras.constraints",
+            "keras.random",
+            "keras.src.ops.nn",
+            "keras.src.ops.math",
+        ),
+        *("keras.src.models.sequential", "keras.src.random.seed_generator", "builtins"),
+    }
+)
+
+
 class NetworkFileError(ValueError):
     """A ``.keras`` file holds what none of our networks has; the message is a clause about the file."""
 
 
-def checked_network(content: bytes, card: str) -> dict[str, Any]:
+def checked_network(content: bytes, card: str, own: Collection[str] | None = None) -> dict[str, Any]:
     """The description of the network in a ``.keras`` file, after all of it has been looked at.
 
     Args:
         content: Of the file.
         card: The name of the member in which we keep what the network means.
+        own: Of a network that a user has built, the classes with code of their own, by the names under which this
+            process has them registered; None for a network of ours.
 
     Raises:
         NetworkFileError: It has parts that none of our networks has, or more than any of them.
@@ -115,21 +207,21 @@ def checked_network(content: bytes, card: str) -> dict[str, Any]:
             raise zipfile.BadZipFile
     if not isinstance(config, dict):
         raise NetworkFileError("has no description of a network")
-    declared = _check_config(config)
+    declared = _check_config(config, own)
     numbers = check_arrays(weights)
     if declared > numbers:
         raise NetworkFileError(f"describes layers with {declared:,} weights, and has {numbers:,}")
     return config
 
 
-def _check_config(config: Any) -> int:
+def _check_config(config: Any, own: Collection[str] | None) -> int:
     """How many weights the description asks for."""
     odd, layers, weights = set(), 0, 0
     waiting = [(config, 0)]  # not a recursion, which a deep configuration would end
     while waiting:
         part, deep = waiting.pop()
         if isinstance(part, dict) and "class_name" in part:
-            odd |= set(_odd(part))
+            odd |= set(_odd(part) if own is None else _odd_of_own(part, own))
             weights += _weights(part) if not odd else 0
         if isinstance(part, dict):
             if isinstance(part.get("layers"), list):
@@ -140,7 +232,10 @@ def _check_config(config: Any) -> int:
                 f"a large {key}" for key, value in part.items() if key not in NUMBERS and _is_large(value)
             }
             # Of a network, and in a run of the backbone within it.
-            _check_compiled(part.get("compile_config"))
+            if own is None:
+                _check_compiled(part.get("compile_config"))
+            elif part.get("compile_config"):
+                odd.add("compile_config")
             part = {key: value for key, value in part.items() if key != "compile_config"}
         inner = part.values() if isinstance(part, dict) else part if isinstance(part, list) else ()
         odd |= {"a large number" for value in inner if isinstance(part, list) and _is_large(value)}
@@ -174,6 +269,17 @@ def _odd(
         if not isinstance(value, str | None) or value not in known:
             yield printable(str(value))
     yield from (printable(key) for key in part if key not in OUTER)
+
+
+def _odd_of_own(part: dict[str, Any], own: Collection[str]) -> Iterator[str]:
+    """The same of a network that a user has built."""
+    registered = part.get("registered_name")
+    if isinstance(registered, str) and registered in own:
+        yield from (printable(key) for key in part if key not in OUTER)
+        return
+    if registered == part.get("class_name"):  # as Keras calls its own operations
+        part = {**part, "registered_name": None}
+    yield from _odd(part, OWN_CLASSES, OWN_MODULES)
 
 
 def _is_large(value: Any) -> bool:
@@ -212,6 +318,12 @@ WEIGHTS_OF: dict[str, Callable[[int, dict[str, Any]], int]] = {
     ),
     "BatchNormalization": lambda channels, config: 2 * channels,
     "LayerScale": lambda channels, config: channels,
+    "Conv2DTranspose": lambda channels, config: (
+        math.prod(config["kernel_size"]) * channels * config["filters"]
+    ),
+    "SeparableConv2D": lambda channels, config: (
+        (math.prod(config["kernel_size"]) + config["filters"]) * channels * config["depth_multiplier"]
+    ),
 }
 
 

@@ -61,7 +61,12 @@ UNIT = Scaling(1.0 / 255.0, 0.0, "x / 255")
 
 
 def scaling_of(spec: ModelSpec) -> Scaling:
-    """How pixels are scaled for a network: a backbone's own way, or to between 0 and 1."""
+    """How pixels are scaled for a network: a backbone's own way, what a user's network takes, or to between 0 and 1."""
+    if spec.own is not None:
+        low, high = spec.own.input_range
+        factor = "x" if high - low == 255 else f"x / {255 / (high - low):g}"
+        words = f"{factor} {'-' if low < 0 else '+'} {abs(low):g}" if low else factor
+        return Scaling((high - low) / 255, low, words)
     return KINDS[spec.backbone.name].scaling if spec.backbone else UNIT
 
 
@@ -89,6 +94,8 @@ def walk(spec: ModelSpec, input_shape: Shape, classes: int) -> list[LayerRow]:
     Raises:
         MisfitError: A layer does not fit. The message names the chain of shapes, the layer, and a change that fits.
     """
+    if spec.own is not None:  # which has been built, and fits
+        return [LayerRow(**layer.model_dump(), receptive_field=None) for layer in spec.own.layers]
     try:
         return _walk(spec, input_shape, classes)
     except _DoesNotFit as misfit:

@@ -23,6 +23,7 @@ from .folds import folds_suggestion as folds_suggestion
 from .live import LiveBlock as LiveBlock
 from .live import in_notebook as in_notebook
 from .maps import overlay as overlay
+from .own_network import own_compile_step as own_compile_step
 from .page import render_comparison as render_comparison
 from .page import render_explanation as render_explanation
 from .page import render_inspection as render_inspection

@@ -25,6 +25,7 @@ from conviction.data.rule import DecodingRule
 from conviction.errors import RequestError, RunError, RunFileError
 from conviction.evaluation import Verdict, judge_run
 from conviction.model.network_file import checked_network
+from conviction.model.own_classes import own_classes
 from conviction.model.probabilities import predict_probabilities
 from conviction.process import restores_process
 from conviction.runs import content, data_content, folder
@@ -153,7 +154,7 @@ class RunFolder:
         keras = import_keras()
 
         def load(path: Path) -> Any:
-            checked_network(path.read_bytes(), folder.MODEL_CARD)
+            checked_network(path.read_bytes(), folder.MODEL_CARD, own_classes(self.config.model, self.path))
             with quiet_stderr(), warnings.catch_warnings():
                 # Saved on JAX, the file asks for XLA, which TensorFlow does not offer with deterministic kernels.
                 warnings.filterwarnings("ignore", "Model doesn't support `jit_compile=True`")
@@ -162,8 +163,10 @@ class RunFolder:
         model, card = self._read(folder.MODEL, load), self._card
         shapes = (tuple(model.input_shape), tuple(model.output_shape))
         classes = len(card.class_names)
-        expected = ((None, *card.decoding.shape), (None, 1 if classes == 2 else classes))
-        if shapes != expected:
+        # Two classes have one output, or in a network that a user has built two.
+        widths = {1, 2} if classes == 2 and self.config.model.own else {1 if classes == 2 else classes}
+        if shapes[0] != (None, *card.decoding.shape) or shapes[1] not in {(None, width) for width in widths}:
+            expected = (None, *card.decoding.shape), (None, *widths)
             mismatch = f"its network is from {shapes[0]} to {shapes[1]}, its card from {expected[0]} to {expected[1]}"
             raise trouble_with(self.path / folder.MODEL, ValueError(mismatch))
         return model
