@@ -143,6 +143,7 @@ def refused() -> None:
 def public_functions() -> dict[str, Callable[[], Any]]:
     """Those of ``conviction.__all__`` by name, in an order in which each finds what it needs."""
     pixels = np.zeros((3, 8, 8), np.uint8)
+    trained_elsewhere = own_model((32, 32, 1), 10)
     return {
         "load_source": lambda: conviction.load_source("digits"),
         "inspect": lambda: conviction.inspect("digits"),
@@ -164,7 +165,7 @@ def public_functions() -> dict[str, Callable[[], Any]]:
             "digits", {"training.epochs": 1}, model=own_model, out="own", **HOW
         ),
         "assess": lambda: conviction.assess(
-            own_model((32, 32, 1), 10), conviction.split("digits", show=None), out="assessed", **HOW
+            trained_elsewhere, conviction.split("digits", show=None), out="assessed", **HOW
         ),
         "explain": lambda: conviction.explain("run", pixels[0]),
         "report": lambda: conviction.report("run"),

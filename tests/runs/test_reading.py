@@ -159,7 +159,7 @@ def test_a_missing_package_is_no_damage(
         raise failure
 
     # Keras imports what it needs for a layer while it reads the file.
-    monkeypatch.setattr("conviction.runs.run.checked_network", lambda content, card: {})
+    monkeypatch.setattr("conviction.runs.run.checked_network", lambda content, card, own: {})
     monkeypatch.setattr("keras.models.load_model", lack)
     kind, sentence = reason(run, folder.MODEL)
     assert (kind, said in sentence) == ("package", True)
@@ -169,7 +169,7 @@ def test_memory_that_runs_out_says_nothing_about_the_file(run: Path, monkeypatch
     def swell(*_: object, **__: object) -> None:
         raise MemoryError
 
-    monkeypatch.setattr("conviction.runs.run.checked_network", lambda content, card: {})
+    monkeypatch.setattr("conviction.runs.run.checked_network", lambda content, card, own: {})
     monkeypatch.setattr("keras.models.load_model", swell)
     with pytest.raises(MemoryError):
         _ = RunFolder(run).model

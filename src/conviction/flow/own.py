@@ -272,10 +272,8 @@ class _Trains:
     saving: contextlib.ExitStack  # until the network has been saved
 
     def __call__(self, ready: Prepared, *, watcher: Any, stop: Any, **_: Any) -> Learned:
-        keras = import_keras()
         recipe, images, split = ready.recipe, ready.images, ready.split
         model, spec = self.own.model, recipe.training
-        keras.utils.set_random_seed(spec.seed)
         width = self.own.spec.layers[-1].output[-1]
         targets = targets_for(model, images.labels, len(images.class_names), width)
         scale = self.own.spec.input_range
