@@ -32,7 +32,7 @@ class Predictor(Protocol):
 
     @property
     def decision(self) -> Decision | None:
-        """How two classes are told apart; None for the most likely class."""
+        """The threshold between two classes; None for the most likely class."""
 
     def predict_pixels(self, pixels: np.ndarray) -> ArrayPredictions:
         """Classifies (n, height, width, channels) uint8."""
@@ -64,7 +64,7 @@ class Artefact:
 
     @property
     def decision(self) -> Decision | None:
-        """How two classes are told apart; None for the most likely class."""
+        """The threshold between two classes; None for the most likely class."""
         return self.card.decision
 
     def predict(self, images: Pictures) -> ArrayPredictions:

@@ -79,7 +79,7 @@ class Card(Strict):
         quantized: In which type weights are stored, or weights and activations calculated; None for float32.
         class_names: In the order of the probabilities.
         decoding: How any picture becomes the pixels that the model takes.
-        decision: How two classes are told apart; None for the most likely class.
+        decision: The threshold between two classes; None for the most likely class.
         data: What the network has learned from.
         backbone: What it begins with, if that had learned before.
         specification: As in ``config.yaml``.

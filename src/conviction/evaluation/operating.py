@@ -17,7 +17,7 @@ LEVELS = (0.0, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.99)
 
 @dataclass(frozen=True)
 class OperatingPoint:
-    """Two classes told apart by a threshold, on some images; intervals are of 95% (Wilson).
+    """What a threshold between two classes does on some images; intervals are of 95% (Wilson).
 
     Attributes:
         threshold: A picture is of the class from this probability on.

@@ -82,7 +82,7 @@ class DataSplit:
     def batches(
         self, part: Learned = "train", batch_size: int = 32, *, one_hot: bool = False, seed: int = 0
     ) -> Any:
-        """A ``tf.data.Dataset`` of the same, that of training shuffled anew in each epoch.
+        """A ``tf.data.Dataset`` of the same; training images are shuffled again in each epoch.
 
         Args:
             part: "train" or "validation".

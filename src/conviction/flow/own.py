@@ -328,7 +328,7 @@ def _rows(history: Any) -> list[EpochRow]:
 
 
 def _row_now(whole: Any, ready: Prepared) -> EpochRow:
-    """Loss and accuracy of the network as it was given, for a run without a history."""
+    """Loss and accuracy of the network before anything else is done, for a run without a history."""
     values = []
     for part in ("train", "validation"):
         index = ready.split.of(part)

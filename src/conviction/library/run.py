@@ -138,7 +138,7 @@ class Run(RunTables):
         return Run(resumed.path)
 
     def report(self, **arguments: Any) -> Path:
-        """Writes ``report.html`` anew, and returns where it is. See ``conviction.report``."""
+        """Writes ``report.html`` again, and returns where it is. See ``conviction.report``."""
         return report(self, **arguments)[0]
 
     def plot_curves(self) -> Figure:

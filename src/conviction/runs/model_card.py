@@ -19,7 +19,7 @@ class ModelCard(Content):
         class_names: In the order of the probabilities.
         decoding: How any picture becomes the pixels that the network takes.
         temperature: What the logits were divided by.
-        decision: How two classes are told apart; None for the most likely one.
+        decision: The threshold between two classes; None for the most likely one.
     """
 
     version: int = 1

@@ -188,7 +188,7 @@ class RunFolder:
 
     @property
     def decision(self) -> Decision | None:
-        """How two classes are told apart (``Run.set_threshold``); None for the most likely class."""
+        """The threshold between two classes (``Run.set_threshold``); None for the most likely class."""
         return self._card.decision
 
     @cached_property
