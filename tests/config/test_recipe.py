@@ -105,7 +105,7 @@ def test_batch_norm_and_dropout_say_where_they_stand() -> None:
         ("recipe=lap", ["recipe", "lab", "'lap'"]),
         ("training.threads=0", ["training.threads", "greater than or equal to 1"]),
         ("model.layers=3", ["model.layers", "list of layers", "3"]),
-        ("model.layers=[]", ["model.layers", "at least 1"]),
+        ("model.layers=[]", ["model.layers", "at least one"]),
         ("model.layers=[{type: Conv3D}]", ["model.layers.0", "Did you mean 'Conv2D'"]),
         ("model.layers=[{type: Conv2D}]", ["model.layers.0.filters", "required"]),
         ("model.layers=[{type: Dense, units: 3, unts: 4}]", ["model.layers.0.unts", "Did you mean 'units'"]),
