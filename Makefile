@@ -120,13 +120,13 @@ bench-opening: $(VENV)/.installed-dev
 bench-fuzz: $(VENV)/.installed-dev
 	$(BIN)/python benchmarks/fuzz.py
 
-# The newest versions that fit together, for every supported Python and platform.
 bench-attack: $(VENV)/.installed-dev
 	$(BIN)/python benchmarks/attack.py
 
 bench-unlucky: $(VENV)/.installed-dev
 	$(BIN)/python benchmarks/unlucky.py
 
+# The newest versions that fit together, for every supported Python and platform.
 constraints: $(VENV)/.installed-dev
 	$(BIN)/uv pip compile --quiet --universal --upgrade --python-version 3.11 --all-extras \
 		--no-annotate --no-header pyproject.toml --output-file constraints.txt

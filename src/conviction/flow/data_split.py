@@ -21,6 +21,7 @@ from conviction.errors import RequestError
 from conviction.flow.prepare import Divided, divide
 from conviction.flow.showing import Showing, shown
 from conviction.process import restores_process
+from conviction.training.dataset import plain_options
 
 Learned = Literal["train", "validation"]
 
@@ -102,7 +103,7 @@ class DataSplit:
         )
         if part == "train":
             data = data.shuffle(len(x), seed=seed)
-        return data.batch(batch_size).prefetch(2)
+        return data.batch(batch_size).prefetch(2).with_options(plain_options())
 
     def _index(self, part: str) -> np.ndarray:
         if part == "test":

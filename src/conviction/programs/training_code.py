@@ -258,8 +258,10 @@ def _batches(spec: TrainingSpec, lines: Sequence[str], parts: int, classes: int)
             f"    output_signature=({', '.join(specs)}),",
             ")",
             f"steps = -(-len(x['train']) // {spec.batch_size})",
+            "options = tf.data.Options()",
+            "options.autotune.enabled = False  # it can hold up the end of an epoch for a minute",
             "# Keras needs the number of steps; otherwise its optimizer makes one step too many in every epoch.",
-            "dataset = dataset.apply(tf.data.experimental.assert_cardinality(steps)).prefetch(2)",
+            "dataset = dataset.apply(tf.data.experimental.assert_cardinality(steps)).prefetch(2).with_options(options)",
         ]
     )
 
@@ -278,7 +280,7 @@ def _fit(spec: TrainingSpec) -> str:
         [
             "now['epoch'] = 0",
             "validation = tf.data.Dataset.from_tensor_slices((x['validation'], y['validation']))",
-            f"validation = validation.batch({VALIDATION_BATCH})",
+            f"validation = validation.batch({VALIDATION_BATCH}).with_options(options)",
             "history = model.fit(",
             "    dataset,",
             f"    epochs={spec.epochs},",

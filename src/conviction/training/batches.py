@@ -10,6 +10,7 @@ import numpy as np
 from conviction.backend import import_keras
 from conviction.config import AugmentationSpec, TrainingSpec
 from conviction.training.augment import augment
+from conviction.training.dataset import keras_data
 from conviction.training.devices import Devices
 
 
@@ -64,7 +65,7 @@ def make_batches(
     class_weights: np.ndarray | None = None,
     devices: Devices | None = None,
 ) -> Any:
-    """A ``keras.utils.PyDataset`` over the images at ``indices``, which is also its own ``data``.
+    """A ``keras.utils.PyDataset`` over the images at ``indices``; its ``data`` is what ``fit`` takes.
 
     ``starting_at(n)`` gives the same batches of every epoch without the first n.
 
@@ -91,7 +92,7 @@ def make_batches(
 
         @property
         def data(self) -> Any:
-            return self
+            return keras_data(self)
 
         def starting_at(self, first: int) -> Any:
             return Batches(first)

@@ -12,6 +12,7 @@ import numpy as np
 
 from conviction.backend import import_keras
 from conviction.errors import RequestError, TrainingError
+from conviction.training.dataset import keras_data
 from conviction.training.record import EpochRow, EpochTiming, Progress, Training, Watcher
 from conviction.training.recorder import SECONDS_BETWEEN_UPDATES
 from conviction.training.signals import StopRequest
@@ -82,8 +83,7 @@ class _Batches:
     def __init__(self, data: OwnData) -> None:
         super().__init__()
         self.data = data
-        self.epoch = 0
-        self._shuffle()
+        self.start_epoch(0)
 
     def __len__(self) -> int:
         return math.ceil(len(self.data.indices) / self.data.batch_size)
@@ -94,15 +94,11 @@ class _Batches:
         scaled = self.data.pixels[rows].astype(np.float32) * np.float32((high - low) / 255) + np.float32(low)
         return scaled, self.data.targets[rows]
 
-    def on_epoch_end(self) -> None:
-        """Another order for the next epoch."""
-        self.epoch += 1
-        self._shuffle()
-
-    def _shuffle(self) -> None:
+    def start_epoch(self, epoch: int) -> None:
+        """From now on, the order of this epoch (from 0)."""
         self.order = self.data.indices
         if self.data.seed is not None:
-            self.order = np.random.default_rng((self.data.seed, self.epoch)).permutation(self.order)
+            self.order = np.random.default_rng((self.data.seed, epoch)).permutation(self.order)
 
 
 def train_own(
@@ -130,13 +126,13 @@ def train_own(
         RequestError: The loss cannot be computed, or the model has no metric of accuracy.
         TrainingError: The loss is no longer a number.
     """
-    held_out = validation.batches()
+    batches, held_out = data.batches(), validation.batches()
     accuracy = _accuracy_of(model, held_out)
     kind = type("KerasRecorder", (_Recorder, import_keras().callbacks.Callback), {})
-    recorder = kind(accuracy, len(data.indices), watcher, stop)
+    recorder = kind(accuracy, batches, watcher, stop)
     model.fit(
-        data.batches(),
-        validation_data=held_out,
+        keras_data(batches),
+        validation_data=keras_data(held_out),
         epochs=epochs,
         shuffle=False,  # the batches have their own order
         verbose=0,
@@ -172,9 +168,10 @@ class _Recorder:
     model: Any  # Keras sets these
     params: dict[str, Any]
 
-    def __init__(self, accuracy: str, images: int, watcher: Watcher, stop: StopRequest) -> None:
+    def __init__(self, accuracy: str, batches: Any, watcher: Watcher, stop: StopRequest) -> None:
         super().__init__()
-        self.accuracy, self.images, self.watcher, self.stop = accuracy, images, watcher, stop
+        self.accuracy, self.batches, self.watcher, self.stop = accuracy, batches, watcher, stop
+        self.images = len(batches.data.indices)
         self.result = Training()
 
     def on_train_begin(self, logs: Any = None) -> None:
@@ -183,6 +180,7 @@ class _Recorder:
 
     def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
         """Starts an epoch."""
+        self.batches.start_epoch(epoch)
         self.epoch, self.trained = epoch, 0.0
         self.started = self.updated = time.perf_counter()
 

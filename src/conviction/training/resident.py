@@ -13,6 +13,7 @@ import numpy as np
 
 from conviction.backend import import_keras
 from conviction.training.batches import epoch_order, image_weights
+from conviction.training.dataset import plain_options
 
 # More stays mapped, and Python gathers it batch by batch.
 BUDGET_BYTES = 512 * 2**20
@@ -66,10 +67,7 @@ class ResidentBatches:
             chosen = order[number * batch_size : (number + 1) * batch_size]
             return (tf.gather(inputs, begin + chosen), *(tf.gather(part, chosen) for part in kept))
 
-        options = tf.data.Options()
-        options.autotune.enabled = False
-        # One thread beside those that compute; more would only take time from them.
-        options.threading.private_threadpool_size = 1
+        options = plain_options()
         self._steps = -(-len(indices) // batch_size)
 
         def batches_from(first: int) -> Any:
