@@ -1,9 +1,10 @@
 """``make bench-audit``: faults planted in photographs, and what the audit sees of them by pixels and by features.
 
-    python benchmarks/audit.py [copies] [labels] [seconds] [--seeds 3]
+    python benchmarks/audit.py [copies] [labels] [unlike] [seconds] [--seeds 3]
 
 The photographs are TrashNet's, ``trashnet-256.zip`` in ``CONVICTION_DATA_DIR``; the seconds are also those of 10,000
-pictures of ``cifar10-jpeg75.zip``. Copy what it prints, with the command, to docs/measurements.md.
+pictures of ``cifar10-jpeg75.zip``. Pictures of something else are those, and what scikit-image and scikit-learn come
+with. Copy what it prints, with the command, to docs/measurements.md.
 """
 
 from __future__ import annotations
@@ -18,6 +19,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
+import skimage
+import sklearn.datasets
 from PIL import Image, ImageEnhance, ImageOps
 
 from conviction.config import load_recipe
@@ -27,6 +30,7 @@ from conviction.data.copies import find_altered_copies
 from conviction.data.doubtful_labels import doubtful_labels
 from conviction.data.group import join
 from conviction.data.likeness import Likeness, by_pixels
+from conviction.data.unlike import unlike_pictures
 from conviction.flow.sessions import likeness_for
 
 EACH = 60
@@ -182,9 +186,72 @@ def labels(seeds: int) -> None:
             print(f"| {rate:.0%} | by {eyes} | {shown[0]} | {shown[1]} | {_whole(count)} |", flush=True)
 
 
+SOMETHING_ELSE = (
+    *(
+        "astronaut",
+        "brick",
+        "camera",
+        "cell",
+        "chelsea",
+        "coffee",
+        "coins",
+        "grass",
+        "gravel",
+        "hubble_deep_field",
+    ),
+    *("ihc", "moon", "motorcycle_left", "page", "retina", "rocket", "text", "china", "flower"),
+)
+SIZE = (256, 192)
+
+
+def foreign(rng: np.random.Generator, kind: str, small: dict[str, bytes]) -> list[Image.Image]:
+    """Of each of the photographs a part, or as many enlarged ones of the small pictures."""
+    if kind == "enlarged CIFAR-10":
+        chosen = rng.choice(sorted(small), len(SOMETHING_ELSE), replace=False).tolist()
+        pictures = [Image.open(io.BytesIO(small[name])) for name in chosen]
+        return [picture.convert("RGB").resize(SIZE, Image.Resampling.BICUBIC) for picture in pictures]
+    folders = [Path(skimage.__file__).parent / "data", Path(sklearn.datasets.__file__).parent / "images"]
+    files = [path for folder in folders for path in sorted(folder.iterdir()) if path.stem in SOMETHING_ELSE]
+    return [crop(Image.open(path).convert("RGB"), rng, 0.5, 0.9).resize(SIZE) for path in files]
+
+
+def unlike(seeds: int) -> None:
+    """Pictures of something else among the photographs: recall, and how many of the set's own are called unlike."""
+    own, small = photographs(), cifar()
+    titles = sorted({name.split("/")[0] for name in own})
+    figures: dict[str, list[float]] = {}
+    for seed in range(seeds):
+        rng = np.random.default_rng(seed)
+        files, kinds = dict(own), {}
+        for kind in ("photographs of other things", "enlarged CIFAR-10"):
+            for picture in foreign(rng, kind, small):
+                out = io.BytesIO()
+                picture.save(out, "JPEG", quality=90)
+                name = f"{rng.choice(titles)}/{rng.bytes(8).hex()}.jpg"
+                files[name], kinds[name] = out.getvalue(), kind
+        with tempfile.TemporaryDirectory() as place:
+            write(Path(place), files)
+            images, likeness = opened(Path(place))
+        called = unlike_pictures(likeness.vectors, images.labels, np.arange(len(images)))
+        names = [kinds.get(images.names[i], "TrashNet's own") for i in called]
+        for kind in {*kinds.values(), "TrashNet's own"}:
+            total = len(own) if kind not in kinds.values() else list(kinds.values()).count(kind)
+            figures.setdefault(kind, []).append(names.count(kind) / total)
+    with tempfile.TemporaryDirectory() as place:
+        write(Path(place), small)
+        images, likeness = opened(Path(place))
+    called = unlike_pictures(likeness.vectors, images.labels, np.arange(len(images)))
+    figures["CIFAR-10, nothing planted"] = [len(called) / len(images)]
+    print("| pictures | called unlike their class |\n|---|---|")
+    for kind, shares in sorted(figures.items()):
+        print(f"| {kind} | {_spread(shares, 3)} |", flush=True)
+
+
 def seconds(_: int) -> None:
     """Processor time of each part, of all threads together, with the features from the cache."""
-    print("| pictures | altered copies | labels in doubt | pairs |\n|---|---|---|---|")
+    print(
+        "| pictures | altered copies | labels in doubt | unlike their class | pairs |\n|---|---|---|---|---|"
+    )
     for title, files in (("TrashNet", photographs()), ("CIFAR-10 (JPEG q75), its test images", cifar())):
         with tempfile.TemporaryDirectory() as place:
             write(Path(place), files)
@@ -194,10 +261,12 @@ def seconds(_: int) -> None:
             pairs = altered(likeness)
             between = time.process_time()
             doubtful = doubtful_labels(likeness.vectors, images.labels, every, join(len(images), pairs))
+            last = time.process_time()
+            others = unlike_pictures(likeness.vectors, images.labels, every)
             ended = time.process_time()
         print(
-            f"| {title}, {len(images):,} | {between - began:.1f} s | {ended - between:.1f} s, {len(doubtful)} | "
-            f"{len(pairs)} |",
+            f"| {title}, {len(images):,} | {between - began:.1f} s | {last - between:.1f} s, {len(doubtful)} | "
+            f"{ended - last:.1f} s, {len(others)} | {len(pairs)} |",
             flush=True,
         )
 
@@ -209,8 +278,8 @@ def cifar() -> dict[str, bytes]:
         return {f"{Path(n).parent.name}/{Path(n).name}": archive.read(n) for n in names}
 
 
-def _spread(values: list[float]) -> str:
-    low, high = f"{min(values):.2f}", f"{max(values):.2f}"
+def _spread(values: list[float], places: int = 2) -> str:
+    low, high = f"{min(values):.{places}f}", f"{max(values):.{places}f}"
     return low if low == high else f"{low} to {high}"
 
 
@@ -219,7 +288,7 @@ def _whole(values: list[float]) -> str:
     return low if low == high else f"{low} to {high}"
 
 
-PARTS = {"copies": copies, "labels": labels, "seconds": seconds}
+PARTS = {"copies": copies, "labels": labels, "unlike": unlike, "seconds": seconds}
 
 
 def main() -> None:

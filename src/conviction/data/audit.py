@@ -17,7 +17,7 @@ from conviction.data import cache
 from conviction.data.darkness import light, too_dark
 from conviction.data.duplicates import METHOD, NearPairs, find_near_duplicates
 from conviction.data.feature_audit import LEAST_SIDE, FeatureAudit, audit_features
-from conviction.data.feature_findings import altered_copies, doubtful_label_findings
+from conviction.data.feature_findings import altered_copies, doubtful_label_findings, unlike_findings
 from conviction.data.findings import (
     Finding,
     balance,
@@ -113,6 +113,7 @@ class Audit:
         findings += session_findings(sessions, self.kept_together)
         findings += few_to_learn_from(images, split.train)
         findings += doubtful_label_findings(images, features)
+        findings += unlike_findings(images, features)
         return replace(self, findings=_ranked(findings), sessions=sessions, features=features)
 
 

@@ -1,4 +1,4 @@
-"""What the audit sees by the features of a network: altered copies, and labels in doubt."""
+"""What the audit sees by the features of a network: altered copies, labels in doubt, pictures unlike their class."""
 
 from __future__ import annotations
 
@@ -14,8 +14,9 @@ from conviction.data.copies import find_altered_copies
 from conviction.data.doubtful_labels import DoubtfulLabel, doubtful_labels
 from conviction.data.image_set import ImageSet
 from conviction.data.likeness import Likeness
+from conviction.data.unlike import unlike_pictures
 
-METHOD = 1
+METHOD = 2
 """Version of all of it: runs keep what it saw."""
 LEAST_SIDE = 96
 """Pixels along the shorter side of a picture; smaller ones hold too little to tell copies from look-alikes."""
@@ -30,8 +31,9 @@ class FeatureAudit:
         network: Whose features they are, for people.
         sought: Among how many images altered copies were sought; 0 where they cannot be told from look-alikes.
         copies: Pairs of images that show one photograph, each (smaller, larger) and in order.
-        asked: How many labels were compared with those of neighbours, all outside the test set.
-        doubtful: Of those, the ones that are probably wrong, the surest first.
+        asked: How many pictures were compared with neighbours and with their class, all outside the test set.
+        doubtful: Of their labels, the ones that are probably wrong, the surest first.
+        unlike: Numbers of the others that are unlike their class, the most unlike first.
     """
 
     network: str
@@ -39,6 +41,7 @@ class FeatureAudit:
     copies: tuple[tuple[int, int], ...] = ()
     asked: int = 0
     doubtful: tuple[DoubtfulLabel, ...] = ()
+    unlike: tuple[int, ...] = ()
 
     def pairs(self) -> np.ndarray:
         """(m, 2) int64: ``copies``."""
@@ -59,12 +62,13 @@ class FeatureAudit:
             "doubtful": [
                 {"image": named([d.image]), "likelier": d.likelier, "votes": d.votes} for d in self.doubtful
             ],
+            "unlike": [named([image]) for image in self.unlike],
         }
 
     def after_split(
         self, images: ImageSet, likeness: Likeness, asked: np.ndarray, together: np.ndarray
     ) -> FeatureAudit:
-        """Adds the labels in doubt, for which only those outside the test set are looked at.
+        """Adds the labels in doubt and the pictures unlike their class, sought outside the test set alone.
 
         Args:
             images: All images.
@@ -74,7 +78,11 @@ class FeatureAudit:
                 each other.
         """
         doubtful = doubtful_labels(likeness.vectors, images.labels, asked, together)
-        return replace(self, asked=len(asked), doubtful=doubtful)
+        doubted = {d.image for d in doubtful}
+        unlike = unlike_pictures(likeness.vectors, images.labels, asked)
+        # A picture that looks like another class is of course unlike its own: one finding is enough.
+        unlike = tuple(image for image in unlike if image not in doubted)
+        return replace(self, asked=len(asked), doubtful=doubtful, unlike=unlike)
 
 
 def audit_features(images: ImageSet, kept: np.ndarray, likeness: Likeness) -> FeatureAudit:

@@ -71,3 +71,25 @@ def doubtful_label_findings(images: ImageSet, features: FeatureAudit | None) -> 
             ),
         )
     ]
+
+
+def unlike_findings(images: ImageSet, features: FeatureAudit | None) -> list[Finding]:
+    """Pictures unlike their class."""
+    if features is None or not features.unlike:
+        return []
+    unlike = features.unlike
+    one = len(unlike) == 1
+    return [
+        Finding(
+            "unlike_class",
+            "note",
+            f"{plural(len(unlike), 'picture')} of {features.asked:,} outside the test set {'is' if one else 'are'} "
+            f"unlike the others of {'its' if one else 'their'} class in the features of {features.network}. "
+            f"{'It' if one else 'The most unlike'} is {images.names[unlike[0]]} of "
+            f"'{images.class_names[images.labels[unlike[0]]]}'.",
+            "Look at each: something that does not belong to the class should go; a rare view of the right thing "
+            "should stay, and more pictures like it help.",
+            len(unlike),
+            tuple((image,) for image in unlike),
+        )
+    ]

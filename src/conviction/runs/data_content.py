@@ -113,6 +113,7 @@ class RunFeatureAudit(Content):
     copies: list[dict[Name, str]] = Field(default_factory=list)
     asked: StrictInt = 0
     doubtful: list[RunDoubtfulLabel] = Field(default_factory=list)
+    unlike: list[dict[Name, str]] = Field(default_factory=list)
 
     def of(self, images: ImageSet) -> FeatureAudit:
         """The same with the rows of these images; pictures that are gone are left out."""
@@ -127,6 +128,7 @@ class RunFeatureAudit(Content):
             tuple((pair[0], pair[1]) for pair in pairs if len(pair) == 2),
             self.asked,
             tuple(DoubtfulLabel(i, d.likelier, d.votes) for d in self.doubtful for i in rows(d.image)),
+            tuple(i for named in self.unlike for i in rows(named)),
         )
 
 
