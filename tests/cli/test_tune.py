@@ -21,7 +21,7 @@ import sqlalchemy
 import yaml
 
 import conviction
-from conviction.experiments.tuning import begin_study
+from conviction.experiments.optuna_study import begin_study
 from tests.conftest import Cli, environment, run_cli
 from tests.patience import PATIENCE
 
@@ -149,6 +149,57 @@ def test_killed_before_optunas_answer_is_noted_the_base_is_not_lost(place: Path)
     _, err = done.communicate(timeout=PATIENCE)
     assert done.returncode == 0, err
     assert [bool(t.user_attrs.get("base")) for t in trials(place) if run_to_end(t)] == [True]
+
+
+DIES_AT_A_WRITE = """
+import os, signal, sys
+from optuna.storages import RDBStorage
+left = int(sys.argv.pop(1))
+def counted(write):
+    def one(*arguments, **named):
+        global left
+        result = write(*arguments, **named)
+        left -= 1
+        if not left:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return result
+    return one
+for name in dir(RDBStorage):
+    if name.startswith(("create_new_trial", "set_trial_")):
+        setattr(RDBStorage, name, counted(getattr(RDBStorage, name)))
+from conviction.cli.main import main
+main()
+"""
+
+
+@pytest.mark.full
+def test_a_search_that_is_killed_again_and_again_ends_as_one_that_was_not(place: Path) -> None:
+    longer = ["training.epochs=3" if word == "training.epochs=2" else word for word in ASKED]
+    asked = [*longer, "--jobs", "1", "--trials", "8", "--confirm", "1"]
+    ends = []
+    for out, writes in (("whole", [0]), ("killed", [3, 8, 12, 16, 20, 0])):
+        for left in writes:
+            done = subprocess.run(
+                [sys.executable, "-c", DIES_AT_A_WRITE, str(left), "tune", *asked, "--out", out],
+                cwd=place,
+                env=environment(place / "home"),
+                capture_output=True,
+                timeout=PATIENCE,
+                check=False,
+                text=True,
+            )
+            assert done.returncode == (-signal.SIGKILL if left else 0), done.stderr
+        result = json.loads((place / out / "result.json").read_text())
+        ends.append(
+            (
+                result["trials"],
+                result["recommended"],
+                result["test_accuracy"],
+                yaml.safe_load((place / out / "best.yaml").read_text()),
+            )
+        )
+        assert {t["state"] for t in result["trials"]} == {"COMPLETE", "PRUNED"}
+    assert ends[0] == ends[1]
 
 
 @pytest.mark.full

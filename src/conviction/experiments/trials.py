@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
 # How many trials are run again on fresh seeds, and the key under which the study keeps their results.
 CONFIRMED, CONFIRMED_RUNS = 3, "confirmed"
+# One in so many trials goes on after each power of it, in epochs.
+HALVING = 3
 
 
 class _Kept(Content):
@@ -99,6 +101,27 @@ def is_finished(trial: optuna.trial.FrozenTrial) -> bool:
     if trial.state == TrialState.FAIL:
         return "failure" in trial.user_attrs
     return trial.state in (TrialState.COMPLETE, TrialState.PRUNED)
+
+
+def keeps_up(study: optuna.Study, epoch: int, accuracy: float) -> bool:
+    """Whether a trial goes on: after 1, 3, 9, ... epochs it must be among the best third of those that came so far.
+
+    Asynchronous successive halving (Li et al., "A System for Massively Parallel Hyperparameter Tuning", 2020), whose
+    answer is the same when a trial that was killed is run again; Optuna's remembers that it has answered.
+
+    Args:
+        study: In which the trial has reported its accuracy.
+        epoch: Counted from 1.
+        accuracy: On validation images, after this epoch.
+    """
+    rest = epoch
+    while rest % HALVING == 0:
+        rest //= HALVING
+    if rest != 1:
+        return True
+    reported = [t.intermediate_values.get(epoch) for t in study.get_trials(deepcopy=False)]
+    best = sorted((value for value in reported if value is not None), reverse=True)
+    return accuracy >= best[max(len(best) // HALVING, 1) - 1]
 
 
 def best_trials(study: optuna.Study, count: int = CONFIRMED) -> list[optuna.trial.FrozenTrial]:

@@ -16,6 +16,7 @@ from conviction.data.in_memory import Source, source_path
 from conviction.errors import RequestError, StudyError
 from conviction.experiments.belief import Belief, Contender, believe
 from conviction.experiments.exploration import plan
+from conviction.experiments.optuna_study import open_optuna
 from conviction.experiments.questions import Arm, has_backbone
 from conviction.experiments.request import going_on, loading, threads_of
 from conviction.experiments.space import Space, default_space, parse_space, read_space
@@ -27,7 +28,7 @@ from conviction.experiments.trials import (
     search_failures,
     storing_trials,
 )
-from conviction.experiments.tuning import Against, Search, confirm, open_optuna, run_search
+from conviction.experiments.tuning import Against, Search, confirm, run_search
 from conviction.experiments.tuning_page import render_tuning, tuning_json
 from conviction.pool.executors import On, Where
 from conviction.process import restores_process
@@ -173,7 +174,7 @@ def tune(
         stack.enter_context(storing_trials(path))
         opened = _open(path, study, storage, search)
         how: dict[str, Any] = {"executor": executor, "watch": watch}
-        run_search(search, opened, path, **how)
+        run_search(search, opened, path, shared=storage is not None, **how)
         done = done_trials(opened)
         again = confirm(search, opened, path, seeds=confirm_seeds, **how) if done else {}
         belief = believe(opened, again, sum(row.params for row in base.base.rows))

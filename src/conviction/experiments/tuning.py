@@ -2,27 +2,20 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
-import socket
 import time
-import warnings
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from conviction.audience import option
-from conviction.config.text import shortened
 from conviction.errors import RequestError
 from conviction.experiments.exploration import Plan, Planned, Watch, task_of
+from conviction.experiments.optuna_study import draw, former_owner_of, owner_of
 from conviction.experiments.questions import Arm
 from conviction.experiments.space import Space, base_values, suggest
-from conviction.experiments.store import DATABASE
-from conviction.experiments.trials import CONFIRMED_RUNS, best_trials, check_kept, is_finished
+from conviction.experiments.trials import CONFIRMED_RUNS, best_trials, is_finished, keeps_up
 from conviction.pool.executors import Executor
 from conviction.pool.processes import Outcome, Task
-from conviction.process import undone_at_the_end
 
 if TYPE_CHECKING:
     import optuna
@@ -32,8 +25,6 @@ Against = Literal["params", "multiply_adds", "latency"]
 MOST_MISFITS = 200
 # The first seed of trials that are run again; no trial of the search uses it.
 FRESH_SEED = 1000
-# How often to try to start a study, since other machines may be starting it too.
-BEGINNINGS = 5
 
 
 @dataclass(frozen=True)
@@ -71,126 +62,20 @@ class Search:
         }
 
 
-def open_optuna(path: Path, name: str, storage: str | None, search: Search) -> optuna.Study:
-    """Begins the study of this name, or continues it.
-
-    Args:
-        path: The folder for this process's part of the study, which it has claimed.
-        name: The study's name, the same on all machines that share the storage.
-        storage: An address of a database, ``journal:FILE``, or None for SQLite in the folder.
-        search: What is searched; its design is kept with the study.
-
-    Raises:
-        RequestError: Optuna is not installed, the storage cannot be reached, or the study has another design.
-    """
-    try:
-        import optuna
-    except ImportError:
-        raise RequestError("tune needs Optuna: pip install 'conviction[tune]'") from None
-    verbosity = optuna.logging.get_verbosity()
-    optuna.logging.set_verbosity(optuna.logging.ERROR)
-    undone_at_the_end(lambda: optuna.logging.set_verbosity(verbosity))
-    try:
-        study = begin_study(name, storage or f"sqlite:///{path.resolve() / DATABASE}", search.against)
-        check_kept(study)
-    except Exception as failure:  # whatever a database driver raises
-        reason = shortened(str(failure)) or type(failure).__name__
-        where = f"{option('storage')} {storage}" if storage else path / DATABASE
-        raise RequestError(
-            f"{where}: the study cannot be opened ({reason}). Give another {option('storage' if storage else 'out')}."
-        ) from None
-    study.sampler = _sampler(search.seed, len(study.get_trials(deepcopy=False)), path if storage else None)
-    design = json.loads(json.dumps(search.design()))
-    before = study.user_attrs.get("design")
-    if before is None:
-        study.set_user_attr("design", design)
-    elif before != design:
-        differences = shortened(", ".join(_differences(before, design)), 500)
-        raise RequestError(
-            f"study '{name}' was started with another request; {differences}. "
-            f"Give another {option('out')} or {option('study')}, or the old request."
-        )
-    return study
-
-
-def begin_study(name: str, storage: str, against: Against | None) -> optuna.Study:
-    """The study of this name; several machines may start it at the same moment."""
-    import optuna
-    from sqlalchemy.exc import IntegrityError, ProgrammingError
-
-    directions = ["maximize", "minimize"] if against else ["maximize"]
-    for attempt in range(BEGINNINGS):
-        try:
-            return optuna.create_study(
-                storage=_storage(storage),
-                study_name=name,
-                directions=directions,  # type: ignore[arg-type]
-                pruner=optuna.pruners.SuccessiveHalvingPruner(min_resource=1, reduction_factor=3),
-                load_if_exists=True,
-            )
-        except (IntegrityError, ProgrammingError):
-            # Optuna checks whether a table exists and then creates it. If two machines begin together, one of them
-            # creates a table that the other has just created, and will see it on its next attempt.
-            if attempt == BEGINNINGS - 1:
-                raise
-    raise AssertionError("the loop returns or raises")
-
-
-def _sampler(seed: int, trials: int, path: Path | None) -> Any:
-    """TPE (Bergstra et al., 2011), which models keys together.
-
-    A process that continues a study, or works on it beside others, must not repeat the first draws.
-    """
-    import optuna
-
-    drawn = hashlib.blake2b(f"{seed} {trials} {path and _owner(path)}".encode(), digest_size=4)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
-        return optuna.samplers.TPESampler(seed=int.from_bytes(drawn.digest()), multivariate=True, group=True)
-
-
-def _owner(path: Path) -> str:
-    """Names this process's part of a study among all machines, and tells nobody which machine it is."""
-    return hashlib.blake2b(_place(path).encode(errors="surrogateescape"), digest_size=16).hexdigest()
-
-
-def _place(path: Path) -> str:
-    """The same in words, as studies of earlier versions have it."""
-    return f"{socket.gethostname()}:{path.resolve()}"
-
-
-def _storage(address: str) -> Any:
-    if not address.startswith("journal:"):
-        return address
-    from optuna.storages import JournalStorage
-    from optuna.storages.journal import JournalFileBackend
-
-    return JournalStorage(JournalFileBackend(address.removeprefix("journal:")))
-
-
-def _differences(before: Any, now: Mapping[str, Any]) -> Iterator[str]:
-    before = before if isinstance(before, dict) else {}
-    for key in now:
-        old, new = before.get(key), now[key]
-        if key == "space" and isinstance(old, dict):
-            for name in sorted({*old, *new}):
-                if old.get(name) != new.get(name):
-                    yield f"{name} was {json.dumps(old.get(name))} and is {json.dumps(new.get(name))}"
-        elif before.get(key) != now[key]:
-            yield f"{key} was {json.dumps(before.get(key))} and is {json.dumps(now[key])}"
-
-
-def run_search(search: Search, study: optuna.Study, path: Path, *, executor: Executor, watch: Watch) -> None:
+def run_search(
+    search: Search, study: optuna.Study, path: Path, *, shared: bool, executor: Executor, watch: Watch
+) -> None:
     """Runs trials until there are enough, or time is up.
 
     Args:
         search: What is searched.
         study: From ``open_optuna``.
         path: The claimed folder.
+        shared: Whether other machines may work on the study.
         executor: Where trials run.
         watch: Where trials are shown.
     """
-    driver = _Driver(search, study, path, watch=watch)
+    driver = _Driver(search, study, path, shared=shared, watch=watch)
     driver.take_up()
     done = driver.finished()
     watch.begin(search.trials, min(done, search.trials))
@@ -207,38 +92,40 @@ def run_search(search: Search, study: optuna.Study, path: Path, *, executor: Exe
 class _Driver:
     """Between Optuna, which proposes, and the pool, which runs."""
 
-    def __init__(self, search: Search, study: optuna.Study, path: Path, *, watch: Watch) -> None:
-        self._search, self._study, self._owner, self._watch = search, study, _owner(path), watch
-        self._owners = (self._owner, _place(path))
+    def __init__(
+        self, search: Search, study: optuna.Study, path: Path, *, shared: bool, watch: Watch
+    ) -> None:
+        self._search, self._study, self._owner, self._watch = search, study, owner_of(path), watch
+        self._owners = (self._owner, former_owner_of(path))
+        self._shared = shared
         self._running: dict[str, optuna.Trial] = {}
         self._labels: dict[str, str] = {}
         self._began = time.monotonic()
         # Trials that failed in an earlier command are run again: this one may allow more time or memory.
         self._failed_before: frozenset[int] = frozenset()
+        # As they were when the process that ran them was killed.
+        self._unfinished: list[optuna.trial.FrozenTrial] = []
+        self._before: dict[str, optuna.trial.FrozenTrial] = {}
 
     def take_up(self) -> None:
-        """Queues the base as the first trial, and again the trials of a process of ours that was killed.
-
-        Both are marked as ours before Optuna hands them out: a kill between handing out and marking would lose them.
-        """
+        """Queues the base as the first trial, and takes up the trials of a process of ours that was killed."""
         from optuna.trial import TrialState
 
-        ours = {"owner": self._owner}
+        marks = {"owner": self._owner, "base": True}
         trials = self._study.get_trials(deepcopy=False)
         if not trials:
-            self._study.enqueue_trial(
-                base_values(self._search.space, self._search.base_keys), {**ours, "base": True}
-            )
+            self._study.enqueue_trial(base_values(self._search.space, self._search.base_keys), marks)
         failed = [t for t in trials if "failure" in t.user_attrs]
         self._failed_before = frozenset(t.number for t in failed)
         bases = [t for t in trials if t.user_attrs.get("base")]
         if bases and all("failure" in t.user_attrs for t in bases):
-            self._study.enqueue_trial(bases[-1].params, {**ours, "base": True})
+            self._study.enqueue_trial(bases[-1].params, marks)
         for trial in trials:
-            if trial.state == TrialState.RUNNING and trial.user_attrs.get("owner") in self._owners:
-                self._study.tell(trial.number, state=TrialState.FAIL)
-                kept = {k: v for k, v in trial.user_attrs.items() if k == "base"}
-                self._study.enqueue_trial(trial.params, {**ours, **kept})
+            if trial.state == TrialState.RUNNING and self._is_ours(trial):
+                self._unfinished.append(trial)
+
+    def _is_ours(self, trial: optuna.trial.FrozenTrial) -> bool:
+        return not self._shared or trial.user_attrs.get("owner") in self._owners
 
     def finished(self) -> int:
         """How many trials have ended, successfully or not; those that never ran do not count."""
@@ -252,7 +139,8 @@ class _Driver:
         while self.finished() + len(self._running) < search.trials:
             if search.seconds is not None and time.monotonic() - self._began > search.seconds:
                 return
-            planned, trial = self._propose()
+            before = self._unfinished.pop(0) if self._unfinished else None
+            planned, trial = self._propose(before)
             if planned.recipe is None:
                 misfits += 1
                 if misfits > MOST_MISFITS:
@@ -265,13 +153,31 @@ class _Driver:
             task = task_of(search.plan, planned, search.seed, data, rank=True, latency=measured)
             task = replace(task, key=f"trial {trial.number}/{search.seed}")
             self._running[task.key], self._labels[task.key] = trial, f"trial {trial.number}"
+            if before is not None:
+                self._before[task.key] = before
             yield task
 
-    def _propose(self) -> tuple[Planned, optuna.Trial]:
+    def _next(self, before: optuna.trial.FrozenTrial | None) -> optuna.Trial:
+        """A new trial, or one that was not finished.
+
+        A new one is queued with its values, as ours, before Optuna hands it out: a kill in between loses nothing.
+        """
+        from optuna.trial import Trial, TrialState
+
+        if before is not None:
+            # Optuna has no other way back to a trial that is running.
+            return Trial(self._study, before._trial_id)
+        trials = self._study.get_trials(deepcopy=False)
+        if not any(t.state == TrialState.WAITING and self._is_ours(t) for t in trials):
+            values = draw(self._search, trials, self._owner if self._shared else None)
+            self._study.enqueue_trial(values, {"owner": self._owner})
+        return self._study.ask()
+
+    def _propose(self, before: optuna.trial.FrozenTrial | None) -> tuple[Planned, optuna.Trial]:
         from optuna.trial import TrialState
 
-        trial = self._study.ask()
-        trial.set_user_attr("owner", self._owner)
+        trial = self._next(before)
+        trial.set_user_attr("owner", self._owner)  # it may be another machine's from the queue
         base = bool(trial.user_attrs.get("base"))
         values = {} if base else suggest(self._search.space, trial)
         if base:  # it has its own values, which the space need not include
@@ -296,8 +202,11 @@ class _Driver:
         self._watch.epoch(key, self._labels[key], row)
         if self._search.against or trial.user_attrs.get("base"):
             return True
-        trial.report(row["val_accuracy"], row["epoch"])
-        return not trial.should_prune()
+        epoch, before = row["epoch"], self._before.get(key)
+        reported = before.last_step if before is not None else None
+        if reported is None or epoch > reported:
+            trial.report(row["val_accuracy"], epoch)
+        return keeps_up(self._study, epoch, row["val_accuracy"])
 
     def tell(self, outcome: Outcome) -> None:
         """Records the end of a trial; it is stored when this returns."""
