@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from conviction.audience import option
 from conviction.config.text import shortened
 from conviction.errors import RequestError
+from conviction.experiments.search import Against, Search
 from conviction.experiments.space import suggest
 from conviction.experiments.store import DATABASE
 from conviction.experiments.trials import check_kept
@@ -20,8 +21,6 @@ from conviction.process import undone_at_the_end
 
 if TYPE_CHECKING:
     import optuna
-
-    from conviction.experiments.tuning import Against, Search
 
 # How often to try to start a study, since other machines may be starting it too.
 BEGINNINGS = 5

@@ -19,6 +19,7 @@ from conviction.experiments.exploration import plan
 from conviction.experiments.optuna_study import open_optuna
 from conviction.experiments.questions import Arm, has_backbone
 from conviction.experiments.request import going_on, loading, threads_of
+from conviction.experiments.search import Against, Search
 from conviction.experiments.space import Space, default_space, parse_space, read_space
 from conviction.experiments.store import DESIGN, REPORT, RESULT, RUN, SPECIFICATION, clear_study
 from conviction.experiments.study import SEARCHES, no_answer_message, study_at
@@ -28,7 +29,7 @@ from conviction.experiments.trials import (
     search_failures,
     storing_trials,
 )
-from conviction.experiments.tuning import Against, Search, confirm, run_search
+from conviction.experiments.tuning import confirm, run_search
 from conviction.experiments.tuning_page import render_tuning, tuning_json
 from conviction.pool.executors import On, Where
 from conviction.process import restores_process

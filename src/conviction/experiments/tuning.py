@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 from conviction.errors import RequestError
-from conviction.experiments.exploration import Plan, Planned, Watch, task_of
+from conviction.experiments.exploration import Planned, Watch, task_of
 from conviction.experiments.optuna_study import draw, former_owner_of, owner_of
 from conviction.experiments.questions import Arm
-from conviction.experiments.space import Space, base_values, suggest
+from conviction.experiments.search import Search
+from conviction.experiments.space import base_values, suggest
 from conviction.experiments.trials import CONFIRMED_RUNS, best_trials, is_finished, keeps_up
 from conviction.pool.executors import Executor
 from conviction.pool.processes import Outcome, Task
@@ -20,46 +21,10 @@ from conviction.pool.processes import Outcome, Task
 if TYPE_CHECKING:
     import optuna
 
-Against = Literal["params", "multiply_adds", "latency"]
 # After this many proposals in a row that do not fit the images, the space is taken not to fit them.
 MOST_MISFITS = 200
 # The first seed of trials that are run again; no trial of the search uses it.
 FRESH_SEED = 1000
-
-
-@dataclass(frozen=True)
-class Search:
-    """What is searched, and for how long.
-
-    Attributes:
-        plan: Data, base and budget of a trial; it has no arms.
-        space: What may be changed.
-        trials: The number of finished trials, pruned ones included, at which the search ends.
-        seconds: The time after which no new trial starts; None for no limit.
-        against: A second objective to minimise, for a Pareto front; None for accuracy alone, with pruning.
-        seed: The seed of the sampler and of the trials.
-        base_keys: The user's keys, of the base.
-    """
-
-    plan: Plan
-    space: Space
-    trials: int
-    seconds: float | None
-    against: Against | None
-    seed: int
-    base_keys: Mapping[str, Any]
-
-    def design(self) -> dict[str, Any]:
-        """What may not change when a study is continued."""
-        return {
-            "kind": "search",
-            "data": self.plan.design()["data"],
-            "base": self.plan.base.key,
-            "space": {p.key: p.to_json() for p in self.space},
-            "against": self.against,
-            "seed": self.seed,
-            "train_images": self.plan.train_images,
-        }
 
 
 def run_search(

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from conviction.experiments.belief import Belief, Contender
+from conviction.experiments.search import Against, Search
 from conviction.experiments.trials import done_trials, is_finished
-from conviction.experiments.tuning import Against, Search
 from conviction.reporting import Drawing, Step, Table, render_template, whole_numbers
 
 if TYPE_CHECKING:
