@@ -1,13 +1,14 @@
 # make demo    the lab on real images, from a fresh clone
 # make lab     the lab as a page in the browser, from a fresh clone
 # make test    the tests that matter most, in about seven minutes on two cores
-# make check   what CI does: lint, types, every test
+# make check   what CI does: lint, types, documentation, every test
+# make docs    the documentation as a site, build/docs/index.html
 VENV ?= .venv
 # Tests start hundreds of processes, each of which would compile what it imports.
 unexport PYTHONDONTWRITEBYTECODE
 BIN = $(VENV)/bin
 
-.PHONY: help demo lab test test-full test-long check lint types constraints bench bench-lab bench-speed bench-data bench-duplicates bench-fuzz bench-kill bench-growth bench-gpu bench-monitor bench-evaluation bench-small bench-explore bench-lesson bench-tune bench-serve bench-soak bench-page bench-ray bench-transfer bench-audit bench-opening bench-attack bench-unlucky clean
+.PHONY: help demo lab test test-full test-long check lint types docs constraints bench bench-lab bench-speed bench-data bench-duplicates bench-fuzz bench-kill bench-growth bench-gpu bench-monitor bench-evaluation bench-small bench-explore bench-lesson bench-tune bench-serve bench-soak bench-page bench-ray bench-transfer bench-audit bench-opening bench-attack bench-unlucky clean
 
 help:
 	@sed -n 's/^# //p' Makefile
@@ -46,7 +47,12 @@ lint: $(VENV)/.installed-dev
 types: $(VENV)/.installed-dev
 	$(BIN)/mypy
 
-check: lint types test-full
+# The site, in build/docs; every link in it leads somewhere.
+docs: $(VENV)/.installed-dev
+	$(BIN)/python scripts/docs.py
+	$(BIN)/zensical build --strict --clean
+
+check: lint types docs test-full
 
 bench: bench-lab bench-speed bench-data bench-duplicates
 

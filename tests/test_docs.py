@@ -1,4 +1,4 @@
-"""Every example of the README and the guide is run; keys, commands, targets and links are true."""
+"""Every example of the README and the documentation is run; keys, commands, targets and links are true."""
 
 from __future__ import annotations
 
@@ -24,13 +24,10 @@ from tests.conftest import environment, picture, run_cli
 from tests.patience import PATIENCE
 
 ROOT = Path(__file__).parent.parent
-PAGES = ["README.md", "docs/guide.md", "docs/deploy.md", "docs/lesson.md", "docs/scale.md"]
-ALL_PAGES = [
-    *PAGES,
-    "CONTRIBUTING.md",
-    "CHANGELOG.md",
-    *(f"docs/{p.name}" for p in (ROOT / "docs").glob("*.md")),
-]
+SITE = sorted(str(p.relative_to(ROOT)) for p in (ROOT / "docs").rglob("*.md") if p.parent.name != "decisions")
+ALL_PAGES = ["README.md", "CONTRIBUTING.md", "CHANGELOG.md", *SITE]
+# Those with examples to run.
+PAGES = [p for p in ["README.md", *SITE] if re.search("^```(sh|python|yaml)", (ROOT / p).read_text(), re.M)]
 COMMANDS = {
     "fit",
     "resume",
@@ -140,6 +137,17 @@ def test_every_example_runs(page: str, desk: Path) -> None:
             assert language == "text"
 
 
+def test_the_pages_that_are_made_from_the_program_are_up_to_date() -> None:
+    done = subprocess.run(
+        [sys.executable, ROOT / "scripts" / "docs.py", "--check"],
+        capture_output=True,
+        text=True,
+        timeout=PATIENCE,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+
+
 def test_the_first_commands_are_make_demo_and_make_test() -> None:
     first = next(content for language, content in blocks("README.md") if language == "sh")
     assert first.split("\n")[:2] == ["make demo", "make test"]
@@ -153,8 +161,7 @@ def test_make_targets_that_are_named_exist() -> None:
 
 
 def test_the_table_of_keys_is_the_specification() -> None:
-    text = (ROOT / "docs/guide.md").read_text()
-    table = text[text.index("## Every key") :]
+    table = (ROOT / "docs/reference/keys.md").read_text()
     rows = re.findall(r"^\| `([a-z_.]+)` \| (.*?) \|", table, flags=re.MULTILINE)
     assert sorted(name for name, _ in rows) == sorted(keys())
     for name, default in rows:
