@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import re
 import shutil
 import subprocess
@@ -252,6 +253,7 @@ def main() -> None:
     right = []
     for part in parts:
         with tempfile.TemporaryDirectory(prefix="bench-attack-") as folder:
+            os.environ["CONVICTION_CACHE"] = f"{folder}/cache"
             (Path(folder) / "seeds").mkdir()
             right.append(part(Path(folder)))
     sys.exit(0 if all(right) else 1)

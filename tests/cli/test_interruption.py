@@ -53,20 +53,55 @@ def test_a_signal_keeps_what_there_is(tmp_path: Path, number: int, code: int) ->
     assert not (tmp_path / "home" / "openings.jsonl").exists()
 
 
-def test_a_signal_inside_an_exec_of_an_import_ends_with_130(tmp_path: Path) -> None:
-    # Python would end by the signal itself, as it does when nothing catches it.
-    program = """
-import conviction.cli.main as command
-def app(**options):
+IN_AN_EXEC = """
     exec("raise KeyboardInterrupt")
-command.app = app
-command.main()
 """
-    (tmp_path / "planted.py").write_text(program)
+IN_A_CALLBACK = """
+    thing = type("Thing", (), {})()
+    reference = weakref.ref(thing, lambda _: signal.raise_signal(signal.SIGINT))
+    del thing
+    time.sleep(600)
+"""
+IN_A_CALLBACK_OF_A_SEARCH = """
+    with going_on(Path("searched")):
+        thing = type("Thing", (), {"__del__": lambda _: signal.raise_signal(signal.SIGTERM)})()
+        del thing
+        time.sleep(600)
+"""
+
+
+@pytest.mark.parametrize(
+    ("body", "code", "message"),
+    [
+        # Python would end by the signal itself, as it does when nothing catches it.
+        (IN_AN_EXEC, 130, "Stopped by SIGINT.\n"),
+        # Python would drop it.
+        (IN_A_CALLBACK, 130, "Stopped by SIGINT.\n"),
+        (IN_A_CALLBACK_OF_A_SEARCH, 143, "Stopped. What is finished is kept in searched; "),
+    ],
+    ids=["exec", "callback", "search"],
+)
+def test_a_signal_where_python_treats_it_in_its_own_way(
+    tmp_path: Path, body: str, code: int, message: str
+) -> None:
+    head = """
+import signal, time, weakref
+from pathlib import Path
+import conviction.cli.main as command
+from conviction.experiments.request import going_on
+def app(**options):"""
+    (tmp_path / "planted.py").write_text(f"{head}{body}command.app = app\ncommand.main()\n")
     done = subprocess.run(
-        [sys.executable, "-m", "planted"], cwd=tmp_path, capture_output=True, text=True, check=False
+        [sys.executable, "-m", "planted"],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        timeout=PATIENCE,
+        check=False,
     )
-    assert (done.returncode, done.stderr) == (130, "conviction: Stopped by SIGINT.\n")
+    assert done.returncode == code
+    assert done.stderr.startswith(f"conviction: {message}")
+    assert len(done.stderr.splitlines()) == 1, done.stderr
 
 
 def test_a_kill_leaves_only_whole_files(tmp_path: Path) -> None:

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import _thread
 import atexit
 import gc
 import os
+import signal
 import sys
+import threading
 from typing import Annotated
 
 import typer
@@ -91,11 +94,27 @@ for command in (
     app.command(cls=ListingCommand)(command)
 
 
+def _interrupted_again(unraisable: sys.UnraisableHookArgs) -> None:
+    """A signal that came in a callback of a weak reference, or in ``__del__``, comes again: Python drops it there."""
+    if issubclass(unraisable.exc_type, KeyboardInterrupt):
+        threading.Timer(0.01, _interrupt).start()
+    else:
+        sys.__unraisablehook__(unraisable)
+
+
+def _interrupt() -> None:
+    if hasattr(signal, "pthread_kill"):  # this ends a sleep as well, which the other does not
+        signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGINT)
+    else:
+        _thread.interrupt_main()
+
+
 def main() -> None:
     """Runs the command line and ends the process with its exit code."""
     speak_to(audience_of_command())
     wants_json = "--json" in sys.argv
     own_process()
+    sys.unraisablehook = _interrupted_again
     take_every_letter()
     atexit.register(say_what_was_replaced)
     # Python's last garbage collection would look through all of TensorFlow, which takes a second.
