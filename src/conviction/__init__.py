@@ -6,24 +6,21 @@
 True
 """
 
-from __future__ import annotations
+# What is imported here for its own use has an underscore: editors offer all other names.
+import lazy_loader as _lazy_loader
 
-from typing import Any
-
-import lazy_loader
-
-from conviction.extras import missing_package
+from conviction.extras import missing_package as _missing_package
 from conviction.version import __version__ as __version__
 
 # ``__init__.pyi`` lists what the package exports and where each name comes from.
-_lazy, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)
+_lazy, __dir__, __all__ = _lazy_loader.attach_stub(__name__, __file__)
 
 
-def __getattr__(name: str) -> Any:
+def __getattr__(name: str) -> object:
     try:
         return _lazy(name)
     except ModuleNotFoundError as failure:
-        missing = missing_package(failure, f"conviction.{name}")
+        missing = _missing_package(failure, f"conviction.{name}")
         if missing is None:
             raise
         raise missing from None
