@@ -62,7 +62,7 @@ def test_other_ways_to_show(cells: dict[str, list[Any]]) -> None:
     assert "Evaluate" in lines
     assert "\x1b" not in lines
     (refused,) = cells["refused"]
-    assert refused.evalue == "show: expected 'live', 'plain' or None; got 'loud'."
+    assert refused.evalue == "show: expected 'live', 'plain', 'log' or None; got 'loud'."
     (figure,) = cells["figure"]
     assert "image/png" in figure.data
 

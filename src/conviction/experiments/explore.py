@@ -91,7 +91,7 @@ def explore(
             address that fsspec knows, such as ``s3://bucket/study``, where the study is kept as well.
         data_dir: As for ``fit``.
         show: "live": a table of what runs, in a notebook or on stderr; "plain": a line on stderr for each run that
-            has ended; None: nothing.
+            has ended; "log": the same to Python's logging; None: nothing.
 
     Raises:
         RequestError: Something in the request or the data is wrong; nothing has been written.

@@ -141,7 +141,7 @@ def tune(
         out: As for ``explore``; the default is below ``searches``.
         data_dir: As for ``fit``.
         show: "live": a table of what runs, in a notebook or on stderr; "plain": a line on stderr for each run that
-            has ended; None: nothing.
+            has ended; "log": the same to Python's logging; None: nothing.
 
     Raises:
         RequestError: Something in the request or the data is wrong, or Optuna is not installed.

@@ -28,7 +28,7 @@ def evaluate(
         metadata: A CSV as for ``evaluation.metadata``.
         data_dir: Where to look for named sets first.
         show: "live": in a notebook one block that changes, elsewhere the terminal; "plain": lines on stderr;
-            None: nothing; or an object that shows it.
+            "log": the same to Python's logging; None: nothing; or an object that shows it.
 
     Raises:
         RunError: There is no such run, or it is not finished.

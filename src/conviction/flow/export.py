@@ -112,7 +112,7 @@ def export(
         out: The folder; default ``exports`` in the run folder. Files of earlier exports there are replaced.
         data_dir: As for ``fit``.
         show: "live": in a notebook one block that changes, elsewhere the terminal; "plain": lines on stderr;
-            None: nothing; or an object that shows it.
+            "log": the same to Python's logging; None: nothing; or an object that shows it.
 
     Raises:
         RunError: There is no such run, or it is not finished.

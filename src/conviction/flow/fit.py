@@ -52,7 +52,7 @@ def fit(
         out: The run folder, new or empty; default ``runs/<source>-<recipe>-<n>``.
         data_dir: Where to look for named sets first.
         show: "live": in a notebook one block that changes, elsewhere the terminal; "plain": lines on stderr;
-            None: nothing; or an object that shows it.
+            "log": the same to Python's logging; None: nothing; or an object that shows it.
         tensorboard: Log to ``tensorboard`` in the run folder as well.
         mlflow: The URI of an MLflow tracking server or database to log to as well.
         model: A network of your own in place of the recipe's: a ``keras.Model``, or a function of the shape of the

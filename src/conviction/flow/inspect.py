@@ -91,7 +91,7 @@ def inspect(
         out: Where to write the manifest, a CSV that ``fit --exclude`` takes.
         html: Where to write the page with pictures.
         show: "live": in a notebook one block that changes, elsewhere the terminal; "plain": lines on stderr;
-            None: nothing; or an object that shows it.
+            "log": the same to Python's logging; None: nothing; or an object that shows it.
 
     Raises:
         RequestError: The source or a key cannot be used, or an output exists and is a folder.

@@ -51,7 +51,7 @@ def resume(
             logs to none, whatever its folder says.
         data_dir: Where to look for named sets first.
         show: "live": in a notebook one block that changes, elsewhere the terminal; "plain": lines on stderr;
-            None: nothing; or an object that shows it.
+            "log": the same to Python's logging; None: nothing; or an object that shows it.
         trainer: As for ``fit``; a run may continue on other machines than it started on.
 
     Returns:

@@ -6,7 +6,7 @@ import sys
 from typing import Literal, Protocol, TypeAlias
 
 from conviction.errors import RequestError
-from conviction.reporting import LiveBlock, Silent, Step, Terminal, in_notebook
+from conviction.reporting import LiveBlock, LogLines, Silent, Step, Terminal, in_notebook
 from conviction.training import Watcher
 
 
@@ -35,7 +35,7 @@ class Show(Watcher, Protocol):
         """The run has ended, whether it succeeded or failed."""
 
 
-Showing: TypeAlias = Show | Literal["live", "plain"] | None
+Showing: TypeAlias = Show | Literal["live", "plain", "log"] | None
 
 
 def shown(show: Showing) -> Show:
@@ -43,7 +43,8 @@ def shown(show: Showing) -> Show:
 
     Args:
         show: "live": in a notebook one block that changes, elsewhere the terminal (stderr), with bars; "plain": lines
-            on stderr, in a notebook on stdout; None: nothing. Or an object that shows it.
+            on stderr, in a notebook on stdout; "log": these lines as records of Python's logger ``conviction``; None:
+            nothing. Or an object that shows it.
 
     Raises:
         RequestError: It is another text.
@@ -53,8 +54,10 @@ def shown(show: Showing) -> Show:
     if show == "plain":
         # A notebook shows stderr as if something had failed.
         return Terminal(sys.stdout if in_notebook() else sys.stderr, plain=True)
+    if show == "log":
+        return Terminal(LogLines(), plain=True)
     if show == "live":
         return LiveBlock() if in_notebook() else Terminal(sys.stderr)
     if isinstance(show, str):
-        raise RequestError(f"show: expected 'live', 'plain' or None; got '{show}'.")
+        raise RequestError(f"show: expected 'live', 'plain', 'log' or None; got '{show}'.")
     return show

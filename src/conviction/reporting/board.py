@@ -15,6 +15,7 @@ from rich.text import Text
 
 from conviction.errors import RequestError
 from conviction.reporting.live import Block, in_notebook
+from conviction.reporting.log_lines import LogLines
 from conviction.reporting.terminal import console
 
 _BLOCKS = "▁▂▃▄▅▆▇█"
@@ -139,15 +140,15 @@ class _Cell:
         self._block.draw(self._last)
 
 
-StudyShowing: TypeAlias = Board | Literal["live", "plain"] | None
+StudyShowing: TypeAlias = Board | Literal["live", "plain", "log"] | None
 
 
 def board(show: StudyShowing) -> Board:
     """What shows a study.
 
     Args:
-        show: "live": a table that changes, in a notebook or a terminal (stderr); "plain": a line for each run; None:
-            nothing. Or what shows it.
+        show: "live": a table that changes, in a notebook or a terminal (stderr); "plain": a line for each run; "log":
+            these lines as records of Python's logger ``conviction``; None: nothing. Or what shows it.
 
     Raises:
         RequestError: It is another text.
@@ -156,8 +157,10 @@ def board(show: StudyShowing) -> Board:
         return show
     if show is None:
         return Board(io.StringIO())
+    if show == "log":
+        return Board(LogLines(), plain=True)
     if show not in ("live", "plain"):
-        raise RequestError(f"show: expected 'live', 'plain' or None; got '{show}'.")
+        raise RequestError(f"show: expected 'live', 'plain', 'log' or None; got '{show}'.")
     notebook = in_notebook()
     return Board(
         sys.stdout if notebook else sys.stderr, plain=show == "plain", notebook=notebook and show == "live"
