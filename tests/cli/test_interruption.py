@@ -60,13 +60,13 @@ IN_A_CALLBACK = """
     thing = type("Thing", (), {})()
     reference = weakref.ref(thing, lambda _: signal.raise_signal(signal.SIGINT))
     del thing
-    time.sleep(600)
+    threading.Event().wait()
 """
 IN_A_CALLBACK_OF_A_SEARCH = """
     with going_on(Path("searched")):
         thing = type("Thing", (), {"__del__": lambda _: signal.raise_signal(signal.SIGTERM)})()
         del thing
-        time.sleep(600)
+        threading.Event().wait()
 """
 
 
@@ -85,7 +85,7 @@ def test_a_signal_where_python_treats_it_in_its_own_way(
     tmp_path: Path, body: str, code: int, message: str
 ) -> None:
     head = """
-import signal, time, weakref
+import signal, threading, weakref
 from pathlib import Path
 import conviction.cli.main as command
 from conviction.experiments.request import going_on
