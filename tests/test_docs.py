@@ -89,6 +89,19 @@ def shell(desk: Path, line: str) -> None:
     assert done.code == 0, f"{line}\n{done.err}"
 
 
+def run_python(content: str, desk: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", content],
+        cwd=desk,
+        env=environment(desk / "home"),
+        check=False,
+        capture_output=True,
+        text=True,
+        timeout=PATIENCE,
+    )
+    assert done.returncode == 0, f"{content}\n{done.stderr}"
+
+
 def serve(desk: Path, line: str) -> None:
     """Starts it, waits until it says that it is ready, and ends it."""
     quiet = ["--no-browser"] if line.startswith("conviction lab") else []
@@ -125,14 +138,7 @@ def test_every_example_runs(page: str, desk: Path) -> None:
             (desk / "my.yaml").write_text(content)
             assert isinstance(load_recipe([], desk / "my.yaml"), Recipe)
         elif language == "python":
-            subprocess.run(
-                [sys.executable, "-c", content],
-                cwd=desk,
-                env=environment(desk / "home"),
-                check=True,
-                capture_output=True,
-                timeout=PATIENCE,
-            )
+            run_python(content, desk)
         else:
             assert language == "text"
 

@@ -247,6 +247,40 @@ def test_folds_are_not_trained_on_workers(
     assert not (tmp_path / "runs").exists()
 
 
+MEETS = """
+import sys, time
+from conviction.cluster.training_worker import GroupMember, _join, kept_port
+rank, port = int(sys.argv[1]), sys.argv[2]
+if rank == 0:
+    kept = kept_port()
+    port = kept.getsockname()[1]
+    print(port, flush=True)
+agree = _join(GroupMember(rank, 2, f"127.0.0.1:{port}"))
+if rank == 1:
+    time.sleep(35)
+print(agree(rank == 1), flush=True)
+"""
+
+
+@pytest.mark.full
+def test_a_worker_that_is_slow_to_build_its_network_is_waited_for() -> None:
+    """Gloo, which connects them, waits for 30 seconds; nothing shorter than that shows the fault."""
+    environment = {**os.environ, **JAX, "JAX_PLATFORMS": "cpu"}
+
+    def start(*arguments: str) -> subprocess.Popen[str]:
+        command = [sys.executable, "-c", MEETS, *arguments]
+        return subprocess.Popen(
+            command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        )
+
+    with start("0", "") as first:
+        assert first.stdout is not None
+        with start("1", first.stdout.readline().strip()) as second:
+            for process in (first, second):
+                answer, errors = process.communicate(timeout=PATIENCE)
+                assert answer.splitlines()[-1:] == ["True"], errors[-2000:]
+
+
 def test_the_error_of_a_worker_is_named_whatever_its_length() -> None:
     traceback = (
         'ray::Worker.train()\n  File "worker.py", line 3, in train\nAssertionError: unlike: [[1. 2.\n 3.]]'

@@ -15,6 +15,8 @@ from conviction.training import Progress, StopRequest, Training, TrainingState
 
 # Between two checks of workers and signals.
 POLL_SECONDS = 0.3
+# A worker that is dead is known at once; one that lives may take this long to import its packages on a busy node.
+START_SECONDS = 300.0
 # How many characters of Ray's long messages are kept.
 REASON = 400
 # How a traceback names the error that was raised.
@@ -73,7 +75,7 @@ class Crew:
         addresses = {name.split()[0] for name in self.nodes}
         for actor, name in zip(self._actors, self._names, strict=True):
             try:
-                versions, address = self._ray.get(actor.hello.remote(), timeout=PATIENCE_SECONDS)
+                versions, address = self._ray.get(actor.hello.remote(), timeout=START_SECONDS)
             except (self._ray.exceptions.RayError, TimeoutError) as failure:
                 raise RequestError(
                     f"{on_ray()}: no worker could start on the node {name} ({_error_line(failure)}). It needs "

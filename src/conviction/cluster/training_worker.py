@@ -55,6 +55,17 @@ def package_versions() -> dict[str, str]:
     return {name: metadata.version(name) for name in PACKAGES}
 
 
+def kept_port() -> socket.socket:
+    """A socket whose port nobody else is given, and which a server of this process may share.
+
+    It never listens, so that all who come are the server's.
+    """
+    kept = socket.socket()
+    kept.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+    kept.bind(("", 0))
+    return kept
+
+
 class Worker:
     """The actor. Its methods run in threads, so that it answers while it trains.
 
@@ -66,6 +77,7 @@ class Worker:
         os.environ.update(environment)
         self._events: queue.Queue[Progress | TrainingState] = queue.Queue(MOST_UNFETCHED)
         self._stop = StopRequest()
+        self._port = kept_port()
 
     def hello(self) -> tuple[dict[str, str], str]:
         """The versions, and the address that this machine's own name resolves to."""
@@ -76,12 +88,10 @@ class Worker:
         return package_versions(), own
 
     def address(self) -> str:
-        """A free address of this machine."""
+        """An address of this machine whose port is kept free for the meeting of the workers."""
         import ray
 
-        with socket.socket() as listening:
-            listening.bind(("", 0))
-            return f"{ray.util.get_node_ip_address()}:{listening.getsockname()[1]}"
+        return f"{ray.util.get_node_ip_address()}:{self._port.getsockname()[1]}"
 
     def train(
         self,
@@ -180,4 +190,7 @@ def _join(member: GroupMember) -> Callable[[bool], bool]:
         local[:] = asked
         return bool(any_of(jax.make_array_from_callback(local.shape, divided, lambda index: local[index])))
 
+    # The first program that they run together connects them, and for that each waits 30 seconds for the others: they
+    # have just met, and building the network may take one of them that much longer.
+    agree(False)
     return agree
