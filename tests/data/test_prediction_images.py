@@ -159,6 +159,8 @@ TWELVE = learned("uint16", (0.0, 4095.0), (0.0, 4095.0))
         (SIGNED, np.float64, (-1.0, 0.0), (0, 128)),
         (SIGNED, np.uint8, (0, 255), (0, 255)),
         (DIGITS, np.float64, (0.0, 16.0), (0, 255)),
+        (DIGITS, np.float32, (0.0, 1.0), (0, 16)),
+        (DIGITS, np.float32, (0.5, 1.0), "If 1 is white in them, multiply them by 16."),
         (DIGITS, np.uint8, (0, 16), (0, 255)),
         (DIGITS, np.uint8, (0, 255), "to 16 (white), as in training"),
         (TWELVE, np.uint16, (0, 4095), (0, 255)),

@@ -233,13 +233,21 @@ def _old_range(kind: Kind, rule: DecodingRule) -> Range | None:
 def _own(arrays: Mapping[int, np.ndarray], scale: Range) -> Range:
     for i, one in arrays.items():
         low, high = float(one.min()), float(one.max())
-        fractions = one.dtype.kind == "f" and scale == (0.0, 255.0) and 0.0 < high <= 1.0
+        fractions = _are_fractions(one, scale, high)
         if not scale[0] <= low <= high <= scale[1] or fractions:
+            hint = f" If 1 is white in them, multiply them by {scale[1]:g}." if fractions else ""
             raise RequestError(
                 f"predict: image {i}: expected pixel values from {scale[0]:g} (black) to {scale[1]:g} "
-                f"(white), as in training; got {one.dtype} from {low:g} to {high:g}."
+                f"(white), as in training; got {one.dtype} from {low:g} to {high:g}.{hint}"
             )
     return scale
+
+
+def _are_fractions(one: np.ndarray, scale: Range, high: float) -> bool:
+    """Whether values that training had from 0 to 16 or 255 seem to come from 0 to 1: otherwise all are nearly black."""
+    if one.dtype.kind != "f" or scale[0] != 0.0 or scale[1] < 8.0 or not 0.0 < high <= 1.0:
+        return False
+    return scale[1] == 255.0 or bool((one % 1.0).any())
 
 
 def _usual(kind: Kind, arrays: Mapping[int, np.ndarray]) -> Range:
