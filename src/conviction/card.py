@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import base64
+import io
 from collections.abc import Mapping, Sequence
 from html import escape
+
+import numpy as np
+from PIL import Image
 
 # Of a table; a notebook is no place for a thousand rows.
 MOST_ROWS = 30
@@ -17,8 +22,9 @@ def card(
     *,
     head: Sequence[str] = (),
     rows: Sequence[Sequence[str]] = (),
+    pictures: Mapping[str, np.ndarray] | None = None,
 ) -> str:
-    """HTML without scripts, links or pictures, so that it is safe and small wherever it is kept.
+    """HTML without scripts or links, so that it is safe and small wherever it is kept.
 
     Args:
         title: What it is, and its name.
@@ -26,6 +32,7 @@ def card(
         notes: Sentences below them.
         head: The names of the columns of a table.
         rows: The table, of which the first rows are shown.
+        pictures: (h, w, 3) uint8 by what is written under them.
     """
     lines = [
         f"<tr><td {_cell('opacity:.7')}>{escape(name)}</td><td {_cell()}>{escape(value)}</td></tr>"
@@ -36,10 +43,21 @@ def card(
         f"<b>{escape(title)}</b>",
         f'<table style="border-collapse:collapse;margin:.3em 0">{"".join(lines)}</table>' if lines else "",
         _table(head, rows) if rows else "",
+        *(_figure(words, pixels) for words, pixels in (pictures or {}).items()),
         *(f'<div style="max-width:50em">{escape(note)}</div>' for note in notes),
     ]
     style = "border-left:3px solid #2b7bba;padding:.2em 0 .2em .8em;overflow-x:auto"
     return f'<div style="{style}">{"".join(parts)}</div>'
+
+
+def _figure(words: str, pixels: np.ndarray) -> str:
+    file = io.BytesIO()
+    Image.fromarray(pixels).save(file, "PNG")
+    address = f"data:image/png;base64,{base64.b64encode(file.getvalue()).decode()}"
+    return (
+        f'<figure style="display:inline-block;margin:.3em 1em .3em 0"><img src="{address}" alt="{escape(words)}" '
+        f'style="max-width:11em"><figcaption style="opacity:.7">{escape(words)}</figcaption></figure>'
+    )
 
 
 def _cell(more: str = "") -> str:

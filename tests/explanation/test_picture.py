@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import io
 import json
 import re
 from pathlib import Path
@@ -18,9 +20,15 @@ import conviction
 from conviction.artefacts import explain
 from conviction.data.decode import decode
 from conviction.errors import RequestError
-from conviction.explanation import Convolution, explain_picture, explain_value, region_shares
+from conviction.explanation import (
+    Convolution,
+    explain_picture,
+    explain_value,
+    overlay,
+    region_shares,
+)
 from conviction.reporting.explanation import explanation_steps
-from conviction.reporting.maps import kernel_maps, layer_maps, overlay, signed
+from conviction.reporting.maps import kernel_maps, layer_maps, signed
 from conviction.reporting.page import render_explanation
 from tests.conftest import Cli
 from tests.explanation import networks
@@ -110,6 +118,25 @@ def test_pictures_of_maps_are_true_to_their_numbers() -> None:
     assert shown.shape == (160, 240, 3)
     assert (shown[:, :64, 0] > shown[:, :64, 2] + 50).all()  # orange where the map is
     assert (shown[:, 120:, 0] == shown[:, 120:, 2]).all()  # gray elsewhere
+
+
+@pytest.mark.parametrize("layers", [EVERYTHING, FLAT])
+def test_a_notebook_shows_the_picture_and_the_evidence_over_it(layers: Any) -> None:
+    shape = (9, 8, 3)
+    model = networks.network(layers, shape, 4)
+    explanation = explain_picture(model, networks.picture(shape), ["a", "<b>", "c", "d"])
+    html = explanation._repr_html_()
+    assert f"{explanation.likeliest[0][1]:.1%}" in html
+    assert "<b>," not in html
+    files = [base64.b64decode(text) for text in re.findall(r'src="data:image/png;base64,([^"]+)"', html)]
+    shown = [np.asarray(Image.open(io.BytesIO(file))) for file in files]
+    assert len(shown) == 1 + len(explanation.grad_cams)
+    factor = shown[0].shape[0] // shape[0]
+    np.testing.assert_array_equal(
+        shown[0][::factor, ::factor], np.broadcast_to(explanation.pixels, (*shape[:2], 3))
+    )
+    for pixels, cam in zip(shown[1:], explanation.grad_cams, strict=True):
+        np.testing.assert_array_equal(pixels, overlay(explanation.pixels, cam.fine))
 
 
 @pytest.fixture

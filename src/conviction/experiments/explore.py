@@ -32,7 +32,8 @@ class Explored:
     def __repr__(self) -> str:
         detected = sum(arm.detected for arm in self.findings.arms)
         return (
-            f"Explored({str(self.path)!r}, {len(self.findings.arms)} arms, {detected} differences detected)"
+            f"Explored({str(self.path)!r}, {len(self.findings.arms)} arms, {detected} "
+            f"difference{'' if detected == 1 else 's'} detected)"
         )
 
     def _repr_html_(self) -> str:
@@ -40,7 +41,7 @@ class Explored:
             (arm.arm.question, arm.arm.label, f"{100 * arm.accuracy.mean:+.2f} points", arm.sentence)
             for arm in self.findings.arms
         ]
-        facts = {"base": self.findings.base.label, "report": str(self.path / "report.html")}
+        facts = {"report": str(self.path / "report.html")}
         head = ("question", "change", "validation accuracy", "what it means")
         return card(
             f"Exploration of {self.findings.source}", facts, self.findings.about, head=head, rows=rows

@@ -17,6 +17,7 @@ from conviction.explanation.numbers import (
     Value,
     WeightedSum,
 )
+from conviction.explanation.overlay import overlay
 from conviction.explanation.picture import Explanation, explain_picture, region_shares
 from conviction.explanation.value import explain_value
 from conviction.explanation.window import Window
@@ -47,6 +48,7 @@ __all__ = [
     "input_gradient",
     "named_layers",
     "outputs_within",
+    "overlay",
     "passed_through",
     "region_shares",
 ]

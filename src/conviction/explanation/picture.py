@@ -8,11 +8,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from conviction.card import card
 from conviction.errors import RequestError, did_you_mean
 from conviction.explanation.forward import LayerOutput, activations, convolutions, filters
 from conviction.explanation.gradients import GradCam, grad_cam, input_gradient, learned_maps
 from conviction.explanation.inside import listed
 from conviction.explanation.numbers import Value
+from conviction.explanation.overlay import enlarged, overlay
 from conviction.explanation.value import explain_value
 from conviction.model.probabilities import predict_probabilities
 from conviction.process import restores_process
@@ -62,6 +64,22 @@ class Explanation:
         layers = ", ".join(cam.layer for cam in self.grad_cams) or "no layer"
         asked = self.class_names[self.class_index]
         return f"Explanation({label!r} with {probability:.1%}; Grad-CAM for {asked!r} of {layers})"
+
+    def _repr_html_(self) -> str:
+        likeliest = [f"{name} ({probability:.1%})" for name, probability in self.likeliest[:3]]
+        asked = self.class_names[self.class_index]
+        maps = {f"for {asked}, at {cam.layer}": overlay(self.pixels, cam.fine) for cam in self.grad_cams}
+        notes = [
+            "The more orange, the more evidence the layer holds there. It does not show what the evidence is."
+        ]
+        return card(
+            "Explanation",
+            {"answer": likeliest[0], "then": ", ".join(likeliest[1:])},
+            notes
+            if maps
+            else ["The network has no convolution, so it has no maps that Grad-CAM could weight."],
+            pictures={"the picture": enlarged(self.pixels), **maps},
+        )
 
     def to_json(self) -> dict[str, Any]:
         """Plain values; of the layers' outputs their shape and range only."""

@@ -18,7 +18,7 @@ from conviction.errors import SourceError
 from conviction.flow.sessions import likeness_for
 from conviction.flow.showing import Show, Showing, shown
 from conviction.process import restores_process
-from conviction.reporting import render_inspection
+from conviction.reporting import audit_step, render_inspection
 from conviction.runs import folder
 
 
@@ -37,7 +37,7 @@ class Inspection:
         return card(
             f"Audit of {self.images.name}",
             {"images": f"{len(self.images):,} of {len(self.images.class_names)} classes"},
-            [self.audit.compared],
+            [self.audit.compared] if self.audit.findings else audit_step([], self.audit.compared).sentences,
             head=("severity", "finding", "what helps"),
             rows=[(f.severity, f.sentence, f.advise()) for f in self.audit.findings],
         )

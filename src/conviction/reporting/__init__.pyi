@@ -23,7 +23,6 @@ from .folds import folds_suggestion as folds_suggestion
 from .live import LiveBlock as LiveBlock
 from .live import in_notebook as in_notebook
 from .log_lines import LogLines as LogLines
-from .maps import overlay as overlay
 from .own_network import own_compile_step as own_compile_step
 from .page import render_comparison as render_comparison
 from .page import render_explanation as render_explanation

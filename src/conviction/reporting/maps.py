@@ -1,11 +1,10 @@
-"""Maps of numbers as pictures: signed values, evidence over a photograph, kernels."""
+"""Maps of numbers as pictures: signed values and kernels."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
 import numpy as np
-from PIL import Image
 
 from conviction.explanation import LayerOutput
 
@@ -13,12 +12,9 @@ from conviction.explanation import LayerOutput
 CHANNELS_SHOWN = 16
 UNITS_SHOWN = 256
 UNITS_PER_ROW = 32
-# A picture is enlarged to about this side, so that a smooth map can lie over its pixels.
-LARGE = 256
 
 # The page's own blue and orange, which people who confuse red and green can distinguish.
 ABOVE, BELOW = np.array([31.0, 95.0, 168.0]), np.array([180.0, 84.0, 26.0])
-EVIDENCE = np.array([235.0, 80.0, 10.0])
 
 
 @dataclass(frozen=True)
@@ -87,25 +83,6 @@ def signed(values: np.ndarray, scale: float) -> np.ndarray:
     share = np.clip(values / (scale or 1.0), -1.0, 1.0)[..., np.newaxis]
     strongest = np.where(share > 0, ABOVE, BELOW)
     return _bytes(255.0 + np.abs(share) * (strongest - 255.0))
-
-
-def overlay(pixels: np.ndarray, heat: np.ndarray) -> np.ndarray:
-    """A map over the picture in gray: the more of it, the more orange.
-
-    Args:
-        pixels: (h, w, 1 or 3) uint8.
-        heat: (h, w) in [0, 1].
-
-    Returns:
-        RGB uint8, enlarged by a whole factor to about 256 pixels.
-    """
-    height, width = pixels.shape[:2]
-    factor = max(1, LARGE // max(height, width))
-    shown = Image.fromarray(np.ascontiguousarray(pixels[..., 0] if pixels.shape[2] == 1 else pixels))
-    gray = np.asarray(shown.convert("L").resize((width * factor, height * factor), Image.Resampling.NEAREST))
-    smooth = Image.fromarray(heat).resize((width * factor, height * factor), Image.Resampling.BILINEAR)
-    opacity = 0.8 * np.clip(np.asarray(smooth), 0.0, 1.0)[..., np.newaxis]
-    return _bytes(gray[..., np.newaxis] * (1.0 - opacity) + EVIDENCE * opacity)
 
 
 def strongest(gradient: np.ndarray) -> np.ndarray:

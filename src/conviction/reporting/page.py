@@ -13,12 +13,12 @@ from conviction.config import Recipe
 from conviction.data import Finding, ImageSet, Split, encode_labels
 from conviction.data.unused import unused_sentence
 from conviction.evaluation import Comparison, Evaluation, Part
-from conviction.explanation import Explanation
+from conviction.explanation import Explanation, overlay
 from conviction.reporting.augmentation import augmentation_rows
 from conviction.reporting.comparison import Contrast, comparison_table, specification_table
 from conviction.reporting.drawing import curves, curves_together, image_address, rates, strip
 from conviction.reporting.folds import shown
-from conviction.reporting.maps import kernel_maps, layer_maps, overlay, strongest
+from conviction.reporting.maps import kernel_maps, layer_maps, strongest
 from conviction.reporting.part import view_part
 from conviction.reporting.pictures import exhibits, samples
 from conviction.reporting.steps import Step

@@ -10,11 +10,11 @@ import numpy as np
 
 from conviction.data import ImageSet
 from conviction.errors import RunError
-from conviction.explanation import grad_cam
+from conviction.explanation import grad_cam, overlay
 from conviction.flow.again import load_again, load_finished
 from conviction.flow.evaluation import evaluation_step
 from conviction.flow.finished import evaluate_answers
-from conviction.reporting import Step, image_address, overlay, printable, render_panel
+from conviction.reporting import Step, image_address, printable, render_panel
 from conviction.runs import RunFolder, open_run
 from conviction.runs.predictions import Answers, read_predictions
 from conviction.runs.rows import rows_of_run
