@@ -3,12 +3,13 @@
 # make test    the tests that matter most, in about seven minutes on two cores
 # make check   what CI does: lint, types, documentation, every test
 # make docs    the documentation as a site, build/docs/index.html
+# make notebooks  runs the notebooks of the tutorials and keeps what they show
 VENV ?= .venv
 # Tests start hundreds of processes, each of which would compile what it imports.
 unexport PYTHONDONTWRITEBYTECODE
 BIN = $(VENV)/bin
 
-.PHONY: help demo lab test test-full test-long check lint types docs constraints bench bench-lab bench-speed bench-data bench-duplicates bench-fuzz bench-kill bench-growth bench-gpu bench-monitor bench-evaluation bench-small bench-explore bench-lesson bench-tune bench-serve bench-soak bench-page bench-ray bench-transfer bench-audit bench-opening bench-attack bench-unlucky clean
+.PHONY: help demo lab test test-full test-long check lint types docs notebooks constraints bench bench-lab bench-speed bench-data bench-duplicates bench-fuzz bench-kill bench-growth bench-gpu bench-monitor bench-evaluation bench-small bench-explore bench-lesson bench-tune bench-serve bench-soak bench-page bench-ray bench-transfer bench-audit bench-opening bench-attack bench-unlucky clean
 
 help:
 	@sed -n 's/^# //p' Makefile
@@ -51,6 +52,10 @@ types: $(VENV)/.installed-dev
 docs: $(VENV)/.installed-dev
 	$(BIN)/python scripts/docs.py
 	$(BIN)/zensical build --strict --clean
+
+notebooks: $(VENV)/.installed-dev
+	$(BIN)/python scripts/notebooks.py
+	$(BIN)/python scripts/docs.py
 
 check: lint types docs test-full
 

@@ -1,4 +1,6 @@
-"""Writes the pages of the documentation that are made from the program: its commands, and the list of decisions.
+"""Writes the pages of the documentation that are made from something else.
+
+They are the commands of the program, the list of decisions, and tutorials that are notebooks, with what these show.
 
     python scripts/docs.py [--check]
 
@@ -8,8 +10,12 @@ With ``--check`` it writes nothing, and ends with exit code 1 if a page is not w
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
+from typing import Any
 
+import nbformat
 import typer.main
 from typer.testing import CliRunner
 
@@ -40,7 +46,44 @@ def decisions() -> str:
     return "\n".join(lines) + "\n"
 
 
-PAGES = {"reference/commands.md": commands, "decisions/index.md": decisions}
+def tutorial(path: Path) -> str:
+    """A notebook as a page: its texts, its code, and what each cell shows."""
+    note = f"[This page is a notebook]({path.name}) that you can download and run.\n{{ .notebook }}"
+    parts = []
+    for cell in nbformat.read(path, 4).cells:
+        if cell.cell_type == "markdown":
+            parts.append(cell.source)
+            continue
+        parts.append(f"```python\n{cell.source}\n```")
+        parts += [_shown(output) for output in cell.outputs]
+    title, _, rest = "\n\n".join(parts).partition("\n")
+    return f"{title}\n\n{note}\n{rest}\n"
+
+
+def _shown(output: Any) -> str:
+    if output.output_type == "stream":
+        return _quoted(output.text)
+    if "image/png" in output.data:
+        picture = "".join(output.data["image/png"].split())
+        content = f'<img alt="What the cell shows" src="data:image/png;base64,{picture}">'
+    elif "text/html" in output.data:
+        # An empty line would end it.
+        content = " ".join(output.data["text/html"].split())
+    else:
+        return _quoted(output.data["text/plain"])
+    return f'<div class="shown">{content}</div>'
+
+
+def _quoted(text: str) -> str:
+    return f"```text\n{text.rstrip()}\n```"
+
+
+NOTEBOOKS = sorted((DOCS / "tutorials").glob("*.ipynb"))
+PAGES: dict[str, Callable[[], str]] = {
+    "reference/commands.md": commands,
+    "decisions/index.md": decisions,
+    **{f"tutorials/{path.stem}.md": partial(tutorial, path) for path in NOTEBOOKS},
+}
 
 
 def main() -> None:

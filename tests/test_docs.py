@@ -26,8 +26,13 @@ from tests.patience import PATIENCE
 ROOT = Path(__file__).parent.parent
 SITE = sorted(str(p.relative_to(ROOT)) for p in (ROOT / "docs").rglob("*.md") if p.parent.name != "decisions")
 ALL_PAGES = ["README.md", "CONTRIBUTING.md", "CHANGELOG.md", *SITE]
-# Those with examples to run.
-PAGES = [p for p in ["README.md", *SITE] if re.search("^```(sh|python|yaml)", (ROOT / p).read_text(), re.M)]
+# Those with examples to run; a notebook is run as one, by tests/test_install.py.
+PAGES = [
+    page
+    for page in ["README.md", *SITE]
+    if re.search("^```(sh|python|yaml)", (ROOT / page).read_text(), re.M)
+    and not (ROOT / page).with_suffix(".ipynb").exists()
+]
 COMMANDS = {
     "fit",
     "resume",

@@ -143,24 +143,50 @@ def test_every_extra_that_is_named_exists() -> None:
     assert {extra for _, extra in EXTRAS.values()} <= set(project["optional-dependencies"])
 
 
-@pytest.fixture(scope="module")
-def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A clean environment with the wheel and what it brings."""
-    where = tmp_path_factory.mktemp("installed")
+def clean_environment(folder: Path, extras: str = "") -> Path:
+    """A new environment with the wheel and what it brings."""
     uv = shutil.which("uv", path=str(Path(sys.executable).parent)) or "uv"
     for arguments in (
-        ["build", "--quiet", "--wheel", "--out-dir", str(where / "dist"), str(ROOT)],
-        ["venv", "--quiet", "--python", sys.executable, str(where / "venv")],
+        ["build", "--quiet", "--wheel", "--out-dir", str(folder / "dist"), str(ROOT)],
+        ["venv", "--quiet", "--python", sys.executable, str(folder / "venv")],
     ):
         subprocess.run([uv, *arguments], check=True, timeout=PATIENCE)
-    (wheel,) = (where / "dist").glob("*.whl")
-    options = ["--quiet", "--python", str(where / "venv"), "--constraint", str(ROOT / "constraints.txt")]
-    subprocess.run([uv, "pip", "install", *options, str(wheel)], check=True, timeout=PATIENCE)
-    return where / "venv"
+    (wheel,) = (folder / "dist").glob("*.whl")
+    options = ["--quiet", "--python", str(folder / "venv"), "--constraint", str(ROOT / "constraints.txt")]
+    subprocess.run([uv, "pip", "install", *options, f"{wheel}{extras}"], check=True, timeout=PATIENCE)
+    return folder / "venv"
+
+
+def kinds_of_output(notebook: Path) -> list[list[list[str]]]:
+    """What each cell of code shows, without its content."""
+    cells = [cell for cell in json.loads(notebook.read_text())["cells"] if cell["cell_type"] == "code"]
+    return [[sorted(o.get("data", [o["output_type"]])) for o in cell["outputs"]] for cell in cells]
 
 
 @pytest.mark.full
-def test_a_wheel_predicts_and_serves_in_a_clean_environment(installed: Path, place: Path) -> None:
+def test_the_tutorials_run_from_a_wheel_in_a_clean_environment(tmp_path: Path) -> None:
+    installed = clean_environment(tmp_path, "[tensorflow,export,notebook]")
+    clean = {
+        **environment(tmp_path / "home"),
+        "PATH": f"{installed / 'bin'}{os.pathsep}{os.defpath}",
+        "CONVICTION_CACHE": str(tmp_path / "cache"),
+    }
+    notebooks = sorted((ROOT / "docs" / "tutorials").glob("*.ipynb"))
+    assert notebooks
+    for notebook in notebooks:
+        copy = tmp_path / notebook.name
+        shutil.copy(notebook, copy)
+        command = [installed / "bin" / "python", ROOT / "scripts" / "notebooks.py", copy]
+        done = subprocess.run(
+            command, env=clean, capture_output=True, text=True, timeout=PATIENCE, check=False
+        )
+        assert done.returncode == 0, done.stderr
+        assert kinds_of_output(copy) == kinds_of_output(notebook)
+
+
+@pytest.mark.full
+def test_a_wheel_predicts_and_serves_in_a_clean_environment(place: Path, tmp_path: Path) -> None:
+    installed = clean_environment(tmp_path / "installed")
     size = sum(p.stat().st_size for p in installed.rglob("*") if p.is_file() and not p.is_symlink())
     assert size < 300e6
     command = str(installed / "bin" / "conviction")
