@@ -20,7 +20,7 @@ from conviction.experiments import QUESTIONS
 from conviction.flow.export import known_formats
 from conviction.runs import folder
 from conviction.web.classroom import load_course
-from tests.conftest import environment, picture, run_cli
+from tests.conftest import environment, flowers, run_cli
 from tests.patience import PATIENCE
 
 ROOT = Path(__file__).parent.parent
@@ -74,10 +74,7 @@ def test_the_files_of_a_run_are_those_of_the_readme(trained: Path) -> None:
 @pytest.fixture
 def desk(tmp_path: Path) -> Path:
     """What the examples take for granted: a reader's own pictures."""
-    for label, name in enumerate(["rose", "tulip"]):
-        (tmp_path / "flowers" / name).mkdir(parents=True)
-        for i in range(30):
-            Image.fromarray(picture(i, label)).save(tmp_path / "flowers" / name / f"{i}.jpg")
+    flowers(tmp_path / "flowers")
     (tmp_path / "scans").mkdir()
     Image.fromarray(np.eye(8, dtype=np.uint8) * 255).save(tmp_path / "scans" / "3.png")
     return tmp_path

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import os
+import re
+import shlex
 import shutil
 import subprocess
 import sys
@@ -16,7 +18,7 @@ from PIL import Image
 
 import conviction
 from conviction.extras import EXTRAS, missing_package
-from tests.conftest import Exports, environment
+from tests.conftest import Exports, environment, flowers
 from tests.patience import PATIENCE
 from tests.without_extras import ONLY, ROOT, modules_without_extras
 
@@ -137,10 +139,52 @@ def test_a_module_that_no_extra_brings_is_a_fault_of_ours() -> None:
 
 
 def test_every_extra_that_is_named_exists() -> None:
+    assert {extra for _, extra in EXTRAS.values()} <= set(project()["optional-dependencies"])
+
+
+def instructions(name: str) -> list[str]:
+    """What follows each ``name`` in the Dockerfile, continued lines joined."""
+    text = (ROOT / "docker" / "Dockerfile").read_text().replace("\\\n", " ")
+    return [line.partition(" ")[2] for line in text.splitlines() if line.startswith(f"{name} ")]
+
+
+def test_the_image_has_what_it_installs_and_starts_a_server(place: Path, tmp_path: Path) -> None:
+    """Its own commands, without Docker: what is copied is all there is, and the entry point takes its options."""
+    context = tmp_path / "context"
+    context.mkdir()
+    for copied in instructions("COPY"):
+        *sources, _ = copied.split()
+        for source in sources:
+            (context / source).symlink_to(ROOT / source)
+    (install,) = [line for line in instructions("RUN") if line.startswith("pip install")]
+    assert "--constraint constraints.txt ." in install
+    for named in ("constraints.txt", "pyproject.toml", *project()["license-files"], project()["readme"]):
+        assert (context / named).is_file(), named
+    assert (context / "src" / "conviction").is_dir()
+    entry, extra = json.loads(instructions("ENTRYPOINT")[0]), json.loads(instructions("CMD")[-1])
+    command = [str(place / "model.onnx") if word == "/model/model.onnx" else word for word in entry + extra]
+    command[command.index("8000")] = "0"
+    command[command.index("0.0.0.0")] = "127.0.0.1"
+    with subprocess.Popen(
+        [sys.executable, "-m", *command],
+        env=environment(tmp_path / "home"),
+        stdout=subprocess.PIPE,
+        text=True,
+    ) as server:
+        try:
+            assert server.stdout is not None
+            address = next(word for word in server.stdout.readline().split() if word.startswith("http://"))
+            (check,) = instructions("HEALTHCHECK")
+            assert f"{address.rstrip('/')}/readyz".endswith(check.split("8000")[1].split("'")[0])
+            assert httpx.get(f"{address}/readyz", timeout=PATIENCE, trust_env=False).status_code == 200
+        finally:
+            server.terminate()
+
+
+def project() -> dict[str, Any]:
     import tomllib
 
-    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
-    assert {extra for _, extra in EXTRAS.values()} <= set(project["optional-dependencies"])
+    return tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 
 
 def clean_environment(folder: Path, extras: str = "") -> Path:
@@ -165,13 +209,14 @@ def kinds_of_output(notebook: Path) -> list[list[list[str]]]:
 
 @pytest.mark.full
 def test_the_tutorials_run_from_a_wheel_in_a_clean_environment(tmp_path: Path) -> None:
-    installed = clean_environment(tmp_path, "[tensorflow,export,notebook]")
+    installed = clean_environment(tmp_path, "[tensorflow,export,notebook,transfer]")
     clean = {
         **environment(tmp_path / "home"),
         "PATH": f"{installed / 'bin'}{os.pathsep}{os.defpath}",
         "CONVICTION_CACHE": str(tmp_path / "cache"),
     }
-    notebooks = sorted((ROOT / "docs" / "tutorials").glob("*.ipynb"))
+    tutorials = ROOT / "docs" / "tutorials"
+    notebooks = sorted(tutorials.glob("*.ipynb"))
     assert notebooks
     for notebook in notebooks:
         copy = tmp_path / notebook.name
@@ -182,6 +227,21 @@ def test_the_tutorials_run_from_a_wheel_in_a_clean_environment(tmp_path: Path) -
         )
         assert done.returncode == 0, done.stderr
         assert kinds_of_output(copy) == kinds_of_output(notebook)
+    flowers(tmp_path / "flowers")
+    for line in re.findall("^conviction .*", (tutorials / "photographs.md").read_text(), re.MULTILINE):
+        if not line.startswith("conviction serve"):
+            words = shlex.split(line)
+            command = [installed / "bin" / words[0], *words[1:]]
+            done = subprocess.run(
+                command,
+                cwd=tmp_path,
+                env=clean,
+                capture_output=True,
+                text=True,
+                timeout=PATIENCE,
+                check=False,
+            )
+            assert done.returncode == 0, f"{line}\n{done.stderr}"
 
 
 @pytest.mark.full
