@@ -208,9 +208,10 @@ def test_another_request_in_the_same_folder_is_refused_with_the_difference(explo
     [
         (["digits"], "nothing to vary"),
         (["digits", "--question", "kernels"], "Did you mean 'kernel'"),
-        (["digits", "--vary", "data.validation=0.1,0.2"], "vary something else"),
-        (["digits", "--vary", "training.seed=1,2"], "vary something else"),
-        (["digits", "--vary", "evaluation.folds=3x1,5x1"], "vary something else"),
+        (["digits", "--vary", "data.validation=0.1,0.2"], "Vary something else"),
+        (["digits", "--vary", "training.seed=1,2"], "Vary something else"),
+        (["digits", "data.folds=5", "--vary", "data.fold=1,2"], "train it with evaluation.folds=5"),
+        (["digits", "--vary", "evaluation.folds=3x1,5x1"], "Vary something else"),
         (["digits", "evaluation.folds=5x2", "--question", "kernel"], "Leave out evaluation.folds"),
         (["digits", "--question", "kernel", "--seeds", "0"], "--seeds: expected at least 1"),
         (["digits", "--question", "kernel", "--jobs", "0"], "--jobs: expected at least 1"),

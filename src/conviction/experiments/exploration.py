@@ -178,9 +178,14 @@ def _check_keys(base_keys: Mapping[str, Any], arms: Sequence[Arm]) -> None:
     for arm in arms:
         for key in arm.keys:
             if key.startswith(("data.", "evaluation.")) or key in ("training.seed", "training.epochs"):
+                instead = (
+                    "To judge one setting by all folds, train it with evaluation.folds=5."
+                    if key.startswith("data.fold")
+                    else "Vary something else."
+                )
                 raise RequestError(
                     f"{option('vary')} {key}: all arms share images, seeds, the number of images seen and how they "
-                    "are evaluated; vary something else."
+                    f"are evaluated. {instead}"
                 )
     if "training.seed" in base_keys:
         raise RequestError(f"explore: seeds are 0 to {option('seeds')}; leave out training.seed.")
