@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import io
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+import datasets
 import numpy as np
 import pandas as pd
 import polars as pl
@@ -123,31 +124,11 @@ class Tensor:
 TorchLike.__module__ = Tensor.__module__ = "torch.utils.data"
 
 
-class HuggingFaceLike:
-    """What a Dataset of Hugging Face is, without installing it: features, and rows as mappings."""
+def hugging_face(labels: Sequence[int] = tuple(Y.tolist())) -> datasets.Dataset:
+    columns = {"image": [Image.fromarray(x) for x in X], "label": labels}
+    kinds = {"image": datasets.Image(), "label": datasets.ClassLabel(names=builders.CLASSES)}
+    return datasets.Dataset.from_dict(columns, features=datasets.Features(kinds))
 
-    class _Label:
-        names = builders.CLASSES
-
-    features = {"image": None, "label": _Label()}  # noqa: RUF012
-
-    def __iter__(self) -> Iterator[dict[str, Any]]:
-        return ({"image": Image.fromarray(x), "label": int(y)} for x, y in zip(X, Y, strict=True))
-
-
-class Unlabelled(HuggingFaceLike):
-    """The first picture has no label."""
-
-    def __iter__(self) -> Iterator[dict[str, Any]]:
-        rows = list(super().__iter__())
-        return iter([{**rows[0], "label": -1}, *rows[1:]])
-
-
-class Parts(dict[str, Any]):
-    """What a DatasetDict of Hugging Face is: a dataset for each part."""
-
-
-HuggingFaceLike.__module__ = Parts.__module__ = "datasets.arrow_dataset"
 
 # Everything that a verb takes as its source, of the same 24 pictures.
 SOURCES: dict[str, Callable[[Path], Any]] = {
@@ -176,7 +157,8 @@ SOURCES: dict[str, Callable[[Path], Any]] = {
     "image_dataset_from_directory": keras_loader,
     "PyDataset": py_dataset,
     "PyTorch Dataset": lambda tmp: TorchLike(),
-    "Hugging Face Dataset": lambda tmp: HuggingFaceLike(),
+    "Hugging Face Dataset": lambda tmp: hugging_face(),
+    "Hugging Face IterableDataset": lambda tmp: hugging_face().to_iterable_dataset(),
     "ImageSet": lambda tmp: load_source(builders.folder(tmp)),
 }
 
@@ -218,7 +200,7 @@ def test_parts_are_kept(tmp_path: Path) -> None:
     for given in (
         ((X, Y), (X[:6], Y[:6])),
         {"x_train": X, "y_train": Y, "x_test": X[:6], "y_test": Y[:6]},
-        Parts(train=HuggingFaceLike(), test=HuggingFaceLike()),
+        datasets.DatasetDict({"train": hugging_face(), "test": hugging_face()}),
         pd.DataFrame(
             {"image": [*X, *X[:6]], "label": [*NAMES, *NAMES[:6]], "split": ["train"] * 24 + ["test"] * 6}
         ),
@@ -243,7 +225,7 @@ def test_a_label_that_no_name_stands_for_is_refused(form: str, tmp_path: Path) -
     """Published data sets give -1 to pictures whose label they keep; as a position it would be the last class."""
     labels = [-1, *Y[1:].tolist()]
     sources: dict[str, Callable[[], Any]] = {
-        "Hugging Face": Unlabelled,
+        "Hugging Face": lambda: hugging_face(labels),
         "Parquet": lambda: parquet(tmp_path, label=labels),
         "tf.data": lambda: tensorflow(tmp_path, lambda d: d.map(lambda x, y: (x, y - 1))),
     }
