@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import html
 import json
+import re
 import shutil
 from pathlib import Path
 
@@ -47,9 +49,61 @@ def test_a_run_whose_images_are_gone_says_what_to_do(moved: Path, cli: Cli) -> N
         SourceNotFoundError, match=r"the images of the run are gone: .* run\.set_source\('\.\.\.'\)"
     ):
         conviction.load_run(moved / "run").images()
+    done = cli("evaluate", "run")
+    assert done.code == 2
+    assert "say where they are now with --source" in done.err
+
+
+def words(page: Path) -> str:
+    """What a report says, without pictures and what is only said of pictures."""
+    text = re.sub(r"<style.*?</style>|<svg.*?</svg>", "", page.read_text(), flags=re.DOTALL)
+    text = re.sub(r"<h2>(The audit|Augmentation)</h2>.*?</section>", "", text, flags=re.DOTALL)
+    text = re.sub(r"<[^>]+>", "\n", text)
+    lines = [line.strip() for line in text.splitlines() if line.strip()]
+    return "\n".join(
+        line for line in lines if not line.startswith(("Middle row of", "The pictures were not"))
+    )
+
+
+def test_a_report_needs_no_pictures(tmp_path: Path, cli: Cli) -> None:
+    """Of a set with a copy of a training picture in its test part, which is left out."""
+    chance = np.random.default_rng(1)
+    for part, count in (("train", 25), ("test", 9)):
+        for number, name in enumerate(("dark", "light")):
+            (tmp_path / "set" / part / name).mkdir(parents=True)
+            for i in range(count):
+                pixels = np.clip(60 * number + chance.normal(60, 40, (10, 10)), 0, 255).astype(np.uint8)
+                Image.fromarray(pixels).save(tmp_path / "set" / part / name / f"{i}.png")
+    shutil.copy(
+        tmp_path / "set" / "test" / "dark" / "1.png", tmp_path / "set" / "train" / "dark" / "copy.png"
+    )
+    (tmp_path / "set" / "train" / "light" / "broken.png").write_bytes(b"no picture")
+    run = conviction.fit(tmp_path / "set", {**QUICK, "data.on_leak": "drop"}, out=tmp_path / "run", show=None)
+    assert run.split.left_out["leak"] == ["train/dark/copy.png"]
+    page = run.path / "report.html"
+    whole = words(page)
+    shutil.rmtree(tmp_path / "set")
+    done = cli("report", "run", "--png", "figures")
+    assert done.code == 0, done.err
+    assert "The report has gray boxes in their place." in done.err
+    assert "Gray boxes stand for them" in page.read_text()
+    assert {"leak", "unreadable"} <= {finding.kind for finding in run.data.audit.findings}
+    for finding in run.data.audit.findings:
+        assert finding.sentence in html.unescape(page.read_text())
+    assert words(page) == whole
+    assert list((tmp_path / "figures").glob("*.png"))
+
+
+def test_a_report_without_pictures_does_not_invent_labels(tmp_path: Path, made: Path, cli: Cli) -> None:
+    """Those of a sealed test set are in no file of the run."""
+    shutil.copytree(made / "set", tmp_path / "set")
+    conviction.fit(tmp_path / "set", {**QUICK, "evaluation.test": False}, out=tmp_path / "run", show=None)
+    shutil.rmtree(tmp_path / "set")
+    before = (tmp_path / "run" / "report.html").read_bytes()
     done = cli("report", "run")
     assert done.code == 2
     assert "say where they are now with --source" in done.err
+    assert (tmp_path / "run" / "report.html").read_bytes() == before
 
 
 @pytest.mark.parametrize("command", ["report", "evaluate", "export", "resume"])

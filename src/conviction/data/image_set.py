@@ -64,6 +64,7 @@ class ImageSet:
         pixel_hashes: (n,) of 16 bytes: each row of ``pixels``. Equal ones look equal to the network.
         headers: What the file of each image declares; empty where images were not files.
         relabelled: The labels that ``data.relabel`` has changed; None where it has changed none.
+        absent: Whether the pictures themselves are gone: then ``pixels`` has the right shape and means nothing.
     """
 
     name: str
@@ -86,6 +87,7 @@ class ImageSet:
     headers: list[Probe] = field(default_factory=list)
     groups: np.ndarray | None = None
     relabelled: Relabelled | None = None
+    absent: bool = False
 
     def __len__(self) -> int:
         return len(self.labels)

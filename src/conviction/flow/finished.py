@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from conviction.audience import call
 from conviction.config import Recipe
-from conviction.errors import RunError
+from conviction.errors import RunError, SourceNotFoundError
 from conviction.evaluation import Evaluation
 from conviction.flow.again import prepare_again
 from conviction.flow.evaluation import assess_predictions, evaluation_step
 from conviction.flow.prepare import Loading, Prepared, silently
+from conviction.flow.recorded import prepare_recorded
 from conviction.reporting import folds_ahead, folds_step, steps
 from conviction.runs import RunFolder
 from conviction.runs.predictions import Answers
@@ -32,6 +33,7 @@ def evaluate_answers(
     *,
     metadata: str | None = None,
     loading: Loading = silently,
+    noticed: Callable[[str], None] | None = None,
 ) -> tuple[Prepared, Evaluation]:
     """The run's data read again, and the evaluation of the answers that it has kept; nothing is predicted or opened.
 
@@ -41,13 +43,22 @@ def evaluate_answers(
         data_dir: Where to look for named sets first.
         metadata: A CSV as for ``evaluation.metadata``.
         loading: Receives what takes a while.
+        noticed: Receives that the pictures are gone, where all else that the run has kept will do; None where not.
 
     Raises:
         RunError: The answers belong to other images.
         RequestError: The data has changed; the metadata cannot be used.
     """
     opened = "test" in answers
-    ready = prepare_again(run, evaluated_as(run, test=opened, metadata=metadata), data_dir, loading)
+    recipe = evaluated_as(run, test=opened, metadata=metadata)
+    try:
+        ready = prepare_again(run, recipe, data_dir, loading)
+    except SourceNotFoundError as failure:
+        recorded = None if noticed is None else prepare_recorded(run, recipe, answers)
+        if noticed is None or recorded is None:
+            raise
+        ready = recorded
+        noticed(f"{failure} The report has gray boxes in their place.")
     for part, known in answers.items():
         if ready.images.hex_hashes(ready.split.of(part)) != known.hashes:
             raise RunError(

@@ -27,6 +27,8 @@ def report(
 ) -> list[Path]:
     """Makes the report again from what the run has kept, without predicting or opening anything.
 
+    If the pictures are gone, gray boxes stand for them, and ``show`` says so.
+
     Args:
         run: A run, or the path of its folder.
         png: A folder for the figures as PNG, for a paper or a slide.
@@ -41,7 +43,8 @@ def report(
 
     Raises:
         RunError: There is no such run, or its predictions are missing or damaged.
-        RequestError: Its data has changed or is gone; the metadata cannot be used.
+        RequestError: Its data has changed, or is gone and the run is not finished, has folds or a sealed test set; the
+            metadata cannot be used.
     """
     opened = open_run(run)
     for figure_folder in (png, pdf):
@@ -58,7 +61,12 @@ def report(
     try:
         if answers is not None:
             ready, evaluation = evaluate_answers(
-                opened, answers, data_dir, metadata=metadata, loading=watching.loading
+                opened,
+                answers,
+                data_dir,
+                metadata=metadata,
+                loading=watching.loading,
+                noticed=watching.noticed,
             )
         else:
             recipe = evaluated_as(opened, test=False, metadata=metadata)

@@ -68,7 +68,9 @@ def render_page(
         steps=steps,
         samples=samples(images, split),
         exhibits=exhibits(images, findings),
-        augmented=augmentation_rows(
+        augmented=[]
+        if images.absent
+        else augmentation_rows(
             images.pixels[few],
             encode_labels(images.labels[few], len(images.class_names)),
             recipe.augmentation,

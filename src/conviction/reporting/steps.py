@@ -93,6 +93,12 @@ def reshape_step(images: ImageSet) -> Step:
 
 def normalise_step(images: ImageSet, scaling: Scaling = UNIT) -> Step:
     """Normalise: real values before and after, scaled as the network takes them."""
+    scaled = (
+        f"{_scaled_words(scaling)} That is the first layer of the network, so the saved model takes raw pixels and "
+        "nobody can forget this step."
+    )
+    if images.absent:
+        return Step("Normalise", (scaled,))
     row = images.pixels[0, images.pixels.shape[1] // 2, :, 0]
     # A few neighbours around the largest jump show more than a margin of zeros.
     at = int(np.abs(np.diff(row.astype(int))).argmax()) if len(row) > 1 else 0
@@ -102,11 +108,7 @@ def normalise_step(images: ImageSet, scaling: Scaling = UNIT) -> Step:
     channel = " (red)" if images.pixels.shape[3] == 3 else ""
     return Step(
         "Normalise",
-        (
-            f"{_scaled_words(scaling)} That is the first layer of the network, so the saved model takes raw pixels and "
-            "nobody can forget this step.",
-            f"Middle row of the first image{channel}: {before} become {after}.",
-        ),
+        (scaled, f"Middle row of the first image{channel}: {before} become {after}."),
     )
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 from pydantic import Field, StrictInt, model_validator
 
@@ -11,6 +11,7 @@ from conviction.data import DecodingRule, ImageSet
 from conviction.data.audit import KeptAudit
 from conviction.data.doubtful_labels import DoubtfulLabel
 from conviction.data.feature_audit import FeatureAudit
+from conviction.data.findings import Severity
 from conviction.data.image_set import PARTS, Relabelled
 from conviction.data.sessions import Nearest, Sessions
 from conviction.runs.content import Content, Count, Name, read_content
@@ -132,6 +133,24 @@ class RunFeatureAudit(Content):
         )
 
 
+class RunFinding(Content):
+    """What the audit found, as it was worded then; the fields are those of ``Finding``."""
+
+    kind: str
+    severity: Severity
+    sentence: str
+    advice: str
+    count: Count
+    names: list[Name] = Field(default_factory=list)
+
+
+class RunAudit(Content):
+    """Files that cannot be read, with reasons, and what was found in the others."""
+
+    unreadable: dict[Name, str] = Field(default_factory=dict)
+    findings: list[RunFinding] = Field(default_factory=list)
+
+
 class RunRelabelled(Content):
     """The fields of ``Relabelled``."""
 
@@ -153,7 +172,7 @@ class RunData(Content):
         labels_hash: From ``labels_hash``, of all parts; empty for a run of a version that had none.
         relabelled: The labels that were changed.
         decoding: How the images were decoded.
-        audit: Names of ``unreadable`` files with reasons, and ``findings``.
+        audit: What was wrong with the images.
         sessions: Pictures that were taken together, if they were kept together or compared by features.
         features: What the audit saw by features; None for pixels alone.
         split: Which image was in which part; ``RunFolder.split`` is the same where it must be known.
@@ -170,7 +189,7 @@ class RunData(Content):
     counts: RunCounts
     labels_hash: str = ""
     relabelled: RunRelabelled | None = None
-    audit: dict[str, Any] = Field(default_factory=dict)
+    audit: RunAudit = Field(default_factory=RunAudit)
     sessions: RunSessions | None = None
     features: RunFeatureAudit | None = None
     split: RunSplit | None = None
