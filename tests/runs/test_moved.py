@@ -81,6 +81,7 @@ def test_a_report_needs_no_pictures(tmp_path: Path, cli: Cli) -> None:
     run = conviction.fit(tmp_path / "set", {**QUICK, "data.on_leak": "drop"}, out=tmp_path / "run", show=None)
     assert run.split.left_out["leak"] == ["train/dark/copy.png"]
     page = run.path / "report.html"
+    assert cli("report", "run").code == 0  # in the words of the terminal
     whole = words(page)
     shutil.rmtree(tmp_path / "set")
     done = cli("report", "run", "--png", "figures")
