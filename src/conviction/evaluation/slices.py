@@ -73,6 +73,8 @@ def properties(
 
     Only those that differ between these images.
     """
+    if images.absent:
+        return {}  # also of the others, whose p-values are corrected for the number of all
     by_property: dict[str, np.ndarray] = {"brightness": np.array([images.unpadded[i].mean() for i in index])}
     if images.headers:
         headers = [images.headers[i] for i in index]
