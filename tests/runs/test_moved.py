@@ -65,9 +65,9 @@ def words(page: Path) -> str:
     )
     text = re.sub(r"<[^>]+>", "\n", text)
     lines = [line.strip() for line in text.splitlines() if line.strip()]
-    return "\n".join(
-        line for line in lines if not line.startswith(("Middle row of", "The pictures were not"))
-    )
+    # The last one is worded differently for a size that a rule has decided.
+    of_pictures = ("Middle row of", "The pictures were not", "Images of 10x10 were enlarged")
+    return "\n".join(line for line in lines if not line.startswith(of_pictures))
 
 
 def test_a_report_needs_no_pictures(tmp_path: Path, cli: Cli) -> None:
@@ -83,10 +83,12 @@ def test_a_report_needs_no_pictures(tmp_path: Path, cli: Cli) -> None:
         tmp_path / "set" / "test" / "dark" / "1.png", tmp_path / "set" / "train" / "dark" / "copy.png"
     )
     (tmp_path / "set" / "train" / "light" / "broken.png").write_bytes(b"no picture")
-    run = conviction.fit(tmp_path / "set", {**QUICK, "data.on_leak": "drop"}, out=tmp_path / "run", show=None)
+    keys = [f"{key}={value}".replace(" ", "") for key, value in QUICK.items()]
+    made = cli("fit", "set", *keys, "data.on_leak=drop", "--out", "run")
+    assert made.code == 0, made.err
+    run = conviction.load_run(tmp_path / "run")
     assert run.split.left_out["leak"] == ["train/dark/copy.png"]
     page = run.path / "report.html"
-    assert cli("report", "run").code == 0  # in the words of the terminal
     whole = words(page)
     shutil.rmtree(tmp_path / "set")
     done = cli("report", "run", "--png", "figures")
