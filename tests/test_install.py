@@ -228,8 +228,9 @@ def test_the_tutorials_run_from_a_wheel_in_a_clean_environment(tmp_path: Path) -
         assert done.returncode == 0, done.stderr
         assert kinds_of_output(copy) == kinds_of_output(notebook)
     flowers(tmp_path / "flowers")
-    for line in re.findall("^conviction .*", (tutorials / "photographs.md").read_text(), re.MULTILINE):
-        if not line.startswith("conviction serve"):
+    page = (tutorials / "photographs.md").read_text()
+    for line in "".join(re.findall("^```sh\n(.*?)^```", page, re.MULTILINE | re.DOTALL)).splitlines():
+        if line.startswith("conviction ") and not line.startswith("conviction serve"):
             words = shlex.split(line)
             command = [installed / "bin" / words[0], *words[1:]]
             done = subprocess.run(

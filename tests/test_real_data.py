@@ -76,7 +76,8 @@ def test_the_lab_overfits_fashion_mnist_and_the_run_says_so(cli: Cli, tmp_path: 
 
 
 @pytest.mark.full
-def test_what_holds_on_tensorflow_holds_on_jax() -> None:
+@pytest.mark.parametrize("room", ["model", "training", "explanation"])
+def test_what_holds_on_tensorflow_holds_on_jax(room: str) -> None:
     """The tests of networks, options and training once more, in a process of their own."""
     if importlib.util.find_spec("jax") is None:
         pytest.skip("JAX is an extra: pip install 'conviction[jax]'")
@@ -94,9 +95,7 @@ def test_what_holds_on_tensorflow_holds_on_jax() -> None:
             "-k",
             "not (mobilenet or efficientnet_v2 or resnet or convnext)",
             "--ignore=tests/model/test_backbones.py",
-            "tests/model",
-            "tests/training",
-            "tests/explanation",
+            f"tests/{room}",
         ],
         cwd=Path(__file__).parent.parent,
         env={**os.environ, "KERAS_BACKEND": "jax"},

@@ -205,7 +205,7 @@ def test_what_does_not_go_together_is_refused(cli: Cli, tmp_path: Path) -> None:
 
 
 @pytest.mark.full
-@pytest.mark.parametrize("learns", ["head", "1"])
+@pytest.mark.parametrize("learns", [pytest.param("head", marks=pytest.mark.long), "1"])
 def test_a_backbone_trains_on_workers_as_it_does_here_and_goes_on_without_them(
     two_nodes: Any, cli: Cli, ray_cli: Callable[..., Result], tmp_path: Path, learns: str
 ) -> None:
