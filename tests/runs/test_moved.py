@@ -102,6 +102,22 @@ def test_a_report_needs_no_pictures(tmp_path: Path, cli: Cli) -> None:
     assert list((tmp_path / "figures").glob("*.png"))
 
 
+@pytest.mark.parametrize("content", ["no hash", "00" * 16, ""])
+def test_a_report_without_pictures_believes_no_damaged_split(
+    content: str, made: Path, tmp_path: Path, cli: Cli
+) -> None:
+    shutil.copytree(made / "run", tmp_path / "run")
+    data = json.loads((tmp_path / "run" / "data.json").read_text())
+    data["source"] = str(tmp_path / "gone")
+    data["split"]["train"][next(iter(data["split"]["train"]))] = content
+    (tmp_path / "run" / "data.json").write_text(json.dumps(data))
+    before = (tmp_path / "run" / "report.html").read_bytes()
+    done = cli("report", "run")
+    assert done.code == 2
+    assert len(done.err.strip().splitlines()) == 1
+    assert (tmp_path / "run" / "report.html").read_bytes() == before
+
+
 def test_a_report_without_pictures_does_not_invent_labels(tmp_path: Path, made: Path, cli: Cli) -> None:
     """Those of a sealed test set are in no file of the run."""
     shutil.copytree(made / "set", tmp_path / "set")

@@ -56,9 +56,9 @@ def package_versions() -> dict[str, str]:
 
 
 def kept_port() -> socket.socket:
-    """A socket whose port nobody else is given, and which a server of this process may share.
+    """A socket that reserves a port of this machine for a server of this process, which shares it.
 
-    It never listens, so that all who come are the server's.
+    It never listens itself, so every connection goes to the server.
     """
     kept = socket.socket()
     kept.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)

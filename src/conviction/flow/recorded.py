@@ -29,13 +29,16 @@ def prepare_recorded(run: RunFolder, recipe: Recipe, answers: Mapping[str, Answe
         answers: What the run has kept, which has the label of each image.
 
     Returns:
-        None if the run has not kept enough: its test set is sealed, or it has folds, which are cut again.
+        None if the run has not kept enough: its test set is sealed, it has folds, which are cut again, or the answers
+        are those to other images.
     """
     if set(answers) != set(PARTS) or recipe.evaluation.fold_plan is not None:
         return None
+    if any(list(run.split.of(part).values()) != answers[part].hashes for part in PARTS):
+        return None
     images, split = _images(run, answers), _split(run)
     findings = tuple(
-        Finding(f.kind, f.severity, f.sentence, f.advice, f.count, names=tuple(f.names), remarks=())
+        Finding(f.kind, f.severity, f.sentence, f.advice, f.count, names=tuple(f.names))
         for f in run.data.audit.findings
     )
     groups, excluded = np.arange(len(images)), np.zeros(len(images), bool)

@@ -134,7 +134,7 @@ class RunFeatureAudit(Content):
 
 
 class RunFinding(Content):
-    """What the audit found, as it was worded then; the fields are those of ``Finding``."""
+    """A finding of the audit, worded as it was then; the fields are those of ``Finding``."""
 
     kind: str
     severity: Severity
