@@ -233,19 +233,6 @@ def test_what_cannot_be_evaluated_is_refused_in_a_line(
         report(here / "plain")
 
 
-@pytest.mark.full
-def test_a_report_of_images_that_are_not_there_any_more(
-    tmp_path: Path, image_folder: Callable[..., Path]
-) -> None:
-    pictures = image_folder()
-    conviction.fit(pictures, [*KEYS, "data.image_size=16"], out=tmp_path / "run")
-    before = (tmp_path / "run" / "report.html").read_bytes()
-    shutil.rmtree(pictures)
-    with pytest.raises(RequestError, match="nor an existing path"):
-        report(tmp_path / "run")
-    assert (tmp_path / "run" / "report.html").read_bytes() == before
-
-
 def test_two_classes_have_areas_and_a_threshold(tmp_path: Path, image_folder: Callable[..., Path]) -> None:
     source = image_folder(per_class=40)
     table = tmp_path / "about.csv"
