@@ -275,3 +275,35 @@ def test_a_wheel_predicts_and_serves_in_a_clean_environment(place: Path, tmp_pat
             assert response.json()["predictions"][0]["label"] == answer["label"]
         finally:
             server.terminate()
+
+
+@pytest.mark.full
+def test_a_wheel_trains_on_jax_without_tensorflow(tmp_path: Path) -> None:
+    installed = clean_environment(tmp_path / "installed", "[jax]")
+    assert not list(installed.glob("lib/python*/site-packages/tensorflow*"))
+    where: dict[str, Any] = {
+        "cwd": tmp_path,
+        "env": {**environment(tmp_path / "home"), "PATH": os.defpath},
+        "capture_output": True,
+        "text": True,
+        "timeout": PATIENCE,
+    }
+
+    def run(*arguments: str, code: int = 0) -> str:
+        command = [installed / "bin" / "python", "-m", "conviction", *arguments]
+        done = subprocess.run(command, **where, check=False)
+        assert done.returncode == code, done.stderr
+        return done.stdout + done.stderr
+
+    assert "jax" in run("doctor")
+    out = run("fit", "digits", "recipe=fast", "training.epochs=2", "--out", "run")
+    assert "Test accuracy" in out
+    Image.new("L", (8, 8)).save(tmp_path / "one.png")
+    run("evaluate", "run")
+    run("explain", "run", "one.png")
+    run("export", "run", "--format", "keras", "--out", "exported")
+    (model,) = (tmp_path / "exported").glob("*.keras")
+    assert run("predict", str(model), "one.png") == run("predict", "run", "one.png")
+    refused = run("export", "run", "--format", "saved_model", "--out", "other", code=2)
+    assert "saved_model: needs TensorFlow: pip install 'conviction[tensorflow]'" in refused
+    assert "Traceback" not in refused

@@ -73,6 +73,11 @@ def _default_backend() -> str:
     return installed[0]
 
 
+def backend_of_exports() -> str:
+    """TensorFlow, on which every format is written and read; JAX, where that is all there is, for Keras files."""
+    return "jax" if find_spec("tensorflow") is None and find_spec("jax") is not None else "tensorflow"
+
+
 def _check_backend(name: str) -> None:
     if name not in BACKENDS:
         raise RequestError(
@@ -175,6 +180,18 @@ def has_gpu() -> bool:
 
         return bool(tf.config.list_physical_devices("GPU"))
     return name == "jax" and sys.modules["jax"].default_backend() == "gpu"
+
+
+def gpu_names() -> list[str]:
+    """The GPUs that the backend computes on, by what their maker calls them; imports it."""
+    if not has_gpu():
+        return []
+    if import_keras().backend.backend() == "jax":
+        return [device.device_kind for device in sys.modules["jax"].devices()]
+    import tensorflow as tf
+
+    details = map(tf.config.experimental.get_device_details, tf.config.list_physical_devices("GPU"))
+    return [str(one.get("device_name", "GPU")) for one in details]
 
 
 def proc_value(path: str, key: str) -> str | None:

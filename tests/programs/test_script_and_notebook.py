@@ -70,14 +70,19 @@ def said_accuracy(run: Path) -> str:
     return f"test accuracy {test.accuracy:.4f} ({right} of {test.n} images)"
 
 
+# What is not Keras's own, so that its source is in the program.
+OF_OURS = ("training.optimizer=muon", "model.whitening=true", "model.kernel_initializer=dirac")
+
+
 @pytest.mark.full
-def test_the_script_of_digits_comes_to_the_same_bits(cli: Cli, tmp_path: Path) -> None:
+@pytest.mark.parametrize("more", [(), OF_OURS], ids=["default", "whitened and by Muon"])
+def test_the_script_of_digits_comes_to_the_same_bits(cli: Cli, tmp_path: Path, more: tuple[str, ...]) -> None:
     """The default recipe: normalisation, a schedule, another activation; in float32, by TensorFlow's own kernels.
 
     With oneDNN, which TensorFlow takes on processors with AVX512-VNNI or AMX, sums come in another order.
     """
     kernels = {"TF_ENABLE_ONEDNN_OPTS": "0"}
-    keys = ("training.precision=float32", "training.epochs=2")
+    keys = ("training.precision=float32", "training.epochs=2", *more)
     fitted = cli("fit", "digits", *keys, "--out", "run", env=kernels)
     assert fitted.code == 0, fitted.err
     done = cli("export", "run", "--format", "script")

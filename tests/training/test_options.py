@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib
 import math
 import os
-from itertools import pairwise
+from itertools import pairwise, product
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +14,7 @@ import pytest
 
 from conviction.config import TrainingSpec, load_recipe
 from conviction.data import encode_labels
+from conviction.errors import RequestError
 from conviction.model import build, carry_over, compile_model, warmup_steps
 from conviction.reporting.terminal import Silent
 from conviction.training import (
@@ -85,6 +86,8 @@ def rate(spec: TrainingSpec, step: int, steps: int) -> float:
     """The schedules of the specification, written again from their description."""
     if spec.schedule == "constant":
         return spec.learning_rate
+    if spec.schedule == "linear":
+        return spec.learning_rate * (1 - step / steps)
     rise = warmup_steps(spec, steps)
     low = spec.learning_rate / 25
     if step < rise:
@@ -92,8 +95,10 @@ def rate(spec: TrainingSpec, step: int, steps: int) -> float:
     return spec.learning_rate * (1 + math.cos(math.pi * (step - rise) / (steps - rise))) / 2
 
 
-@pytest.mark.parametrize("schedule", ["constant", "one_cycle", "cosine"])
-@pytest.mark.parametrize("warmup", [None, 0.0, 0.5])
+@pytest.mark.parametrize(
+    ("schedule", "warmup"),
+    [*product(["constant", "one_cycle", "cosine"], [None, 0.0, 0.5]), ("linear", None), ("linear", 0.0)],
+)
 def test_a_schedule_gives_every_step_its_rate(schedule: Any, warmup: float | None) -> None:
     spec = TrainingSpec(schedule=schedule, warmup=warmup, learning_rate=0.02)
     steps = 40
@@ -109,10 +114,19 @@ def test_a_schedule_gives_every_step_its_rate(schedule: Any, warmup: float | Non
         return
     assert got[-1] == pytest.approx(0, abs=1e-8)
     top = int(np.argmax(got))
-    assert top == round({"one_cycle": 0.3, "cosine": 0.05}[schedule] * 40 if warmup is None else warmup * 40)
+    assert top == round(
+        {"one_cycle": 0.3, "cosine": 0.05, "linear": 0.0}[schedule] * 40 if warmup is None else warmup * 40
+    )
     assert got[top] == pytest.approx(0.02)
     assert all(a < b for a, b in pairwise(got[: top + 1]))
     assert all(a > b for a, b in pairwise(got[top:]))
+
+
+def test_a_linear_schedule_takes_no_rise() -> None:
+    with pytest.raises(
+        RequestError, match=r"^training\.warmup: the rate of .*linear only falls; leave warmup out"
+    ):
+        load_recipe(["training.schedule=linear", "training.warmup=0.1"])
 
 
 @pytest.mark.parametrize("calls", [3, 16, pytest.param(1, marks=pytest.mark.full)])

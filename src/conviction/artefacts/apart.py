@@ -30,6 +30,7 @@ from conviction.artefacts.artefact import Artefact
 from conviction.artefacts.bounds import MOST_CARD_BYTES
 from conviction.artefacts.card import Card, parse_card
 from conviction.artefacts.formats import FORMATS
+from conviction.backend import BACKEND_VARIABLE, backend_of_exports
 from conviction.errors import ArtefactError, ConvictionError, RequestError, SourceNotFoundError
 from conviction.process import own_process
 
@@ -137,7 +138,7 @@ def start(form: str, path: Path) -> subprocess.Popen[bytes]:
     """Starts the process; ``main`` is what it does."""
     environment = {
         **os.environ,
-        "KERAS_BACKEND": "tensorflow",
+        BACKEND_VARIABLE: backend_of_exports(),
         "TF_CPP_MIN_LOG_LEVEL": "3",
         # The memory of a GPU belongs to the program that asks; and a limit of memory is none there.
         "CUDA_VISIBLE_DEVICES": "-1",

@@ -13,6 +13,7 @@ import numpy as np
 
 from conviction.artefacts.card import Quantized
 from conviction.artefacts.pictures import Pictures
+from conviction.backend import BACKEND_VARIABLE, backend_of_exports
 from conviction.errors import ParityError, RequestError
 
 # Probabilities in float32 by another program differ in the sixth or seventh decimal: sums in another order.
@@ -77,13 +78,13 @@ def ask(artefact: Path, pictures: Pictures, folder: Path) -> np.ndarray:
 
 
 def run_module(name: str, *arguments: str, doing: str) -> None:
-    """Runs one of our modules in its own process, with the TensorFlow backend.
+    """Runs one of our modules in its own process, with the backend of exports.
 
     Raises:
         RequestError: The process says that the request was wrong.
         ParityError: It failed otherwise.
     """
-    environment = {**os.environ, "KERAS_BACKEND": "tensorflow", "TF_CPP_MIN_LOG_LEVEL": "3"}
+    environment = {**os.environ, BACKEND_VARIABLE: backend_of_exports(), "TF_CPP_MIN_LOG_LEVEL": "3"}
     done = subprocess.run(
         [
             sys.executable,

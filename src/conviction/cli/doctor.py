@@ -56,7 +56,8 @@ def print_diagnosis(diagnosis: dict[str, Any]) -> None:
         print(f"{name:<24}{version}")
     print()
     for name, value in diagnosis["hardware"].items():
-        text = {True: "yes", False: "no", None: "unknown"}[value] if value in (True, False, None) else value
+        text = ", ".join(value) or "none" if isinstance(value, list) else value
+        text = {True: "yes", False: "no", None: "unknown"}[text] if text in (True, False, None) else text
         print(f"{name.replace('_', ' '):<24}{text}")
     if diagnosis["lacks"]:
         print(f"{'training':<24}not here: {diagnosis['lacks']}")

@@ -16,6 +16,7 @@ from pydantic import (
 
 Activation = Literal["relu", "elu", "gelu", "leaky_relu", "selu", "sigmoid", "silu", "tanh"]
 Padding = Literal["valid", "same"]
+Initializer = Literal["glorot_uniform", "dirac"]
 
 
 def _pair(value: Any) -> Any:
@@ -91,8 +92,22 @@ class Backbone(Strict):
     weights: WeightsRecord | None = None
 
 
+class Whitening(Strict):
+    """Small patches of the pixels decorrelated, (h, w, c) -> (h - kh + 1, w - kw + 1, 2 kh kw c); the first layer.
+
+    A convolution whose kernels are the eigenvectors of the covariance of training patches, each divided by the root of
+    its eigenvalue, and their negatives; it learns nothing (Krizhevsky, 2009; in front of a network: Page, 2019).
+    """
+
+    type: Literal["Whitening"] = "Whitening"
+    kernel_size: Pair = (2, 2)
+
+
 class Conv2D(Strict):
-    """2-D convolution, (h, w, c) -> (h', w', filters)."""
+    """2-D convolution, (h, w, c) -> (h', w', filters).
+
+    ``kernel_initializer=dirac`` begins with filters that pass on one channel each, as many as there are channels.
+    """
 
     type: Literal["Conv2D"] = "Conv2D"
     filters: Units
@@ -101,6 +116,7 @@ class Conv2D(Strict):
     padding: Padding = "valid"
     activation: Activation | None = None
     use_bias: bool = True
+    kernel_initializer: Initializer = "glorot_uniform"
 
 
 class BatchNormalization(Strict):
@@ -163,6 +179,7 @@ class Dense(Strict):
 
 Layer = Annotated[
     Backbone
+    | Whitening
     | Conv2D
     | BatchNormalization
     | ActivationLayer
@@ -182,6 +199,7 @@ LayerList = Annotated[
 
 LAYER_TYPES: dict[str, type[Strict]] = {
     "Backbone": Backbone,
+    "Whitening": Whitening,
     "Conv2D": Conv2D,
     "BatchNormalization": BatchNormalization,
     "Activation": ActivationLayer,
@@ -263,11 +281,13 @@ class Shorthand(Strict):
 
     backbone: BackboneName | None = None
     trainable: Trainable = "head"
+    whitening: bool = False
     filters: Annotated[UnitList, Field(min_length=1)] = (32, 64)
     convs: Annotated[int, Field(ge=1, le=16)] = 1
     kernel_size: Pair = (3, 3)
     padding: Padding = "valid"
     activation: Activation = "relu"
+    kernel_initializer: Initializer = "glorot_uniform"
     pooling: Literal["max", "average"] = "max"
     pool_size: Pair = (2, 2)
     pool_first: bool = False
@@ -294,7 +314,8 @@ def layers_of(short: Shorthand) -> tuple[Layer, ...]:
     """Writes the shorthand out as layers.
 
     Each number in ``filters`` is a block: ``convs`` times Conv2D, with batch normalisation between the convolution and
-    its activation if ``batch_norm``, then pooling, then dropout if its rate is above 0. With ``pool_first``, pooling
+    its activation if ``batch_norm``, then pooling, then dropout if its rate is above 0. ``whitening`` comes before all
+    blocks, with an activation of its own. With ``pool_first``, pooling
     comes right after the first convolution of a block, so that normalisation, activation and the other convolutions
     have a quarter of the work; max pooling and a rising activation can change places without changing the
     network's function. After the head (Flatten or global average pooling) each number in ``dense`` is a Dense layer,
@@ -310,6 +331,8 @@ def layers_of(short: Shorthand) -> tuple[Layer, ...]:
         return (first, GlobalAveragePooling2D(), *dropout, *hidden)
     pool = (MaxPooling2D if short.pooling == "max" else AveragePooling2D)(pool_size=short.pool_size)
     layers: list[Layer] = []
+    if short.whitening:
+        layers += [Whitening(), ActivationLayer(activation=short.activation)]
     for filters in short.filters:
         for number in range(short.convs):
             last = number == short.convs - 1
@@ -323,7 +346,12 @@ def layers_of(short: Shorthand) -> tuple[Layer, ...]:
 
 
 def _convolution(short: Shorthand, filters: int, pool: list[Layer]) -> list[Layer]:
-    conv = Conv2D(filters=filters, kernel_size=short.kernel_size, padding=short.padding)
+    conv = Conv2D(
+        filters=filters,
+        kernel_size=short.kernel_size,
+        padding=short.padding,
+        kernel_initializer=short.kernel_initializer,
+    )
     if not short.batch_norm and not pool:
         return [conv.model_copy(update={"activation": short.activation})]
     activation = ActivationLayer(activation=short.activation)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, PlainValidator
+from pydantic import Field, PlainValidator, model_validator
 
 from conviction.config.model import Strict
 
@@ -51,6 +51,11 @@ class TrainingSpec(Strict):
       half a cosine to 0 (Smith and Topin, 2018, "Super-Convergence"; the shape is that of fastai).
     - ``cosine``: the same with a short rise (Loshchilov and Hutter, 2017, "SGDR", without restarts).
 
+    - ``linear``: falls in a straight line to 0 from the first step on; it takes no ``warmup``.
+
+    ``optimizer=muon`` makes the step of a hidden layer's kernel an orthogonal matrix (Jordan et al., 2024, "Muon"); the
+    rest learns by AdamW, at the same rate.
+
     ``warmup`` None is 0.3 for ``one_cycle`` and 0.05 for ``cosine``. ``label_smoothing`` s turns a one-hot target
     into (1 - s) of it plus s over the number of classes (Szegedy et al., 2016). ``weight_decay`` takes this share,
     times the rate, of every weight of a kernel in every step (Loshchilov and Hutter, 2019). ``clip_norm`` scales a
@@ -70,10 +75,10 @@ class TrainingSpec(Strict):
 
     epochs: Annotated[int, Field(ge=1, le=100_000)] = 12
     batch_size: Annotated[int, Field(ge=1, le=1_000_000)] = 64
-    optimizer: Literal["adam", "adamw", "sgd", "rmsprop"] = "adam"
+    optimizer: Literal["adam", "adamw", "muon", "sgd", "rmsprop"] = "adam"
     # 0.001 is Keras's own default for adam, adamw and rmsprop.
     learning_rate: Annotated[float | Literal["auto"], PlainValidator(_rate)] = 0.001
-    schedule: Literal["constant", "one_cycle", "cosine"] = "constant"
+    schedule: Literal["constant", "one_cycle", "cosine", "linear"] = "constant"
     warmup: Annotated[float, Field(ge=0.0, lt=1.0)] | None = None
     label_smoothing: Annotated[float, Field(ge=0.0, lt=1.0)] = 0.0
     weight_decay: Annotated[float, Field(ge=0.0, le=1.0)] | None = None
@@ -88,6 +93,14 @@ class TrainingSpec(Strict):
     devices: Literal["one", "all"] = "one"
     checkpoint_minutes: Annotated[float, Field(ge=0.0, le=1e6)] = 5.0
     checkpoint_steps: Annotated[int, Field(ge=0, le=1_000_000_000)] = 0
+
+    @model_validator(mode="after")
+    def _no_rise_in_linear(self) -> TrainingSpec:
+        if self.schedule == "linear" and self.warmup:
+            raise ValueError(
+                "training.warmup: the rate of training.schedule=linear only falls; leave warmup out, or take cosine"
+            )
+        return self
 
     @property
     def rate(self) -> float:

@@ -44,6 +44,8 @@ _PIXELS, _THUMBS, _INDEX, _ABOUT = "pixels.bin", "thumbs.bin", "index.npz", "abo
 PIXELS, FEATURES = "pixels", "features"
 # What was given in memory. It does not give way to other entries, because runs read their images there again.
 IN_MEMORY = "in-memory"
+# Programs that a backend has compiled.
+COMPILED = "compiled"
 # Of a piece of an entry of features, all by row.
 _ROWS, _HASHES, _SUMS = "rows.npy", "hashes.npy", "sums.npy"
 
@@ -373,7 +375,7 @@ def clear() -> int:
         StorageError: A part cannot be removed.
     """
     freed = 0
-    for kind in (PIXELS, FEATURES, IN_MEMORY, "listings", "pairs", "sessions", "copies"):
+    for kind in (PIXELS, FEATURES, IN_MEMORY, COMPILED, "listings", "pairs", "sessions", "copies"):
         folder = cache_root() / kind
         if folder.is_dir():
             freed += sum(p.stat().st_size for p in folder.rglob("*") if p.is_file())

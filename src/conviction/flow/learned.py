@@ -15,6 +15,8 @@ from conviction.flow.prepare import Prepared
 from conviction.flow.probing import probe
 from conviction.flow.trainer import Trainer
 from conviction.model import carry_over, divide_logits, predict_images
+from conviction.model.compile import make_portable
+from conviction.model.whitening import is_whitened
 from conviction.training import StopRequest, Training, TrainingState, Watcher
 from conviction.training.state import read_variables
 
@@ -95,8 +97,9 @@ def learn(
     built = perf_counter() - began
     if start is None and needs_probe(recipe):
         probe(model, recipe, images, ready.split, stop=stop, progress=watcher.computing)
-        if trainer:  # which builds the network anew
-            start = TrainingState(0, 0, read_variables(model))
+    if start is None and trainer and (needs_probe(recipe) or is_whitened(recipe.model)):
+        # It builds the network anew, where not all training images are.
+        start = TrainingState(0, 0, read_variables(model))
     learns = learning(model, recipe, images, ready.split, watcher.computing)
     if trainer:
         training = trainer.train(
@@ -111,6 +114,7 @@ def learn(
     if recipe.training.precision != "float32":
         trained, model = model, compiled(recipe, images, ready.split, ready.rows, "float32")
         carry_over(trained, model)
+    make_portable(model, recipe.training, len(images.class_names))
     temperature = _calibrate(model, ready) if recipe.evaluation.calibrate else 1.0
     return Learned(model, training, temperature, built + training.seconds)
 

@@ -13,6 +13,7 @@ from conviction.config import Recipe
 from conviction.data import ImageSet, Split, encode_labels
 from conviction.model import LayerRow, Parted, build, compile_model, features_of, part
 from conviction.model.frozen import Version, features_of_versions
+from conviction.model.whitening import whiten
 from conviction.training import (
     Devices,
     RateSearch,
@@ -45,9 +46,11 @@ def compiled(
     """The network with its initial weights, compiled for the number of steps that training will take."""
     classes = len(images.class_names)
     train_images = len(split.train)
-    return compiled_for(
+    model = compiled_for(
         recipe, images.rule.shape, classes, rows, train_images=train_images, precision=precision
     )
+    whiten(model, recipe.model, images.pixels, split.train)
+    return model
 
 
 def compiled_for(
@@ -59,7 +62,10 @@ def compiled_for(
     train_images: int,
     precision: str,
 ) -> keras.Sequential:
-    """The same without the images, from their shape (height, width, channels) and the number of training images."""
+    """The same without the images, from their shape (height, width, channels) and the number of training images.
+
+    A whitening has yet to be fitted to them.
+    """
     spec = recipe.training
     with Devices(spec).scope():
         model = build(recipe.model, shape, classes, spec.seed, precision)
@@ -211,6 +217,7 @@ def search_rate(recipe: Recipe, images: ImageSet, split: Split, rows: Sequence[L
 
     def initial_weights(sweep: int) -> list[np.ndarray]:
         fresh = build(recipe.model, images.rule.shape, len(images.class_names), spec.seed + sweep)
+        whiten(fresh, recipe.model, images.pixels, split.train)
         # What follows a frozen start has the last of the weights.
         return fresh.get_weights()[-len(learns.model.weights) :]
 

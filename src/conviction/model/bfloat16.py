@@ -1,13 +1,14 @@
 """Layers that train faster in bfloat16 on TensorFlow than Keras's own, with the same weights and the same function.
 
-Keras writes batch normalisation as a dozen operations in float32, and TensorFlow silu as several in bfloat16, which a
-processor converts value by value. Where it multiplies bfloat16 in hardware, these took as long as all convolutions
-together (docs/measurements.md).
+Keras writes batch normalisation as a dozen operations in float32, and TensorFlow silu and gelu as several in bfloat16,
+which a processor converts value by value. Where it multiplies bfloat16 in hardware, these took as long as all
+convolutions together (docs/measurements.md).
 The learned values go into ordinary layers: a saved model does not contain these.
 """
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 from conviction.backend import import_keras
@@ -22,7 +23,7 @@ def layer_type(name: str) -> Any:
 
 def activation(name: str | None) -> Any:
     """The activation of a layer, for training in bfloat16."""
-    return _silu() if name == "silu" else name
+    return {"silu": _silu, "gelu": _gelu}[name]() if name in ("silu", "gelu") else name
 
 
 def _fused_batch_normalization() -> Any:
@@ -74,3 +75,21 @@ def _silu() -> Any:
         return tf.cast(y, x.dtype), gradient
 
     return silu
+
+
+def _gelu() -> Any:
+    """Calculates x times the normal distribution up to x in float32; the backward pass reuses that."""
+    import tensorflow as tf
+
+    @tf.custom_gradient  # type: ignore[untyped-decorator]
+    def gelu(x: Any) -> Any:
+        wide = tf.cast(x, tf.float32)
+        below = 0.5 * (1.0 + tf.math.erf(wide * 0.5**0.5))
+
+        def gradient(upstream: Any) -> Any:
+            density = tf.exp(-0.5 * wide * wide) * (2 * math.pi) ** -0.5
+            return tf.cast(tf.cast(upstream, tf.float32) * (below + wide * density), x.dtype)
+
+        return tf.cast(wide * below, x.dtype), gradient
+
+    return gelu

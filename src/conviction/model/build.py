@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from conviction.backend import import_keras
 from conviction.config import ModelSpec
-from conviction.config.model import Backbone
+from conviction.config.model import Backbone, Conv2D, Whitening
 from conviction.errors import RequestError
 from conviction.model import bfloat16
 from conviction.model.backbones import build_backbone
@@ -58,6 +60,11 @@ def build(
         if isinstance(layer, Backbone):
             model.add(build_backbone(layer, input_shape, policy))
             continue
+        if isinstance(layer, Whitening):
+            # Its kernels are fitted to training images by ``fit_whitening``.
+            fixed = {"trainable": False, "kernel_initializer": "zeros", "name": row.name, "dtype": policy}
+            model.add(keras.layers.Conv2D(row.output[-1], layer.kernel_size, **fixed))
+            continue
         options: dict[str, Any] = {k: v for k, v in layer.model_dump().items() if k != "type"}
         if layer.type in ("Conv2D", "Dense"):
             options["kernel_initializer"] = _glorot(seed, index)
@@ -69,6 +76,8 @@ def build(
             if "activation" in options:
                 options["activation"] = bfloat16.activation(options["activation"])
         model.add(kind(**options, name=row.name, dtype=policy))
+        if isinstance(layer, Conv2D) and layer.kernel_initializer == "dirac":
+            begin_with_identity(model.layers[-1])
     units, activation = (1, "sigmoid") if classes == 2 else (classes, "softmax")
     initial = _glorot(seed, len(spec.layers))
     model.add(
@@ -77,6 +86,20 @@ def build(
         )
     )
     return model
+
+
+def begin_with_identity(convolution: Any) -> None:
+    """Lets the first filters of a convolution pass on one channel each (Zagoruyko and Komodakis, 2017, "DiracNets").
+
+    There are as many of them as channels, or as filters if those are fewer; the others keep their weights. An
+    initializer of ours instead would have to be there wherever the saved network is loaded.
+    """
+    kernel, *rest = convolution.get_weights()  # (h, w, c, filters)
+    height, width, channels, filters = kernel.shape
+    first = np.arange(min(channels, filters))
+    kernel[..., first] = 0
+    kernel[height // 2, width // 2, first, first] = 1
+    convolution.set_weights([kernel, *rest])
 
 
 def layer_seed(seed: int, index: int) -> int:

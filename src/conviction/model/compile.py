@@ -1,6 +1,7 @@
 """How a network will learn: optimizer, schedule, loss and metric, as Keras's own objects.
 
-Everything here is Keras's own, so that the saved model loads where this package is not installed.
+All but Muon is Keras's own, so that the saved model loads where this package is not installed; ``make_portable`` takes
+Muon out before a model is saved.
 """
 
 from __future__ import annotations
@@ -9,13 +10,14 @@ from typing import TYPE_CHECKING, Any
 
 from conviction.backend import import_keras
 from conviction.config import TrainingSpec
+from conviction.model.muon import muon_class
 
 if TYPE_CHECKING:
     import keras
 
 # A rise starts from this share of the highest rate, as in fastai.
 RISE_FROM = 1.0 / 25.0
-WARMUP = {"one_cycle": 0.3, "cosine": 0.05}
+WARMUP = {"one_cycle": 0.3, "cosine": 0.05, "linear": 0.0}
 
 
 def loss_name(classes: int) -> str:
@@ -70,6 +72,13 @@ def compile_model(
     )
 
 
+def make_portable(model: keras.Sequential, spec: TrainingSpec, classes: int) -> None:
+    """Compiles a trained model with AdamW in place of Muon, which a saved model could not bring along."""
+    if spec.optimizer == "muon":
+        plain = spec.model_copy(update={"optimizer": "adamw", "schedule": "constant"})
+        compile_model(model, plain, classes, steps=1)
+
+
 def carry_over(learned: keras.Sequential, model: keras.Sequential) -> None:
     """Copies what a network of the same specification has learned, weights and optimizer, to a compiled one."""
     model.set_weights(learned.get_weights())
@@ -81,13 +90,18 @@ def carry_over(learned: keras.Sequential, model: keras.Sequential) -> None:
 def _optimizer(spec: TrainingSpec, steps: int) -> Any:
     keras = import_keras()
     options: dict[str, Any] = {"learning_rate": _rate(spec, steps)}
+    if spec.optimizer == "muon" and spec.precision == "bfloat16":
+        options["products"] = "bfloat16"
     if spec.weight_decay is not None:
         options["weight_decay"] = spec.weight_decay
     if spec.clip_norm:
         options["global_clipnorm"] = spec.clip_norm
     if spec.ema:
         options |= {"use_ema": True, "ema_momentum": spec.ema}
-    optimizer = keras.optimizers.get({"class_name": spec.optimizer, "config": options})
+    if spec.optimizer == "muon":
+        optimizer = muon_class(keras)(**options)
+    else:
+        optimizer = keras.optimizers.get({"class_name": spec.optimizer, "config": options})
     if optimizer.weight_decay:
         # Scales and shifts have no reason to be small.
         optimizer.exclude_from_weight_decay(var_names=["bias", "gamma", "beta"])
@@ -103,8 +117,11 @@ def _rate(spec: TrainingSpec, steps: int) -> Any:
     """A number, or a Keras schedule in which step i of all ``steps`` (from 0) has the rate of the specification."""
     if spec.schedule == "constant":
         return spec.rate
+    schedules = import_keras().optimizers.schedules
+    if spec.schedule == "linear":
+        return schedules.PolynomialDecay(spec.rate, max(1, steps), end_learning_rate=0.0)
     rise = warmup_steps(spec, steps)
-    return import_keras().optimizers.schedules.CosineDecay(
+    return schedules.CosineDecay(
         initial_learning_rate=spec.rate * RISE_FROM if rise else spec.rate,
         decay_steps=max(1, steps - rise),
         warmup_target=spec.rate if rise else None,

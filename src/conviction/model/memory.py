@@ -10,8 +10,8 @@ from conviction.config import TrainingSpec
 from conviction.errors import RequestError
 from conviction.model.shapes import LayerRow
 
-# How many numbers each of Keras's optimizers keeps for each weight.
-SLOTS = {"adam": 2, "adamw": 2, "rmsprop": 1, "sgd": 0}
+# How many numbers each optimizer keeps for each weight.
+SLOTS = {"adam": 2, "adamw": 2, "muon": 2, "rmsprop": 1, "sgd": 0}
 
 
 def least_bytes(rows: Sequence[LayerRow], spec: TrainingSpec, batch_size: int) -> int:

@@ -72,7 +72,7 @@ REGISTERED = frozenset({None, "Add", "Functional", "LayerScale", "Multiply"})
 # How a network of a run was compiled: optimizers, their schedule, losses and metrics, which have no layers.
 COMPILED = frozenset(
     {
-        *("Adam", "AdamW", "RMSprop", "SGD", "CosineDecay", "DTypePolicy"),
+        *("Adam", "AdamW", "RMSprop", "SGD", "CosineDecay", "PolynomialDecay", "DTypePolicy"),
         *("BinaryAccuracy", "BinaryCrossentropy", "CategoricalCrossentropy"),
     }
 )

@@ -23,6 +23,7 @@ from conviction.config.model import (
     Layer,
     MaxPooling2D,
     ModelSpec,
+    Whitening,
 )
 from conviction.errors import MisfitError
 from conviction.model.backbones.kinds import KINDS, SIZE, STRIDE, Scaling
@@ -150,6 +151,8 @@ def _walk(spec: ModelSpec, input_shape: Shape, classes: int) -> list[LayerRow]:
 def _window(layer: Layer) -> tuple[tuple[int, int] | None, tuple[int, int]]:
     if isinstance(layer, Conv2D):
         return layer.kernel_size, layer.strides
+    if isinstance(layer, Whitening):
+        return layer.kernel_size, (1, 1)
     if isinstance(layer, MaxPooling2D | AveragePooling2D):
         return layer.pool_size, layer.pool_size
     return None, (1, 1)
@@ -162,7 +165,9 @@ _ADD_FLATTEN = "Put a Flatten or GlobalAveragePooling2D layer after it."
 def _output(layer: Layer, shape: Shape, *, first: bool) -> Shape:
     if isinstance(layer, Backbone):
         return _backbone_output(layer, shape, first=first)
-    spatial = isinstance(layer, Conv2D | MaxPooling2D | AveragePooling2D | GlobalAveragePooling2D)
+    if isinstance(layer, Whitening) and not first:
+        raise _DoesNotFit("it whitens pixels", "Put it first.")
+    spatial = isinstance(layer, Whitening | Conv2D | MaxPooling2D | AveragePooling2D | GlobalAveragePooling2D)
     if spatial and len(shape) != 3:
         raise _DoesNotFit(
             f"it needs maps (height, width, channels) but gets a vector of {shape[0]} values",
@@ -177,15 +182,22 @@ def _output(layer: Layer, shape: Shape, *, first: bool) -> Shape:
     if isinstance(layer, Dense):
         return (layer.units,)
     window, strides = _window(layer)
-    if window is None or not isinstance(layer, Conv2D | MaxPooling2D | AveragePooling2D):
+    if window is None:
         return shape
-    if layer.padding == "valid" and (shape[0] < window[0] or shape[1] < window[1]):
+    padding = getattr(layer, "padding", "valid")
+    if padding == "valid" and (shape[0] < window[0] or shape[1] < window[1]):
         raise _DoesNotFit(f"its window of {window[0]}x{window[1]} is larger than its input of {_text(shape)}")
     height, width = (
-        -(-n // s) if layer.padding == "same" else (n - k) // s + 1
+        -(-n // s) if padding == "same" else (n - k) // s + 1
         for n, k, s in zip(shape[:2], window, strides, strict=True)
     )
-    return (height, width, layer.filters if isinstance(layer, Conv2D) else shape[2])
+    return (height, width, _channels(layer, shape[2]))
+
+
+def _channels(layer: Layer, before: int) -> int:
+    if isinstance(layer, Whitening):
+        return 2 * math.prod(layer.kernel_size) * before
+    return layer.filters if isinstance(layer, Conv2D) else before
 
 
 def _backbone_output(layer: Backbone, shape: Shape, *, first: bool) -> Shape:
@@ -232,6 +244,9 @@ def _cost(layer: Layer, before: Shape, after: Shape) -> tuple[int, int, int]:
     """(parameters, trainable ones, multiply-adds for one image)."""
     if isinstance(layer, Backbone):
         return _backbone_cost(layer, before)
+    if isinstance(layer, Whitening):
+        weights = math.prod(layer.kernel_size) * before[2] * after[2]
+        return weights + after[2], 0, weights * after[0] * after[1]
     if isinstance(layer, Conv2D):
         weights = layer.kernel_size[0] * layer.kernel_size[1] * before[2] * layer.filters
         params = weights + (layer.filters if layer.use_bias else 0)
@@ -250,6 +265,7 @@ def _name(layer: Layer, used: dict[str, int]) -> str:
     if isinstance(layer, Backbone):
         return layer.name
     stem = {
+        "Whitening": "whitening",
         "Conv2D": "conv",
         "BatchNormalization": "batch_norm",
         "Activation": "activation",
@@ -269,6 +285,8 @@ def setting(layer: Layer) -> str:
     words: list[str] = []
     if isinstance(layer, Backbone):
         words = [KINDS[layer.name].title, trained_words(layer)]
+    elif isinstance(layer, Whitening):
+        words = [f"patches of {_times(layer.kernel_size)}, fixed"]
     elif isinstance(layer, Conv2D):
         words = [f"{layer.filters} filters {_times(layer.kernel_size)}"]
         if layer.strides != (1, 1):

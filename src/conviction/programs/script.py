@@ -16,7 +16,7 @@ from conviction.errors import RequestError
 from conviction.evaluation import record_opening
 from conviction.programs.backbone_code import WEIGHTS, write_weights
 from conviction.programs.notebook import write_notebook
-from conviction.programs.reading_code import data_path, has_deep, needs, reading_section
+from conviction.programs.reading_code import data_path, needs, reading_section
 from conviction.programs.section import Section
 from conviction.programs.training_code import (
     compile_section,
@@ -27,7 +27,6 @@ from conviction.programs.training_code import (
 )
 from conviction.runs import RunFolder
 from conviction.runs.rows import rows_of_part
-from conviction.training.augment import active_augmentations
 from conviction.training.train import steps_per_epoch
 from conviction.training.views import views_kept
 
@@ -69,7 +68,7 @@ def write_program(name: str, run: RunFolder, images: ImageSet, work: Path) -> Pa
     else:
         # It runs here, down to its last cell.
         record_opening(run.split.test_hash, run.path, "export notebook")
-        write_notebook(folder / NOTEBOOK, run, [_beginning(run, images), *sections])
+        write_notebook(folder / NOTEBOOK, run, [_beginning(run, images, sections), *sections])
     return folder
 
 
@@ -111,14 +110,17 @@ def script(run: RunFolder, images: ImageSet, sections: Sequence[Section]) -> str
             '"""',
         ]
     )
-    parts = [head, _beginning(run, images, "os.path.dirname(os.path.abspath(__file__))").code]
+    here = "os.path.dirname(os.path.abspath(__file__))"
+    parts = [head, _beginning(run, images, sections, here).code]
     for number, section in enumerate(sections, 1):
         comment = textwrap.wrap(f"{number}. {section.title}. {section.reason}", 116)
         parts.append("\n".join(f"# {line}" for line in comment) + f"\n\n{section.code}")
     return "\n\n".join(parts) + "\n"
 
 
-def _beginning(run: RunFolder, images: ImageSet, here: str = 'os.path.abspath("")') -> Section:
+def _beginning(
+    run: RunFolder, images: ImageSet, sections: Sequence[Section], here: str = 'os.path.abspath("")'
+) -> Section:
     threads = run.config.training.threads or 1
     imports = ["import json", "import os", "import sys", *needs(run, images)]
     if views_kept(run.config) > 1:
@@ -126,7 +128,7 @@ def _beginning(run: RunFolder, images: ImageSet, here: str = 'os.path.abspath(""
     imports.sort(key=_plain_imports_first)
     standard = [i for i in imports if i.split()[1] in _STANDARD]
     others = [i for i in imports if i not in standard]
-    annotated = active_augmentations(run.config.augmentation) or has_deep(images) or run.config.model.backbone
+    annotated = any(" -> " in section.code for section in sections)
     lines = ["from __future__ import annotations\n"] if annotated else []
     lines += [*standard, ""]
     lines += [

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import inspect
+import re
 from collections.abc import Callable, Sequence
 from types import FunctionType
 from typing import Any
@@ -27,6 +28,7 @@ def source_of(functions: Sequence[Function]) -> str:
 def _collect(function: Function, constants: dict[str, str], sources: dict[str, str]) -> None:
     assert isinstance(function, FunctionType)
     name, source = function.__name__, inspect.getsource(function).rstrip()
+    source = re.sub(r"  # type: ignore\[[a-z, -]+\]", "", source)
     if name in sources:
         _add(sources, name, source)
         return

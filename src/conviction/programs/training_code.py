@@ -8,10 +8,13 @@ from textwrap import indent
 from typing import Any
 
 from conviction.config import Recipe, TrainingSpec
+from conviction.config.model import Conv2D, Whitening
 from conviction.config.probing import needs_probe, probe_recipe
-from conviction.model.build import layer_seed
+from conviction.model.build import begin_with_identity, layer_seed
 from conviction.model.compile import RISE_FROM, warmup_steps
+from conviction.model.muon import muon_class
 from conviction.model.shapes import UNIT, scaling_of, walk
+from conviction.model.whitening import whitening_weights
 from conviction.programs.backbone_code import (
     backbone_section,
     features_section,
@@ -19,6 +22,7 @@ from conviction.programs.backbone_code import (
     learning_code,
 )
 from conviction.programs.section import Section
+from conviction.programs.source_code import source_of
 from conviction.programs.varying_code import varying_code
 from conviction.training.augment import active_augmentations
 from conviction.training.train import VALIDATION_BATCH, steps_per_epoch
@@ -123,6 +127,7 @@ def model_section(recipe: Recipe, shape: Shape, classes: int, frozen: int = 0) -
             *begin,
             *lines,
             "])",
+            *_initial_lines(recipe, shape, classes),
             "model.summary()",
         ]
     )
@@ -134,6 +139,32 @@ def model_section(recipe: Recipe, shape: Shape, classes: int, frozen: int = 0) -
     else:
         reason = "Raw pixels go in; dividing by 255 is the first layer. " + seeds
     return Section("Model", reason, code, "architecture")
+
+
+def _initial_lines(recipe: Recipe, shape: Shape, classes: int) -> list[str]:
+    """What layers begin with besides random weights."""
+    layers = recipe.model.layers
+    rows = walk(recipe.model, shape, classes)[1:-1]
+    lines = []
+    if isinstance(layers[0], Whitening):
+        fitted = f'whitening_weights(x["train"], np.arange(len(x["train"])), {layers[0].kernel_size})'
+        lines += [
+            "",
+            "",
+            source_of([whitening_weights]),
+            "",
+            "",
+            f'model.get_layer("{rows[0].name}").set_weights({fitted})',
+        ]
+    identity = [
+        row.name
+        for layer, row in zip(layers, rows, strict=True)
+        if isinstance(layer, Conv2D) and layer.kernel_initializer == "dirac"
+    ]
+    if identity:
+        lines += ["", "", source_of([begin_with_identity]), "", "", f"for name in {identity}:"]
+        lines.append("    begin_with_identity(model.get_layer(name))")
+    return lines
 
 
 def _policy(recipe: Recipe) -> str:
@@ -159,7 +190,11 @@ def _layer_lines(recipe: Recipe, shape: Shape, classes: int, which: range) -> li
         if layer.type == "Backbone":
             lines.append("    backbone,")
             continue
-        options = layer.model_dump(exclude={"type"})
+        if isinstance(layer, Whitening):
+            fixed = f'{row.output[-1]}, {layer.kernel_size}, trainable=False, kernel_initializer="zeros"'
+            lines.append(f'    layers.Conv2D({fixed}, name="{row.name}"{policy}),')
+            continue
+        options = layer.model_dump(exclude={"type", "kernel_initializer"})
         arguments = [
             f"{key}={_literal(value)}"
             for key, value in options.items()
@@ -181,10 +216,15 @@ def compile_section(recipe: Recipe, classes: int, steps: int) -> Section:
     options += [f"weight_decay={spec.weight_decay!r}"] if spec.weight_decay is not None else []
     options += [f"global_clipnorm={spec.clip_norm!r}"] if spec.clip_norm else []
     options += [f"use_ema=True, ema_momentum={spec.ema!r}"] if spec.ema else []
-    kind = {"adam": "Adam", "adamw": "AdamW", "sgd": "SGD", "rmsprop": "RMSprop"}[spec.optimizer]
+    kinds = {"adam": "Adam", "adamw": "AdamW", "sgd": "SGD", "rmsprop": "RMSprop"}
+    kind = f"keras.optimizers.{kinds.get(spec.optimizer)}"
     lines = _rate_lines(spec, steps)
-    lines.append(f"optimizer = keras.optimizers.{kind}({', '.join(options)})")
-    if spec.weight_decay or spec.optimizer == "adamw":
+    if spec.optimizer == "muon":
+        kind = f"{muon_class.__name__}(keras)"
+        lines = [source_of([muon_class]), "", "", *lines]
+        options += ['products="bfloat16"'] if spec.precision == "bfloat16" else []
+    lines.append(f"optimizer = {kind}({', '.join(options)})")
+    if spec.weight_decay or spec.optimizer in ("adamw", "muon"):
         lines.append('optimizer.exclude_from_weight_decay(var_names=["bias", "gamma", "beta"])')
     loss = "BinaryCrossentropy" if classes == 2 else "CategoricalCrossentropy"
     smooth = f"label_smoothing={spec.label_smoothing!r}" if spec.label_smoothing else ""
@@ -195,6 +235,11 @@ def compile_section(recipe: Recipe, classes: int, steps: int) -> Section:
 def _rate_lines(spec: TrainingSpec, steps: int) -> list[str]:
     if spec.schedule == "constant":
         return []
+    if spec.schedule == "linear":
+        return [
+            f"# {steps} steps in all: the rate falls in a straight line to 0.",
+            f"rate = keras.optimizers.schedules.PolynomialDecay({spec.rate!r}, {max(1, steps)}, end_learning_rate=0.0)",
+        ]
     rise = warmup_steps(spec, steps)
     begin = [f"initial_learning_rate={spec.rate * RISE_FROM if rise else spec.rate!r}"]
     begin += [f"decay_steps={max(1, steps - rise)}"]

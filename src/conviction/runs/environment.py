@@ -8,7 +8,7 @@ import sys
 from importlib import metadata
 from typing import Any
 
-from conviction.backend import bfloat16_in_hardware, proc_value, usable_cores, versions
+from conviction.backend import bfloat16_in_hardware, gpu_names, proc_value, usable_cores, versions
 
 PACKAGES = ("conviction", "numpy", "pillow", "scikit-learn", "scipy")
 
@@ -31,6 +31,7 @@ def describe_environment(*, backend: bool = True) -> dict[str, Any]:
             "processor": processor_name(),
             "usable_cores": usable_cores(),
             "bfloat16_in_hardware": bfloat16_in_hardware(),
+            **({"gpus": gpu_names()} if backend else {}),
         },
     }
 

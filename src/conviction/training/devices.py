@@ -13,6 +13,8 @@ from __future__ import annotations
 import contextlib
 from typing import Any
 
+import numpy as np
+
 from conviction.backend import import_keras
 from conviction.config import TrainingSpec
 from conviction.errors import RequestError
@@ -61,6 +63,23 @@ class Devices:
     def spread(self, batch: tuple[Any, ...]) -> tuple[Any, ...]:
         """The arrays of a batch, each with its first axis divided among the devices."""
         return tuple(self._distribute(part) for part in batch) if self._parallel else batch
+
+    def everywhere(self, array: np.ndarray) -> Any:
+        """The whole array on every device."""
+        import jax
+
+        if not self._parallel:
+            return jax.device_put(array)
+        layout = jax.sharding.NamedSharding(self._layout(array.shape).mesh, jax.sharding.PartitionSpec())
+        return jax.make_array_from_callback(array.shape, layout, lambda index: array[index])
+
+    def divided(self, array: Any) -> Any:
+        """Inside a compiled function, the same array with its first axis divided among the devices."""
+        import jax
+
+        if not self._parallel:
+            return array
+        return jax.lax.with_sharding_constraint(array, self._layout(array.shape))
 
     def rows_here(self, images: int) -> slice:
         """Which images of a batch of this size the devices of this process calculate with."""

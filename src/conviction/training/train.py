@@ -1,4 +1,4 @@
-"""Training with Keras's own ``fit``: what is watched, recorded and stopped around it."""
+"""Training with Keras's own ``fit``, or a loop on an accelerator: what is watched and stopped around it."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from conviction.errors import RequestError
 from conviction.training.augment import active_augmentations
 from conviction.training.batches import make_batches, weigh_classes
 from conviction.training.devices import Devices
+from conviction.training.on_device import DeviceBatches, can_be_on_device, fit_on_device
 from conviction.training.record import Training, Watcher
 from conviction.training.recorder import Recording, best_row, has_stopped, make_recorder
 from conviction.training.resident import ResidentBatches, can_be_resident
@@ -127,6 +128,10 @@ def _finish_epoch(
 
 
 def _fit(model: keras.Sequential, batches: Any, validation: Any, recording: Recording, epochs: range) -> None:
+    callbacks = _callbacks(recording, batches)
+    if isinstance(batches, DeviceBatches):
+        fit_on_device(model, batches, validation.data, callbacks, epochs=epochs, stop=recording.stop)
+        return
     model.fit(
         batches.data,
         initial_epoch=epochs.start,
@@ -134,7 +139,7 @@ def _fit(model: keras.Sequential, batches: Any, validation: Any, recording: Reco
         validation_data=validation.data,
         shuffle=False,  # the batches have their own order
         verbose=0,
-        callbacks=_callbacks(recording, batches),
+        callbacks=callbacks,
     )
 
 
@@ -180,6 +185,17 @@ def _batches(
     weights = weigh_classes(spec, targets[indices])
     varied = views is None and augmentation is not None and active_augmentations(augmentation)
     shown = len(indices) * (1 if views is None else len(views))
+    if can_be_on_device(pixels, shown):
+        return DeviceBatches(
+            pixels,
+            targets,
+            indices,
+            spec,
+            views=views,
+            augmentation=augmentation if varied else None,
+            class_weights=weights,
+            devices=devices,
+        )
     if not varied and can_be_resident(pixels, shown):
         return ResidentBatches(
             pixels,

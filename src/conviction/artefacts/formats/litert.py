@@ -24,8 +24,10 @@ from conviction.artefacts.bounds import MOST_CARD_BYTES, read_bytes, read_member
 from conviction.artefacts.card import Card, parse_card
 from conviction.artefacts.formats.litert_graph import check_model
 from conviction.artefacts.formats.reading import in_chunks, missing
+from conviction.audience import option
 from conviction.backend import quiet_stderr, usable_cores
 from conviction.errors import ArtefactError, printable
+from conviction.extras import needed
 
 if TYPE_CHECKING:
     import keras
@@ -35,6 +37,7 @@ CARD = "conviction.json"
 
 def write(model: keras.Model, path: Path, card: Card, calibration: np.ndarray) -> None:
     """Writes the file; see ``Format.write``."""
+    needed("tensorflow", f"{option('format', 'formats')} litert")
     import tensorflow as tf
 
     def batches() -> Iterator[list[np.ndarray]]:

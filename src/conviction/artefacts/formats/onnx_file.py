@@ -17,6 +17,7 @@ from conviction.artefacts.formats.reading import in_chunks, missing
 from conviction.audience import option
 from conviction.backend import quiet_stderr
 from conviction.errors import ArtefactError, printable
+from conviction.extras import needed
 
 if TYPE_CHECKING:
     import keras
@@ -31,6 +32,7 @@ QUANTIZED_OPERATIONS = ["Conv", "MatMul", "Gemm", "Relu", "Clip"]
 
 def write(model: keras.Model, path: Path, card: Card, calibration: np.ndarray) -> None:
     """Writes the file; see ``Format.write``."""
+    needed("tensorflow", f"{option('format', 'formats')} onnx")
     try:
         import onnx
         import tf2onnx  # noqa: F401  Keras's own message about it is a traceback

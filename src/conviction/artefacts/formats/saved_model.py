@@ -25,8 +25,10 @@ from conviction.artefacts.bounds import (
 from conviction.artefacts.card import Card, parse_card
 from conviction.artefacts.formats.reading import in_chunks
 from conviction.artefacts.formats.saved_graph import MOST_GRAPH_BYTES, only_what_answers
+from conviction.audience import option
 from conviction.backend import import_keras, quiet_stderr
 from conviction.errors import ArtefactError, listed_names, printable
+from conviction.extras import needed
 
 if TYPE_CHECKING:
     import keras
@@ -48,6 +50,7 @@ OBJECTS = "_CHECKPOINTABLE_OBJECT_GRAPH"
 
 def write(model: keras.Model, path: Path, card: Card, calibration: np.ndarray) -> None:
     """Writes the folder; see ``Format.write``."""
+    needed("tensorflow", f"{option('format', 'formats')} {NAME}")
     with quiet_stderr():
         model.export(path, format="tf_saved_model", verbose=False)
     card_file = path / CARD
@@ -69,6 +72,7 @@ def read(path: Path, threads: int | None = None) -> Artefact:
     if not path.is_dir():
         raise ArtefactError(f"{path}: expected a SavedModel folder.")
     card, files = _checked_files(path)
+    needed("tensorflow", str(path))
     import_keras()  # sets how TensorFlow starts
     import tensorflow as tf
 

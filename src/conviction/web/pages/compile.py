@@ -21,8 +21,8 @@ from conviction.web.work import network
 from conviction.web.work.desk import Draft
 
 KEY_RATE = "training.learning_rate"
-OPTIMIZERS = {name: name for name in ("adam", "adamw", "sgd", "rmsprop")}
-SCHEDULES = {"constant": "constant", "one_cycle": "one cycle", "cosine": "cosine"}
+OPTIMIZERS = {name: name for name in ("adam", "adamw", "muon", "sgd", "rmsprop")}
+SCHEDULES = {"constant": "constant", "one_cycle": "one cycle", "cosine": "cosine", "linear": "linear"}
 CLASS_WEIGHTS = {"none": "every image counts the same", "balanced": "every class counts the same"}
 KEY_FOLDS, NO_FOLDS = "evaluation.folds", "off"
 FOLDS = {
@@ -36,6 +36,7 @@ FOLDS = {
 WHY = {
     "adam": "Adam gives every weight its own step size and forgives a rate that is not quite right.",
     "adamw": "AdamW is Adam with a weight decay that works on all weights alike.",
+    "muon": "Muon makes the step of each hidden layer equally large in every direction; the rest learns by AdamW.",
     "sgd": "SGD is the plain step against the gradient; here it needs a rate of 0.01 to 0.1, and patience.",
     "rmsprop": "RMSprop divides each step by the size of recent gradients, as Adam does, without Adam's running mean.",
 }

@@ -1,0 +1,146 @@
+"""The loop of an accelerator, on the CPU: the steps of Keras's own loop, and the same bits after an interruption."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from conviction.config import AugmentationSpec
+from conviction.training.augment import augment, draw, mixes_targets
+from tests.conftest import environment
+from tests.patience import PATIENCE
+
+# What a machine with a GPU would do, without one.
+PROGRAM = """
+import importlib, json, sys
+import numpy as np
+from conviction.config import AugmentationSpec, TrainingSpec, load_recipe
+from conviction.data import encode_labels
+from conviction.model import build, compile_model
+from conviction.reporting.terminal import Silent
+from conviction.training import Devices, StopRequest, train
+loop = importlib.import_module("conviction.training.train")
+labels = np.arange(70) % 3
+pixels = np.random.default_rng(1).integers(0, 100, (70, 10, 10, 1), dtype=np.uint8)
+pixels[labels == 1, :5] += 100
+keys, training, augmentation = (json.loads(text) for text in sys.argv[1:4])
+network = load_recipe(["model.filters=[4]", "model.dense=[8]", *keys]).model
+def trained(on_device, start=None, keep=lambda state: None, calls=1, **changes):
+    loop.can_be_on_device = lambda pixels, images: on_device
+    plain = {"epochs": 3, "batch_size": 16, "optimizer": "sgd", "learning_rate": 0.1}
+    spec = TrainingSpec(**{**plain, **training, **changes})
+    with Devices(spec).scope():
+        model = build(network, (10, 10, 1), 3, 0)
+        compile_model(model, spec, 3, steps=12, steps_per_call=calls)
+        model.optimizer.build(model.trainable_variables)
+    done = train(
+        model, pixels=pixels, targets=encode_labels(labels, 3), train_indices=np.arange(53),
+        validation_indices=np.arange(53, 70), spec=spec, augmentation=AugmentationSpec(**augmentation),
+        watcher=Silent(), stop=StopRequest(), start=start, keep=keep,
+    )
+    rows = [[r.loss, r.accuracy, r.val_loss, r.val_accuracy, r.learning_rate] for r in done.history]
+    return rows, [w.tolist() for w in model.get_weights()], done.kept_epoch
+"""
+BOTH = PROGRAM + "print(json.dumps([trained(False), trained(True)]))"
+# Stopped after every second step, and continued from each of those states.
+AGAIN = (
+    PROGRAM
+    + """
+states = []
+whole = trained(True, keep=states.append, checkpoint_steps=1)
+print(json.dumps([whole, trained(True, calls=4), *(trained(True, start=state) for state in states[::2])]))
+"""
+)
+
+
+def answers(
+    folder: Path, program: str, training: dict[str, object], varied: dict[str, object], devices: int = 1
+) -> list[list[object]]:
+    done = subprocess.run(
+        [sys.executable, "-c", program, *(json.dumps(part) for part in (NETWORK, training, varied))],
+        env=environment(
+            folder,
+            {
+                "KERAS_BACKEND": "jax",
+                "XLA_FLAGS": f"--xla_force_host_platform_device_count={devices}",
+                "NPROC": "16",
+            },
+        ),
+        capture_output=True,
+        text=True,
+        timeout=PATIENCE,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout.splitlines()[-1])  # type: ignore[no-any-return]
+
+
+NETWORK = ["model.batch_norm=true", "model.dropout=0.2"]
+VARIED = {"flip": "horizontal", "shift": 0.2, "cutout": 0.3}
+
+
+@pytest.mark.parametrize(
+    ("training", "varied", "devices"),
+    [
+        ({}, {}, 1),
+        ({"devices": "all"}, VARIED, 4),
+        (
+            {"optimizer": "muon", "learning_rate": 0.01, "class_weights": "balanced", "schedule": "cosine"},
+            VARIED,
+            1,
+        ),
+        ({"ema": 0.9, "early_stopping": 1}, {"mixup": 0.3}, 1),
+    ],
+)
+def test_it_makes_the_steps_of_keras_own_loop(
+    tmp_path: Path, training: dict[str, object], varied: dict[str, object], devices: int
+) -> None:
+    kerases, ours = answers(tmp_path, BOTH, training, varied, devices)
+    assert np.allclose(ours[0], kerases[0], rtol=2e-3, atol=1e-4)
+    for a, b in zip(ours[1], kerases[1], strict=True):
+        assert np.allclose(a, b, atol=5e-3)
+    assert ours[2] == kerases[2]
+
+
+def test_however_it_is_cut_into_calls_and_interrupted_it_ends_with_the_same_bits(tmp_path: Path) -> None:
+    whole, *others = answers(tmp_path, AGAIN, {"optimizer": "adamw", "ema": 0.9}, VARIED)
+    assert len(others) >= 6
+    for other in others:
+        assert other == whole
+
+
+SPECS = [
+    {"flip": "both"},
+    {"shift": 0.3},
+    {"cutout": 0.5},
+    {"mixup": 0.4},
+    {"brightness": 0.3, "contrast": 0.4},
+    {"rotate": 40.0, "zoom": 0.3, "shift": 0.2},
+]
+
+
+@pytest.mark.parametrize("values", SPECS, ids="-".join)
+@pytest.mark.parametrize("shape", [(6, 9, 12, 3), (5, 8, 8, 1)])
+def test_the_effects_are_those_of_numpy(values: dict[str, object], shape: tuple[int, ...]) -> None:
+    pytest.importorskip("jax")
+    from conviction.training.device_effects import vary_on_device
+
+    rng = np.random.default_rng(0)
+    pixels = rng.integers(0, 256, shape, dtype=np.uint8)
+    targets = np.eye(3, dtype=np.float32)[rng.integers(0, 3, len(pixels))]
+    spec = AugmentationSpec(**values)
+    expected = augment(pixels, targets, spec, seed=3, epoch=1, step=2)
+    drawn = draw(spec, shape[:3], seed=3, epoch=1, step=2)
+    got = [np.asarray(a) for a in vary_on_device(pixels, targets, spec, drawn)]
+    assert got[0].dtype == np.uint8
+    difference = np.abs(got[0].astype(int) - expected[0].astype(int))
+    exact = set(values) <= {"flip", "shift", "cutout"}
+    assert difference.max() <= (0 if exact else 1)
+    assert (difference > 0).mean() < 0.01
+    assert np.allclose(got[1], expected[1], atol=1e-6)
+    assert mixes_targets(spec) == (not np.array_equal(got[1], targets))
