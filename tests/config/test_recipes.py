@@ -30,6 +30,13 @@ def test_every_recipe_fits_any_images(name: str, height: int, width: int, images
         assert recipe.training.epochs * -(-images // recipe.training.batch_size) >= 120
 
 
+@given(height=st.integers(8, 64), width=st.integers(8, 64), images=st.integers(2, 10**5))
+def test_best_fits_small_images(height: int, width: int, images: int) -> None:
+    recipe = load_recipe(["recipe=best"], facts=ImageFacts.of((height, width, 3), images))
+    assert recipe.model.layers[0].type == "Whitening"
+    assert walk(recipe.model, (height, width, 3), 5)[-1].output == (5,)
+
+
 @pytest.mark.parametrize("name", sorted(RECIPES))
 def test_what_decides_the_data_does_not_depend_on_the_data(name: str) -> None:
     blind = load_recipe([f"recipe={name}"])

@@ -46,7 +46,7 @@ def exported(spec: AugmentationSpec) -> tuple[np.ndarray, np.ndarray]:
     """What a program draws that has nothing but NumPy."""
     names: dict[str, object] = {"np": np}
     exec("from __future__ import annotations\n" + varying_code(spec, 3), names)
-    return names["vary"](PIXELS, TARGETS, 1, 4)  # type: ignore[operator, no-any-return]
+    return names["vary"](PIXELS, TARGETS, 1, 4, np.arange(len(PIXELS)))  # type: ignore[operator, no-any-return]
 
 
 @pytest.mark.parametrize("key", HASHES)
@@ -66,6 +66,12 @@ def test_a_program_draws_the_same_bits_whatever_is_on() -> None:
         ):
             assert got.dtype == want.dtype
             assert np.array_equal(got, want), keys
+
+
+def test_a_program_mirrors_in_turns_as_the_run_does() -> None:
+    spec = AugmentationSpec(flip="alternate", cutout=0.2)
+    want = augment(PIXELS, TARGETS, spec, seed=3, epoch=1, step=4)[0]
+    assert np.array_equal(exported(spec)[0], want)
 
 
 def test_every_key_has_an_object_and_a_stream_of_its_own() -> None:

@@ -18,6 +18,7 @@ from conviction.reporting.augmentation import augmentation_rows
 from conviction.reporting.terminal import Silent
 from conviction.training import StopRequest, make_batches, train
 from conviction.training.augment import augment, draw
+from conviction.training.augmentations.flip import alternating_flips
 from conviction.training.augmentations.moving import affine
 
 RNG = np.random.default_rng(5)
@@ -53,6 +54,31 @@ def test_flip(flip: str) -> None:
         assert np.array_equal(after, want[:, ::-1] if right else want)
     assert not flips[:, 0].any() or flip != "horizontal"
     assert not flips[:, 1].any() or flip != "vertical"
+
+
+def test_each_image_is_mirrored_in_every_other_epoch_wherever_it_is_in_it() -> None:
+    """As many as not, whatever the batch; another seed mirrors others first."""
+    images = np.array([5, 0, 7, 1_000_000, 3])
+    pixels = np.random.default_rng(0).integers(0, 256, (5, 6, 7, 3), dtype=np.uint8)
+    spec = AugmentationSpec(flip="alternate")
+
+    def varied(epoch: int, order: np.ndarray, seed: int = 0, step: int = 0) -> np.ndarray:
+        targets = np.zeros((5, 1), np.float32)
+        where = {"seed": seed, "epoch": epoch, "step": step, "images": images[order]}
+        return augment(pixels[order], targets, spec, **where)[0]
+
+    straight, mixed = np.arange(5), np.array([3, 1, 4, 0, 2])
+    one, other = varied(0, straight), varied(1, straight)
+    for a, b, original in zip(one, other, pixels, strict=True):
+        sides = [np.array_equal(a, original), np.array_equal(b, original)]
+        assert sorted(sides) == [False, True]
+        mirror = b if sides[0] else a
+        assert np.array_equal(mirror, original[:, ::-1])
+    assert np.array_equal(varied(2, mixed, step=9), one[mixed])
+    assert np.array_equal(varied(3, mixed), other[mixed])
+    many = [alternating_flips(np.arange(10_000), seed, 0)[:, 1] for seed in (0, 1)]
+    assert all(4_800 < flips.sum() < 5_200 for flips in many)
+    assert 4_800 < (many[0] != many[1]).sum() < 5_200
 
 
 def test_shift_is_a_crop_of_the_reflected_image() -> None:
@@ -136,7 +162,7 @@ def test_seed_epoch_and_step_decide_and_nothing_else() -> None:
     shape=st.tuples(st.integers(1, 5), st.integers(4, 20), st.integers(4, 20), st.sampled_from([1, 3])),
     keys=st.fixed_dictionaries(
         {
-            "flip": st.sampled_from(["none", "horizontal", "vertical", "both"]),
+            "flip": st.sampled_from(["none", "horizontal", "vertical", "both", "alternate"]),
             "shift": st.floats(0, 0.5),
             "rotate": st.floats(0, 180),
             "zoom": st.floats(0, 0.9),

@@ -81,7 +81,7 @@ def answers(
 
 
 NETWORK = ["model.batch_norm=true", "model.dropout=0.2"]
-VARIED = {"flip": "horizontal", "shift": 0.2, "cutout": 0.3}
+VARIED = {"flip": "alternate", "shift": 0.2, "cutout": 0.3}
 
 
 @pytest.mark.parametrize(
@@ -116,6 +116,7 @@ def test_however_it_is_cut_into_calls_and_interrupted_it_ends_with_the_same_bits
 
 SPECS = [
     {"flip": "both"},
+    {"flip": "alternate"},
     {"shift": 0.3},
     {"cutout": 0.5},
     {"mixup": 0.4},

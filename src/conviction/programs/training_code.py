@@ -263,7 +263,7 @@ def training_section(recipe: Recipe, classes: int) -> Section:
     inputs = f"views[now['epoch'] % {kept}]" if kept else "x['train']"
     lines = [f"x_batch, y_batch = {inputs}[chosen], y['train'][chosen]"]
     if varied:
-        lines.append("x_batch, y_batch = vary(x_batch, y_batch, now['epoch'], step)")
+        lines.append("x_batch, y_batch = vary(x_batch, y_batch, now['epoch'], step, chosen)")
     parts = "x_batch, y_batch"
     if weighted:
         pieces.append(_weights(classes))

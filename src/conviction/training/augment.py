@@ -10,6 +10,7 @@ import numpy as np
 
 from conviction.config import AugmentationSpec
 from conviction.training.augmentations import AUGMENTATIONS, Augmentation
+from conviction.training.augmentations.flip import alternating_flips
 
 
 def active_augmentations(spec: AugmentationSpec) -> list[Augmentation]:
@@ -37,6 +38,7 @@ def augment(
     seed: int,
     epoch: int,
     step: int,
+    images: np.ndarray | None = None,
     rows: slice = slice(None),
 ) -> tuple[np.ndarray, np.ndarray]:
     """Varies one batch; the arguments are never written to.
@@ -48,6 +50,7 @@ def augment(
         seed: At least 0, as are the next two.
         epoch: From 0.
         step: The number of the batch within the epoch, from 0.
+        images: (n,) which of the training images they are, for what each image decides; None for the first n.
         rows: Which images are wanted; the others may stay as they are.
 
     Returns:
@@ -57,7 +60,7 @@ def augment(
     applied = applied_augmentations(spec)
     if not applied:
         return pixels, targets
-    draws = draw(spec, pixels.shape[:3], seed=seed, epoch=epoch, step=step)
+    draws = draw(spec, pixels.shape[:3], seed=seed, epoch=epoch, step=step, images=images)
     if mixes_targets(spec):
         rows = slice(None)  # any image may be mixed into those that are wanted
     varied = pixels[rows]
@@ -75,13 +78,21 @@ def augment(
 
 
 def draw(
-    spec: AugmentationSpec, shape: tuple[int, ...], *, seed: int, epoch: int, step: int
+    spec: AugmentationSpec,
+    shape: tuple[int, ...],
+    *,
+    seed: int,
+    epoch: int,
+    step: int,
+    images: np.ndarray | None = None,
 ) -> dict[str, np.ndarray]:
     """By key, the draws that the applied effects take, for a batch of ``shape`` (n, h, w); see ``augment``."""
     needed = {key for one in applied_augmentations(spec) for key in one.takes}
     draws = {}
     for one in AUGMENTATIONS:
-        if one.key in needed:
+        if one.key == "flip" and spec.flip == "alternate":
+            draws["flip"] = alternating_flips(np.arange(shape[0]) if images is None else images, seed, epoch)
+        elif one.key in needed:
             # The order of the epoch has the same key; its counter starts at 0 and never reaches the last word.
             stream = np.random.Philox(key=[seed, epoch], counter=[0, step, one.stream, 1])
             draws[one.key] = one.draw(np.random.Generator(stream), getattr(spec, one.key), *shape)

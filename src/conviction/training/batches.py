@@ -101,21 +101,22 @@ def make_batches(
             # Set by the caller, not counted: Keras 3.15 calls on_epoch_end more often than once an epoch.
             self._epoch = epoch
             self._inputs = pixels if views is None else views[epoch % len(views)]
-            self._order = indices
+            self._order = np.arange(len(indices))
             if shuffle_seed is not None:
-                self._order = indices[epoch_order(len(indices), shuffle_seed, epoch)]
+                self._order = epoch_order(len(indices), shuffle_seed, epoch)
 
         def __len__(self) -> int:
             return math.ceil(len(indices) / batch_size) - self._first
 
         def __getitem__(self, number: int) -> tuple[np.ndarray, ...]:
             number += self._first
-            chosen = self._order[number * batch_size : (number + 1) * batch_size]
+            of_training = self._order[number * batch_size : (number + 1) * batch_size]
+            chosen = indices[of_training]
             x, y = self._inputs[chosen], targets[chosen]
             if shuffle_seed is not None and augmentation is not None:
                 rows = devices.rows_here(len(chosen)) if devices else slice(None)
                 draw = {"seed": shuffle_seed, "epoch": self._epoch, "step": number}
-                x, y = augment(x, y, augmentation, **draw, rows=rows)
+                x, y = augment(x, y, augmentation, **draw, images=of_training, rows=rows)
             batch = (x, y) if class_weights is None else (x, y, image_weights(y, class_weights))
             return devices.spread(batch) if devices else batch
 

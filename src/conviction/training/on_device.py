@@ -144,7 +144,7 @@ class DeviceBatches:
         order = epoch_order(self.images, self.spec.seed, epoch).astype(np.int32)
         size, begin = self.spec.batch_size, np.int32(epoch % self.views * self.images)
         batches = [order[i : i + size] for i in range(0, len(order), size)]
-        draws = [self._drawn(epoch, step, len(batch)) for step, batch in enumerate(batches)]
+        draws = [self._drawn(epoch, step, batch) for step, batch in enumerate(batches)]
 
         def put(rows: slice) -> Steps:
             everywhere = self.devices.everywhere
@@ -155,11 +155,11 @@ class DeviceBatches:
         last = put(slice(self.full_steps, None)) if self.steps > self.full_steps else None
         self._epochs[epoch] = put(slice(0, self.full_steps)), last
 
-    def _drawn(self, epoch: int, step: int, images: int) -> dict[str, np.ndarray]:
+    def _drawn(self, epoch: int, step: int, images: np.ndarray) -> dict[str, np.ndarray]:
         if self.augmentation is None:
             return {}
-        shape = (images, *self.shape[:2])
-        drawn = draw(self.augmentation, shape, seed=self.spec.seed, epoch=epoch, step=step)
+        shape = (len(images), *self.shape[:2])
+        drawn = draw(self.augmentation, shape, seed=self.spec.seed, epoch=epoch, step=step, images=images)
         narrow = {"f": np.float32, "i": np.int32, "b": np.bool_}  # JAX computes in 32 bits
         return {key: value.astype(narrow[value.dtype.kind]) for key, value in drawn.items()}
 

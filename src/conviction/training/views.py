@@ -62,7 +62,8 @@ def vary_each(pixels: np.ndarray, spec: AugmentationSpec, *, seed: int, view: in
     targets = np.zeros((1, 1), np.float32)
     for row, picture in enumerate(pixels):
         number = picture_number(picture)
-        out[row] = augment(picture[np.newaxis], targets, spec, seed=seed, epoch=view, step=number)[0][0]
+        one, images = picture[np.newaxis], np.array([number])
+        out[row] = augment(one, targets, spec, seed=seed, epoch=view, step=number, images=images)[0][0]
     return out
 
 

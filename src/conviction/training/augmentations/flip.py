@@ -15,6 +15,22 @@ def draw_flips(chance: np.random.Generator, flip: str, n: int, height: int, widt
     return flips
 
 
+def alternating_flips(images: np.ndarray, seed: int, epoch: int) -> np.ndarray:
+    """(n, 2) bool as ``draw_flips``: each image is mirrored left to right in every other epoch.
+
+    Args:
+        images: (n,) which images they are, integers from 0.
+        seed: Decides which of them are mirrored in the first epoch.
+        epoch: From 0.
+    """
+    # A bit of each number, well mixed: SplitMix64 (Steele, Lea and Flood, 2014).
+    bits = (images.astype(np.uint64) + np.uint64(1)) * np.uint64(0x9E3779B97F4A7C15) + np.uint64(seed)
+    for right, factor in ((30, 0xBF58476D1CE4E5B9), (27, 0x94D049BB133111EB)):
+        bits = (bits ^ (bits >> np.uint64(right))) * np.uint64(factor)
+    mirrored = (bits >> np.uint64(63)).astype(np.int64) != epoch % 2
+    return np.column_stack([np.zeros(len(images), bool), mirrored])
+
+
 def flip(pixels: np.ndarray, flips: np.ndarray) -> np.ndarray:
     """Mirrors images (n, h, w, c) where ``flips`` (n, 2) says so, by row and by column."""
     out = pixels.copy()
@@ -33,6 +49,8 @@ def flip(pixels: np.ndarray, flips: np.ndarray) -> np.ndarray:
 
 
 def _sentence(flip: str, height: int, width: int) -> str:
+    if flip == "alternate":
+        return "mirrored left to right in every other epoch"
     return f"mirrored at random ({flip})"
 
 
@@ -45,6 +63,12 @@ FLIP = Augmentation(
     sentence=_sentence,
     field=PageField(
         "Mirrored",
-        choices={"none": "none", "horizontal": "left and right", "vertical": "up and down", "both": "both"},
+        choices={
+            "none": "none",
+            "horizontal": "left and right",
+            "vertical": "up and down",
+            "both": "both",
+            "alternate": "left and right, in turns",
+        },
     ),
 )
