@@ -70,7 +70,14 @@ def test_layers_replace_the_network_of_a_recipe() -> None:
     layers = [{"type": "Flatten"}, {"type": "Dense", "units": 4}]
     recipe = load_recipe({"recipe": "best", "model.layers": layers})
     assert [x.type for x in recipe.model.layers] == ["Flatten", "Dense"]
-    assert recipe.augmentation.flip == "horizontal"
+    assert recipe.training.optimizer == "muon"
+
+
+def test_best_mirrors_pictures_with_colour_alone() -> None:
+    """Pictures without are often letters and digits."""
+    for channels, flip in ((3, "alternate"), (1, "none")):
+        recipe = load_recipe(["recipe=best"], facts=ImageFacts.of((32, 32, channels), 1000))
+        assert recipe.augmentation.flip == flip
 
 
 @pytest.mark.parametrize(("side", "most"), [(28, 80e6), (64, 200e6), (128, 600e6), (300, 4e9)])

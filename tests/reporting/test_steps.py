@@ -102,6 +102,14 @@ def test_normalising_shows_the_scaling_that_the_network_has() -> None:
         assert np.allclose([float(v) for v in after.split(", ")], expected, atol=6e-4)
 
 
+def test_mirroring_is_said_with_what_turns_it_off() -> None:
+    said = [
+        " ".join(train_step(load_recipe([f"augmentation.flip={v}"]), 100).sentences) for v in ("both", "none")
+    ]
+    assert "letters or gestures, turn it off (augmentation.flip=none)." in said[0]
+    assert "mirrored" not in said[1]
+
+
 def test_training_says_that_features_are_computed_once_where_they_are() -> None:
     def said(*keys: str) -> bool:
         return "computed once" in " ".join(train_step(load_recipe(["recipe=transfer", *keys]), 100).sentences)

@@ -20,6 +20,7 @@ from conviction.config.model import (
     GlobalAveragePooling2D,
     Layer,
     MaxPooling2D,
+    Whitening,
 )
 
 Layers = tuple[Layer, ...]
@@ -48,8 +49,9 @@ def beginning(layers: Layers) -> int:
 
 
 def insert(layers: Layers, at: int, layer: Layer) -> Layers:
-    """With this layer at number ``at``, or right after the backbone that the network begins with."""
-    at = max(at, beginning(layers))
+    """With this layer at number ``at``, or right after what the network begins with: a backbone, or a whitening."""
+    whitened = bool(layers) and isinstance(layers[0], Whitening)
+    at = 0 if isinstance(layer, Whitening) else max(at, beginning(layers), int(whitened))
     return (*layers[:at], layer, *layers[at:])
 
 

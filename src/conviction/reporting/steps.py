@@ -334,6 +334,11 @@ def train_step(
         f"{spec.batch_size}: {steps:,} steps each, seed {spec.seed}, "
         f"{spec.threads} thread{'s' if spec.threads != 1 else ''}."
     ]
+    if recipe.augmentation.flip != "none":
+        sentences.append(
+            "Training images are mirrored. Where that changes what they show, as with letters or gestures, turn it "
+            f"off{by_key('augmentation.flip=none')}."
+        )
     kept = views_kept(recipe)
     if kept:
         once = "each image is computed once"

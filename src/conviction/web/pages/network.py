@@ -30,6 +30,7 @@ from conviction.web.work import network
 from conviction.web.work.desk import Draft, new_draft
 
 NONE = "none"
+INITIALIZERS = {"glorot_uniform": "at random", "dirac": "passing channels on"}
 WHEN_TRANSFER = (
     "For photographs, and for few of them, start from transfer: its network has already learned on a million "
     "photographs, and only the last layer learns from yours, in seconds."
@@ -239,6 +240,8 @@ class _Editor(DraftPage):
             elif name == "activation":
                 options = activations if layer.type == "Activation" else {NONE: NONE, **activations}
                 choice(label, options, value or NONE, put(name, lambda v: None if v == NONE else v), key)
+            elif name == "kernel_initializer":
+                choice(label, INITIALIZERS, value, put(name, str), key)
             elif name == "use_bias":
                 tick("bias", value, put(name, bool), key)
 
