@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from conviction.cluster.training_worker import kept_port
 from conviction.config import AugmentationSpec
 from conviction.training.augment import augment, draw, mixes_targets
 from tests.conftest import environment
@@ -80,6 +81,13 @@ def answers(
     return json.loads(done.stdout.splitlines()[-1])  # type: ignore[no-any-return]
 
 
+TOGETHER = """
+import socket, sys
+from conviction.cluster.training_worker import GroupMember, _join
+agree = _join(GroupMember(int(sys.argv[4]), 2, sys.argv[5]))
+""" + BOTH.replace("StopRequest()", "StopRequest(agree)")
+
+
 NETWORK = ["model.batch_norm=true", "model.dropout=0.2"]
 VARIED = {"flip": "alternate", "shift": 0.2, "cutout": 0.3}
 
@@ -105,6 +113,33 @@ def test_it_makes_the_steps_of_keras_own_loop(
     for a, b in zip(ours[1], kerases[1], strict=True):
         assert np.allclose(a, b, atol=5e-3)
     assert ours[2] == kerases[2]
+
+
+@pytest.mark.full
+def test_two_processes_that_train_together_make_the_same_steps(tmp_path: Path) -> None:
+    """As the workers of a Ray cluster do: each keeps all images and gathers its part of a batch."""
+    with kept_port() as port:
+        address = f"127.0.0.1:{port.getsockname()[1]}"
+        training = {"devices": "all"}
+        arguments = [json.dumps(part) for part in (NETWORK, training, VARIED)]
+        workers = [
+            subprocess.Popen(
+                [sys.executable, "-c", TOGETHER, *arguments, str(rank), address],
+                env=environment(tmp_path / str(rank), {"KERAS_BACKEND": "jax"}),
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
+                text=True,
+            )
+            for rank in range(2)
+        ]
+        outputs = [worker.communicate(timeout=PATIENCE) for worker in workers]
+    assert [worker.returncode for worker in workers] == [0, 0], outputs
+    first, second = (json.loads(out.splitlines()[-1]) for out, _ in outputs)
+    assert first == second
+    kerases, ours = first
+    assert np.allclose(ours[0], kerases[0], rtol=2e-3, atol=1e-4)
+    for a, b in zip(ours[1], kerases[1], strict=True):
+        assert np.allclose(a, b, atol=5e-3)
 
 
 def test_however_it_is_cut_into_calls_and_interrupted_it_ends_with_the_same_bits(tmp_path: Path) -> None:
