@@ -68,6 +68,7 @@ def answers(
             folder,
             {
                 "KERAS_BACKEND": "jax",
+                "CONVICTION_CACHE": str(folder / "cache"),
                 "XLA_FLAGS": f"--xla_force_host_platform_device_count={devices}",
                 "NPROC": "16",
             },
@@ -147,6 +148,7 @@ def test_however_it_is_cut_into_calls_and_interrupted_it_ends_with_the_same_bits
     assert len(others) >= 6
     for other in others:
         assert other == whole
+    assert list((tmp_path / "cache" / "compiled").iterdir()), "what was compiled is not kept"
 
 
 SPECS = [
