@@ -62,7 +62,7 @@ def best(facts: ImageFacts) -> dict[str, Any]:
     # Larger pictures have more stages, and the first of them cost most; training must still take only minutes.
     large = stages > 3
     first = 64 if colour and not large else 32
-    seen = 540_000 if large else 450_000 if colour else 860_000
+    seen = 540_000 if large else 440_000 if colour else 860_000
     return {
         "model.whitening": True,
         "model.filters": tuple(min(256, first * 2**i) for i in range(stages)),
