@@ -30,7 +30,11 @@ from conviction.web.work import network
 from conviction.web.work.desk import Draft, new_draft
 
 NONE = "none"
-INITIALIZERS = {"glorot_uniform": "at random", "dirac": "passing channels on"}
+# Settings of a layer that are one of a few words.
+CHOICES = {
+    "padding": {"valid": "valid", "same": "same"},
+    "kernel_initializer": {"glorot_uniform": "at random", "dirac": "passing channels on"},
+}
 WHEN_TRANSFER = (
     "For photographs, and for few of them, start from transfer: its network has already learned on a million "
     "photographs, and only the last layer learns from yours, in seconds."
@@ -235,13 +239,11 @@ class _Editor(DraftPage):
                 number(label, handler=typed(name, real), key=key, **shown, min=0, max=0.99, step=0.05)
             elif name in ("kernel_size", "strides", "pool_size"):
                 text_field(label, handler=typed(name, _pair), key=key, **self.shown(key, _pair_text(value)))
-            elif name == "padding":
-                choice(label, {"valid": "valid", "same": "same"}, value, put(name, str), key)
+            elif name in CHOICES:
+                choice(label, CHOICES[name], value, put(name, str), key)
             elif name == "activation":
                 options = activations if layer.type == "Activation" else {NONE: NONE, **activations}
                 choice(label, options, value or NONE, put(name, lambda v: None if v == NONE else v), key)
-            elif name == "kernel_initializer":
-                choice(label, INITIALIZERS, value, put(name, str), key)
             elif name == "use_bias":
                 tick("bias", value, put(name, bool), key)
 
