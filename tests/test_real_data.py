@@ -60,6 +60,7 @@ def test_an_archive_and_its_folder_give_the_same_bits(cli: Cli, tmp_path: Path) 
 
 @pytest.mark.data
 @pytest.mark.full
+@pytest.mark.long
 def test_the_lab_overfits_fashion_mnist_and_the_run_says_so(cli: Cli, tmp_path: Path) -> None:
     data("fashion-mnist")
     result = cli("fit", "fashion_mnist", "recipe=lab", "evaluation.test=false", "--out", "run")

@@ -93,6 +93,7 @@ NETWORK = ["model.batch_norm=true", "model.dropout=0.2"]
 VARIED = {"flip": "alternate", "shift": 0.2, "cutout": 0.3}
 
 
+@pytest.mark.full
 @pytest.mark.parametrize(
     ("training", "varied", "devices"),
     [
@@ -143,6 +144,7 @@ def test_two_processes_that_train_together_make_the_same_steps(tmp_path: Path) -
         assert np.allclose(a, b, atol=5e-3)
 
 
+@pytest.mark.full
 def test_however_it_is_cut_into_calls_and_interrupted_it_ends_with_the_same_bits(tmp_path: Path) -> None:
     whole, *others = answers(tmp_path, AGAIN, {"optimizer": "adamw", "ema": 0.9}, VARIED)
     assert len(others) >= 6
