@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 
@@ -54,7 +56,21 @@ def test_batch_normalisation_has_the_outputs_gradients_and_averages_are_those_of
     assert np.allclose(moving_variance, 0.8 + 0.2 * variance, rtol=1e-4)  # not n / (n - 1) of it
 
 
-def test_silu_has_the_values_and_gradients_of_the_formula() -> None:
+def silu(v: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Values and slopes."""
+    sigmoid = 1 / (1 + np.exp(-v))
+    return v * sigmoid, sigmoid * (1 + v * (1 - sigmoid))
+
+
+def gelu(v: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Values and slopes."""
+    from scipy.stats import norm
+
+    return v * norm.cdf(v), norm.cdf(v) + v * norm.pdf(v)
+
+
+@pytest.mark.parametrize("formula", [silu, gelu], ids=["silu", "gelu"])
+def test_an_activation_has_the_values_and_gradients_of_its_formula(formula: Any) -> None:
     tensorflow_alone()
     import tensorflow as tf
 
@@ -63,13 +79,11 @@ def test_silu_has_the_values_and_gradients_of_the_formula() -> None:
     x = tf.constant(np.linspace(-20, 20, 401), tf.bfloat16)
     with tf.GradientTape() as tape:
         tape.watch(x)
-        y = activation("silu")(x)
-    v = x.numpy().astype(np.float64)
-    sigmoid = 1 / (1 + np.exp(-v))
-    slope = sigmoid * (1 + v * (1 - sigmoid))
+        y = activation(formula.__name__)(x)
+    values, slopes = formula(x.numpy().astype(np.float64))
     assert y.dtype == tf.bfloat16
-    assert np.allclose(y.numpy().astype(np.float64), v * sigmoid, rtol=2**-8, atol=1e-6)
-    assert np.allclose(tape.gradient(y, x).numpy().astype(np.float64), slope, rtol=2**-8, atol=1e-6)
+    assert np.allclose(y.numpy().astype(np.float64), values, rtol=2**-8, atol=1e-6)
+    assert np.allclose(tape.gradient(y, x).numpy().astype(np.float64), slopes, rtol=2**-8, atol=1e-6)
 
 
 def test_what_is_learned_goes_into_ordinary_layers() -> None:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 
 from conviction.backend import import_keras
 from conviction.config import TrainingSpec, load_recipe
 from conviction.model import build, compile_model
+from conviction.model.compile import make_portable
 from conviction.model.muon import ITERATIONS, orthogonal
 
 KEYS = ["model.filters=[5]", "model.dense=[7]", "training.optimizer=muon", "training.weight_decay=0"]
@@ -64,3 +67,15 @@ def test_the_steps_are_those_of_the_formulas() -> None:
                 expected[i] -= RATE * momentum[i] / (1 - 0.9**step) / rms
     for variable, value in zip(variables, expected, strict=True):
         assert np.allclose(np.asarray(variable), value, atol=2e-5), variable.path
+
+
+def test_a_saved_model_does_not_need_it(tmp_path: Path) -> None:
+    keras = import_keras()
+    model = build(load_recipe(KEYS).model, (8, 8, 1), 3, seed=0)
+    spec = TrainingSpec(optimizer="muon", learning_rate=RATE, schedule="linear")
+    compile_model(model, spec, 3, steps=STEPS)
+    make_portable(model, spec, 3)
+    model.save(tmp_path / "model.keras")
+    loaded = keras.models.load_model(tmp_path / "model.keras", safe_mode=True)
+    assert type(loaded.optimizer) is keras.optimizers.AdamW
+    assert all(np.array_equal(a, b) for a, b in zip(loaded.get_weights(), model.get_weights(), strict=True))

@@ -315,11 +315,10 @@ def layers_of(short: Shorthand) -> tuple[Layer, ...]:
 
     Each number in ``filters`` is a block: ``convs`` times Conv2D, with batch normalisation between the convolution and
     its activation if ``batch_norm``, then pooling, then dropout if its rate is above 0. ``whitening`` comes before all
-    blocks, with an activation of its own. With ``pool_first``, pooling
-    comes right after the first convolution of a block, so that normalisation, activation and the other convolutions
-    have a quarter of the work; max pooling and a rising activation can change places without changing the
-    network's function. After the head (Flatten or global average pooling) each number in ``dense`` is a Dense layer,
-    followed by dropout in the same way. With a ``backbone`` that network comes first, in place of the blocks.
+    blocks, with an activation of its own. With ``pool_first``, pooling comes right after the first convolution of a
+    block, so that normalisation, activation and the other convolutions have a quarter of the work; max pooling and a
+    rising activation can change places without changing the network's function. After the head (Flatten or global
+    average pooling) each number in ``dense`` is a Dense layer, followed by dropout in the same way. With a ``backbone`` that network comes first, in place of the blocks.
     """
     dropout = [Dropout(rate=short.dropout)] if short.dropout > 0 else []
     if short.backbone is not None:

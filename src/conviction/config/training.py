@@ -52,7 +52,6 @@ class TrainingSpec(Strict):
     - ``one_cycle``: rises in a straight line from 1/25 of it over the share ``warmup`` of all steps, then falls along
       half a cosine to 0 (Smith and Topin, 2018, "Super-Convergence"; the shape is that of fastai).
     - ``cosine``: the same with a short rise (Loshchilov and Hutter, 2017, "SGDR", without restarts).
-
     - ``linear``: falls in a straight line to 0 from the first step on; it takes no ``warmup``.
 
     ``optimizer=muon`` makes the step of a hidden layer's kernel an orthogonal matrix (Jordan et al., 2024, "Muon"); the

@@ -61,7 +61,7 @@ def build(
             model.add(build_backbone(layer, input_shape, policy))
             continue
         if isinstance(layer, Whitening):
-            # Its kernels are fitted to training images by ``fit_whitening``.
+            # Its kernels are fitted to training images by ``whiten``.
             fixed = {"trainable": False, "kernel_initializer": "zeros", "name": row.name, "dtype": policy}
             model.add(keras.layers.Conv2D(row.output[-1], layer.kernel_size, **fixed))
             continue

@@ -49,10 +49,9 @@ def muon_class(keras: Any) -> Any:
             gradient = ops.cast(gradient, variable.dtype)
             self.assign(average, average * self.momentum + gradient)
             ahead = gradient + self.momentum * average  # Nesterov's
-            flat = orthogonal(
-                ops, ops.reshape(ahead, (-1, shape[-1])), self.products
-            )  # (h, w, c, f) -> (h*w*c, f)
-            # The mean square of its elements is then 0.2, about that of a step of AdamW.
+            matrix = ops.reshape(ahead, (-1, shape[-1]))  # (h, w, c, f) -> (h*w*c, f)
+            flat = orthogonal(ops, matrix, self.products)
+            # The root of the mean square of its elements is then 0.2, about that of a step of AdamW.
             size = 0.2 * max(flat.shape) ** 0.5
             step = ops.cast(learning_rate * size, variable.dtype) * ops.reshape(flat, shape)
             self.assign_sub(variable, step)

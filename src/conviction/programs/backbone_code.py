@@ -159,7 +159,7 @@ def _views_code(recipe: Recipe) -> list[str]:
         "",
         "def versions(pixels, view):",
         '    """One version of each picture; what it draws depends on the picture\'s own pixels."""',
-        "    each = (pixels[i : i + 1] for i in range(len(pixels)))",
+        "    each = [pixels[i : i + 1] for i in range(len(pixels))]",
         "    numbers = [picture_number(one[0]) for one in each]",
         "    pairs = zip(each, numbers)",
         "    return np.concatenate([vary(x, None, view, n, np.array([n]))[0] for x, n in pairs])",
