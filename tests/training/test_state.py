@@ -69,6 +69,7 @@ CASES: list[Any] = [
     ({"schedule": "one_cycle", "learning_rate": 0.01, "ema": 0.9, "class_weights": "balanced"}, {}),
     ({"optimizer": "rmsprop", "early_stopping": 1, "label_smoothing": 0.1}, {}),
     ({"optimizer": "sgd"}, {"augmentation": AugmentationSpec(shift=0.2, mixup=0.3, flip="horizontal")}),
+    ({"optimizer": "muon", "schedule": "linear"}, {"augmentation": AugmentationSpec(flip="alternate")}),
     ({"ema": 0.5, "early_stopping": 2, "monitor": "val_accuracy"}, {"calls": 4}),
 ]
 

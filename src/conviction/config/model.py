@@ -318,7 +318,8 @@ def layers_of(short: Shorthand) -> tuple[Layer, ...]:
     blocks, with an activation of its own. With ``pool_first``, pooling comes right after the first convolution of a
     block, so that normalisation, activation and the other convolutions have a quarter of the work; max pooling and a
     rising activation can change places without changing the network's function. After the head (Flatten or global
-    average pooling) each number in ``dense`` is a Dense layer, followed by dropout in the same way. With a ``backbone`` that network comes first, in place of the blocks.
+    average pooling) each number in ``dense`` is a Dense layer, followed by dropout in the same way. With a
+    ``backbone`` that network comes first, in place of the blocks.
     """
     dropout = [Dropout(rate=short.dropout)] if short.dropout > 0 else []
     if short.backbone is not None:

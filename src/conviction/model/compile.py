@@ -77,6 +77,8 @@ def make_portable(model: keras.Sequential, spec: TrainingSpec, classes: int) -> 
     if spec.optimizer == "muon":
         plain = spec.model_copy(update={"optimizer": "adamw", "schedule": "constant"})
         compile_model(model, plain, classes, steps=1)
+        # Keras does not load what it saved of an optimizer without variables.
+        model.optimizer.build(model.trainable_variables)
 
 
 def carry_over(learned: keras.Sequential, model: keras.Sequential) -> None:
