@@ -147,8 +147,14 @@ def test_names_are_distinct_and_as_many_as_layers(data: st.DataObject) -> None:
 
 def test_every_kind_of_layer_can_be_added() -> None:
     for kind in network.ADDABLE:
-        assert network.add(LAB, kind, 2)[2].type == kind
+        at = 0 if kind == "Whitening" else 2
+        assert network.add(LAB, kind, 2)[at].type == kind
     assert set(LAYER_TYPES) - set(network.ADDABLE) == {"Backbone"}
+
+
+def test_nothing_is_added_before_a_whitening() -> None:
+    whitened = network.add(LAB, "Whitening", 3)
+    assert [layer.type for layer in network.add(whitened, "Dropout", 0)[:2]] == ["Whitening", "Dropout"]
 
 
 TRANSFER: Layers = network.starting_point("transfer", ImageFacts()).model.layers

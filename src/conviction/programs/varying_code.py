@@ -12,7 +12,7 @@ from conviction.training.augmentations.flip import alternating_flips
 
 
 def varying_code(spec: AugmentationSpec, seed: int) -> str:
-    """``vary(pixels, targets, epoch, step, images)`` and all that it needs, as source.
+    """``vary(pixels, targets, epoch, step, images=None)`` and all that it needs, as source.
 
     The functions are those of the package itself, so that they cannot drift from them.
     """
@@ -39,7 +39,7 @@ def varying_code(spec: AugmentationSpec, seed: int) -> str:
             counter = [0, step, operation, 1]
             return np.random.Generator(np.random.Philox(key=[{seed}, epoch], counter=counter))
         """
-    vary = "def vary(pixels, targets, epoch, step, images):\n" + indent("\n".join(body), "    ")
+    vary = "def vary(pixels, targets, epoch, step, images=None):\n" + indent("\n".join(body), "    ")
     functions: list[Function] = [alternating_flips] if alternating else []
     functions += [*(one.draw for one in drawn), *(one.effect for one in applied)]
     return "\n\n\n".join([source_of(functions), dedent(chance).strip(), vary])
