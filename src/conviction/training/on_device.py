@@ -1,9 +1,9 @@
 """Training on an accelerator: the images live in its memory, and one call makes many steps (JAX only).
 
 Keras's own loop gathers each batch in Python and hands it over, which takes longer than a step of a GPU. Here order and
-draws of an epoch go over once; a call gathers, varies and learns for as many steps as it is told. The number of steps
-is an argument of one compiled loop, so how they are cut into calls does not change the bits. On a CPU, XLA computes the
-body of a loop several times slower than the step alone (docs/measurements.md), so there Keras's loop stays.
+draws of an epoch go over once; a call gathers, varies and learns for any number of steps. That number is an argument of
+one compiled loop, so how an epoch is cut into calls does not change the bits. On a CPU, XLA computes the body of a loop
+several times slower than the step alone (decision 34), so there Keras's loop stays.
 """
 
 from __future__ import annotations
