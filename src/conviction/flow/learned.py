@@ -98,7 +98,7 @@ def learn(
     if start is None and needs_probe(recipe):
         probe(model, recipe, images, ready.split, stop=stop, progress=watcher.computing)
     if start is None and trainer and (needs_probe(recipe) or is_whitened(recipe.model)):
-        # It builds the network anew, without fitting a whitening or a head.
+        # The trainer builds a new network, so it is given the weights that were fitted here.
         start = TrainingState(0, 0, read_variables(model))
     learns = learning(model, recipe, images, ready.split, watcher.computing)
     if trainer:
