@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
 import subprocess
 import sys
@@ -12,7 +13,7 @@ import pytest
 
 from conviction.cluster.training_worker import kept_port
 from conviction.config import AugmentationSpec
-from conviction.training.augment import augment, draw, mixes_targets
+from conviction.training.augment import augment, mixes_targets
 from tests.conftest import environment
 from tests.patience import PATIENCE
 
@@ -164,23 +165,52 @@ SPECS = [
 ]
 
 
-@pytest.mark.parametrize("values", SPECS, ids="-".join)
-@pytest.mark.parametrize("shape", [(6, 9, 12, 3), (5, 8, 8, 1)])
-def test_the_effects_are_those_of_numpy(values: dict[str, object], shape: tuple[int, ...]) -> None:
-    pytest.importorskip("jax")
-    from conviction.training.device_effects import vary_on_device
-
-    rng = np.random.default_rng(0)
-    pixels = rng.integers(0, 256, shape, dtype=np.uint8)
-    targets = np.eye(3, dtype=np.float32)[rng.integers(0, 3, len(pixels))]
+SHAPES = [(6, 9, 12, 3), (5, 8, 8, 1)]
+# In a process of its own: where JAX has computed, a fork warns and may hang, and this process starts clusters.
+EFFECTS = """
+import json, sys
+import numpy as np
+from conviction.config import AugmentationSpec
+from conviction.training.augment import draw
+from conviction.training.device_effects import vary_on_device
+cases = np.load(sys.argv[1])
+varied = {}
+for number, values in enumerate(json.loads(sys.argv[2])):
+    pixels, targets = cases[f"pixels {number}"], cases[f"targets {number}"]
     spec = AugmentationSpec(**values)
-    expected = augment(pixels, targets, spec, seed=3, epoch=1, step=2)
-    drawn = draw(spec, shape[:3], seed=3, epoch=1, step=2)
-    got = [np.asarray(a) for a in vary_on_device(pixels, targets, spec, drawn)]
-    assert got[0].dtype == np.uint8
-    difference = np.abs(got[0].astype(int) - expected[0].astype(int))
-    exact = set(values) <= {"flip", "shift", "cutout"}
-    assert difference.max() <= (0 if exact else 1)
-    assert (difference > 0).mean() < 0.01
-    assert np.allclose(got[1], expected[1], atol=1e-6)
-    assert mixes_targets(spec) == (not np.array_equal(got[1], targets))
+    drawn = draw(spec, pixels.shape[:3], seed=3, epoch=1, step=2)
+    varied[f"pixels {number}"], varied[f"targets {number}"] = vary_on_device(pixels, targets, spec, drawn)
+np.savez(sys.argv[1], **varied)
+"""
+
+
+def test_the_effects_are_those_of_numpy(tmp_path: Path) -> None:
+    if importlib.util.find_spec("jax") is None:
+        pytest.skip("JAX is an extra: pip install 'conviction[jax]'")
+    rng = np.random.default_rng(0)
+    cases = [(values, shape) for values in SPECS for shape in SHAPES]
+    batches = {}
+    for number, (_, shape) in enumerate(cases):
+        batches[f"pixels {number}"] = rng.integers(0, 256, shape, dtype=np.uint8)
+        batches[f"targets {number}"] = np.eye(3, dtype=np.float32)[np.arange(shape[0]) % 3]
+    file = tmp_path / "batches.npz"
+    np.savez(file, **batches)
+    subprocess.run(
+        [sys.executable, "-c", EFFECTS, file, json.dumps([values for values, _ in cases])],
+        env=environment(tmp_path, {"KERAS_BACKEND": "jax"}),
+        timeout=PATIENCE,
+        check=True,
+    )
+    with np.load(file) as varied:
+        for number, (values, _) in enumerate(cases):
+            spec = AugmentationSpec(**values)
+            pixels, targets = batches[f"pixels {number}"], batches[f"targets {number}"]
+            expected = augment(pixels, targets, spec, seed=3, epoch=1, step=2)
+            on_device = varied[f"pixels {number}"], varied[f"targets {number}"]
+            assert on_device[0].dtype == np.uint8
+            difference = np.abs(on_device[0].astype(int) - expected[0].astype(int))
+            exact = set(values) <= {"flip", "shift", "cutout"}
+            assert difference.max() <= (0 if exact else 1), values
+            assert (difference > 0).mean() < 0.01, values
+            assert np.allclose(on_device[1], expected[1], atol=1e-6), values
+            assert mixes_targets(spec) == (not np.array_equal(on_device[1], targets)), values
