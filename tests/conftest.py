@@ -60,6 +60,9 @@ class Result:
 
 Cli = Callable[..., Result]
 
+# What XLA compiles in a test runs for moments: without its optimizations, compiling takes a third less.
+ON_JAX = {"KERAS_BACKEND": "jax", "XLA_FLAGS": "--xla_backend_optimization_level=0"}
+
 
 def environment(home: Path, extra: Mapping[str, str] | None = None) -> dict[str, str]:
     """The tests' own ledger, and none of the variables that would change what a command does."""

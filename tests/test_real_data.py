@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 import conviction
-from tests.conftest import Cli
+from tests.conftest import ON_JAX, Cli
 from tests.patience import PATIENCE
 
 HOW = (
@@ -99,7 +99,7 @@ def test_what_holds_on_tensorflow_holds_on_jax(room: str) -> None:
             f"tests/{room}",
         ],
         cwd=Path(__file__).parent.parent,
-        env={**os.environ, "KERAS_BACKEND": "jax"},
+        env={**os.environ, **ON_JAX},
         capture_output=True,
         text=True,
         timeout=PATIENCE,

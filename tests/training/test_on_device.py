@@ -14,7 +14,7 @@ import pytest
 from conviction.cluster.training_worker import kept_port
 from conviction.config import AugmentationSpec
 from conviction.training.augment import augment, mixes_targets
-from tests.conftest import environment
+from tests.conftest import ON_JAX, environment
 from tests.patience import PATIENCE
 
 # What a machine with a GPU would do, without one.
@@ -68,9 +68,9 @@ def answers(
         env=environment(
             folder,
             {
-                "KERAS_BACKEND": "jax",
+                **ON_JAX,
                 "CONVICTION_CACHE": str(folder / "cache"),
-                "XLA_FLAGS": f"--xla_force_host_platform_device_count={devices}",
+                "XLA_FLAGS": f"{ON_JAX['XLA_FLAGS']} --xla_force_host_platform_device_count={devices}",
                 "NPROC": "16",
             },
         ),
@@ -128,7 +128,7 @@ def test_two_processes_that_train_together_make_the_same_steps(tmp_path: Path) -
         workers = [
             subprocess.Popen(
                 [sys.executable, "-c", TOGETHER, *arguments, str(rank), address],
-                env=environment(tmp_path / str(rank), {"KERAS_BACKEND": "jax"}),
+                env=environment(tmp_path / str(rank), ON_JAX),
                 stdout=subprocess.PIPE,
                 stderr=subprocess.PIPE,
                 text=True,
@@ -197,7 +197,7 @@ def test_the_effects_are_those_of_numpy(tmp_path: Path) -> None:
     np.savez(file, **batches)
     subprocess.run(
         [sys.executable, "-c", EFFECTS, file, json.dumps([values for values, _ in cases])],
-        env=environment(tmp_path, {"KERAS_BACKEND": "jax"}),
+        env=environment(tmp_path, ON_JAX),
         timeout=PATIENCE,
         check=True,
     )
