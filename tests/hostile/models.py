@@ -64,6 +64,7 @@ def export(
     shape: tuple[int, int, int] = SHAPE,
     classes: int = 2,
     quantized: str | None = None,
+    views: int = 1,
     change: Callable[[Any], object] = lambda model: None,
 ) -> Path:
     """Writes a network in a format, as ``conviction export`` does; ``change`` may spoil it before."""
@@ -72,7 +73,9 @@ def export(
     change(model)
     path = artefact(folder, form)
     pixels = np.random.default_rng(0).integers(0, 256, (4, *shape), np.uint8)
-    FORMATS[form].write(one_output_a_class(model), path, card_for(form, shape, classes, quantized), pixels)
+    FORMATS[form].write(
+        one_output_a_class(model, views), path, card_for(form, shape, classes, quantized), pixels
+    )
     return path
 
 

@@ -3,9 +3,9 @@
     python -m conviction.artefacts.converting JOB.json
 
 The JOB has ``model`` (a ``model.keras``), ``own`` (of a network that a user has built, the names of its classes; or
-null), ``code`` (a file with these classes, or null), ``calibration`` (an npy of pixels, or null) and ``artefacts``,
-each with ``format``, ``path`` and ``card``. Whatever backend and precision trained the network, this one writes all
-formats.
+null), ``code`` (a file with these classes, or null), ``views`` (``evaluation.views``), ``calibration`` (an npy of
+pixels, or null) and ``artefacts``, each with ``format``, ``path`` and ``card``. Whatever backend and precision trained
+the network, this one writes all formats.
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ from conviction.backend import import_keras, quiet_stderr
 from conviction.errors import ArtefactError, ConvictionError
 from conviction.model.network_file import NetworkFileError, checked_network
 from conviction.model.own_classes import read_classes
+from conviction.model.views import average_views, stack_views
 from conviction.process import own_process
 from conviction.runs.folder import MODEL_CARD
 
@@ -31,17 +32,19 @@ if TYPE_CHECKING:
     import keras
 
 
-def one_output_a_class(model: keras.Sequential) -> keras.Model:
+def one_output_a_class(model: keras.Sequential, views: int = 1) -> keras.Model:
     """The network with a probability for each class: one sigmoid unit p becomes (1 - p, p).
 
-    Its layers are those of the run, but for ``in_plain_convolutions``; it has no state of training, and has been
-    called, which exporters ask for.
+    Its layers are those of the run, but for ``in_plain_convolutions`` and what averaging over ``views`` adds; it has no
+    state of training, and has been called, which exporters ask for.
     """
     keras = import_keras()
     pixels = keras.Input(model.input_shape[1:], dtype="uint8", name="pixels")
-    probabilities = pixels
+    probabilities = pixels if views == 1 else stack_views(pixels, views)
     for layer in model.layers:
         probabilities = layer(probabilities)
+    if views > 1:
+        probabilities = average_views(probabilities, views)
     if model.output_shape[-1] == 1:
         other = keras.layers.Rescaling(scale=-1.0, offset=1.0, name="other", dtype="float32")(probabilities)
         probabilities = keras.layers.Concatenate(name="probabilities", dtype="float32")(
@@ -99,7 +102,7 @@ def convert(job: dict[str, Any]) -> None:
     with quiet_stderr(), warnings.catch_warnings():
         warnings.simplefilter("ignore")
         model = keras.models.load_model(model_file, safe_mode=True, compile=False)
-    whole = one_output_a_class(model)
+    whole = one_output_a_class(model, job["views"])
     pixels_file = job["calibration"]
     calibration = (
         np.load(pixels_file, allow_pickle=False)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from conviction.data.prediction_images import pixels_to_predict
 from conviction.data.rule import DecodingRule
 from conviction.errors import RequestError, SourceNotFoundError
 from conviction.explanation import Explanation, explain_picture
+from conviction.model.probabilities import predict_probabilities
 from conviction.process import restores_process
 from conviction.runs import RunLike, open_run
 
@@ -44,9 +46,14 @@ def explain(
     """
     opened = open_run(run)
     pixels = _pixels(image, opened.rule)
-    return explain_picture(
+    explanation = explain_picture(
         opened.model, pixels, opened.class_names, class_name=class_name, layer=layer, position=position
     )
+    views = opened.config.evaluation.views
+    if views == 1:
+        return explanation
+    averaged = predict_probabilities(opened.model, pixels[np.newaxis], views=views)[0]
+    return replace(explanation, averaged=averaged)
 
 
 def _pixels(image: Any, rule: DecodingRule) -> np.ndarray:

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import re
-from typing import Annotated, NamedTuple
+from typing import Annotated, Literal, NamedTuple
 
-from pydantic import BeforeValidator
+from pydantic import BeforeValidator, model_validator
 
 from conviction.config.data import SharedPath
 from conviction.config.model import Strict
@@ -62,12 +62,26 @@ class EvaluationSpec(Strict):
     lowest log loss, so that the saved model is as sure as it should be; its answers stay the same. ``metadata`` is the
     path of a CSV with a column file, by whose other columns accuracy is broken down. ``folds``, such as ``5x2``, trains
     more networks to estimate how good the recipe is from every image outside the test set.
+
+    ``views`` averages each answer over versions of the picture: 2 for the picture and its mirror image, 6 for these two
+    shifted by a thirty-second of the side up and left, and down and right, as well. Each answer takes so many times
+    the arithmetic, also in what is exported.
     """
 
     test: bool = True
     calibrate: bool = False
     metadata: SharedPath | None = None
+    views: Literal[1, 2, 6] = 1
     folds: Annotated[str | None, BeforeValidator(_plan)] = None
+
+    @model_validator(mode="after")
+    def _one_way_to_be_sure(self) -> EvaluationSpec:
+        if self.calibrate and self.views > 1:
+            raise ValueError(
+                "evaluation.calibrate: divides the logits of one network, and evaluation.views averages the answers of "
+                f"{self.views}; leave one of them out"
+            )
+        return self
 
     @property
     def fold_plan(self) -> FoldPlan | None:

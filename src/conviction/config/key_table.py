@@ -76,6 +76,7 @@ WHAT = {
     "evaluation.test": "open the test set at the end",
     "evaluation.calibrate": "temperature scaling, on the validation images, inside the saved model",
     "evaluation.metadata": "a CSV with a column file, by whose other columns accuracy is broken down",
+    "evaluation.views": "over how many versions of a picture, mirrored and shifted, each answer is averaged",
     "evaluation.folds": "cross-validation of the recipe on everything outside the test set",
 }
 # Where the types of Python do not say it.

@@ -132,7 +132,11 @@ class Evaluation:
 
 
 def predict_parts(
-    model: keras.Sequential, images: ImageSet, split: Split, open_test: Callable[[], int] | None
+    model: keras.Sequential,
+    images: ImageSet,
+    split: Split,
+    open_test: Callable[[], int] | None,
+    views: int = 1,
 ) -> tuple[dict[str, np.ndarray], int]:
     """Probabilities (n, classes) by part, and how often the test set has been opened.
 
@@ -141,6 +145,7 @@ def predict_parts(
         images: The data.
         split: Which image is in which part.
         open_test: Records the opening and returns how many there have been; None leaves the set sealed.
+        views: ``evaluation.views``.
 
     Raises:
         EvaluationError: An output is not a number.
@@ -151,7 +156,7 @@ def predict_parts(
             if open_test is None:
                 break
             openings = open_test()
-        probabilities[part] = checked(predict_images(model, images, split.of(part)))
+        probabilities[part] = checked(predict_images(model, images, split.of(part), views))
     return probabilities, openings
 
 

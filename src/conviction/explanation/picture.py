@@ -41,6 +41,7 @@ class Explanation:
         layers: What every layer gave.
         kernels: Of the first convolution, (rows, columns, input channels, filters) float32; None if there is none.
         value: The numbers of the requested value, if there was one.
+        averaged: (classes,) float32, the answer over all ``evaluation.views``; None where they are 1.
     """
 
     pixels: np.ndarray
@@ -52,6 +53,7 @@ class Explanation:
     layers: list[LayerOutput]
     kernels: np.ndarray | None
     value: Value | None
+    averaged: np.ndarray | None = None
 
     @property
     def likeliest(self) -> list[tuple[str, float]]:
@@ -88,6 +90,9 @@ class Explanation:
             "label": label,
             "probability": probability,
             "probabilities": dict(zip(self.class_names, self.probabilities.tolist(), strict=True)),
+            "averaged": None
+            if self.averaged is None
+            else dict(zip(self.class_names, self.averaged.tolist(), strict=True)),
             "class": self.class_names[self.class_index],
             "grad_cam": [
                 {"layer": cam.layer, "map": cam.coarse.tolist(), "shares": region_shares(cam.fine)}

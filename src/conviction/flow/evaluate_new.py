@@ -116,7 +116,7 @@ def evaluate_new(
         notes += steps.left_out(images) + steps.not_used(images) + _learned(opened, images, index)
         answers = read_predictions(opened.path)["validation"]
         openings = record_opening(set_hash(images.hashes[index]), opened.path, "evaluate")
-        probabilities = checked(predict_images(opened.model, images, index))
+        probabilities = checked(predict_images(opened.model, images, index, opened.config.evaluation.views))
         validation = (answers.probabilities, answers.labels)
         part = describe_part(
             "new", images, index, probabilities, validation, temperature=opened.temperature, metadata=values

@@ -49,7 +49,9 @@ def predict_and_assess(run: RunFolder, ready: Prepared, command: str) -> Evaluat
         return record_opening(ready.split.test_hash, run.path, command)
 
     opening = open_test if ready.recipe.evaluation.test else None
-    probabilities, openings = predict_parts(run.model, ready.images, ready.split, opening)
+    probabilities, openings = predict_parts(
+        run.model, ready.images, ready.split, opening, ready.recipe.evaluation.views
+    )
     write_predictions(run.path, probabilities, ready.images, ready.split)
     return assess_predictions(run, ready, probabilities, openings)
 
@@ -109,7 +111,14 @@ def evaluation_step(evaluation: Evaluation, ready: Prepared, run: RunFolder | No
     ]
     advise = None if run is None or listening() == "page" else partial(advice_words, run=run)
     suggested = [] if advise is None or run is None else _suggested(evaluation, ready, run)
-    return evaluate_step(evaluation, doubts, advise, says_sealed=run is not None, suggested=suggested)
+    return evaluate_step(
+        evaluation,
+        doubts,
+        advise,
+        says_sealed=run is not None,
+        suggested=suggested,
+        views=ready.recipe.evaluation.views,
+    )
 
 
 def _suggested(evaluation: Evaluation, ready: Prepared, run: RunFolder) -> list[str]:

@@ -299,6 +299,7 @@ class _Export:
                 {
                     "model": str((self.run.path / folder.MODEL).resolve()),
                     "own": own,
+                    "views": self.run.config.evaluation.views,
                     "code": str(code.resolve()) if code else None,
                     "calibration": str(calibration.resolve()) if calibration else None,
                     "artefacts": artefacts,

@@ -131,6 +131,8 @@ def _key(ready: Prepared) -> str:
     for section in (recipe.data, recipe.model, recipe.augmentation, recipe.training):
         digest.update(section.model_dump_json().encode())
     digest.update(f"{recipe.evaluation.calibrate} {ready.search is not None}".encode())
+    if recipe.evaluation.views > 1:
+        digest.update(f"views {recipe.evaluation.views}".encode())
     for splits in ready.folds:
         for split in splits:
             for part in (split.train, split.validation, split.test):
@@ -159,7 +161,9 @@ def _of_fold(ready: Prepared, repetition: int, split: Split) -> Prepared:
 def _answers(ready: Prepared, watcher: _FoldWatcher, stop: StopRequest) -> np.ndarray:
     """(n, classes): what a network that learns from the rest answers for the images of a fold."""
     learned = learn(ready, watcher=watcher, stop=stop)
-    return checked(predict_images(learned.model, ready.images, ready.split.test))
+    return checked(
+        predict_images(learned.model, ready.images, ready.split.test, ready.recipe.evaluation.views)
+    )
 
 
 class _FoldWatcher:

@@ -44,7 +44,7 @@ from conviction.training.train import VALIDATION_BATCH
 Builder: TypeAlias = Callable[[tuple[int, int, int], int], Any]
 # What a network that was given decides itself, or what its training here has not.
 _SECTIONS = ("model.", "augmentation.")
-_KEYS = ("evaluation.folds", "evaluation.calibrate")
+_KEYS = ("evaluation.folds", "evaluation.calibrate", "evaluation.views")
 _TRAINING = ("training.epochs", "training.batch_size", "training.seed", "training.threads")
 UNIT = (0.0, 1.0)
 

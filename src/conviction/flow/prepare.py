@@ -180,6 +180,7 @@ def prepare_divided(
         recipe = adapt(ImageFacts.of(images.rule.shape, fewest))
     check_batch_size(recipe.training, len(split.train))
     check_folds(recipe, folds)
+    _check_views(recipe)
     if recipe.evaluation.metadata:
         read_metadata(recipe.evaluation.metadata, images)  # refused now, not after training
     classes = len(images.class_names)
@@ -233,6 +234,22 @@ def check_folds(recipe: Recipe, folds: Folds) -> None:
             f"training.batch_size: expected at most {fewest}, the number of images that a network learns from with "
             f"evaluation.folds={recipe.evaluation.folds}; got {recipe.training.batch_size}. "
             f"Try training.batch_size={fewest}."
+        )
+
+
+def _check_views(recipe: Recipe) -> None:
+    """Refuses mirror images in evaluation where the network learns from none.
+
+    Raises:
+        RequestError: See above.
+    """
+    views, flip = recipe.evaluation.views, recipe.augmentation.flip
+    if views > 1 and flip in ("none", "vertical"):
+        raise RequestError(
+            f"evaluation.views={views} averages over mirror images, and with augmentation.flip={flip} the network "
+            "learns from none. Set augmentation.flip=horizontal if a mirror image has the same class, or leave "
+            "evaluation.views out.",
+            key="evaluation.views",
         )
 
 

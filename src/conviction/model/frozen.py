@@ -19,7 +19,8 @@ import numpy as np
 from conviction.backend import import_keras
 from conviction.data import ImageSet
 from conviction.data.cache import FEATURES, key_of, load_features, save_features
-from conviction.model.probabilities import predict_probabilities
+from conviction.model.probabilities import average, predict_probabilities
+from conviction.model.views import views_of
 
 if TYPE_CHECKING:
     import keras
@@ -151,7 +152,9 @@ def features_of_versions(
     return out
 
 
-def predict_images(model: keras.Sequential, images: ImageSet, indices: np.ndarray) -> np.ndarray:
+def predict_images(
+    model: keras.Sequential, images: ImageSet, indices: np.ndarray, views: int = 1
+) -> np.ndarray:
     """As ``predict_probabilities``; what a frozen start makes of the images comes from the cache.
 
     Returns:
@@ -159,8 +162,18 @@ def predict_images(model: keras.Sequential, images: ImageSet, indices: np.ndarra
     """
     parted = part(model)
     if parted is None:
-        return predict_probabilities(model, images.pixels, indices)
-    return predict_probabilities(parted.rest, features_of(parted, images, indices), indices)
+        return predict_probabilities(model, images.pixels, indices, views)
+    height, width = images.pixels.shape[1:3]
+    by_view = [
+        predict_probabilities(
+            parted.rest, features_of_versions(parted, images, indices, [version])[0], indices
+        )
+        for version in (
+            Version(("view", views, number) if number else (), view.of)
+            for number, view in enumerate(views_of(views, height, width))
+        )
+    ]
+    return average(by_view)
 
 
 def _fill(out: np.ndarray, key: str, images: ImageSet, wanted: np.ndarray) -> np.ndarray:

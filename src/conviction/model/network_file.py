@@ -48,6 +48,8 @@ CLASSES = frozenset(
         ),
         *("MaxPooling2D", "AveragePooling2D", "GlobalAveragePooling2D", "Dropout"),
         *("Flatten", "Dense", "Concatenate", "__keras_tensor__", "DTypePolicy"),
+        # Of exports that average over views; "Reshape" is among those of backbones.
+        *("Mean", "Permute"),
         *("GlorotUniform", "Zeros", "Ones"),
         # Of backbones alone.
         *("Add", "DepthwiseConv2D", "LayerNormalization", "LayerScale", "Multiply", "ReLU", "Reshape"),
@@ -66,7 +68,7 @@ OUTER = frozenset(
         *("name", "inbound_nodes", "shared_object_id", "compile_config"),
     }
 )
-REGISTERED = frozenset({None, "Add", "Functional", "LayerScale", "Multiply"})
+REGISTERED = frozenset({None, "Add", "Functional", "LayerScale", "Mean", "Multiply", "Reshape"})
 
 
 # How a network of a run was compiled: optimizers, their schedule, losses and metrics, which have no layers.
@@ -303,10 +305,9 @@ def _weights(part: dict[str, Any]) -> int:
 
 
 def _kernel(channels: int, config: dict[str, Any]) -> int:
-    return (
-        math.prod(config["kernel_size"]) * channels * config["filters"] // config["groups"]
-        + config["filters"]
-    )
+    return math.prod(config["kernel_size"]) * channels * config["filters"] // config["groups"] + config[
+        "filters"
+    ] * bool(config["use_bias"])
 
 
 # From the number of channels or features that come in; of the averages of a normalisation as well.

@@ -22,6 +22,8 @@ from conviction.training.views import frozen_layers, picture_number, views_kept
 Shape = tuple[int, int, int]
 # Keras takes a file for weights by this ending.
 WEIGHTS = "backbone.weights.h5"
+# The test pictures of a program in which ``x`` has their features.
+PICTURES = "pictures"
 BESIDE = f'os.path.join(HERE, "{WEIGHTS}")'
 
 
@@ -118,6 +120,7 @@ def features_section(
     varied = bool(active_augmentations(recipe.augmentation))
     code = "\n".join(
         [
+            *([f'{PICTURES} = x["test"]'] if recipe.evaluation.views > 1 and "test" in parts else []),
             "layers = keras.layers",
             "frozen = keras.Sequential([",
             f'    keras.Input({shape}, dtype="uint8"),',

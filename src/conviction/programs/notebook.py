@@ -14,7 +14,7 @@ from conviction.errors import ParityError, RequestError
 from conviction.lesson import read_topic
 from conviction.lesson.facts import facts_of
 from conviction.programs.section import Section
-from conviction.programs.training_code import TEST_ACCURACY
+from conviction.programs.testing_code import TEST_ACCURACY
 from conviction.runs import RunFolder
 
 # A cell may train for hours.

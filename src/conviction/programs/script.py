@@ -18,11 +18,11 @@ from conviction.programs.backbone_code import WEIGHTS, write_weights
 from conviction.programs.notebook import write_notebook
 from conviction.programs.reading_code import data_path, needs, reading_section
 from conviction.programs.section import Section
+from conviction.programs.testing_code import testing_section
 from conviction.programs.training_code import (
     compile_section,
     encoding_section,
     network_sections,
-    testing_section,
     training_section,
 )
 from conviction.runs import RunFolder

@@ -350,40 +350,5 @@ def _weights(classes: int) -> str:
     )
 
 
-# A program that has run ``testing_section`` has the test accuracy under this expression.
-TEST_ACCURACY = "float(right.mean())"
-
-
-def testing_section(recipe: Recipe, classes: int) -> Section:
-    """The one look at the test set."""
-    lines = []
-    if recipe.training.precision == "bfloat16" and recipe.model.backbone and not kept_layers(recipe):
-        lines += [
-            "# Trained in bfloat16, tested in float32: the same weights in a network without the shorter type.",
-            "weights = model.get_weights()",
-            "model = keras.models.model_from_json(model.to_json().replace('mixed_bfloat16', 'float32'))",
-            "model.set_weights(weights)",
-        ]
-    elif recipe.training.precision == "bfloat16":
-        lines += [
-            "# Trained in bfloat16, tested in float32: the same weights in a network without the shorter type.",
-            "config = model.get_config()",
-            "for layer in config['layers']:",
-            "    if layer['class_name'] != 'InputLayer':",
-            "        layer['config']['dtype'] = 'float32'",
-            "weights = model.get_weights()",
-            "model = keras.Sequential.from_config(config)",
-            "model.set_weights(weights)",
-        ]
-    lines.append('p = model.predict(x["test"], batch_size=500, verbose=0)')
-    likeliest = "(p[:, 0] > 0.5).astype(int)" if classes == 2 else "p.argmax(axis=1)"
-    lines += [
-        f"right = {likeliest} == labels['test']",
-        'print(f"test accuracy {right.mean():.4f} ({right.sum()} of {len(right)} images)")',
-    ]
-    reason = "Once, at the end: images that had no part in any decision."
-    return Section("Test", reason, "\n".join(lines), "evaluating")
-
-
 def _literal(value: Any) -> str:
     return f'"{value}"' if isinstance(value, str) else repr(value)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from conviction.audience import option
+from conviction.audience import by_key, option
 from conviction.explanation import (
     Combined,
     Convolution,
@@ -35,7 +35,14 @@ def explanation_steps(explanation: Explanation, file: str) -> list[Step]:
 def _answer(explanation: Explanation, file: str) -> Step:
     (label, probability), *others = explanation.likeliest
     following = ", ".join(f"{name} {p:.1%}" for name, p in others[:3])
-    return Step("Answer", (f"{printable(file)}: {label}, {probability:.1%}; then {following}.",))
+    sentences = [f"{printable(file)}: {label}, {probability:.1%}; then {following}."]
+    if explanation.averaged is not None:
+        index = int(explanation.averaged.argmax())
+        sentences.append(
+            f"This is for the picture as it is. Averaged with its other versions{by_key('evaluation.views')}"
+            f", the answer is {explanation.class_names[index]}, {explanation.averaged[index]:.1%}."
+        )
+    return Step("Answer", tuple(sentences))
 
 
 def _evidence(explanation: Explanation) -> Step:

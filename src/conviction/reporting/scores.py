@@ -42,6 +42,7 @@ def evaluate_step(
     *,
     says_sealed: bool = True,
     suggested: Sequence[str] = (),
+    views: int = 1,
 ) -> Step:
     """Evaluate: the three parts side by side, the verdict, and what makes the figures doubtful.
 
@@ -51,6 +52,7 @@ def evaluate_step(
         advise: Words a piece of advice for whoever reads the step; None leaves that to whoever shows it.
         says_sealed: Whether it says so if the test set stays sealed; a page with a button for that says it there.
         suggested: Sentences on what to do to know more.
+        views: Over how many versions of a picture each answer is averaged.
     """
     scored = [("training", evaluation.train), ("validation", evaluation.validation)]
     sentences = []
@@ -60,6 +62,12 @@ def evaluate_step(
         scored.append(("test", evaluation.test))
         sentences.append(_accuracy("Test accuracy", evaluation.test))
         sentences.append(openings_sentence(evaluation.openings))
+    if views > 1:
+        sentences.append(
+            f"Each answer is the mean over {views} versions of the picture, mirrored"
+            f"{' and shifted' if views > 2 else ''}{by_key('evaluation.views')}. It takes {views} times the arithmetic "
+            "of one, also in what is exported. The figures of the epochs are for the pictures as they are."
+        )
     if evaluation.folds is not None:
         sentences += estimate_sentences(evaluation.folds)
     sentences += [f"This makes the figures doubtful: {printable(doubt)}" for doubt in doubts]

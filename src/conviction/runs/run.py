@@ -226,9 +226,8 @@ class RunFolder:
             RequestError: They have another shape or type.
         """
         check_decoded(pixels, self.rule)
-        return ArrayPredictions.of(
-            predict_probabilities(self.model, pixels), self.class_names, decision=self.decision
-        )
+        probabilities = predict_probabilities(self.model, pixels, views=self.config.evaluation.views)
+        return ArrayPredictions.of(probabilities, self.class_names, decision=self.decision)
 
     def _has(self, name: str) -> bool:
         return os.path.lexists(self.path / name)  # a link counts, and is refused when it is read

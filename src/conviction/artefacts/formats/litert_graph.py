@@ -21,7 +21,7 @@ OPERATIONS = frozenset(
         *("DEQUANTIZE", "ELU", "EXP", "FULLY_CONNECTED", "GELU", "GREATER", "HARD_SWISH"),
         *("LEAKY_RELU", "LOGISTIC", "MAX_POOL_2D", "MEAN", "MUL", "NEG", "PACK", "PAD"),
         *("QUANTIZE", "RESHAPE", "RSQRT", "SELECT_V2", "SHAPE", "SOFTMAX", "SQUARED_DIFFERENCE"),
-        *("STRIDED_SLICE", "SUB", "TANH"),
+        *("STRIDED_SLICE", "SUB", "TANH", "TRANSPOSE"),
     }
 )
 # Bytes a number, by the type of a tensor.

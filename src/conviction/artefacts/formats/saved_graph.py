@@ -23,7 +23,7 @@ OPERATIONS = frozenset(
         *("MaxPool", "Mean", "Mul", "Neg", "NoOp", "Pack", "Pad", "ReadVariableOp", "RealDiv"),
         *("Relu", "Relu6", "Reshape", "Rsqrt", "Selu", "Shape", "Sigmoid", "Softmax", "Square"),
         *("SquaredDifference", "Squeeze", "StatefulPartitionedCall", "StopGradient"),
-        *("StridedSlice", "Sub", "Sum", "Tanh"),
+        *("StridedSlice", "Sub", "Sum", "Tanh", "Transpose"),
     }
 )
 # What an export has besides, to be saved again; it is left out of what TensorFlow opens.
