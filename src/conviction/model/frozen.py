@@ -169,7 +169,7 @@ def predict_images(
             parted.rest, features_of_versions(parted, images, indices, [version])[0], indices
         )
         for version in (
-            Version(("view", views, number) if number else (), view.of)
+            Version(("view", number) if number else (), view.of)
             for number, view in enumerate(views_of(views, height, width))
         )
     ]
