@@ -55,7 +55,8 @@ class Memory:
         return SimpleNamespace(model={*ready.split.train.tolist(), *ready.split.validation.tolist()})
 
     @staticmethod
-    def _predict(model: set[int], images: Any, index: np.ndarray) -> np.ndarray:
+    def _predict(model: set[int], images: Any, index: np.ndarray, views: int) -> np.ndarray:
+        assert views == 1
         labels = [int(images.labels[i]) if i in model else 0 for i in index.tolist()]
         return np.eye(len(images.class_names), dtype=np.float32)[labels]
 
