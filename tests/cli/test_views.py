@@ -95,7 +95,9 @@ def test_the_folds_are_averaged_as_well(cli: Cli, tmp_path: Path) -> None:
 
 @pytest.mark.full
 @pytest.mark.parametrize("quantized", [None, "int8"])
-def test_every_export_answers_as_the_run_does(desk: Path, cli: Cli, quantized: str | None) -> None:
+def test_every_export_answers_as_the_run_does(
+    desk: Path, cli: Cli, tmp_path: Path, quantized: str | None
+) -> None:
     """The gate of ``export`` compares each with the run."""
     formats = FORMATS if quantized is None else ("onnx", "litert")
     more = [] if quantized is None else ["--quantize", quantized]
@@ -104,6 +106,8 @@ def test_every_export_answers_as_the_run_does(desk: Path, cli: Cli, quantized: s
     for one in done.json["exports"]:
         assert one["parity"]["images"] >= 300
         assert one["parity"]["greatest"] < (1e-5 if quantized is None else 0.2)
+    card = (tmp_path / "exports" / "MODEL_CARD.md").read_text()
+    assert "Each answer is the mean over 6 versions of the picture, for 6 times the arithmetic." in card
 
 
 @pytest.mark.full

@@ -158,6 +158,12 @@ def card_page(card: Card, checks: list[str]) -> str:
         f"Decoding rule {rule.version} turns any picture into these pixels: EXIF orientation applied, transparency "
         f"laid over white, {rule.color_mode}, {_SHAPED[rule.fit]} by an antialiased {rule.filter} filter.",
     ]
+    views = card.specification.get("evaluation", {}).get("views", 1)
+    if views > 1:
+        lines += [
+            "",
+            f"Each answer is the mean over {views} versions of the picture, for {views} times the arithmetic.",
+        ]
     if card.decision is not None:
         lines += [
             "",

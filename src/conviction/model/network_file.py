@@ -305,9 +305,8 @@ def _weights(part: dict[str, Any]) -> int:
 
 
 def _kernel(channels: int, config: dict[str, Any]) -> int:
-    return math.prod(config["kernel_size"]) * channels * config["filters"] // config["groups"] + config[
-        "filters"
-    ] * bool(config["use_bias"])
+    kernel = math.prod(config["kernel_size"]) * channels * config["filters"] // config["groups"]
+    return kernel + config["filters"] * bool(config["use_bias"])
 
 
 # From the number of channels or features that come in; of the averages of a normalisation as well.

@@ -69,17 +69,16 @@ def stack_views(pixels: keras.KerasTensor, views: int) -> keras.KerasTensor:
     """
     layers = import_keras().layers
     numbers = layers.Rescaling(1.0, dtype="float32", name="numbers")(pixels)
-    across = layers.Permute((3, 1, 2), dtype="float32", name="across")(
-        numbers
-    )  # (n, h, w, c) -> (n, c, h, w)
+    # (n, h, w, c) -> (n, c, h, w)
+    across = layers.Permute((3, 1, 2), dtype="float32", name="across")(numbers)
     versions = []
     for index, view in enumerate(views_of(views, *pixels.shape[1:3])):
         taken = _taken(across, view.columns, f"columns_{index}")
-        taken = layers.Permute((1, 3, 2), dtype="float32", name=f"down_{index}")(taken)  # -> (n, c, w, h)
+        # -> (n, c, w, h)
+        taken = layers.Permute((1, 3, 2), dtype="float32", name=f"down_{index}")(taken)
         taken = _taken(taken, view.rows, f"rows_{index}")
-        versions.append(
-            layers.Permute((3, 2, 1), dtype="float32", name=f"view_{index}")(taken)
-        )  # -> (n, h, w, c)
+        # -> (n, h, w, c)
+        versions.append(layers.Permute((3, 2, 1), dtype="float32", name=f"view_{index}")(taken))
     return layers.Concatenate(axis=0, dtype="float32", name="views")(versions)
 
 
