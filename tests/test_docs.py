@@ -123,9 +123,13 @@ def serve(desk: Path, line: str) -> None:
     assert process.returncode == 0
 
 
-# Both have a dozen trainings or more, which the core of the tests has no time for.
+# Most have a dozen trainings or more, which the core of the tests has no time for. Those of docs/scale.md start six
+# clusters; tests/cluster runs the same verbs.
 @pytest.mark.full
-@pytest.mark.parametrize("page", PAGES)
+@pytest.mark.parametrize(
+    "page",
+    [pytest.param(page, marks=pytest.mark.long) if page == "docs/scale.md" else page for page in PAGES],
+)
 def test_every_example_runs(page: str, desk: Path) -> None:
     for language, content in blocks(page):
         if language == "sh":

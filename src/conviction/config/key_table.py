@@ -46,7 +46,10 @@ WHAT = {
     "model.head": "what turns maps into features",
     "model.dense": "units of each hidden dense layer; [] for none",
     "model.layers": "the list of layers, at most 200, instead of the other keys of the model",
-    "augmentation.flip": "mirrors along these axes with probability 1/2; alternate: left to right in every other epoch",
+    "augmentation.flip": (
+        "mirrors along these axes with probability 1/2; alternate: left to right in every other epoch; auto: so where "
+        "mirror images keep the class"
+    ),
     "augmentation.shift": "moves by up to this share of the sides",
     "augmentation.rotate": "turns by up to this many degrees either way",
     "augmentation.zoom": "magnifies by a factor of 1 plus or minus this",

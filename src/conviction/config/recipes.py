@@ -75,8 +75,7 @@ def best(facts: ImageFacts) -> dict[str, Any]:
         "model.pool_first": True,
         "model.head": "global_average",
         "model.dense": (),
-        # Gray pictures are often letters and digits.
-        "augmentation.flip": "alternate" if colour else "none",
+        "augmentation.flip": "auto",
         "augmentation.shift": 0.06 if colour else 0.04,
         "training.batch_size": batch,
         "training.epochs": _epochs(facts, batch, seen=seen, least=10, most=60),

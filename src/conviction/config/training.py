@@ -15,7 +15,8 @@ class AugmentationSpec(Strict):
 
     ``flip`` mirrors along each of its axes with probability 1/2; ``alternate`` mirrors one half of the images left to
     right in every other epoch and the other half in between, so that each pair of epochs shows both sides of each
-    (Jordan, 2024, arXiv:2404.00498). ``shift`` moves by up to this share of the
+    (Jordan, 2024, arXiv:2404.00498); ``auto`` is that where mirror images of training images still look like their
+    class, and none where they do not. ``shift`` moves by up to this share of the
     sides, ``rotate`` by up to this many degrees, ``zoom`` by a factor of up to 1 ± this. ``brightness`` adds
     up to ± this share of white, ``contrast`` multiplies the distance from the image's mean by up to 1 ± this.
     ``cutout`` fills a square of this share of the shorter side with the mean colour (DeVries and Taylor,
@@ -23,7 +24,7 @@ class AugmentationSpec(Strict):
     (Zhang et al., 2018). 0 is none.
     """
 
-    flip: Literal["none", "horizontal", "vertical", "both", "alternate"] = "none"
+    flip: Literal["none", "horizontal", "vertical", "both", "alternate", "auto"] = "none"
     shift: Annotated[float, Field(ge=0.0, le=0.5)] = 0.0
     rotate: Annotated[float, Field(ge=0.0, le=180.0)] = 0.0
     zoom: Annotated[float, Field(ge=0.0, le=0.9)] = 0.0

@@ -15,7 +15,7 @@ from conviction.backend import import_keras, prepare
 from conviction.config import DataSpec, Recipe
 from conviction.config.probing import needs_probe
 from conviction.data import Split, split_images
-from conviction.flow.network import compiled, learning, search_rate
+from conviction.flow.network import compiled, learning, search_rate, settle_mirrors
 from conviction.flow.probing import probe
 from conviction.model import predict_images, walk
 from conviction.pool.shared import Shared, open_shared
@@ -58,6 +58,7 @@ def run_trial(payload: Mapping[str, Any], report: Report) -> dict[str, Any]:
     rows = walk(recipe.model, images.rule.shape, len(images.class_names))
     assert recipe.training.threads is not None
     prepare(recipe.training.threads)
+    recipe, _ = settle_mirrors(recipe, images, split)
     if recipe.training.learning_rate == "auto":
         chosen = search_rate(recipe, images, split, rows).chosen
         settled = recipe.training.model_copy(update={"learning_rate": chosen})

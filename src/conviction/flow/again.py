@@ -43,7 +43,7 @@ def prepare_again(
             loading=loading,
         )
     _check_data(run, ready)
-    return replace(ready, search=run.search or ready.search)
+    return replace(ready, search=run.search or ready.search, mirrors=run.data.decided_mirrors)
 
 
 def load_again(run: RunFolder, data_dir: str | Path | None) -> ImageSet:

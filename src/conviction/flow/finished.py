@@ -76,7 +76,9 @@ def steps_of(run: RunFolder, ready: Prepared, evaluation: Evaluation | None) -> 
     spec = ready.recipe.training
     run_steps = [
         *ready.steps,
-        steps.train_step(ready.recipe, len(ready.split.train), None, folds_ahead(ready.recipe)),
+        steps.train_step(
+            ready.recipe, len(ready.split.train), None, folds_ahead(ready.recipe), ready.mirrors
+        ),
     ]
     if evaluation is not None:
         if spec.early_stopping:

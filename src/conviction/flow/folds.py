@@ -17,7 +17,7 @@ from conviction.data import Split
 from conviction.errors import RunError, RunFileError, TrainingError
 from conviction.evaluation import RecipeEstimate, checked, estimate_recipe
 from conviction.flow.learned import learn
-from conviction.flow.network import search_rate
+from conviction.flow.network import search_rate, settle_mirrors
 from conviction.flow.prepare import Prepared
 from conviction.flow.showing import Show
 from conviction.model import predict_images
@@ -131,6 +131,8 @@ def _key(ready: Prepared) -> str:
     for section in (recipe.data, recipe.model, recipe.augmentation, recipe.training):
         digest.update(section.model_dump_json().encode())
     digest.update(f"{recipe.evaluation.calibrate} {ready.search is not None}".encode())
+    if ready.mirrors is not None:
+        digest.update(b"mirrors")
     if recipe.evaluation.views > 1:
         digest.update(f"views {recipe.evaluation.views}".encode())
     for splits in ready.folds:
@@ -150,8 +152,13 @@ def _of_fold(ready: Prepared, repetition: int, split: Split) -> Prepared:
     training = ready.recipe.training
     seed = (training.seed + repetition) % 2**31
     recipe = ready.recipe.model_copy(update={"training": training.model_copy(update={"seed": seed})})
+    # What the run found on all its training images, this network must find without the images of its fold.
+    if ready.mirrors is not None:
+        recipe = recipe.model_copy(
+            update={"augmentation": recipe.augmentation.model_copy(update={"flip": "auto"})}
+        )
+        recipe, _ = settle_mirrors(recipe, ready.images, split)
     if ready.search is not None:
-        # The rate of the run was found on images that this network must not have seen.
         rate = search_rate(recipe, ready.images, split, ready.rows).chosen
         settled = recipe.training.model_copy(update={"learning_rate": rate})
         recipe = recipe.model_copy(update={"training": settled})

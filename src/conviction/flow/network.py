@@ -11,6 +11,7 @@ import numpy as np
 from conviction.backend import prepare
 from conviction.config import Recipe
 from conviction.data import ImageSet, Split, encode_labels
+from conviction.data.mirrors import Mirrors, compare_mirrors
 from conviction.model import LayerRow, Parted, build, compile_model, features_of, part
 from conviction.model.frozen import Version, features_of_versions
 from conviction.model.whitening import whiten
@@ -188,6 +189,15 @@ def parted_for(network: keras.Sequential, recipe: Recipe, classes: int, train_im
             )
             rest.optimizer.build(rest.trainable_variables)
     return parted
+
+
+def settle_mirrors(recipe: Recipe, images: ImageSet, split: Split) -> tuple[Recipe, Mirrors | None]:
+    """Puts what training images say of mirrors in the place of ``augmentation.flip=auto``."""
+    if recipe.augmentation.flip != "auto":
+        return recipe, None
+    mirrors = compare_mirrors(images.pixels, images.labels, split.train, images.class_names)
+    settled = recipe.augmentation.model_copy(update={"flip": "alternate" if mirrors.use else "none"})
+    return recipe.model_copy(update={"augmentation": settled}), mirrors
 
 
 def search_rate(recipe: Recipe, images: ImageSet, split: Split, rows: Sequence[LayerRow]) -> RateSearch:

@@ -23,9 +23,10 @@ from conviction.data import (
 )
 from conviction.data.audit import KeptAudit
 from conviction.data.image_set import Relabelled
+from conviction.data.mirrors import Mirrors
 from conviction.errors import RequestError, WeightsError
 from conviction.evaluation import read_metadata
-from conviction.flow.network import all_steps, search_rate
+from conviction.flow.network import all_steps, search_rate, settle_mirrors
 from conviction.flow.sessions import Progress, likeness_for, quietly
 from conviction.flow.showing import Show
 from conviction.model import LayerRow, check_memory, walk
@@ -58,6 +59,7 @@ class Prepared:
         rows: The layers.
         search: The search for a learning rate, if there was one.
         folds: By repetition, what ``evaluation.folds`` makes of the images outside the test set.
+        mirrors: What decided whether training mirrors, if the images did.
     """
 
     recipe: Recipe
@@ -67,6 +69,7 @@ class Prepared:
     rows: list[LayerRow]
     search: RateSearch | None
     folds: Folds = ()
+    mirrors: Mirrors | None = None
 
     @cached_property
     def steps(self) -> list[Step]:
@@ -180,6 +183,7 @@ def prepare_divided(
         recipe = adapt(ImageFacts.of(images.rule.shape, fewest))
     check_batch_size(recipe.training, len(split.train))
     check_folds(recipe, folds)
+    recipe, mirrors = settle_mirrors(recipe, images, split)
     _check_views(recipe)
     if recipe.evaluation.metadata:
         read_metadata(recipe.evaluation.metadata, images)  # refused now, not after training
@@ -195,7 +199,7 @@ def prepare_divided(
         search = search_rate(recipe, images, split, rows)
         settled = recipe.training.model_copy(update={"learning_rate": search.chosen})
         recipe = recipe.model_copy(update={"training": settled})
-    return Prepared(recipe, images, audit, split, rows, search, folds)
+    return Prepared(recipe, images, audit, split, rows, search, folds, mirrors)
 
 
 Folds = tuple[tuple[Split, ...], ...]

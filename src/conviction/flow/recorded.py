@@ -44,7 +44,7 @@ def prepare_recorded(run: RunFolder, recipe: Recipe, answers: Mapping[str, Answe
     groups, excluded = np.arange(len(images)), np.zeros(len(images), bool)
     audit = Audit(findings, groups, excluded, features=run.data.kept_audit(images).features)
     rows = walk(recipe.model, images.rule.shape, len(images.class_names))
-    return Prepared(recipe, images, audit, split, rows, run.search)
+    return Prepared(recipe, images, audit, split, rows, run.search, mirrors=run.data.decided_mirrors)
 
 
 def _images(run: RunFolder, answers: Mapping[str, Answers]) -> ImageSet:

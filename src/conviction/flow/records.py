@@ -47,6 +47,7 @@ def data_json(source: str | Path, ready: Prepared) -> dict[str, Any]:
         "class_names": images.class_names,
         "labels_hash": labels_hash(images, split.all),
         **({} if images.relabelled is None else {"relabelled": asdict(images.relabelled)}),
+        **({} if ready.mirrors is None else {"mirrors": asdict(ready.mirrors)}),
         "counts": {part: images.counts(split.of(part)) for part in PARTS},
         "audit": {
             "unreadable": {u.name: u.reason for u in images.unreadable},

@@ -100,7 +100,10 @@ def finish_run(
         learner: As for ``start_run``.
     """
     remarks = [*remarks, *(trainer.plan() if trainer else ()), *folds_ahead(ready.recipe)]
-    run_steps = [*ready.steps, steps.train_step(ready.recipe, len(ready.split.train), start, remarks)]
+    run_steps = [
+        *ready.steps,
+        steps.train_step(ready.recipe, len(ready.split.train), start, remarks, ready.mirrors),
+    ]
     show.step(run_steps[-1])
     logs = Logs(open_logs(path, mlflow), show.noticed)
     writer = _HistoryWriter(path, ready, show, start, logs)

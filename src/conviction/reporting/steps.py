@@ -13,12 +13,14 @@ from conviction.audience import by_key, listening, without_home
 from conviction.config import DataSpec, ModelSpec, Recipe, TrainingSpec
 from conviction.data import Finding, ImageSet, Split, encode_labels
 from conviction.data.group import AUTO
+from conviction.data.mirrors import Mirrors
 from conviction.data.unused import unused_sentence
 from conviction.model import LayerRow, loss_name, warmup_steps
 from conviction.model.backbones.kinds import Scaling
 from conviction.model.compile import RISE_FROM
 from conviction.model.shapes import UNIT
 from conviction.reporting.backbone import backbone_sentences
+from conviction.reporting.mirrored import mirror_sentences
 from conviction.reporting.relabelled import changed_labels, where_labels_changed
 from conviction.training import RateSearch, Training, TrainingState
 from conviction.training.augment import active_augmentations
@@ -324,7 +326,11 @@ def _refinements(spec: TrainingSpec) -> list[str]:
 
 
 def train_step(
-    recipe: Recipe, train_images: int, start: TrainingState | None = None, notes: Sequence[str] = ()
+    recipe: Recipe,
+    train_images: int,
+    start: TrainingState | None = None,
+    notes: Sequence[str] = (),
+    mirrors: Mirrors | None = None,
 ) -> Step:
     """Train: how much work is ahead, and how much of it is done."""
     spec = recipe.training
@@ -334,11 +340,7 @@ def train_step(
         f"{spec.batch_size}: {steps:,} steps each, seed {spec.seed}, "
         f"{spec.threads} thread{'s' if spec.threads != 1 else ''}."
     ]
-    if recipe.augmentation.flip != "none":
-        sentences.append(
-            "Training images are mirrored. Where that changes what they show, as with letters or gestures, turn it "
-            f"off{by_key('augmentation.flip=none')}."
-        )
+    sentences += mirror_sentences(recipe.augmentation.flip, mirrors)
     kept = views_kept(recipe)
     if kept:
         once = "each image is computed once"

@@ -13,6 +13,7 @@ from conviction.data.doubtful_labels import DoubtfulLabel
 from conviction.data.feature_audit import FeatureAudit
 from conviction.data.findings import Severity
 from conviction.data.image_set import PARTS, Relabelled
+from conviction.data.mirrors import Mirrors
 from conviction.data.sessions import Nearest, Sessions
 from conviction.runs.content import Content, Count, Name, read_content
 
@@ -162,6 +163,18 @@ class _Source(Content):
     source: Annotated[Name, Field(min_length=1)]
 
 
+class RunMirrors(Content):
+    """As ``Mirrors``."""
+
+    images: Annotated[int, Field(ge=1)]
+    agreement: Annotated[float, Field(ge=0.0, le=1.0)]
+    mirrored: Annotated[float, Field(ge=0.0, le=1.0)]
+    chance: Annotated[float, Field(ge=0.0, le=1.0)]
+    swapped: Annotated[list[Name], Field(min_length=2, max_length=2)] | None
+    use: bool
+    clear: bool
+
+
 class RunData(Content):
     """The content of ``data.json``.
 
@@ -173,6 +186,7 @@ class RunData(Content):
         relabelled: The labels that were changed.
         decoding: How the images were decoded.
         audit: What was wrong with the images.
+        mirrors: What decided whether training mirrors; None if a person did.
         sessions: Pictures that were taken together, if they were kept together or compared by features.
         features: What the audit saw by features; None for pixels alone.
         split: Which image was in which part; ``RunFolder.split`` is the same where it must be known.
@@ -190,6 +204,7 @@ class RunData(Content):
     labels_hash: str = ""
     relabelled: RunRelabelled | None = None
     audit: RunAudit = Field(default_factory=RunAudit)
+    mirrors: RunMirrors | None = None
     sessions: RunSessions | None = None
     features: RunFeatureAudit | None = None
     split: RunSplit | None = None
@@ -205,6 +220,14 @@ class RunData(Content):
     def changes(self) -> Relabelled | None:
         """The labels that were changed, for ``load_source``."""
         return None if self.relabelled is None else Relabelled(**self.relabelled.model_dump())
+
+    @property
+    def decided_mirrors(self) -> Mirrors | None:
+        """What decided whether training mirrors; None if a person did."""
+        if self.mirrors is None:
+            return None
+        values = self.mirrors.model_dump()
+        return Mirrors(**{**values, "swapped": values["swapped"] and tuple(values["swapped"])})
 
     @property
     def images(self) -> int:

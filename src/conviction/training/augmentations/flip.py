@@ -49,6 +49,8 @@ def flip(pixels: np.ndarray, flips: np.ndarray) -> np.ndarray:
 
 
 def _sentence(flip: str, height: int, width: int) -> str:
+    if flip == "auto":
+        return "mirrored left to right in every other epoch if mirror images look like their class"
     if flip == "alternate":
         return "mirrored left to right in every other epoch"
     return f"mirrored at random ({flip})"
@@ -69,6 +71,7 @@ FLIP = Augmentation(
             "vertical": "up and down",
             "both": "both",
             "alternate": "left and right, in turns",
+            "auto": "in turns, if the class stays",
         },
     ),
 )

@@ -161,7 +161,11 @@ def changes(run: RunFolder) -> list[str]:
     usual = dict(by_key(adapted.model_dump(mode="json")))
     pairs = []
     for key, value in mine.items():
-        if key in _SETTLED or value == usual.get(key):
+        if (
+            key in _SETTLED
+            or value == usual.get(key)
+            or (key == "augmentation.flip" and data.mirrors is not None)
+        ):
             continue
         if key == "model.layers":
             pairs.append(f"model.layers={_network(value)}")
