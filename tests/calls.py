@@ -170,6 +170,7 @@ def public_functions() -> dict[str, Callable[[], Any]]:
         "explain": lambda: conviction.explain("run", pixels[0]),
         "report": lambda: conviction.report("run"),
         "list_runs": lambda: conviction.list_runs("."),
+        "check_exercise": lambda: conviction.check_exercise("normalise", lambda pixels: pixels / 255),
         "compare": lambda: conviction.compare("run", "other"),
         "export": lambda: conviction.export(
             "run", ["onnx", "litert", "saved_model", "keras", "script"], **HOW

@@ -53,6 +53,7 @@ COMMANDS = {
     "runs",
     "doctor",
     "learn",
+    "exercise",
     "lab",
     "explore",
     "tune",

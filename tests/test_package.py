@@ -37,6 +37,7 @@ ORDER = [
     "runs",
     "reporting",
     "lesson",
+    "exercises",
     "artefacts",
     "server",
     "programs",

@@ -12,6 +12,7 @@ from .flow.export import export as export
 from .flow.inspect import inspect as inspect
 from .flow.report import report as report
 from .flow.summary import summary as summary
+from .library.exercise import check_exercise as check_exercise
 from .library.run import Run as Run
 from .library.run import load_run as load_run
 from .library.verbs import assess as assess

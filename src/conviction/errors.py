@@ -149,6 +149,10 @@ class EvaluationError(ConvictionError, ValueError):
     """Predictions cannot be scored, for example because they are not numbers."""
 
 
+class WrongAnswerError(ConvictionError, AssertionError):
+    """What a learner wrote for an exercise answers wrongly."""
+
+
 class Interrupted(ConvictionError):
     """A signal ended the run; what it had done is kept.
 

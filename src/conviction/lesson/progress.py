@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal
@@ -34,6 +34,23 @@ NEW_AT_ONCE = 10
 
 
 @dataclass
+class ExerciseProgress:
+    """How far a learner is with an exercise.
+
+    Attributes:
+        tries: How often a solution of the learner's own was checked.
+        hints: How many hints were shown.
+        passed: When it was first right, ISO 8601; None if it never was.
+        shown: Whether the solution was shown before that.
+    """
+
+    tries: int = 0
+    hints: int = 0
+    passed: str | None = None
+    shown: bool = False
+
+
+@dataclass
 class LearningProgress:
     """A learner's progress.
 
@@ -41,11 +58,13 @@ class LearningProgress:
         read: When each chapter was last read, ISO 8601, by name.
         quiz: The last result of each chapter's quiz: right answers, and of how many.
         cards: What FSRS remembers of each card that was ever shown, by ``card_key``.
+        exercises: Those that were begun, by name.
     """
 
     read: dict[str, str] = field(default_factory=dict)
     quiz: dict[str, tuple[int, int]] = field(default_factory=dict)
     cards: dict[str, dict[str, Any]] = field(default_factory=dict)
+    exercises: dict[str, ExerciseProgress] = field(default_factory=dict)
 
     def due(self, cards: Sequence[FlashCard], now: datetime) -> list[FlashCard]:
         """The cards to be shown now: those that are due, the longest due first, then some new ones."""
@@ -94,7 +113,9 @@ def load_progress(path: Path | None = None) -> LearningProgress:
         cards = {str(key): dict(value) for key, value in content["cards"].items()}
         for value in cards.values():
             Memory.from_dict(value)  # type: ignore[arg-type]
-        return LearningProgress(dict(content["read"]), quiz, cards)
+        # Absent in a file of an earlier version.
+        exercises = {str(name): _exercise(value) for name, value in content.get("exercises", {}).items()}
+        return LearningProgress(dict(content["read"]), quiz, cards, exercises)
     except FileNotFoundError:
         return LearningProgress()
     except (ValueError, KeyError, TypeError, AttributeError, OSError) as failure:
@@ -102,6 +123,16 @@ def load_progress(path: Path | None = None) -> LearningProgress:
             f"{path}: your progress cannot be read ({type(failure).__name__}). Move the file away to start again, "
             f"or name another folder in {HOME_VARIABLE}."
         ) from None
+
+
+def _exercise(value: Mapping[str, Any]) -> ExerciseProgress:
+    passed = value["passed"]
+    return ExerciseProgress(
+        int(value["tries"]),
+        int(value["hints"]),
+        None if passed is None else str(passed),
+        bool(value["shown"]),
+    )
 
 
 def update_progress(change: Callable[[LearningProgress], Any], path: Path | None = None) -> None:
@@ -121,7 +152,12 @@ def update_progress(change: Callable[[LearningProgress], Any], path: Path | None
     with folder.claimed(path.parent, wait=True):
         progress = load_progress(path)
         change(progress)
-        content: Mapping[str, Any] = {"read": progress.read, "quiz": progress.quiz, "cards": progress.cards}
+        content: Mapping[str, Any] = {
+            "read": progress.read,
+            "quiz": progress.quiz,
+            "cards": progress.cards,
+            "exercises": {name: asdict(value) for name, value in progress.exercises.items()},
+        }
         folder.write_json(path, content)
 
 

@@ -1,0 +1,229 @@
+"""``conviction exercise``: the learner writes a function, and is told what it gets right and what it mistakes."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from conviction.cli.options import Json, print_json
+from conviction.errors import RequestError
+
+if TYPE_CHECKING:
+    from conviction.exercises.checking import Judgement
+    from conviction.exercises.exercise import Exercise
+    from conviction.lesson.progress import ExerciseProgress
+
+ACTIONS = ("start", "check", "hint", "solution", "notebooks")
+DIRECTORY = Path("exercises")
+
+
+def exercise(
+    action: Annotated[
+        str | None,
+        typer.Argument(
+            metavar="[ACTION]",
+            help="start, check, hint or solution, of one exercise; notebooks, of all. Without one: the list, and how "
+            "far you have got.",
+        ),
+    ] = None,
+    name: Annotated[
+        str | None, typer.Argument(metavar="[EXERCISE]", help="Its number, or its name, such as conv2d.")
+    ] = None,
+    folder: Annotated[Path, typer.Option("--folder", help="Where your files are.")] = DIRECTORY,
+    as_json: Json = False,
+) -> None:
+    """Write parts of a network yourself, and have them checked; a mistake is named, with the smallest input that
+    shows it."""
+    if action is None:
+        _list(as_json=as_json)
+        return
+    if action not in ACTIONS:
+        raise RequestError(f"exercise: expected {', '.join(ACTIONS)} or nothing; got '{action}'.")
+    if action == "notebooks":
+        if name is not None:
+            raise RequestError(f"exercise notebooks: expected nothing after it; got '{name}'.")
+        _notebooks(folder, as_json=as_json)
+        return
+    from conviction.exercises.catalogue import exercise_named
+
+    if name is None:
+        raise RequestError(
+            f"exercise {action}: which one? Name it by its number: conviction exercise {action} 1"
+        )
+    number, chosen = exercise_named(name)
+    if action == "check":
+        _check(number, chosen, folder, as_json=as_json)
+    elif as_json:
+        raise RequestError(
+            f"exercise {action}: --json is for the list, check and notebooks; leave it out here."
+        )
+    else:
+        {"start": _start, "hint": _hint, "solution": _solution}[action](number, chosen, folder)
+
+
+def _list(*, as_json: bool) -> None:
+    from conviction.exercises.catalogue import EXERCISES
+    from conviction.lesson.progress import ExerciseProgress, load_progress
+
+    known = load_progress().exercises
+    rows = [
+        (number, each, known.get(each.name, ExerciseProgress())) for number, each in enumerate(EXERCISES, 1)
+    ]
+    if as_json:
+        print_json(
+            {
+                "exercises": [
+                    {
+                        "number": number,
+                        "name": each.name,
+                        "title": each.title,
+                        "chapter": each.chapter,
+                        "tries": state.tries,
+                        "hints": state.hints,
+                        "passed": state.passed,
+                        "solution_shown": state.shown,
+                    }
+                    for number, each, state in rows
+                ]
+            }
+        )
+        return
+    from conviction.cli.markdown import print_markdown
+
+    lines = [
+        f"| {number} | {each.name} | {each.title} | {each.chapter} | {_state(state)} |"
+        for number, each, state in rows
+    ]
+    first = next((number for number, _, state in rows if state.passed is None), 1)
+    print_markdown(
+        "# Exercises\n\n| | name | what you write | chapter | so far |\n|---|---|---|---|---|\n"
+        + "\n".join(lines)
+        + f"\n\nBegin with `conviction exercise start {first}`: it writes a file with the task. Put your code into it, "
+        f"then `conviction exercise check {first}`."
+    )
+
+
+def _state(state: ExerciseProgress) -> str:
+    if state.passed is not None:
+        return "right" if not state.shown else "with help"
+    return f"{state.tries} tr{'y' if state.tries == 1 else 'ies'}" if state.tries else ""
+
+
+def _start(number: int, chosen: Exercise, directory: Path) -> None:
+    from conviction.cli.markdown import print_markdown
+    from conviction.exercises.files import start
+
+    path, new = start(chosen, directory)
+    there = "" if new else " It was there already, and stays as it is."
+    print_markdown(
+        f"# {number}. {chosen.title}\n\n{chosen.task}\n\nThe task is in `{path}`.{there} Replace `raise "
+        f"NotImplementedError` by your code, then:\n\n    conviction exercise check {number}\n\nThe chapter to read: "
+        f"`conviction learn {chosen.chapter}`."
+    )
+
+
+def _check(number: int, chosen: Exercise, directory: Path, *, as_json: bool) -> None:
+    from conviction.exercises.checking import check_file
+    from conviction.exercises.files import file_of, read
+    from conviction.exercises.wording import paragraphs
+
+    judgement = check_file(chosen, file_of(chosen, directory), read(chosen, directory))
+    _remember(chosen, judgement)
+    if as_json:
+        print_json(_as_json(chosen, judgement))
+    else:
+        from conviction.cli.markdown import print_markdown
+
+        lines = [
+            f"# {number}. {chosen.title}",
+            *(p.markdown for p in paragraphs(chosen, judgement)),
+            *_next(number, chosen, judgement),
+        ]
+        print_markdown("\n\n".join(lines))
+    if not judgement.passed:
+        raise typer.Exit(1)
+
+
+def _remember(chosen: Exercise, judgement: Judgement) -> None:
+    from conviction.lesson.progress import ExerciseProgress, LearningProgress, now, update_progress
+
+    if not judgement.begun:
+        return
+
+    def change(progress: LearningProgress) -> None:
+        state = progress.exercises.setdefault(chosen.name, ExerciseProgress())
+        state.tries += 1
+        if judgement.passed and state.passed is None:
+            state.passed = now().isoformat(timespec="seconds")
+
+    update_progress(change)
+
+
+def _next(number: int, chosen: Exercise, judgement: Judgement) -> list[str]:
+    from conviction.exercises.catalogue import EXERCISES
+
+    if not judgement.passed:
+        return [f"For a nudge: `conviction exercise hint {number}`"] if judgement.begun else []
+    if number == len(EXERCISES):
+        return ["That was the last one."]
+    return [f"Next: `conviction exercise start {number + 1}` ({EXERCISES[number].title})"]
+
+
+def _as_json(chosen: Exercise, judgement: Judgement) -> dict[str, Any]:
+    mistake, trouble = judgement.misconception, judgement.trouble
+    return {
+        "exercise": chosen.name,
+        "passed": judgement.passed,
+        "right": judgement.right,
+        "cases": judgement.cases,
+        "misconception": None if mistake is None else {"name": mistake.name, "message": mistake.sentence},
+        "error": None
+        if trouble is None
+        else {"kind": trouble.kind, "message": trouble.message, "line": trouble.line},
+    }
+
+
+def _hint(number: int, chosen: Exercise, directory: Path) -> None:
+    from conviction.cli.markdown import print_markdown
+    from conviction.lesson.progress import ExerciseProgress, LearningProgress, update_progress
+
+    shown = 0
+
+    def change(progress: LearningProgress) -> None:
+        nonlocal shown
+        state = progress.exercises.setdefault(chosen.name, ExerciseProgress())
+        state.hints = shown = min(state.hints + 1, len(chosen.hints))
+
+    update_progress(change)
+    lines = [f"{index}. {hint}" for index, hint in enumerate(chosen.hints[:shown], 1)]
+    print_markdown(f"# Hint {shown} of {len(chosen.hints)}\n\n" + "\n".join(lines))
+
+
+def _solution(number: int, chosen: Exercise, directory: Path) -> None:
+    from conviction.cli.markdown import print_markdown
+    from conviction.lesson.progress import ExerciseProgress, LearningProgress, load_progress, update_progress
+
+    if not load_progress().exercises.get(chosen.name, ExerciseProgress()).tries:
+        raise RequestError(
+            f"exercise solution {number}: try it yourself first. Write something into the file and run: conviction "
+            f"exercise check {number}. Then the solution is shown, whatever the check says."
+        )
+
+    def change(progress: LearningProgress) -> None:
+        state = progress.exercises[chosen.name]
+        state.shown = state.shown or state.passed is None
+
+    update_progress(change)
+    print_markdown(f"# {number}. {chosen.title}\n\n```python\n{chosen.source.rstrip()}\n```")
+
+
+def _notebooks(directory: Path, *, as_json: bool) -> None:
+    from conviction.exercises.notebooks import write_notebooks
+
+    paths = write_notebooks(directory)
+    if as_json:
+        print_json({"notebooks": [str(path) for path in paths]})
+        return
+    print("\n".join(str(path) for path in paths))

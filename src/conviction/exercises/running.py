@@ -1,0 +1,152 @@
+"""Runs a learner's function on cases: in a process of its own, or here, as a notebook does."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from conviction.exercises.exercise import Arguments, Exercise
+from conviction.exercises.sandbox import call, decode, encode, trouble
+
+SECONDS = 10.0
+"""For all cases of an exercise together, which take milliseconds; what is imported before them is not counted."""
+
+READY_SECONDS = 120.0
+"""For the start of the process, in which Keras may be imported."""
+
+MEMORY = 1 << 30
+"""Bytes by which the process may grow."""
+
+
+@dataclass(frozen=True)
+class Trouble:
+    """Why the learner's code did not answer.
+
+    Attributes:
+        kind: "absent" (no such function), "missing" (a package that the exercise needs), "kind" (an answer of a type
+            that cannot be compared), "changed" (an argument was changed), "seconds", "ended" (the process ended), or
+            the name of an exception.
+        message: That of the exception, or the name of the type.
+        line: Of the learner's file, from 1; None if it is not known.
+    """
+
+    kind: str
+    message: str
+    line: int | None
+
+
+@dataclass(frozen=True)
+class CaseAnswers:
+    """What a learner's function answered.
+
+    Attributes:
+        answers: To the first cases, in order.
+        trouble: Why there are no more; None if all cases were answered.
+        printed: What the code printed, cut off after 2,000 letters.
+    """
+
+    answers: tuple[Any, ...]
+    trouble: Trouble | None
+    printed: str
+
+
+def run_file(
+    exercise: Exercise, path: Path, source: str, cases: Sequence[Arguments], seconds: float = SECONDS
+) -> CaseAnswers:
+    """Runs the function of a file, with bounds.
+
+    Args:
+        exercise: The exercise.
+        path: The file, for messages.
+        source: Its content.
+        cases: The arguments of each call.
+        seconds: How long all of them may take.
+    """
+    asked = {
+        "source": source,
+        "path": os.path.realpath(path),
+        "function": exercise.name,
+        "cases": [encode(case) for case in cases],
+        "modules": exercise.modules,
+        "memory": MEMORY,
+    }
+    script = Path(__file__).with_name("sandbox.py")
+    # One thread: what BLAS reserves for each is counted as memory. -I: nothing of the learner's folder is imported.
+    alone = {**os.environ, "OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1", "TF_CPP_MIN_LOG_LEVEL": "3"}
+    with subprocess.Popen(
+        [sys.executable, "-I", str(script)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        env=alone,
+        text=True,
+        encoding="utf-8",
+        start_new_session=True,
+    ) as process:
+        assert process.stdin is not None
+        assert process.stdout is not None
+        late = threading.Event()
+
+        def end() -> None:
+            late.set()
+            process.kill()
+
+        try:
+            process.stdin.write(json.dumps(asked))
+            process.stdin.close()
+        except BrokenPipeError:
+            pass
+        clock = threading.Timer(READY_SECONDS, end)
+        clock.start()
+        try:
+            ready = process.stdout.readline()
+            clock.cancel()
+            clock = threading.Timer(seconds, end)
+            clock.start()
+            rows = [*_rows([ready]), *_rows(process.stdout)]
+        finally:
+            clock.cancel()
+            process.kill()
+    return _case_answers(rows, len(cases), late=late.is_set(), seconds=seconds)
+
+
+def _rows(lines: Iterable[str]) -> list[dict[str, Any]]:
+    rows = []
+    for line in lines:
+        if not line.endswith("\n"):  # the process was killed while it wrote
+            break
+        rows.append(json.loads(line))
+    return rows
+
+
+def _case_answers(rows: Sequence[dict[str, Any]], cases: int, *, late: bool, seconds: float) -> CaseAnswers:
+    answers = tuple(decode(row["answer"]) for row in rows if "answer" in row)
+    printed = rows[-1].get("printed", "") if rows else ""
+    failed = next((row for row in rows if "trouble" in row), None)
+    if failed is not None:
+        return CaseAnswers(answers, Trouble(failed["trouble"], failed["message"], failed["line"]), printed)
+    if len(answers) < cases:
+        problem = Trouble("seconds", f"{seconds:g}", None) if late else Trouble("ended", "", None)
+        return CaseAnswers(answers, problem, printed)
+    return CaseAnswers(answers, None, printed)
+
+
+def run_here(function: Callable[..., Any], cases: Sequence[Arguments]) -> CaseAnswers:
+    """Runs a function in this process, without bounds: that of a notebook is the learner's own."""
+    rows: list[dict[str, Any]] = []
+    path = getattr(getattr(function, "__code__", None), "co_filename", "")
+    for case in cases:
+        try:
+            rows.append(call(function, encode(case)))
+        except Exception as failure:  # whatever a learner's code does
+            rows.append(trouble(failure, path))
+        if "trouble" in rows[-1]:
+            break
+    return _case_answers(rows, len(cases), late=False, seconds=0.0)
