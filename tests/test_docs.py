@@ -124,12 +124,15 @@ def serve(desk: Path, line: str) -> None:
     assert process.returncode == 0
 
 
-# Most have a dozen trainings or more, which the core of the tests has no time for. Those of docs/scale.md start six
-# clusters; tests/cluster runs the same verbs.
+# Most have a dozen trainings or more, which the core of the tests has no time for. Those of two pages take a tenth of
+# all tests: six clusters, and four networks that others have trained; other tests run the same verbs.
+DEAR = ("docs/scale.md", "docs/how-to/backbones.md")
+
+
 @pytest.mark.full
 @pytest.mark.parametrize(
     "page",
-    [pytest.param(page, marks=pytest.mark.long) if page == "docs/scale.md" else page for page in PAGES],
+    [pytest.param(page, marks=pytest.mark.long) if page in DEAR else page for page in PAGES],
 )
 def test_every_example_runs(page: str, desk: Path) -> None:
     for language, content in blocks(page):

@@ -51,12 +51,12 @@ def test_from_the_list_to_a_right_answer(cli: Cli, tmp_path: Path) -> None:
     assert wrong.code == 1
     assert "Not yet. You flipped the kernel." in plain(wrong.out)
     assert "kernel = [[-1, 2], [0, -3]], of shape (2, 2, 1, 1)" in wrong.out
-    assert "expected: [-11], of shape (1, 1, 1)" in wrong.out
+    assert "expected: [[-11]], of shape (1, 1, 1)" in wrong.out
     assert "For a nudge: conviction exercise hint 7" in plain(wrong.out)
     put(tmp_path, "conv2d", solution)
     right = cli("exercise", "check", "7")
     assert right.code == 0, right.out
-    assert "Right. All 13 cases" in plain(right.out)
+    assert "Right. All 14 cases" in plain(right.out)
     assert "Next: conviction exercise start 8" in plain(right.out)
     rows = {row["name"]: row for row in cli("exercise", "--json").json["exercises"]}
     assert (rows["conv2d"]["tries"], rows["conv2d"]["solution_shown"]) == (2, False)

@@ -178,6 +178,7 @@ def test_ctrl_c_says_how_to_go_on(cluster: Any, tmp_path: Path) -> None:
 
 
 @pytest.mark.full
+@pytest.mark.long
 def test_a_search_is_the_one_of_this_machine_pruning_and_all(cluster: Any, tmp_path: Path) -> None:
     """With one trial at a time, since Optuna's proposals depend on what has ended before."""
     pytest.importorskip("optuna")

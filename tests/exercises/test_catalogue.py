@@ -138,6 +138,6 @@ ANSWERS = st.recursive(
 def test_whatever_comes_is_judged_in_words(exercise: Exercise, answer: Any) -> None:
     """Nothing that a learner may return ends in a traceback, and none of these is right."""
     cases = exercise.cases()
-    judgement = judge(exercise, cases, CaseAnswers((answer,) * len(cases), None, ""))
+    judgement = judge(exercise, cases, CaseAnswers((answer,) * len(cases), None))
     assert not judgement.passed
     assert all(paragraph.text for paragraph in paragraphs(exercise, judgement))

@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
+import signal
+import subprocess
+import sys
 import textwrap
+import time
 from dataclasses import replace
 from pathlib import Path
 
+import psutil
 import pytest
 
 from conviction.exercises.catalogue import EXERCISES, exercise_named
 from conviction.exercises.checking import Judgement, check_file, judge
 from conviction.exercises.exercise import Exercise
 from conviction.exercises.running import run_file
+from conviction.exercises.sandbox import described
 from conviction.exercises.wording import paragraphs
+from tests.patience import PATIENCE
 
 NORMALISE = exercise_named("normalise")[1]
 
@@ -77,6 +84,23 @@ PLANTED = [
             order = np.random.default_rng(seed).permutation(len(groups))
             cut = max(1, int(share * len(groups)))
             return order[cut:], order[:cut]
+        """),
+    ("split_groups", "unseeded", """
+        import numpy as np
+        def split_groups(groups, share, seed):
+            names = np.random.permutation(np.unique(groups))
+            cut = min(max(1, round(share * len(names))), len(names) - 1)
+            chosen = set(names[:cut].tolist())
+            train = [i for i, g in enumerate(groups) if int(g) not in chosen]
+            return train, [i for i, g in enumerate(groups) if int(g) in chosen]
+        """),
+    ("split_groups", "seed_ignored", """
+        import numpy as np
+        def split_groups(groups, share, seed):
+            names = sorted(set(groups.tolist()))
+            chosen = names[: min(max(1, round(share * len(names))), len(names) - 1)]
+            train = [i for i in range(len(groups)) if groups[i] not in chosen]
+            return np.array(train), np.array([i for i in range(len(groups)) if groups[i] in chosen])
         """),
     ("max_pool", "mean", """
         import numpy as np
@@ -352,7 +376,13 @@ def trouble(source: str, seconds: float = 10.0) -> tuple[str, int | None, str]:
         ("import numpy; numpy.save('made', 1)", "NotAllowed", 2, "does not need to open made"),
         ("return [0] * 10**10", "MemoryError", 2, "more than 1 GB"),
         ("return object()", "kind", None, "cannot be compared"),
-        ("pixels[0] = 0; return pixels", "changed", None, "changes one of its arguments"),
+        ("pixels[0] = 0; return pixels", "changed", None, "changes its argument pixels"),
+        ("pixels /= 255; return pixels", "UFuncTypeError", 2, "a = a / b instead of a /= b"),
+        ("return {1: pixels}", "kind", None, "cannot be compared (dict)"),
+        ("return pixels.tobytes", "kind", None, "cannot be compared"),
+        ("return [0.5] * 10**7", "kind", None, "a list of 10,000,000 values"),
+        ("a = 0.5\n    for _ in range(400): a = [a]\n    return a", "kind", None, "cannot be compared"),
+        ("import sys", "NotAllowed", 2, "It may import: __future__, bisect"),
         ("return normalise(pixels)", "RecursionError", 2, "raised RecursionError"),
     ],
 )
@@ -415,6 +445,93 @@ def test_what_is_printed_is_shown_and_does_not_disturb() -> None:
     assert len(wrong.printed) == 2_000
     assert wrong.misconception is not None
     assert wrong.misconception.name == "by_256"
+
+
+def test_odd_values_are_shown_in_a_few_letters() -> None:
+    for body in (
+        "[0.5] * 10**4",
+        "'x' * 10**6",
+        "pixels + 1e300",
+        "type('A', (tuple,), {})((1, 2))",
+        "'\\ud83d'",
+    ):
+        judgement = checked("normalise", f"def normalise(pixels):\n    return {body}\n")
+        assert judgement.trouble is None
+        assert not judgement.passed
+        assert sum(len(p.text) for p in paragraphs(NORMALISE, judgement)) < 2_000, body
+    shown = checked(
+        "normalise",
+        "import enum\nclass K(enum.IntEnum):\n    A = 1\ndef normalise(pixels):\n    return K.A\n",
+    )
+    assert shown.wrong is not None
+    assert shown.wrong.answer == 1
+
+
+def test_what_is_printed_cannot_break_out() -> None:
+    source = "def normalise(pixels):\n    print('```\\n# big\\x1b[31m\\ud83d')\n    return pixels / 256\n"
+    judgement = checked("normalise", source)
+    block = [p for p in paragraphs(NORMALISE, judgement) if p.verbatim][-1]
+    assert block.markdown.startswith("````text\n```\n# big[31m")
+    assert block.markdown.endswith("\n````")
+
+
+def test_a_warning_is_said_once() -> None:
+    judgement = checked(
+        "softmax",
+        "import numpy as np\ndef softmax(x):\n    e = np.exp(x)\n    return e / e.sum(1, keepdims=True)\n",
+    )
+    assert judgement.misconception is not None
+    assert judgement.misconception.name == "overflows"
+    assert judgement.warned == "overflow encountered in exp"
+    assert judgement.printed == ""
+
+
+def test_an_exception_is_not_taken_for_a_mistake() -> None:
+    judgement = checked("load_idx", "def load_idx(content):\n    raise ValueError('axes not supported')\n")
+    assert judgement.misconception is None
+    text = " ".join(p.text for p in paragraphs(exercise_named("load_idx")[1], judgement))
+    assert "raised ValueError (line 2): axes not supported" in text
+    assert "content = b" in text
+
+
+def test_formulas_keep_their_stars_and_underscores() -> None:
+    exercise = exercise_named("adam_step")[1]
+    source = exercise.source.replace("rate * np.sqrt(1 - 0.999**step) / (1 - 0.9**step)", "rate")
+    first = paragraphs(exercise, check_file(exercise, Path("solution.py"), source))[0]
+    assert r"1 - 0.9\*\*step" in first.markdown
+    assert "1 - 0.9**step" in first.plain
+
+
+def test_rows_that_are_copied_are_no_network() -> None:
+    exercise = exercise_named("sequential")[1]
+    assert exercise.judge is not None
+    assert exercise.judge([()], [None]) == ["no_network"]
+    assert exercise.judge([()], [[]]) == ["not_built"]
+    assert described([("Conv2D", (26, 26, 32), 320)], network=True) is None
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP, signal.SIGKILL])
+def test_a_process_ends_with_the_one_that_started_it(number: int, tmp_path: Path) -> None:
+    (tmp_path / "loop.py").write_text("def normalise(pixels):\n    while True: pass\n")
+    code = (
+        "from pathlib import Path; import sys\n"
+        "from conviction.exercises.catalogue import exercise_named\n"
+        "from conviction.exercises.running import run_file\n"
+        "e = exercise_named('normalise')[1]\n"
+        "print('begun', flush=True)\n"
+        "run_file(e, Path('loop.py'), Path('loop.py').read_text(), e.cases(), 600.0)\n"
+    )
+    with subprocess.Popen(
+        [sys.executable, "-c", code], cwd=tmp_path, stdout=subprocess.PIPE, text=True
+    ) as parent:
+        assert parent.stdout is not None
+        parent.stdout.readline()
+        while not (children := psutil.Process(parent.pid).children()):
+            time.sleep(0.01)
+        parent.send_signal(number)
+        parent.wait(PATIENCE)
+    _, alive = psutil.wait_procs(children, PATIENCE)
+    assert not alive
 
 
 def test_a_mistake_is_named_though_a_later_case_fails() -> None:

@@ -116,6 +116,7 @@ def texts(path: Path) -> Iterator[tuple[str, bytes]]:
                     yield f"{name}/{member}", archive.read(member)
 
 
+@pytest.mark.long
 def test_what_a_run_leaves_says_nothing_of_its_authors_machine(tmp_path: Path) -> None:
     home = tmp_path / "home" / SECRET
     pictures(home / "pictures")

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
+from textwrap import fill
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -105,6 +107,11 @@ def _list(*, as_json: bool) -> None:
     )
 
 
+def _where(directory: Path) -> str:
+    """The option that the next command needs, too."""
+    return "" if directory == DIRECTORY else f" --folder {shlex.quote(str(directory))}"
+
+
 def _state(state: ExerciseProgress) -> str:
     if state.passed is not None:
         return "right" if not state.shown else "with help"
@@ -118,9 +125,9 @@ def _start(number: int, chosen: Exercise, directory: Path) -> None:
     path, new = start(chosen, directory)
     there = "" if new else " It was there already, and stays as it is."
     print_markdown(
-        f"# {number}. {chosen.title}\n\n{chosen.task}\n\nThe task is in `{path}`.{there} Replace `raise "
-        f"NotImplementedError` by your code, then:\n\n    conviction exercise check {number}\n\nThe chapter to read: "
-        f"`conviction learn {chosen.chapter}`."
+        f"# {number}. {chosen.title}\n\n{chosen.task}\n\nThe task is in `{path}`.{there} Replace the line `raise "
+        f"NotImplementedError` with your code, then:\n\n    conviction exercise check {number}{_where(directory)}\n\n"
+        f"The chapter to read: `conviction learn {chosen.chapter}`."
     )
 
 
@@ -139,7 +146,7 @@ def _check(number: int, chosen: Exercise, directory: Path, *, as_json: bool) -> 
         lines = [
             f"# {number}. {chosen.title}",
             *(p.markdown for p in paragraphs(chosen, judgement)),
-            *_next(number, chosen, judgement),
+            *_next(number, chosen, judgement, directory),
         ]
         print_markdown("\n\n".join(lines))
     if not judgement.passed:
@@ -161,14 +168,14 @@ def _remember(chosen: Exercise, judgement: Judgement) -> None:
     update_progress(change)
 
 
-def _next(number: int, chosen: Exercise, judgement: Judgement) -> list[str]:
+def _next(number: int, chosen: Exercise, judgement: Judgement, directory: Path) -> list[str]:
     from conviction.exercises.catalogue import EXERCISES
 
     if not judgement.passed:
         return [f"For a nudge: `conviction exercise hint {number}`"] if judgement.begun else []
     if number == len(EXERCISES):
         return ["That was the last one."]
-    return [f"Next: `conviction exercise start {number + 1}` ({EXERCISES[number].title})"]
+    return [f"Next: `conviction exercise start {number + 1}{_where(directory)}` ({EXERCISES[number].title})"]
 
 
 def _as_json(chosen: Exercise, judgement: Judgement) -> dict[str, Any]:
@@ -186,7 +193,7 @@ def _as_json(chosen: Exercise, judgement: Judgement) -> dict[str, Any]:
 
 
 def _hint(number: int, chosen: Exercise, directory: Path) -> None:
-    from conviction.cli.markdown import print_markdown
+    from conviction.cli.markdown import WIDEST, print_markdown
     from conviction.lesson.progress import ExerciseProgress, LearningProgress, update_progress
 
     shown = 0
@@ -197,8 +204,10 @@ def _hint(number: int, chosen: Exercise, directory: Path) -> None:
         state.hints = shown = min(state.hints + 1, len(chosen.hints))
 
     update_progress(change)
-    lines = [f"{index}. {hint}" for index, hint in enumerate(chosen.hints[:shown], 1)]
-    print_markdown(f"# Hint {shown} of {len(chosen.hints)}\n\n" + "\n".join(lines))
+    print_markdown(f"# Hint {shown} of {len(chosen.hints)}")
+    for index, hint in enumerate(chosen.hints[:shown], 1):
+        # Not as Markdown, which would take the stars out of formulas.
+        print(fill(hint, WIDEST, initial_indent=f" {index} ", subsequent_indent="   "))
 
 
 def _solution(number: int, chosen: Exercise, directory: Path) -> None:

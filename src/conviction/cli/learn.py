@@ -127,11 +127,11 @@ def _menu(facts: Facts, *, as_json: bool) -> None:
     from conviction.cli.markdown import print_markdown
 
     lines = []
-    for number, chapter in enumerate(chapters(), 1):
+    for chapter in chapters():
         right_of = progress.quiz.get(chapter.name)
         quiz = f"{right_of[0]} of {right_of[1]}" if right_of else ""
         read = "yes" if chapter.name in progress.read else ""
-        lines.append(f"| {number} | {chapter.name} | {chapter.aim} | {read} | {quiz} |")
+        lines.append(f"| {chapter.number} | {chapter.name} | {chapter.aim} | {read} | {quiz} |")
     print_markdown(
         "# Learning CNNs with this lab\n\n| | chapter | what it is for | read | quiz |\n|---|---|---|---|---|\n"
         + "\n".join(lines)

@@ -33,8 +33,9 @@ def chapter_named(name: str) -> str:
         RequestError: There is none.
     """
     names = [chapter.name for chapter in chapters()]
-    if name.isdecimal() and 1 <= int(name) <= len(names):
-        return names[int(name) - 1]
+    for each in chapters():
+        if name.lower() == each.number:
+            return each.name
     if name not in names:
         raise RequestError(f"learn: there is no chapter '{name}'. Chapters: {', '.join(names)}.")
     return name

@@ -70,7 +70,7 @@ def exercise_named(name: str) -> tuple[int, Exercise]:
     ('conv2d', 7)
     """
     for number, exercise in enumerate(EXERCISES, 1):
-        if name in (str(number), exercise.name):
+        if name.lower() in (str(number), exercise.name):
             return number, exercise
     raise RequestError(
         f"exercise: expected a number from 1 to {len(EXERCISES)} or a name, such as {EXERCISES[0].name}; got '{name}'. "

@@ -48,8 +48,8 @@ class Exercise:
         misconceptions: The mistakes that are recognised; the first that explains all answers is named.
         hints: From a nudge to almost the solution.
         modules: What it may import besides NumPy and harmless modules of Python.
-        judge: For tasks with more than one right answer: takes the arguments and the answer, and returns the name of
-            the misconception that the answer shows, or "" if it is right.
+        judge: For tasks with more than one right answer: takes the arguments of the cases and the answers so far, and
+            returns for each the name of the misconception that it shows, or "" if it is right.
     """
 
     title: str
@@ -60,7 +60,7 @@ class Exercise:
     misconceptions: tuple[Misconception, ...]
     hints: tuple[str, ...]
     modules: tuple[str, ...] = ()
-    judge: Callable[[Arguments, Any], str] | None = None
+    judge: Callable[[Sequence[Arguments], Sequence[Any]], list[str]] | None = None
 
     @property
     def name(self) -> str:

@@ -40,12 +40,17 @@ def start(exercise: Exercise, directory: Path) -> tuple[Path, bool]:
         The file, and whether it is new.
 
     Raises:
+        RequestError: Something else has its name.
         StorageError: It cannot be written.
         OutputError: The folder cannot be made.
     """
     path = file_of(exercise, directory)
-    if path.exists():
+    if path.is_file():
         return path, False
+    if path.exists() or path.is_symlink():
+        raise RequestError(
+            f"exercise: {path} is there, and is no file. Move it away, or name another folder."
+        )
     with folder.storing(path):
         directory.mkdir(parents=True, exist_ok=True)
     folder.write_text(path, stub_file(exercise))

@@ -12,6 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from conviction.exercises.exercise import Arguments, Exercise
 from conviction.exercises.sandbox import call, decode, encode, trouble
 
@@ -33,13 +35,15 @@ class Trouble:
         kind: "absent" (no such function), "missing" (a package that the exercise needs), "kind" (an answer of a type
             that cannot be compared), "changed" (an argument was changed), "seconds", "ended" (the process ended), or
             the name of an exception.
-        message: That of the exception, or the name of the type.
+        message: That of the exception, the name of the type, or the number of the argument, from 0.
         line: Of the learner's file, from 1; None if it is not known.
+        called: Whether it came in a call of the function, and not before.
     """
 
     kind: str
     message: str
     line: int | None
+    called: bool
 
 
 @dataclass(frozen=True)
@@ -50,11 +54,13 @@ class CaseAnswers:
         answers: To the first cases, in order.
         trouble: Why there are no more; None if all cases were answered.
         printed: What the code printed, cut off after 2,000 letters.
+        warned: The first warning, such as NumPy's of an overflow.
     """
 
     answers: tuple[Any, ...]
     trouble: Trouble | None
-    printed: str
+    printed: str = ""
+    warned: str = ""
 
 
 def run_file(
@@ -69,23 +75,14 @@ def run_file(
         cases: The arguments of each call.
         seconds: How long all of them may take.
     """
-    asked = {
-        "source": source,
-        "path": os.path.realpath(path),
-        "function": exercise.name,
-        "cases": [encode(case) for case in cases],
-        "modules": exercise.modules,
-        "memory": MEMORY,
-    }
     script = Path(__file__).with_name("sandbox.py")
-    # One thread: what BLAS reserves for each is counted as memory. -I: nothing of the learner's folder is imported.
-    alone = {**os.environ, "OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1", "TF_CPP_MIN_LOG_LEVEL": "3"}
     with subprocess.Popen(
+        # -I: nothing of the learner's folder is imported.
         [sys.executable, "-I", str(script)],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,
-        env=alone,
+        env=_environment(),
         text=True,
         encoding="utf-8",
         start_new_session=True,
@@ -99,7 +96,7 @@ def run_file(
             process.kill()
 
         try:
-            process.stdin.write(json.dumps(asked))
+            process.stdin.write(_request(exercise, path, source, cases))
             process.stdin.close()
         except BrokenPipeError:
             pass
@@ -117,6 +114,32 @@ def run_file(
     return _case_answers(rows, len(cases), late=late.is_set(), seconds=seconds)
 
 
+def _request(exercise: Exercise, path: Path, source: str, cases: Sequence[Arguments]) -> str:
+    """What ``sandbox`` reads."""
+    return json.dumps(
+        {
+            "source": source,
+            "path": os.path.realpath(path),
+            "function": exercise.name,
+            "cases": [encode(case) for case in cases],
+            "modules": exercise.modules,
+            "memory": MEMORY,
+            "parent": os.getpid(),
+        }
+    )
+
+
+def _environment() -> dict[str, str]:
+    return {
+        **os.environ,
+        # What BLAS reserves for each thread is counted as memory.
+        "OPENBLAS_NUM_THREADS": "1",
+        "OMP_NUM_THREADS": "1",
+        "TF_CPP_MIN_LOG_LEVEL": "3",
+        "EXERCISE_PACKAGES": str(Path(np.__file__).parents[1]),
+    }
+
+
 def _rows(lines: Iterable[str]) -> list[dict[str, Any]]:
     rows = []
     for line in lines:
@@ -128,23 +151,31 @@ def _rows(lines: Iterable[str]) -> list[dict[str, Any]]:
 
 def _case_answers(rows: Sequence[dict[str, Any]], cases: int, *, late: bool, seconds: float) -> CaseAnswers:
     answers = tuple(decode(row["answer"]) for row in rows if "answer" in row)
-    printed = rows[-1].get("printed", "") if rows else ""
-    failed = next((row for row in rows if "trouble" in row), None)
-    if failed is not None:
-        return CaseAnswers(answers, Trouble(failed["trouble"], failed["message"], failed["line"]), printed)
-    if len(answers) < cases:
-        problem = Trouble("seconds", f"{seconds:g}", None) if late else Trouble("ended", "", None)
-        return CaseAnswers(answers, problem, printed)
-    return CaseAnswers(answers, None, printed)
+    last = rows[-1] if rows else {}
+    words = {"printed": last.get("printed", ""), "warned": last.get("warned", "")}
+    problem = None
+    if "trouble" in last:
+        problem = Trouble(last["trouble"], last["message"], last["line"], last["called"])
+    elif len(answers) < cases:
+        problem = Trouble("seconds" if late else "ended", f"{seconds:g}", None, False)
+    return CaseAnswers(answers, problem, **words)
 
 
-def run_here(function: Callable[..., Any], cases: Sequence[Arguments]) -> CaseAnswers:
-    """Runs a function in this process, without bounds: that of a notebook is the learner's own."""
+def run_here(
+    function: Callable[..., Any], cases: Sequence[Arguments], *, network: bool = False
+) -> CaseAnswers:
+    """Runs a function in this process, without bounds: that of a notebook is the learner's own.
+
+    Args:
+        function: The learner's.
+        cases: The arguments of each call.
+        network: Whether a Keras model is asked for.
+    """
     rows: list[dict[str, Any]] = []
     path = getattr(getattr(function, "__code__", None), "co_filename", "")
     for case in cases:
         try:
-            rows.append(call(function, encode(case)))
+            rows.append(call(function, encode(case), network=network))
         except Exception as failure:  # whatever a learner's code does
             rows.append(trouble(failure, path))
         if "trouble" in rows[-1]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,9 +11,13 @@ import numpy as np
 from conviction.exercises.checking import Judgement, Wrong
 from conviction.exercises.exercise import Exercise
 from conviction.exercises.running import Trouble
+from conviction.exercises.sandbox import HARMLESS
 
 # Numbers of an array that are shown; more do not help.
 MOST_SHOWN = 64
+
+# The letters of a text.
+MOST_LETTERS = 200
 
 
 @dataclass(frozen=True)
@@ -33,8 +38,11 @@ class Paragraph:
     def markdown(self) -> str:
         """For the terminal and the page."""
         if self.verbatim:
-            return f"```text\n{self.text}\n```"
-        return f"**{self.heading}** {self.text}" if self.heading else self.text
+            # A fence that is longer than any in the text.
+            fence = "`" * max(3, 1 + max((len(run) for run in re.findall("`+", self.text)), default=0))
+            return f"{fence}text\n{self.text}\n{fence}"
+        literal = re.sub(r"([\\`*_{}\[\]<>#|~])", r"\\\1", self.text)
+        return f"**{self.heading}** {literal}" if self.heading else literal
 
     @property
     def plain(self) -> str:
@@ -50,50 +58,66 @@ def paragraphs(exercise: Exercise, judgement: Judgement) -> list[Paragraph]:
         judgement: What came of the check.
     """
     if judgement.passed:
-        return [Paragraph(f"All {judgement.cases} cases are answered as they should be.", "Right.")]
-    lines = []
-    if judgement.wrong is not None:
-        # A mistake that was recognised says more than how the rest ended.
-        mistake = judgement.misconception
-        lines.append(Paragraph(mistake.sentence if mistake else _differs(judgement.wrong), "Not yet."))
-        lines += _example(exercise, judgement.wrong)
-    if judgement.trouble is not None and (judgement.wrong is None or judgement.misconception is None):
-        lines.append(Paragraph(trouble_sentence(exercise, judgement.trouble)))
-    if judgement.wrong is not None:
+        all_of_them = f"All {judgement.cases} cases are answered as they should be."
+        lines = [Paragraph(all_of_them if judgement.cases > 1 else "It is what was asked for.", "Right.")]
+        return lines + _printed(judgement)
+    wrong, trouble = judgement.wrong, judgement.trouble
+    # A mistake that was recognised says more than how the rest ended.
+    if judgement.misconception is not None:
+        lines = [Paragraph(judgement.misconception.sentence, "Not yet.")]
+    elif wrong is not None and not isinstance(wrong.answer, Trouble):
+        lines = [Paragraph(_differs(wrong), "Not yet.")]
+    else:
+        lines = []
+    if wrong is not None and lines:
+        lines += _example(exercise, wrong)
+    if trouble is not None and judgement.misconception is None:
+        lines.append(Paragraph(trouble_sentence(exercise, trouble), "" if lines else "Not yet."))
+        if wrong is not None and isinstance(wrong.answer, Trouble):
+            lines += _example(exercise, wrong)
+    if wrong is not None and judgement.cases > 1:
         lines.append(
             Paragraph(
                 f"{judgement.right} of {judgement.cases} cases {'is' if judgement.right == 1 else 'are'} right."
             )
         )
+    return lines + _printed(judgement)
+
+
+def _printed(judgement: Judgement) -> list[Paragraph]:
+    lines = []
     if judgement.printed:
-        lines += [Paragraph("Your code printed:"), Paragraph(judgement.printed.rstrip(), verbatim=True)]
+        # What could move the cursor or ring a bell is left out.
+        text = "".join(
+            letter for letter in judgement.printed.rstrip() if letter.isprintable() or letter == "\n"
+        )
+        lines += [Paragraph("Your code printed:"), Paragraph(text, verbatim=True)]
+    if judgement.warned:
+        lines.append(Paragraph(f"Python warned: {judgement.warned}"))
     return lines
 
 
 def _differs(wrong: Wrong) -> str:
-    expected, answer = wrong.expected, wrong.answer
-    if answer is None:
+    if wrong.difference is None:
+        return "This is not what was asked for."
+    expected, answer = wrong.difference.expected, wrong.difference.answer
+    whole = answer is wrong.answer
+    subject = "Your function returns" if whole else "One of your results is"
+    if wrong.answer is None:
         return "Your function returns nothing. It has to end with return and the result."
-    if wrong.difference == "kind":
-        return f"Your function returns {_kind(answer)}, and {_kind(expected)} is asked for."
-    if wrong.difference == "length":
-        return f"Your function returns {len(answer)} results, and {len(expected)} are asked for."
-    if wrong.difference == "shape":
-        ours, theirs = _first_shapes(expected, answer)
-        return f"The shape of your result is {theirs}, and {ours} is asked for."
-    if wrong.difference == "nan":
-        return "Your result has values that are no numbers (nan)."
-    return "Your result has other values. This is none of the usual mistakes, so compare the numbers below by hand."
-
-
-def _first_shapes(expected: Any, answer: Any) -> tuple[tuple[int, ...], tuple[int, ...]]:
-    """The shapes of the first two parts that differ in them."""
-    if isinstance(expected, tuple | list):
-        for one, other in zip(expected, answer, strict=True):
-            shapes = _first_shapes(one, other)
-            if shapes[0] != shapes[1]:
-                return shapes
-    return np.shape(expected), np.shape(answer)
+    match wrong.difference.kind:
+        case "kind":
+            return f"{subject} {_kind(answer)}, and {_kind(expected)} is asked for."
+        case "length":
+            return (
+                f"{subject} {_kind(answer)} of length {len(answer)}, and length {len(expected)} is asked for."
+            )
+        case "shape":
+            part = "your result" if whole else "one of your results"
+            return f"The shape of {part} is {np.shape(answer)}, and {np.shape(expected)} is asked for."
+        case "nan":
+            return "Some of your values are not numbers (nan)."
+    return "Your values differ. This is none of the usual mistakes, so compare the numbers below by hand."
 
 
 def _kind(value: Any) -> str:
@@ -103,8 +127,10 @@ def _kind(value: Any) -> str:
         "NoneType": "nothing",
         "int": "a whole number",
         "float": "a number",
-        "str": "a text",
-        "bool": "a truth value",
+        "str": "a string",
+        "bool": "True or False",
+        "tuple": f"a tuple of {len(value)}" if isinstance(value, tuple) else "",
+        "dict": "a dictionary",
     }
     name = type(value).__name__
     return names.get(name) or f"a {name}"
@@ -124,7 +150,11 @@ def _example(exercise: Exercise, wrong: Wrong) -> list[Paragraph]:
 
 
 def _answer(answer: Any) -> str:
-    return f"{answer.kind}: {answer.message}" if isinstance(answer, Trouble) else shown(answer)
+    if isinstance(answer, Trouble):
+        return (
+            "none" if answer.kind in ("kind", "changed") else f"{answer.kind}: {answer.message}".rstrip(": ")
+        )
+    return shown(answer)
 
 
 def shown(value: Any) -> str:
@@ -138,17 +168,19 @@ def shown(value: Any) -> str:
     if isinstance(value, np.ndarray):
         if value.size > MOST_SHOWN:
             return f"an array of shape {value.shape}, which begins with {shown(value.ravel()[:8])}"
-        if value.ndim < 2 or value.shape[-1] != 1:
+        if value.ndim < 3 or value.shape[-1] != 1:
             return _nested(value.tolist())
         # Brackets around single numbers hide the picture.
-        axes = max(1, max((axis + 1 for axis, length in enumerate(value.shape) if length > 1), default=1))
+        axes = max([2, *(axis + 1 for axis, length in enumerate(value.shape) if length > 1)])
         return f"{_nested(value.reshape(value.shape[:axes]).tolist())}, of shape {value.shape}"
-    if isinstance(value, tuple):
-        return f"({', '.join(shown(one) for one in value)}{',' if len(value) == 1 else ''})"
-    if isinstance(value, list):
-        return f"[{', '.join(shown(one) for one in value)}]"
+    if isinstance(value, tuple | list):
+        first = [shown(one) for one in value[:MOST_SHOWN]]
+        more = [f"and {len(value) - MOST_SHOWN:,} more"] if len(value) > MOST_SHOWN else []
+        inside = ", ".join(first + more)
+        return f"[{inside}]" if isinstance(value, list) else f"({inside}{',' if len(value) == 1 else ''})"
     if isinstance(value, dict):
-        return f"{{{', '.join(f'{key!r}: {shown(one)}' for key, one in value.items())}}}"
+        pairs = [f"{key!r}: {shown(one)}" for key, one in list(value.items())[:MOST_SHOWN]]
+        return f"{{{', '.join(pairs)}}}"
     return _nested(value)
 
 
@@ -156,8 +188,11 @@ def _nested(value: Any) -> str:
     if isinstance(value, list):
         return f"[{', '.join(_nested(one) for one in value)}]"
     if isinstance(value, float):
-        return f"{value:.4f}".rstrip("0").rstrip(".") if abs(value) >= 1e-3 or value == 0 else f"{value:.3g}"
-    return repr(value)
+        if value == 0 or 1e-3 <= abs(value) < 1e6:
+            return f"{value:.4f}".rstrip("0").rstrip(".")
+        return f"{value:.4g}"
+    text = repr(value)
+    return text if len(text) <= MOST_LETTERS else f"{text[:MOST_LETTERS]}..."
 
 
 def trouble_sentence(exercise: Exercise, trouble: Trouble) -> str:
@@ -165,17 +200,23 @@ def trouble_sentence(exercise: Exercise, trouble: Trouble) -> str:
     where = "" if trouble.line is None else f" (line {trouble.line})"
     match trouble.kind:
         case "NotImplementedError":
-            return f"{exercise.name} is not written yet. Replace `raise NotImplementedError` by your code."
+            return f"{exercise.name} is not written yet. Replace the line raise NotImplementedError with your code."
         case "absent":
             return f"The file has no function {exercise.name}. Keep the name and the arguments of the task."
         case "missing":
             return f"This exercise needs {trouble.message}: pip install 'conviction[tensorflow]'"
         case "kind":
-            return f"Your function returns a {trouble.message}, which cannot be compared. Return what the task says."
+            return f"What your function returns cannot be compared ({trouble.message}). Return what the task says."
         case "changed":
+            name = exercise.parameters[int(trouble.message)]
             return (
-                "Your function changes one of its arguments, and whoever called it still needs them. Make new arrays: "
-                "`a = a * b` instead of `a *= b`, and `.copy()` before you set single values."
+                f"Your function changes its argument {name}, and whoever called it still needs that. Make a new array: "
+                f"{name} = {name} * 2 instead of {name} *= 2, and {name}.copy() before you set single values."
+            )
+        case "UFuncTypeError":
+            return (
+                f"You calculate with whole numbers in place{where}, and they cannot hold fractions. Make a new array: "
+                "a = a / b instead of a /= b."
             )
         case "MemoryError":
             return f"Your code needs more than 1 GB of memory{where}. Inputs are small, so something grows without end."
@@ -187,7 +228,7 @@ def trouble_sentence(exercise: Exercise, trouble: Trouble) -> str:
         case "ended":
             return "Your code ended the process that ran it."
         case "NotAllowed":
-            return f"Your code was stopped{where}: {trouble.message}. NumPy and the modules of plain Python are enough."
+            return f"Your code was stopped{where}: {trouble.message}. It may import: {', '.join(HARMLESS)}."
         case "SyntaxError" | "IndentationError" | "TabError":
             return f"Python cannot read the file{where}: {trouble.message}."
     return f"Your code raised {trouble.kind}{where}: {trouble.message}"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 from collections.abc import Iterable, Iterator
 
-from conviction.lesson import ask_changes, ask_figures, ask_network, ask_transfer
+from conviction.lesson import ask_changes, ask_figures, ask_gradients, ask_network, ask_transfer
 from conviction.lesson.facts import Facts
 from conviction.lesson.question import Maker, Option, Question, QuestionDraft
 from conviction.lesson.shelf import table
@@ -14,6 +14,7 @@ from conviction.lesson.words import render_line
 MAKERS: dict[str, tuple[Maker, ...]] = {
     **ask_network.MAKERS,
     **ask_figures.MAKERS,
+    **ask_gradients.MAKERS,
     **ask_changes.MAKERS,
     **ask_transfer.MAKERS,
 }

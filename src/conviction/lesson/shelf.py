@@ -16,9 +16,10 @@ DEPTHS: tuple[Depth, ...] = get_args(Depth)
 
 @dataclass(frozen=True)
 class Chapter:
-    """One of the eight: ``aim`` in a sentence, ``step`` of the lab at which a walkthrough reads it."""
+    """``number`` as users type it, ``aim`` in a sentence, ``step`` of the lab at which a walkthrough reads it."""
 
     name: str
+    number: str
     title: str
     aim: str
     step: str | None
@@ -93,7 +94,7 @@ def table(name: str) -> Any:
 
 @cache
 def chapters() -> tuple[Chapter, ...]:
-    """The eight chapters, in order."""
+    """All chapters, in order."""
     return tuple(Chapter(**entry) for entry in table("chapters"))
 
 

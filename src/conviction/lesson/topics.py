@@ -52,8 +52,9 @@ def topic_named(name: str) -> str:
     Raises:
         RequestError: There is none.
     """
-    if name.isdecimal() and 1 <= int(name) <= len(chapters()):
-        return chapters()[int(name) - 1].name
+    for chapter in chapters():
+        if name.lower() == chapter.number:
+            return chapter.name
     topic = name.lower().replace("-", "_")
     if topic not in TOPICS:
         raise RequestError(

@@ -10,8 +10,10 @@ from typing import Any
 
 import jinja2
 import jinja2.meta
+import numpy as np
 
 from conviction.evaluation import wilson
+from conviction.lesson.by_hand import by_hand
 from conviction.lesson.facts import Facts
 from conviction.lesson.question import plural
 from conviction.lesson.record import Direction, Measurement, measurements
@@ -155,6 +157,7 @@ def _environment() -> jinja2.Environment:
         "shape": _times,
         "size": lambda v: _times(v[:2]),
         "times": _times,
+        "grid": _grid,
     }
     out.filters.update(filters)
     out.globals.update(
@@ -166,8 +169,16 @@ def _environment() -> jinja2.Environment:
         ordinal=_ordinal,
         plural=plural,
         measured=_measured,
+        hand=by_hand(),
     )
     return out
+
+
+def _grid(values: np.ndarray) -> str:
+    """(rows, columns) as lines of a code block, the columns below each other."""
+    cells = [[f"{value + 0.0:g}" for value in row] for row in values]  # + 0.0: no -0
+    width = max(len(cell) for row in cells for cell in row)
+    return "\n".join("    " + "  ".join(cell.rjust(width) for cell in row) for row in cells)
 
 
 def _times(numbers: Iterable[Any]) -> str:

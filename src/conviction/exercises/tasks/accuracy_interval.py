@@ -56,6 +56,11 @@ def _of_classes(probabilities: np.ndarray, labels: np.ndarray) -> tuple[float, f
     )
 
 
+def _centre(probabilities: np.ndarray, labels: np.ndarray) -> tuple[float, float, float]:
+    _, low, high = accuracy_interval(probabilities, labels)
+    return (low + high) / 2, low, high
+
+
 def _percent(probabilities: np.ndarray, labels: np.ndarray) -> tuple[float, ...]:
     return tuple(100 * value for value in accuracy_interval(probabilities, labels))
 
@@ -81,7 +86,7 @@ def _cases() -> list[Arguments]:
 EXERCISE = Exercise(
     title="Accuracy with its interval",
     chapter="evaluating",
-    task="An accuracy of a few images could have been another one with others. How far off may it be?",
+    task="On other images, the accuracy would have come out differently. By how much?",
     solution=accuracy_interval,
     cases=_cases,
     misconceptions=(
@@ -107,7 +112,13 @@ EXERCISE = Exercise(
             "Your n is the number of probabilities. It is the number of images: len(labels).",
             _of_classes,
         ),
-        Misconception("percent", "You answer in percent. Shares from 0 to 1 are asked for.", _percent),
+        Misconception(
+            "centre",
+            "You return the centre of the interval as the accuracy. The accuracy is the share of images that are "
+            "right.",
+            _centre,
+        ),
+        Misconception("percent", "You return percentages. Shares from 0 to 1 are asked for.", _percent),
         Misconception(
             "least_probable",
             "You take the least probable class as the answer. It is the most probable: argmax.",

@@ -56,6 +56,42 @@ def _corrected_kept(
     return new, (mean / (1 - 0.9**step), square / (1 - 0.999**step))
 
 
+def _step_by(
+    w: np.ndarray, root: np.ndarray, means: Means, step: int, rate: float
+) -> tuple[np.ndarray, Means]:
+    """With the corrected mean divided by this root."""
+    return w - rate * means[0] / (1 - 0.9**step) / root, means
+
+
+def _other_epsilon(
+    w: np.ndarray, g: np.ndarray, means: Means, step: int, rate: float
+) -> tuple[np.ndarray, Means]:
+    means = adam_step(w, g, means, step, rate)[1]
+    return _step_by(w, np.sqrt(means[1] / (1 - 0.999**step)) + 1e-7, means, step, rate)
+
+
+def _epsilon_inside(
+    w: np.ndarray, g: np.ndarray, means: Means, step: int, rate: float
+) -> tuple[np.ndarray, Means]:
+    means = adam_step(w, g, means, step, rate)[1]
+    return _step_by(w, np.sqrt(means[1] / (1 - 0.999**step) + 1e-7), means, step, rate)
+
+
+def _no_epsilon(
+    w: np.ndarray, g: np.ndarray, means: Means, step: int, rate: float
+) -> tuple[np.ndarray, Means]:
+    means = adam_step(w, g, means, step, rate)[1]
+    return _step_by(w, np.sqrt(means[1] / (1 - 0.999**step)), means, step, rate)
+
+
+def _shares_exchanged(
+    w: np.ndarray, g: np.ndarray, means: Means, step: int, rate: float
+) -> tuple[np.ndarray, Means]:
+    mean, square = 0.999 * means[0] + 0.001 * g, 0.9 * means[1] + 0.1 * g**2
+    corrected = rate * np.sqrt(1 - 0.9**step) / (1 - 0.999**step)
+    return w - corrected * mean / (np.sqrt(square) + 1e-7), (mean, square)
+
+
 def _from_zero(
     w: np.ndarray, g: np.ndarray, means: Means, step: int, rate: float
 ) -> tuple[np.ndarray, Means]:
@@ -88,6 +124,8 @@ def _cases() -> list[Arguments]:
         (one, np.array([4.0]), (np.array([2.0]), np.array([9.0])), 2, 0.5),
         (one, np.array([-0.5]), (np.array([1.0]), np.array([4.0])), 20, 0.25),
     ]
+    tiny = np.array([2e-7])
+    cases.append((one, tiny, (np.zeros(1), np.zeros(1)), 1, 0.5))
     for shape, step in (((2, 3), 1), ((3, 3, 1, 4), 7)):
         means = chance.normal(size=shape) * (step > 1), chance.random(shape) * (step > 1)
         cases.append((chance.normal(size=shape), chance.normal(size=shape), means, step, 0.01))
@@ -106,6 +144,13 @@ EXERCISE = Exercise(
             "You forgot to correct the means. After one step the mean holds a tenth of the gradient only: divide by "
             "1 - 0.9**step and 1 - 0.999**step.",
             _uncorrected,
+        ),
+        Misconception(
+            "other_epsilon",
+            "With a tiny gradient your step has another size: Keras adds 1e-7 to the square root of the mean of "
+            "squares before that is corrected.",
+            _other_epsilon,
+            also=(_epsilon_inside, _no_epsilon),
         ),
         Misconception(
             "corrected_kept",
@@ -131,6 +176,11 @@ EXERCISE = Exercise(
             "no_mean",
             "You step along the gradient of this batch alone. Adam steps along the moving mean of the gradients.",
             _no_mean,
+        ),
+        Misconception(
+            "shares_exchanged",
+            "You keep 0.999 of the mean and 0.9 of the mean of squares. It is the other way round.",
+            _shares_exchanged,
         ),
         Misconception("uphill", "You add the step. It is subtracted: the gradient points uphill.", _uphill),
     ),

@@ -66,6 +66,13 @@ EXERCISE = Exercise(
             "The axis of the channels is missing. Conv2D wants (n, height, width, 1) for gray images, not (n, height, "
             "width).",
             _no_channel,
+            also=(lambda rows, height, width: rows.reshape(-1, height, width),),
+        ),
+        Misconception(
+            "always_gray",
+            "You treat images in colour as gray, so there are three times as many. -1 as the last length lets reshape "
+            "work out the channels.",
+            lambda rows, height, width: rows.reshape(-1, height, width, 1),
         ),
         Misconception(
             "channels_first", "You put the channels first. Keras wants them last.", _channels_first
@@ -77,8 +84,8 @@ EXERCISE = Exercise(
         ),
         Misconception(
             "planes",
-            "You took the row for three pictures, one for each colour. Its three values of a pixel are next to each "
-            "other, so the channels are the last axis when you reshape.",
+            "You read the row as three pictures, one for each colour. The three values of a pixel stand next to each "
+            "other in the row, so the channels are the last axis when you reshape.",
             _planes,
         ),
         Misconception(

@@ -14,8 +14,8 @@ def batch_norm(
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Normalises each channel, as Keras's BatchNormalization does before its scale and offset.
 
-    In training each channel gets mean 0 and variance 1 over the images and places of the batch, and the moving mean
-    and variance follow: 0.99 of the old and 0.01 of the batch's. Afterwards, the moving ones are used.
+    In training each channel gets mean 0 and a variance of almost 1 over the images and places of the batch, and the
+    moving mean and variance follow: 0.99 of the old and 0.01 of the batch's. Afterwards, the moving ones are used.
 
     Args:
         batch: (n, height, width, channels).
@@ -66,6 +66,28 @@ def _forgets(batch: np.ndarray, mean: np.ndarray, variance: np.ndarray, training
     return out, mean + 0.99 * (new_mean - mean) / 0.01, variance + 0.99 * (new_variance - variance) / 0.01
 
 
+def _replaces(batch: np.ndarray, mean: np.ndarray, variance: np.ndarray, training: bool) -> Normalised:
+    out = batch_norm(batch, mean, variance, training)[0]
+    return (out, batch.mean((0, 1, 2)), batch.var((0, 1, 2))) if training else (out, mean, variance)
+
+
+def _unbiased(batch: np.ndarray, mean: np.ndarray, variance: np.ndarray, training: bool) -> Normalised:
+    if not training:
+        return batch_norm(batch, mean, variance, False)
+    centre, spread = batch.mean((0, 1, 2)), batch.var((0, 1, 2), ddof=1)
+    return (
+        (batch - centre) / np.sqrt(spread + 0.001),
+        0.99 * mean + 0.01 * centre,
+        0.99 * variance + 0.01 * spread,
+    )
+
+
+def _added_after(batch: np.ndarray, mean: np.ndarray, variance: np.ndarray, training: bool) -> Normalised:
+    right = batch_norm(batch, mean, variance, training)
+    centre, spread = (batch.mean((0, 1, 2)), batch.var((0, 1, 2))) if training else (mean, variance)
+    return (batch - centre) / (np.sqrt(spread) + 0.001), right[1], right[2]
+
+
 def _never_moves(batch: np.ndarray, mean: np.ndarray, variance: np.ndarray, training: bool) -> Normalised:
     return batch_norm(batch, mean, variance, training)[0], mean, variance
 
@@ -99,15 +121,16 @@ def _cases() -> list[Arguments]:
 EXERCISE = Exercise(
     title="Batch normalisation",
     chapter="training",
-    task="It behaves in one way while the network learns and in another when it answers. Write both.",
+    task="It behaves in one way while the network learns and in another at inference. Write both.",
     solution=batch_norm,
     cases=_cases,
     misconceptions=(
         Misconception(
             "always_batch",
-            "You use the batch's own figures when the network answers, too. Then an answer would depend on which other "
+            "You use the batch's own figures at inference, too. Then an answer would depend on which other "
             "images are asked about at the same time: use the moving mean and variance.",
             _always_batch,
+            also=(lambda batch, mean, variance, training: batch_norm(batch, mean, variance, True),),
         ),
         Misconception(
             "always_moving",
@@ -116,7 +139,7 @@ EXERCISE = Exercise(
         ),
         Misconception(
             "each_image",
-            "You normalise each image for itself. The mean goes over the images, too: axis=(0, 1, 2).",
+            "You normalise each image on its own. The mean goes over the images, too: axis=(0, 1, 2).",
             _axes((1, 2)),  # type: ignore[arg-type]
         ),
         Misconception(
@@ -131,15 +154,26 @@ EXERCISE = Exercise(
         ),
         Misconception(
             "forgets",
-            "Your moving figures keep 0.01 of the old and take 0.99 of the batch. It is the other way round, so that "
-            "one odd batch changes little.",
+            "Your moving figures follow the batch too closely. They keep 0.99 of the old and take 0.01 of the batch, "
+            "so that one odd batch changes little.",
             _forgets,
+            also=(_replaces,),
         ),
         Misconception("never_moves", "Your moving figures do not change in training.", _never_moves),
         Misconception(
             "moves_after",
-            "Your moving figures change when the network answers. They must change in training alone.",
+            "Your moving figures change at inference. They must change in training alone.",
             _moves_after,
+        ),
+        Misconception(
+            "unbiased",
+            "You divide by n - 1 for the variance. Batch normalisation divides by n, the mean of squared differences.",
+            _unbiased,
+        ),
+        Misconception(
+            "added_after",
+            "You add 0.001 after the square root. It belongs under it.",
+            _added_after,
         ),
         Misconception(
             "no_root",

@@ -69,6 +69,34 @@ def _padded_evenly(
     return conv2d(image, kernel, bias, strides, "valid")
 
 
+def _window_stays(
+    image: np.ndarray, kernel: np.ndarray, bias: np.ndarray, strides: int, padding: str
+) -> np.ndarray:
+    height, width = conv2d(image, kernel, bias, strides, padding).shape[:2]
+    return conv2d(image, kernel, bias, 1, padding)[:height, :width]
+
+
+def _padded_for_one(
+    image: np.ndarray, kernel: np.ndarray, bias: np.ndarray, strides: int, padding: str
+) -> np.ndarray:
+    if padding == "same":
+        zeros = [((window - 1) // 2, window // 2) for window in kernel.shape[:2]]
+        image = np.pad(image, (*zeros, (0, 0)))
+    return conv2d(image, kernel, bias, strides, "valid")
+
+
+def _extra_first(
+    image: np.ndarray, kernel: np.ndarray, bias: np.ndarray, strides: int, padding: str
+) -> np.ndarray:
+    if padding == "same":
+        counts = [
+            max(0, (-(-side // strides) - 1) * strides + window - side)
+            for side, window in zip(image.shape[:2], kernel.shape[:2], strict=True)
+        ]
+        image = np.pad(image, (*((n - n // 2, n // 2) for n in counts), (0, 0)))
+    return conv2d(image, kernel, bias, strides, "valid")
+
+
 def _one_channel(
     image: np.ndarray, kernel: np.ndarray, bias: np.ndarray, strides: int, padding: str
 ) -> np.ndarray:
@@ -99,6 +127,7 @@ def _cases() -> list[Arguments]:
         (3, 3, 1, 1, 1, 1, 0, 2, "valid"),
         (2, 2, 1, 3, 3, 1, 0, 1, "same"),
         (2, 2, 1, 2, 2, 1, 0, 1, "same"),
+        (4, 1, 1, 3, 1, 1, 0, 2, "same"),
         (4, 4, 1, 3, 3, 1, 0, 2, "same"),
         (3, 4, 2, 2, 3, 2, 1, 1, "valid"),
         (5, 4, 2, 3, 2, 3, 1, 2, "same"),
@@ -163,6 +192,7 @@ EXERCISE = Exercise(
             "no_stride",
             "Your window always moves by one pixel. With strides=2 it moves by two.",
             lambda image, kernel, bias, strides, padding: conv2d(image, kernel, bias, 1, padding),
+            also=(_window_stays,),
         ),
         Misconception(
             "no_padding",
@@ -175,6 +205,18 @@ EXERCISE = Exercise(
             "and at the right.",
             _padded_on_one_side(before=False),
             also=(_padded_on_one_side(before=True),),
+        ),
+        Misconception(
+            "extra_first",
+            "Of an odd number of zeros you put the extra one at the top and at the left. Keras puts it at the bottom "
+            "and at the right.",
+            _extra_first,
+        ),
+        Misconception(
+            "padded_for_one",
+            "You pad with window - 1 zeros, which is right without strides. With strides fewer are needed: as many "
+            "as make ceil(side / strides) windows fit.",
+            _padded_for_one,
         ),
         Misconception(
             "padded_evenly",

@@ -94,7 +94,7 @@ def _cases() -> list[Arguments]:
 
 EXERCISE = Exercise(
     title="Back through a convolution",
-    chapter="training",
+    chapter="backpropagation",
     task="Each value of the output is patch x kernel + bias. So each pixel and each weight has a part in several "
     "values, and its gradient is a sum over them, which is a convolution again.",
     solution=conv2d_gradients,
@@ -130,8 +130,8 @@ EXERCISE = Exercise(
         ),
         Misconception(
             "exchanged",
-            "The order is another one: first the gradient for the image, then that for the kernel, then that for the "
-            "bias.",
+            "You return them in another order: first the gradient for the image, then that for the kernel, then that "
+            "for the bias.",
             _exchanged,
         ),
     ),

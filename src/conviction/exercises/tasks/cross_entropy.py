@@ -77,6 +77,11 @@ EXERCISE = Exercise(
             lambda t, p: cross_entropy(t, p) * len(t),
         ),
         Misconception(
+            "each",
+            "You return the loss of each image. One number is asked for: their mean.",
+            lambda t, p: -(t * np.log(np.clip(p, 1e-7, 1.0))).sum(axis=1),
+        ),
+        Misconception(
             "over_classes",
             "You divide by the number of classes as well: np.mean over the whole array. Sum over the classes, then "
             "take the mean over the images.",
@@ -94,7 +99,7 @@ EXERCISE = Exercise(
         ),
         Misconception(
             "infinite",
-            "Where the right class has probability 0, you answer infinity. Clip the probabilities at 1e-7 first.",
+            "Where the right class has probability 0, the loss becomes infinite. Clip the probabilities at 1e-7 first.",
             _infinite,
         ),
         Misconception(

@@ -77,7 +77,7 @@ def _cases() -> list[Arguments]:
 
 EXERCISE = Exercise(
     title="The gradient of the last layer",
-    chapter="training",
+    chapter="backpropagation",
     task="Softmax and cross-entropy fit together: the gradient of the loss for what enters softmax is p - y. From "
     "there, one product leads to the weights.",
     solution=dense_gradient,
@@ -110,13 +110,24 @@ EXERCISE = Exercise(
             _bias_twice,
         ),
         Misconception(
+            "by_all",
+            "You divide by the number of all probabilities. The loss is a mean over the images: divide by their "
+            "number.",
+            lambda x, p, t: tuple(g / p.shape[1] for g in dense_gradient(x, p, t)),
+        ),
+        Misconception(
+            "returned_first",
+            "You return the gradient of the bias first. The order is: kernel, bias.",
+            lambda x, p, t: dense_gradient(x, p, t)[::-1],
+        ),
+        Misconception(
             "transposed",
             "Your gradient for the kernel is transposed. It has the shape of the kernel: (values, classes).",
             lambda x, p, t: (dense_gradient(x, p, t)[0].T, dense_gradient(x, p, t)[1]),
         ),
         Misconception(
             "squared",
-            "You multiply with p (1 - p), the slope of a sigmoid. With cross-entropy that factor cancels: p - y is "
+            "You multiply by p (1 - p), the slope of a sigmoid. With cross-entropy that factor cancels: p - y is "
             "all.",
             _squared,
         ),

@@ -47,6 +47,7 @@ def _by_rate(values: np.ndarray, rate: float, draws: np.ndarray, training: bool)
 def _cases() -> list[Arguments]:
     chance = np.random.default_rng(0)
     cases: list[Arguments] = [
+        (np.array([3.0, 3.0]), 0.25, np.array([0.25, 0.9]), True),
         (np.array([3.0, 3.0]), 0.25, np.array([0.1, 0.9]), True),
         (np.array([3.0, 3.0]), 0.25, np.array([0.1, 0.9]), False),
     ]
@@ -64,25 +65,42 @@ EXERCISE = Exercise(
     misconceptions=(
         Misconception(
             "always",
-            "You drop values when the network answers, too. Then the same image would get another answer each time.",
+            "You drop values at inference, too. Then the same image would get another answer each time.",
             lambda values, rate, draws, training: dropout(values, rate, draws, True),
         ),
         Misconception(
             "scaled_later",
-            "You scale when the network answers. That is how dropout was first described; Keras scales in training, by "
+            "You scale at inference. That is how dropout was first described; Keras scales in training, by "
             "1 / (1 - rate), so that nothing has to be done later.",
             _scaled_later,
         ),
         Misconception(
             "not_scaled",
             "What stays is not made larger. In training it is divided by 1 - rate, or the next layer would get less "
-            "than it does when the network answers.",
+            "than it does at inference.",
             _not_scaled,
         ),
         Misconception(
             "keeps_the_rate",
             "You keep what should be dropped. rate is the share that goes: draws < rate is dropped.",
             _keeps_the_rate,
+        ),
+        Misconception(
+            "at_the_rate",
+            "You drop a value whose draw equals the rate. It is dropped where the draw is below it.",
+            lambda values, rate, draws, training: (
+                np.where(draws <= rate, 0.0, values / (1 - rate)) if training else values
+            ),
+        ),
+        Misconception(
+            "other_way_round",
+            "You drop values when the network is used, and none in training. It is the other way round.",
+            lambda values, rate, draws, training: dropout(values, rate, draws, not training),
+        ),
+        Misconception(
+            "all_scaled",
+            "You drop nothing, and scale everything instead. In training some values become 0.",
+            lambda values, rate, draws, training: values * (1 - rate) if training else values,
         ),
         Misconception("by_rate", "You divide by the rate. The share that stays is 1 - rate.", _by_rate),
     ),

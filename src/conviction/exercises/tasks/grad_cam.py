@@ -47,6 +47,11 @@ def _stretched(maps: np.ndarray, gradient: np.ndarray) -> np.ndarray:
     return _scaled(heat)
 
 
+def _sums_to_one(maps: np.ndarray, gradient: np.ndarray) -> np.ndarray:
+    heat = np.maximum(maps @ gradient.mean((0, 1)), 0)
+    return heat / (heat.sum() or 1.0)
+
+
 def _cases() -> list[Arguments]:
     chance = np.random.default_rng(4)
     cases: list[Arguments] = [
@@ -103,6 +108,24 @@ EXERCISE = Exercise(
             "relu_on_weights",
             "You drop maps with a weight below 0. They are subtracted; only their sum with the others is cut off at 0.",
             lambda maps, gradient: _scaled(np.maximum(maps @ np.maximum(gradient.mean((0, 1)), 0), 0)),
+        ),
+        Misconception(
+            "no_guard",
+            "Where nothing is above 0 you divide by 0. Return zeros there.",
+            lambda maps, gradient: (
+                np.maximum(maps @ gradient.mean((0, 1)), 0)
+                / np.maximum(maps @ gradient.mean((0, 1)), 0).max()
+            ),
+        ),
+        Misconception(
+            "one_mean",
+            "You take one mean of all gradients. Each map has a weight of its own: mean(axis=(0, 1)).",
+            lambda maps, gradient: _scaled(np.maximum(maps.sum(2) * gradient.mean(), 0)),
+        ),
+        Misconception(
+            "sums_to_one",
+            "You divide by the sum. The largest value becomes 1, so divide by it.",
+            _sums_to_one,
         ),
         Misconception(
             "not_divided",

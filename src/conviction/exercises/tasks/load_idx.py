@@ -39,6 +39,12 @@ def _sliced(content: bytes) -> np.ndarray:
     return load_idx(content) if content[3] == 3 else np.frombuffer(content[16:], np.uint8)
 
 
+def _little_endian(content: bytes) -> np.ndarray:
+    axes = content[3]
+    lengths = np.frombuffer(content, "<u4", count=axes, offset=4)
+    return np.frombuffer(content, np.uint8, offset=4 + 4 * axes).reshape([int(n) for n in lengths])
+
+
 def _columns_first(content: bytes) -> np.ndarray:
     right = load_idx(content)
     return right.ravel().reshape(right.shape, order="F")
@@ -78,6 +84,12 @@ EXERCISE = Exercise(
             "one length, and its values begin at byte 8. The fourth byte says how many there are.",
             _header_of_images,
             also=(_sliced,),
+        ),
+        Misconception(
+            "little_endian",
+            "You read the lengths with the least significant byte first, so 2 becomes 33,554,432. IDX files are "
+            "big-endian: '>u4'.",
+            _little_endian,
         ),
         Misconception(
             "flat",

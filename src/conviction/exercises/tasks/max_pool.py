@@ -32,6 +32,11 @@ def _windows(image: np.ndarray, size: int, step: int) -> np.ndarray:
     return places.reshape(*places.shape[:3], size * size).swapaxes(2, 3)
 
 
+def _overlapping(image: np.ndarray, size: int) -> np.ndarray:
+    """As many windows as there should be, but next to each other at the top left."""
+    return _windows(image, size, 1).max(2)[: image.shape[0] // size, : image.shape[1] // size]
+
+
 def _up(image: np.ndarray, size: int) -> np.ndarray:
     low = np.pad(
         image.astype(float),
@@ -44,7 +49,10 @@ def _up(image: np.ndarray, size: int) -> np.ndarray:
 def _cases() -> list[Arguments]:
     chance = np.random.default_rng(1)
     sizes = [(2, 2, 1, 2), (3, 3, 1, 2), (2, 2, 2, 2), (4, 4, 1, 2), (5, 7, 2, 2), (7, 8, 3, 3), (3, 3, 1, 1)]
-    return [(chance.integers(-9, 10, (h, w, c)), size) for h, w, c, size in sizes]
+    return [
+        (np.array([[-3, -1], [-4, -2]])[:, :, None], 2),
+        *((chance.integers(-9, 10, (h, w, c)), size) for h, w, c, size in sizes),
+    ]
 
 
 EXERCISE = Exercise(
@@ -61,7 +69,7 @@ EXERCISE = Exercise(
         ),
         Misconception(
             "from_zero",
-            "Where all values of a window are negative you answer 0. Begin with the first value of the window, or with "
+            "Where all values of a window are negative you return 0. Begin with the first value of the window, or with "
             "minus infinity.",
             lambda image, size: np.maximum(max_pool(image, size), 0),
         ),
@@ -69,6 +77,7 @@ EXERCISE = Exercise(
             "step_of_one",
             "Your windows overlap: they move by one pixel. They should move by their own size.",
             lambda image, size: _windows(image, size, 1).max(2),
+            also=(_overlapping,),
         ),
         Misconception(
             "up",
@@ -77,8 +86,11 @@ EXERCISE = Exercise(
         ),
         Misconception(
             "across_channels",
-            "You take the largest value of all channels. Each channel is pooled for itself.",
+            "You take the largest value of all channels. Each channel is pooled on its own.",
             lambda image, size: max_pool(image, size).max(2, keepdims=True),
+            also=(
+                lambda image, size: np.repeat(max_pool(image, size).max(2, keepdims=True), image.shape[2], 2),
+            ),
         ),
         Misconception(
             "absolute",

@@ -37,6 +37,13 @@ def _spread(image: np.ndarray, above: np.ndarray, size: int) -> np.ndarray:
     return out
 
 
+def _equal_elsewhere(image: np.ndarray, above: np.ndarray, size: int) -> np.ndarray:
+    out = np.zeros(image.shape)
+    for y, x in np.ndindex(*above.shape):
+        out[image == image[y * size : (y + 1) * size, x * size : (x + 1) * size].max()] = above[y, x]
+    return out
+
+
 def _corner(image: np.ndarray, above: np.ndarray, size: int) -> np.ndarray:
     out = np.zeros(image.shape)
     out[: above.shape[0] * size : size, : above.shape[1] * size : size] = above
@@ -50,6 +57,7 @@ def _cases() -> list[Arguments]:
         (np.array([[-1.0, -4.0], [-3.0, -2.0]]), np.array([[6.0]]), 2),
         (np.array([[1.0, 2.0, 9.0], [3.0, 4.0, 9.0]]), np.array([[7.0]]), 2),
     ]
+    cases.append((np.array([[1.0, 4.0, 4.0, 2.0], [3.0, 2.0, 1.0, 3.0]]), np.array([[5.0, 6.0]]), 2))
     for h, w, size in ((4, 4, 2), (7, 6, 3), (9, 5, 2)):
         image = chance.permutation(h * w).reshape(h, w).astype(float)
         cases.append((image, chance.integers(-5, 6, (h // size, w // size)).astype(float), size))
@@ -58,7 +66,7 @@ def _cases() -> list[Arguments]:
 
 EXERCISE = Exercise(
     title="Back through max pooling",
-    chapter="training",
+    chapter="backpropagation",
     task="Max pooling chose one value of each window. Who is to blame for the loss?",
     solution=max_pool_gradient,
     cases=_cases,
@@ -73,6 +81,17 @@ EXERCISE = Exercise(
             "everyone",
             "Every pixel of the window gets the whole gradient. Only the largest value had a part in the output.",
             _spread,
+        ),
+        Misconception(
+            "equal_elsewhere",
+            "You look for the largest value of a window in the whole image. The same value may stand in another "
+            "window: look for it in its own.",
+            _equal_elsewhere,
+        ),
+        Misconception(
+            "one",
+            "You set 1. The gradient from above belongs there.",
+            lambda image, above, size: max_pool_gradient(image, np.ones_like(above), size),
         ),
         Misconception(
             "corner",

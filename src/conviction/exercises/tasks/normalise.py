@@ -46,19 +46,16 @@ def _cases() -> list[Arguments]:
 EXERCISE = Exercise(
     title="Normalise pixels",
     chapter="data",
-    task="Bytes from 0 to 255 become numbers from 0 to 1, near which weights begin.",
+    task="Bytes from 0 to 255 become numbers from 0 to 1, a scale on which training works well.",
     solution=normalise,
     cases=_cases,
     misconceptions=(
         Misconception(
             "whole",
-            "You divide whole numbers without a remainder, so everything but white becomes 0. Use / and not //.",
+            "Your result has whole numbers, so everything but white has become 0. Divide with / and not //, and do not "
+            "turn the result into whole numbers again.",
             lambda pixels: pixels // 255,
-        ),
-        Misconception(
-            "cast_back",
-            "You turn the result into whole numbers again, and only 0 and 1 are left. It has to stay floating-point.",
-            lambda pixels: (pixels / 255).round().astype(np.uint8),
+            also=(lambda pixels: (pixels / 255).round().astype(np.uint8),),
         ),
         Misconception(
             "by_256",
@@ -68,7 +65,7 @@ EXERCISE = Exercise(
         Misconception(
             "by_largest",
             "You divide by the largest value of the batch. Then the same gray becomes another number in another batch, "
-            "and the network sees at the end what it has not learned. The divisor is always 255.",
+            "and the network meets values that it was not trained on. The divisor is always 255.",
             lambda pixels: pixels / max(1.0, float(pixels.max())),
         ),
         Misconception(

@@ -38,6 +38,10 @@ def _from_one(labels: np.ndarray, classes: int) -> np.ndarray:
     return out
 
 
+def _all_rows(labels: np.ndarray, classes: int) -> np.ndarray:
+    return np.tile(np.isin(np.arange(classes), labels).astype(float), (len(labels), 1))
+
+
 def _extra(labels: np.ndarray, classes: int) -> np.ndarray:
     return np.eye(classes + 1)[labels]
 
@@ -78,6 +82,12 @@ EXERCISE = Exercise(
             "extra",
             "You make one column too many. Labels go from 0 to classes - 1, which are as many columns as classes.",
             _extra,
+        ),
+        Misconception(
+            "all_rows",
+            "Every row has a 1 for every label of the batch. Each row is about one image: name the place by row and "
+            "column, out[np.arange(len(labels)), labels], and make the rows separate lists.",
+            _all_rows,
         ),
         Misconception(
             "columns",

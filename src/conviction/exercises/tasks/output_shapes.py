@@ -89,6 +89,24 @@ def _kernel_off(before: tuple[int, ...], layer: dict[str, Any], after: tuple[int
     return (*(math.ceil((side - layer["kernel_size"]) / layer["strides"]) for side in before[:2]), after[2])
 
 
+def _kernel_off_down(
+    before: tuple[int, ...], layer: dict[str, Any], after: tuple[int, ...]
+) -> tuple[int, ...]:
+    if layer["type"] != "Conv2D" or layer["padding"] == "same":
+        return after
+    return (*((side - layer["kernel_size"]) // layer["strides"] for side in before[:2]), after[2])
+
+
+def _same_size(before: tuple[int, ...], layer: dict[str, Any], after: tuple[int, ...]) -> tuple[int, ...]:
+    if layer["type"] != "Conv2D" or layer["padding"] != "same":
+        return after
+    return (*before[:2], after[2])
+
+
+def _flat_map(before: tuple[int, ...], layer: dict[str, Any], after: tuple[int, ...]) -> tuple[int, ...]:
+    return (before[0] * before[1],) if layer["type"] == "Flatten" else after
+
+
 def _stride_down(before: tuple[int, ...], layer: dict[str, Any], after: tuple[int, ...]) -> tuple[int, ...]:
     if layer["type"] != "Conv2D" or layer["padding"] != "same":
         return after
@@ -131,6 +149,7 @@ EXERCISE = Exercise(
             "You take off the whole kernel. A window of 3 fits into 6 pixels at 4 places: a side loses kernel_size - "
             "1.",
             _stepwise(_kernel_off),
+            also=(_stepwise(_kernel_off_down),),
         ),
         Misconception(
             "no_stride",
@@ -148,6 +167,17 @@ EXERCISE = Exercise(
             "Your pooling keeps an incomplete window at the edge. Without padding it is dropped: 5 pixels and a window "
             "of 2 make 2.",
             _stepwise(_pool_up),
+        ),
+        Misconception(
+            "same_size",
+            "You take 'same' to mean that the size stays. That holds without strides: a side becomes ceil(side / "
+            "strides).",
+            _stepwise(_same_size),
+        ),
+        Misconception(
+            "flat_map",
+            "Your Flatten forgets the channels. Every value of every map becomes one of the row.",
+            _stepwise(_flat_map),
         ),
         Misconception(
             "stride_down",

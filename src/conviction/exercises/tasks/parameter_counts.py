@@ -80,6 +80,20 @@ def _first_channels(layers: list[dict[str, Any]], channels: int) -> list[int]:
     return counts
 
 
+def _always_first_channels(layers: list[dict[str, Any]], channels: int) -> list[int]:
+    counts = []
+    before = channels
+    for layer in layers:
+        of_images = layer["type"] in ("Conv2D", "BatchNormalization")
+        counts.append(parameter_counts([layer], channels if of_images else before)[0])
+        before = layer.get("filters") or layer.get("units") or layer.get("values") or before
+    return counts
+
+
+def _side_once(layer: dict[str, Any], channels: int, count: int) -> int:
+    return layer["filters"] * (layer["kernel_size"] * channels + 1) if "filters" in layer else count
+
+
 def _cases() -> list[Arguments]:
     conv = {"type": "Conv2D", "filters": 2, "kernel_size": 3}
     norm, pool = {"type": "BatchNormalization"}, {"type": "MaxPooling2D"}
@@ -115,6 +129,11 @@ EXERCISE = Exercise(
             "no_biases", "You forgot the biases: each filter and each unit has one.", _changed(_no_biases)
         ),
         Misconception(
+            "side_once",
+            "Your kernels have kernel_size weights. They are square: kernel_size x kernel_size.",
+            _changed(_side_once),
+        ),
+        Misconception(
             "one_bias",
             "You add a single bias to each layer. There is one for each filter and for each unit.",
             _changed(_one_bias),
@@ -136,6 +155,7 @@ EXERCISE = Exercise(
             "Every convolution of yours sees the channels of the images. The second one sees the maps of the first: as "
             "many channels as that had filters.",
             _first_channels,
+            also=(_always_first_channels,),
         ),
         Misconception(
             "two_for_normalisation",

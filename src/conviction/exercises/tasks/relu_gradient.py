@@ -32,7 +32,7 @@ def _cases() -> list[Arguments]:
 
 EXERCISE = Exercise(
     title="Back through ReLU",
-    chapter="training",
+    chapter="backpropagation",
     task="On the way forward ReLU lets positive numbers pass. On the way back it is a gate.",
     solution=relu_gradient,
     cases=_cases,
@@ -57,12 +57,13 @@ EXERCISE = Exercise(
         ),
         Misconception(
             "forward",
-            "You pass the gradient through max(0, x) of the inputs: their size does not matter, only their sign.",
+            "You return or multiply by max(0, x) itself. The size of an input does not matter, only its sign.",
             lambda x, g: np.maximum(x, 0) * g,
+            also=(lambda x, g: np.maximum(x, 0),),
         ),
         Misconception(
             "slope_alone",
-            "You return the slope of ReLU, 0 or 1. The chain rule multiplies it with the gradient from above.",
+            "You return the slope of ReLU, 0 or 1. The chain rule multiplies it by the gradient from above.",
             lambda x, g: (x > 0).astype(float),
         ),
         Misconception(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from conviction.exercises.exercise import Arguments, Exercise, Misconception
@@ -49,9 +50,16 @@ def sequential() -> Any:
     )
 
 
-def _judge(arguments: Arguments, answer: Any) -> str:
+def _judge(cases: Sequence[Arguments], answers: Sequence[Any]) -> list[str]:
+    return [_shows(answer) for answer in answers]
+
+
+def _shows(answer: Any) -> str:
+    # The sandbox sends the rows of a Keras model, none of them if it is not built, and None for anything else.
     if not isinstance(answer, list) or not all(isinstance(row, tuple) and len(row) == 3 for row in answer):
         return "no_network"
+    if not answer:
+        return "not_built"
     if not all(isinstance(shape, tuple | list) for _, shape, _ in answer):
         return "no_network"
     rows = [(kind, tuple(shape), count) for kind, shape, count in answer if kind != "InputLayer"]
@@ -90,12 +98,18 @@ EXERCISE = Exercise(
             "no_network", "Return the network: a keras.Sequential that begins with keras.Input((28, 28, 1))."
         ),
         Misconception(
+            "not_built",
+            "The network does not know the size of its images, so it has no shapes yet. Begin with keras.Input((28, "
+            "28, 1)).",
+        ),
+        Misconception(
             "no_flatten",
-            "Flatten is missing. Without it Dense works on each place of the maps for itself, and the answer is a map "
+            "Flatten is missing. Without it Dense works on each place of the maps on its own, and the answer is a map "
             "instead of a row of ten.",
         ),
         Misconception(
-            "layers", "The list of layers is another one. It goes down the first column of the summary."
+            "layers",
+            "The list of layers differs from the summary. It goes down the first column of the summary.",
         ),
         Misconception(
             "padded",
@@ -104,7 +118,7 @@ EXERCISE = Exercise(
         ),
         Misconception(
             "widths",
-            "The number of filters or units is another one. The last number of a shape of maps is the number of "
+            "The number of filters or units differs. The last number of a shape of maps is the number of "
             "filters, that of a row the number of units.",
         ),
         Misconception("no_bias", "Your layers have no biases: 320 is 32 x (9 + 1). The default has them."),

@@ -57,6 +57,26 @@ def _rate_on_all(
     return weights + rate * velocity, velocity
 
 
+def _other_sign(
+    weights: np.ndarray, gradient: np.ndarray, velocity: np.ndarray, rate: float, momentum: float
+) -> tuple[np.ndarray, np.ndarray]:
+    velocity = momentum * velocity + gradient
+    return weights - rate * velocity, velocity
+
+
+def _points_uphill(
+    weights: np.ndarray, gradient: np.ndarray, velocity: np.ndarray, rate: float, momentum: float
+) -> tuple[np.ndarray, np.ndarray]:
+    velocity = momentum * velocity + rate * gradient
+    return weights - velocity, velocity
+
+
+def _old_velocity(
+    weights: np.ndarray, gradient: np.ndarray, velocity: np.ndarray, rate: float, momentum: float
+) -> tuple[np.ndarray, np.ndarray]:
+    return weights + velocity, momentum * velocity - rate * gradient
+
+
 def _cases() -> list[Arguments]:
     chance = np.random.default_rng(0)
     cases: list[Arguments] = [
@@ -93,19 +113,36 @@ EXERCISE = Exercise(
         ),
         Misconception(
             "averaged",
-            "You weigh the gradient with 1 - momentum. Adam's mean does that; Keras's SGD adds the whole rate * "
+            "You weigh the gradient by 1 - momentum. Adam's mean does that; Keras's SGD subtracts the whole rate * "
             "gradient.",
             _averaged,
         ),
         Misconception(
             "rate_on_all",
-            "You multiply the whole velocity with the rate in each step. In Keras the rate is part of the velocity: "
+            "You multiply the whole velocity by the rate in each step. In Keras the rate is part of the velocity: "
             "momentum * velocity - rate * gradient.",
             _rate_on_all,
+            also=(_other_sign,),
+        ),
+        Misconception(
+            "points_uphill",
+            "Your velocity points uphill and is subtracted. Keras keeps it pointing downhill, momentum * velocity - "
+            "rate * gradient, and adds it.",
+            _points_uphill,
+        ),
+        Misconception(
+            "old_velocity",
+            "You move by the velocity of the step before. Work out the new one first, then move by it.",
+            _old_velocity,
+        ),
+        Misconception(
+            "returned_first",
+            "You return the velocity first. The order is: weights, velocity.",
+            lambda w, g, v, rate, momentum: sgd_step(w, g, v, rate, momentum)[::-1],
         ),
         Misconception(
             "plain_rate",
-            "You forgot the learning rate: the gradient is multiplied with it.",
+            "You forgot the learning rate: the gradient is multiplied by it.",
             lambda w, g, v, rate, momentum: sgd_step(w, g, v, 1.0, momentum),
         ),
     ),

@@ -56,9 +56,14 @@ EXERCISE = Exercise(
     misconceptions=(
         Misconception(
             "overflows",
-            "e to the 1000 is more than a computer's numbers can hold, so you answer nan. Subtract the largest "
-            "number of each row first: the result is the same, because the factor cancels.",
+            "e to the 1000 is more than a computer's numbers can hold, so you get nan, or with a limit a wrong "
+            "result. Subtract the largest number of each row first: the result is the same, because the factor "
+            "cancels.",
             _overflows,
+            also=(
+                lambda logits: _overflows(np.clip(logits, -700, 700)),
+                lambda logits: np.nan_to_num(_overflows(logits)),
+            ),
         ),
         Misconception(
             "one_largest",
@@ -84,7 +89,7 @@ EXERCISE = Exercise(
         ),
         Misconception(
             "sigmoid",
-            "You squash each number for itself, which is the sigmoid. Softmax compares the classes: its rows sum to 1.",
+            "You squash each number on its own, which is the sigmoid. Softmax compares the classes: its rows sum to 1.",
             lambda logits: 1 / (1 + np.exp(-np.clip(logits, -700, 700))),
         ),
         Misconception(

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import Any
+
 import numpy as np
 
 from conviction.exercises.exercise import Arguments, Exercise, Misconception
@@ -31,7 +34,20 @@ def split_groups(groups: np.ndarray, share: float, seed: int) -> tuple[np.ndarra
     return np.flatnonzero(~held_out), np.flatnonzero(held_out)
 
 
-def _judge(arguments: Arguments, answer: object) -> str:
+def _judge(cases: Sequence[Arguments], answers: Sequence[Any]) -> list[str]:
+    names = [_shows(case, answer) for case, answer in zip(cases, answers, strict=False)]
+    if any(names) or len(answers) < len(cases):
+        return names
+    held_out = [tuple(sorted(np.asarray(validation).tolist())) for _, validation in answers]
+    # The last case is the one before it again; three seeds of twenty groups do not draw the same five by chance.
+    if held_out[-1] != held_out[-2]:
+        names[-1] = "unseeded"
+    elif len(set(held_out[-4:])) == 1:
+        names[-1] = "seed_ignored"
+    return names
+
+
+def _shows(arguments: Arguments, answer: Any) -> str:
     groups, share, _ = arguments
     if not (isinstance(answer, tuple | list) and len(answer) == 2):
         return "not_two"
@@ -68,7 +84,8 @@ def _cases() -> list[Arguments]:
         ([0, 1, 2, 3, 4, 0, 1, 2, 3, 4], 0.2),
     ]
     cases: list[Arguments] = [(np.array(groups), share, seed) for groups, share in some for seed in (0, 1)]
-    return [*cases, *((chance.integers(0, 20, 100), 0.25, seed) for seed in range(3))]
+    many = chance.integers(0, 20, 100)
+    return [*cases, *((many, 0.25, seed) for seed in (0, 1, 2, 2))]
 
 
 EXERCISE = Exercise(
@@ -96,10 +113,18 @@ EXERCISE = Exercise(
         ),
         Misconception(
             "share",
-            "The validation part has another number of groups than round(share * groups), with at least 1 and at most "
-            "all but one.",
+            "The validation part must have round(share * groups) groups, with at least 1 and at most all but one. "
+            "Yours has more or fewer.",
         ),
         Misconception("exchanged", "You exchanged the two parts: training comes first, validation second."),
+        Misconception(
+            "unseeded",
+            "The same seed gave another split. Draw with np.random.default_rng(seed), and with nothing else.",
+        ),
+        Misconception(
+            "seed_ignored",
+            "Every seed gives the same split. Draw the groups at random, with np.random.default_rng(seed).",
+        ),
         Misconception(
             "masks",
             "You return arrays of True and False. The numbers of the images are asked for: np.flatnonzero makes them "
