@@ -253,6 +253,6 @@ def test_what_was_read_is_remembered(browser: Any, address: str, progress: Path)
         page.get_by_role("button", name="I have read this").click()
         page.get_by_text("You have read this.").wait_for()
         assert "Compiling (read)" in page.get_by_role("combobox", name="Chapter").inner_text()
-        page.get_by_role("button", name="Next: Training").click()
+        page.get_by_role("button", name="Next: Gradients").click()
         page.get_by_role("button", name="I have read this").wait_for()
     assert set(load_progress(progress).read) == {"compiling"}
