@@ -42,6 +42,8 @@ def test_from_the_list_to_a_right_answer(cli: Cli, tmp_path: Path) -> None:
     stub = cli("exercise", "check", "7")
     assert stub.code == 1
     assert "conv2d is not written yet" in plain(stub.out)
+    assert "cases" not in stub.out
+    assert "smallest input" not in stub.out
     refused = cli("exercise", "solution", "7")
     assert refused.code == 2
     assert "try it yourself first" in refused.err

@@ -16,6 +16,9 @@ from conviction.exercises.sandbox import decode, encode
 # Answers may be rounded in another order, or to float32.
 RELATIVE, ABSOLUTE = 1e-4, 1e-5
 
+# What a stub raises.
+STUB = "NotImplementedError"
+
 MismatchKind = Literal["kind", "length", "shape", "nan", "values"]
 
 
@@ -81,7 +84,7 @@ class Judgement:
     @property
     def begun(self) -> bool:
         """Whether there is anything to judge: the function is there and no stub, and could be called."""
-        return self.trouble is None or self.trouble.kind not in ("absent", "missing", "NotImplementedError")
+        return self.trouble is None or self.trouble.kind not in ("absent", "missing", STUB)
 
 
 def check_file(exercise: Exercise, path: Path, source: str) -> Judgement:
@@ -111,7 +114,8 @@ def judge(exercise: Exercise, cases: Sequence[Arguments], answered: CaseAnswers)
         mistake = next((m for name in names for m in exercise.misconceptions if m.name == name), None)
     else:
         mistake = None if right == len(cases) else _explained(exercise, cases, answers, trouble)
-    if first is None and trouble is not None and trouble.called and len(answers) < len(cases):
+    ended = trouble is not None and trouble.called and trouble.kind != STUB
+    if first is None and ended and len(answers) < len(cases):
         case = cases[len(answers)]
         first = Wrong(case, None if exercise.judge else exercise.solution(*_fresh(case)), trouble, None)
     return Judgement(right, len(cases), mistake, first, trouble, answered.printed, answered.warned)
