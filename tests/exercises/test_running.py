@@ -514,7 +514,9 @@ def test_rows_that_are_copied_are_no_network() -> None:
 def test_a_process_ends_with_the_one_that_started_it(number: int, tmp_path: Path) -> None:
     (tmp_path / "loop.py").write_text("def normalise(pixels):\n    while True: pass\n")
     code = (
-        "from pathlib import Path; import sys\n"
+        "import signal; from pathlib import Path\n"
+        # Ignored in what runs in the background, as tests may.
+        "signal.signal(signal.SIGHUP, signal.SIG_DFL)\n"
         "from conviction.exercises.catalogue import exercise_named\n"
         "from conviction.exercises.running import run_file\n"
         "e = exercise_named('normalise')[1]\n"
