@@ -418,7 +418,8 @@ FILES: dict[str, tuple[dict[str, Damage], tuple[str, ...]]] = {
     folder.LOGS: (LOGS, ("resume",)),
     RECORD: (EXPORTS, ("export",)),
 }
-# Every damage with the first of the commands, and these with every other; the last two of them in the long tests.
+# Every damage with the first of the commands, and these with every other. In the long tests: the last two of them with
+# the others, and every second damage of one file alone, which other tests of its reader make as well.
 FOR_ALL = ("link", "folder", "binary")
 CASES = [
     pytest.param(
@@ -426,10 +427,12 @@ CASES = [
         damage,
         command,
         id=f"{name}-{what}-{command}",
-        marks=[pytest.mark.long] if command != commands[0] and what in FOR_ALL[1:] else [],
+        marks=[pytest.mark.long]
+        if (command != commands[0] and what in FOR_ALL[1:]) or (what not in FOR_ALL and number % 2)
+        else [],
     )
     for name, (damages, commands) in FILES.items()
-    for what, damage in damages.items()
+    for number, (what, damage) in enumerate(damages.items())
     for command in commands
     if command == commands[0] or what in FOR_ALL
 ]
@@ -461,24 +464,28 @@ def test_a_source_that_is_not_that_of_the_run_is_a_line(here: Path, what: str, c
     )
 
 
-@pytest.mark.parametrize(
-    ("name", "what"),
-    [(name, what) for name in (folder.CONFIG, folder.DATA, folder.EVALUATION) for what in FILES[name][0]],
-)
-def test_a_list_of_runs_says_which_one_is_damaged(here: Path, name: str, what: str) -> None:
-    FILES[name][0][what](here / "run" / name)
-    result = run_cli("runs", ".", "--json", cwd=here, home=here / "home")
+def test_a_list_of_runs_says_which_ones_are_damaged(here: Path) -> None:
+    """All of them in one folder, each damaged in another way."""
+    listed = here / "whole"
+    shutil.copytree(here / "outside", listed / "outside")  # where the links lead
+    cases = {
+        f"run-{name}-{number}": (name, what)
+        for name in (folder.CONFIG, folder.DATA, folder.EVALUATION)
+        for number, what in enumerate(FILES[name][0])
+    }
+    for run, (name, what) in cases.items():
+        shutil.copytree(here / "run", listed / run)
+        FILES[name][0][what](listed / run / name)
+    result = run_cli("runs", "whole", "--json", cwd=here, home=here / "home")
     assert result.code == 0, result.err
-    rows = result.json["runs"]
-    if name == folder.CONFIG and what in {"link to nothing"}:
-        assert rows == []
-        return
-    (row,) = rows
-    if what == "damaged verdict":  # which a list does not read
-        return
-    assert row["status"] in ("damaged", "unreadable"), row
-    assert name in row["reason"]
-    assert len(row["reason"].splitlines()) == 1
+    rows = {Path(row["run"]).name: row for row in result.json["runs"]}
+    for run, (name, what) in cases.items():
+        if name == folder.CONFIG and what == "link to nothing":
+            assert run not in rows
+        elif what != "damaged verdict":  # which a list does not read
+            assert rows[run]["status"] in ("damaged", "unreadable"), (what, rows[run])
+            assert name in rows[run]["reason"], what
+            assert len(rows[run]["reason"].splitlines()) == 1, what
 
 
 # Links in place of what is written.
