@@ -7,6 +7,7 @@ import textwrap
 from pathlib import Path
 from typing import Any
 
+from conviction.audience import option
 from conviction.errors import RequestError
 from conviction.exercises.catalogue import EXERCISES
 from conviction.exercises.exercise import Exercise
@@ -39,7 +40,8 @@ def write_notebooks(directory: Path) -> list[Path]:
     for path in paths:
         if path.exists():
             raise RequestError(
-                f"exercise notebooks: {path} is there already. Move it away, or name another --folder."
+                f"exercise notebooks: {path} is there already. Move it away, or name another "
+                f"{option('folder', 'directory')}."
             )
     for chapter, path in zip(chapters, paths, strict=True):
         cells = [cell for exercise in EXERCISES if exercise.chapter == chapter for cell in _cells(exercise)]
