@@ -1,4 +1,4 @@
-"""``conviction exercise``: the learner writes a function, and is told what it gets right and what it mistakes."""
+"""``conviction exercise``: the learner writes a function; a check says what is right and which mistake it makes."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Questions about gradients: small numbers, drawn anew each time."""
+"""Questions about gradients: with small numbers that are drawn at random."""
 
 from __future__ import annotations
 
