@@ -1,4 +1,4 @@
-"""``conviction exercise``: the learner writes a function; a check says what is right and which mistake it makes."""
+"""``conviction exercise``: a learner writes a function, and a check says what is right and names mistakes."""
 
 from __future__ import annotations
 
