@@ -154,7 +154,7 @@ EXERCISE = Exercise(
         ),
         Misconception(
             "corrected_kept",
-            "You return the corrected means. The next step goes on from the means as they are, and corrects them again.",
+            "You return the corrected means. The next step goes on from the means as they are, and corrects them.",
             _corrected_kept,
         ),
         Misconception(
