@@ -179,7 +179,7 @@ def guard(path: str, modules: Sequence[str]) -> Callable[..., Any]:
 
 
 def bound_memory(memory: int) -> None:
-    """Lets the process grow by so many bytes; does nothing where the system cannot."""
+    """Lets the process grow by ``memory`` bytes and no more; does nothing on a system without such a limit."""
     try:
         import resource
 

@@ -44,6 +44,12 @@ def conv2d(image: np.ndarray, kernel: np.ndarray, bias: np.ndarray, strides: int
     return out
 
 
+def _zeros(image: np.ndarray, kernel: np.ndarray, strides: int) -> list[int]:
+    """How many rows and columns of zeros 'same' adds."""
+    sides = zip(image.shape[:2], kernel.shape[:2], strict=True)
+    return [max(0, (-(-side // strides) - 1) * strides + window - side) for side, window in sides]
+
+
 def _padded_on_one_side(before: bool) -> Callable[..., np.ndarray]:
     """Wrong solutions with all zeros before, or all of them after."""
 
@@ -51,10 +57,7 @@ def _padded_on_one_side(before: bool) -> Callable[..., np.ndarray]:
         image: np.ndarray, kernel: np.ndarray, bias: np.ndarray, strides: int, padding: str
     ) -> np.ndarray:
         if padding == "same":
-            counts = [
-                max(0, (-(-side // strides) - 1) * strides + window - side)
-                for side, window in zip(image.shape[:2], kernel.shape[:2], strict=True)
-            ]
+            counts = _zeros(image, kernel, strides)
             image = np.pad(image, (*((n, 0) if before else (0, n) for n in counts), (0, 0)))
         return conv2d(image, kernel, bias, strides, "valid")
 
@@ -89,10 +92,7 @@ def _extra_first(
     image: np.ndarray, kernel: np.ndarray, bias: np.ndarray, strides: int, padding: str
 ) -> np.ndarray:
     if padding == "same":
-        counts = [
-            max(0, (-(-side // strides) - 1) * strides + window - side)
-            for side, window in zip(image.shape[:2], kernel.shape[:2], strict=True)
-        ]
+        counts = _zeros(image, kernel, strides)
         image = np.pad(image, (*((n - n // 2, n // 2) for n in counts), (0, 0)))
     return conv2d(image, kernel, bias, strides, "valid")
 
