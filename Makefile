@@ -22,6 +22,12 @@ $(VENV)/.installed-dev: pyproject.toml constraints.txt scripts/venv.sh
 	@scripts/venv.sh $(VENV) '.[all,dev]'
 	@touch $(VENV)/.installed $(VENV)/.installed-lab $@
 
+# What checks the types of our JavaScript; npm comes with a package of the extra dev.
+TYPESCRIPT = typescript@5.9.3
+$(VENV)/.installed-js: $(VENV)/.installed-dev Makefile
+	@$(BIN)/npm install --silent --no-audit --no-fund --prefix $(VENV)/js $(TYPESCRIPT)
+	@touch $@
+
 demo: $(VENV)/.installed
 	@$(BIN)/conviction fit digits
 
@@ -45,8 +51,9 @@ lint: $(VENV)/.installed-dev
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 
-types: $(VENV)/.installed-dev
+types: $(VENV)/.installed-dev $(VENV)/.installed-js
 	$(BIN)/mypy
+	$(BIN)/node $(VENV)/js/node_modules/typescript/bin/tsc --project .
 
 # The site, in build/docs; every link in it leads somewhere.
 docs: $(VENV)/.installed-dev

@@ -83,7 +83,7 @@ async def look_on(address: str, path: str, got: list[Any]) -> socketio.AsyncClie
 async def watched(address: str, pid: int, out: Path, argv: list[str]) -> tuple[float, float, float]:
     """(images/s, share of one core that the server used, seconds until a page appears while it trains)."""
     run = Path(argv[argv.index("--out") + 1])
-    with urllib.request.urlopen(address + "/") as page:
+    with urllib.request.urlopen(address + "/lab") as page:
         desk = page.geturl().rpartition("/")[0].removeprefix(address)
     process = await asyncio.create_subprocess_exec(
         sys.executable, "-m", "conviction", *argv, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
@@ -127,7 +127,7 @@ def edit_times(address: str, times: int) -> list[tuple[float, float]]:
     with sync_playwright() as started:
         browser = started.chromium.launch(executable_path=shutil.which("chromium"), args=["--no-sandbox"])
         page = browser.new_page()
-        page.goto(address)
+        page.goto(address + "/lab")
         page.goto("/".join(page.url.split("/")[:5]) + "/network")
         page.locator(".layer").nth(5).wait_for()
         found = []

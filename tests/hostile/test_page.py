@@ -151,7 +151,7 @@ class Visitor:
         self.http = lab.client()
         joined = self.http.post("/join", data={"name": name, "token": TOKENS[name]})
         assert joined.status_code == 200
-        self.desk = joined.url.path.split("/")[2] if joined.url.path.startswith("/lab/") else ""
+        self.desk = self.http.get("/lab").url.path.split("/")[2] if joined.url.path == "/" else ""
         self.session = self.http.cookies[COOKIE]
 
     def shown(self, path: str = "") -> Shown:
@@ -527,12 +527,14 @@ async def _nothing(scope: Any, receive: Any, send: Any) -> None:
 
 PAGES = [
     "/",
+    "/lab",
     "/join",
     "/class",
     "/nothing",
     "/lab/none/data",
     "/lab-report.css",
     "/lab-static/lab.js",
+    "/lab-static/live/opening.js",
     "/lab-static/nothing",
     "/favicon.ico",
     "/lab/none/file/x/report.html",
@@ -750,7 +752,7 @@ def test_others_are_answered_while_a_large_archive_is_looked_at(tmp_path: Path) 
     archive = archive_of(100_000, tmp_path / "many.zip").read_bytes()
     with lab_process(tmp_path) as running:
         client = running.client()
-        desk = client.get("/").url.path.split("/")[2]
+        desk = client.get("/lab").url.path.split("/")[2]
 
         async def both() -> tuple[httpx.Response, list[float]]:
             async with httpx.AsyncClient(

@@ -32,6 +32,8 @@ class Served:
         assert found, line
         self.link = found[0]
         self.address = self.link.partition("?")[0].rstrip("/")
+        # Where the steps are; the address alone is the opening.
+        self.bench = f"{self.address}/lab"
 
     def stop(self) -> int:
         self.process.send_signal(signal.SIGTERM)

@@ -42,7 +42,7 @@ def wait_for_layers(page: Any, *kinds: str) -> None:
 
 
 def test_a_network_is_broken_and_mended_by_the_keyboard_alone(browser: Any, served: Served) -> None:
-    with opened(browser, served.address) as page:
+    with opened(browser, served.bench) as page:
         from_the_lab(page)
         tab_to(page, "remove-4")
         page.keyboard.press("Enter")
@@ -79,7 +79,7 @@ def test_a_network_is_broken_and_mended_by_the_keyboard_alone(browser: Any, serv
 
 
 def test_what_is_pressed_before_an_answer_is_drawn_is_done_in_its_order(browser: Any, served: Served) -> None:
-    with opened(browser, served.address) as page:
+    with opened(browser, served.bench) as page:
         from_the_lab(page)
         tab_to(page, "down-0")
         with held(served):
@@ -100,7 +100,7 @@ def test_what_is_pressed_before_an_answer_is_drawn_is_done_in_its_order(browser:
 
 
 def test_what_is_typed_while_an_answer_is_on_its_way_stays(browser: Any, served: Served) -> None:
-    with opened(browser, served.address) as page:
+    with opened(browser, served.bench) as page:
         from_the_lab(page)
         tab_to(page, "edit-0")
         page.keyboard.press("Enter")
@@ -134,7 +134,7 @@ def test_what_is_typed_while_an_answer_is_on_its_way_stays(browser: Any, served:
 
 
 def test_what_is_refused_is_said_at_its_field_until_it_is_mended(browser: Any, served: Served) -> None:
-    with opened(browser, served.address) as page:
+    with opened(browser, served.bench) as page:
         from_the_lab(page)
         page.locator("[data-key=edit-0]").click()
         field = page.get_by_label("kernel size")
@@ -171,7 +171,7 @@ def test_what_is_refused_is_said_at_its_field_until_it_is_mended(browser: Any, s
 
 
 def test_a_list_that_another_tab_has_changed_is_not_edited_unseen(browser: Any, served: Served) -> None:
-    with opened(browser, served.address) as page:
+    with opened(browser, served.bench) as page:
         from_the_lab(page)
         other = page.context.new_page()
         other.goto(page.url)
@@ -198,7 +198,7 @@ def test_the_choice_of_images_is_taken_back_as_well(
     with zipfile.ZipFile(tmp_path / "pets.zip", "w") as archive:
         for file in sorted(image_folder(per_class=12).rglob("*.png")):
             archive.write(file, file.relative_to(tmp_path / "pictures"))
-    with opened(browser, served.address) as page:
+    with opened(browser, served.bench) as page:
         from_the_lab(page)
         page.get_by_role("button", name="Remove Dense").click()
         wait_for_layers(page, *LAB[:-1])

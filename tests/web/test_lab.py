@@ -37,7 +37,7 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
 
 
 def test_the_first_page_comes_without_tensorflow(served: Served) -> None:
-    page = httpx.get(served.link, follow_redirects=True, timeout=PATIENCE, trust_env=False)
+    page = httpx.get(served.bench, follow_redirects=True, timeout=PATIENCE, trust_env=False)
     assert page.status_code == 200
     maps = Path(f"/proc/{served.process.pid}/maps")
     if maps.exists():
@@ -52,7 +52,7 @@ def test_the_first_page_comes_without_tensorflow(served: Served) -> None:
     ):
         refused = httpx.get(wrong, timeout=PATIENCE, trust_env=False)
         assert refused.status_code == 404
-        assert 'href="/">To the workbench' in refused.text
+        assert 'href="/lab">To the workbench' in refused.text
         assert "Traceback" not in refused.text
 
 
@@ -71,7 +71,7 @@ def test_damaged_runs_and_studies_break_no_page(tmp_path: Path) -> None:
         (runs / "explorations" / name).mkdir(parents=True)
         (runs / "explorations" / name / "design.json").write_text('{"arms": 5}')
     with lab(tmp_path) as served, httpx.Client(timeout=PATIENCE, trust_env=False) as client:
-        desk = str(client.get(served.address, follow_redirects=True).url).rpartition("/")[0]
+        desk = str(client.get(served.bench, follow_redirects=True).url).rpartition("/")[0]
         for stop in STOPS:
             page = client.get(f"{desk}/{stop.name}")
             assert page.status_code == 200, (stop.name, page.text[:2000])
@@ -85,7 +85,7 @@ def test_damaged_runs_and_studies_break_no_page(tmp_path: Path) -> None:
 
 
 def test_a_digit_that_is_no_number_in_an_address_is_passed_over(browser: Any, served: Served) -> None:
-    with opened(browser, served.address) as page:
+    with opened(browser, served.bench) as page:
         to(page, "data", "normalise?image=²")
         page.get_by_text("Image 1 of").wait_for()
         to(page, "network", "layers?layer=²")
@@ -132,20 +132,20 @@ def look_at(page: Any, step: str, part: str, name: str) -> None:
 
 
 def test_the_page_is_readable_on_a_phone_in_the_dark(browser: Any, served: Served) -> None:
-    with opened(browser, served.address, 390, "dark") as page:
+    with opened(browser, served.bench, 390, "dark") as page:
         for step, part in (("data", "normalise"), ("network", "layers"), ("train", ""), ("explore", "")):
             look_at(page, step, part, "narrow")
 
 
 def test_the_lesson_is_beside_the_work_or_a_press_away(browser: Any, served: Served) -> None:
-    with opened(browser, served.address, 1280) as page:
+    with opened(browser, served.bench, 1280) as page:
         to(page, "network")
         page.get_by_role("button", name="Up Dense").scroll_into_view_if_needed()
         lesson, work = (page.locator(one).bounding_box() for one in (".reader", ".work"))
         assert lesson["x"] >= work["x"] + work["width"]
         assert lesson["y"] <= 61  # below the head, or at the top of the window
         assert work["width"] > 600
-    with opened(browser, served.address, 390) as page:
+    with opened(browser, served.bench, 390) as page:
         to(page, "network")
         button = page.get_by_role("button", name="Lesson", exact=True)
         in_sight = "document.querySelector('.chapter')?.getBoundingClientRect().top < innerHeight / 2"
@@ -159,14 +159,14 @@ def test_the_lesson_is_beside_the_work_or_a_press_away(browser: Any, served: Ser
 
 @pytest.mark.full
 def test_every_step_is_readable_on_a_wide_screen(browser: Any, served: Served) -> None:
-    with opened(browser, served.address, 1440) as page:
+    with opened(browser, served.bench, 1440) as page:
         for stop in STOPS:
             for part in stop.parts or ("",):
                 look_at(page, stop.name, part, "wide")
 
 
 def test_the_data_are_followed_with_their_own_numbers(browser: Any, served: Served) -> None:
-    with opened(browser, served.address) as page:
+    with opened(browser, served.bench) as page:
         to(page, "data", "normalise")
         page.locator(".values").nth(1).wait_for()
         before = page.locator(".values").first.locator("td").all_inner_texts()
@@ -183,7 +183,7 @@ def test_the_data_are_followed_with_their_own_numbers(browser: Any, served: Serv
 
 
 def test_three_views_are_one_network_and_two_tabs_see_it(browser: Any, served: Served) -> None:
-    with opened(browser, served.address) as page:
+    with opened(browser, served.bench) as page:
         from_the_lab(page)
         to(page, "network", "yaml")
         other = page.context.new_page()
@@ -220,7 +220,7 @@ def test_a_wrong_upload_is_said_and_a_right_one_is_used(
                 archive.writestr(path, b"x")
     context = new_context(browser)
     page = context.new_page()
-    page.goto(served.address)
+    page.goto(served.bench)
     for wrong in ("notes.zip", "trap.zip"):
         page.get_by_label("An archive").set_input_files(str(tmp_path / wrong))
         page.locator(".upload [role=alert]").filter(has_text=wrong).wait_for()
@@ -253,7 +253,7 @@ def test_what_becomes_of_pictures_of_another_shape_is_chosen_at_reshape(
         assert page.get_by_label("Pictures of another shape").input_value() == fit
         return int(page.locator(".looking img").evaluate(corner))
 
-    with opened(browser, served.address) as page:
+    with opened(browser, served.bench) as page:
         to(page, "data")
         page.get_by_label("An archive").set_input_files(str(tmp_path / "wide.zip"))
         page.wait_for_url("**/data/load")
@@ -297,7 +297,7 @@ def test_a_folder_is_sent_as_it_is(browser: Any, served: Served, tmp_path: Path,
     (pictures / ".DS_Store").write_bytes(b"x")
     (tmp_path / "empty").mkdir()
     archive = shutil.make_archive(str(tmp_path / "pets"), "zip", pictures)
-    with opened(browser, served.address) as page:
+    with opened(browser, served.bench) as page:
         to(page, "data")
         page.get_by_label("A folder").set_input_files(str(pictures))
         page.wait_for_url("**/data/load")
@@ -322,7 +322,7 @@ def test_a_folder_is_sent_as_it_is(browser: Any, served: Served, tmp_path: Path,
 
 
 def test_an_upload_that_breaks_off_leaves_nothing(served: Served) -> None:
-    home = httpx.get(served.address, follow_redirects=True, timeout=PATIENCE, trust_env=False)
+    home = httpx.get(served.bench, follow_redirects=True, timeout=PATIENCE, trust_env=False)
     host, port = served.address.removeprefix("http://").split(":")
     place = served.out / ".lab" / "uploads" / "own"
 
@@ -356,7 +356,7 @@ def train(page: Any, epochs: int) -> None:
 
 @pytest.mark.full
 def test_a_newcomer_walks_through_the_whole_lab(browser: Any, tmp_path: Path) -> None:
-    with lab(tmp_path) as served, opened(browser, served.address) as page:
+    with lab(tmp_path) as served, opened(browser, served.bench) as page:
         build(page)
         learn(page, served)
         judge(page, served, tmp_path / "home")
@@ -447,13 +447,13 @@ def ask_and_take(page: Any, served: Served) -> None:
 @pytest.mark.full
 def test_closing_everything_in_mid_training_loses_nothing(browser: Any, tmp_path: Path) -> None:
     with lab(tmp_path) as served:
-        with opened(browser, served.address) as page:
+        with opened(browser, served.bench) as page:
             where = two_tabs_share_a_training(page)
         record = next(p for p in served.out.glob(".lab/jobs/*/job.json") if '"running"' in p.read_text())
         worker = json.loads(record.read_text())["pid"]
         served.stop()
         os.kill(worker, 0)  # still there
-        with lab(tmp_path) as again, opened(browser, again.address) as page:
+        with lab(tmp_path) as again, opened(browser, again.bench) as page:
             page.goto(where.replace(served.address, again.address))
             page.get_by_role("button", name="Pause").wait_for()
             os.killpg(worker, signal.SIGKILL)
@@ -503,17 +503,18 @@ def test_two_learners_take_turns_and_see_nothing_of_each_other(browser: Any, tmp
         pages = {}
         for name, token in (("Ann", "ann-token-1"), ("Bob", "everybody")):
             page = new_context(browser).new_page()
-            page.goto(served.address)
+            page.goto(served.bench)
             page.get_by_label("Your name").fill(name)
             page.get_by_label("Token").fill(token)
             page.get_by_role("button", name="Join").click()
             if name == "Bob":
                 page.get_by_role("link", name="Start").click()
+            page.get_by_role("link", name="Step by step").click()
             page.get_by_role("heading", name="Data", exact=True).wait_for()
             pages[name] = page
         ann, bob = pages["Ann"], pages["Bob"]
         assert bob.goto(ann.url).status == 404
-        bob.goto(served.address)
+        bob.goto(served.bench)
         for page in (ann, bob):
             train(page, 5)
         bob.get_by_text("waiting").first.wait_for()
@@ -528,7 +529,7 @@ def test_two_learners_take_turns_and_see_nothing_of_each_other(browser: Any, tmp
         ann.get_by_role("button", name="Train this network").click()
         ann.get_by_text("the course allows at most 5").wait_for()
         teacher = new_context(browser).new_page()
-        teacher.goto(served.address)
+        teacher.goto(served.bench)
         teacher.get_by_label("Your name").fill("The teacher")
         teacher.get_by_label("Token").fill("teacher-token")
         teacher.get_by_role("button", name="Join").click()

@@ -37,7 +37,7 @@ app()
 
 def test_a_page_that_is_added_to_the_list_is_in_the_rail_with_its_words_and_chapter(tmp_path: Path) -> None:
     with lab(tmp_path, script=ADDED) as served, httpx.Client(timeout=PATIENCE, trust_env=False) as client:
-        first = client.get(served.link, follow_redirects=True)
+        first = client.get(served.bench, follow_redirects=True)
         desk = str(first.url).rpartition("/")[0]
         assert "An added page" in first.text
         assert f"{desk.removeprefix(served.address)}/added" in first.text

@@ -122,7 +122,7 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
 
 @pytest.mark.browser
 def test_the_lesson_tells_the_numbers_of_the_network_on_the_page(browser: Any, served: Served) -> None:
-    with opened(browser, served.address, 1440) as page:
+    with opened(browser, served.bench, 1440) as page:
         from_the_lab(page)
         lesson = page.locator("#lesson-text")
         lesson.get_by_text("this network has 315,146").wait_for()
@@ -136,7 +136,7 @@ def test_the_lesson_tells_the_numbers_of_the_network_on_the_page(browser: Any, s
 
 @pytest.mark.browser
 def test_a_network_that_does_not_fit_is_not_trained(browser: Any, served: Served) -> None:
-    with opened(browser, served.address, 1440) as page:
+    with opened(browser, served.bench, 1440) as page:
         from_the_lab(page)
         to(page, "network", "yaml")
         text = page.get_by_label("Specification")

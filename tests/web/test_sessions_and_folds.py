@@ -197,7 +197,7 @@ def served(tmp_path: Path) -> Iterator[Served]:
 def test_sessions_and_folds_are_chosen_shown_and_trained_with(
     browser: Any, served: Served, width: int, scheme: str
 ) -> None:
-    with opened(browser, served.address, width, scheme) as page:
+    with opened(browser, served.bench, width, scheme) as page:
         to(page, "data", "source")
         page.get_by_role("button", name="these: pets.zip").click()
         page.wait_for_url("**/data/load*")

@@ -63,7 +63,7 @@ def test_after_the_test_set_was_opened_all_of_the_page_knows(
     browser: Any, sealed: Path, tmp_path: Path
 ) -> None:
     shutil.copytree(sealed, tmp_path / "runs" / "digits-1")
-    with lab(tmp_path) as served, opened(browser, served.address, 1440) as page:
+    with lab(tmp_path) as served, opened(browser, served.bench, 1440) as page:
         to(page, "evaluate")
         lesson = page.locator("#lesson-text")
         lesson.get_by_text("The test set of this run is still sealed.").wait_for()
@@ -88,7 +88,7 @@ def test_head_and_lesson_are_about_the_images_on_the_page(
     with zipfile.ZipFile(tmp_path / "pets.zip", "w") as archive:
         for file in sorted(image_folder(per_class=30).rglob("*.png")):
             archive.write(file, file.relative_to(tmp_path / "pictures"))
-    with lab(tmp_path) as served, opened(browser, served.address, 1440) as page:
+    with lab(tmp_path) as served, opened(browser, served.bench, 1440) as page:
         page.get_by_label("An archive").set_input_files(str(tmp_path / "pets.zip"))
         page.wait_for_url("**/data/load")
         head, lesson = page.locator("header .about"), page.locator(".tutor")

@@ -57,7 +57,7 @@ def from_transfer(page: Any) -> None:
 def test_a_backbone_is_chosen_opened_and_told_what_to_learn(
     browser: Any, served: Served, width: int, scheme: str
 ) -> None:
-    with opened(browser, served.address, width, scheme) as page:
+    with opened(browser, served.bench, width, scheme) as page:
         with_pets(page)
         to(page, "network")
         page.get_by_role("button", name="Start again from the recipe lab").click()
@@ -114,7 +114,7 @@ def test_a_backbone_is_chosen_opened_and_told_what_to_learn(
 
 @pytest.mark.full
 def test_it_is_trained_and_its_layers_are_looked_into(browser: Any, served: Served) -> None:
-    with opened(browser, served.address, 1440) as page:
+    with opened(browser, served.bench, 1440) as page:
         with_pets(page)
         from_transfer(page)
         to(page, "compile")
@@ -161,7 +161,7 @@ def test_without_weights_the_page_says_what_to_install_and_trains_nothing(
     browser: Any, tmp_path: Path
 ) -> None:
     upload(tmp_path)
-    with lab(tmp_path, script=WITHOUT_WEIGHTS) as one, opened(browser, one.address) as page:
+    with lab(tmp_path, script=WITHOUT_WEIGHTS) as one, opened(browser, one.bench) as page:
         with_pets(page)
         from_transfer(page)
         page.locator(".layer.backbone .trouble").get_by_text("pip install 'conviction[transfer]'").wait_for()

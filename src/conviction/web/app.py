@@ -32,9 +32,10 @@ from conviction.web.elements.plain import link, tag
 from conviction.web.jobs.starts import EXPLORATIONS
 from conviction.web.pages import order
 from conviction.web.pages.frame import one_main
+from conviction.web.pages.opening import OWN_NETWORK, opening, train_own
 from conviction.web.pages.page import PageContext
 from conviction.web.pages.take import FILES
-from conviction.web.work.addresses import address
+from conviction.web.work.addresses import BENCH, address
 from conviction.web.work.lab import Lab
 from conviction.web.work.uploads import CHECK_SECONDS, arriving, check_declared, sources_of
 
@@ -97,7 +98,7 @@ async def _move_on(lab: Lab) -> None:
 
 def not_here(sentence: str) -> Response:
     """The page for an address at which there is nothing."""
-    way = '<p><a class="button primary" href="/">To the workbench</a></p>'
+    way = f'<p><a class="button primary" href="{BENCH}">To the workbench</a></p>'
     return bare_page("There is nothing here", f"<p>{escape(sentence)}</p>{way}", 404)
 
 
@@ -108,9 +109,19 @@ def _add_pages(lab: Lab) -> None:
 
     @nicegui_app.get("/")
     def home(request: Request) -> Response:
-        desk = lab.desks.newest(
-            request.scope.get(OWNER, ""), "digits" if lab.course is None else lab.course.sources[0]
-        )
+        return opening(lab, request.scope.get(OWNER, ""))
+
+    @nicegui_app.post(OWN_NETWORK)
+    async def train(request: Request) -> Response:
+        owner = request.scope.get(OWNER, "")
+        try:
+            return RedirectResponse(await train_own(lab, owner), 303)
+        except ConvictionError as failure:
+            return opening(lab, owner, str(failure))
+
+    @nicegui_app.get(BENCH)
+    def bench(request: Request) -> Response:
+        desk = lab.newest_desk(request.scope.get(OWNER, ""))
         return RedirectResponse(address(desk.id, "data"), 303, {"cache-control": "no-store"})
 
     async def show(request: Request, desk: str, step: str, part: str = "") -> Response | None:
@@ -147,7 +158,7 @@ def _add_class(learners: Learners, sign_out: Callable[[], Awaitable[int]]) -> No
         one_main()
         with tag("header", "", "top"):
             tag("strong", "conviction lab", "brand")
-            link("To the workbench", "/")
+            link("To the workbench", BENCH)
         with tag("main", "", "class"):
             class_panel(learners.course.title, learners.everyone, sign_out)
         return None

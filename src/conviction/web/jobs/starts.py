@@ -71,6 +71,12 @@ def start_fit(jobs: Jobs, owner: str, source: str, recipe: Recipe, path: Path, *
     return jobs.submit(owner, "fit", argv, path, f"Training {path.name}")
 
 
+def fit_alive(jobs: Jobs, owner: str, source: str) -> str | None:
+    """The name of the run of this owner that is being trained on these images, or waits to be; None without one."""
+    alive = (j for j in jobs.of(owner) if j.alive and j.kind == "fit" and j.argv[1] == source)
+    return next((Path(j.folder).name for j in alive), None)
+
+
 def start_resume(jobs: Jobs, owner: str, path: Path, epochs: int | None = None) -> Job:
     """Queues the rest of a training that was paused, stopped or killed; or more epochs of one that is done.
 

@@ -146,7 +146,7 @@ def _undoing(page: PageContext) -> None:
 
 
 def _upload(page: PageContext) -> None:
-    heading("Your own")
+    tag("h2", "Your own", id="own")
     paragraph(
         "One folder of pictures for each class, in a folder or in an archive (.zip, .tar), or an .npz. Pictures may "
         "differ in size, mode and format."

@@ -22,7 +22,7 @@ def framed(page: PageContext) -> Iterator[None]:
     one_main()
     link("Skip to the workbench", "#work", "skip")
     with tag("header", "", "top"):
-        with link("", page.to("data"), "brand"):
+        with link("", "/", "brand"):
             tag("strong", "conviction")
             tag("span", " lab")
         about = tag("span", stem_of(page.source), "about")

@@ -95,25 +95,36 @@ class _Start:
             raise
 
     async def _begin(self) -> None:
-        page = self.page
-        page.say("The images are being checked ...", "waiting")
-        images, checked = await page.checked()
-        refusal = _refusal(page.draft, images) or network.untrainable(page.draft.layers)
-        if refusal:
-            raise RequestError(refusal)
-        recipe = await asyncio.to_thread(_for_run, page.draft, images, checked)
-        page.lab.check(recipe, len(images))
-        name = next_name(page.root, stem_of(page.desk.source), page.lab.jobs)
-        start_fit(
-            page.lab.jobs,
-            page.owner,
-            page.desk.source,
-            recipe,
-            page.root / name,
-            configs=page.lab.own("specifications", page.owner or "own"),
-        )
-        page.lab.jobs.tick()
-        ui.navigate.to(page.to("train", name))
+        self.page.say("The images are being checked ...", "waiting")
+        ui.navigate.to(self.page.to("train", await begin(self.page)))
+
+
+async def begin(page: PageContext) -> str:
+    """Starts a training of what has been built on a desk.
+
+    Returns:
+        The name of the run.
+
+    Raises:
+        ConvictionError: The images cannot be read, the network does not fit them, or the course does not allow it.
+    """
+    images, checked = await page.checked()
+    refusal = _refusal(page.draft, images) or network.untrainable(page.draft.layers)
+    if refusal:
+        raise RequestError(refusal)
+    recipe = await asyncio.to_thread(_for_run, page.draft, images, checked)
+    page.lab.check(recipe, len(images))
+    name = next_name(page.root, stem_of(page.desk.source), page.lab.jobs)
+    start_fit(
+        page.lab.jobs,
+        page.owner,
+        page.desk.source,
+        recipe,
+        page.root / name,
+        configs=page.lab.own("specifications", page.owner or "own"),
+    )
+    page.lab.jobs.tick()
+    return name
 
 
 class _Bench:

@@ -5,6 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from urllib.parse import quote, urlencode
 
+# Leads to the desk that was changed last.
+BENCH = "/lab"
+
 
 def address(desk: str, step: str, part: str = "", query: Mapping[str, object] | None = None) -> str:
     """The address of a state.

@@ -17,6 +17,7 @@ from conviction.config import DataSpec, ImageFacts, Recipe, load_recipe
 from conviction.config.layer_edits import Layers
 from conviction.errors import RequestError
 from conviction.runs import folder
+from conviction.web.work.addresses import BENCH
 from conviction.web.work.network import starting_point
 
 # Choices about the pictures and about the evaluation: another recipe leaves them as they are.
@@ -243,6 +244,11 @@ class Desks:
         """The desk that this owner changed last, or a fresh one for these images."""
         return next(self.of(owner), None) or self.new(owner, source)
 
+    def untouched(self, owner: str, source: str) -> Desk:
+        """A desk for these images on which nothing has been built; a fresh one where there is none."""
+        desks = (d for d in self.of(owner) if d.source == source and d.draft is None and not d.undone)
+        return next(desks, None) or self.new(owner, source)
+
     def of(self, owner: str) -> Iterator[Desk]:
         """The desks of an owner, the last changed one first."""
         files = sorted(self._root.glob("*.json"), key=lambda p: p.stat().st_mtime_ns, reverse=True)
@@ -259,7 +265,7 @@ class Desks:
         desk = self._desks.get(name) or self._read(name)
         if desk is None or desk.owner != owner:
             raise RequestError(
-                f"There is no desk '{name}' here, or its file is damaged. Start a new one at /."
+                f"There is no desk '{name}' here, or its file is damaged. Start a new one at {BENCH}."
             )
         return self._desks.setdefault(name, desk)
 

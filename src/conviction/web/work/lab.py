@@ -17,7 +17,7 @@ from conviction.web.jobs.helper import Helper
 from conviction.web.jobs.progress import RunStatus, RunWatcher
 from conviction.web.jobs.queue import Jobs
 from conviction.web.jobs.starts import run_folder
-from conviction.web.work.desk import Desks
+from conviction.web.work.desk import Desk, Desks
 from conviction.web.work.sources import Bench
 
 # Below the folder of the runs, the folder of everything else that the page keeps.
@@ -62,6 +62,15 @@ class Lab:
     def progress_of(self, owner: str) -> Path | None:
         """The file of what an owner has read and answered; None for that of ``conviction learn``."""
         return self.root(owner) / "learning.json" if owner else None
+
+    @property
+    def first_source(self) -> str:
+        """The images of a fresh desk."""
+        return "digits" if self.course is None else self.course.sources[0]
+
+    def newest_desk(self, owner: str) -> Desk:
+        """The desk that an owner changed last, or a fresh one."""
+        return self.desks.newest(owner, self.first_source)
 
     @property
     def chapters(self) -> Sequence[str] | None:

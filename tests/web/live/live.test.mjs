@@ -1,0 +1,76 @@
+// The parts of the opening that need no browser, in Node's own test runner.
+import assert from "node:assert/strict";
+import { readFileSync } from "node:fs";
+import { test } from "node:test";
+
+const live = process.env.LIVE;
+const { inkOf } = await import(`${live}/camera.js`);
+const { Network, softmax } = await import(`${live}/network.js`);
+const { Sheet, strokesOf } = await import(`${live}/pen.js`);
+const network = new Network(JSON.parse(readFileSync(new URL(`${live}/digits.json`), "utf8")));
+
+function written(digit) {
+  const sheet = new Sheet(28, 28);
+  for (const stroke of strokesOf(digit)) stroke.slice(1).forEach((point, n) => sheet.line(stroke[n], point));
+  return sheet;
+}
+
+for (let digit = 0; digit < 10; digit++)
+  test(`the ${digit} that the pen writes is read as ${digit}`, () => {
+    const { probabilities } = network.answer(written(digit).values);
+    assert.ok(probabilities[digit] > 0.9, `${probabilities}`);
+  });
+
+test("a line is ink in its middle, none a little beside it, and stays on the sheet", () => {
+  const sheet = new Sheet(28, 28);
+  assert.ok(sheet.isEmpty);
+  sheet.line({ x: 4.5, y: 10.5 }, { x: 40, y: 10.5 });
+  assert.equal(sheet.values[10 * 28 + 15], 1);
+  assert.equal(sheet.values[14 * 28 + 15], 0);
+  assert.equal(sheet.values[10 * 28 + 1], 0);
+  assert.ok(sheet.values.every((value) => value >= 0 && value <= 1));
+  sheet.clear();
+  assert.ok(sheet.isEmpty);
+});
+
+test("probabilities sum to 1, however large the scores", () => {
+  const shares = softmax(Float32Array.from([1000, 999, -1000]));
+  assert.ok(Math.abs(shares.reduce((a, b) => a + b) - 1) < 1e-6);
+  assert.ok(Math.abs(shares[0] / shares[1] - Math.E) < 1e-4);
+});
+
+test("what flows to the output adds up to its scores, without the bias", () => {
+  const { stages, scores } = network.answer(written(8).values);
+  const { flows } = stages[stages.length - 1];
+  const bias = network.layers[network.layers.length - 1].bias;
+  const inputs = flows.length / scores.length;
+  scores.forEach((score, j) => {
+    const sum = flows.slice(j * inputs, (j + 1) * inputs).reduce((a, b) => a + b, 0);
+    assert.ok(Math.abs(score - bias[j] - sum) < 1e-3);
+  });
+});
+
+test("a network whose output is not its last layer is refused", () => {
+  assert.throws(() => new Network({ shape: [28, 28], classes: [], layers: [{ type: "MaxPooling2D", pool_size: [2, 2] }] }), /comes last/);
+});
+
+/** Pixels of a camera: a written digit, with the levels of paper and of ink, and a shadow from left to right. */
+function photographed(digit, paper, ink, shadow = 0) {
+  const { values } = written(digit);
+  return Uint8ClampedArray.from({ length: 4 * values.length }, (_, n) => {
+    const i = n >> 2;
+    return n % 4 === 3 ? 255 : paper + values[i] * (ink - paper) - shadow * ((i % 28) / 28);
+  });
+}
+
+for (const [paper, ink, shadow] of [[230, 30, 0], [180, 60, 20], [20, 240, 0]])
+  test(`ink of level ${ink} on paper of level ${paper} is read, with a shadow of ${shadow}`, () => {
+    for (let digit = 0; digit < 10; digit++) {
+      const { probabilities } = network.answer(inkOf(photographed(digit, paper, ink, shadow)));
+      assert.equal(probabilities.indexOf(Math.max(...probabilities)), digit);
+    }
+  });
+
+test("a wall is a blank sheet", () => {
+  assert.ok(inkOf(photographed(0, 120, 90)).every((value) => value === 0));
+});
