@@ -156,7 +156,7 @@ def test_the_rule(data: st.DataObject) -> None:
 
 
 @pytest.mark.full
-@pytest.mark.parametrize("small", ["float16", "int8"])
+@pytest.mark.parametrize("small", [pytest.param("float16", marks=pytest.mark.long), "int8"])
 def test_quantized_artefacts_are_held_to_an_accuracy(
     colours: Path, tmp_path: Path, cli: Cli, small: str
 ) -> None:

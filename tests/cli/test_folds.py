@@ -230,7 +230,7 @@ SLOW = (*TINY[:-2], "training.epochs=3", "training.batch_size=8", "evaluation.fo
 
 
 @pytest.mark.full
-@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGINT])
+@pytest.mark.parametrize("number", [signal.SIGKILL, pytest.param(signal.SIGINT, marks=pytest.mark.long)])
 def test_a_run_that_is_stopped_among_its_folds_ends_with_the_same_answers(
     tmp_path: Path, image_folder: Callable[..., Path], cli: Cli, number: int
 ) -> None:

@@ -48,6 +48,7 @@ def test_a_run_that_is_killed_again_and_again_ends_with_the_same_bits(
 
 
 @pytest.mark.full
+@pytest.mark.long
 def test_many_kills(tmp_path: Path, whole: dict[str, str]) -> None:
     wanted = int(os.environ.get("CONVICTION_TEST_KILLS", "8"))
     died, seed = 0, 100

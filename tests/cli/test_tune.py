@@ -173,6 +173,7 @@ main()
 
 
 @pytest.mark.full
+@pytest.mark.long
 def test_a_search_that_is_killed_again_and_again_ends_as_one_that_was_not(place: Path) -> None:
     longer = ["training.epochs=3" if word == "training.epochs=2" else word for word in ASKED]
     asked = [*longer, "--jobs", "1", "--trials", "8", "--confirm", "1"]
@@ -215,7 +216,7 @@ def test_a_changed_space_is_refused_with_the_difference(place: Path) -> None:
 
 
 @pytest.mark.full
-@pytest.mark.parametrize("cost", ["params", "latency"])
+@pytest.mark.parametrize("cost", ["params", pytest.param("latency", marks=pytest.mark.long)])
 def test_a_front_of_accuracy_against_cost(place: Path, cost: str) -> None:
     done = start(place, "--trials", "6", "--against", cost, "--no-test", "--out", "one")
     _, err = done.communicate(timeout=PATIENCE)

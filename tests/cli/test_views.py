@@ -124,7 +124,7 @@ def test_an_export_is_no_larger_for_it(desk: Path, cli: Cli, tmp_path: Path) -> 
 
 
 @pytest.mark.full
-@pytest.mark.parametrize("views", [2, 6])
+@pytest.mark.parametrize("views", [pytest.param(2, marks=pytest.mark.long), 6])
 def test_a_script_comes_to_the_same_accuracy(cli: Cli, tmp_path: Path, views: int) -> None:
     kernels = {"TF_ENABLE_ONEDNN_OPTS": "0"}
     keys = [*KEYS, f"evaluation.views={views}", "training.precision=float32"]
@@ -136,6 +136,7 @@ def test_a_script_comes_to_the_same_accuracy(cli: Cli, tmp_path: Path, views: in
 
 
 @pytest.mark.full
+@pytest.mark.long
 def test_a_frozen_backbone_is_averaged_and_so_is_its_script(
     cli: Cli, transferred: Path, tmp_path: Path
 ) -> None:

@@ -77,6 +77,7 @@ class Dropping(socketserver.BaseRequestHandler):
 
 
 @pytest.mark.full
+@pytest.mark.long
 def test_a_connection_that_drops_is_made_again(address: str, tmp_path: Path) -> None:
     with socketserver.ThreadingTCPServer(("127.0.0.1", 0), Dropping) as server:
         server.daemon_threads = True

@@ -74,28 +74,26 @@ def ray_cli(cli: Cli) -> Callable[..., Result]:
 
 
 @pytest.mark.full
-def test_two_and_four_workers_have_the_losses_of_one_machine(
-    two_nodes: Any, cli: Cli, ray_cli: Callable[..., Result], tmp_path: Path
+@pytest.mark.parametrize("workers", [pytest.param(2, marks=pytest.mark.long), 4])
+def test_several_workers_have_the_losses_of_one_machine(
+    two_nodes: Any, cli: Cli, ray_cli: Callable[..., Result], tmp_path: Path, workers: int
 ) -> None:
     keys = [*KEYS, "training.batch_size=64", "training.epochs=3"]
     here = cli("fit", "digits", *keys, "--out", "here", env=JAX)
     assert here.code == 0, here.err
-    for workers in (2, 4):
-        name = f"on-{workers}"
-        done = ray_cli(
-            two_nodes, "fit", "digits", *keys, "--on", "ray", "--workers", str(workers), "--out", name
-        )
-        assert done.code == 0, done.err
-        share = f"global batch 64 = {workers} x {64 // workers}; the learning rate stays"
-        assert share in " ".join(done.out.split())
-        assert_same_training(tmp_path / name, tmp_path / "here")
-        trained_on = json.loads((tmp_path / name / "environment.json").read_text())["trained_on"]
-        assert (trained_on["workers"], trained_on["restarts"]) == (workers, 0)
-        assert len(trained_on["history"][0]["nodes"]) == (2 if workers == 4 else 1)
-        # What was learned was brought home: the model that was saved answers as validation did.
-        evaluation = json.loads((tmp_path / name / "evaluation.json").read_text())
-        last = history(tmp_path / name)[-1]
-        assert evaluation["validation"]["accuracy"] == pytest.approx(last[4], abs=1e-6)
+    name = f"on-{workers}"
+    done = ray_cli(two_nodes, "fit", "digits", *keys, "--on", "ray", "--workers", str(workers), "--out", name)
+    assert done.code == 0, done.err
+    share = f"global batch 64 = {workers} x {64 // workers}; the learning rate stays"
+    assert share in " ".join(done.out.split())
+    assert_same_training(tmp_path / name, tmp_path / "here")
+    trained_on = json.loads((tmp_path / name / "environment.json").read_text())["trained_on"]
+    assert (trained_on["workers"], trained_on["restarts"]) == (workers, 0)
+    assert len(trained_on["history"][0]["nodes"]) == (2 if workers == 4 else 1)
+    # What was learned was brought home: the model that was saved answers as validation did.
+    evaluation = json.loads((tmp_path / name / "evaluation.json").read_text())
+    last = history(tmp_path / name)[-1]
+    assert evaluation["validation"]["accuracy"] == pytest.approx(last[4], abs=1e-6)
 
 
 def start(cluster: Any, tmp_path: Path, *arguments: str) -> subprocess.Popen[str]:

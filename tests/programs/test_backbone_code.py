@@ -104,8 +104,13 @@ def test_the_script_of_a_frozen_backbone_comes_to_the_same_bits(
 @pytest.mark.parametrize(
     "keys",
     [
-        ["model.trainable=2", "training.epochs=1", "training.precision=float32"],
-        ["model.trainable=all", "training.epochs=1", "training.precision=bfloat16"],
+        pytest.param(
+            ["model.trainable=2", "training.epochs=1", "training.precision=float32"], marks=pytest.mark.long
+        ),
+        pytest.param(
+            ["model.trainable=all", "training.epochs=1", "training.precision=bfloat16"],
+            marks=pytest.mark.long,
+        ),
         ["model.dense=[8]", "model.dropout=0.2", "training.epochs=3", "training.precision=bfloat16"],
         ["augmentation.flip=horizontal", "augmentation.rotate=10", "training.epochs=3"],
     ],

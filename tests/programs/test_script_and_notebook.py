@@ -126,9 +126,9 @@ EVERYTHING = {
 @pytest.mark.parametrize(
     ("classes", "more", "packed"),
     [
-        (("cat", "dog"), {}, False),
+        pytest.param(("cat", "dog"), {}, False, marks=pytest.mark.long),
         (("cat", "dog"), {"augmentation.mixup": 0.3}, True),
-        (("cat", "dog", "owl"), {"augmentation.mixup": 0.3}, False),
+        pytest.param(("cat", "dog", "owl"), {"augmentation.mixup": 0.3}, False, marks=pytest.mark.long),
         (
             ("cat", "dog", "owl"),
             {"training.early_stopping": 1, "augmentation.rotate": 0.0, "augmentation.zoom": 0.0},
