@@ -18,6 +18,8 @@ Audience = Literal["terminal", "python", "page"]
 AUDIENCES: tuple[Audience, ...] = get_args(Audience)
 # Passed on to the processes that a command or the page starts: the same people read their messages.
 VARIABLE = "CONVICTION_AUDIENCE"
+# Names the file in which ``fit`` and ``resume`` write down what happens, for a page that watches.
+JOURNAL = "CONVICTION_JOURNAL"
 
 _named = os.environ.get(VARIABLE)
 _now: Audience = next((one for one in AUDIENCES if one == _named), "python")

@@ -30,6 +30,7 @@ LIVE = Path(str(resources.files("conviction.web"))) / "static" / "live"
 HERE = Path(__file__).parent / "live"
 # Of the whole page, without the ten digits and their shares.
 MOST_WORDS = 40
+MOST_CLICKS = 12
 
 
 @pytest.fixture(scope="module")
@@ -211,15 +212,46 @@ def test_a_camera_that_is_not_there_is_a_sentence(browser: Any, served: Served) 
 
 
 @pytest.mark.browser
-def test_one_click_trains_a_network(browser: Any, tmp_path: Path) -> None:
-    with lab(tmp_path) as served, opened(browser, served.address) as page:
+@pytest.mark.parametrize("width", [1280, pytest.param(390, marks=pytest.mark.full)])
+def test_a_newcomer_comes_from_the_opening_to_what_a_value_is_made_of(
+    browser: Any, tmp_path: Path, width: int
+) -> None:
+    clicks = []
+
+    def click(target: Any) -> None:
+        target.click()
+        clicks.append(target)
+
+    with lab(tmp_path) as served, opened(browser, served.address, width) as page:
         assert page.get_by_role("link", name="Step by step").get_attribute("href") == "/lab"
-        page.get_by_role("button", name="Train your own").click()
+        click(page.get_by_role("button", name="Train your own"))
         page.wait_for_url("**/train/digits-1")
+        page.locator(".track .current", has_text="Train").wait_for()
+        page.locator(".kernels canvas").nth(31).wait_for()
+        shoot(page, f"walk-training-{width}")
         page.get_by_text("12 of 12 epochs.").wait_for()
+        page.locator(".track .current").wait_for(state="detached")
+        assert page.locator(".track .done").count() == 7
+        following = page.locator("[data-key=onward]")
+        assert is_in_view(following)
+        click(following.filter(has_text="Evaluate"))
+        page.get_by_role("heading", name="On the validation images").wait_for()
+        click(following.filter(has_text="Look inside"))
+        click(page.get_by_role("button", name="conv_1"))
+        click(page.get_by_role("application").locator(".map"))
+        page.locator(".lines .result [data-value]").wait_for()
+        shoot(page, f"walk-inside-{width}")
         page.get_by_role("link", name="conviction lab").click()
-        page.get_by_role("link", name="Continue with digits-1").click()
-        page.wait_for_url("**/train/digits-1")
+        page.get_by_role("link", name="Continue with digits-1").wait_for()
+    assert len(clicks) <= MOST_CLICKS
+
+
+def is_in_view(element: Any) -> bool:
+    return bool(
+        element.evaluate(
+            "(e) => { const box = e.getBoundingClientRect(); return box.top >= 0 && box.bottom <= innerHeight; }"
+        )
+    )
 
 
 def test_two_clicks_start_one_training(served: Served) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 from collections.abc import Mapping
 from pathlib import Path
@@ -10,10 +11,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from conviction.audience import JOURNAL
 from conviction.version import SCHEMA
 
 if TYPE_CHECKING:
-    from conviction.reporting import Silent, Terminal
+    from conviction.flow.showing import Show
     from conviction.runs import RunFolder
 
 Source = Annotated[
@@ -91,11 +93,13 @@ GpusPerTrial = Annotated[
 Html = Annotated[Path | None, typer.Option("--html", help="Write an HTML page.")]
 
 
-def display(*, quiet: bool, as_json: bool) -> Terminal | Silent:
-    """What shows a run to a person at the command line."""
-    from conviction.reporting import Silent, Terminal
+def display(*, quiet: bool, as_json: bool) -> Show:
+    """What shows a run to a person at the command line, and to the page that started it."""
+    from conviction.reporting import Journal, Silent, Terminal
 
-    return Silent() if quiet else Terminal(sys.stderr if as_json else sys.stdout)
+    show = Silent() if quiet else Terminal(sys.stderr if as_json else sys.stdout)
+    journal = os.environ.get(JOURNAL)
+    return Journal(show, Path(journal)) if journal else show
 
 
 def remember(run: Path, source: str | None, data_dir: Path | None) -> None:

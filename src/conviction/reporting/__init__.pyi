@@ -20,6 +20,7 @@ from .folds import few_tested_sentence as few_tested_sentence
 from .folds import folds_ahead as folds_ahead
 from .folds import folds_step as folds_step
 from .folds import folds_suggestion as folds_suggestion
+from .journal import Journal as Journal
 from .live import LiveBlock as LiveBlock
 from .live import in_notebook as in_notebook
 from .log_lines import LogLines as LogLines

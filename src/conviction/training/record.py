@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Protocol
 
+import numpy as np
+
 
 @dataclass(frozen=True)
 class EpochRow:
@@ -30,7 +32,17 @@ class EpochTiming:
 
 @dataclass(frozen=True)
 class Progress:
-    """How far an epoch is; ``loss`` and ``accuracy`` are running means."""
+    """How far an epoch is.
+
+    Attributes:
+        epoch: From 1.
+        images: Of this epoch that have been learned from.
+        total: Images of an epoch.
+        loss: The mean of the epoch so far.
+        accuracy: Likewise.
+        images_per_second: Likewise.
+        kernels: Now and then, those of the first convolution: (rows, columns, channels, filters), float32.
+    """
 
     epoch: int
     images: int
@@ -38,6 +50,7 @@ class Progress:
     loss: float
     accuracy: float
     images_per_second: float
+    kernels: np.ndarray | None = field(default=None, repr=False, compare=False)
 
 
 class Watcher(Protocol):

@@ -19,6 +19,9 @@ from conviction.training.state import TrainingState, read_variables, write_varia
 
 # Often enough for a bar that moves, and rarely enough to cost nothing.
 SECONDS_BETWEEN_UPDATES = 0.1
+# Whoever watches sees them change; more of them than this many numbers are no picture.
+SECONDS_BETWEEN_KERNELS = 0.5
+MOST_IN_KERNELS = 20_000
 
 
 @dataclass
@@ -61,6 +64,18 @@ def has_stopped(history: list[EpochRow], spec: TrainingSpec) -> bool:
     return history[-1].epoch - best_row(history, spec).epoch >= spec.early_stopping
 
 
+def first_kernels(model: Any) -> np.ndarray | None:
+    """The kernels of a first convolution, (rows, columns, channels, filters); None if there are none to show."""
+    for layer in model.layers:
+        kernel = getattr(layer, "kernel", None)
+        if kernel is None:
+            continue
+        if len(kernel.shape) != 4 or math.prod(kernel.shape) > MOST_IN_KERNELS:
+            return None
+        return np.asarray(import_keras().ops.convert_to_numpy(kernel), np.float32)
+    return None
+
+
 def make_recorder(recording: Recording, start_epoch: Callable[[int], None]) -> Any:
     """The Keras callback.
 
@@ -86,6 +101,7 @@ class Recorder:
         """Starts to count seconds, after those of an earlier call."""
         self.began = time.perf_counter() - self.recording.result.seconds
         self.kept_at = time.perf_counter()
+        self.kernels_at = 0.0
 
     def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
         """Fixes the order of the images; continues an epoch that was interrupted."""
@@ -126,7 +142,10 @@ class Recorder:
             return
         images = min(r.images, made * r.spec.batch_size)
         rate = images / self.trained
-        r.watcher.progress(Progress(self.epoch + 1, images, r.images, loss, accuracy, rate))
+        kernels = None
+        if now - self.kernels_at >= SECONDS_BETWEEN_KERNELS:
+            self.kernels_at, kernels = now, first_kernels(self.model)
+        r.watcher.progress(Progress(self.epoch + 1, images, r.images, loss, accuracy, rate, kernels))
 
     def on_test_batch_end(self, batch: int, logs: Any = None) -> None:
         """Ends validation when a signal has come."""

@@ -29,7 +29,7 @@ from conviction.web.door.replies import SANDBOX
 from conviction.web.door.sessions import BrowserSessions
 from conviction.web.door.sockets import OwnUploads
 from conviction.web.elements.plain import link, tag
-from conviction.web.jobs.starts import EXPLORATIONS
+from conviction.web.jobs.starts import EXPLORATIONS, run_folder
 from conviction.web.pages import order
 from conviction.web.pages.frame import one_main
 from conviction.web.pages.opening import OWN_NETWORK, opening, train_own
@@ -72,7 +72,8 @@ def make_app(lab: Lab, sessions: BrowserSessions, learners: Learners | None = No
     nicegui_app.add_static_files("/lab-static", resources.files("conviction.web") / "static")  # type: ignore[arg-type]
     ui.add_head_html(
         '<link rel="stylesheet" href="/lab-report.css"><link rel="stylesheet" href="/lab-static/lab.css">'
-        '<script defer src="/lab-static/lab.js"></script><script defer src="/lab-static/upload.js"></script>',
+        '<script defer src="/lab-static/lab.js"></script><script defer src="/lab-static/upload.js"></script>'
+        '<script type="module" src="/lab-static/live/training.js"></script>',
         shared=True,
     )
     _add_pages(lab)
@@ -188,6 +189,20 @@ def _add_files(lab: Lab) -> None:
         own_desk.forget(lab.own("uploads"))
         lab.desks.keep(own_desk)
         return JSONResponse({"address": address(own_desk.id, "data", "load")})
+
+    @nicegui_app.get("/lab-events/{desk}/{run}")
+    def events(request: Request, desk: str, run: str, start: int = 0, job: str = "") -> Response:
+        try:
+            own_desk = lab.desks.get(request.scope.get(OWNER, ""), desk)
+            last = lab.jobs.last_at(run_folder(lab.root(own_desk.owner), run))
+        except RequestError as failure:
+            return JSONResponse({"message": str(failure)}, 404)
+        if last is None:
+            return JSONResponse({"message": f"Nothing works on '{run[:120]}'."}, 404)
+        # Another job than the one that was watched has events of its own.
+        lines, end = lab.jobs.records.events(last, max(0, start) if last.id == job else 0)
+        content = {"job": last.id, "alive": last.alive, "next": end, "lines": lines}
+        return JSONResponse(content, headers={"cache-control": "no-store"})
 
     @nicegui_app.get("/lab/{desk}/file/{path:path}")
     def take(request: Request, desk: str, path: str) -> Response:

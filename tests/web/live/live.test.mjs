@@ -74,3 +74,40 @@ for (const [paper, ink, shadow] of [[230, 30, 0], [180, 60, 20], [20, 240, 0]])
 test("a wall is a blank sheet", () => {
   assert.ok(inkOf(photographed(0, 120, 90)).every((value) => value === 0));
 });
+
+const { STEPS, Story, spoken } = await import(`${live}/training.js`);
+const at = (n, values) => ({ at: n, ...values });
+const progress = (n, epoch, images, loss = 1) =>
+  at(n, { progress: { epoch, images, total: 100, loss, accuracy: 0.5, images_per_second: 50 } });
+const validated = (n, epoch) => at(n, { epoch: { epoch, loss: 1, accuracy: 0.5, val_loss: 1, val_accuracy: 0.5 } });
+
+test("a story is at the first step that is not done, and says when training and evaluating begin", () => {
+  const story = new Story();
+  const steps = [];
+  for (const line of [
+    at(0, { started: true }), at(1, { doing: "reading" }), at(2, { step: "Load" }), at(2, { step: "Reshape" }), at(3, { step: "Audit" }),
+    at(3, { step: "Split" }), at(3, { step: "Model" }), at(4, { step: "Compile" }), at(5, { step: "Train" }), at(6, { epochs: 2 }),
+    progress(7, 1, 100), validated(8, 1), progress(9, 2, 100), validated(10, 2), at(11, { step: "Evaluate" }),
+  ]) {
+    story.hear(line);
+    if (steps[steps.length - 1] !== story.current) steps.push(story.current);
+  }
+  assert.deepEqual(steps, [...STEPS, ""]);
+});
+
+test("the time left is the rest at the speed so far, of the epochs of this process alone", () => {
+  for (const from of [0, 2]) {
+    const story = new Story();
+    story.hear(at(100, { epochs: 4 + from }));
+    assert.equal(story.left, null);
+    story.hear(progress(100.5, 1 + from, 50));
+    assert.equal(story.left, null, "too early to tell");
+    story.hear(progress(110, 1 + from, 100));
+    story.hear(validated(112, 1 + from));
+    assert.equal(story.left, 36);
+  }
+});
+
+test("times are said as people say them", () => {
+  assert.deepEqual([0.2, 44.6, 200, 9000].map(spoken), ["1 s", "45 s", "3 min", "2.5 h"]);
+});

@@ -6,20 +6,23 @@ import contextlib
 import os
 import signal
 import subprocess
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 # After the page, so that the page stays quick while training uses every core.
 NICENESS = 10
 
 
-def start(argv: Sequence[str], stdout: Path, stderr: Path) -> subprocess.Popen[bytes]:
+def start(
+    argv: Sequence[str], stdout: Path, stderr: Path, variables: Mapping[str, str] | None = None
+) -> subprocess.Popen[bytes]:
     """Starts a program in a session of its own, which outlives this process.
 
     Args:
         argv: The program and its arguments.
         stdout: The file for its standard output.
         stderr: The file for its messages.
+        variables: Of its environment, besides ours.
 
     Raises:
         OSError: It cannot be started.
@@ -31,6 +34,7 @@ def start(argv: Sequence[str], stdout: Path, stderr: Path) -> subprocess.Popen[b
             stdout=out,
             stderr=err,
             start_new_session=True,
+            env={**os.environ, **(variables or {})},
         )
     with contextlib.suppress(OSError, AttributeError):
         # Set before it has threads, which inherit the value.

@@ -12,6 +12,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
+from conviction.audience import JOURNAL
 from conviction.errors import OutputError, StorageError
 from conviction.runs import folder
 from conviction.web.jobs import processes
@@ -21,7 +22,7 @@ Kind = Literal["fit", "resume", "explore", "export", "evaluate"]
 State = Literal["waiting", "running", "done", "failed", "paused", "stopped"]
 EndRequest = Literal["", "paused", "stopped"]
 
-RECORD, OUT, ERR = "job.json", "stdout", "stderr"
+RECORD, OUT, ERR, EVENTS = "job.json", "stdout", "stderr", "events"
 INTERRUPTED = (130, 143)
 # How a process ends that is asked to before it handles signals: by the signal, or with 1 while Python itself starts; or
 # by the queue's own kill if it does not end.
@@ -133,7 +134,19 @@ class Records:
             OSError: It cannot be started.
         """
         job_folder = self.root / job.id
-        return processes.start([*program, *job.argv], job_folder / OUT, job_folder / ERR)
+        journal = {JOURNAL: str(job_folder / EVENTS)}
+        return processes.start([*program, *job.argv], job_folder / OUT, job_folder / ERR, journal)
+
+    def events(self, job: Job, start: int, most: int = 200_000) -> tuple[str, int]:
+        """Whole lines of what a training has written down as it went, from a byte on, and where the next one starts."""
+        try:
+            with (self.root / job.id / EVENTS).open("rb") as file:
+                file.seek(start)
+                content = file.read(most)
+        except OSError:
+            return "", start
+        whole = content[: content.rfind(b"\n") + 1]
+        return whole.decode("utf-8", "replace"), start + len(whole)
 
     def output_tail(self, job: Job, stream: str = ERR, most: int = 20_000) -> str:
         """The end of what a job has written."""

@@ -329,7 +329,7 @@ def _checked(page: PageContext, images: ImageSet, checked: Checked) -> None:
                 strip_of(sample.pixels, f"Training images of {steps.printable(sample.class_name)}")
         show_sessions(page, images, checked)
         _undoing(page)
-        onward(page, "Build a network", page.to("network"))
+        onward(page, "build a network", page.to("network"))
         return
     if not checked.audit.findings:
         show_step(steps.audit_step((), checked.audit.compared))

@@ -56,7 +56,7 @@ def pick_run(page: PageContext) -> RunStatus | None:
     run = page.run_status()
     if run is None:
         paragraph("No run has come this far yet.", "message")
-        onward(page, "Train one", page.to("train"))
+        onward(page, "Train one", page.to("train"), lead="")
         return None
     page.part = run.path.name
     if names:
@@ -73,7 +73,8 @@ def pick_run(page: PageContext) -> RunStatus | None:
         state = state_of(run, page.lab.jobs.last_at(run.path))
         far = f", {len(run.rows)} of {run.epochs} epochs done" if run.epochs else ""
         paragraph(f"{page.part} is {state}{far}. You can open it here {when}.", "message")
-        onward(page, "Continue it" if state == "paused" else "To its training", page.to("train", page.part))
+        text = "Continue it" if state == "paused" else "To its training"
+        onward(page, text, page.to("train", page.part), lead="")
         return None
     return run
 

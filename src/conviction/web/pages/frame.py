@@ -112,10 +112,10 @@ def parts_of(page: PageContext) -> None:
                 link(title, page.to(page.stop.name, name, **query), **current)
 
 
-def onward(page: PageContext, text: str, to: str) -> None:
-    """The link to what comes next."""
+def onward(page: PageContext, text: str, to: str, lead: str = "Next: ") -> None:
+    """The link to what comes next, which stays in view however long the page is."""
     with tag("div", "", "onward"):
-        link(text, to, "button primary", data_key="onward")
+        link(lead + text, to, "button primary", data_key="onward")
 
 
 def misfit(page: PageContext, refusal: str) -> None:

@@ -20,6 +20,7 @@ from conviction.web.jobs.starts import is_run_name, run_folder, start_resume, st
 from conviction.web.pages.examples import Examples
 from conviction.web.pages.frame import onward
 from conviction.web.pages.page import PageContext
+from conviction.web.work.addresses import events_address
 
 MOST_OVER = 3
 
@@ -42,6 +43,8 @@ class RunPanel:
         """Makes room for it."""
         # A press of a button here is not lost when the rest is redrawn.
         self.hands = Surface()
+        # Filled by ``live/training.js``, which asks for what the process writes down.
+        self.live = tag("div", "", "training", data_events="", data_job="")
         self.body = tag("div")
 
     def look(self, name: str) -> None:
@@ -59,6 +62,12 @@ class RunPanel:
             else:
                 self._grow(name, run, overs)
         self._move(run, job)
+        watched = {
+            "data-events": events_address(self.page.desk.id, name),
+            "data-job": job.id if job is not None and job.kind in ("fit", "resume") else "",
+        }
+        if watched != {key: self.live.props[key] for key in watched}:
+            self.live.props.update(watched)
 
     @staticmethod
     def _outline(state: Any) -> Any:

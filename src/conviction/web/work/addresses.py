@@ -17,3 +17,12 @@ def address(desk: str, step: str, part: str = "", query: Mapping[str, object] | 
     """
     path = "/".join(quote(word, safe="") for word in ("lab", desk, step, *([part] if part else [])))
     return f"/{path}" + (f"?{urlencode(dict(query))}" if query else "")
+
+
+def events_address(desk: str, run: str) -> str:
+    """Where a page asks what the training of a run has written down.
+
+    >>> events_address("k3x9", "digits-1")
+    '/lab-events/k3x9/digits-1'
+    """
+    return f"/lab-events/{quote(desk, safe='')}/{quote(run, safe='')}"
