@@ -234,7 +234,7 @@ def where(run: RunStatus, job: Job | None, ahead: int) -> str:
         if job.kind == "export":
             return "Being exported ..."
         if not run.rows:
-            return "Reading the images, building the network; the first epoch ..."
+            return f"The first of {run.epochs} epochs ..." if run.epochs else "Starting ..."
         if len(run.rows) >= run.epochs:
             return f"All epochs are done; {folds_sentence(run) or 'evaluating ...'}"
         left = run.seconds * (run.epochs - len(run.rows))

@@ -125,7 +125,7 @@ class Watching {
   make() {
     this.root.innerHTML = `<ol class="track" aria-label="Steps of this training"></ol>
       <div class="live-training"><canvas class="losses" role="img"></canvas>
-      <div class="kernels" role="img" hidden></div></div><p class="note rate"></p>`;
+      <figure hidden><div class="kernels" role="img"></div><figcaption class="note"></figcaption></figure></div><p class="note rate"></p>`;
     /** @type {HTMLElement} */ (this.root.querySelector(".track")).append(
       ...STEPS.map((step) => Object.assign(document.createElement("li"), { textContent: step })),
     );
@@ -149,7 +149,8 @@ class Watching {
         ? `Epoch ${progress.epoch} of ${story.epochs}: loss ${progress.loss.toFixed(3)}, ` +
           `accuracy ${(100 * progress.accuracy).toFixed(0)}%, ` +
           `${Math.round(progress.images_per_second).toLocaleString("en")} images a second` +
-          (left === null ? "" : `, about ${spoken(left)} to go`)
+          // Once an epoch has ended, the line below says it, by whole epochs.
+          (left === null || story.validated.length ? "" : `, about ${spoken(left)} to go`)
         : current === "Train" && !story.trained
           ? "The network is being compiled, which is needed once and takes some seconds."
           : "";
@@ -209,7 +210,9 @@ class Watching {
     const [rows, columns, channels, filters] = kernels.shape;
     const count = Math.min(filters, MOST_KERNELS);
     if (place.childElementCount !== count) {
-      place.hidden = false;
+      const figure = /** @type {HTMLElement} */ (place.parentElement);
+      figure.hidden = false;
+      /** @type {HTMLElement} */ (figure.querySelector("figcaption")).textContent = "Filters of the first layer";
       place.replaceChildren(
         ...Array.from({ length: count }, () => Object.assign(document.createElement("canvas"), { width: columns, height: rows })),
       );
