@@ -46,6 +46,7 @@ class RunPanel:
         # Filled by ``live/training.js``, which asks for what the process writes down.
         self.live = tag("div", "", "training", data_events="", data_job="")
         self.body = tag("div")
+        self.following = tag("div", "", "no-box")
 
     def look(self, name: str) -> None:
         """Shows the run as it is now."""
@@ -122,7 +123,9 @@ class RunPanel:
                     self.rows = tag("div")
             if job is not None:
                 self._words(job)
-            if run.status == "done":
+        self.following.clear()
+        if run.status == "done":
+            with self.following:
                 onward(self.page, "Evaluate", self.page.to("evaluate", name))
         self._grow(name, run, overs)
 
