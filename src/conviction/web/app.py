@@ -78,6 +78,7 @@ def make_app(lab: Lab, sessions: BrowserSessions, learners: Learners | None = No
     )
     _add_pages(lab)
     _add_files(lab)
+    _add_events(lab)
     if learners is not None:
         add_joining(nicegui_app, learners, sessions)
         _add_class(learners, sign_out)
@@ -190,20 +191,6 @@ def _add_files(lab: Lab) -> None:
         lab.desks.keep(own_desk)
         return JSONResponse({"address": address(own_desk.id, "data", "load")})
 
-    @nicegui_app.get("/lab-events/{desk}/{run}")
-    def events(request: Request, desk: str, run: str, start: int = 0, job: str = "") -> Response:
-        try:
-            own_desk = lab.desks.get(request.scope.get(OWNER, ""), desk)
-            last = lab.jobs.last_at(run_folder(lab.root(own_desk.owner), run))
-        except RequestError as failure:
-            return JSONResponse({"message": str(failure)}, 404)
-        if last is None:
-            return JSONResponse({"message": f"Nothing works on '{run[:120]}'."}, 404)
-        # Another job than the one that was watched has events of its own.
-        lines, end = lab.jobs.records.events(last, max(0, start) if last.id == job else 0)
-        content = {"job": last.id, "alive": last.alive, "next": end, "lines": lines}
-        return JSONResponse(content, headers={"cache-control": "no-store"})
-
     @nicegui_app.get("/lab/{desk}/file/{path:path}")
     def take(request: Request, desk: str, path: str) -> Response:
         try:
@@ -218,6 +205,22 @@ def _add_files(lab: Lab) -> None:
             # Shown, because people read it; but as a page of no host, whoever has written it.
             return FileResponse(file, headers={**headers, "content-security-policy": SANDBOX})
         return FileResponse(file, headers=headers, filename=file.name)
+
+
+def _add_events(lab: Lab) -> None:
+    @nicegui_app.get("/lab-events/{desk}/{run}")
+    def events(request: Request, desk: str, run: str, start: int = 0, job: str = "") -> Response:
+        try:
+            own_desk = lab.desks.get(request.scope.get(OWNER, ""), desk)
+            last = lab.jobs.last_at(run_folder(lab.root(own_desk.owner), run))
+        except RequestError as failure:
+            return JSONResponse({"message": str(failure)}, 404)
+        if last is None:
+            return JSONResponse({"message": f"Nothing works on '{run[:120]}'."}, 404)
+        # Another job than the one that was watched has events of its own.
+        lines, end = lab.jobs.records.events(last, max(0, start) if last.id == job else 0)
+        content = {"job": last.id, "alive": last.alive, "next": end, "lines": lines}
+        return JSONResponse(content, headers={"cache-control": "no-store"})
 
 
 def _needed(lab: Lab, owner: str) -> set[str]:
