@@ -403,7 +403,9 @@ def judge(page: Any, served: Served, home: Path) -> None:
     page.get_by_text("Grad-CAM at the last convolution").wait_for()
     shoot(page, "walk-evaluate")
     check_accessibility(page)
-    page.locator("[data-key=onward]").click()
+    page.locator("[data-key=onward]").filter(has_text="Try it").click()
+    page.locator(".board").wait_for()
+    page.locator("[data-key=onward]").filter(has_text="Look inside").click()
     page.locator(".value-of").first.wait_for()
 
 

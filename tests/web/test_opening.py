@@ -236,6 +236,8 @@ def test_a_newcomer_comes_from_the_opening_to_what_a_value_is_made_of(
         assert is_in_view(following)
         click(following.filter(has_text="Evaluate"))
         page.get_by_role("heading", name="On the validation images").wait_for()
+        click(following.filter(has_text="Try it"))
+        page.locator(".board").wait_for()
         click(following.filter(has_text="Look inside"))
         click(page.get_by_role("button", name="conv_1"))
         click(page.get_by_role("application").locator(".map"))

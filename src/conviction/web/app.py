@@ -8,6 +8,7 @@ import io
 import logging
 import zipfile
 from collections.abc import AsyncIterator, Awaitable, Callable
+from dataclasses import asdict
 from functools import partial
 from html import escape
 from importlib import resources
@@ -29,12 +30,14 @@ from conviction.web.door.replies import SANDBOX
 from conviction.web.door.sessions import BrowserSessions
 from conviction.web.door.sockets import OwnUploads
 from conviction.web.elements.plain import link, tag
+from conviction.web.inside.inspector import PATIENCE_SECONDS
 from conviction.web.jobs.starts import EXPLORATIONS, run_folder
 from conviction.web.pages import order
 from conviction.web.pages.frame import one_main
 from conviction.web.pages.opening import OWN_NETWORK, opening, train_own
 from conviction.web.pages.page import PageContext
 from conviction.web.pages.take import FILES
+from conviction.web.pages.trial import MOST_PICTURE, try_picture
 from conviction.web.work.addresses import BENCH, address
 from conviction.web.work.lab import Lab
 from conviction.web.work.uploads import CHECK_SECONDS, arriving, check_declared, sources_of
@@ -73,12 +76,15 @@ def make_app(lab: Lab, sessions: BrowserSessions, learners: Learners | None = No
     ui.add_head_html(
         '<link rel="stylesheet" href="/lab-report.css"><link rel="stylesheet" href="/lab-static/lab.css">'
         '<script defer src="/lab-static/lab.js"></script><script defer src="/lab-static/upload.js"></script>'
-        '<script type="module" src="/lab-static/live/training.js"></script>',
+        '<script type="module" src="/lab-static/live/training.js"></script>'
+        '<script type="module" src="/lab-static/live/trying.js"></script>'
+        '<link rel="stylesheet" href="/lab-static/live/live.css">',
         shared=True,
     )
     _add_pages(lab)
     _add_files(lab)
     _add_events(lab)
+    _add_answers(lab)
     if learners is not None:
         add_joining(nicegui_app, learners, sessions)
         _add_class(learners, sign_out)
@@ -221,6 +227,26 @@ def _add_events(lab: Lab) -> None:
         lines, end = lab.jobs.records.events(last, max(0, start) if last.id == job else 0)
         content = {"job": last.id, "alive": last.alive, "next": end, "lines": lines}
         return JSONResponse(content, headers={"cache-control": "no-store"})
+
+
+def _add_answers(lab: Lab) -> None:
+    @nicegui_app.put("/lab-answers/{desk}/{run}")
+    async def answer(request: Request, desk: str, run: str) -> Response:
+        content = bytearray()
+        try:
+            own_desk = lab.desks.get(request.scope.get(OWNER, ""), desk)
+            lab.check_run(own_desk.owner, run)
+            async for chunk in request.stream():
+                content += chunk
+                if len(content) > MOST_PICTURE:
+                    raise RequestError(f"The picture has more than {MOST_PICTURE // 10**6} MB.")
+            path = str(run_folder(lab.root(own_desk.owner), run))
+            trial = await lab.helper.call(try_picture, path, bytes(content), patience=PATIENCE_SECONDS)
+        except ConvictionError as failure:
+            return JSONResponse({"message": str(failure)}, 422)
+        except ClientDisconnect:
+            return Response(status_code=400)
+        return JSONResponse(asdict(trial), headers={"cache-control": "no-store"})
 
 
 def _needed(lab: Lab, owner: str) -> set[str]:

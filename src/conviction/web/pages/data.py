@@ -103,7 +103,7 @@ def _sources(page: PageContext) -> None:
 
     if page.desk.draft is None:
         paragraph(
-            "Eight steps lead from images to a network that you have trained, judged and looked into. Start with the "
+            "Nine steps lead from images to a network that you have trained, judged and looked into. Start with the "
             "images: Digits is small, and is learned in seconds. Each page ends with a button to the next.",
             "lead",
         )

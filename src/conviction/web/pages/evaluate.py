@@ -182,7 +182,7 @@ class _Verdict:
                     "reasons",
                 )
         ui.html(evaluation.panel, sanitize=False).classes("report")
-        onward(self.page, "Look inside", self.page.to("inside", self.path.name))
+        onward(self.page, "Try it", self.page.to("try", self.path.name))
 
     async def _reasons(self, container: Any) -> None:
         container.clear()

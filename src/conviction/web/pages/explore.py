@@ -1,4 +1,4 @@
-"""Step 7: the lab's questions as experiments in the background; a guess first, then what was found beside it."""
+"""Step 8: the lab's questions as experiments in the background; a guess first, then what was found beside it."""
 
 from __future__ import annotations
 

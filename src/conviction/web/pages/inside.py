@@ -1,4 +1,4 @@
-"""Step 6: what every layer makes of a picture, and the numbers behind any one value."""
+"""Step 7: what every layer makes of a picture, and the numbers behind any one value."""
 
 from __future__ import annotations
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from conviction.errors import RequestError, did_you_mean
-from conviction.web.pages import compile, data, evaluate, explore, inside, network, take, train
+from conviction.web.pages import compile, data, evaluate, explore, inside, network, take, train, tryout
 from conviction.web.pages.page import Stop
 
 STOPS: tuple[Stop, ...] = (
@@ -12,6 +12,7 @@ STOPS: tuple[Stop, ...] = (
     compile.STOP,
     train.STOP,
     evaluate.STOP,
+    tryout.STOP,
     inside.STOP,
     explore.STOP,
     take.STOP,

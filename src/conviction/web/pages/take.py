@@ -1,4 +1,4 @@
-"""Step 8: what a run leaves behind, to keep: notebook, script, ONNX, report."""
+"""Step 9: what a run leaves behind, to keep: notebook, script, ONNX, report."""
 
 from __future__ import annotations
 

@@ -26,3 +26,12 @@ def events_address(desk: str, run: str) -> str:
     '/lab-events/k3x9/digits-1'
     """
     return f"/lab-events/{quote(desk, safe='')}/{quote(run, safe='')}"
+
+
+def answers_address(desk: str, run: str) -> str:
+    """Where a page sends a picture for the network of a run.
+
+    >>> answers_address("k3x9", "digits-1")
+    '/lab-answers/k3x9/digits-1'
+    """
+    return f"/lab-answers/{quote(desk, safe='')}/{quote(run, safe='')}"

@@ -1,6 +1,7 @@
 // @ts-check
 // A training as it happens: its steps, the loss of every call, the kernels of the first layer. The process writes them
 // down (`reporting/journal.py`), the server hands on what is new, and this asks for it while the page is in front.
+import { mount } from "./mount.js";
 import { numbersOf } from "./network.js";
 
 /**
@@ -10,7 +11,6 @@ import { numbersOf } from "./network.js";
  *   kernels?: {shape: number[], values: string}}} Line
  */
 
-const ASK_MS = 300;
 const MOST_KERNELS = 32;
 // In the order in which they come; what takes no time of its own is left out.
 export const STEPS = ["Load", "Audit", "Split", "Model", "Compile", "Train", "Evaluate"];
@@ -236,15 +236,8 @@ class Watching {
   }
 }
 
-if (typeof document !== "undefined") {
-  /** @type {WeakMap<Element, Watching>} */
-  const watched = new WeakMap();
-  setInterval(() => {
-    if (document.hidden) return;
-    for (const root of /** @type {NodeListOf<HTMLElement>} */ (document.querySelectorAll("[data-events]"))) {
-      const watching = watched.get(root) ?? new Watching(root);
-      watched.set(root, watching);
-      void watching.ask();
-    }
-  }, ASK_MS);
-}
+mount(
+  "[data-events]",
+  (root) => new Watching(root),
+  (watching) => watching.ask(),
+);
