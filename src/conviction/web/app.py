@@ -39,10 +39,13 @@ from conviction.web.pages.page import PageContext
 from conviction.web.pages.take import FILES
 from conviction.web.pages.trial import MOST_PICTURE, try_picture
 from conviction.web.work.addresses import BENCH, address
-from conviction.web.work.lab import Lab
+from conviction.web.work.desk import NAMED_SESSIONS, new_draft
+from conviction.web.work.lab import Lab, facts_about
 from conviction.web.work.uploads import CHECK_SECONDS, arriving, check_declared, sources_of
 
 TICK_SECONDS = 1.0
+# Modules that fill elements of the pages.
+LIVE = ("upload", "collecting", "training", "trying")
 _log = logging.getLogger(__name__)
 
 
@@ -75,10 +78,9 @@ def make_app(lab: Lab, sessions: BrowserSessions, learners: Learners | None = No
     nicegui_app.add_static_files("/lab-static", resources.files("conviction.web") / "static")  # type: ignore[arg-type]
     ui.add_head_html(
         '<link rel="stylesheet" href="/lab-report.css"><link rel="stylesheet" href="/lab-static/lab.css">'
-        '<script defer src="/lab-static/lab.js"></script><script defer src="/lab-static/upload.js"></script>'
-        '<script type="module" src="/lab-static/live/training.js"></script>'
-        '<script type="module" src="/lab-static/live/trying.js"></script>'
-        '<link rel="stylesheet" href="/lab-static/live/live.css">',
+        '<script defer src="/lab-static/lab.js"></script>'
+        + "".join(f'<script type="module" src="/lab-static/live/{name}.js"></script>' for name in LIVE)
+        + '<link rel="stylesheet" href="/lab-static/live/live.css">',
         shared=True,
     )
     _add_pages(lab)
@@ -178,7 +180,7 @@ def _add_files(lab: Lab) -> None:
         return Response(report_style(), media_type="text/css", headers={"cache-control": "max-age=3600"})
 
     @nicegui_app.put("/lab/{desk}/upload")
-    async def upload(request: Request, desk: str, name: str = "") -> Response:
+    async def upload(request: Request, desk: str, name: str = "", sessions: str = "") -> Response:
         try:
             own_desk = lab.desks.get(request.scope.get(OWNER, ""), desk)
             if lab.course is not None:
@@ -187,12 +189,15 @@ def _add_files(lab: Lab) -> None:
             async with arriving(request.stream(), name, lab.own("uploads"), own_desk.owner, needed) as path:
                 # Checked for images now, while the learner is still looking at what they chose.
                 await lab.checker.call(check_declared, path, patience=CHECK_SECONDS)
-                await lab.bench.images(str(path), own_desk.data)
+                images = await lab.bench.images(str(path), own_desk.data)
         except ConvictionError as failure:
             return JSONResponse({"message": str(failure)}, 422)
         except ClientDisconnect:  # the page was loaded again in the middle; nothing is kept
             return Response(status_code=400)
         own_desk.choose(str(path))
+        if sessions:
+            facts = facts_about(images, own_desk.data)
+            own_desk.draft = new_draft("lab", facts).with_key("data.group", NAMED_SESSIONS, facts)
         own_desk.forget(lab.own("uploads"))
         lab.desks.keep(own_desk)
         return JSONResponse({"address": address(own_desk.id, "data", "load")})

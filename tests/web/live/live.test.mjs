@@ -111,3 +111,23 @@ test("the time left is the rest at the speed so far, of the epochs of this proce
 test("times are said as people say them", () => {
   assert.deepEqual([0.2, 44.6, 200, 9000].map(spoken), ["1 s", "45 s", "3 min", "2.5 h"]);
 });
+
+const { folderOf, missing } = await import(`${live}/collecting.js`);
+const some = (values) => ({ name: "cat", size: 30, recordings: 3, loose: 0, ...values });
+
+test("classes can be sent once each has a name, pictures, and recordings for every part", () => {
+  const dog = some({ name: "dog" });
+  assert.equal(missing([some({}), dog]), "");
+  assert.equal(missing([some({}), dog, some({ name: "", size: 0 })]), "");
+  assert.equal(missing([some({ recordings: 0, loose: 3 }), dog]), "");
+  assert.match(missing([some({})]), /Two classes/);
+  assert.match(missing([some({ size: 0 }), dog]), /Two classes/);
+  assert.match(missing([some({ name: "  " }), dog]), /needs a name/);
+  assert.match(missing([some({}), some({ name: "cat " })]), /Two classes are called cat/);
+  assert.match(missing([some({ recordings: 2 }), dog]), /^cat: 2 of 3 recordings/);
+  assert.match(missing([some({ name: "猫".repeat(60) }), dog]), /too long/);
+});
+
+test("a name becomes that of a folder", () => {
+  assert.deepEqual(["a/b", " ..x ", "قط"].map(folderOf), ["a-b", "x", "قط"]);
+});

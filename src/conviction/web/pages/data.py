@@ -162,8 +162,21 @@ def _upload(page: PageContext) -> None:
                 tag("span", f"An archive, {most}", "field-name")
                 tag("input", type="file", accept=ACCEPTED)
         paragraph("Or drop either of them here.", "note")
-        tag("progress", "", max="1", value="0", hidden=True, aria_label="Sent so far")
-        tag("p", "", "note", role="alert")
+        _sending()
+    heading("Make your own")
+    paragraph(
+        "Name your classes, and record each of them with the camera, or add pictures. What you record while you "
+        "hold the button is much alike, so it stays in one part of the split: record each class three times or more."
+    )
+    # Filled by ``live/collecting.js``.
+    with tag("div", "", "collecting", **to):
+        _sending()
+
+
+def _sending() -> None:
+    """How far an upload is, and what went wrong."""
+    tag("progress", "", max="1", value="0", hidden=True, aria_label="Sent so far")
+    tag("p", "", "note", role="alert")
 
 
 def _load(page: PageContext, images: ImageSet) -> None:

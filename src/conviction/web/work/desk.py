@@ -22,6 +22,8 @@ from conviction.web.work.network import starting_point
 
 # Choices about the pictures and about the evaluation: another recipe leaves them as they are.
 KEPT_KEYS = ("data.group", "evaluation.folds")
+# How ``live/collecting.js`` names the pictures of a recording.
+NAMED_SESSIONS = "/(session-[0-9]+)-"
 # The most changes that can be undone.
 MOST_UNDONE = 100
 _NAME = re.compile(r"[a-z0-9]{8,32}")
