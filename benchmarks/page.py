@@ -1,6 +1,6 @@
 """``make bench-page``: what the lab page costs a training, and how soon it answers while one runs.
 
-    python benchmarks/page.py [--source SOURCE] [--images N] [--pairs N] [--epochs N] [--edits N]
+    python benchmarks/page.py [--source SOURCE] [--images N] [--pairs N] [--epochs N] [--edits N] [--frames N]
 
 In turn: the same training by the command line alone, and started with two pages of the lab open. The pages are
 clients without a browser, because a browser's own work is not the server's: they take the HTML, hold the socket that
@@ -164,6 +164,45 @@ def say_edits(place: Path, source: str, keys: list[str], times: int) -> None:
             )
 
 
+# A circle is drawn on the first page, a step at each frame; the times of its frames come back.
+DRAW = """frames => new Promise((done) => {
+  const sheet = document.querySelector("canvas.input");
+  const box = sheet.getBoundingClientRect();
+  const times = [];
+  const at = (kind, angle) => sheet.dispatchEvent(new PointerEvent(kind, {
+    bubbles: true, pointerId: 1, clientX: box.x + box.width * (0.5 + 0.3 * Math.cos(angle)),
+    clientY: box.y + box.height * (0.5 + 0.3 * Math.sin(angle)) }));
+  at("pointerdown", 0);
+  const step = (now) => {
+    times.push(now);
+    at("pointermove", times.length / 10);
+    if (times.length <= frames) requestAnimationFrame(step);
+    else done(times);
+  };
+  requestAnimationFrame(step);
+})"""
+
+
+def say_opening(out: Path, frames: int) -> None:
+    """Measures the first page, and prints when its network is there, and how smoothly it follows the pointer."""
+    from playwright.sync_api import sync_playwright
+
+    with lab(out) as (address, _), sync_playwright() as started:
+        browser = started.chromium.launch(executable_path=shutil.which("chromium"), args=["--no-sandbox"])
+        page = browser.new_page()
+        page.goto(address)
+        page.wait_for_function("document.querySelector('.probabilities .best') !== null")
+        shown = page.evaluate("performance.now()")
+        page.get_by_text("Read as").wait_for(state="attached")
+        gaps = np.diff(page.evaluate(DRAW, frames))
+        browser.close()
+    print(
+        f"The first page answers {shown:.0f} ms after it was asked for (wanted: 1,000); while one draws, "
+        f"{1000 / gaps.mean():.0f} frames a second, the slowest after {gaps.max():.0f} ms",
+        flush=True,
+    )
+
+
 def some_of(source: str, images: int, place: Path) -> str:
     """A file of some training images of a source, because ten rounds with the whole source take too long."""
     from conviction.config import DataSpec
@@ -184,6 +223,7 @@ def main() -> None:
     parser.add_argument("--epochs", type=int, default=4)
     parser.add_argument("--images", type=int, default=20_000)
     parser.add_argument("--edits", type=int, default=60)
+    parser.add_argument("--frames", type=int, default=300)
     given = parser.parse_args()
     keys = ["recipe=lab", f"training.epochs={given.epochs}", "evaluation.test=false"]
     ratios, shares, pages = [], [], []
@@ -208,6 +248,7 @@ def main() -> None:
                 f"pair {pair + 1}: {speed(alone):,.0f} images/s alone, {fast:,.0f} with two pages open",
                 flush=True,
             )
+        say_opening(out / "opening", given.frames)
         if given.edits:
             say_edits(out, source, keys[:1], given.edits)
     print(

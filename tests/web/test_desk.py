@@ -23,6 +23,7 @@ from conviction.errors import RequestError, SourceError
 from conviction.runs import folder
 from conviction.training import EpochRow, EpochTiming
 from conviction.web.app import file_to_take, zipped
+from conviction.web.classroom import load_course
 from conviction.web.door.gate import COOKIE, OWNER, Gate, one_token
 from conviction.web.door.sessions import BrowserSessions, digest
 from conviction.web.door.tries import MOST_WRONG
@@ -549,3 +550,20 @@ def test_a_class_comes_in_by_its_door_alone() -> None:
     assert ask(gate, "/join/../lab").status_code == 303
     inside = sessions.begin("", digest("secret"))
     assert ask(gate, cookie=f"{COOKIE}={inside}").status_code == 200
+
+
+def test_a_draft_has_no_more_epochs_than_the_course_allows(tmp_path: Path) -> None:
+    (tmp_path / "course.yaml").write_text(
+        "title: A class\nsources: [digits]\nlimits: {epochs: 3}\nteacher: teacher-token\nclass_token: everybody\n"
+    )
+    jobs = Jobs(tmp_path)
+    course = load_course(tmp_path / "course.yaml")
+    facts = ImageFacts(32, 32, 1_000)
+    for limit, bench in (
+        (3, Lab(tmp_path, jobs, Desks(tmp_path), Bench(), Helper(), course=course)),
+        (None, Lab(tmp_path, jobs, Desks(tmp_path), Bench(), Helper())),
+    ):
+        for recipe in ("lab", "fast", "best"):
+            draft = bench.new_draft(recipe, facts)
+            epochs = draft.specification(facts).training.epochs
+            assert epochs == limit if limit else draft == new_draft(recipe, facts)

@@ -39,7 +39,7 @@ from conviction.web.pages.page import PageContext
 from conviction.web.pages.take import FILES
 from conviction.web.pages.trial import MOST_PICTURE, try_picture
 from conviction.web.work.addresses import BENCH, address
-from conviction.web.work.desk import NAMED_SESSIONS, new_draft
+from conviction.web.work.desk import NAMED_SESSIONS
 from conviction.web.work.lab import Lab, facts_about
 from conviction.web.work.uploads import CHECK_SECONDS, arriving, check_declared, sources_of
 
@@ -197,7 +197,7 @@ def _add_files(lab: Lab) -> None:
         own_desk.choose(str(path))
         if sessions:
             facts = facts_about(images, own_desk.data)
-            own_desk.draft = new_draft("lab", facts).with_key("data.group", NAMED_SESSIONS, facts)
+            own_desk.draft = lab.new_draft("lab", facts).with_key("data.group", NAMED_SESSIONS, facts)
         own_desk.forget(lab.own("uploads"))
         lab.desks.keep(own_desk)
         return JSONResponse({"address": address(own_desk.id, "data", "load")})

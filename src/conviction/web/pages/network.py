@@ -27,7 +27,7 @@ from conviction.web.pages.frame import figures, framed, onward, parts_of
 from conviction.web.pages.network_drawing import draw
 from conviction.web.pages.page import ChapterLink, PageContext, Stop, shown_with_images, walkthrough
 from conviction.web.work import network
-from conviction.web.work.desk import Draft, new_draft
+from conviction.web.work.desk import Draft
 
 NONE = "none"
 # Settings of a layer that are one of a few words.
@@ -121,7 +121,7 @@ class _Editor(DraftPage):
                 chapter_button(self.page, "transfer")
 
     def _begin_from(self, recipe: str, *_: Any) -> Draft:
-        return new_draft(recipe, self.facts, self.page.draft)
+        return self.page.lab.new_draft(recipe, self.facts, self.page.draft)
 
     def _set(self, make: Callable[[], layer_edits.Layers]) -> Callable[..., Any]:
         """A handler that takes the layers that ``make`` returns."""

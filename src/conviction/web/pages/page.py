@@ -19,7 +19,7 @@ from conviction.web.elements.plain import Tag, paragraph, tag
 from conviction.web.jobs.progress import RunStatus
 from conviction.web.jobs.starts import run_folder, stem_of
 from conviction.web.work.addresses import address
-from conviction.web.work.desk import Desk, Draft, new_draft
+from conviction.web.work.desk import Desk, Draft
 from conviction.web.work.lab import Lab, facts_about
 from conviction.web.work.sources import Checked
 
@@ -190,7 +190,7 @@ class PageContext:
     def begin(self, images: ImageSet) -> None:
         """Starts a draft where there is none."""
         if self.desk.draft is None:
-            self.desk.draft = new_draft("lab", facts_about(images, self.data))
+            self.desk.draft = self.lab.new_draft("lab", facts_about(images, self.data))
             self.keep()
 
     async def checked(self) -> tuple[ImageSet, Checked]:

@@ -17,7 +17,7 @@ from conviction.web.jobs.helper import Helper
 from conviction.web.jobs.progress import RunStatus, RunWatcher
 from conviction.web.jobs.queue import Jobs
 from conviction.web.jobs.starts import run_folder
-from conviction.web.work.desk import Desk, Desks
+from conviction.web.work.desk import Desk, Desks, Draft, new_draft
 from conviction.web.work.sources import Bench
 
 # Below the folder of the runs, the folder of everything else that the page keeps.
@@ -117,6 +117,12 @@ class Lab:
             raise RequestError(
                 f"The course allows at most {self.course.limits.images:,} images; this source has {images:,}."
             )
+
+    def new_draft(self, recipe: str, facts: ImageFacts, before: Draft | None = None) -> Draft:
+        """As ``desk.new_draft``, with no more epochs than the course allows."""
+        draft = new_draft(recipe, facts, before)
+        most = self.most_epochs(draft.specification(facts).training.epochs)
+        return draft.with_key("training.epochs", most, facts)
 
     def most_epochs(self, wanted: int) -> int:
         """The wanted number of epochs, or as many as the course allows."""
