@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import re
+import shutil
 import tarfile
 from collections import defaultdict
 from collections.abc import Iterator
@@ -46,17 +48,18 @@ def test_loose_pictures_go_into_named_classes(browser: Any, served: Served, tmp_
     with opened(browser, served.bench) as page:
         to(page, "data")
         page.get_by_role("button", name="Use these pictures").click()
-        page.get_by_text("Two classes are needed at least").wait_for()
+        page.get_by_text("You need at least two classes").wait_for()
         for row, name in enumerate(("cat", "dog")):
             part = page.locator(".one-class").nth(row)
             part.get_by_label("Class").fill(name)
-            part.get_by_label("Pictures").set_input_files(sorted((tmp_path / name).iterdir()))
+            part.get_by_label("Add pictures").set_input_files(sorted((tmp_path / name).iterdir()))
             part.get_by_text("12 pictures").wait_for()
         shoot(page, "collecting")
         assert not Axe().run(page).response["violations"]
         page.get_by_role("button", name="Use these pictures").click()
         page.wait_for_url("**/data/load")
         page.get_by_text("24 images of 2 classes").wait_for()
+        assert page.locator(".top .about").inner_text() == "cat-dog"
 
 
 # A camera of which no two pictures are alike, for as long as a test may take.
@@ -103,6 +106,7 @@ def test_what_is_recorded_in_one_go_stays_in_one_part(browser: Any, tmp_path: Pa
         to(page, "data", "split")
         page.locator("[data-key=onward]").wait_for()
         shoot(page, "recorded-split")
+        page.get_by_text("Each of your recordings stays in one part.").wait_for()
         (desk,) = (served.out / ".lab").rglob("desks/*.json")
         kept = json.loads(desk.read_text())
     assert kept["draft"]["keys"]["data.group"] == NAMED_SESSIONS
@@ -113,3 +117,59 @@ def test_what_is_recorded_in_one_go_stays_in_one_part(browser: Any, tmp_path: Pa
             where[parts.images.names[row].rpartition("-")[0]].add(part)
     assert len(where) == 8
     assert all(len(one) == 1 for one in where.values())
+
+
+# A camera that people allow some time after they were asked; how many streams are on is counted.
+LATE = (
+    CAMERA
+    + """
+const soon = navigator.mediaDevices.getUserMedia;
+window.streams = [];
+window.asked = 0;
+navigator.mediaDevices.getUserMedia = async () => {
+  window.asked++;
+  await new Promise((done) => (window.allow = done));
+  const stream = await soon();
+  window.streams.push(stream);
+  return stream;
+};"""
+)
+ON = "window.streams.flatMap((one) => one.getTracks()).filter((one) => one.readyState === 'live').length"
+
+
+def test_a_camera_that_comes_late_records_nothing_unasked(browser: Any, served: Served) -> None:
+    with opened(browser, served.bench, script=LATE) as page:
+        to(page, "data")
+        part = page.locator(".one-class").first
+        for _ in range(2):
+            part.get_by_role("button", name="Hold to record").click()
+        page.evaluate("window.allow()")
+        page.get_by_text("The camera is on. Hold the button to record.").wait_for()
+        assert page.evaluate("window.asked") == page.evaluate(ON) == 1
+        assert part.locator(".strip img").count() == 0
+        record(page, 0, 3)
+        part.get_by_role("button", name="Remove").click()
+        page.get_by_role("button", name="Camera").click()
+        page.wait_for_function(f"{ON} === 0")
+
+
+@pytest.mark.parametrize("where", ["", "try"])
+def test_a_camera_that_is_not_wanted_any_more_goes_off(
+    browser: Any, tmp_path: Path, trained: Path, where: str
+) -> None:
+    shutil.copytree(trained, tmp_path / "runs" / "digits-1")
+    with lab(tmp_path) as served, opened(browser, served.bench, script=LATE) as page:
+        page.goto(served.address) if not where else to(page, where)
+        camera = page.get_by_role("button", name=re.compile("camera", re.I))
+        camera.click()
+        page.wait_for_function("window.allow !== undefined")
+        camera.click()
+        page.evaluate("window.allow()")
+        page.wait_for_function(f"window.streams.length === 1 && {ON} === 0")
+        assert camera.get_attribute("aria-pressed") == "false"
+        camera.click()
+        page.wait_for_function("window.asked === 2")
+        page.evaluate("window.allow()")
+        page.wait_for_function(f"{ON} === 1")
+        page.get_by_role("button", name="Clear").click()
+        page.wait_for_function(f"{ON} === 0")

@@ -124,7 +124,7 @@ def test_it_writes_a_digit_and_reads_what_is_drawn(
         page.get_by_text("Read as 7").wait_for(state="attached")
         assert page.locator(".probabilities .best b").inner_text() == "7"
         # What was drawn is kept when a line is added, and replaced by what the pen writes.
-        page.get_by_role("button", name="Another").click()
+        page.get_by_role("button", name="Another digit").click()
         page.get_by_text("Read as 4").wait_for(state="attached")
 
 

@@ -65,7 +65,7 @@ def test_a_drawing_is_answered_as_predict_answers(
         expected = conviction.predict(trained, picture).probabilities[0]
         np.testing.assert_allclose(shares(page), expected, atol=1e-4)
         name = page.locator(".probabilities .best bdi").inner_text()
-        assert page.locator(".says").inner_text().startswith(f"{name}, ")
+        assert page.locator(".says").inner_text().startswith(f"It says {name} (")
         assert page.locator(".seen").get_attribute("src").startswith("data:image/png")
         assert not Axe().run(page).response["violations"]
 
@@ -80,10 +80,10 @@ def test_a_file_is_answered_and_what_is_no_picture_is_a_sentence(
     page = context.new_page()
     page.goto(served.bench)
     to(page, "try")
-    page.get_by_label("A picture").set_input_files(tmp_path / "one.png")
+    page.get_by_label("Choose a picture").set_input_files(tmp_path / "one.png")
     page.locator(".says", has_text="%").wait_for()
     assert page.locator(".shown").is_visible()
-    page.get_by_label("A picture").set_input_files(tmp_path / "text.png")
+    page.get_by_label("Choose a picture").set_input_files(tmp_path / "text.png")
     page.get_by_text("This file cannot be read as a picture").wait_for()
     # Drawing goes on from there.
     page.get_by_role("button", name="Clear").click()
@@ -108,6 +108,7 @@ def test_the_camera_is_answered_until_it_is_turned_off(browser: Any, served: Ser
         page.get_by_role("button", name="Camera").click()
         page.wait_for_function("window.track.readyState === 'ended'")
         page.locator(".board").wait_for()
+        assert page.locator(".says").inner_text() == "Draw something."
 
 
 def test_only_own_runs_and_pictures_of_some_size_are_answered(served: Served) -> None:

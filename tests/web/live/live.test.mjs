@@ -95,16 +95,17 @@ test("a story is at the first step that is not done, and says when training and 
   assert.deepEqual(steps, [...STEPS, ""]);
 });
 
-test("the time left is the rest at the speed so far, of the epochs of this process alone", () => {
+test("the time left is the rest at the speed since the first line, without what came before it", () => {
   for (const from of [0, 2]) {
     const story = new Story();
-    story.hear(at(100, { epochs: 4 + from }));
+    story.hear(at(40, { epochs: 4 + from }));
     assert.equal(story.left, null);
-    story.hear(progress(100.5, 1 + from, 50));
+    story.hear(progress(100, 1 + from, 50));
+    assert.equal(story.left, null, "too early to tell");
+    story.hear(progress(100.5, 1 + from, 60));
     assert.equal(story.left, null, "too early to tell");
     story.hear(progress(110, 1 + from, 100));
-    story.hear(validated(112, 1 + from));
-    assert.equal(story.left, 36);
+    assert.equal(story.left, 60);
   }
 });
 
@@ -120,14 +121,16 @@ test("classes can be sent once each has a name, pictures, and recordings for eve
   assert.equal(missing([some({}), dog]), "");
   assert.equal(missing([some({}), dog, some({ name: "", size: 0 })]), "");
   assert.equal(missing([some({ recordings: 0, loose: 3 }), dog]), "");
-  assert.match(missing([some({})]), /Two classes/);
-  assert.match(missing([some({ size: 0 }), dog]), /Two classes/);
-  assert.match(missing([some({ name: "  " }), dog]), /needs a name/);
-  assert.match(missing([some({}), some({ name: "cat " })]), /Two classes are called cat/);
-  assert.match(missing([some({ recordings: 2 }), dog]), /^cat: 2 of 3 recordings/);
+  assert.equal(missing([some({ recordings: 2, loose: 1 }), dog]), "");
+  assert.match(missing([some({})]), /at least two classes/);
+  assert.match(missing([some({ size: 0 }), dog]), /at least two classes/);
+  for (const name of ["  ", "...", " . "]) assert.match(missing([some({ name }), dog]), /needs a name/);
+  assert.match(missing([some({}), some({ name: "Cat " })]), /Two classes are called cat/);
+  assert.match(missing([some({ recordings: 2 }), dog]), /^cat: 2 of 3 recordings\. .* Move/);
+  assert.match(missing([some({ size: 2, recordings: 0, loose: 2 }), dog]), /^cat: 2 of 3 pictures\. .* test on\.$/);
   assert.match(missing([some({ name: "猫".repeat(60) }), dog]), /too long/);
 });
 
 test("a name becomes that of a folder", () => {
-  assert.deepEqual(["a/b", " ..x ", "قط"].map(folderOf), ["a-b", "x", "قط"]);
+  assert.deepEqual(["a/b", " ..x ", ". x", "قط"].map(folderOf), ["a-b", "x", "x", "قط"]);
 });

@@ -165,8 +165,8 @@ def _upload(page: PageContext) -> None:
         _sending()
     heading("Make your own")
     paragraph(
-        "Name your classes, and record each of them with the camera, or add pictures. What you record while you "
-        "hold the button is much alike, so it stays in one part of the split: record each class three times or more."
+        "Name your classes, and record each of them with the camera, or add pictures. Pictures of one recording look "
+        "alike, so a recording is never divided between learning and testing: record each class three times or more."
     )
     # Filled by ``live/collecting.js``.
     with tag("div", "", "collecting", **to):
@@ -342,7 +342,7 @@ def _checked(page: PageContext, images: ImageSet, checked: Checked) -> None:
                 strip_of(sample.pixels, f"Training images of {steps.printable(sample.class_name)}")
         show_sessions(page, images, checked)
         _undoing(page)
-        onward(page, "build a network", page.to("network"))
+        onward(page, "Build a network", page.to("network"))
         return
     if not checked.audit.findings:
         show_step(steps.audit_step((), checked.audit.compared))

@@ -71,7 +71,7 @@ async def explore_page(page: PageContext) -> None:
                 card.look()
 
         ui.timer(1.0, look)
-        onward(page, "take it away", page.to("take"))
+        onward(page, "Take it away", page.to("take"))
 
 
 STOP = Stop(

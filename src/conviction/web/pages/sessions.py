@@ -12,6 +12,7 @@ from conviction.data.findings import plural
 from conviction.data.group import AUTO
 from conviction.web.elements.plain import button, heading, link, paragraph, tag, tick
 from conviction.web.pages.page import PageContext
+from conviction.web.work.desk import NAMED_SESSIONS
 from conviction.web.work.lab import facts_about
 from conviction.web.work.sources import Checked
 
@@ -30,6 +31,9 @@ def show_sessions(page: PageContext, images: ImageSet, checked: Checked) -> None
     if not images.headers:
         return
     heading("Sessions")
+    if page.data.group == NAMED_SESSIONS:
+        paragraph("Each of your recordings stays in one part.")
+        return
     with tag("div", "", "fields"):
         tick(LABEL, page.data.group == AUTO, page.guarded(_taking(page, images)), "group")
     paragraph(sessions_sentence(checked, together=page.data.group == AUTO))

@@ -18,7 +18,7 @@ async def try_page(page: PageContext) -> None:
         # Filled by ``live/trying.js``.
         tag("div", "", "trying", data_answers=answers_address(page.desk.id, page.part))
         paragraph(
-            "It names one of its classes, whatever it sees. Try what it has never learned, and see how sure it is.",
+            "It always picks one of its classes. Show it something that it has never seen, and look how sure it is.",
             "note",
         )
         onward(page, "Look inside", page.to("inside", page.part))

@@ -2,17 +2,19 @@
 // Classes that are made on the page: loose pictures, and recordings of the camera. What is recorded while the button is
 // held is one session: its pictures are much alike, so all of them stay in one part of the split.
 import { packed } from "./archive.js";
+import { Camera } from "./camera.js";
 import { mount } from "./mount.js";
 import { say, send } from "./upload.js";
 
 /** @typedef {{name: string, picture: Blob}} Item */
+/** @typedef {{one: OneClass, loose: number, row: HTMLElement, end: () => void}} Entry */
 
 const FRAME_MS = 150;
 // In pixels of the longer side of a frame; networks here take fewer.
 const FRAME = 320;
 const MOST_THUMBS = 24;
-// A recording to learn from, one to watch and one to test on.
-export const LEAST_RECORDINGS = 3;
+// One to learn from, one to check with while it learns, and one to test on at the end.
+export const LEAST = 3;
 // Of a folder in a tar.
 const MOST_BYTES = 150;
 
@@ -37,33 +39,34 @@ export class OneClass {
  */
 export function missing(classes) {
   const filled = classes.filter((one) => one.size > 0);
-  if (filled.length < 2) return "Two classes are needed at least, with pictures in each.";
+  if (filled.length < 2) return "You need at least two classes, each with pictures.";
   for (const one of filled) {
-    if (!one.name.trim()) return "Each class needs a name.";
+    if (!folderOf(one.name)) return "Each class needs a name.";
     if (new TextEncoder().encode(one.name).length > MOST_BYTES) return `${one.name.slice(0, 20)}...: this name is too long.`;
   }
-  const names = filled.map((one) => folderOf(one.name));
+  const names = filled.map((one) => folderOf(one.name).toLowerCase());
   const twice = names.find((name, n) => names.indexOf(name) !== n);
   if (twice) return `Two classes are called ${twice}.`;
-  const few = filled.find((one) => !one.loose && one.recordings < LEAST_RECORDINGS);
-  if (few)
-    return (
-      `${few.name}: ${few.recordings} of ${LEAST_RECORDINGS} recordings. One is to learn from, one to watch and one to test on; ` +
-      "move, or change the background, before each."
-    );
+  for (const one of filled) {
+    const parts = one.recordings + one.loose;
+    if (parts >= LEAST) continue;
+    const what = one.recordings ? "recordings" : "pictures";
+    const advice = one.recordings ? " Move, or change the background, before each." : "";
+    return `${one.name}: ${parts} of ${LEAST} ${what}. One is to learn from, one to check with, one to test on.${advice}`;
+  }
   return "";
 }
 
 /** A name that a folder can have. @param {string} name */
 export function folderOf(name) {
-  return name.trim().replace(/[/\\]/g, "-").replace(/^\.+/, "");
+  return name.replace(/[/\\]/g, "-").replace(/^[.\s]+/, "").trim();
 }
 
 class Collecting {
   /** @param {HTMLElement} root */
   constructor(root) {
     this.root = root;
-    /** @type {{one: OneClass, loose: number, row: HTMLElement}[]} */
+    /** @type {Entry[]} */
     this.classes = [];
     this.sessions = 0;
     root.insertAdjacentHTML(
@@ -74,9 +77,14 @@ class Collecting {
         <button type="button" class="button camera" aria-pressed="false">Camera</button>
         <button type="button" class="button primary use">Use these pictures</button></p>`,
     );
-    this.video = /** @type {HTMLVideoElement} */ (root.querySelector("video"));
+    this.camera = new Camera(/** @type {HTMLVideoElement} */ (root.querySelector("video")));
+    for (const over of ["dragover", "drop"]) root.addEventListener(over, (e) => e.preventDefault());
+    addEventListener("beforeunload", (e) => {
+      // What has been collected is on the page alone until it is sent.
+      if (root.isConnected && !root.dataset.sending && this.classes.some(({ one }) => one.size)) e.preventDefault();
+    });
     this.at(".another").addEventListener("click", () => this.add().querySelector("input")?.focus());
-    this.at(".camera").addEventListener("click", () => this.turnCamera());
+    this.at(".camera").addEventListener("click", () => this.turnCamera(!this.camera.isOn && !this.camera.starting));
     this.at(".use").addEventListener("click", () => this.use());
     this.add();
     this.add();
@@ -88,12 +96,13 @@ class Collecting {
   }
 
   add() {
-    const entry = { one: new OneClass(""), loose: 0, row: document.createElement("section") };
+    /** @type {Entry} */
+    const entry = { one: new OneClass(""), loose: 0, row: document.createElement("section"), end: () => {} };
     const { row } = entry;
     row.className = "one-class";
     row.innerHTML = `<div class="fields"><label class="field"><span class="field-name">Class</span><input type="text" maxlength="60" autocomplete="off"></label>
         <button type="button" class="button record">Hold to record</button>
-        <label class="button">Pictures<input type="file" accept="image/*" multiple></label>
+        <label class="button">Add pictures<input type="file" accept="image/*" multiple></label>
         <button type="button" class="button quiet remove">Remove</button></div>
       <p class="note counts" role="status"></p><div class="strip"></div>`;
     const [name, file] = /** @type {HTMLInputElement[]} */ ([...row.querySelectorAll("input")]);
@@ -102,11 +111,13 @@ class Collecting {
       this.take(entry, [...(file.files ?? [])]);
       file.value = "";
     });
-    for (const over of ["dragover", "drop"]) row.addEventListener(over, (e) => e.preventDefault());
     row.addEventListener("drop", (e) => this.take(entry, [...(e.dataTransfer?.files ?? [])]));
     row.querySelector(".remove")?.addEventListener("click", () => {
+      entry.end();
       this.classes = this.classes.filter((other) => other !== entry);
+      for (const thumb of row.querySelectorAll("img")) URL.revokeObjectURL(thumb.src);
       row.remove();
+      this.at(".another").focus();
     });
     this.hold(entry, /** @type {HTMLElement} */ (row.querySelector(".record")));
     this.classes.push(entry);
@@ -115,18 +126,15 @@ class Collecting {
     return row;
   }
 
-  /** @param {{one: OneClass, loose: number, row: HTMLElement}} entry @param {File[]} files */
+  /** @param {Entry} entry @param {File[]} files */
   take(entry, files) {
     const pictures = files.filter((file) => file.type.startsWith("image/"));
-    if (pictures.length < files.length) say(this.root, "Only pictures can go into a class. A folder or an archive goes into the box above.");
-    for (const picture of pictures) {
-      const ending = picture.name.includes(".") ? picture.name.slice(picture.name.lastIndexOf(".")) : "";
-      this.put(entry, `picture-${entry.loose++}${ending}`, picture);
-    }
+    if (!files.length || pictures.length < files.length) say(this.root, "Only pictures can go into a class. A folder or an archive goes into the box above.");
+    for (const picture of pictures) this.put(entry, `${entry.loose++}-${folderOf(picture.name).slice(-60)}`, picture);
     this.count(entry);
   }
 
-  /** @param {{one: OneClass, row: HTMLElement}} entry @param {string} name @param {Blob} picture */
+  /** @param {Entry} entry @param {string} name @param {Blob} picture */
   put(entry, name, picture) {
     entry.one.items.push({ name, picture });
     if (entry.one.size > MOST_THUMBS) return;
@@ -136,7 +144,7 @@ class Collecting {
     entry.row.querySelector(".strip")?.append(thumb);
   }
 
-  /** @param {{one: OneClass, row: HTMLElement}} entry */
+  /** @param {Entry} entry */
   count({ one, row }) {
     const pictures = `${one.size} picture${one.size === 1 ? "" : "s"}`;
     const recordings = one.recordings ? `, ${one.recordings} recording${one.recordings === 1 ? "" : "s"}` : "";
@@ -145,13 +153,22 @@ class Collecting {
 
   /**
    * A recording lasts as long as the button is held, by a pointer or by a key.
-   * @param {{one: OneClass, loose: number, row: HTMLElement}} entry
+   * @param {Entry} entry
    * @param {HTMLElement} button
    */
   hold(entry, button) {
     let timer = 0;
+    let press = 0; // counts presses and releases, so that one which is over is not taken up late
     const begin = async () => {
-      if (timer || (!this.video.srcObject && !(await this.turnCamera()))) return;
+      const mine = ++press;
+      if (!this.camera.isOn) {
+        await this.turnCamera(true);
+        if (mine !== press || !this.camera.isOn) {
+          if (this.camera.isOn) say(this.root, "The camera is on. Hold the button to record.");
+          return;
+        }
+      }
+      clearInterval(timer);
       const session = ++this.sessions;
       entry.one.recordings++;
       let frame = 0;
@@ -165,11 +182,13 @@ class Collecting {
       void shoot();
     };
     const end = () => {
+      press++;
       clearInterval(timer);
-      timer = 0;
       button.classList.remove("recording");
     };
+    entry.end = end;
     button.addEventListener("pointerdown", (e) => {
+      if (e.button !== 0) return;
       button.setPointerCapture(e.pointerId);
       void begin();
     });
@@ -184,46 +203,44 @@ class Collecting {
 
   /** @returns {Promise<Blob | null>} */
   frame() {
-    const { videoWidth: width, videoHeight: height } = this.video;
-    if (!this.video.srcObject || !width) return Promise.resolve(null);
+    const { video, isOn } = this.camera;
+    const { videoWidth: width, videoHeight: height } = video;
+    if (!isOn || !width) return Promise.resolve(null);
     const scale = FRAME / Math.max(width, height);
     const canvas = document.createElement("canvas");
     [canvas.width, canvas.height] = [Math.round(width * scale), Math.round(height * scale)];
-    canvas.getContext("2d")?.drawImage(this.video, 0, 0, canvas.width, canvas.height);
+    canvas.getContext("2d")?.drawImage(video, 0, 0, canvas.width, canvas.height);
     return new Promise((done) => canvas.toBlob(done, "image/jpeg", 0.92));
   }
 
-  /** On or off; whether it is on now. */
-  async turnCamera() {
-    const camera = this.at(".camera");
-    if (this.video.srcObject) {
-      for (const track of /** @type {MediaStream} */ (this.video.srcObject).getTracks()) track.stop();
-      this.video.srcObject = null;
-    } else if (!navigator.mediaDevices) {
-      say(this.root, "Browsers give a camera only to pages of this computer, or to pages with https. Pictures of a phone can be added as files.");
+  /** @param {boolean} on */
+  async turnCamera(on) {
+    if (on) {
+      const problem = await this.camera.start();
+      if (problem !== null) say(this.root, problem);
     } else {
-      try {
-        this.video.srcObject = await navigator.mediaDevices.getUserMedia({ video: true });
-        await this.video.play();
-        say(this.root, "");
-      } catch {
-        say(this.root, "The camera did not start: there is none, another program uses it, or this page may not use it.");
-      }
+      for (const entry of this.classes) entry.end();
+      this.camera.stop();
     }
-    const on = this.video.srcObject !== null;
-    this.at(".preview").hidden = !on;
-    camera.setAttribute("aria-pressed", String(on));
-    return on;
+    this.at(".preview").hidden = !this.camera.isOn;
+    this.at(".camera").setAttribute("aria-pressed", String(this.camera.isOn));
   }
 
   use() {
     const problem = missing(this.classes.map(({ one, loose }) => ({ name: one.name, size: one.size, recordings: one.recordings, loose })));
     say(this.root, problem);
     if (problem) return;
-    const files = this.classes.flatMap(({ one }) =>
+    for (const entry of this.classes) entry.end();
+    const filled = this.classes.filter(({ one }) => one.size);
+    const files = filled.flatMap(({ one }) =>
       one.items.map(({ name, picture }) => /** @type {[string, Blob]} */ ([`${folderOf(one.name)}/${name}`, picture])),
     );
-    send(this.root, "my-pictures.tar", packed(files), this.sessions ? { sessions: "named" } : {});
+    const title = filled.map(({ one }) => folderOf(one.name)).join("-").slice(0, 40);
+    try {
+      send(this.root, `${title}.tar`, packed(files), this.sessions ? { sessions: "named" } : {});
+    } catch (failure) {
+      say(this.root, /** @type {Error} */ (failure).message);
+    }
   }
 }
 

@@ -1,6 +1,6 @@
 // @ts-check
 // The first page: what is drawn, or seen by the camera, goes through a small network as the finger moves.
-import { inkOf } from "./camera.js";
+import { Camera, inkOf } from "./camera.js";
 import { Network } from "./network.js";
 import { Sheet, strokesOf } from "./pen.js";
 import { Picture } from "./picture.js";
@@ -14,12 +14,17 @@ const FIRST = 3;
 /** @param {string} id @returns {HTMLElement} */
 const at = (id) => /** @type {HTMLElement} */ (document.getElementById(id));
 
-const answer = await fetch(new URL("digits.json", import.meta.url));
+const answer = await fetch(new URL("digits.json", import.meta.url)).catch(() => null);
+if (!answer?.ok) {
+  at("trouble").textContent = "The network did not arrive. Is the lab still running? Load the page again.";
+  throw new Error("digits.json");
+}
 const network = new Network(await answer.json());
 const sheet = new Sheet(...network.shape);
 const picture = new Picture(at("live"), network);
 const canvas = picture.input;
 const video = /** @type {HTMLVideoElement} */ (at("video"));
+const camera = new Camera(video);
 
 let writing = 0; // the pen that writes by itself; another number ends it
 let telling = 0;
@@ -61,8 +66,7 @@ function write(digit) {
 /** Ends what moves by itself: the pen and the camera. */
 function stop() {
   writing++;
-  for (const track of /** @type {MediaStream | null} */ (video.srcObject)?.getTracks() ?? []) track.stop();
-  video.srcObject = null;
+  camera.stop();
   video.hidden = true;
   at("camera").setAttribute("aria-pressed", "false");
   at("trouble").textContent = "";
@@ -116,28 +120,21 @@ at("clear").addEventListener("click", () => {
   clear();
 });
 at("camera").addEventListener("click", async () => {
-  const on = video.srcObject !== null;
+  const off = camera.isOn || camera.starting;
   own = false;
   clear();
-  if (on) return;
-  if (!navigator.mediaDevices) {
-    at("trouble").textContent = "Browsers give a camera only to pages of this computer, or to pages with https.";
-    return;
-  }
-  try {
-    video.srcObject = await navigator.mediaDevices.getUserMedia({ video: { facingMode: "environment", width: 640, height: 480 } });
-  } catch {
-    at("trouble").textContent = "The camera did not start: there is none, another program uses it, or this page may not use it.";
-    return;
-  }
+  if (off) return;
+  const problem = await camera.start();
+  if (problem === null) return;
+  at("trouble").textContent = problem;
+  if (problem) return;
   at("camera").setAttribute("aria-pressed", "true");
   video.hidden = false;
-  await video.play();
   const small = new OffscreenCanvas(sheet.width, sheet.height);
   const pen = /** @type {OffscreenCanvasRenderingContext2D} */ (small.getContext("2d", { willReadFrequently: true }));
   pen.imageSmoothingQuality = "high";
   const see = () => {
-    if (!video.srcObject) return;
+    if (!camera.isOn) return;
     const side = Math.min(video.videoWidth, video.videoHeight);
     pen.drawImage(video, (video.videoWidth - side) / 2, (video.videoHeight - side) / 2, side, side, 0, 0, sheet.width, sheet.height);
     sheet.values.set(inkOf(pen.getImageData(0, 0, sheet.width, sheet.height).data));

@@ -21,8 +21,7 @@ export class Story {
     /** @type {Set<string>} */
     this.done = new Set();
     this.epochs = 0;
-    this.began = 0;
-    /** @type {{x: number, loss: number}[]} x in epochs */
+    /** @type {{at: number, x: number, loss: number}[]} x in epochs */
     this.losses = [];
     /** @type {Epoch[]} */
     this.validated = [];
@@ -37,10 +36,10 @@ export class Story {
   hear(line) {
     this.last = line.at;
     if (line.step) this.done.add(line.step);
-    if (line.epochs) [this.epochs, this.began] = [line.epochs, line.at];
+    if (line.epochs) this.epochs = line.epochs;
     if (line.progress) {
       this.progress = line.progress;
-      this.losses.push({ x: line.progress.epoch - 1 + line.progress.images / line.progress.total, loss: line.progress.loss });
+      this.losses.push({ at: line.at, x: line.progress.epoch - 1 + line.progress.images / line.progress.total, loss: line.progress.loss });
     }
     if (line.epoch) this.validated.push(line.epoch);
     if (line.kernels) this.kernels = { shape: line.kernels.shape, values: numbersOf(line.kernels.values) };
@@ -59,12 +58,11 @@ export class Story {
 
   /** Seconds until the last epoch ends, as long as the rest takes as what has been done here; null before that is known. */
   get left() {
-    if (!this.losses.length || this.trained) return null;
-    // A training that goes on has not made the epochs before.
-    const from = Math.floor(this.losses[0].x);
-    const done = this.losses[this.losses.length - 1].x - from;
-    const seconds = this.last - this.began;
-    return seconds < 1 || done <= 0 ? null : (seconds / done) * (this.epochs - from - done);
+    if (this.losses.length < 2 || this.trained) return null;
+    // From the first line on: before it the network was compiled, which happens once.
+    const [first, last] = [this.losses[0], this.losses[this.losses.length - 1]];
+    const seconds = last.at - first.at;
+    return seconds < 1 ? null : (seconds / (last.x - first.x)) * (this.epochs - last.x);
   }
 }
 
@@ -124,8 +122,9 @@ class Watching {
 
   make() {
     this.root.innerHTML = `<ol class="track" aria-label="Steps of this training"></ol>
-      <div class="live-training"><canvas class="losses" role="img"></canvas>
-      <figure hidden><div class="kernels" role="img"></div><figcaption class="note"></figcaption></figure></div><p class="note rate"></p>`;
+      <div class="live-training"><figure class="curve" hidden><canvas class="losses" role="img"></canvas>
+        <figcaption class="note">Loss: the line on training images, the dots on validation images</figcaption></figure>
+      <figure class="filters" hidden><div class="kernels" role="img"></div><figcaption class="note"></figcaption></figure></div><p class="note rate"></p>`;
     /** @type {HTMLElement} */ (this.root.querySelector(".track")).append(
       ...STEPS.map((step) => Object.assign(document.createElement("li"), { textContent: step })),
     );
@@ -138,7 +137,7 @@ class Watching {
     const current = this.ended ? "" : story.current;
     for (const item of /** @type {HTMLCollectionOf<HTMLElement>} */ (this.root.getElementsByTagName("li"))) {
       const step = item.textContent ?? "";
-      const done = story.done.has(step) && step !== current;
+      const done = step === "Train" ? story.trained : story.done.has(step);
       item.className = step === current ? "current" : done ? "done" : "";
       if (step === current) item.setAttribute("aria-current", "step");
       else item.removeAttribute("aria-current");
@@ -152,7 +151,7 @@ class Watching {
           // Once an epoch has ended, the line below says it, by whole epochs.
           (left === null || story.validated.length ? "" : `, about ${spoken(left)} to go`)
         : current === "Train" && !story.trained
-          ? "The network is being compiled, which is needed once and takes some seconds."
+          ? "Getting ready. The first steps take longer than all others."
           : "";
     this.drawLosses();
     this.drawKernels();
@@ -162,8 +161,9 @@ class Watching {
     const canvas = /** @type {HTMLCanvasElement} */ (this.root.querySelector(".losses"));
     const { losses, validated, epochs } = this.story;
     // Afterwards the curves of the epochs say the same.
-    canvas.hidden = losses.length === 0 || this.ended;
-    if (canvas.hidden) return;
+    const figure = /** @type {HTMLElement} */ (this.root.querySelector(".curve"));
+    figure.hidden = losses.length === 0 || this.ended;
+    if (figure.hidden) return;
     const [width, height] = [canvas.clientWidth, canvas.clientHeight];
     [canvas.width, canvas.height] = [width * devicePixelRatio, height * devicePixelRatio];
     const pen = /** @type {CanvasRenderingContext2D} */ (canvas.getContext("2d"));
@@ -212,7 +212,7 @@ class Watching {
     if (place.childElementCount !== count) {
       const figure = /** @type {HTMLElement} */ (place.parentElement);
       figure.hidden = false;
-      /** @type {HTMLElement} */ (figure.querySelector("figcaption")).textContent = "Filters of the first layer";
+      /** @type {HTMLElement} */ (figure.querySelector("figcaption")).textContent = "Filters of the first layer: white adds, black takes away";
       place.replaceChildren(
         ...Array.from({ length: count }, () => Object.assign(document.createElement("canvas"), { width: columns, height: rows })),
       );

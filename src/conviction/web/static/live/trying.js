@@ -1,5 +1,6 @@
 // @ts-check
 // A network that answers what one draws, a picture, or the camera. The server asks the network, because it may be any.
+import { Camera } from "./camera.js";
 import { mount } from "./mount.js";
 
 /** @typedef {{label: string, class_names: string[], probabilities: number[], seen: string}} Trial */
@@ -15,14 +16,15 @@ class Trying {
   /** @param {HTMLElement} root */
   constructor(root) {
     this.root = root;
-    root.innerHTML = `<div class="stage"><canvas class="board" width="${BOARD}" height="${BOARD}" role="img"
+    root.innerHTML = `<p class="says"></p><p class="unseen told" role="status"></p>
+      <div class="stage"><canvas class="board" width="${BOARD}" height="${BOARD}" role="img"
         aria-label="A board to draw on, white on black, with a mouse or a finger"></canvas>
         <video muted playsinline hidden aria-label="What the camera sees"></video><img class="shown" alt="Your picture" hidden>
       <p class="buttons"><button type="button" class="button clear">Clear</button>
-        <label class="button">A picture<input type="file" accept="image/*"></label>
+        <label class="button">Choose a picture<input type="file" accept="image/*"></label>
         <button type="button" class="button camera" aria-pressed="false">Camera</button></p>
-      <p class="note trouble" role="alert"></p></div>
-      <div class="answer"><p class="says" role="status">Draw something.</p><ol class="probabilities" aria-label="How likely each class is"></ol>
+      <p class="trouble" role="alert"></p></div>
+      <div class="answer"><ol class="probabilities" aria-label="How likely each class is"></ol><p class="note more"></p>
         <figure hidden><img class="seen sharp" alt="What the network sees"><figcaption class="note">What the network sees</figcaption></figure></div>`;
     this.board = /** @type {HTMLCanvasElement} */ (this.at(".board"));
     this.video = /** @type {HTMLVideoElement} */ (this.at("video"));
@@ -31,7 +33,11 @@ class Trying {
     /** @type {Blob | null} what waits to be asked; a later one takes its place */
     this.waiting = null;
     this.asking = false;
+    // Answers to what has been cleared or replaced come too late.
+    this.version = 0;
     this.telling = 0;
+    this.sentence = "";
+    this.camera = new Camera(this.video);
     this.clear();
     this.listen();
   }
@@ -55,6 +61,7 @@ class Trying {
       this.pen.stroke();
     };
     this.board.addEventListener("pointerdown", (e) => {
+      if (e.button !== 0) return;
       e.preventDefault();
       this.board.setPointerCapture(e.pointerId);
       last = pointOf(e);
@@ -83,17 +90,14 @@ class Trying {
       e.preventDefault();
       const file = e.dataTransfer?.files[0];
       if (file) this.show(file);
-      else this.say("Drop a picture file here. A picture of another page has to be saved first.");
+      else this.say("Drop a picture file here. Save the picture of another page first.");
     });
   }
 
   /** @param {"board" | "video" | "shown"} which */
   face(which) {
     for (const one of /** @type {const} */ (["board", "video", "shown"])) this[one].hidden = one !== which;
-    if (which !== "video") {
-      for (const track of /** @type {MediaStream | null} */ (this.video.srcObject)?.getTracks() ?? []) track.stop();
-      this.video.srcObject = null;
-    }
+    if (which !== "video") this.camera.stop();
     this.at(".camera").setAttribute("aria-pressed", String(which === "video"));
     this.say("");
   }
@@ -105,11 +109,24 @@ class Trying {
     this.pen.strokeStyle = "white";
     this.pen.lineWidth = PEN;
     this.pen.lineCap = this.pen.lineJoin = "round";
+    this.forget();
+  }
+
+  /** Nothing has been asked, and nothing answered. */
+  forget() {
+    this.version++;
     this.waiting = null;
+    clearTimeout(this.telling);
+    this.sentence = "";
+    this.at(".says").textContent = "Draw something.";
+    this.at(".told").textContent = this.at(".more").textContent = "";
+    this.at(".probabilities").replaceChildren();
+    this.at("figure").hidden = true;
   }
 
   /** @param {File} file */
   show(file) {
+    this.forget();
     this.face("shown");
     URL.revokeObjectURL(this.shown.src);
     this.shown.src = URL.createObjectURL(file);
@@ -122,34 +139,26 @@ class Trying {
   }
 
   async turnCamera() {
-    if (this.video.srcObject) {
-      this.clear();
-      return;
-    }
-    if (!navigator.mediaDevices) {
-      this.say("Browsers give a camera only to pages of this computer, or to pages with https. Take a picture and choose it.");
-      return;
-    }
-    try {
-      this.video.srcObject = await navigator.mediaDevices.getUserMedia({ video: { facingMode: "environment" } });
-    } catch {
-      this.say("The camera did not start: there is none, another program uses it, or this page may not use it.");
-      return;
-    }
-    this.face("video");
-    await this.video.play();
-    this.askFrame();
+    const off = this.camera.isOn || this.camera.starting;
+    this.clear();
+    if (off) return;
+    const problem = await this.camera.start();
+    if (problem === null) return;
+    if (!problem) this.face("video");
+    this.say(problem);
+    if (!problem) void this.askFrame();
   }
 
   /** One frame; the answer asks for the next, so that a slow machine is never behind. */
   async askFrame() {
     const { videoWidth: width, videoHeight: height } = this.video;
-    if (!this.video.srcObject || !width) return;
+    if (!this.camera.isOn || !width) return;
     const frame = document.createElement("canvas");
     const scale = FRAME / Math.max(width, height);
     [frame.width, frame.height] = [Math.round(width * scale), Math.round(height * scale)];
     frame.getContext("2d")?.drawImage(this.video, 0, 0, frame.width, frame.height);
-    this.ask(await blobOf(frame, "image/jpeg"));
+    const picture = await blobOf(frame, "image/jpeg");
+    if (this.camera.isOn) this.ask(picture);
   }
 
   /** @param {Blob} picture */
@@ -161,19 +170,26 @@ class Trying {
   async askWaiting() {
     this.asking = true;
     while (this.waiting) {
-      const picture = this.waiting;
+      const [picture, version] = [this.waiting, this.version];
       this.waiting = null;
       try {
         const answer = await fetch(this.root.dataset.answers ?? "", { method: "PUT", body: picture });
         const content = await answer.json();
+        if (version !== this.version) continue;
         if (answer.ok) this.tell(content);
-        else this.say(content.message);
+        else this.refuse(content.message);
       } catch {
-        this.say("The lab does not answer. Start it again, and try once more.");
+        if (version === this.version) this.refuse("The lab does not answer. Start it again, and try once more.");
       }
     }
     this.asking = false;
-    if (this.video.srcObject) requestAnimationFrame(() => this.askFrame());
+    if (this.camera.isOn) requestAnimationFrame(() => this.askFrame());
+  }
+
+  /** @param {string} sentence */
+  refuse(sentence) {
+    if (!this.shown.hidden) this.clear();
+    this.say(sentence);
   }
 
   /** @param {Trial} trial */
@@ -198,10 +214,15 @@ class Trying {
     });
     /** @type {HTMLImageElement} */ (this.at(".seen")).src = seen;
     this.at("figure").hidden = false;
-    const sentence = `${label}, ${Math.round(100 * best)}%`;
-    // Read aloud when the answer rests, and not for every stroke.
-    clearTimeout(this.telling);
-    this.telling = setTimeout(() => (this.at(".says").textContent = sentence), 300);
+    this.at(".more").textContent = class_names.length > order.length ? `And ${class_names.length - order.length} more classes.` : "";
+    const sentence = `It says ${label}`;
+    this.at(".says").textContent = `${sentence} (${Math.round(100 * best)}% sure)`;
+    // Read aloud once the answer stays, and not for every stroke.
+    if (sentence !== this.sentence) {
+      this.sentence = sentence;
+      clearTimeout(this.telling);
+      this.telling = setTimeout(() => (this.at(".told").textContent = sentence), 700);
+    }
     this.say("");
   }
 

@@ -16,9 +16,12 @@ export function send(box, name, content, query = {}) {
     say(box, `${name} is larger than ${Math.round(most / 2 ** 20)} MB.`);
     return;
   }
+  if (box.dataset.sending) return;
+  box.dataset.sending = "yes";
   const request = new XMLHttpRequest();
   request.open("PUT", `${box.dataset.to}?${new URLSearchParams({ name, ...query })}`);
   request.upload.onprogress = (p) => (bar.value = p.loaded / p.total);
+  request.upload.onload = () => say(box, "Sent. It is being checked ...");
   request.onloadend = () => {
     bar.hidden = true;
     /** @type {{address?: string, message?: string}} */
@@ -27,7 +30,10 @@ export function send(box, name, content, query = {}) {
       answer = JSON.parse(request.responseText);
     } catch {}
     if (request.status === 200 && answer.address) location.href = answer.address;
-    else say(box, answer.message ?? "It could not be sent. Is the lab still running, and is the file still there?");
+    else {
+      delete box.dataset.sending;
+      say(box, answer.message ?? "It could not be sent. Is the lab still running?");
+    }
   };
   say(box, "");
   bar.hidden = false;
