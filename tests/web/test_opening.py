@@ -270,7 +270,7 @@ def test_own_pictures_are_one_click_away(browser: Any, served: Served) -> None:
     with opened(browser, served.address) as page:
         page.get_by_role("link", name="Use my pictures").click()
         page.wait_for_url("**/data#own")
-        page.get_by_role("heading", name="Your own").wait_for()
+        page.get_by_role("heading", name="Your own", exact=True).wait_for()
 
 
 def test_no_other_page_starts_a_training(served: Served) -> None:
