@@ -80,7 +80,7 @@ class Watching {
     this.job = "";
     this.next = 0;
     this.asking = false;
-    this.ended = false;
+    this.ended = true; // until there is a job to ask about
     this.story = new Story();
   }
 
