@@ -235,9 +235,10 @@ class Collecting {
     const files = filled.flatMap(({ one }) =>
       one.items.map(({ name, picture }) => /** @type {[string, Blob]} */ ([`${folderOf(one.name)}/${name}`, picture])),
     );
+    const recorded = files.some(([path]) => path.includes("/session-"));
     const title = filled.map(({ one }) => folderOf(one.name)).join("-").slice(0, 40);
     try {
-      send(this.root, `${title}.tar`, packed(files), this.sessions ? { sessions: "named" } : {});
+      send(this.root, `${title}.tar`, packed(files), recorded ? { sessions: "named" } : {});
     } catch (failure) {
       say(this.root, /** @type {Error} */ (failure).message);
     }
