@@ -25,7 +25,7 @@ from tests.conftest import Cli, artefact, run_cli
 from tests.server.conftest import serving
 
 BACKBONES = list(KINDS)
-OF_EVERY_LAYER = ("efficientnet_lite0", "mobilenet_v3_large", "convnext_tiny")
+OF_EVERY_LAYER = ("efficientnet_lite0", "mobilenet_v3_small", "convnext_tiny")
 
 
 def random_weights(model: Any, kind: Kind, path: Path) -> None:

@@ -134,6 +134,7 @@ def test_a_cluster_that_has_just_begun_is_asked_again(monkeypatch: pytest.Monkey
 
 
 @pytest.mark.full
+@pytest.mark.long
 def test_a_training_is_sent_as_well(address: str, tmp_path: Path) -> None:
     sent = ["fit", *SMALL, "recipe=lab", "--on", "ray", "--workers", "1"]
     where = {"cwd": tmp_path, "home": tmp_path / "home", "env": {"RAY_ADDRESS": address}}

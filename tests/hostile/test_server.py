@@ -7,6 +7,7 @@ import io
 import json
 import os
 import re
+import signal
 import socket
 import struct
 import subprocess
@@ -248,12 +249,8 @@ WRONG_JSON = {
 
 def peak_bytes(server: Server) -> int:
     """The most memory that the server and each of its children has had."""
-    pids = [server.process.pid]
-    with contextlib.suppress(OSError):
-        for task in Path(f"/proc/{server.process.pid}/task").iterdir():
-            pids += [int(pid) for pid in (task / "children").read_text().split()]
     most = 0
-    for pid in pids:
+    for pid in [server.process.pid, *processes_of(server.process.pid)]:
         with contextlib.suppress(OSError):
             text = Path(f"/proc/{pid}/status").read_text()
             most = max(most, 1024 * int(re.findall(r"VmHWM:\s+(\d+)", text)[0]))
@@ -461,10 +458,8 @@ def test_a_process_that_decodes_and_is_killed_is_replaced(serve: Serve) -> None:
     large = HARD["a large PNG"]
     with serve() as server, server.client() as client:
         assert client.post("/v1/predict", files=upload(large)).status_code == 200
-        tasks = Path(f"/proc/{server.process.pid}/task")
-        children = {int(p) for t in tasks.iterdir() for p in (t / "children").read_text().split()}
-        assert len(children) == 1
-        os.kill(children.pop(), 9)
+        (child,) = processes_of(server.process.pid)
+        os.kill(child, signal.SIGKILL)
         assert client.post("/v1/predict", files=upload(large)).status_code in (200, 422)
         assert client.post("/v1/predict", files=upload(large)).status_code == 200
         assert server.stop() == 0
@@ -475,8 +470,8 @@ def test_a_process_that_decodes_and_is_killed_is_replaced(serve: Serve) -> None:
 def test_processes_that_decode_end_with_a_server_that_is_killed(serve: Serve) -> None:
     with serve() as server, server.client() as client:
         assert client.post("/v1/predict", files=upload(HARD["a TIFF"])).status_code == 200
-        tasks = Path(f"/proc/{server.process.pid}/task")
-        children = {int(p) for t in tasks.iterdir() for p in (t / "children").read_text().split()}
+        children = processes_of(server.process.pid)
+        assert children
         server.process.kill()
         server.process.wait(PATIENCE)
         deadline = time.monotonic() + PATIENCE

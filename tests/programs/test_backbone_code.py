@@ -112,7 +112,10 @@ def test_the_script_of_a_frozen_backbone_comes_to_the_same_bits(
             marks=pytest.mark.long,
         ),
         ["model.dense=[8]", "model.dropout=0.2", "training.epochs=3", "training.precision=bfloat16"],
-        ["augmentation.flip=horizontal", "augmentation.rotate=10", "training.epochs=3"],
+        pytest.param(
+            ["augmentation.flip=horizontal", "augmentation.rotate=10", "training.epochs=3"],
+            marks=pytest.mark.long,
+        ),
     ],
 )
 def test_the_script_of_any_other_way_to_learn(

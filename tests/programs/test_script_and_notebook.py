@@ -134,7 +134,12 @@ EVERYTHING = {
             {"training.early_stopping": 1, "augmentation.rotate": 0.0, "augmentation.zoom": 0.0},
             False,
         ),
-        (("cat", "dog", "owl"), {"training.ema": 0.9, "training.precision": "bfloat16"}, False),
+        pytest.param(
+            ("cat", "dog", "owl"),
+            {"training.ema": 0.9, "training.precision": "bfloat16"},
+            False,
+            marks=pytest.mark.long,
+        ),
     ],
 )
 def test_every_key_is_in_the_program(

@@ -7,7 +7,6 @@ import re
 import shutil
 import tarfile
 from collections import defaultdict
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -23,12 +22,6 @@ from tests.web.pages import opened, shoot
 from tests.web.test_opening import HERE, LIVE, node
 
 pytestmark = pytest.mark.browser
-
-
-@pytest.fixture(scope="module")
-def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
-    with lab(tmp_path_factory.mktemp("lab")) as one:
-        yield one
 
 
 def test_an_archive_is_what_tar_reads(tmp_path: Path) -> None:

@@ -3,23 +3,16 @@
 from __future__ import annotations
 
 import zipfile
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.web.labs import Served, from_the_lab, held, lab, to
+from tests.web.labs import Served, from_the_lab, held, to
 from tests.web.pages import check_accessibility, opened
 
 pytestmark = pytest.mark.browser
 LAB = ["Conv2D", "MaxPooling2D", "Conv2D", "MaxPooling2D", "Flatten", "Dense"]
-
-
-@pytest.fixture(scope="module")
-def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
-    with lab(tmp_path_factory.mktemp("lab")) as one:
-        yield one
 
 
 def focused(page: Any) -> str:

@@ -10,7 +10,7 @@ import signal
 import socket
 import time
 import zipfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -29,12 +29,6 @@ from tests.web.labs import Served, from_the_lab, lab, settled, to
 from tests.web.pages import check_accessibility, opened, shoot
 
 pytestmark = pytest.mark.browser
-
-
-@pytest.fixture(scope="module")
-def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
-    with lab(tmp_path_factory.mktemp("lab")) as one:
-        yield one
 
 
 def test_the_first_page_comes_without_tensorflow(served: Served) -> None:

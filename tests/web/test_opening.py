@@ -9,7 +9,6 @@ import re
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
 from importlib import resources
 from pathlib import Path
 from typing import Any
@@ -31,12 +30,6 @@ HERE = Path(__file__).parent / "live"
 # Of the whole page, without the ten digits and their shares.
 MOST_WORDS = 40
 MOST_CLICKS = 12
-
-
-@pytest.fixture(scope="module")
-def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
-    with lab(tmp_path_factory.mktemp("lab")) as one:
-        yield one
 
 
 def node(*arguments: str, **variables: str) -> str:

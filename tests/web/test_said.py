@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +19,7 @@ from conviction.web.jobs.records import Job
 from conviction.web.pages.evaluate import advised
 from conviction.web.pages.explore import interval, reach
 from conviction.web.work.guess import judged
-from tests.web.labs import Served, from_the_lab, lab, to
+from tests.web.labs import Served, from_the_lab, to
 from tests.web.pages import check_accessibility, opened
 
 
@@ -112,12 +111,6 @@ def test_numbers_that_need_no_run_are_of_what_is_to_be_run() -> None:
             read_topic(topic, facts, "quick")
     assert not topic_has_numbers("objectives", "quick")
     assert topic_has_numbers("architecture", "quick")
-
-
-@pytest.fixture(scope="module")
-def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
-    with lab(tmp_path_factory.mktemp("lab")) as one:
-        yield one
 
 
 @pytest.mark.browser

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +12,7 @@ import pytest
 from conviction.web.jobs.queue import Jobs
 from conviction.web.jobs.records import EVENTS, Job
 from tests.patience import PATIENCE
-from tests.web.labs import Served, lab
+from tests.web.labs import Served
 
 
 @pytest.fixture
@@ -45,12 +44,6 @@ def test_what_is_long_comes_in_pieces(job: tuple[Jobs, Job]) -> None:
     while piece := records.events(one, at, 100)[0]:
         got, at = got + piece, at + len(piece)
     assert got == "".join(written)
-
-
-@pytest.fixture(scope="module")
-def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
-    with lab(tmp_path_factory.mktemp("lab")) as one:
-        yield one
 
 
 def asked(client: httpx.Client, path: str, **query: Any) -> httpx.Response:
