@@ -62,6 +62,15 @@ def on_ray() -> str:
     return {"terminal": "--on ray", "python": "on='ray'", "page": "on Ray"}[_now]
 
 
+def run_name(path: Path) -> str:
+    """A run as its readers know it: by its folder, and on the page, which shows no folders, by its name.
+
+    >>> run_name(Path("runs/digits-1"))
+    'runs/digits-1'
+    """
+    return path.name if _now == "page" else str(path)
+
+
 def if_moved() -> str:
     """What to do if the images of a run have been moved, in a sentence."""
     return {

@@ -111,15 +111,19 @@ class Evaluation:
     content: dict[str, Any] = field(repr=False)
     folds: RecipeEstimate | None = None
 
+    @property
+    def scored(self) -> dict[str, Score]:
+        """By the name of the part, those that have been scored."""
+        tested = {} if self.test is None else {"test": self.test}
+        return {"training": self.train, "validation": self.validation, **tested}
+
     def figures(self) -> dict[str, float]:
         """The essential ones by name, such as ``test_accuracy``."""
-        parts = (("train", self.train), ("validation", self.validation), ("test", self.test))
         by_name: dict[str, float] = {}
-        for name, part in parts:
-            if part is not None:
-                low, high = part.accuracy_ci95
-                by_name |= {f"{name}_loss": part.loss, f"{name}_accuracy": part.accuracy}
-                by_name |= {f"{name}_accuracy_ci95_low": low, f"{name}_accuracy_ci95_high": high}
+        for name, part in self.scored.items():
+            key, (low, high) = "train" if name == "training" else name, part.accuracy_ci95
+            by_name |= {f"{key}_loss": part.loss, f"{key}_accuracy": part.accuracy}
+            by_name |= {f"{key}_accuracy_ci95_low": low, f"{key}_accuracy_ci95_high": high}
         if self.folds is not None and self.folds.accuracy.ci95:
             low, high = self.folds.accuracy.ci95
             by_name |= {"folds_loss": self.folds.loss, "folds_accuracy": self.folds.accuracy.value}

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -41,6 +42,11 @@ class Pair:
     folds_difference: Figure | None = None
 
     @property
+    def is_detected(self) -> bool:
+        """Whether the test tells the two apart, at 5%."""
+        return self.p_value < SURE
+
+    @property
     def sentence(self) -> str:
         """What it means."""
         low, high = (100 * v for v in self.difference_ci95)
@@ -49,7 +55,7 @@ class Pair:
             f"it alone is right on {self.other_only:,} images, the first alone on {self.first_only:,} "
             f"(McNemar's test, p = {self.p_value:.2g})"
         )
-        if self.p_value >= SURE:
+        if not self.is_detected:
             return f"{measured}. No difference is detectable with these images."
         return (
             f"{measured}. {'It is better' if self.difference > 0 else 'The first is better'} on such images."
@@ -120,6 +126,11 @@ class Comparison:
         """``networks`` by run, without those that are the same."""
         others = zip(self.runs[1:], self.networks, strict=True)
         return {run: changes for run, changes in others if changes}
+
+    def renamed(self, names: Sequence[str]) -> Comparison:
+        """The same, with other names for the runs."""
+        pairs = [replace(pair, run=name) for pair, name in zip(self.pairs, names[1:], strict=True)]
+        return replace(self, runs=list(names), pairs=pairs)
 
     def __repr__(self) -> str:
         pairs = ", ".join(f"{p.run} {p.accuracy:.2%}" for p in self.pairs)

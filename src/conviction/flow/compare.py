@@ -8,7 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from conviction.audience import call
+from conviction.audience import by_key as key_of
+from conviction.audience import call, run_name
 from conviction.config.flat import by_key
 from conviction.data import ImageSet
 from conviction.errors import RequestError
@@ -80,8 +81,8 @@ def _check_classes(runs: Sequence[RunFolder]) -> None:
             odd = sorted({*first.class_names} ^ {*other.class_names})
             reason = f"such as {few(odd)}" if odd else "in another order"
             raise RequestError(
-                f"compare: {first.path} and {other.path} have different classes, {reason}, so they answer different "
-                "questions."
+                f"{run_name(first.path)} and {run_name(other.path)} have different classes, {reason}, so they answer "
+                "different questions."
             )
 
 
@@ -96,9 +97,10 @@ def _same_images(runs: Sequence[RunFolder]) -> tuple[str, list[Answers]]:
         mine, its = (set(r.split.test.values()) for r in (first, other))
         if mine != its:
             raise RequestError(
-                f"compare: {first.path} and {other.path} have different test sets ({len(mine - its):,} images are only "
-                f"in the first, {len(its - mine):,} only in the second), so their accuracies cannot be compared. Train "
-                "both on the same data, with the same data.test and data.exclude."
+                f"{run_name(first.path)} and {run_name(other.path)} have different test sets ({len(mine - its):,} "
+                f"images are only in the first, {len(its - mine):,} only in the second), so their accuracies cannot be "
+                f"compared. Train both on the same data{key_of('data.test')}, leaving out the same "
+                f"images{key_of('data.exclude')}."
             )
     known = [read_predictions(run.path) for run in runs]
     if all("test" in answers for answers in known):
@@ -107,8 +109,8 @@ def _same_images(runs: Sequence[RunFolder]) -> tuple[str, list[Answers]]:
     if any(answers.hashes != validation[0].hashes for answers in validation):
         sealed = next(r.path for r, a in zip(runs, known, strict=True) if "test" not in a)
         raise RequestError(
-            f"compare: the test set of {sealed} is sealed, and the validation images differ between the runs, so there "
-            f"is nothing that both have answered. Open it with: {call('evaluate', sealed)}"
+            f"The test set of {run_name(sealed)} is sealed, and the validation images differ between the runs, so "
+            f"there is nothing that both have answered. Open it with: {call('evaluate', sealed)}"
         )
     return "validation", validation
 

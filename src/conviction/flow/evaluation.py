@@ -93,10 +93,17 @@ def advice_words(advice: Advice, run: RunFolder) -> str:
     return f"conviction fit {typed(source)} {keys}" if new_recipe else f"{fit_again(run)} {keys}"
 
 
+def serious_doubts(ready: Prepared) -> list[str]:
+    """What the audit found that makes accuracies doubtful, in sentences; leaks that were left out do not."""
+    return [
+        finding.sentence
+        for finding in ready.audit.findings
+        if finding.severity == "serious" and not (finding.kind == "leak" and "leak" in ready.split.left_out)
+    ]
+
+
 def evaluation_step(evaluation: Evaluation, ready: Prepared, run: RunFolder | None) -> steps.Step:
     """The step of evaluation, with the findings of the audit that cast doubt on the accuracy.
-
-    Leaks that were left out cast none.
 
     Args:
         evaluation: The evaluation of the run.
@@ -104,11 +111,7 @@ def evaluation_step(evaluation: Evaluation, ready: Prepared, run: RunFolder | No
         run: Needed to word the advice; None where the caller words it and says that the test set is sealed, as the
             page does with links and a button.
     """
-    doubts = [
-        finding.sentence
-        for finding in ready.audit.findings
-        if finding.severity == "serious" and not (finding.kind == "leak" and "leak" in ready.split.left_out)
-    ]
+    doubts = serious_doubts(ready)
     advise = None if run is None or listening() == "page" else partial(advice_words, run=run)
     suggested = [] if advise is None or run is None else _suggested(evaluation, ready, run)
     return evaluate_step(

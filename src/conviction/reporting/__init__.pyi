@@ -25,12 +25,14 @@ from .live import LiveBlock as LiveBlock
 from .live import in_notebook as in_notebook
 from .log_lines import LogLines as LogLines
 from .own_network import own_compile_step as own_compile_step
+from .page import PartPanels as PartPanels
 from .page import render_comparison as render_comparison
+from .page import render_contrasts as render_contrasts
 from .page import render_explanation as render_explanation
 from .page import render_inspection as render_inspection
 from .page import render_new_images as render_new_images
 from .page import render_page as render_page
-from .page import render_panel as render_panel
+from .page import render_panels as render_panels
 from .page import render_template as render_template
 from .page import report_style as report_style
 from .pictures import exhibits as exhibits

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import dataclass
 from importlib import resources
 from typing import TYPE_CHECKING, Any
 
@@ -76,7 +77,7 @@ def render_page(
             recipe.augmentation,
             recipe.training.seed,
         ),
-        pixelated=max(images.rule.height, images.rule.width) <= 96,
+        pixelated=_is_small(images),
         curves=curves(history).svg() if history else "",
         rates=rates(search).svg() if search else "",
         search=search,
@@ -105,7 +106,7 @@ def render_inspection(images: ImageSet, findings: Sequence[Finding], compared: s
         exhibits=exhibits(images, findings),
         compared=compared,
         serious=sum(f.severity == "serious" for f in findings),
-        pixelated=max(images.rule.height, images.rule.width) <= 96,
+        pixelated=_is_small(images),
     )
 
 
@@ -124,17 +125,38 @@ def render_new_images(images: ImageSet, part: Part, step: Step, run: str) -> str
         images=images,
         step=step,
         view=view_part(part, images),
-        pixelated=max(images.rule.height, images.rule.width) <= 96,
+        pixelated=_is_small(images),
     )
 
 
-def render_panel(images: ImageSet, part: Part) -> str:
-    """Renders a part alone, as a piece of a page that has the report's style for what is inside ``.report``."""
-    return render_template(
-        "reporting/panel.html.j2",
-        view=view_part(part, images),
-        pixelated=max(images.rule.height, images.rule.width) <= 96,
+@dataclass(frozen=True)
+class PartPanels:
+    """A part of the images as pieces of another page, in the order in which a newcomer meets them; each is HTML.
+
+    Attributes:
+        mistakes: The mistakes that the network was surest of.
+        confusion: The matrix, whose cells open, and labels to look at.
+        details: Every other figure, confidence, each class, slices, and right answers.
+    """
+
+    mistakes: str
+    confusion: str
+    details: str
+
+
+def render_panels(images: ImageSet, part: Part) -> PartPanels:
+    """Renders a part for a page that has the report's style for what is inside ``.report``."""
+    view, pixelated = view_part(part, images), _is_small(images)
+    pieces = (
+        render_template("reporting/panel.html.j2", view=view, pixelated=pixelated, piece=piece)
+        for piece in ("mistakes", "confusion", "details")
     )
+    return PartPanels(*pieces)
+
+
+def _is_small(images: ImageSet) -> bool:
+    """Whether their pixels are shown as squares."""
+    return max(images.rule.height, images.rule.width) <= 96
 
 
 def report_style() -> str:
@@ -150,18 +172,29 @@ def render_comparison(comparison: Comparison, pictures: Sequence[Contrast], miss
         pictures: Images that one run gets right and another wrong.
         missing: Why there are no pictures, if there are none.
     """
-    histories = dict(zip(comparison.runs, comparison.histories, strict=True))
-    sides = [max(shown.pixels.shape) for contrast in pictures for shown in contrast.pictures]
     return render_template(
         "reporting/comparison.html.j2",
-        comparison=comparison,
         table_of_runs=comparison_table(comparison),
-        specification=specification_table(comparison),
-        curves=curves_together(histories).svg() if all(histories.values()) else "",
-        pictures=pictures,
-        missing=missing,
-        pixelated=max(sides, default=0) <= 96,
+        **_contrasting(comparison, pictures, missing),
     )
+
+
+def render_contrasts(comparison: Comparison, pictures: Sequence[Contrast], missing: str) -> str:
+    """Renders what differs between runs, their curves and pictures, for inside ``.report``; arguments as above."""
+    return render_template("reporting/contrasts.html.j2", **_contrasting(comparison, pictures, missing))
+
+
+def _contrasting(comparison: Comparison, pictures: Sequence[Contrast], missing: str) -> dict[str, Any]:
+    histories = dict(zip(comparison.runs, comparison.histories, strict=True))
+    sides = [max(shown.pixels.shape) for contrast in pictures for shown in contrast.pictures]
+    return {
+        "comparison": comparison,
+        "specification": specification_table(comparison),
+        "curves": curves_together(histories).svg() if all(histories.values()) else "",
+        "pictures": pictures,
+        "missing": missing,
+        "pixelated": max(sides, default=0) <= 96,
+    }
 
 
 def render_explanation(explanation: Explanation, steps: Sequence[Step], run: str, file: str) -> str:

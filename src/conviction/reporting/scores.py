@@ -54,12 +54,10 @@ def evaluate_step(
         suggested: Sentences on what to do to know more.
         views: Over how many versions of a picture each answer is averaged.
     """
-    scored = [("training", evaluation.train), ("validation", evaluation.validation)]
     sentences = []
     if evaluation.test is None and says_sealed:
         sentences.append(f"The test set stays sealed{by_key('evaluation.test=false')}.")
     if evaluation.test is not None:
-        scored.append(("test", evaluation.test))
         sentences.append(_accuracy("Test accuracy", evaluation.test))
         sentences.append(openings_sentence(evaluation.openings))
     if views > 1:
@@ -81,7 +79,7 @@ def evaluate_step(
             f"are higher, so the two cannot be compared{by_key('training.label_smoothing')}."
         )
     sentences += suggested
-    rows = [_score_row(name, s) for name, s in scored]
+    rows = [_score_row(name, s) for name, s in evaluation.scored.items()]
     if evaluation.folds is not None:
         rows.append(estimate_row(evaluation.folds))
     return Step("Evaluate", tuple(sentences), Table(_HEAD, tuple(rows), (1, 2, 3, 4)))

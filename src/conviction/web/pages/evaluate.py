@@ -8,27 +8,18 @@ from typing import Any
 from nicegui import ui
 
 from conviction.errors import ConvictionError
-from conviction.evaluation import Advice, count_openings, openings_sentence
-from conviction.flow.evaluation import FEW_TESTED
-from conviction.reporting import TO_TRY, folds_suggestion
-from conviction.runs import RunFolder, folder
-from conviction.training.augmentations import AUGMENTATIONS
-from conviction.web.elements.plain import button, heading, link, paragraph, show_step, tag
+from conviction.evaluation import count_openings, openings_sentence
+from conviction.runs import RunFolder
+from conviction.web.elements.plain import button, heading, link, paragraph, tag
 from conviction.web.elements.surface import Surface
 from conviction.web.jobs.progress import RunStatus, state_of
 from conviction.web.jobs.records import Job
-from conviction.web.jobs.starts import start_evaluate
-from conviction.web.pages.evaluated import Evaluated, Reason, evaluated, reasons
+from conviction.web.jobs.starts import run_folder, start_evaluate
+from conviction.web.pages.beside import choose_beside, show_beside
+from conviction.web.pages.evaluated import Compared, Evaluated, compared, evaluated
 from conviction.web.pages.frame import framed, onward
 from conviction.web.pages.page import ChapterLink, PageContext, Stop, shown_when_ready, walkthrough
-
-# As Compile calls them.
-LABELS = {
-    "training.learning_rate": "Learning rate",
-    "training.early_stopping": "Stop early after",
-    "training.epochs": "Epochs",
-    **{f"augmentation.{one.key}": one.field.label for one in AUGMENTATIONS if one.field},
-}
+from conviction.web.pages.result import show_result
 
 
 async def evaluate_page(page: PageContext) -> None:
@@ -85,6 +76,7 @@ class _Verdict:
     def __init__(self, page: PageContext, status: RunStatus) -> None:
         self.page, self.path = page, status.path
         self.run, self.part = RunFolder(status.path), ""
+        self.beside = choose_beside(page, status)
         self.seen: Any = None
 
     async def show(self) -> None:
@@ -112,14 +104,28 @@ class _Verdict:
         self.part = "test" if status.opened else "validation"
         self.body.clear()
         with self.body:
-            await shown_when_ready(
-                self.page,
-                "Working out what the answers show ...",
-                lambda: self.page.lab.helper.call(
-                    evaluated, str(self.path), self.page.lab.data_dir, self.part
-                ),
-                self._shown,
-            )
+            await (self._compare() if self.beside else self._evaluate())
+
+    async def _evaluate(self) -> None:
+        await shown_when_ready(
+            self.page,
+            "Working out what the answers show ...",
+            lambda: self.page.lab.helper.call(evaluated, str(self.path), self.page.lab.data_dir, self.part),
+            self._shown,
+        )
+
+    async def _compare(self) -> None:
+        other = str(run_folder(self.page.root, self.beside))
+        await shown_when_ready(
+            self.page,
+            f"Putting {self.path.name} beside {self.beside} ...",
+            lambda: self.page.lab.helper.call(compared, other, str(self.path), self.page.lab.data_dir),
+            self._beside,
+        )
+
+    def _beside(self, result: Compared) -> None:
+        show_beside(result)
+        onward(self.page, "Try it", self.page.to("try", self.path.name))
 
     def _seal(self, status: RunStatus, job: Job | None) -> None:
         try:
@@ -160,70 +166,5 @@ class _Verdict:
         await self._look()
 
     def _shown(self, evaluation: Evaluated) -> None:
-        heading("On the test images" if evaluation.part == "test" else "On the validation images")
-        show_step(evaluation.step)
-        for advice in self.run.verdict.advice:
-            words, step = advised(advice)
-            with tag("p", f"{TO_TRY}{words}, at "):
-                title = next(stop.title for stop in self.page.stops if stop.name == step)
-                link(title, self.page.to(step, self.path.name if step == "train" else ""))
-        tested = sum(self.run.data.counts.test)
-        if tested < FEW_TESTED and self.run.config.evaluation.folds is None:
-            with tag("p", folds_suggestion(tested, "choose Cross-validation at ")):
-                link("Compile", self.page.to("compile"))
-                tag("span", " and train again.")
-        with tag("section"):
-            heading("Why was it wrong?")
-            container = tag("div")
-            with container:
-                button(
-                    "Show where the evidence was for the mistakes that it was surest of",
-                    self.page.guarded(lambda *_: self._reasons(container)),
-                    "reasons",
-                )
-        ui.html(evaluation.panel, sanitize=False).classes("report")
+        show_result(self.page, self.run, evaluation)
         onward(self.page, "Try it", self.page.to("try", self.path.name))
-
-    async def _reasons(self, container: Any) -> None:
-        container.clear()
-        stamp = (self.path / folder.MODEL).stat().st_mtime
-        with container:
-            await shown_when_ready(
-                self.page,
-                "Loading the network and asking it ...",
-                lambda: self.page.lab.helper.call(
-                    reasons, str(self.path), self.page.lab.data_dir, self.part, stamp
-                ),
-                _show_reasons,
-            )
-
-
-def advised(advice: Advice) -> tuple[str, str]:
-    """What a verdict advises, in the words of the page, and the step that has them."""
-    settings = advice.settings
-    if advice.resumes:
-        return f"continue to {settings['training.epochs']} epochs", "train"
-    if "model.trainable" in settings:
-        return f"let the last {settings['model.trainable']} blocks of the backbone learn, too", "network"
-    if "recipe" in settings:
-        return f"start again from {settings['recipe']}", "network"
-    return " and ".join(f"{LABELS[key]} {value}" for key, value in settings.items()), "compile"
-
-
-def _show_reasons(mistakes: list[Reason]) -> None:
-    if not mistakes:
-        paragraph("It made no mistakes on these images.")
-        return
-    paragraph(
-        "Grad-CAM at the last convolution: the more orange a place is, the more it spoke for the answer.",
-        "note",
-    )
-    with tag("div", "", "cards reasons"):
-        for one in mistakes:
-            with tag("figure", "", "card"):
-                with tag("div", "", "pair"):
-                    tag("img", "", "sharp", src=one.picture, alt=f"A picture of {one.truth}")
-                    tag("img", src=one.heat, alt=f"Where it saw {one.predicted}")
-                with tag("figcaption"):
-                    tag("b", one.truth)
-                    tag("span", f" called {one.predicted}, {one.sure:.1%} sure")

@@ -10,14 +10,25 @@ import numpy as np
 
 from conviction.data import ImageSet
 from conviction.errors import RunError
+from conviction.evaluation import Pair, openings_sentence
 from conviction.explanation import grad_cam, overlay
 from conviction.flow.again import load_again, load_finished
-from conviction.flow.evaluation import evaluation_step
+from conviction.flow.compare import compare, find_pictures
+from conviction.flow.evaluation import evaluation_step, serious_doubts
 from conviction.flow.finished import evaluate_answers
-from conviction.reporting import Step, image_address, printable, render_panel
+from conviction.reporting import (
+    PartPanels,
+    Step,
+    contrasts,
+    image_address,
+    printable,
+    render_contrasts,
+    render_panels,
+)
 from conviction.runs import RunFolder, open_run
 from conviction.runs.predictions import Answers, read_predictions
 from conviction.runs.rows import rows_of_run
+from conviction.web.elements.intervals import Estimate
 
 MISTAKES_EXPLAINED = 8
 
@@ -27,14 +38,20 @@ class Evaluated:
     """What the page shows.
 
     Attributes:
-        step: What the terminal says about the evaluation.
-        panel: HTML: figures, confidence, the confusion matrix whose cells open, mistakes.
         part: Which images it is about: "test", or "validation" while the test set is sealed.
+        accuracies: Of each part that has been scored, that of ``part`` first.
+        images: How many images of ``part`` there are.
+        doubts: What makes the accuracy doubtful, in sentences.
+        step: What the terminal says about the evaluation.
+        panels: The pieces of the report about ``part``.
     """
 
-    step: Step
-    panel: str
     part: str
+    accuracies: tuple[Estimate, ...]
+    images: int
+    doubts: tuple[str, ...]
+    step: Step
+    panels: PartPanels
 
 
 @dataclass(frozen=True)
@@ -64,10 +81,20 @@ def evaluated(path: str, data_dir: str | None, part: str) -> Evaluated:
     # Between the opening and the evaluation that reports it, the file has answers that the page does not know about.
     answers = {name: known for name, known in _answers(run, part).items() if part == "test" or name != "test"}
     ready, evaluation = evaluate_answers(run, answers, data_dir)
+    shown, scored = evaluation.shown, evaluation.scored
+    doubts = list(serious_doubts(ready))
+    if evaluation.openings > 1:
+        doubts.insert(0, openings_sentence(evaluation.openings))
     return Evaluated(
+        shown.name,
+        tuple(
+            Estimate(name, scored[name].accuracy, scored[name].accuracy_ci95)
+            for name in sorted(scored, key=lambda name: name != shown.name)
+        ),
+        shown.score.n,
+        tuple(doubts),
         evaluation_step(evaluation, ready, None),
-        render_panel(ready.images, evaluation.shown),
-        evaluation.shown.name,
+        render_panels(ready.images, shown),
     )
 
 
@@ -111,6 +138,59 @@ def reasons(path: str, data_dir: str | None, part: str, stamp: float) -> list[Re
             )
         )
     return mistakes
+
+
+@dataclass(frozen=True)
+class Compared:
+    """Two finished runs on the images that both have answered.
+
+    Attributes:
+        part: "test", or "validation" while a test set is sealed.
+        images: How many.
+        accuracies: Of both.
+        pair: The second against the first.
+        contrasts: What differs, curves, and pictures on which they disagree, as HTML.
+        notes: What limits the comparison, in sentences.
+    """
+
+    part: str
+    images: int
+    accuracies: tuple[Estimate, Estimate]
+    pair: Pair
+    contrasts: str
+    notes: tuple[str, ...]
+
+
+def compared(first: str, second: str, data_dir: str | None) -> Compared:
+    """Compares two runs by the answers that they have kept.
+
+    Args:
+        first: The folder of a run.
+        second: That of the other.
+        data_dir: Where to look for named sets first.
+
+    Raises:
+        RunError: One is not finished, or its predictions are missing.
+        RequestError: Their classes or images differ.
+    """
+    known = compare(first, second)
+    images, missing = find_pictures(known, data_dir)
+    comparison = known.renamed([Path(first).name, Path(second).name])
+    pair = comparison.pairs[0]
+    notes = list(comparison.notes)
+    if comparison.openings > 1:
+        notes.insert(0, openings_sentence(comparison.openings))
+    return Compared(
+        comparison.part,
+        comparison.n,
+        (
+            Estimate(comparison.runs[0], comparison.accuracy, comparison.ci95),
+            Estimate(pair.run, pair.accuracy, pair.ci95),
+        ),
+        pair,
+        render_contrasts(comparison, contrasts(comparison, images) if images else [], missing),
+        tuple(notes),
+    )
 
 
 @lru_cache(maxsize=1)
