@@ -40,7 +40,11 @@ def runs_table(runs: Sequence[RunFolder]) -> list[dict[str, Any]]:
 
 
 def _row(run: RunFolder) -> dict[str, Any]:
+    from conviction.runs.notes import read_note
+
     row: dict[str, Any] = {"run": str(run.path), "status": run.status}
+    if note := read_note(run.path):
+        row["note"] = note
     try:
         row["source"] = run.data.source
         row["recipe"] = run.config.recipe
@@ -60,10 +64,11 @@ def _row(run: RunFolder) -> dict[str, Any]:
 
 def print_runs(rows: Sequence[dict[str, Any]]) -> None:
     """A table on stdout."""
-    from conviction.reporting import Table, print_table
+    from conviction.reporting import Table, print_table, printable
 
     cells = []
     some_folds = any("folds_accuracy" in row for row in rows)
+    some_notes = any("note" in row for row in rows)
     for row in rows:
         test = _figure(row, "test") or ("sealed" if row["status"] == "done" else row.get("reason", ""))
         validation = row.get("validation_accuracy")
@@ -77,11 +82,14 @@ def print_runs(rows: Sequence[dict[str, Any]]) -> None:
                 "" if validation is None else f"{validation:.2%}",
                 test,
                 *([_figure(row, "folds")] if some_folds else []),
+                *([printable(row.get("note", ""))] if some_notes else []),
             )
         )
     head = ["run", "status", "source", "recipe", "epochs", "validation", "test [95% interval]"]
     if some_folds:
         head.append("cross-validation [95% interval]")
+    if some_notes:
+        head.append("note")
     print_table(Table(tuple(head), tuple(cells), right=(4, 5)))
 
 

@@ -8,9 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from conviction.audience import by_key as key_of
-from conviction.audience import call, run_name
-from conviction.config.flat import by_key
+from conviction.audience import by_key, call, run_name
 from conviction.data import ImageSet
 from conviction.errors import RequestError
 from conviction.evaluation import (
@@ -25,7 +23,7 @@ from conviction.evaluation import (
     wilson,
 )
 from conviction.flow.again import few, load_again, load_finished
-from conviction.model import walk
+from conviction.flow.differences import layers_of, settings_of
 from conviction.model.changes import layer_changes
 from conviction.runs import RunFolder, RunLike, open_run, run_paths
 from conviction.runs.folds import read_folds
@@ -99,8 +97,8 @@ def _same_images(runs: Sequence[RunFolder]) -> tuple[str, list[Answers]]:
             raise RequestError(
                 f"{run_name(first.path)} and {run_name(other.path)} have different test sets ({len(mine - its):,} "
                 f"images are only in the first, {len(its - mine):,} only in the second), so their accuracies cannot be "
-                f"compared. Train both on the same data{key_of('data.test')}, leaving out the same "
-                f"images{key_of('data.exclude')}."
+                f"compared. Train both on the same data{by_key('data.test')}, leaving out the same "
+                f"images{by_key('data.exclude')}."
             )
     known = [read_predictions(run.path) for run in runs]
     if all("test" in answers for answers in known):
@@ -160,17 +158,14 @@ def _folds_difference(first: RunFolder, other: RunFolder) -> Figure | None:
 
 
 def _differences(runs: Sequence[RunFolder]) -> dict[str, list[Any]]:
-    flat = [dict(by_key(run.config.model_dump(mode="json"))) for run in runs]
-    for values in flat:
-        for key in [k for k in values if k.startswith("model.")]:
-            values.pop(key)  # compared layer by layer
+    flat = [settings_of(run) for run in runs]
     every = dict.fromkeys(key for values in flat for key in values)
     columns = {key: [values.get(key) for values in flat] for key in every}
     return {key: values for key, values in columns.items() if any(v != values[0] for v in values)}
 
 
 def _networks(runs: Sequence[RunFolder]) -> list[list[str]]:
-    rows = [walk(run.config.model, run.rule.shape, len(run.class_names)) for run in runs]
+    rows = [layers_of(run) for run in runs]
     return [layer_changes(rows[0], others) for others in rows[1:]]
 
 

@@ -14,6 +14,7 @@ from conviction.evaluation import Verdict, judge_live
 from conviction.experiments.store import DESIGN, RESULT, TRIALS, ExplorationResult, read_design, read_result
 from conviction.runs import RunFolder, folder
 from conviction.runs.folds import read_folds
+from conviction.runs.notes import read_note
 from conviction.runs.reading import trouble_with
 from conviction.training import EpochRow
 from conviction.web.jobs.records import Job
@@ -40,6 +41,8 @@ class RunStatus:
         evaluated: When its evaluation was written, in seconds since the epoch; 0 before that.
         plan: What ``evaluation.folds`` asks for; None without folds.
         folds: How many of its networks are done since the run's own was saved.
+        test_accuracy: None while its test set is sealed.
+        note: What a person has written about it.
     """
 
     path: Path
@@ -55,6 +58,8 @@ class RunStatus:
     evaluated: float = 0.0
     plan: FoldPlan | None = None
     folds: int = 0
+    test_accuracy: float | None = None
+    note: str = ""
 
     @property
     def is_done(self) -> bool:
@@ -103,8 +108,15 @@ class RunWatcher:
 
     def run(self, path: Path) -> RunStatus:
         """The status of a run."""
-        files = (folder.CONFIG, folder.HISTORY, folder.MODEL, folder.EVALUATION, folder.DATA, folder.FOLDS)
+        files = (
+            *(folder.CONFIG, folder.HISTORY, folder.MODEL, folder.EVALUATION, folder.DATA, folder.FOLDS),
+            folder.NOTE,
+        )
         return self._look(path, files, _read_run)
+
+    def look_again(self) -> None:
+        """Forgets how lately it has read: the page itself has changed something."""
+        self._seen = {path: (-LOOK_SECONDS, stamps, value) for path, (_, stamps, value) in self._seen.items()}
 
     def study(self, path: Path) -> StudyStatus:
         """The status of a study."""
@@ -169,6 +181,8 @@ def _read_run(path: Path) -> RunStatus:
             verdict,
             source=run.data.source if (path / folder.DATA).is_file() else "",
             opened=run.status == "done" and run.evaluation.test is not None,
+            test_accuracy=run.evaluation.accuracy if run.status == "done" else None,
+            note=read_note(path),
             evaluated=(path / folder.EVALUATION).stat().st_mtime if run.status == "done" else 0.0,
             plan=run.config.evaluation.fold_plan,
             folds=_folds_done(path),

@@ -11,7 +11,7 @@ import secrets
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -121,6 +121,21 @@ class Jobs:
             (j for j in self._jobs.values() if j.folder == str(target)), key=lambda j: j.id, default=None
         )
 
+    def move(self, before: Path, after: Path) -> None:
+        """What worked on a folder that has been renamed has worked on it by its new name.
+
+        Raises:
+            OutputError, StorageError: As ``Records.keep``.
+        """
+        for job in [j for j in self._jobs.values() if j.folder == str(before)]:
+            self._keep(replace(job, folder=str(after)))
+
+    def forget(self, target: Path) -> None:
+        """Forgets the jobs that have ended at a folder that is no longer there."""
+        for job in [j for j in self._jobs.values() if j.folder == str(target) and not j.alive]:
+            del self._jobs[job.id]
+            self.records.forget(job)
+
     def get(self, owner: str, name: str) -> Job:
         """A job of this owner.
 
@@ -134,7 +149,10 @@ class Jobs:
 
     def ahead(self, job: Job) -> int:
         """How many jobs start before this one, as the queue is now."""
-        return next((i for i, j in enumerate(self._order()) if j.id == job.id), 0) + self._running()
+        return (
+            next((i for i, j in enumerate(waiting_order(self._jobs.values())) if j.id == job.id), 0)
+            + self._running()
+        )
 
     def end(self, owner: str, name: str, request: EndRequest) -> Job:
         """Asks a job to end; what it has is kept. One that waits ends at once, one that has ended stays as it is.
@@ -160,30 +178,13 @@ class Jobs:
         self.records.keep_late()
         for job in [j for j in self._jobs.values() if j.state == "running"]:
             changed |= self._look_at(job)
-        while self._running() < self._most and (waiting := self._order()):
+        while self._running() < self._most and (waiting := waiting_order(self._jobs.values())):
             self._start(waiting[0])
             changed = True
         return changed
 
     def _running(self) -> int:
         return sum(j.state == "running" for j in self._jobs.values())
-
-    def _order(self) -> list[Job]:
-        """The jobs that wait, in the order in which they will start: owners take turns, and each owner's first job
-        comes first.
-
-        The longer ago an owner's last job was started, the sooner their turn comes.
-        """
-        last: dict[str, float] = {}
-        queues: dict[str, list[Job]] = {}
-        for job in sorted(self._jobs.values(), key=lambda j: j.id):
-            if job.started is not None:
-                last[job.owner] = max(job.started, last.get(job.owner, 0.0))
-            if job.state == "waiting":
-                queues.setdefault(job.owner, []).append(job)
-        owners = sorted(queues, key=lambda o: (last.get(o, 0.0), queues[o][0].id))
-        turns = max(map(len, queues.values()), default=0)
-        return [queues[o][turn] for turn in range(turns) for o in owners if turn < len(queues[o])]
 
     def _start(self, job: Job) -> None:
         now = replace(job, state="running", started=time.time())
@@ -234,6 +235,24 @@ class Jobs:
         self.records.keep(job)
         self._jobs[job.id] = job
         return job
+
+
+def waiting_order(jobs: Iterable[Job]) -> list[Job]:
+    """The jobs that wait, in the order in which they will start: owners take turns, and each owner's first job comes
+    first.
+
+    The longer ago an owner's last job was started, the sooner their turn comes.
+    """
+    last: dict[str, float] = {}
+    queues: dict[str, list[Job]] = {}
+    for job in sorted(jobs, key=lambda j: j.id):
+        if job.started is not None:
+            last[job.owner] = max(job.started, last.get(job.owner, 0.0))
+        if job.state == "waiting":
+            queues.setdefault(job.owner, []).append(job)
+    owners = sorted(queues, key=lambda o: (last.get(o, 0.0), queues[o][0].id))
+    turns = max(map(len, queues.values()), default=0)
+    return [queues[o][turn] for turn in range(turns) for o in owners if turn < len(queues[o])]
 
 
 @contextlib.contextmanager

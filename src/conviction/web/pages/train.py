@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import dataclass
 from functools import partial
 from itertools import chain
 from typing import Any
@@ -10,17 +11,20 @@ from typing import Any
 from nicegui import ui
 
 from conviction.config import ImageFacts, Recipe
-from conviction.data import ImageSet
+from conviction.data import ImageSet, Split
 from conviction.errors import RequestError
 from conviction.flow.prepare import check_folds, cut_for
-from conviction.web.elements.plain import button, heading, link, paragraph, tag
+from conviction.web.elements.plain import button, link, paragraph, tag
 from conviction.web.elements.surface import Surface
 from conviction.web.jobs.starts import next_name, run_folder, start_fit, stem_of
 from conviction.web.pages.frame import framed, misfit
 from conviction.web.pages.page import ChapterLink, PageContext, Stop, walkthrough
-from conviction.web.pages.running import RunPanel, state_pill
+from conviction.web.pages.running import RunPanel
+from conviction.web.pages.runs import RunList
 from conviction.web.work import network
 from conviction.web.work.desk import Draft
+from conviction.web.work.lab import facts_about
+from conviction.web.work.since import twin_of
 from conviction.web.work.sources import Checked
 
 
@@ -49,6 +53,8 @@ class _Start:
         self.page = page
         self.starting = False
         self.offered: Any = None
+        # A finished run that this training would repeat, and the draft that it was found for.
+        self.twin: tuple[str, Draft | None] = ("", None)
 
     def show(self) -> None:
         """Makes room for it."""
@@ -61,7 +67,7 @@ class _Start:
         desk, images = self.page.desk, self.page.known()
         job = self.page.lab.jobs.last_at(run_folder(self.page.root, name)) if name else None
         busy = job is not None and job.alive
-        now = (desk.revision, desk.draft, images is not None, busy)
+        now = (desk.revision, desk.draft, images is not None, busy, self.twin)
         if now == self.offered:
             return
         self.offered = now
@@ -78,32 +84,68 @@ class _Start:
                 # Another one can be started while one runs, but that is not what comes next.
                 button("Train this network", start, "start", "" if busy else "primary", **described)
                 tag("span", self._what(), "soft", id="what")
+            twin, draft = self.twin
+            if twin and draft is desk.draft:
+                self._repeats(twin)
+
+    def _repeats(self, twin: str) -> None:
+        with tag("div", "", "message", role="status"):
+            paragraph(
+                f"{twin} has learned with this network, these settings and this seed. Trained again here, it would "
+                "end with the same bits, so there would be nothing to learn from it."
+            )
+            with tag("div", "", "buttons"):
+                link(f"Look at {twin}", self.page.to("train", twin), "button")
+                button("Train it with another seed", self.page.guarded(self._reseeded), "reseed", "primary")
+                again = self.page.guarded(lambda *_: self._start(again=True))
+                button("Train it again all the same", again, "again", "quiet")
 
     def _what(self) -> str:
         draft = self.page.desk.draft
         layers = f"{len(draft.layers)} layers and the output" if draft else "the lab's network"
         return f"{layers} on {stem_of(self.page.desk.source)}"
 
-    async def _start(self, *_: Any) -> None:
+    async def _start(self, *_: Any, again: bool = False) -> None:
         if self.starting:  # a double click is one
             return
         self.starting = True
         try:
-            await self._begin()
-        except BaseException:
+            await self._begin(again)
+        finally:
             self.starting = False
-            raise
 
-    async def _begin(self) -> None:
-        self.page.say("The images are being checked ...", "waiting")
-        ui.navigate.to(self.page.to("train", await begin(self.page)))
+    async def _begin(self, again: bool) -> None:
+        page = self.page
+        page.say("The images are being checked ...", "waiting")
+        ready = await prepare(page)
+        # Made in this lab, and so on this machine.
+        own = [run for run in page.lab.runs(page.owner) if page.lab.jobs.last_at(run.path) is not None]
+        twin = "" if again else await asyncio.to_thread(twin_of, ready.recipe, ready.images, ready.split, own)
+        if not twin:
+            ui.navigate.to(page.to("train", queue(page, ready.recipe)))
+            return
+        page.say("")
+        self.twin = twin, page.desk.draft
+        self.look(page.part)
+
+    async def _reseeded(self, *_: Any) -> None:
+        facts = facts_about(await self.page.images(), self.page.data)
+        seed = self.page.draft.specification(facts).training.seed
+        self.page.change(self.page.draft.with_key("training.seed", seed + 1, facts))
+        await self._start()
 
 
-async def begin(page: PageContext) -> str:
-    """Starts a training of what has been built on a desk.
+@dataclass(frozen=True)
+class _Ready:
+    """A training that can be queued."""
 
-    Returns:
-        The name of the run.
+    recipe: Recipe
+    images: ImageSet
+    split: Split
+
+
+async def prepare(page: PageContext) -> _Ready:
+    """What has been built on a desk, as a training.
 
     Raises:
         ConvictionError: The images cannot be read, the network does not fit them, or the course does not allow it.
@@ -114,6 +156,11 @@ async def begin(page: PageContext) -> str:
         raise RequestError(refusal)
     recipe = await asyncio.to_thread(_for_run, page.draft, images, checked)
     page.lab.check(recipe, len(images))
+    return _Ready(recipe, images, checked.split)
+
+
+def queue(page: PageContext, recipe: Recipe) -> str:
+    """Queues a training on the images of a desk, and returns the name of its run."""
     name = next_name(page.root, stem_of(page.desk.source), page.lab.jobs)
     start_fit(
         page.lab.jobs,
@@ -127,6 +174,18 @@ async def begin(page: PageContext) -> str:
     return name
 
 
+async def begin(page: PageContext) -> str:
+    """Starts a training of what has been built on a desk.
+
+    Returns:
+        The name of the run.
+
+    Raises:
+        ConvictionError: As ``prepare``.
+    """
+    return queue(page, (await prepare(page)).recipe)
+
+
 class _Bench:
     """What can be trained, one run that is looked at, and the list of all."""
 
@@ -134,51 +193,28 @@ class _Bench:
         self.page = page
         self.start = _Start(page)
         self.run = RunPanel(page, self._look)
-        self.listed: Any = None
+        self.runs = RunList(page)
 
     def show(self) -> None:
         """Shows everything, and checks once a second what has changed."""
         self.start.show()
         self.run.show()
-        heading("All runs")
-        self.list = tag("div")
+        self.runs.show()
         self._look()
         ui.timer(1.0, self._look)
 
     def _look(self) -> None:
-        page, run = self.page, self.page.run_status()
+        page = self.page
+        if page.part and not page.lab.has_run(page.owner, page.part):
+            ui.navigate.to(page.to("train"))  # deleted or renamed in another tab
+            return
         # The run in the address, or the newest.
+        run = page.run_status()
         name = run.path.name if run else ""
         self.start.look(name)
         if name:
             self.run.look(name)
-        listed = [
-            (s.path.name, s.status, len(s.rows), page.lab.jobs.last_at(s.path))
-            for s in page.lab.runs(page.owner)
-        ]
-        if listed != self.listed:
-            self.listed = listed
-            self._list()
-
-    def _list(self) -> None:
-        self.list.clear()
-        with self.list:
-            if not self.listed:
-                paragraph("None yet.", "soft")
-                return
-            with tag("ul", "", "runs"):
-                for name, _, epochs, job in self.listed:
-                    run = self.page.lab.watcher.run(self.page.root / name)
-                    with tag("li"):
-                        link(name, self.page.to("train", name))
-                        tag("span", *state_pill(run, job))
-                        if epochs:
-                            last = run.rows[-1]
-                            tag(
-                                "span",
-                                f"epoch {epochs}: validation accuracy {last.val_accuracy:.2%}",
-                                "soft",
-                            )
+        self.runs.look()
 
 
 def _for_run(draft: Draft, images: ImageSet, checked: Checked) -> Recipe:

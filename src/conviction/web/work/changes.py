@@ -43,8 +43,13 @@ def _of_layers(before: Layers, after: Layers) -> list[str]:
 
 def _of_keys(before: Draft, after: Draft) -> list[str]:
     names = {*before.keys, *after.keys}
-    return [
-        _WORDS.get(name) or name.rpartition(".")[2].replace("_", " ")
-        for name in sorted(names)
-        if before.keys.get(name) != after.keys.get(name)
-    ]
+    return [word_of(name) for name in sorted(names) if before.keys.get(name) != after.keys.get(name)]
+
+
+def word_of(key: str) -> str:
+    """A key of the specification in a few words.
+
+    >>> word_of("training.learning_rate"), word_of("evaluation.folds")
+    ('learning rate', 'cross-validation')
+    """
+    return _WORDS.get(key) or key.rpartition(".")[2].replace("_", " ")

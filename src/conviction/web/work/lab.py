@@ -59,6 +59,10 @@ class Lab:
             return self.out
         return self.out / LEARNERS / re.sub(r"[^A-Za-z0-9_-]+", "-", owner)
 
+    def deleted(self, owner: str) -> Path:
+        """Where the runs are that an owner has deleted, and may bring back."""
+        return self.root(owner) / ".deleted"
+
     def progress_of(self, owner: str) -> Path | None:
         """The file of what an owner has read and answered; None for that of ``conviction learn``."""
         return self.root(owner) / "learning.json" if owner else None
@@ -90,9 +94,13 @@ class Lab:
         Raises:
             RequestError: There is none of this name.
         """
-        path = run_folder(self.root(owner), name)
-        if not (path / folder.CONFIG).is_file() and self.jobs.last_at(path) is None:
+        if not self.has_run(owner, name):
             raise RequestError(f"There is no run '{name}' here.")
+
+    def has_run(self, owner: str, name: str) -> bool:
+        """Whether a run of this name exists, is about to start, or has ended before it could."""
+        path = run_folder(self.root(owner), name)
+        return (path / folder.CONFIG).is_file() or self.jobs.last_at(path) is not None
 
     def check(self, recipe: Recipe, images: int) -> None:
         """Holds a training to the limits of the course.

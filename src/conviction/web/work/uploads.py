@@ -143,7 +143,9 @@ def sources_of(runs: Path, jobs: Iterable[Job]) -> set[str]:
         jobs: Of the owner.
     """
     sources = {j.argv[1] for j in jobs if j.kind in ("fit", "explore") and (j.alive or j.state == "paused")}
-    return sources | {_source(p, p.stat().st_mtime_ns) for p in runs.glob(f"*/{folder.DATA}") if p.is_file()}
+    # Those of deleted runs as well, which may be brought back.
+    written = [*runs.glob(f"*/{folder.DATA}"), *runs.glob(f".deleted/*/*/{folder.DATA}")]
+    return sources | {_source(p, p.stat().st_mtime_ns) for p in written if p.is_file()}
 
 
 @lru_cache(maxsize=1000)

@@ -1,0 +1,102 @@
+"""What learners do with their runs: rename, delete, bring back."""
+
+from __future__ import annotations
+
+import shutil
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+from conviction.errors import RequestError
+from conviction.runs import folder
+from conviction.web.jobs.starts import EXPLORATIONS, next_name, run_folder
+from conviction.web.work.lab import LEARNERS, Lab
+
+# Names that the page needs beside those of the runs.
+RESERVED = (EXPLORATIONS, LEARNERS, "learning.json")
+
+
+@dataclass(frozen=True)
+class DeletedRun:
+    """A run that can still be brought back: its name, and where it is."""
+
+    name: str
+    path: Path
+
+
+def rename_run(lab: Lab, owner: str, name: str, new: str) -> None:
+    """Renames a run, and what is known about it.
+
+    Raises:
+        RequestError: It has not begun or is worked on, or the new name is none, or that of something else.
+        OutputError, StorageError: The folder cannot be renamed.
+    """
+    root = lab.root(owner)
+    path, target = run_folder(root, name), run_folder(root, new)
+    if new == name:
+        return
+    _refuse_while_worked_on(lab, path)
+    if not (path / folder.CONFIG).is_file():
+        raise RequestError(f"{name} has not begun, so there is nothing to rename.")
+    if new in RESERVED or target.exists() or lab.jobs.at(target) is not None:
+        raise RequestError(f"The name {new} is taken; choose another one.")
+    with folder.storing(target):
+        path.rename(target)
+    lab.jobs.forget(target)  # of an earlier run that never began
+    lab.jobs.move(path, target)
+
+
+def delete_run(lab: Lab, owner: str, name: str) -> None:
+    """Puts a run where it can be brought back from.
+
+    Raises:
+        RequestError: Something works on it.
+        OutputError, StorageError: The folder cannot be moved.
+    """
+    path = run_folder(lab.root(owner), name)
+    _refuse_while_worked_on(lab, path)
+    if path.is_dir():
+        target = lab.deleted(owner) / f"{time.time_ns():x}" / name
+        with folder.storing(target):
+            target.parent.mkdir(parents=True)
+            path.rename(target)
+    lab.jobs.forget(path)
+
+
+def deleted_runs(lab: Lab, owner: str) -> list[DeletedRun]:
+    """The runs that can be brought back, the last one that was deleted first."""
+    paths = sorted(lab.deleted(owner).glob("*/*"), key=lambda p: p.parent.name, reverse=True)
+    return [DeletedRun(path.name, path) for path in paths if path.is_dir()]
+
+
+def bring_back(lab: Lab, owner: str, run: DeletedRun) -> str:
+    """Undoes a deletion.
+
+    Returns:
+        The name that the run has now: its own, or one with a number if that is taken.
+
+    Raises:
+        OutputError, StorageError: The folder cannot be moved.
+    """
+    target = run_folder(lab.root(owner), run.name)
+    if target.exists() or lab.jobs.last_at(target) is not None:
+        target = target.with_name(next_name(target.parent, run.name, lab.jobs))
+    with folder.storing(target):
+        run.path.rename(target)
+        run.path.parent.rmdir()
+    return target.name
+
+
+def discard(run: DeletedRun) -> None:
+    """Deletes a run for good.
+
+    Raises:
+        OutputError, StorageError: It cannot be removed.
+    """
+    with folder.storing(run.path):
+        shutil.rmtree(run.path.parent)
+
+
+def _refuse_while_worked_on(lab: Lab, path: Path) -> None:
+    if lab.jobs.at(path) is not None:
+        raise RequestError(f"Something is still working on {path.name}; wait until it is done, or pause it.")

@@ -1,0 +1,273 @@
+"""The list of runs: what was changed since the one before, notes, names, and deleting with a way back."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from conviction.config import load_recipe
+from conviction.data import load_source
+from conviction.errors import RequestError
+from conviction.flow.prepare import prepare_run
+from conviction.runs import open_run
+from conviction.runs.notes import read_note, write_note
+from conviction.web.jobs.helper import Helper
+from conviction.web.jobs.progress import RunWatcher
+from conviction.web.jobs.queue import Jobs
+from conviction.web.work.desk import Desks
+from conviction.web.work.lab import Lab
+from conviction.web.work.own_runs import bring_back, delete_run, deleted_runs, discard, rename_run
+from conviction.web.work.since import since_the_one_before, twin_of
+from conviction.web.work.sources import Bench
+from conviction.web.work.uploads import sources_of
+from tests.conftest import made_once, run_cli
+from tests.web.labs import Served, lab, to
+from tests.web.pages import check_accessibility, opened, shoot
+
+SMALL = ("recipe=lab", "training.epochs=1", "model.filters=[4,4]", "model.dense=[8]", "evaluation.test=false")
+
+
+@pytest.fixture(scope="module")
+def three(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Three runs on digits: the second has another rate and a dropout, the third is the second again."""
+
+    def fit(folder: Path) -> None:
+        changed = ("training.learning_rate=0.01", "model.dropout=0.3")
+        for at, (name, more) in enumerate((("digits-1", ()), ("digits-2", changed), ("digits-3", changed))):
+            done = run_cli("fit", "digits", *SMALL, *more, "--out", name, cwd=folder, home=folder / "home")
+            assert done.code == 0, done.err
+            os.utime(folder / name / "config.yaml", (at, at))
+
+    return made_once(tmp_path_factory, "three-runs", fit)
+
+
+def copied(three: Path, out: Path) -> Path:
+    for name in ("digits-1", "digits-2", "digits-3"):
+        shutil.copytree(three / name, out / name)
+    return out
+
+
+@pytest.fixture
+def bench(three: Path, tmp_path: Path) -> Lab:
+    (tmp_path / "jobs").mkdir()
+    out = copied(three, tmp_path / "runs")
+    return Lab(out, Jobs(tmp_path / "jobs"), Desks(tmp_path), Bench(), Helper())
+
+
+def test_what_was_changed_since_the_run_before(bench: Lab) -> None:
+    since = since_the_one_before(bench.runs(""))
+    assert set(since) == {"digits-2", "digits-3"}
+    words = since["digits-2"].words
+    assert words[0] == "learning rate: 0.001 becomes 0.01"
+    assert len(words) > 1
+    assert all(line.startswith("+ Dropout 0.3 after") for line in words[1:])
+    assert not since["digits-2"].repeated
+    assert (since["digits-3"].name, since["digits-3"].words, since["digits-3"].repeated) == (
+        "digits-2",
+        [],
+        True,
+    )
+    # The same request with other figures, as of another machine, is no repetition.
+    other = [replace(run, rows=(replace(run.rows[0], loss=9.0),)) for run in bench.runs("")[:1]]
+    again = since_the_one_before([*other, *bench.runs("")[1:]])["digits-3"]
+    assert (again.words, again.repeated) == ([], False)
+
+
+def test_a_damaged_run_is_left_out_and_the_others_are_not(bench: Lab) -> None:
+    (bench.out / "digits-2" / "config.yaml").write_text("model: [")
+    known = since_the_one_before(bench.runs(""))
+    assert "digits-2" not in known
+    assert known["digits-3"].name == "digits-1"
+
+
+def test_a_training_that_would_repeat_a_run_is_known(three: Path) -> None:
+    run, runs = open_run(three / "digits-1"), [RunWatcher().run(three / f"digits-{n}") for n in (3, 2, 1)]
+    recipe = load_recipe([*SMALL])
+    ready = prepare_run("digits", recipe, None, lambda facts: recipe)
+    assert twin_of(recipe, ready.images, ready.split, runs) == "digits-1"
+    assert twin_of(run.config, ready.images, ready.split, runs) == "digits-1"
+    # Whatever is asked for differently makes another run of it: a seed, a layer, the images, their labels.
+    for key in ("training.seed=1", "training.epochs=2", "model.filters=[4,5]", "data.test=0.3"):
+        kept = [pair for pair in SMALL if pair.partition("=")[0] != key.partition("=")[0]]
+        assert not twin_of(load_recipe([*kept, key]), ready.images, ready.split, runs), key
+    fewer = replace(ready.split, train=ready.split.train[:-1])
+    assert not twin_of(recipe, ready.images, fewer, runs)
+    labels = ready.images.labels.copy()
+    labels[0] = (labels[0] + 1) % 10
+    assert not twin_of(recipe, replace(ready.images, labels=labels), ready.split, runs)
+    smaller = load_recipe([*SMALL, "data.image_size=[16,16]"])
+    assert not twin_of(recipe, load_source("digits", smaller.data), ready.split, runs)
+    # What has not ended has not come out in any way.
+    assert not twin_of(recipe, ready.images, ready.split, [replace(r, status="interrupted") for r in runs])
+
+
+def test_a_run_is_renamed_with_what_is_known_about_it(bench: Lab, three: Path) -> None:
+    write_note(bench.out / "digits-1", "the first")
+    job = bench.jobs.submit("", "evaluate", ["evaluate", "x"], bench.out / "digits-1", "x")
+    with pytest.raises(RequestError, match="still working on digits-1"):
+        rename_run(bench, "", "digits-1", "plain")
+    bench.jobs.end("", job.id, "stopped")
+    rename_run(bench, "", "digits-1", "plain, ünï")
+    path = bench.out / "plain, ünï"
+    assert read_note(path) == "the first"
+    last = bench.jobs.last_at(path)
+    assert last is not None
+    assert last.id == job.id
+    # After a restart of the server as well.
+    again = Jobs(bench.jobs.records.root)
+    again.read()
+    assert again.last_at(path) is not None
+    assert [run.path.name for run in bench.runs("")] == ["digits-3", "digits-2", "plain, ünï"]
+    np.testing.assert_array_equal(
+        open_run(path).epoch_rows[0].loss, open_run(three / "digits-1").epoch_rows[0].loss
+    )
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "digits-2",
+        "explorations",
+        "learners",
+        "learning.json",
+        "",
+        "..",
+        ".lab",
+        "a/b",
+        "a\\b",
+        "x\n",
+        "ü" * 101,
+    ],
+)
+def test_a_name_that_is_none_or_taken_is_refused(bench: Lab, name: str) -> None:
+    before = sorted(bench.out.rglob("*"))
+    with pytest.raises(RequestError):
+        rename_run(bench, "", "digits-1", name)
+    assert sorted(bench.out.rglob("*")) == before
+
+
+def test_a_deleted_run_is_brought_back_or_gone_for_good(bench: Lab) -> None:
+    before = {p: p.read_bytes() for p in (bench.out / "digits-2").rglob("*") if p.is_file()}
+    delete_run(bench, "", "digits-2")
+    assert [run.path.name for run in bench.runs("")] == ["digits-3", "digits-1"]
+    (deleted,) = deleted_runs(bench, "")
+    assert deleted.name == "digits-2"
+    assert bring_back(bench, "", deleted) == "digits-2"
+    assert {p: p.read_bytes() for p in (bench.out / "digits-2").rglob("*") if p.is_file()} == before
+    assert not deleted_runs(bench, "")
+    # Another run may have its name by then.
+    delete_run(bench, "", "digits-2")
+    rename_run(bench, "", "digits-3", "digits-2")
+    assert bring_back(bench, "", deleted_runs(bench, "")[0]) == "digits-2-1"
+    delete_run(bench, "", "digits-2")
+    delete_run(bench, "", "digits-1")
+    assert [run.name for run in deleted_runs(bench, "")] == ["digits-1", "digits-2"]
+    # The images of what can be brought back are still needed.
+    shutil.rmtree(bench.out / "digits-2-1")
+    assert sources_of(bench.out, []) == {"digits"}
+    for run in deleted_runs(bench, ""):
+        discard(run)
+    assert sources_of(bench.out, []) == set()
+    assert [p for p in bench.out.rglob("*") if p.is_file()] == []
+
+
+def test_a_run_of_one_owner_is_not_in_reach_of_another(bench: Lab) -> None:
+    with pytest.raises(RequestError):
+        rename_run(bench, "ada", "digits-1", "mine")
+    delete_run(bench, "ada", "digits-1")
+    assert (bench.out / "digits-1").is_dir()
+    assert deleted_runs(bench, "ada") == []
+
+
+@pytest.fixture(scope="module")
+def served(tmp_path_factory: pytest.TempPathFactory, three: Path) -> Iterator[Served]:
+    place = tmp_path_factory.mktemp("lab")
+    copied(three, place / "runs")
+    with lab(place) as one:
+        yield one
+
+
+@pytest.mark.browser
+@pytest.mark.parametrize(("width", "scheme", "note"), [(1280, "light", "wilder"), (390, "dark", "tamer")])
+def test_the_list_says_what_was_changed_and_takes_changes(
+    browser: Any, served: Served, width: int, scheme: str, note: str
+) -> None:
+    with opened(browser, served.bench, width, scheme) as page:
+        to(page, "train", "digits-2")
+        rows = page.locator(".runs").first.locator("li")
+        second = rows.filter(has=page.get_by_role("link", name="digits-2", exact=True))
+        second.get_by_text("Since digits-1, learning rate: 0.001 becomes 0.01").wait_for()
+        assert (
+            second.get_by_role("link", name="Did it help?")
+            .get_attribute("href")
+            .endswith("/evaluate/digits-2?beside=digits-1")
+        )
+        rows.first.get_by_text(
+            "The same network, settings and seed as digits-2: the same figures."
+        ).wait_for()
+        page.get_by_role("button", name="Edit digits-2").click()
+        page.get_by_label("Note").fill(note)
+        page.keyboard.press("Enter")
+        second.get_by_text(note).wait_for()
+        assert read_note(served.out / "digits-2") == note
+        listed = run_cli("runs", ".", "--json", cwd=served.out, home=served.out / "home").json["runs"]
+        assert note in [row.get("note") for row in listed]
+        # A name that is taken is refused at the page, and nothing has happened.
+        page.get_by_label("Name").fill("digits-3")
+        page.keyboard.press("Enter")
+        page.get_by_text("The name digits-3 is taken").wait_for()
+        check_accessibility(page)
+        shoot(page, f"runs-{width}-{scheme}")
+        # The run that the page is about: its new name is in the address.
+        page.get_by_label("Name").fill("wild")
+        page.keyboard.press("Enter")
+        page.wait_for_url("**/train/wild")
+        page.get_by_role("button", name="Edit wild").click()
+        page.get_by_role("button", name="Delete wild", exact=True).click()
+        page.wait_for_url(lambda url: url.endswith("/train"))
+        page.get_by_role("button", name="Bring wild back").click()
+        page.get_by_role("link", name="wild", exact=True).wait_for()
+        page.get_by_role("button", name="Edit wild").click()
+        page.get_by_label("Name").fill("digits-2")
+        page.keyboard.press("Enter")
+        page.get_by_role("link", name="digits-2", exact=True).wait_for()
+        assert json.loads((served.out / "digits-2" / "evaluation.json").read_text())
+
+
+@pytest.mark.browser
+@pytest.mark.full
+def test_a_training_that_would_repeat_a_run_is_not_started_unasked(browser: Any, tmp_path: Path) -> None:
+    with lab(tmp_path) as served, opened(browser, served.bench) as page:
+        to(page, "compile")
+        page.get_by_label("Epochs").fill("1")
+        page.keyboard.press("Tab")
+        to(page, "train")
+        start = page.get_by_role("button", name="Train this network")
+        start.click()
+        page.wait_for_url("**/train/digits-1")
+        page.get_by_role("link", name="Next: Evaluate").wait_for()
+        start.click()
+        page.get_by_text("digits-1 has learned with this network, these settings and this seed.").wait_for()
+        check_accessibility(page)
+        assert not (served.out / "digits-2").exists()
+        page.get_by_role("button", name="Train it with another seed").click()
+        page.wait_for_url("**/train/digits-2")
+        page.get_by_role("link", name="Next: Evaluate").wait_for()
+        page.get_by_text("Since digits-1, seed: 0 becomes 1.").wait_for()
+        start.click()
+        page.get_by_role("button", name="Train it again all the same").click()
+        page.wait_for_url("**/train/digits-3")
+        page.get_by_role("link", name="Next: Evaluate").wait_for()
+        page.get_by_text("as digits-2: the same figures.").wait_for()
+        # It was said that they would be the same bits.
+        one, other = (open_run(served.out / name).model.get_weights() for name in ("digits-2", "digits-3"))
+        for a, b in zip(one, other, strict=True):
+            np.testing.assert_array_equal(a, b)
