@@ -43,8 +43,10 @@ def test_a_training_is_written_down_as_it_goes(tmp_path: Path) -> None:
     assert titles.index("Split") < titles.index("Train") < titles.index("Evaluate")
     assert [one["epochs"] for one in written if "epochs" in one] == [2]
     assert [one["epoch"]["epoch"] for one in written if "epoch" in one] == [1, 2]
-    kernels = next(one["kernels"] for one in written if "kernels" in one)
-    values = np.frombuffer(base64.b64decode(kernels["values"]), "<f4").reshape(kernels["shape"])
+    moments = [one for one in written if "kernels" in one]
+    assert all(0 < one["x"] <= 2 for one in moments)
+    kernels = moments[0]["kernels"]
+    values = np.frombuffer(base64.b64decode(kernels["values"]), np.int8).reshape(kernels["shape"])
     assert values.shape[:3] == (3, 3, 1)
     assert values.std() > 0
 
@@ -68,6 +70,35 @@ def test_a_long_training_has_no_more_than_some_thousand_lines(tmp_path: Path) ->
     assert 2_000 < len(written) < 6_000
     # A new line every fifth of a second at first.
     assert written[:3] == [2, 4, 6]
+
+
+def test_kernels_are_packed_to_a_hundredth_of_the_largest(tmp_path: Path) -> None:
+    kernels = np.random.default_rng(0).normal(0, 0.3, (3, 3, 3, 8)).astype(np.float32)
+    clock = Clock()
+    journal = Journal(Silent(), tmp_path / "events", clock)
+    for value in (kernels, np.zeros_like(kernels)):
+        clock.now += 1
+        journal.progress(Progress(2, 30, 120, 0.5, 0.8, 1.0, value))
+    packed, nothing = (one for one in lines(tmp_path / "events") if "kernels" in one)
+    assert packed["x"] == 1.25
+    back = (
+        np.frombuffer(base64.b64decode(packed["kernels"]["values"]), np.int8)
+        * packed["kernels"]["most"]
+        / 127
+    )
+    np.testing.assert_allclose(back, kernels.ravel(), atol=0.005 * np.abs(kernels).max())
+    assert not any(base64.b64decode(nothing["kernels"]["values"]))
+
+
+def test_of_a_long_training_some_hundred_kernels_are_kept(tmp_path: Path) -> None:
+    clock, kernels = Clock(), np.ones((3, 3, 1, 8), np.float32)
+    journal = Journal(Silent(), tmp_path / "events", clock)
+    for call in range(2 * 3600 * 10):  # twice a second for ten hours
+        clock.now = call / 2
+        journal.progress(Progress(1, call, 10**6, 0.5, 0.8, 1000.0, kernels))
+    moments = [one["at"] for one in lines(tmp_path / "events") if "kernels" in one]
+    assert 300 < len(moments) < 1000
+    assert moments[:3] == [0.0, 0.5, 1.0]
 
 
 def test_a_disk_that_takes_nothing_ends_no_training(tmp_path: Path) -> None:

@@ -12,7 +12,8 @@ import pytest
 from conviction.web.jobs.queue import Jobs
 from conviction.web.jobs.records import EVENTS, Job
 from tests.patience import PATIENCE
-from tests.web.labs import Served
+from tests.web.labs import Served, lab, to
+from tests.web.pages import check_accessibility, opened, shoot
 
 
 @pytest.fixture
@@ -71,3 +72,40 @@ def test_a_page_asks_for_what_is_new_of_one_job(served: Served) -> None:
             "/lab-events/nodesk/digits-1",
         ):
             assert asked(client, nothing).status_code == 404
+
+
+@pytest.mark.browser
+@pytest.mark.full
+@pytest.mark.parametrize(("width", "scheme"), [(1280, "light"), (390, "dark")])
+def test_any_moment_of_a_training_is_seen_again(
+    browser: Any, tmp_path: Path, width: int, scheme: str
+) -> None:
+    with lab(tmp_path) as served, opened(browser, served.bench, width, scheme) as page:
+        to(page, "train")
+        page.get_by_role("button", name="Train this network").click()
+        page.get_by_role("link", name="Next: Evaluate").wait_for()
+        # What each filter makes of a picture stands below it.
+        page.locator(".kernels .map").first.wait_for()
+        maps, kernels = page.locator(".kernels .map"), page.locator(".kernels .kernel")
+        assert maps.count() == kernels.count() > 4
+        slider, words = page.get_by_label("Moment of the training"), page.locator(".again output")
+        words.get_by_text("after").wait_for()  # the page has heard that it is over
+        last = int(slider.get_attribute("max") or 0)
+        assert last >= 1
+        assert slider.input_value() == str(last)
+        seen = {}
+        for moment in (0, last):
+            slider.fill(str(moment))
+            shown = float(words.inner_text().split()[1])
+            seen[moment] = (kernels.evaluate_all("all => all.map((one) => one.toDataURL()).join()"), shown)
+        assert seen[0][0] != seen[last][0]
+        assert 0 < seen[0][1] < seen[last][1] <= 12
+        assert slider.get_attribute("aria-valuetext") == words.inner_text()
+        slider.fill("0")
+        page.get_by_role("button", name="Play it again").click()
+        words.get_by_text(f"after {seen[last][1]:.1f} epochs").wait_for()
+        # Without being asked for, the answers to eight images of the validation set.
+        page.locator(".answers li").nth(7).wait_for()
+        assert page.locator(".answers li").count() == 8
+        check_accessibility(page)
+        shoot(page, f"again-{width}-{scheme}")

@@ -20,13 +20,16 @@ if TYPE_CHECKING:
 # A line at most this often, in seconds; of a long training rarer still, so that it has some thousand lines.
 LEAST_SECONDS = 0.2
 SHARE_OF_TIME = 1 / 500
+# Of the kernels, which take more room, some hundred.
+SHARE_OF_KERNELS = 1 / 100
 
 
 class Journal:
     """A ``Show`` that passes everything on to another one, and writes it down.
 
     Each line has ``at``, seconds since the epoch, and one of: ``doing`` (what takes a while), ``step`` (its title, once
-    it is done), ``epochs`` (training starts), ``progress``, ``epoch`` (that has been validated), ``kernels``.
+    it is done), ``epochs`` (training starts), ``progress``, ``epoch`` (that has been validated), ``kernels`` (those of
+    the first convolution, after ``x`` epochs).
     A line that cannot be written is left out: nobody's training ends because nobody can watch it.
 
     Args:
@@ -38,6 +41,7 @@ class Journal:
     def __init__(self, show: Terminal | Silent, path: Path, clock: Callable[[], float] = time.time) -> None:
         self._show, self._path, self._clock = show, path, clock
         self._began = self._last = clock()
+        self._last_kernels = 0.0
         self._write(started=True)
 
     def loading(self, source: str, doing: str = "reading") -> None:
@@ -66,8 +70,10 @@ class Journal:
                 for name in ("epoch", "images", "total", "loss", "accuracy", "images_per_second")
             }
             self._write(progress=values)
-        if state.kernels is not None:
-            self._write(kernels=_packed(state.kernels))
+        if state.kernels is not None and now - self._last_kernels >= SHARE_OF_KERNELS * (now - self._began):
+            self._last_kernels = now
+            after = state.epoch - 1 + state.images / state.total
+            self._write(kernels=_packed(state.kernels), x=round(after, 4))
 
     def epoch_done(self, row: EpochRow, timing: EpochTiming) -> None:
         """Passes on and writes an epoch."""
@@ -101,5 +107,7 @@ class Journal:
 
 
 def _packed(kernels: np.ndarray) -> dict[str, Any]:
-    """An array as its shape and little-endian float32 numbers in base64."""
-    return {"shape": kernels.shape, "values": base64.b64encode(kernels.astype("<f4").tobytes()).decode()}
+    """An array as its shape, whole numbers from -127 to 127 in base64, and what 127 stands for."""
+    most = float(np.abs(kernels).max(initial=0.0)) or 1.0
+    values = np.rint(kernels * (127 / most)).astype(np.int8)
+    return {"shape": kernels.shape, "most": most, "values": base64.b64encode(values.tobytes()).decode()}

@@ -75,7 +75,8 @@ test("a wall is a blank sheet", () => {
   assert.ok(inkOf(photographed(0, 120, 90)).every((value) => value === 0));
 });
 
-const { STEPS, Story, spoken } = await import(`${live}/training.js`);
+const { STEPS, Story, spoken } = await import(`${live}/story.js`);
+const { response, unpacked } = await import(`${live}/filters.js`);
 const at = (n, values) => ({ at: n, ...values });
 const progress = (n, epoch, images, loss = 1) =>
   at(n, { progress: { epoch, images, total: 100, loss, accuracy: 0.5, images_per_second: 50 } });
@@ -133,4 +134,43 @@ test("classes can be sent once each has a name, pictures, and recordings for eve
 
 test("a name becomes that of a folder", () => {
   assert.deepEqual(["a/b", " ..x ", ". x", "قط"].map(folderOf), ["a-b", "x", "x", "قط"]);
+});
+
+test("kernels come as they were packed", () => {
+  const values = Buffer.from(Int8Array.from([127, -127, 0, 64]).buffer).toString("base64");
+  const kernels = unpacked({ shape: [1, 1, 1, 4], most: 0.5, values });
+  assert.deepEqual(kernels.shape, [1, 1, 1, 4]);
+  [0.5, -0.5, 0, (64 * 0.5) / 127].forEach((value, n) => assert.ok(Math.abs(kernels.values[n] - value) < 1e-6));
+});
+
+for (const [rows, columns, channels] of [[3, 3, 1], [3, 3, 3], [5, 2, 1], [2, 2, 3], [1, 7, 1]])
+  test(`what a ${rows}x${columns} filter of ${channels} makes of a picture is its sum at every place`, () => {
+    const [height, width, filters] = [6, 9, 4];
+    const random = (n) => Float32Array.from({ length: n }, (_, i) => Math.sin(12.9898 * (i + 1)) * 0.7);
+    const kernels = { shape: [rows, columns, channels, filters], values: random(rows * columns * channels * filters) };
+    const picture = { height, width, channels, values: random(height * width * channels) };
+    for (let f = 0; f < filters; f++) {
+      const map = response(picture, kernels, f);
+      for (let y = 0; y < height; y++)
+        for (let x = 0; x < width; x++) {
+          let sum = 0;
+          for (let r = 0; r < rows; r++)
+            for (let c = 0; c < columns; c++) {
+              const [py, px] = [y + r - Math.floor((rows - 1) / 2), x + c - Math.floor((columns - 1) / 2)];
+              if (py < 0 || py >= height || px < 0 || px >= width) continue;
+              for (let k = 0; k < channels; k++)
+                sum += kernels.values[((r * columns + c) * channels + k) * filters + f] * picture.values[(py * width + px) * channels + k];
+            }
+          assert.ok(Math.abs(map[y * width + x] - sum) < 1e-5);
+        }
+    }
+  });
+
+test("a story keeps its moments, in order, and after how many epochs each was", () => {
+  const story = new Story();
+  const packed = (value) => ({ shape: [1, 1, 1, 1], most: value, values: Buffer.from([127]).toString("base64") });
+  story.hear({ at: 1, epochs: 2 });
+  story.hear({ at: 2, kernels: packed(0.25), x: 0.5 });
+  story.hear({ at: 3, kernels: packed(0.75), x: 1.5 });
+  assert.deepEqual(story.moments.map(({ x, kernels }) => [x, kernels.values[0]]), [[0.5, 0.25], [1.5, 0.75]]);
 });

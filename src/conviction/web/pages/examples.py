@@ -18,11 +18,12 @@ REST_SECONDS = 5.0
 
 
 class Examples:
-    """Shown only to those who ask for it."""
+    """Shown unless somebody does not want it."""
 
     def __init__(self, page: PageContext, path: Path) -> None:
         self.page, self.path = page, path
-        self.asked_for, self.asked_at = 0, 0.0
+        # Not before the page has been open for a while: most short trainings are done by then.
+        self.asked_for, self.asked_at = 0, time.monotonic()
         self.asking = False
 
     def show(self) -> None:
@@ -33,7 +34,7 @@ class Examples:
 
     @property
     def _on(self) -> bool:
-        return bool(self.page.desk.kept.get("examples", False))
+        return bool(self.page.desk.kept.get("examples", True))
 
     def _turn(self, on: bool) -> None:
         self.page.desk.kept["examples"] = on

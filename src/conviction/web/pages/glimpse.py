@@ -17,7 +17,7 @@ from conviction.runs import open_run
 from conviction.runs.rows import rows_of_part
 from conviction.web.inside.learning import build_again, take_checkpoint
 
-SHOWN = 12
+SHOWN = 8
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ from typing import Any
 from nicegui import ui
 
 from conviction.errors import RequestError
-from conviction.reporting import Table, live_sentence
+from conviction.reporting import Table, image_address, live_sentence
 from conviction.web.elements.curves import FIGURES, chart
 from conviction.web.elements.plain import button, paragraph, table, tag, tick
 from conviction.web.elements.surface import Surface
@@ -38,13 +38,14 @@ class RunPanel:
         asked = page.query.get("over", "").split(",")
         self.over = [n for n in asked if is_run_name(n)][:MOST_OVER]
         self.seen: Any = None
+        self.picture = ""
 
     def show(self) -> None:
         """Makes room for it."""
         # A press of a button here is not lost when the rest is redrawn.
         self.hands = Surface()
         # Filled by ``live/training.js``, which asks for what the process writes down.
-        self.live = tag("div", "", "training", data_events="", data_job="")
+        self.live = tag("div", "", "training", data_events="", data_job="", data_picture="")
         self.body = tag("div")
         self.following = tag("div", "", "no-box")
 
@@ -66,9 +67,18 @@ class RunPanel:
         watched = {
             "data-events": events_address(self.page.desk.id, name),
             "data-job": job.id if job is not None and job.kind in ("fit", "resume") else "",
+            "data-picture": self._picture(run),
         }
         if watched != {key: self.live.props[key] for key in watched}:
             self.live.props.update(watched)
+
+    def _picture(self, run: RunStatus) -> str:
+        """One of the images, whose maps are shown, as an address; empty before they are read."""
+        if not self.picture and run.source == self.page.desk.source:
+            images, split = self.page.known(), self.page.split()
+            if images is not None:
+                self.picture = image_address(images.pixels[0 if split is None else split.validation[0]])
+        return self.picture
 
     @staticmethod
     def _outline(state: Any) -> Any:
@@ -109,20 +119,20 @@ class RunPanel:
                 paragraph(job.reason, "message trouble")
             self.verdict = tag("div", "", "verdict", role="status")
             self.charts = {}
+            if run.rows and job is not None and (job.state == "running" or run.status == "done"):
+                Examples(self.page, run.path).show()
             if run.rows:
                 with tag("div", "", "charts"):
                     for figure in FIGURES:
                         made = ui.echart(chart(figure, {}), renderer="svg").classes("chart")
                         made.props["role"] = "img"
                         self.charts[figure] = made
-                if job is not None and (job.state == "running" or run.status == "done"):
-                    Examples(self.page, run.path).show()
                 self._pick_over(name)
                 with tag("details"):
                     tag("summary", "The same as numbers")
                     self.rows = tag("div")
             if job is not None:
-                self._words(job)
+                output_of(self.page, job)
         self.following.clear()
         if run.status == "done":
             with self.following:
@@ -213,15 +223,17 @@ class RunPanel:
             for other in others:
                 tick(other, other in self.over, partial(put, other), f"over-{other}")
 
-    def _words(self, job: Job) -> None:
-        with tag("details") as details:
-            tag("summary", "Output of the process")
-            text = tag("pre", "", "code", tabindex=0, role="region", aria_label="Output of the process")
-        details.on(
-            "toggle",
-            lambda e: text.set_text(self.page.lab.jobs.records.output_tail(job, ERR) or "Nothing yet."),
-            js_handler="() => emit()",
-        )
+
+def output_of(page: PageContext, job: Job) -> None:
+    """What the process of a job has written, behind a fold."""
+    with tag("details") as details:
+        tag("summary", "Output of the process")
+        text = tag("pre", "", "code", tabindex=0, role="region", aria_label="Output of the process")
+    details.on(
+        "toggle",
+        lambda e: text.set_text(page.lab.jobs.records.output_tail(job, ERR) or "Nothing yet."),
+        js_handler="() => emit()",
+    )
 
 
 def where(run: RunStatus, job: Job | None, ahead: int) -> str:

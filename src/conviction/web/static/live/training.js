@@ -1,77 +1,14 @@
 // @ts-check
-// A training as it happens: its steps, the loss of every call, the kernels of the first layer. The process writes them
-// down (`reporting/journal.py`), the server hands on what is new, and this asks for it while the page is in front.
+// A training as it happens: its steps, the loss of every call, the kernels of the first layer and what they make of a
+// picture; afterwards, any moment of it again. The process writes all this down (`reporting/journal.py`), the server hands
+// on what is new, and this asks for it while the page is in front.
+import { paintKernel, paintMap, pixelsOf, response } from "./filters.js";
 import { mount } from "./mount.js";
-import { numbersOf } from "./network.js";
+import { STEPS, Story, spoken } from "./story.js";
 
-/**
- * @typedef {{epoch: number, images: number, total: number, loss: number, accuracy: number, images_per_second: number}} Progress
- * @typedef {{epoch: number, loss: number, accuracy: number, val_loss: number, val_accuracy: number}} Epoch
- * @typedef {{at: number, started?: true, doing?: string, step?: string, epochs?: number, progress?: Progress, epoch?: Epoch,
- *   kernels?: {shape: number[], values: string}}} Line
- */
-
-const MOST_KERNELS = 32;
-// In the order in which they come; what takes no time of its own is left out.
-export const STEPS = ["Load", "Audit", "Split", "Model", "Compile", "Train", "Evaluate"];
-
-/** What the lines so far say. */
-export class Story {
-  constructor() {
-    /** @type {Set<string>} */
-    this.done = new Set();
-    this.epochs = 0;
-    /** @type {{at: number, x: number, loss: number}[]} x in epochs */
-    this.losses = [];
-    /** @type {Epoch[]} */
-    this.validated = [];
-    /** @type {Progress | null} */
-    this.progress = null;
-    /** @type {{shape: number[], values: Float32Array} | null} */
-    this.kernels = null;
-    this.last = 0;
-  }
-
-  /** @param {Line} line */
-  hear(line) {
-    this.last = line.at;
-    if (line.step) this.done.add(line.step);
-    if (line.epochs) this.epochs = line.epochs;
-    if (line.progress) {
-      this.progress = line.progress;
-      this.losses.push({ at: line.at, x: line.progress.epoch - 1 + line.progress.images / line.progress.total, loss: line.progress.loss });
-    }
-    if (line.epoch) this.validated.push(line.epoch);
-    if (line.kernels) this.kernels = { shape: line.kernels.shape, values: numbersOf(line.kernels.values) };
-  }
-
-  /** The step that is under way. */
-  get current() {
-    // The others are named when they are done, and training when it starts.
-    if (this.done.has("Train") && !this.done.has("Evaluate")) return this.trained ? "Evaluate" : "Train";
-    return STEPS.find((step) => !this.done.has(step)) ?? "";
-  }
-
-  get trained() {
-    return this.epochs > 0 && this.validated.length > 0 && this.validated[this.validated.length - 1].epoch >= this.epochs;
-  }
-
-  /** Seconds until the last epoch ends, as long as the rest takes as what has been done here; null before that is known. */
-  get left() {
-    if (this.losses.length < 2 || this.trained) return null;
-    // From the first line on: before it the network was compiled, which happens once.
-    const [first, last] = [this.losses[0], this.losses[this.losses.length - 1]];
-    const seconds = last.at - first.at;
-    return seconds < 1 ? null : (seconds / (last.x - first.x)) * (this.epochs - last.x);
-  }
-}
-
-/** A time as people say it. @param {number} seconds @returns {string} */
-export function spoken(seconds) {
-  if (seconds < 90) return `${Math.max(1, Math.round(seconds))} s`;
-  if (seconds < 5400) return `${Math.round(seconds / 60)} min`;
-  return `${(seconds / 3600).toFixed(1)} h`;
-}
+const MOST_KERNELS = 24;
+// What playing a training again takes, however long it was.
+const PLAY_MS = 5000;
 
 class Watching {
   /** @param {HTMLElement} root */
@@ -82,6 +19,12 @@ class Watching {
     this.asking = false;
     this.ended = true; // until there is a job to ask about
     this.story = new Story();
+    /** Which moment is shown; null for the last one. @type {number | null} */
+    this.shown = null;
+    this.playing = 0;
+    /** @type {import("./filters.js").Pixels | null} */
+    this.picture = null;
+    this.pictured = "";
   }
 
   /** Whether the element is about another job than before. */
@@ -92,11 +35,14 @@ class Watching {
     this.next = 0;
     this.ended = !job;
     this.story = new Story();
+    this.shown = null;
+    cancelAnimationFrame(this.playing);
     this.root.replaceChildren();
   }
 
   async ask() {
     this.turn();
+    this.look();
     if (this.ended || this.asking) return;
     this.asking = true;
     try {
@@ -120,14 +66,75 @@ class Watching {
     }
   }
 
+  /** Takes the picture whose maps are shown, once the page has one. */
+  async look() {
+    const { picture = "" } = this.root.dataset;
+    const [moment] = this.story.moments;
+    if (!picture || !moment || this.pictured === picture) return;
+    const channels = moment.kernels.shape[2];
+    this.pictured = picture;
+    if (channels !== 1 && channels !== 3) return;
+    this.picture = await pixelsOf(picture, channels);
+    this.drawKernels();
+  }
+
   make() {
     this.root.innerHTML = `<ol class="track" aria-label="Steps of this training"></ol>
       <div class="live-training"><figure class="curve" hidden><canvas class="losses" role="img"></canvas>
         <figcaption class="note">Loss: the line on training images, the dots on validation images</figcaption></figure>
-      <figure class="filters" hidden><div class="kernels" role="img"></div><figcaption class="note"></figcaption></figure></div><p class="note rate"></p>`;
+      <figure class="filters" hidden><div class="kernels" role="img"></div><figcaption class="note"></figcaption></figure></div>
+      <div class="again" hidden><button type="button" class="button">Play it again</button>
+        <input type="range" min="0" step="1" aria-label="Moment of the training"><output class="note"></output></div><p class="note rate"></p>`;
     /** @type {HTMLElement} */ (this.root.querySelector(".track")).append(
       ...STEPS.map((step) => Object.assign(document.createElement("li"), { textContent: step })),
     );
+    /** @type {HTMLElement} */ (this.root.querySelector(".again button")).addEventListener("click", () => this.play());
+    this.slider.addEventListener("input", () => {
+      cancelAnimationFrame(this.playing);
+      this.show(this.slider.valueAsNumber);
+    });
+  }
+
+  get slider() {
+    return /** @type {HTMLInputElement} */ (this.root.querySelector(".again input"));
+  }
+
+  /** The moment that is shown. */
+  get moment() {
+    const { moments } = this.story;
+    return moments[this.shown ?? moments.length - 1];
+  }
+
+  /** Shows a moment; the last one goes on with the training. @param {number} n */
+  show(n) {
+    this.shown = n >= this.story.moments.length - 1 ? null : n;
+    this.drawLosses();
+    this.drawKernels();
+    this.drawAgain();
+  }
+
+  /** The whole training in a few seconds. */
+  play() {
+    cancelAnimationFrame(this.playing);
+    const [began, last] = [performance.now(), this.story.moments.length - 1];
+    const turn = (/** @type {number} */ now) => {
+      const share = Math.min(1, (now - began) / PLAY_MS);
+      this.show(Math.round(share * last));
+      if (share < 1) this.playing = requestAnimationFrame(turn);
+    };
+    this.playing = requestAnimationFrame(turn);
+  }
+
+  drawAgain() {
+    const { moments } = this.story;
+    const row = /** @type {HTMLElement} */ (this.root.querySelector(".again"));
+    row.hidden = moments.length < 2;
+    if (row.hidden) return;
+    this.slider.max = String(moments.length - 1);
+    this.slider.value = String(this.shown ?? moments.length - 1);
+    const words = this.shown === null && !this.ended ? "now" : `after ${this.moment.x.toFixed(1)} epochs`;
+    this.slider.setAttribute("aria-valuetext", words);
+    /** @type {HTMLElement} */ (row.querySelector("output")).textContent = words;
   }
 
   draw() {
@@ -155,14 +162,15 @@ class Watching {
           : "";
     this.drawLosses();
     this.drawKernels();
+    this.drawAgain();
+    this.look();
   }
 
   drawLosses() {
     const canvas = /** @type {HTMLCanvasElement} */ (this.root.querySelector(".losses"));
     const { losses, validated, epochs } = this.story;
-    // Afterwards the curves of the epochs say the same.
     const figure = /** @type {HTMLElement} */ (this.root.querySelector(".curve"));
-    figure.hidden = losses.length === 0 || this.ended;
+    figure.hidden = losses.length === 0;
     if (figure.hidden) return;
     const [width, height] = [canvas.clientWidth, canvas.clientHeight];
     [canvas.width, canvas.height] = [width * devicePixelRatio, height * devicePixelRatio];
@@ -198,40 +206,47 @@ class Watching {
       pen.arc(x(one.epoch), y(one.val_loss), 3, 0, 7);
       pen.fill();
     }
+    if (this.shown !== null) {
+      pen.strokeStyle = soft;
+      pen.lineWidth = 1;
+      pen.beginPath();
+      pen.moveTo(x(this.moment.x), edge.top);
+      pen.lineTo(x(this.moment.x), height - edge.bottom);
+      pen.stroke();
+    }
     const last = losses[losses.length - 1];
     const told = validated.length ? `, and on validation images ${validated[validated.length - 1].val_loss.toFixed(3)}` : "";
     canvas.setAttribute("aria-label", `Loss at every call of the training: now ${last.loss.toFixed(3)}${told}`);
   }
 
   drawKernels() {
-    const { kernels } = this.story;
+    if (!this.moment) return;
+    const { kernels } = this.moment;
     const place = /** @type {HTMLElement} */ (this.root.querySelector(".kernels"));
-    if (!kernels) return;
-    const [rows, columns, channels, filters] = kernels.shape;
-    const count = Math.min(filters, MOST_KERNELS);
-    if (place.childElementCount !== count) {
+    const [rows, columns, , filters] = kernels.shape;
+    const [count, { picture }] = [Math.min(filters, MOST_KERNELS), this];
+    const canvases = count * (picture ? 2 : 1);
+    if (place.querySelectorAll("canvas").length !== canvases) {
       const figure = /** @type {HTMLElement} */ (place.parentElement);
       figure.hidden = false;
-      /** @type {HTMLElement} */ (figure.querySelector("figcaption")).textContent = "Filters of the first layer: white adds, black takes away";
+      /** @type {HTMLElement} */ (figure.querySelector("figcaption")).textContent =
+        "Filters of the first layer" + (picture ? ", and what each makes of one picture" : "") + ": white adds, black takes away";
       place.replaceChildren(
-        ...Array.from({ length: count }, () => Object.assign(document.createElement("canvas"), { width: columns, height: rows })),
+        ...Array.from({ length: count }, () => {
+          const tile = document.createElement("div");
+          tile.append(Object.assign(document.createElement("canvas"), { width: columns, height: rows, className: "kernel" }));
+          if (picture) tile.append(Object.assign(document.createElement("canvas"), { width: picture.width, height: picture.height, className: "map" }));
+          return tile;
+        }),
       );
-      place.setAttribute("aria-label", `${count} of the ${filters} filters of the first layer, ${rows} by ${columns}, as they are now`);
+      const maps = picture ? ", and what each makes of one picture" : "";
+      place.setAttribute("aria-label", `${count} of the ${filters} filters of the first layer, ${rows} by ${columns}${maps}`);
     }
     const most = Math.max(1e-6, ...kernels.values.map(Math.abs));
-    [...place.children].forEach((child, f) => {
-      const canvas = /** @type {HTMLCanvasElement} */ (child);
-      const pen = /** @type {CanvasRenderingContext2D} */ (canvas.getContext("2d"));
-      const image = pen.createImageData(columns, rows);
-      for (let n = 0; n < rows * columns; n++) {
-        for (let c = 0; c < 3; c++) {
-          const channel = channels === 3 ? c : 0;
-          // Grey is nothing, white adds, black takes away.
-          image.data[4 * n + c] = 128 + 127 * (kernels.values[(n * channels + channel) * filters + f] / most);
-        }
-        image.data[4 * n + 3] = 255;
-      }
-      pen.putImageData(image, 0, 0);
+    [...place.children].forEach((tile, f) => {
+      const [kernel, map] = /** @type {HTMLCollectionOf<HTMLCanvasElement>} */ (/** @type {unknown} */ (tile.children));
+      paintKernel(kernel, kernels, f, most);
+      if (picture) paintMap(map, response(picture, kernels, f));
     });
   }
 }
