@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 
 from conviction.experiments.findings import Summary, sentence
@@ -49,7 +51,31 @@ def test_what_is_claimed(accuracy: tuple[float, ...], p: float, said: str) -> No
     text = sentence(arm, base, paired_difference(accuracy, BASE), p, fixed=False)
     assert said in text
     assert "2.6 times the parameters" in text
-    assert ("would need" in text) == ("no detectable difference" in text)
+    assert ("would take" in text) == ("no detectable difference" in text)
+
+
+@pytest.mark.parametrize(
+    ("accuracy", "said"),
+    [
+        # The more alike the differences, the fewer seeds; a number is said where it can be trained, and no longer one.
+        ((0.802, 0.798, 0.801, 0.799), r"would take \d+ to \d+ seeds, as far as 4 can tell\.$"),
+        (
+            (0.81, 0.79, 0.805, 0.795),
+            r"would take at least \d+ seeds, and perhaps more seeds than a laptop can train",
+        ),
+        (
+            (0.9, 0.7, 0.88, 0.72),
+            r"would take more seeds than a laptop can train \(over 60\), as far as 4 can tell\.$",
+        ),
+    ],
+)
+def test_how_many_seeds_it_would_take_is_said_as_a_person_can_use_it(
+    accuracy: tuple[float, ...], said: str
+) -> None:
+    base = (0.8, 0.8, 0.8, 0.8)
+    text = sentence(summary(accuracy), summary(base), paired_difference(accuracy, base), 1.0, fixed=False)
+    assert re.search(said, text), text
+    assert not re.search(r"\d,\d{3} seeds", text)
 
 
 def test_a_fixed_split_and_a_single_seed_are_said() -> None:

@@ -21,7 +21,7 @@ from conviction.experiments.exploration_page import TITLES
 from conviction.experiments.questions import ABOUT_BLOCKS, BASE, QUESTIONS, SHEETS, Arm, arms_for
 from conviction.lesson import sheets
 from conviction.model import walk
-from conviction.web.pages.explore import SHORT
+from conviction.web.pages.question import SHORT
 
 LAB = {"recipe": "lab"}
 EVERY = [arm for name, arms in QUESTIONS.items() if name != "backbone" for arm in arms]

@@ -76,7 +76,7 @@ def test_damaged_runs_and_studies_break_no_page(tmp_path: Path) -> None:
                 assert page.status_code == 200
                 assert f"{name} is damaged" in page.text
                 assert f"{file}: the file is damaged" in page.text
-        assert "design.json: the file is damaged" in client.get(f"{desk}/explore").text
+        assert "design.json: the file is damaged" in client.get(f"{desk}/explore?question=kernel").text
 
 
 def test_a_digit_that_is_no_number_in_an_address_is_passed_over(browser: Any, served: Served) -> None:
@@ -389,12 +389,12 @@ def judge(page: Any, served: Served, home: Path) -> None:
     page.get_by_role("button", name="Open the test set").click()
     page.get_by_role("heading", name="On the test images").wait_for()
     test = open_run(served.out / "digits-1").evaluation.test
-    page.get_by_text(f"Test accuracy {test.accuracy:.2%}").wait_for()
+    page.locator(".headline").get_by_text(f"{test.accuracy:.2%}").wait_for()
     assert len((home / "openings.jsonl").read_text().splitlines()) == 1
     cell = page.locator(".matrix td.right a").first
     cell.click()
     page.locator(".cell:target img").wait_for()
-    page.get_by_role("button", name="Show where the evidence was").click()
+    page.get_by_role("button", name="Show where it looked").click()
     page.get_by_text("Grad-CAM at the last convolution").wait_for()
     shoot(page, "walk-evaluate")
     check_accessibility(page)
@@ -413,6 +413,9 @@ def taken(page: Any, name: str) -> Path:
 
 def ask_and_take(page: Any, served: Served) -> None:
     page.get_by_role("link", name=re.compile(r"^\d Explore$")).click()
+    questions = page.get_by_role("navigation", name="Questions")
+    questions.get_by_role("link", name="Which pooling?").click()
+    page.get_by_text("What it starts from, and how often").click()
     for label, value in (("Seeds", "2"), ("Epochs", "1")):
         page.get_by_label(label, exact=True).fill(value)
         page.get_by_label(label, exact=True).press("Enter")
@@ -423,6 +426,11 @@ def ask_and_take(page: Any, served: Served) -> None:
     result = json.loads((served.out / "explorations" / "digits-pooling-1" / "result.json").read_text())
     for arm in result["arms"]:
         card.get_by_text(arm["sentence"]).wait_for()
+    # Base and two arms, with two seeds each: their curves, and what each came to.
+    assert card.locator(".growing circle").count() == 6
+    card.locator(".growing").get_by_text("average pooling: ").wait_for()
+    card.get_by_role("link", name="Next question: How many convolutional layers?").wait_for()
+    questions.get_by_text("answered").wait_for()
     shoot(page, "walk-explore")
     page.get_by_role("link", name=re.compile(r"^\d Take away$")).click()
     page.get_by_role("button", name="Make Script").click()
@@ -477,8 +485,8 @@ def two_tabs_share_a_training(page: Any) -> str:
     page.reload()
     page.get_by_text("of 400 epochs, about").wait_for()
     page.get_by_label("Show how it answers").check()
-    page.get_by_text("of these 12 are right").wait_for()
-    assert page.locator(".answers img").count() == 12
+    page.get_by_text("of these 8 are right").wait_for()
+    assert page.locator(".answers img").count() == 8
     other = page.context.new_page()
     other.goto(where)
     other.get_by_role("button", name="Pause").click()

@@ -51,6 +51,25 @@ def from_transfer(page: Any) -> None:
     page.get_by_text("What of it learns").wait_for()
 
 
+def ask_about_the_backbone(page: Any, name: str) -> None:
+    """It is a question about a network that begins with one, and others are not."""
+    questions = page.get_by_role("navigation", name="Questions")
+    backbone = questions.get_by_role("link", name="How much of the backbone learns?")
+    kernel = questions.get_by_role("link", name="Which kernel size?")
+    backbone.click()
+    page.get_by_role("heading", name="How much of the backbone learns?").wait_for()
+    assert kernel.count() == 0
+    shoot(page, name)
+    page.get_by_text("What it starts from, and how often").click()
+    page.get_by_label("Start from").select_option("lab")
+    # The question is none about the lab's network, so another one is shown.
+    kernel.wait_for()
+    assert backbone.count() == 0
+    page.get_by_text("What it starts from, and how often").click()
+    page.get_by_label("Start from").select_option("own")
+    backbone.wait_for()
+
+
 @pytest.mark.parametrize(
     ("width", "scheme"), [(1440, "light"), pytest.param(390, "dark", marks=pytest.mark.full)]
 )
@@ -84,14 +103,7 @@ def test_a_backbone_is_chosen_opened_and_told_what_to_learn(
         page.get_by_text("Undo: Backbone changed").click()
         page.get_by_text("It is frozen").wait_for()
         to(page, "explore")
-        page.get_by_role("heading", name="How much of the backbone learns?").wait_for()
-        assert page.get_by_role("heading", name="Which kernel size?").count() == 0
-        shoot(page, f"explore-transfer-{width}-{scheme}")
-        page.get_by_label("Start from").select_option("lab")
-        page.get_by_role("heading", name="Which kernel size?").wait_for()
-        assert page.get_by_role("heading", name="How much of the backbone learns?").count() == 0
-        page.get_by_label("Start from").select_option("own")
-        page.get_by_role("heading", name="How much of the backbone learns?").wait_for()
+        ask_about_the_backbone(page, f"explore-transfer-{width}-{scheme}")
         to(page, "data", "normalise")
         page.get_by_text("scaled as they were when the backbone learned").wait_for()
         page.get_by_role("heading", name="After: (x - 127) / 128").wait_for()

@@ -12,7 +12,6 @@ import numpy as np
 from conviction.evaluation import holm
 from conviction.experiments.exploration import Plan, Planned, Trials
 from conviction.experiments.statistics import (
-    MOST_SEEDS,
     Difference,
     paired_difference,
     seeds_interval,
@@ -24,6 +23,8 @@ from conviction.training import EpochRow
 
 # The smallest difference that is worth knowing about: half a point of accuracy.
 WORTH_SEEING = 0.005
+# Beyond this, a number of seeds says no more than that they are too many.
+ON_A_LAPTOP = 60
 SIGNIFICANT = 0.05
 
 
@@ -252,8 +253,13 @@ def _advice(accuracy: Difference) -> str:
         return ""
     size = f"{WORTH_SEEING * 100:g} points"
     low, high = seeds_interval(accuracy.sd, accuracy.n, WORTH_SEEING)
-    most = f"{high:,}" if high < MOST_SEEDS else "very many"
-    return f"A difference of {size} would need {low:,} to {most} seeds, as far as {accuracy.n} can tell."
+    seen, told = f"To see a difference of {size} would take", f"as far as {accuracy.n} can tell"
+    beyond = f"more seeds than a laptop can train (over {ON_A_LAPTOP})"
+    if low > ON_A_LAPTOP:
+        return f"{seen} {beyond}, {told}."
+    if high > ON_A_LAPTOP:
+        return f"{seen} at least {low:,} seeds, and perhaps {beyond}, {told}."
+    return f"{seen} {low:,} to {high:,} seeds, {told}."
 
 
 def _p(p: float) -> str:

@@ -237,6 +237,19 @@ def read_trials(path: Path) -> dict[str, dict[str, Any]]:
     if len(whole) < len(content):
         with folder.storing(file), file.open("r+b") as opened:
             opened.truncate(len(whole))
+    return _trials(whole, file)
+
+
+def watch_trials(path: Path) -> dict[str, dict[str, Any]]:
+    """As ``read_trials``, while another process writes them: a last line that is not whole yet is left alone."""
+    file = path / TRIALS
+    if not os.path.lexists(file):
+        return {}
+    content = read_run_file(file, lambda p: read_bounded(p, MOST_TRIALS))
+    return _trials(content[: content.rfind(b"\n") + 1], file)
+
+
+def _trials(whole: bytes, file: Path) -> dict[str, dict[str, Any]]:
     trials: dict[str, dict[str, Any]] = {}
     for number, line in enumerate(whole.split(b"\n")[:-1], 1):
         try:

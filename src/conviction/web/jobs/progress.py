@@ -3,15 +3,24 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from conviction.config import FoldPlan
 from conviction.errors import ConvictionError, RunError, RunFileError
 from conviction.evaluation import Verdict, judge_live
-from conviction.experiments.store import DESIGN, RESULT, TRIALS, ExplorationResult, read_design, read_result
+from conviction.experiments.store import (
+    DESIGN,
+    RESULT,
+    TRIALS,
+    ExplorationDesign,
+    ExplorationResult,
+    read_design,
+    read_result,
+    watch_trials,
+)
 from conviction.runs import RunFolder, folder
 from conviction.runs.folds import read_folds
 from conviction.runs.notes import read_note
@@ -86,13 +95,23 @@ class RunStatus:
 
 @dataclass(frozen=True)
 class StudyStatus:
-    """The state of an exploration: finished trials out of all, its result if there is one, or why it is unreadable."""
+    """The state of an exploration.
+
+    Attributes:
+        path: Its folder.
+        done: How many of its trials are finished.
+        trials: How many it has; 0 before it is known.
+        result: If there is one.
+        trouble: Why it cannot be read.
+        curves: By the label of an arm, and "base" first, the validation accuracy of each finished trial, by epoch.
+    """
 
     path: Path
     done: int
     trials: int
     result: ExplorationResult | None
     trouble: str = ""
+    curves: Mapping[str, Sequence[Sequence[float]]] = field(default_factory=dict)
 
 
 class RunWatcher:
@@ -233,6 +252,19 @@ def _read_study(path: Path) -> StudyStatus:
     try:
         design = read_design(path)
         trials = design.trials if design else 0
-        return StudyStatus(path, min(done, trials), trials, read_result(path))
+        curves = _curves(design, watch_trials(path)) if design else {}
+        return StudyStatus(path, min(done, trials), trials, read_result(path), curves=curves)
     except RunFileError as failure:
         return StudyStatus(path, done, 0, None, str(failure))
+
+
+def _curves(
+    design: ExplorationDesign, trials: Mapping[str, Mapping[str, Any]]
+) -> dict[str, list[list[float]]]:
+    labels = {"base": design.base} | {label: key for _, label, key in design.arms if key}
+    curves: dict[str, list[list[float]]] = {label: [] for label in labels}
+    for label, specification in labels.items():
+        for key, trial in trials.items():
+            if key.rpartition("/")[0] == specification and trial["value"] is not None:
+                curves[label].append([row["val_accuracy"] for row in trial["value"]["history"]])
+    return curves
