@@ -23,10 +23,9 @@ SMALL = [
 
 
 @pytest.mark.full
+@pytest.mark.long
 @pytest.mark.data
-@pytest.mark.parametrize(
-    "name", ["fashion-mnist", pytest.param("cifar10-jpeg75.zip", marks=pytest.mark.long)]
-)
+@pytest.mark.parametrize("name", ["fashion-mnist", "cifar10-jpeg75.zip"])
 def test_every_format_answers_as_the_run(cli: Cli, tmp_path: Path, name: str) -> None:
     place = data(name)
     fitted = cli("fit", "fashion_mnist" if name == "fashion-mnist" else place, *SMALL, "--out", "run")

@@ -299,6 +299,7 @@ def test_two_machines_share_a_study_on_postgresql(place: Path, postgres: str) ->
 
 
 @pytest.mark.full
+@pytest.mark.long
 def test_where_every_trial_failed_there_is_no_winner_and_the_seal_stays(place: Path) -> None:
     asked = ["--trials", "2", "--out", "one"]
     done = start(place, *asked, "--limit", "0.01")

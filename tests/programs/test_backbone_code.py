@@ -101,21 +101,14 @@ def test_the_script_of_a_frozen_backbone_comes_to_the_same_bits(
 
 
 @pytest.mark.full
+@pytest.mark.long
 @pytest.mark.parametrize(
     "keys",
     [
-        pytest.param(
-            ["model.trainable=2", "training.epochs=1", "training.precision=float32"], marks=pytest.mark.long
-        ),
-        pytest.param(
-            ["model.trainable=all", "training.epochs=1", "training.precision=bfloat16"],
-            marks=pytest.mark.long,
-        ),
+        ["model.trainable=2", "training.epochs=1", "training.precision=float32"],
+        ["model.trainable=all", "training.epochs=1", "training.precision=bfloat16"],
         ["model.dense=[8]", "model.dropout=0.2", "training.epochs=3", "training.precision=bfloat16"],
-        pytest.param(
-            ["augmentation.flip=horizontal", "augmentation.rotate=10", "training.epochs=3"],
-            marks=pytest.mark.long,
-        ),
+        ["augmentation.flip=horizontal", "augmentation.rotate=10", "training.epochs=3"],
     ],
 )
 def test_the_script_of_any_other_way_to_learn(
