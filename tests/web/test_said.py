@@ -16,8 +16,8 @@ from conviction.lesson import Facts, NoRunError, read_topic
 from conviction.lesson.topics import topic_has_numbers
 from conviction.web.jobs.progress import RunStatus, state_of
 from conviction.web.jobs.records import Job
-from conviction.web.pages.evaluate import advised
 from conviction.web.pages.question import interval, reach
+from conviction.web.pages.result import advised
 from conviction.web.work.guess import judged
 from tests.web.labs import Served, from_the_lab, to
 from tests.web.pages import check_accessibility, opened

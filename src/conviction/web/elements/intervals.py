@@ -68,7 +68,6 @@ def _table(
                     tag("td", f"{words(one.value)}{unit}", "number")
                     with tag("td"), tag("div", "", "axis zero" if first < 0 else "axis") as drawn:
                         tag("i")
-                    drawn.style(
-                        f"--low: {along(low):.4f}; --high: {along(high):.4f}; --value: {along(one.value):.4f}"
-                    )
+                    for name, position in (("low", low), ("high", high), ("value", one.value)):
+                        drawn.style(f"--{name}: {along(position):.4f}")
                     tag("td", f"{words(low)} to {words(high)}{unit}", "number")

@@ -30,6 +30,7 @@ from conviction.web.elements.plain import (
 from conviction.web.elements.surface import Surface
 from conviction.web.pages.draft import undo_buttons
 from conviction.web.pages.frame import framed, onward, parts_of
+from conviction.web.pages.leaving_out import leave_one_out_button, leave_out_button
 from conviction.web.pages.page import (
     ChapterLink,
     PageContext,
@@ -357,10 +358,15 @@ def _checked(page: PageContext, images: ImageSet, checked: Checked) -> None:
             with tag("div", "", "groups"):
                 for number, group in enumerate(exhibit.groups[:6]):
                     with tag("div", "", "group"):
-                        for name, class_name, _, pixels in group:
-                            picture(pixels, f"{steps.printable(name)}, {steps.printable(class_name)}")
+                        for (name, class_name, _, pixels), row in zip(
+                            group, finding.groups[number], strict=False
+                        ):
+                            with tag("div"):
+                                picture(pixels, f"{steps.printable(name)}, {steps.printable(class_name)}")
+                                leave_one_out_button(page, images, finding, row)
                         if finding.remarks:
                             paragraph(steps.printable(finding.remarks[number]), "note")
+            leave_out_button(page, images, finding)
             if finding.remedy is Remedy.GROUP_SESSIONS:
                 with tag("div", "", "buttons"):
                     group_button(page, images)

@@ -39,7 +39,7 @@ class Evaluated:
 
     Attributes:
         part: Which images it is about: "test", or "validation" while the test set is sealed.
-        accuracies: Of each part that has been scored, that of ``part`` first.
+        accuracies: Of each part that has been scored, that of ``part`` first, and what cross-validation estimates.
         images: How many images of ``part`` there are.
         doubts: What makes the accuracy doubtful, in sentences.
         step: What the terminal says about the evaluation.
@@ -82,15 +82,19 @@ def evaluated(path: str, data_dir: str | None, part: str) -> Evaluated:
     answers = {name: known for name, known in _answers(run, part).items() if part == "test" or name != "test"}
     ready, evaluation = evaluate_answers(run, answers, data_dir)
     shown, scored = evaluation.shown, evaluation.scored
+    accuracies = [
+        Estimate(name, scored[name].accuracy, scored[name].accuracy_ci95)
+        for name in sorted(scored, key=lambda name: name != shown.name)
+    ]
+    estimate = None if evaluation.folds is None else evaluation.folds.accuracy
+    if estimate is not None and estimate.ci95 is not None:
+        accuracies.append(Estimate("cross-validation", estimate.value, estimate.ci95))
     doubts = list(serious_doubts(ready))
     if evaluation.openings > 1:
         doubts.insert(0, openings_sentence(evaluation.openings))
     return Evaluated(
         shown.name,
-        tuple(
-            Estimate(name, scored[name].accuracy, scored[name].accuracy_ci95)
-            for name in sorted(scored, key=lambda name: name != shown.name)
-        ),
+        tuple(accuracies),
         shown.score.n,
         tuple(doubts),
         evaluation_step(evaluation, ready, None),

@@ -10,6 +10,7 @@ from conviction.web.work.desk import Draft, Work
 # Keys whose last word alone says too little.
 _WORDS = {
     "data.fit": "pictures of another shape",
+    "data.exclude": "images left out",
     "data.group": "sessions kept together",
     "evaluation.folds": "cross-validation",
 }

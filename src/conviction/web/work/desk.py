@@ -21,7 +21,7 @@ from conviction.web.work.addresses import BENCH
 from conviction.web.work.network import starting_point
 
 # Choices about the pictures and about the evaluation: another recipe leaves them as they are.
-KEPT_KEYS = ("data.group", "evaluation.folds")
+KEPT_KEYS = ("data.group", "data.exclude", "evaluation.folds")
 # How ``live/collecting.js`` names the pictures of a recording.
 NAMED_SESSIONS = "/(session-[0-9]+)-"
 # The most changes that can be undone.

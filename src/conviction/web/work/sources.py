@@ -138,8 +138,8 @@ class Bench:
 
 
 def _of_images(source: str, spec: DataSpec) -> tuple[str, str]:
-    """What decides how images are read: not which of them are kept together."""
-    return source, spec.model_copy(update={"group": None}).model_dump_json()
+    """What decides how images are read: not which of them are kept together or left out."""
+    return source, spec.model_copy(update={"group": None, "exclude": None}).model_dump_json()
 
 
 def _of_audit(source: str, recipe: Recipe) -> tuple[str, ...]:
