@@ -110,3 +110,11 @@ def test_a_run_learns_without_them(browser: Any, served: Served) -> None:
         names = {one for part in (parts.train, parts.validation, parts.test) for one in part}
         assert not names & {"cat/copy-0.png", "cat/copy-1.png", ODD}
         assert {"cat/0.png", "cat/1.png", "cat/2.png", "dog/blank.png"} <= names
+        # In the list of runs and beside another run, nothing says where the server keeps its list.
+        to(page, "data", "audit")
+        page.get_by_text("Undo: images left out").click()
+        finding(page, "exact copies").wait_for()
+        to(page, "train")
+        page.get_by_role("button", name="Train this network").click()
+        page.locator(".runs").get_by_text("images left out: others").wait_for()
+        assert str(served.out) not in page.content()

@@ -8,6 +8,9 @@ from conviction.config.flat import by_key
 from conviction.model import LayerRow, walk
 from conviction.runs import RunFolder
 
+# Keys that name a file: its folder says nothing about the run, and on the page nothing to the reader.
+OF_FILES = ("data.exclude", "data.relabel", "evaluation.metadata")
+
 
 def settings_of(run: RunFolder) -> dict[str, Any]:
     """The specification of a run by key, without its network, which is compared layer by layer."""

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -14,6 +16,7 @@ from conviction.evaluation import Pair, openings_sentence
 from conviction.explanation import grad_cam, overlay
 from conviction.flow.again import load_again, load_finished
 from conviction.flow.compare import compare, find_pictures
+from conviction.flow.differences import OF_FILES
 from conviction.flow.evaluation import evaluation_step, serious_doubts
 from conviction.flow.finished import evaluate_answers
 from conviction.reporting import (
@@ -89,7 +92,7 @@ def evaluated(path: str, data_dir: str | None, part: str) -> Evaluated:
     estimate = None if evaluation.folds is None else evaluation.folds.accuracy
     if estimate is not None and estimate.ci95 is not None:
         accuracies.append(Estimate("cross-validation", estimate.value, estimate.ci95))
-    doubts = list(serious_doubts(ready))
+    doubts = [printable(doubt) for doubt in serious_doubts(ready)]
     if evaluation.openings > 1:
         doubts.insert(0, openings_sentence(evaluation.openings))
     return Evaluated(
@@ -179,7 +182,8 @@ def compared(first: str, second: str, data_dir: str | None) -> Compared:
     """
     known = compare(first, second)
     images, missing = find_pictures(known, data_dir)
-    comparison = known.renamed([Path(first).name, Path(second).name])
+    names = [Path(first).name, Path(second).name]
+    comparison = replace(known, specification=_without_folders(known.specification)).renamed(names)
     pair = comparison.pairs[0]
     notes = list(comparison.notes)
     if comparison.openings > 1:
@@ -195,6 +199,13 @@ def compared(first: str, second: str, data_dir: str | None) -> Compared:
         render_contrasts(comparison, contrasts(comparison, images) if images else [], missing),
         tuple(notes),
     )
+
+
+def _without_folders(specification: Mapping[str, list[Any]]) -> dict[str, list[Any]]:
+    return {
+        key: [Path(v).name if key in OF_FILES and v else v for v in values]
+        for key, values in specification.items()
+    }
 
 
 @lru_cache(maxsize=1)

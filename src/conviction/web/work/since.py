@@ -13,7 +13,7 @@ from conviction.config.flat import by_key
 from conviction.data import ImageSet, Split
 from conviction.data.image_set import labels_hash
 from conviction.errors import ConvictionError
-from conviction.flow.differences import layers_of, settings_of
+from conviction.flow.differences import OF_FILES, layers_of, settings_of
 from conviction.model import LayerRow
 from conviction.model.changes import layer_changes
 from conviction.runs import RunFolder, folder
@@ -40,10 +40,7 @@ class Since:
     @property
     def words(self) -> list[str]:
         """``learning rate 0.001 becomes 0.003``, and the layers."""
-        changed = [
-            f"{word_of(key)}: {_short(a)} becomes {_short(b)}" for key, (a, b) in self.settings.items()
-        ]
-        return [*changed, *self.layers]
+        return [*(_words(key, *values) for key, values in self.settings.items()), *self.layers]
 
 
 def since_the_one_before(runs: Sequence[RunStatus]) -> dict[str, Since]:
@@ -110,6 +107,12 @@ def _read(path: Path, _: int) -> tuple[dict[str, Any], list[LayerRow]]:
 @lru_cache(maxsize=256)
 def _specification(path: Path, _: int) -> dict[str, Any]:
     return dict(by_key(RunFolder(path).config.model_dump(mode="json")))
+
+
+def _words(key: str, before: Any, after: Any) -> str:
+    if key in OF_FILES:
+        return f"{word_of(key)}: others"
+    return f"{word_of(key)}: {_short(before)} becomes {_short(after)}"
 
 
 def _short(value: Any) -> str:
