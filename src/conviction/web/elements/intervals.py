@@ -58,7 +58,8 @@ def _table(
             with tag("th", "", scope="col"), tag("div", "", "ends"):
                 ends = (first, 0.0, last) if first < 0 else (first, last)
                 for end in ends:
-                    tag("span", f"{100 * end:+.0f}" if first < 0 and end else f"{end:.0%}")
+                    signed = f"{100 * end:+.0f}" if end else "0"
+                    tag("span", signed if first < 0 else f"{end:.0%}")
             tag("th", "95% interval", "number", scope="col")
         with tag("tbody"):
             for one in estimates:
