@@ -161,7 +161,7 @@ _REMEDIES: Mapping[Remedy, Mapping[Audience, str]] = {
         "out.",
         "python": "conviction.inspect(source, out='list.csv') lists them, and fit leaves them out with the key "
         "data.exclude.",
-        "page": "The buttons here leave images out of all parts; Undo takes them in again.",
+        "page": "At Data, Audit, you can leave them out of every part with a button; Undo brings them back.",
     },
     Remedy.DROP_LEAKS: {
         "terminal": "data.on_leak=drop, the default, leaves them out of training.",

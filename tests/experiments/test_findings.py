@@ -58,14 +58,14 @@ def test_what_is_claimed(accuracy: tuple[float, ...], p: float, said: str) -> No
     ("accuracy", "said"),
     [
         # The more alike the differences, the fewer seeds; a number is said where it can be trained, and no longer one.
-        ((0.802, 0.798, 0.801, 0.799), r"would take \d+ to \d+ seeds, as far as 4 can tell\.$"),
+        ((0.802, 0.798, 0.801, 0.799), r"would take \d+ to \d+ seeds, judging from these 4\.$"),
         (
             (0.81, 0.79, 0.805, 0.795),
-            r"would take at least \d+ seeds, and perhaps more seeds than a laptop can train",
+            r"would take \d+ seeds or more, perhaps over 60, judging from these 4\.$",
         ),
         (
             (0.9, 0.7, 0.88, 0.72),
-            r"would take more seeds than a laptop can train \(over 60\), as far as 4 can tell\.$",
+            r"would take more than 60 seeds, judging from these 4\.$",
         ),
     ],
 )

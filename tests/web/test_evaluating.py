@@ -43,7 +43,7 @@ def served(tmp_path_factory: pytest.TempPathFactory, trained: Path, weak: Path) 
 def evaluate(page: Any, run: str, beside: str = "") -> None:
     page.goto(page.url.rpartition("/")[0] + "/evaluate/" + run)
     if beside:
-        choice = page.get_by_role("navigation", name="Put another run beside it")
+        choice = page.get_by_role("navigation", name="Compare with another run")
         choice.get_by_role("link", name=beside).click()
 
 
@@ -54,7 +54,7 @@ def test_the_figure_comes_first_and_the_details_last(
     kept = json.loads((served.out / "digits-2" / "evaluation.json").read_text())["test"]
     with opened(browser, served.bench, width, scheme) as page:
         evaluate(page, "digits-2")
-        page.get_by_text("Every other figure").wait_for()
+        page.get_by_text("All other figures").wait_for()
         assert page.locator(".headline b").inner_text() == f"{kept['accuracy']:.2%}"
         low, high = kept["accuracy_ci95"]
         first = page.locator(".intervals tbody tr").first
@@ -63,16 +63,16 @@ def test_the_figure_comes_first_and_the_details_last(
         point = first.locator(".axis i").bounding_box()
         assert drawn["x"] - 6 <= point["x"] <= drawn["x"] + drawn["width"]
         headings = [h for h in page.locator("main h2").all_inner_texts() if h]
-        assert headings[:3] == ["On the test images", "Where it is wrong", "What it takes for what"]
+        assert headings[:3] == ["On the test images", "Where it is wrong", "Which classes it confuses"]
         # An expert misses nothing.
-        page.get_by_text("Every other figure").click()
+        page.get_by_text("All other figures").click()
         for heading in ("Can its confidence be trusted?", "Class by class", "Where it is right"):
             page.get_by_role("heading", name=heading).wait_for()
         # A cell of the matrix still opens.
         wrong = page.locator(".matrix td.wrong a").first
         wrong.click()
         page.locator(".cell:target").wait_for()
-        page.get_by_role("button", name="Show where it looked").click()
+        page.get_by_role("button", name="Show what spoke for its answers").click()
         page.locator(".reasons figure").first.wait_for()
         check_accessibility(page)
         shoot(page, f"evaluate-{width}-{scheme}")
@@ -87,7 +87,7 @@ def test_two_runs_side_by_side_are_compared_as_by_the_command(
     pair = known["pairs"][0]
     with opened(browser, served.bench, width, scheme) as page:
         evaluate(page, "digits-2", beside="digits-1")
-        page.get_by_role("heading", name="digits-2 beside digits-1").wait_for()
+        page.get_by_role("heading", name="digits-2 compared with digits-1").wait_for()
         points = f"{100 * pair['difference']:+.2f} points"
         assert page.locator(".headline b").inner_text() == points
         low, high = (100 * v for v in pair["difference_ci95"])
@@ -95,7 +95,7 @@ def test_two_runs_side_by_side_are_compared_as_by_the_command(
         assert f"{low:+.2f} to {high:+.2f} points" in drawn.inner_text()
         # It learned for one epoch against the lab's network.
         assert pair["p_value"] < 0.05
-        page.get_by_text("On images like these, digits-1 is better").wait_for()
+        page.get_by_text("On images like these, the network of digits-1 is better").wait_for()
         page.get_by_role(
             "img",
             name=f"digits-1 alone is right on {pair['first_only']} images, digits-2 alone on {pair['other_only']}",
@@ -116,4 +116,4 @@ def test_what_cannot_be_compared_is_refused_in_words_of_the_page(browser: Any, s
         assert "data.test" not in refusal.inner_text()
         # A name that is not there is no run to compare with.
         page.goto(page.url.partition("?")[0] + "?beside=digits-9")
-        page.get_by_text("Every other figure").wait_for()
+        page.get_by_text("All other figures").wait_for()

@@ -61,6 +61,12 @@ def test_a_study_without_trials_has_no_curves_and_a_damaged_one_says_so(study: P
     with pytest.raises(RunFileError, match="line 1 is damaged"):
         watch_trials(study)
     assert "line 1 is damaged" in RunWatcher().study(study).trouble
+    # What was found stands without the curves.
+    (study / "result.json").write_text(json.dumps({"arms": [], "untried": [], "about": []}))
+    status = RunWatcher().study(study)
+    assert (status.trouble, status.curves) == ("", {})
+    assert status.result is not None
+    (study / "result.json").unlink()
     (study / "trials.jsonl").unlink()
     assert watch_trials(study) == {}
     assert RunWatcher().study(study).curves == {"base": [], "3x3 pooling": [], "max": []}

@@ -394,7 +394,7 @@ def judge(page: Any, served: Served, home: Path) -> None:
     cell = page.locator(".matrix td.right a").first
     cell.click()
     page.locator(".cell:target img").wait_for()
-    page.get_by_role("button", name="Show where it looked").click()
+    page.get_by_role("button", name="Show what spoke for its answers").click()
     page.get_by_text("Grad-CAM at the last convolution").wait_for()
     shoot(page, "walk-evaluate")
     check_accessibility(page)
@@ -415,7 +415,7 @@ def ask_and_take(page: Any, served: Served) -> None:
     page.get_by_role("link", name=re.compile(r"^\d Explore$")).click()
     questions = page.get_by_role("navigation", name="Questions")
     questions.get_by_role("link", name="Which pooling?").click()
-    page.get_by_text("What it starts from, and how often").click()
+    page.get_by_text("Settings: starting point, seeds and epochs").click()
     for label, value in (("Seeds", "2"), ("Epochs", "1")):
         page.get_by_label(label, exact=True).fill(value)
         page.get_by_label(label, exact=True).press("Enter")

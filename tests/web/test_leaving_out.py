@@ -116,5 +116,5 @@ def test_a_run_learns_without_them(browser: Any, served: Served) -> None:
         finding(page, "exact copies").wait_for()
         to(page, "train")
         page.get_by_role("button", name="Train this network").click()
-        page.locator(".runs").get_by_text("images left out: others").wait_for()
+        page.locator(".runs").get_by_text("images left out: none").wait_for()
         assert str(served.out) not in page.content()

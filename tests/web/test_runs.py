@@ -15,9 +15,9 @@ import pytest
 
 from conviction.config import load_recipe
 from conviction.data import load_source
-from conviction.errors import RequestError
+from conviction.errors import RequestError, RunError
 from conviction.flow.prepare import prepare_run
-from conviction.runs import open_run
+from conviction.runs import folder, open_run
 from conviction.runs.notes import read_note, write_note
 from conviction.web.jobs.helper import Helper
 from conviction.web.jobs.progress import RunWatcher
@@ -25,7 +25,7 @@ from conviction.web.jobs.queue import Jobs
 from conviction.web.work.desk import Desks
 from conviction.web.work.lab import Lab
 from conviction.web.work.own_runs import bring_back, delete_run, deleted_runs, discard, rename_run
-from conviction.web.work.since import since_the_one_before, twin_of
+from conviction.web.work.since import RequestedRun, since_the_one_before, twin_of
 from conviction.web.work.sources import Bench
 from conviction.web.work.uploads import sources_of
 from tests.conftest import made_once, run_cli
@@ -44,7 +44,8 @@ def three(tmp_path_factory: pytest.TempPathFactory) -> Path:
         for at, (name, more) in enumerate((("digits-1", ()), ("digits-2", changed), ("digits-3", changed))):
             done = run_cli("fit", "digits", *SMALL, *more, "--out", name, cwd=folder, home=folder / "home")
             assert done.code == 0, done.err
-            os.utime(folder / name / "config.yaml", (at, at))
+            for file in ("config.yaml", "data.json"):
+                os.utime(folder / name / file, (at, at))
 
     return made_once(tmp_path_factory, "three-runs", fit)
 
@@ -66,7 +67,7 @@ def test_what_was_changed_since_the_run_before(bench: Lab) -> None:
     since = since_the_one_before(bench.runs(""))
     assert set(since) == {"digits-2", "digits-3"}
     words = since["digits-2"].words
-    assert words[0] == "learning rate: 0.001 becomes 0.01"
+    assert words[0] == "learning rate changed from 0.001 to 0.01"
     assert len(words) > 1
     assert all(line.startswith("+ Dropout 0.3 after") for line in words[1:])
     assert not since["digits-2"].repeated
@@ -88,16 +89,23 @@ def test_a_damaged_run_is_left_out_and_the_others_are_not(bench: Lab) -> None:
     assert known["digits-3"].name == "digits-1"
 
 
-def test_a_training_that_would_repeat_a_run_is_known(three: Path) -> None:
-    run, runs = open_run(three / "digits-1"), [RunWatcher().run(three / f"digits-{n}") for n in (3, 2, 1)]
+def test_a_training_that_would_repeat_a_run_is_known(three: Path, tmp_path: Path) -> None:
     recipe = load_recipe([*SMALL])
+    file, other = tmp_path / "asked.yaml", tmp_path / "other.yaml"
+    file.write_text(recipe.to_yaml())
+    other.write_text(load_recipe([*SMALL, "model.dropout=0.3"]).to_yaml())
+    statuses = [RunWatcher().run(three / f"digits-{n}") for n in (3, 2, 1)]
+    runs = [RequestedRun(run, path) for run, path in zip(statuses, (other, other, file), strict=True)]
     ready = prepare_run("digits", recipe, None, lambda facts: recipe)
     assert twin_of(recipe, ready.images, ready.split, runs) == "digits-1"
-    assert twin_of(run.config, ready.images, ready.split, runs) == "digits-1"
-    # Whatever is asked for differently makes another run of it: a seed, a layer, the images, their labels.
-    for key in ("training.seed=1", "training.epochs=2", "model.filters=[4,5]", "data.test=0.3"):
+    # Whatever is asked for differently makes another run of it, also what is left open: a seed, a layer, sessions.
+    for key in (
+        *("training.seed=1", "training.epochs=2", "model.filters=[4,5]", "data.test=0.3", "data.group=auto"),
+        *("training.learning_rate=auto", "training.threads=1", "augmentation.flip=auto"),
+    ):
         kept = [pair for pair in SMALL if pair.partition("=")[0] != key.partition("=")[0]]
         assert not twin_of(load_recipe([*kept, key]), ready.images, ready.split, runs), key
+    # So do other images, other labels and another size.
     fewer = replace(ready.split, train=ready.split.train[:-1])
     assert not twin_of(recipe, ready.images, fewer, runs)
     labels = ready.images.labels.copy()
@@ -105,8 +113,16 @@ def test_a_training_that_would_repeat_a_run_is_known(three: Path) -> None:
     assert not twin_of(recipe, replace(ready.images, labels=labels), ready.split, runs)
     smaller = load_recipe([*SMALL, "data.image_size=[16,16]"])
     assert not twin_of(recipe, load_source("digits", smaller.data), ready.split, runs)
-    # What has not ended has not come out in any way.
-    assert not twin_of(recipe, ready.images, ready.split, [replace(r, status="interrupted") for r in runs])
+    # What has not ended has not come out in any way; what was continued has come another way; nobody knows the rest.
+    unfinished = [
+        RequestedRun(replace(run, status="interrupted"), path) for run, path in [(statuses[2], file)]
+    ]
+    assert not twin_of(recipe, ready.images, ready.split, unfinished)
+    shutil.copytree(three / "digits-1", tmp_path / "continued")
+    (tmp_path / "continued" / "evaluation-after-1-epochs.json").write_text("{}")
+    continued = [RequestedRun(RunWatcher().run(tmp_path / "continued"), file)]
+    assert not twin_of(recipe, ready.images, ready.split, continued)
+    assert not twin_of(recipe, ready.images, ready.split, [RequestedRun(statuses[2], tmp_path / "none.yaml")])
 
 
 def test_a_run_is_renamed_with_what_is_known_about_it(bench: Lab, three: Path) -> None:
@@ -154,13 +170,44 @@ def test_a_name_that_is_none_or_taken_is_refused(bench: Lab, name: str) -> None:
     assert sorted(bench.out.rglob("*")) == before
 
 
+def test_what_another_process_works_on_stays(bench: Lab) -> None:
+    with folder.claimed(bench.out / "digits-1"):
+        for act in (
+            lambda: rename_run(bench, "", "digits-1", "x"),
+            lambda: delete_run(bench, "", "digits-1"),
+        ):
+            with pytest.raises(RunError, match="another process is working"):
+                act()
+    assert (bench.out / "digits-1").is_dir()
+    assert not deleted_runs(bench, "")
+
+
+def test_a_continued_run_is_as_old_as_before(bench: Lab) -> None:
+    os.utime(bench.out / "digits-1" / "config.yaml")  # as `resume` writes it
+    since = since_the_one_before(bench.runs(""))
+    assert {name: one.name for name, one in since.items()} == {"digits-2": "digits-1", "digits-3": "digits-2"}
+
+
+def test_layers_that_differ_in_what_they_do_not_show_are_not_the_same(bench: Lab) -> None:
+    file = bench.out / "digits-3" / "config.yaml"
+    text = file.read_text()
+    assert "use_bias: true" in text
+    file.write_text(text.replace("use_bias: true", "use_bias: false", 1))
+    words = since_the_one_before(bench.runs(""))["digits-3"].words
+    assert words == ["the layers are the same but for details, such as their bias or their first weights"]
+
+
 def test_a_deleted_run_is_brought_back_or_gone_for_good(bench: Lab) -> None:
+    job = bench.jobs.submit("", "evaluate", ["evaluate", "x"], bench.out / "digits-2", "x")
+    bench.jobs.end("", job.id, "stopped")
     before = {p: p.read_bytes() for p in (bench.out / "digits-2").rglob("*") if p.is_file()}
     delete_run(bench, "", "digits-2")
     assert [run.path.name for run in bench.runs("")] == ["digits-3", "digits-1"]
     (deleted,) = deleted_runs(bench, "")
     assert deleted.name == "digits-2"
     assert bring_back(bench, "", deleted) == "digits-2"
+    # With what its process has written.
+    assert bench.jobs.last_at(bench.out / "digits-2") is not None
     assert {p: p.read_bytes() for p in (bench.out / "digits-2").rglob("*") if p.is_file()} == before
     assert not deleted_runs(bench, "")
     # Another run may have its name by then.
@@ -174,7 +221,7 @@ def test_a_deleted_run_is_brought_back_or_gone_for_good(bench: Lab) -> None:
     shutil.rmtree(bench.out / "digits-2-1")
     assert sources_of(bench.out, []) == {"digits"}
     for run in deleted_runs(bench, ""):
-        discard(run)
+        discard(bench, run)
     assert sources_of(bench.out, []) == set()
     assert [p for p in bench.out.rglob("*") if p.is_file()] == []
 
@@ -204,14 +251,14 @@ def test_the_list_says_what_was_changed_and_takes_changes(
         to(page, "train", "digits-2")
         rows = page.locator(".runs").first.locator("li")
         second = rows.filter(has=page.get_by_role("link", name="digits-2", exact=True))
-        second.get_by_text("Since digits-1, learning rate: 0.001 becomes 0.01").wait_for()
+        second.get_by_text("Compared with digits-1: learning rate changed from 0.001 to 0.01").wait_for()
         assert (
             second.get_by_role("link", name="Did it help?")
             .get_attribute("href")
             .endswith("/evaluate/digits-2?beside=digits-1")
         )
         rows.first.get_by_text(
-            "The same network, settings and seed as digits-2: the same figures."
+            "This repeats digits-2: network, settings and seed are the same, and so are the curves."
         ).wait_for()
         page.get_by_role("button", name="Edit digits-2").click()
         page.get_by_label("Note").fill(note)
@@ -255,18 +302,18 @@ def test_a_training_that_would_repeat_a_run_is_not_started_unasked(browser: Any,
         page.wait_for_url("**/train/digits-1")
         page.get_by_role("link", name="Next: Evaluate").wait_for()
         start.click()
-        page.get_by_text("digits-1 has learned with this network, these settings and this seed.").wait_for()
+        page.get_by_text("digits-1 was trained on the same images, with this network").wait_for()
         check_accessibility(page)
         assert not (served.out / "digits-2").exists()
-        page.get_by_role("button", name="Train it with another seed").click()
+        page.get_by_role("button", name="Train with another seed").click()
         page.wait_for_url("**/train/digits-2")
         page.get_by_role("link", name="Next: Evaluate").wait_for()
-        page.get_by_text("Since digits-1, seed: 0 becomes 1.").wait_for()
+        page.get_by_text("Compared with digits-1: seed changed from 0 to 1.").wait_for()
         start.click()
-        page.get_by_role("button", name="Train it again all the same").click()
+        page.get_by_role("button", name="Train again anyway").click()
         page.wait_for_url("**/train/digits-3")
         page.get_by_role("link", name="Next: Evaluate").wait_for()
-        page.get_by_text("as digits-2: the same figures.").wait_for()
+        page.get_by_text("This repeats digits-2").wait_for()
         # It was said that they would be the same bits.
         one, other = (open_run(served.out / name).model.get_weights() for name in ("digits-2", "digits-3"))
         for a, b in zip(one, other, strict=True):

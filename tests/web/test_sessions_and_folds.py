@@ -221,7 +221,7 @@ def test_sessions_and_folds_are_chosen_shown_and_trained_with(
         assert (recipe.data.group, recipe.evaluation.folds) == ("auto", "5x1")
         to(page, "evaluate", name)
         page.get_by_role("rowheader", name="cross-validation").first.wait_for()
-        page.get_by_text("Why, and how sure is that?").click()
+        page.get_by_text("What the verdict rests on").click()
         page.get_by_text("Cross-validation (5 folds)").wait_for()
         assert page.get_by_text("choose Cross-validation").count() == 0
         shoot(page, f"evaluate-folds-{width}-{scheme}")

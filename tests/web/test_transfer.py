@@ -60,12 +60,12 @@ def ask_about_the_backbone(page: Any, name: str) -> None:
     page.get_by_role("heading", name="How much of the backbone learns?").wait_for()
     assert kernel.count() == 0
     shoot(page, name)
-    page.get_by_text("What it starts from, and how often").click()
+    page.get_by_text("Settings: starting point, seeds and epochs").click()
     page.get_by_label("Start from").select_option("lab")
     # The question is none about the lab's network, so another one is shown.
     kernel.wait_for()
     assert backbone.count() == 0
-    page.get_by_text("What it starts from, and how often").click()
+    page.get_by_text("Settings: starting point, seeds and epochs").click()
     page.get_by_label("Start from").select_option("own")
     backbone.wait_for()
 

@@ -102,7 +102,7 @@ def test_any_moment_of_a_training_is_seen_again(
         assert 0 < seen[0][1] < seen[last][1] <= 12
         assert slider.get_attribute("aria-valuetext") == words.inner_text()
         slider.fill("0")
-        page.get_by_role("button", name="Play it again").click()
+        page.get_by_role("button", name="Play from the start").click()
         words.get_by_text(f"after {seen[last][1]:.1f} epochs").wait_for()
         # Without being asked for, the answers to eight images of the validation set.
         page.locator(".answers li").nth(7).wait_for()

@@ -24,7 +24,7 @@ from conviction.training import EpochRow
 # The smallest difference that is worth knowing about: half a point of accuracy.
 WORTH_SEEING = 0.005
 # Beyond this, a number of seeds says no more than that they are too many.
-ON_A_LAPTOP = 60
+MOST_SAID = 60
 SIGNIFICANT = 0.05
 
 
@@ -253,13 +253,12 @@ def _advice(accuracy: Difference) -> str:
         return ""
     size = f"{WORTH_SEEING * 100:g} points"
     low, high = seeds_interval(accuracy.sd, accuracy.n, WORTH_SEEING)
-    seen, told = f"To see a difference of {size} would take", f"as far as {accuracy.n} can tell"
-    beyond = f"more seeds than a laptop can train (over {ON_A_LAPTOP})"
-    if low > ON_A_LAPTOP:
-        return f"{seen} {beyond}, {told}."
-    if high > ON_A_LAPTOP:
-        return f"{seen} at least {low:,} seeds, and perhaps {beyond}, {told}."
-    return f"{seen} {low:,} to {high:,} seeds, {told}."
+    words, judged = f"Detecting a difference of {size} would take", f"judging from these {accuracy.n}"
+    if low > MOST_SAID:
+        return f"{words} more than {MOST_SAID} seeds, {judged}."
+    if high > MOST_SAID:
+        return f"{words} {low:,} seeds or more, perhaps over {MOST_SAID}, {judged}."
+    return f"{words} {low:,} to {high:,} seeds, {judged}."
 
 
 def _p(p: float) -> str:

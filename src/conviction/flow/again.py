@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from conviction.audience import call, if_moved
+from conviction.audience import call, if_moved, run_name
 from conviction.config import Recipe
 from conviction.data import ImageSet, load_source
 from conviction.data.image_set import PARTS, labels_hash
@@ -66,7 +66,7 @@ def _may_be_moved(run: RunFolder) -> Iterator[None]:
         yield
     except SourceNotFoundError as failure:
         raise SourceNotFoundError(
-            f"{run.path}: the images of the run are gone: {failure} {if_moved()}"
+            f"{run_name(run.path)}: the images of the run are gone: {failure} {if_moved()}"
         ) from None
 
 
@@ -79,7 +79,7 @@ def load_finished(run: RunLike) -> RunFolder:
     opened = open_run(run)
     if opened.status != "done":
         raise RunError(
-            f"{opened.path}: expected a finished run; this one is {opened.status}. Finish it with: "
+            f"{run_name(opened.path)}: expected a finished run; this one is {opened.status}. Finish it with: "
             f"{call('resume', opened.path)}"
         )
     opened.check()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -23,8 +24,7 @@ from conviction.evaluation import (
     wilson,
 )
 from conviction.flow.again import few, load_again, load_finished
-from conviction.flow.differences import layers_of, settings_of
-from conviction.model.changes import layer_changes
+from conviction.flow.differences import layers_of, network_changes, settings_of
 from conviction.runs import RunFolder, RunLike, open_run, run_paths
 from conviction.runs.folds import read_folds
 from conviction.runs.predictions import Answers, read_predictions
@@ -92,13 +92,13 @@ def _same_images(runs: Sequence[RunFolder]) -> tuple[str, list[Answers]]:
     """
     first = runs[0]
     for other in runs[1:]:
-        mine, its = (set(r.split.test.values()) for r in (first, other))
+        mine, its = (Counter(r.split.test.values()) for r in (first, other))
         if mine != its:
             raise RequestError(
-                f"{run_name(first.path)} and {run_name(other.path)} have different test sets ({len(mine - its):,} "
-                f"images are only in the first, {len(its - mine):,} only in the second), so their accuracies cannot be "
-                f"compared. Train both on the same data{by_key('data.test')}, leaving out the same "
-                f"images{by_key('data.exclude')}."
+                f"{run_name(first.path)} and {run_name(other.path)} have different test sets "
+                f"({(mine - its).total():,} images are only in the first, {(its - mine).total():,} only in the "
+                "second), so their accuracies cannot be compared. Train both on the same "
+                f"data{by_key('data.test')}, leaving out the same images{by_key('data.exclude')}."
             )
     known = [read_predictions(run.path) for run in runs]
     if all("test" in answers for answers in known):
@@ -107,8 +107,9 @@ def _same_images(runs: Sequence[RunFolder]) -> tuple[str, list[Answers]]:
     if any(answers.hashes != validation[0].hashes for answers in validation):
         sealed = next(r.path for r, a in zip(runs, known, strict=True) if "test" not in a)
         raise RequestError(
-            f"The test set of {run_name(sealed)} is sealed, and the validation images differ between the runs, so "
-            f"there is nothing that both have answered. Open it with: {call('evaluate', sealed)}"
+            f"The validation images of the runs differ (another seed draws others), and the test set of "
+            f"{run_name(sealed)} is sealed, so there are no images that all have answered. When you have made all your "
+            f"choices, open it with: {call('evaluate', sealed)}"
         )
     return "validation", validation
 
@@ -166,7 +167,7 @@ def _differences(runs: Sequence[RunFolder]) -> dict[str, list[Any]]:
 
 def _networks(runs: Sequence[RunFolder]) -> list[list[str]]:
     rows = [layers_of(run) for run in runs]
-    return [layer_changes(rows[0], others) for others in rows[1:]]
+    return [network_changes(rows[0], others) for others in rows[1:]]
 
 
 def _notes(runs: Sequence[RunFolder], part: str) -> list[str]:
@@ -179,8 +180,8 @@ def _notes(runs: Sequence[RunFolder], part: str) -> list[str]:
     learned = [frozenset(run.split.train.values()) for run in runs]
     if len(set(learned)) > 1:
         notes.append(
-            "They did not learn from the same images (another seed, or other data keys), so the difference comes from "
-            "both the networks and what they learned from."
+            "They did not learn from the same images (another seed, or other settings of the data), so the difference "
+            "comes from both the networks and what they learned from."
         )
     if any(run.evaluation.folds for run in runs):
         notes.append(

@@ -72,10 +72,10 @@ def comparison_table(comparison: Comparison) -> Table:
     return Table((*heads, NAME, "95% interval"), whole, tuple(range(1, 8)))
 
 
-def specification_table(comparison: Comparison) -> Table:
-    """The keys that differ, a column per run."""
+def specification_table(comparison: Comparison, column: str = "key") -> Table:
+    """The keys that differ, a column per run; ``column`` is the head of the first."""
     rows = [(key, *map(str, values)) for key, values in comparison.specification.items()]
-    return Table(("key", *comparison.runs), tuple(rows))
+    return Table((column, *comparison.runs), tuple(rows))
 
 
 def contrasts(comparison: Comparison, images: ImageSet) -> list[Contrast]:

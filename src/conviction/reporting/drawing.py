@@ -140,7 +140,7 @@ def curves_together(histories: Mapping[str, Sequence[EpochRow]]) -> Drawing:
                     linestyle=style,
                     marker="o",
                     markersize=3.5,
-                    label=run,
+                    label=_plain_label(run),
                 )
             axes.set(xlabel="epoch", title=f"{name} (dots: validation; thin: training)")
             whole_numbers(axes)
@@ -148,6 +148,11 @@ def curves_together(histories: Mapping[str, Sequence[EpochRow]]) -> Drawing:
         return {}
 
     return Drawing("Loss and accuracy of each run per epoch, in validation and in training", draw)
+
+
+def _plain_label(text: str) -> str:
+    """As Matplotlib shows it unchanged: it sets what is between dollars as a formula, and hides what begins with _."""
+    return ("\u200b" if text.startswith("_") else "") + text.replace("$", r"\$")
 
 
 def rates(search: RateSearch) -> Drawing:

@@ -70,7 +70,12 @@ class Journal:
                 for name in ("epoch", "images", "total", "loss", "accuracy", "images_per_second")
             }
             self._write(progress=values)
-        if state.kernels is not None and now - self._last_kernels >= SHARE_OF_KERNELS * (now - self._began):
+        shown = state.kernels is not None and bool(np.isfinite(state.kernels).all())
+        if (
+            state.kernels is not None
+            and shown
+            and now - self._last_kernels >= SHARE_OF_KERNELS * (now - self._began)
+        ):
             self._last_kernels = now
             after = state.epoch - 1 + state.images / state.total
             self._write(kernels=_packed(state.kernels), x=round(after, 4))

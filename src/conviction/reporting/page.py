@@ -181,7 +181,11 @@ def render_comparison(comparison: Comparison, pictures: Sequence[Contrast], miss
 
 def render_contrasts(comparison: Comparison, pictures: Sequence[Contrast], missing: str) -> str:
     """Renders what differs between runs, their curves and pictures, for inside ``.report``; arguments as above."""
-    return render_template("reporting/contrasts.html.j2", **_contrasting(comparison, pictures, missing))
+    values = _contrasting(comparison, pictures, missing)
+    return render_template(
+        "reporting/contrasts.html.j2",
+        **{**values, "specification": specification_table(comparison, "setting")},
+    )
 
 
 def _contrasting(comparison: Comparison, pictures: Sequence[Contrast], missing: str) -> dict[str, Any]:

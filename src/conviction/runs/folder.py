@@ -61,7 +61,7 @@ FILES = {
     ENVIRONMENT: "versions, hardware, seed, duration, peak memory",
     RATES: "the losses by learning rate, of `training.learning_rate=auto`",
     EARLIER_EVALUATION.format("N"): "the evaluation after N epochs, before `resume` trained more",
-    NOTE: "what a person has written about it",
+    NOTE: "a note that somebody has written about the run",
     LOGS: "what `--tensorboard` and `--mlflow` log, so that `resume` goes on there",
     f"{TENSORBOARD}/": "what `--tensorboard` logs",
     f"{EXPORTS}/": "what `conviction export` has made",

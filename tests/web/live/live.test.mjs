@@ -174,3 +174,12 @@ test("a story keeps its moments, in order, and after how many epochs each was", 
   story.hear({ at: 3, kernels: packed(0.75), x: 1.5 });
   assert.deepEqual(story.moments.map(({ x, kernels }) => [x, kernels.values[0]]), [[0.5, 0.25], [1.5, 0.75]]);
 });
+
+test("a line that is no JSON is passed over, and so are kernels of an older version", () => {
+  const story = new Story();
+  story.read('{"at": 1, "epochs": 3}\n{"at": 2, "kernels": {"shape": [1], "most": NaN}}\n{"at": 3, "kernels": {"shape": [1], "values": ""}}\n{"at": 4, "step": "Load"}\n');
+  assert.equal(story.last, 4);
+  assert.equal(story.epochs, 3);
+  assert.deepEqual(story.moments, []);
+  assert.ok(story.done.has("Load"));
+});

@@ -40,7 +40,7 @@ def growing_curves(curves: Mapping[str, Sequence[Sequence[float]]]) -> None:
             for number, (label, all_seeds) in enumerate(curves.items()):
                 done = f": {sum(one[-1] for one in all_seeds) / len(all_seeds):.1%}" if all_seeds else ""
                 tag("span", f"{label}{done}", f"arm-{number % ARMS}")
-            tag("span", "Mean validation accuracy at the end.", "soft")
+            tag("span", "Each figure is the mean validation accuracy in the last epoch.", "soft")
 
 
 def _across(epoch: int, last: int) -> float:

@@ -54,7 +54,7 @@ def _table(
     with tag("div", "", "scroll", tabindex=0, role="region", aria_label=label), tag("table", "", "intervals"):
         with tag("thead"), tag("tr"):
             tag("td")
-            tag("th", "measured", "number", scope="col")
+            tag("th", "difference" if first < 0 else "accuracy", "number", scope="col")
             with tag("th", "", scope="col"), tag("div", "", "ends"):
                 ends = (first, 0.0, last) if first < 0 else (first, last)
                 for end in ends:

@@ -252,8 +252,14 @@ def _read_study(path: Path) -> StudyStatus:
     try:
         design = read_design(path)
         trials = design.trials if design else 0
-        curves = _curves(design, watch_trials(path)) if design else {}
-        return StudyStatus(path, min(done, trials), trials, read_result(path), curves=curves)
+        result = read_result(path)
+        try:
+            curves = _curves(design, watch_trials(path)) if design else {}
+        except RunFileError:
+            if result is None:
+                raise
+            curves = {}  # what was found stands without them
+        return StudyStatus(path, min(done, trials), trials, result, curves=curves)
     except RunFileError as failure:
         return StudyStatus(path, done, 0, None, str(failure))
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import secrets
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -65,10 +66,18 @@ def start_fit(jobs: Jobs, owner: str, source: str, recipe: Recipe, path: Path, *
         path: The run folder, which does not exist yet.
         configs: The folder for the specification, which exists.
     """
-    config = configs / f"{path.name}.yaml"
+    # Of this training alone: a name may come again.
+    config = configs / f"{path.name}-{secrets.token_hex(4)}.yaml"
     folder.write_text(config, recipe.to_yaml())
     argv = ["fit", source, "--config", str(config), "--out", str(path), "--json"]
     return jobs.submit(owner, "fit", argv, path, f"Training {path.name}")
+
+
+def specification_of(job: Job) -> Path | None:
+    """The file of the specification that a training was asked for; None for a job of another kind."""
+    if job.kind != "fit" or "--config" not in job.argv:
+        return None
+    return Path(job.argv[job.argv.index("--config") + 1])
 
 
 def fit_alive(jobs: Jobs, owner: str, source: str) -> str | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from nicegui import ui
 
+from conviction.data.findings import plural
 from conviction.evaluation import Pair
 from conviction.web.elements.intervals import Estimate, difference_table, interval_table, points
 from conviction.web.elements.plain import heading, link, paragraph, tag
@@ -29,8 +30,8 @@ def choose_beside(page: PageContext, run: RunStatus) -> str:
         return ""
     asked = page.query.get("beside", "")
     chosen = asked if asked in others else ""
-    with tag("nav", "", "beside", aria_label="Put another run beside it"):
-        tag("span", "Beside it:", "soft")
+    with tag("nav", "", "beside", aria_label="Compare with another run"):
+        tag("span", "Compare with:", "soft")
         for name in ["", *others[:MOST_LISTED]]:
             current = {"aria_current": "page"} if name == chosen else {}
             link(
@@ -44,16 +45,24 @@ def choose_beside(page: PageContext, run: RunStatus) -> str:
 def show_beside(result: Compared) -> None:
     """Shows the comparison of two runs."""
     first, second = result.accuracies
-    heading(f"{second.name} beside {first.name}")
+    heading(f"{second.name} compared with {first.name}")
     with tag("p", "", "headline"):
         tag("b", f"{points(result.pair.difference)} points")
-        tag("span", f" on the same {result.images:,} {result.part} images.")
+        tag(
+            "span",
+            f" is the accuracy of {second.name} minus that of {first.name}, in percentage points, on the same "
+            f"{result.images:,} {result.part} images.",
+        )
     interval_table(result.accuracies, "Accuracy of both runs")
     difference = Estimate("difference", result.pair.difference, result.pair.difference_ci95)
     difference_table(difference, "The difference of their accuracies")
     with tag("div", "", "verdict"):
         tag("b", better(first.name, result.pair))
     _tosses(first.name, result.pair)
+    paragraph(
+        "Two trainings are compared. With another seed each would come out a little differently, and the test does not "
+        "account for that."
+    )
     if result.pair.folds_sentence:
         paragraph(result.pair.folds_sentence)
     with tag("details"):
@@ -66,8 +75,8 @@ def show_beside(result: Compared) -> None:
 def better(first: str, pair: Pair) -> str:
     """Which of the two is better on such images, if the test can tell."""
     if not pair.is_detected:
-        return "These images cannot tell which is better"
-    return f"On images like these, {pair.run if pair.difference > 0 else first} is better"
+        return "These images do not show which of the two networks is better"
+    return f"On images like these, the network of {pair.run if pair.difference > 0 else first} is better"
 
 
 def _tosses(first: str, pair: Pair) -> None:
@@ -77,13 +86,13 @@ def _tosses(first: str, pair: Pair) -> None:
         paragraph("There is no image that one of them gets right and the other wrong.")
         return
     with tag("div", "", "duel", role="img", aria_label=duel_words(first, pair)) as drawn:
-        tag("span", f"{pair.first_only:,} only {first}")
-        tag("span", f"{pair.other_only:,} only {pair.run}")
+        tag("span", f"{first} alone is right on {pair.first_only:,}")
+        tag("span", f"{pair.run} alone on {pair.other_only:,}")
     drawn.style(f"--first: {pair.first_only / disagree:.4f}")
     paragraph(
-        f"They disagree about {disagree:,} image{'s' if disagree > 1 else ''}. If neither were better, each would be "
-        f"the toss of a coin, and a split at least as uneven would come up in {percent(pair.p_value)} of such tosses "
-        "(McNemar's test)."
+        f"On {plural(disagree, 'image')}, exactly one of the two is right. If both were equally good, the toss of a "
+        "fair coin could decide which one, image by image. A split at least as uneven as this would then come up with "
+        f"a probability of {percent(pair.p_value)} (McNemar's exact test)."
     )
 
 

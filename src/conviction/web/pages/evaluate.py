@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -89,7 +90,10 @@ class _Verdict:
     async def _look(self) -> None:
         job = self.page.lab.jobs.last_at(self.path)
         status = self.page.run_status()
-        if status is None or (status, job) == self.seen:
+        if status is None:
+            return
+        status = replace(status, note="")  # which changes nothing here
+        if (status, job) == self.seen:
             return
         if self.seen is not None and status.status != "done":
             ui.navigate.reload()  # it continues for more epochs, and what is shown is no longer its evaluation
@@ -118,7 +122,7 @@ class _Verdict:
         other = str(run_folder(self.page.root, self.beside))
         await shown_when_ready(
             self.page,
-            f"Putting {self.path.name} beside {self.beside} ...",
+            f"Comparing {self.path.name} with {self.beside} ...",
             lambda: self.page.lab.helper.call(compared, other, str(self.path), self.page.lab.data_dir),
             self._beside,
         )

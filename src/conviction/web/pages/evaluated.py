@@ -32,6 +32,7 @@ from conviction.runs import RunFolder, open_run
 from conviction.runs.predictions import Answers, read_predictions
 from conviction.runs.rows import rows_of_run
 from conviction.web.elements.intervals import Estimate
+from conviction.web.work.changes import word_of
 
 MISTAKES_EXPLAINED = 8
 
@@ -182,8 +183,10 @@ def compared(first: str, second: str, data_dir: str | None) -> Compared:
     """
     known = compare(first, second)
     images, missing = find_pictures(known, data_dir)
+    if images is None:
+        missing = "the images of the runs are not where they were."
     names = [Path(first).name, Path(second).name]
-    comparison = replace(known, specification=_without_folders(known.specification)).renamed(names)
+    comparison = replace(known, specification=_in_words(known.specification)).renamed(names)
     pair = comparison.pairs[0]
     notes = list(comparison.notes)
     if comparison.openings > 1:
@@ -201,9 +204,10 @@ def compared(first: str, second: str, data_dir: str | None) -> Compared:
     )
 
 
-def _without_folders(specification: Mapping[str, list[Any]]) -> dict[str, list[Any]]:
+def _in_words(specification: Mapping[str, list[Any]]) -> dict[str, list[Any]]:
+    """The settings as the page calls them, and files without their folders."""
     return {
-        key: [Path(v).name if key in OF_FILES and v else v for v in values]
+        word_of(key): [Path(v).name if key in OF_FILES and v else v for v in values]
         for key, values in specification.items()
     }
 

@@ -18,7 +18,7 @@ REST_SECONDS = 5.0
 
 
 class Examples:
-    """Shown unless somebody does not want it."""
+    """Shown unless somebody does not want it; in a class, where many share one process that answers, if they ask."""
 
     def __init__(self, page: PageContext, path: Path) -> None:
         self.page, self.path = page, path
@@ -34,7 +34,7 @@ class Examples:
 
     @property
     def _on(self) -> bool:
-        return bool(self.page.desk.kept.get("examples", True))
+        return bool(self.page.desk.kept.get("examples", self.page.lab.course is None))
 
     def _turn(self, on: bool) -> None:
         self.page.desk.kept["examples"] = on

@@ -9,12 +9,14 @@ from nicegui import ui
 
 from conviction.experiments.exploration_page import title
 from conviction.experiments.questions import questions_about
+from conviction.flow.differences import OF_FILES
 from conviction.web.elements.plain import choice, link, number, paragraph, tag
 from conviction.web.elements.surface import Surface
 from conviction.web.jobs.starts import OF_EXPLORE
 from conviction.web.pages.frame import framed, onward
 from conviction.web.pages.page import ChapterLink, PageContext, Stop, aim
 from conviction.web.pages.question import QuestionCard, base_of, epochs_of, seeds_of, state_of_question
+from conviction.web.work.changes import word_of
 
 BASES = {"own": "what I have built", "lab": "the lab's network"}
 BUDGETS = {"": "all, in every epoch", "3000": "3,000", "12000": "12,000", "60000": "60,000"}
@@ -27,8 +29,9 @@ READING = (
     "1.2 times the work: 1.2 times as many multiply-adds for one picture. The time is what training took here.",
     "Holm's method: of several comparisons one may look like a difference by chance. p-values are made larger so that "
     "this stays below 5% for all of them together; an interval alone is not corrected.",
-    "To see a difference of 0.5 points would take 7 to 40 seeds: how many it would take to see one this small, "
-    "estimated from how much these few differ.",
+    "Detecting a difference of 0.5 points would take 7 to 40 seeds: if an arm were truly half a percentage point "
+    "better or worse, an experiment with about that many seeds would detect it four times out of five. The range is "
+    "wide because a few seeds say little about how much results vary from seed to seed.",
 )
 
 
@@ -53,17 +56,19 @@ STOP = Stop(
 def _base_sentence(page: PageContext) -> str:
     """What a guess is about, in words."""
     base = base_of(page)
-    settings = {
-        k.partition(".")[2]: v for k, v in base.items() if k not in ("recipe", "model.layers", *OF_EXPLORE)
-    }
-    keys = [
-        "sessions kept together" if name == "group" else f"{name} {value}" for name, value in settings.items()
-    ]
+    settings = {k: v for k, v in base.items() if k not in ("recipe", "model.layers", *OF_EXPLORE)}
+    words = [_setting(key, value) for key, value in settings.items()]
     layers = base.get("model.layers")
     network = (
         "the lab's network" if layers is None else f"your network of {len(layers)} layers and the output"
     )
-    return f"Starts from {network}" + (f", with {', '.join(keys)}." if keys else ".")
+    return f"Each experiment starts from {network}" + (f", with {', '.join(words)}." if words else ".")
+
+
+def _setting(key: str, value: Any) -> str:
+    if key in ("data.group", *OF_FILES):
+        return word_of(key)
+    return f"{word_of(key)} {value}"
 
 
 class _Questions:
@@ -81,7 +86,7 @@ class _Questions:
         if asked in possible:
             return asked
         states = {question: state_of_question(self.page, question) for question in possible}
-        for state in ("running", ""):
+        for state in ("started", ""):
             for question in possible:
                 if states[question] == state:
                     return question
@@ -126,6 +131,7 @@ class _Questions:
         def put_budget(text: str) -> None:
             kept["budget"] = text if text in BUDGETS else ""
             page.keep()
+            self.card.look()
 
         def put_base(value: str) -> None:
             kept["base"] = value if value in BASES else "own"
@@ -134,14 +140,20 @@ class _Questions:
             self._look()
 
         with tag("details", "", "experts"):
-            tag("summary", "What it starts from, and how often")
+            tag("summary", "Settings: starting point, seeds and epochs")
             with tag("div", "", "fields"):
                 choice("Start from", BASES, kept.get("base", "own"), page.guarded(put_base), "base")
                 number("Seeds", seeds_of(page), put("seeds", 1, 20), "seeds", min=1, max=20, step=1)
                 epochs = put("explore_epochs", 1, 100)
                 number("Epochs", epochs_of(page), epochs, "epochs", min=1, step=1)
                 budget = kept.get("budget", "")
-                choice("Images seen by a run, over all epochs", BUDGETS, budget, put_budget, "budget")
+                choice(
+                    "Images seen by a run, over all epochs",
+                    BUDGETS,
+                    budget,
+                    page.guarded(put_budget),
+                    "budget",
+                )
             base_line = paragraph(_base_sentence(page), "note")
             paragraph(
                 "More seeds make intervals narrower, and take longer in proportion. The number of epochs is set here, "

@@ -23,11 +23,13 @@ from conviction.web.work.lab import facts_about
 KEY = "data.exclude"
 # What these find is for a person to decide, picture by picture.
 ONE_BY_ONE = ("label_conflict", "near_label_conflict")
+# Left out of training anyway.
+DROPPED = "leak"
 
 
 def leave_out_button(page: PageContext, images: ImageSet, finding: Finding) -> None:
     """The button of a finding that suggests to leave images out; nothing for others."""
-    if not finding.leave_out or finding.kind in ONE_BY_ONE:
+    if not finding.leave_out or finding.kind in (*ONE_BY_ONE, DROPPED):
         return
 
     async def take(*_: Any) -> None:

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from conviction.data.findings import plural
 from conviction.experiments.exploration_page import title
 from conviction.experiments.questions import SHEETS, arms_of, questions_about
 from conviction.experiments.store import ExplorationResult, KeptDifference, KeptFinding
@@ -62,7 +63,7 @@ def state_of_question(page: PageContext, question: str) -> str:
         return ""
     job = page.lab.jobs.last_at(study)
     if job is not None and job.alive:
-        return "running"
+        return "started"
     return "answered" if page.lab.watcher.study(study).result else ""
 
 
@@ -174,10 +175,12 @@ class QuestionCard:
         """How many networks will be trained, and about how long that takes, if something on these images has."""
         page, seeds = self.page, seeds_of(self.page)
         trainings, epochs = seeds * (1 + len(self.labels)), epochs_of(page)
-        words = f"{trainings} trainings of {epochs} epoch{'s' if epochs > 1 else ''}: the base and {len(self.labels)} "
-        words += f"others, with {seeds} seed{'s' if seeds > 1 else ''} each."
-        seconds = seconds_an_epoch(page)
-        return f"{words} About {spoken(seconds * trainings * epochs)}." if seconds else words
+        others = plural(len(self.labels), "variant")
+        words = f"The lab will train {trainings} networks for {plural(epochs, 'epoch')} each: the base and {others}, "
+        words += f"each with {plural(seeds, 'seed')}."
+        # With fewer images an epoch is shorter.
+        seconds = 0.0 if page.desk.kept.get("budget") else seconds_an_epoch(page)
+        return f"{words} This takes about {spoken(seconds * trainings * epochs)}." if seconds else words
 
     async def _start(self, *_: Any) -> None:
         page, kept = self.page, self.page.desk.kept
@@ -219,7 +222,7 @@ class QuestionCard:
 
     def _asked(self, study: Path) -> str:
         """The guess with which a study was started, whatever is guessed for the next one."""
-        return str(self.page.desk.kept.get("asked", {}).get(study.name, self.guess))
+        return str(self.page.desk.kept.get("asked", {}).get(study.name, NO_GUESS))
 
     def _running(self, job: Job, status: StudyStatus | None) -> None:
         done, trials = (status.done, status.trials) if status else (0, 0)
@@ -277,7 +280,11 @@ def seconds_an_epoch(page: PageContext) -> float:
             if not job.started or not job.ended:
                 continue
             if kind == "fit":
-                epochs = len(page.lab.watcher.run(Path(job.folder)).rows)
+                run = page.lab.watcher.run(Path(job.folder))
+                # What was continued, and folds, took longer than this job, or are in it besides the epochs.
+                last = page.lab.jobs.last_at(run.path)
+                only = run.plan is None and (last is None or last.kind != "resume")
+                epochs = len(run.rows) if only else 0
             else:
                 curves = page.lab.watcher.study(Path(job.folder)).curves
                 epochs = sum(len(one) for all_seeds in curves.values() for one in all_seeds)

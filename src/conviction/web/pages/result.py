@@ -35,7 +35,7 @@ def show_result(page: PageContext, run: RunFolder, evaluation: Evaluated) -> Non
             _offer_reasons(page, run, evaluation.part)
     ui.html(evaluation.panels.confusion, sanitize=False).classes("report")
     with tag("details", "", "experts"):
-        tag("summary", "Every other figure")
+        tag("summary", "All other figures")
         ui.html(evaluation.panels.details, sanitize=False).classes("report")
 
 
@@ -44,7 +44,7 @@ def _figure(evaluation: Evaluated) -> None:
     heading("On the test images" if evaluation.part == "test" else "On the validation images")
     with tag("p", "", "headline"):
         tag("b", f"{first.value:.2%}")
-        tag("span", f" of {evaluation.images:,} images got the right answer.")
+        tag("span", f" of {evaluation.images:,} images were classified correctly.")
     interval_table(evaluation.accuracies, "Accuracy of each part")
     for doubt in evaluation.doubts:
         paragraph(doubt, "message")
@@ -65,7 +65,7 @@ def _verdict(page: PageContext, run: RunFolder, evaluation: Evaluated) -> None:
             link("Compile", page.to("compile"))
             tag("span", " and train again.")
     with tag("details"):
-        tag("summary", "Why, and how sure is that?")
+        tag("summary", "What the verdict rests on")
         show_step(evaluation.step)
 
 
@@ -84,7 +84,7 @@ def _offer_reasons(page: PageContext, run: RunFolder, part: str) -> None:
             )
 
     with container:
-        button("Show where it looked", page.guarded(show), "reasons")
+        button("Show what spoke for its answers", page.guarded(show), "reasons")
 
 
 def advised(advice: Advice) -> tuple[str, str]:
@@ -101,7 +101,8 @@ def advised(advice: Advice) -> tuple[str, str]:
 
 def _show_reasons(mistakes: list[Reason]) -> None:
     paragraph(
-        "Grad-CAM at the last convolution: the more orange a place is, the more it spoke for the answer.",
+        "These maps are made by Grad-CAM at the last convolution: the more orange a place is, the more it spoke for "
+        "the answer.",
         "note",
     )
     with tag("div", "", "cards reasons"):
@@ -109,7 +110,7 @@ def _show_reasons(mistakes: list[Reason]) -> None:
             with tag("figure", "", "card"):
                 with tag("div", "", "pair"):
                     tag("img", "", "sharp", src=one.picture, alt=f"A picture of {one.truth}")
-                    tag("img", src=one.heat, alt=f"Where it saw {one.predicted}")
+                    tag("img", src=one.heat, alt=f"The places that spoke for {one.predicted}")
                 with tag("figcaption"):
                     tag("b", one.truth)
                     tag("span", f" called {one.predicted}, {one.sure:.1%} sure")

@@ -10,6 +10,7 @@ from typing import Any
 from nicegui import ui
 
 from conviction.errors import RequestError
+from conviction.flow.records import source_name
 from conviction.reporting import Table, image_address, live_sentence
 from conviction.web.elements.curves import FIGURES, chart
 from conviction.web.elements.plain import button, paragraph, table, tag, tick
@@ -74,7 +75,7 @@ class RunPanel:
 
     def _picture(self, run: RunStatus) -> str:
         """One of the images, whose maps are shown, as an address; empty before they are read."""
-        if not self.picture and run.source == self.page.desk.source:
+        if not self.picture and run.source == source_name(self.page.desk.source):
             images, split = self.page.known(), self.page.split()
             if images is not None:
                 self.picture = image_address(images.pixels[0 if split is None else split.validation[0]])
@@ -85,6 +86,7 @@ class RunPanel:
         """What decides which elements there are; the rest is updated in place, so that the focus stays."""
         run, job, overs, ahead = state
         return (
+            run.path,
             run.status,
             bool(run.rows),
             job and (job.id, job.state, job.wish),
@@ -97,7 +99,7 @@ class RunPanel:
             with tag("h2"):
                 tag("span", f"{name} ")
                 tag("span", *state_pill(run, job))
-            if run.source and run.source != self.page.desk.source:
+            if run.source and run.source != source_name(self.page.desk.source):
                 paragraph(f"It learned from {stem_of(run.source)}, not from the images above.", "note")
             self._hands(name, run, job)
         self.body.clear()

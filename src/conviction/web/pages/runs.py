@@ -12,7 +12,7 @@ from conviction.web.elements.plain import button, heading, link, paragraph, tag,
 from conviction.web.elements.surface import Surface
 from conviction.web.jobs.progress import RunStatus
 from conviction.web.jobs.records import Job
-from conviction.web.jobs.starts import MOST_NAME, run_folder
+from conviction.web.jobs.starts import MOST_NAME
 from conviction.web.pages.page import PageContext
 from conviction.web.pages.running import state_pill
 from conviction.web.work.own_runs import (
@@ -62,7 +62,7 @@ class RunList:
 
     def _draw(self, runs: Sequence[tuple[RunStatus, Job | None]], deleted: Sequence[DeletedRun]) -> None:
         if not runs:
-            paragraph("None yet.", "soft")
+            paragraph("You have no runs yet.", "soft")
         since = since_the_one_before([run for run, _ in runs])
         lowest = min((row.val_accuracy for run, _ in runs for row in run.rows), default=0.0)
         with tag("ul", "", "runs"):
@@ -73,7 +73,7 @@ class RunList:
                     _figures(run)
                     self._hands(run)
         if deleted:
-            heading("Deleted", 3)
+            heading("Deleted runs", 3)
             with tag("ul", "", "runs"):
                 for one in deleted:
                     self._deleted(one)
@@ -87,24 +87,24 @@ class RunList:
             if run.note:
                 paragraph(run.note, "written")
             if since is not None:
-                self._since(run, since)
+                self._since(run.path.name, since)
 
-    def _since(self, run: RunStatus, since: Since) -> None:
+    def _since(self, name: str, since: Since) -> None:
         words = since.words
         with tag("p", "", "soft"):
             if since.repeated:
-                tag("span", f"The same network, settings and seed as {since.name}: the same figures.")
+                same = "network, settings and seed are the same, and so are the curves"
+                tag("span", f"This repeats {since.name}: {same}.")
                 return
             if not words:
-                tag("span", f"Nothing was changed since {since.name}.")
+                tag("span", f"The network and the settings are the same as in {since.name}.")
                 return
             more = f", and {len(words) - MOST_CHANGES} more" if len(words) > MOST_CHANGES else ""
-            tag("span", f"Since {since.name}, {'; '.join(words[:MOST_CHANGES])}{more}. ")
-            before = self.page.lab.watcher.run(run_folder(self.page.root, since.name))
-            if run.is_done and before.is_done:
-                chance = set(since.settings) == {"training.seed"} and not since.layers
-                question = "How much did chance do?" if chance else "Did it help?"
-                link(question, self.page.to("evaluate", run.path.name, beside=since.name))
+            tag("span", f"Compared with {since.name}: {'; '.join(words[:MOST_CHANGES])}{more}. ")
+            if since.comparable:
+                chance = len(words) == 1 and "training.seed" in since.settings
+                question = "How much of this is chance?" if chance else "Did it help?"
+                link(question, self.page.to("evaluate", name, beside=since.name))
 
     def _hands(self, run: RunStatus) -> None:
         name, owner = run.path.name, self.page.owner
@@ -122,20 +122,22 @@ class RunList:
             rename_run(self.page.lab, owner, name, new.strip())
             self._open(new.strip())
             if self.page.part == name:
-                ui.navigate.to(self.page.to("train", new.strip()))
+                self.page.part = new.strip()
+                ui.navigate.to(self.page.to("train", self.page.part))
 
         def delete() -> None:
             delete_run(self.page.lab, owner, name)
             self._open("")
             if self.page.part == name:
+                self.page.part = ""
                 ui.navigate.to(self.page.to("train"))
 
         with tag("div", "", "fields"):
-            text_field("Name", name, self._take(rename), f"name-{name}", maxlength=MOST_NAME)
+            text_field("Name", name, self._take(rename), "name", maxlength=MOST_NAME)
             note = self._take(lambda text: write_note(run.path, text))
-            text_field("Note", run.note, note, f"note-{name}", maxlength=MOST_NOTE)
-            button("Done", self._act(lambda: self._open("")), f"done-{name}")
-            button(f"Delete {name}", self._act(delete), f"delete-{name}", "quiet")
+            text_field("Note", run.note, note, "note", maxlength=MOST_NOTE)
+            button("Done", self._act(lambda: self._open("")), "done")
+            button(f"Delete {name}", self._act(delete), "delete", "quiet")
 
     def _deleted(self, one: DeletedRun) -> None:
         key = one.path.parent.name
@@ -143,7 +145,7 @@ class RunList:
             tag("span", one.name)
             back = self._act(lambda: bring_back(self.page.lab, self.page.owner, one))
             button("Bring it back", back, f"back-{key}", "quiet", aria_label=f"Bring {one.name} back")
-            gone = self._act(lambda: discard(one))
+            gone = self._act(lambda: discard(self.page.lab, one))
             button(
                 "Delete it for good", gone, f"gone-{key}", "quiet", aria_label=f"Delete {one.name} for good"
             )
@@ -184,6 +186,6 @@ def _accuracies(run: RunStatus, lowest: float) -> None:
 def _figures(run: RunStatus) -> None:
     with tag("div", "", "figures-of-run"):
         if run.rows:
-            tag("span", f"validation {run.rows[-1].val_accuracy:.2%}")
+            tag("span", f"validation {run.rows[-1].val_accuracy:.2%} in the last epoch")
         if run.test_accuracy is not None:
             tag("span", f"test {run.test_accuracy:.2%}")

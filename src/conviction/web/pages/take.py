@@ -5,6 +5,7 @@ from __future__ import annotations
 from functools import partial
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 from nicegui import ui
 
@@ -121,7 +122,7 @@ class _Shelf:
             tag("span", words, "soft")
 
     def _link(self, file: Path) -> None:
-        href = f"/lab/{self.page.desk.id}/file/{self.path.name}/{file.as_posix()}"
+        href = f"/lab/{self.page.desk.id}/file/{quote(self.path.name, safe='')}/{quote(file.as_posix())}"
         name = f"{self.path.name}-{file.name}" if file.suffix == ".zip" else file.name
         how = {"target": "_blank"} if file.suffix == ".html" else {"download": name}
         link(file.as_posix(), href, **how)

@@ -6,6 +6,7 @@ import asyncio
 from dataclasses import dataclass
 from functools import partial
 from itertools import chain
+from pathlib import Path
 from typing import Any
 
 from nicegui import ui
@@ -16,7 +17,7 @@ from conviction.errors import RequestError
 from conviction.flow.prepare import check_folds, cut_for
 from conviction.web.elements.plain import button, link, paragraph, tag
 from conviction.web.elements.surface import Surface
-from conviction.web.jobs.starts import next_name, run_folder, start_fit, stem_of
+from conviction.web.jobs.starts import next_name, run_folder, specification_of, start_fit, stem_of
 from conviction.web.pages.frame import framed, misfit
 from conviction.web.pages.page import ChapterLink, PageContext, Stop, walkthrough
 from conviction.web.pages.running import RunPanel
@@ -24,7 +25,7 @@ from conviction.web.pages.runs import RunList
 from conviction.web.work import network
 from conviction.web.work.desk import Draft
 from conviction.web.work.lab import facts_about
-from conviction.web.work.since import twin_of
+from conviction.web.work.since import RequestedRun, twin_of
 from conviction.web.work.sources import Checked
 
 
@@ -91,14 +92,15 @@ class _Start:
     def _repeats(self, twin: str) -> None:
         with tag("div", "", "message", role="status"):
             paragraph(
-                f"{twin} has learned with this network, these settings and this seed. Trained again here, it would "
-                "end with the same bits, so there would be nothing to learn from it."
+                f"{twin} was trained on the same images, with this network, these settings and this seed. Trained "
+                "again on this machine with the same packages, it ends with exactly the same weights and curves. "
+                "Another seed shows how much the result depends on chance."
             )
             with tag("div", "", "buttons"):
                 link(f"Look at {twin}", self.page.to("train", twin), "button")
-                button("Train it with another seed", self.page.guarded(self._reseeded), "reseed", "primary")
+                button("Train with another seed", self.page.guarded(self._reseeded), "reseed", "primary")
                 again = self.page.guarded(lambda *_: self._start(again=True))
-                button("Train it again all the same", again, "again", "quiet")
+                button("Train again anyway", again, "again", "quiet")
 
     def _what(self) -> str:
         draft = self.page.desk.draft
@@ -110,29 +112,43 @@ class _Start:
             return
         self.starting = True
         try:
-            await self._begin(again)
-        finally:
+            self.starting = await self._begin(again)
+        except BaseException:
             self.starting = False
+            raise
 
-    async def _begin(self, again: bool) -> None:
+    async def _begin(self, again: bool) -> bool:
+        """Whether a training was queued, so that the page is left."""
         page = self.page
         page.say("The images are being checked ...", "waiting")
         ready = await prepare(page)
-        # Made in this lab, and so on this machine.
-        own = [run for run in page.lab.runs(page.owner) if page.lab.jobs.last_at(run.path) is not None]
-        twin = "" if again else await asyncio.to_thread(twin_of, ready.recipe, ready.images, ready.split, own)
+        twin = (
+            ""
+            if again
+            else await asyncio.to_thread(twin_of, ready.recipe, ready.images, ready.split, _made_here(page))
+        )
         if not twin:
             ui.navigate.to(page.to("train", queue(page, ready.recipe)))
-            return
+            return True
         page.say("")
         self.twin = twin, page.desk.draft
         self.look(page.part)
+        return False
 
     async def _reseeded(self, *_: Any) -> None:
+        if self.starting:
+            return
         facts = facts_about(await self.page.images(), self.page.data)
         seed = self.page.draft.specification(facts).training.seed
         self.page.change(self.page.draft.with_key("training.seed", seed + 1, facts))
         await self._start()
+
+
+def _made_here(page: PageContext) -> list[RequestedRun]:
+    """The runs that this lab has trained, and so this machine, with what was asked for."""
+    jobs = [job for job in page.lab.jobs.of(page.owner) if job.state == "done"]
+    files = {Path(job.folder): file for job in jobs if (file := specification_of(job)) is not None}
+    return [RequestedRun(run, files[run.path]) for run in page.lab.runs(page.owner) if run.path in files]
 
 
 @dataclass(frozen=True)
@@ -194,6 +210,7 @@ class _Bench:
         self.start = _Start(page)
         self.run = RunPanel(page, self._look)
         self.runs = RunList(page)
+        self.left = False
 
     def show(self) -> None:
         """Shows everything, and checks once a second what has changed."""
@@ -205,7 +222,10 @@ class _Bench:
 
     def _look(self) -> None:
         page = self.page
+        if self.left:
+            return
         if page.part and not page.lab.has_run(page.owner, page.part):
+            self.left = True
             ui.navigate.to(page.to("train"))  # deleted or renamed in another tab
             return
         # The run in the address, or the newest.
@@ -214,6 +234,10 @@ class _Bench:
         self.start.look(name)
         if name:
             self.run.look(name)
+        elif self.run.seen is not None:
+            self.left = True
+            ui.navigate.reload()  # the last one was deleted
+            return
         self.runs.look()
 
 

@@ -11,6 +11,9 @@ from conviction.web.work.desk import Draft, Work
 _WORDS = {
     "data.fit": "pictures of another shape",
     "data.exclude": "images left out",
+    "data.test": "share of test images",
+    "data.validation": "share of validation images",
+    "evaluation.test": "test set opened at once",
     "data.group": "sessions kept together",
     "evaluation.folds": "cross-validation",
 }

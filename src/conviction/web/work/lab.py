@@ -141,6 +141,8 @@ class Lab:
         root = self.root(owner)
         paths = {p.parent for p in root.glob(f"*/{folder.CONFIG}")}
         for job in self.jobs.of(owner):
+            if Path(job.folder).parent != root:
+                continue  # it was deleted, or is an exploration
             if (job.kind == "fit" and job.state != "done") or (job.kind == "resume" and job.alive):
                 paths.add(Path(job.folder))
         runs = [self.watcher.run(path) for path in paths]

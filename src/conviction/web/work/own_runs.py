@@ -9,11 +9,11 @@ from pathlib import Path
 
 from conviction.errors import RequestError
 from conviction.runs import folder
-from conviction.web.jobs.starts import EXPLORATIONS, next_name, run_folder
+from conviction.web.jobs.starts import EXPLORATIONS, MOST_NAME, is_run_name, next_name, run_folder
 from conviction.web.work.lab import LEARNERS, Lab
 
 # Names that the page needs beside those of the runs.
-RESERVED = (EXPLORATIONS, LEARNERS, "learning.json")
+RESERVED = (EXPLORATIONS, LEARNERS, "learning.json", "guesses.jsonl")
 
 
 @dataclass(frozen=True)
@@ -29,18 +29,25 @@ def rename_run(lab: Lab, owner: str, name: str, new: str) -> None:
 
     Raises:
         RequestError: It has not begun or is worked on, or the new name is none, or that of something else.
+        RunError: Another process works on it.
         OutputError, StorageError: The folder cannot be renamed.
     """
     root = lab.root(owner)
-    path, target = run_folder(root, name), run_folder(root, new)
+    path = run_folder(root, name)
+    if not is_run_name(new):
+        raise RequestError(
+            f"'{new[:80]}' cannot be the name of a run. Type a name of up to {MOST_NAME} characters without / and \\ "
+            "that does not begin with a dot."
+        )
+    target = root / new
     if new == name:
         return
     _refuse_while_worked_on(lab, path)
     if not (path / folder.CONFIG).is_file():
-        raise RequestError(f"{name} has not begun, so there is nothing to rename.")
+        raise RequestError(f"{name} has not begun, so there is nothing to rename yet.")
     if new in RESERVED or target.exists() or lab.jobs.at(target) is not None:
         raise RequestError(f"The name {new} is taken; choose another one.")
-    with folder.storing(target):
+    with folder.claimed(path), folder.storing(target):
         path.rename(target)
     lab.jobs.forget(target)  # of an earlier run that never began
     lab.jobs.move(path, target)
@@ -50,17 +57,19 @@ def delete_run(lab: Lab, owner: str, name: str) -> None:
     """Puts a run where it can be brought back from.
 
     Raises:
-        RequestError: Something works on it.
+        RequestError, RunError: Something works on it.
         OutputError, StorageError: The folder cannot be moved.
     """
     path = run_folder(lab.root(owner), name)
     _refuse_while_worked_on(lab, path)
-    if path.is_dir():
-        target = lab.deleted(owner) / f"{time.time_ns():x}" / name
-        with folder.storing(target):
-            target.parent.mkdir(parents=True)
-            path.rename(target)
-    lab.jobs.forget(path)
+    if not path.is_dir():
+        lab.jobs.forget(path)
+        return
+    target = lab.deleted(owner) / f"{time.time_ns():x}" / name
+    with folder.claimed(path), folder.storing(target):
+        target.parent.mkdir(parents=True)
+        path.rename(target)
+    lab.jobs.move(path, target)
 
 
 def deleted_runs(lab: Lab, owner: str) -> list[DeletedRun]:
@@ -84,10 +93,11 @@ def bring_back(lab: Lab, owner: str, run: DeletedRun) -> str:
     with folder.storing(target):
         run.path.rename(target)
         run.path.parent.rmdir()
+    lab.jobs.move(run.path, target)
     return target.name
 
 
-def discard(run: DeletedRun) -> None:
+def discard(lab: Lab, run: DeletedRun) -> None:
     """Deletes a run for good.
 
     Raises:
@@ -95,6 +105,7 @@ def discard(run: DeletedRun) -> None:
     """
     with folder.storing(run.path):
         shutil.rmtree(run.path.parent)
+    lab.jobs.forget(run.path)
 
 
 def _refuse_while_worked_on(lab: Lab, path: Path) -> None:

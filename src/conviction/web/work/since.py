@@ -9,13 +9,10 @@ from pathlib import Path
 from typing import Any
 
 from conviction.config import Recipe
-from conviction.config.flat import by_key
 from conviction.data import ImageSet, Split
 from conviction.data.image_set import labels_hash
 from conviction.errors import ConvictionError
-from conviction.flow.differences import OF_FILES, layers_of, settings_of
-from conviction.model import LayerRow
-from conviction.model.changes import layer_changes
+from conviction.flow.differences import OF_FILES, NetworkRows, layers_of, network_changes, settings_of
 from conviction.runs import RunFolder, folder
 from conviction.web.jobs.progress import RunStatus
 from conviction.web.work.changes import word_of
@@ -30,16 +27,19 @@ class Since:
         settings: By key, the value before and after.
         layers: How the network differs, a line for each layer.
         repeated: Whether nothing differs and both have come to the same figures.
+        comparable: Whether there are images that both have answered: those of one test set, opened by both, or of one
+            validation set.
     """
 
     name: str
     settings: dict[str, tuple[Any, Any]]
     layers: tuple[str, ...]
     repeated: bool
+    comparable: bool
 
     @property
     def words(self) -> list[str]:
-        """``learning rate 0.001 becomes 0.003``, and the layers."""
+        """``learning rate changed from 0.001 to 0.003``, and the layers."""
         return [*(_words(key, *values) for key, values in self.settings.items()), *self.layers]
 
 
@@ -47,12 +47,14 @@ def since_the_one_before(runs: Sequence[RunStatus]) -> dict[str, Since]:
     """By name, how each run differs from the last one before it that was on the same images.
 
     Args:
-        runs: Newest first.
+        runs: In any order.
     """
     known: dict[str, Since] = {}
-    for at, run in enumerate(runs):
-        before = next((r for r in runs[at + 1 :] if r.rows and r.source == run.source), None)
-        if before is None or not run.rows:
+    # By when they were begun: a run that is continued is as old as before.
+    ordered = sorted((r for r in runs if r.rows), key=lambda r: _begun(r.path), reverse=True)
+    for at, run in enumerate(ordered):
+        before = next((r for r in ordered[at + 1 :] if r.source == run.source), None)
+        if before is None:
             continue
         try:
             known[run.path.name] = _since(before, run)
@@ -61,8 +63,16 @@ def since_the_one_before(runs: Sequence[RunStatus]) -> dict[str, Since]:
     return known
 
 
-def twin_of(recipe: Recipe, images: ImageSet, split: Split, runs: Sequence[RunStatus]) -> str:
-    """The name of a finished run that a training would repeat: its images, network, settings and seed; empty if none.
+@dataclass(frozen=True)
+class RequestedRun:
+    """A run that was made here, and the file of the specification that was asked for."""
+
+    run: RunStatus
+    file: Path
+
+
+def twin_of(recipe: Recipe, images: ImageSet, split: Split, runs: Sequence[RequestedRun]) -> str:
+    """The name of a finished run that a training would repeat: the same request for the same images; empty if none.
 
     Args:
         recipe: Of the training. What it leaves open is settled by the images and the machine, which are the same.
@@ -70,49 +80,59 @@ def twin_of(recipe: Recipe, images: ImageSet, split: Split, runs: Sequence[RunSt
         split: Of these.
         runs: Those that were made on this machine.
     """
-    asked = dict(by_key(recipe.model_dump(mode="json")))
-    # Opening the test set changes nothing about the network.
-    del asked["evaluation.test"]
-    for run in runs:
-        if not run.is_done:
-            continue
+    text, labels = recipe.to_yaml(), ""
+    for asked in runs:
+        path = asked.run.path
         try:
-            known, made = _specification(run.path, _stamp(run.path)), RunFolder(run.path).data
-        except (ConvictionError, OSError):
+            # One that was continued has taken another way to its last epoch.
+            continued = any(path.glob(folder.EARLIER_EVALUATION.format("*")))
+            if not asked.run.is_done or continued or asked.file.read_text(encoding="utf-8") != text:
+                continue
+            made = RunFolder(path).data
+        except (ConvictionError, OSError, ValueError):
             continue
-        if any(known.get(key) != value for key, value in asked.items() if value not in (None, "auto")):
-            continue
-        if made.decoding == images.rule and made.labels_hash == labels_hash(images, split.all):
-            return run.path.name
+        labels = labels or labels_hash(images, split.all)
+        if made.decoding == images.rule and made.labels_hash == labels:
+            return path.name
     return ""
 
 
 def _since(before: RunStatus, run: RunStatus) -> Since:
-    (old, rows), (new, others) = (_read(r.path, _stamp(r.path)) for r in (before, run))
+    (old, old_layers), (new, new_layers) = (_read(r.path, _stamp(r.path)) for r in (before, run))
     settings = {key: (old.get(key), new.get(key)) for key in {**old, **new} if old.get(key) != new.get(key)}
-    layers = tuple(layer_changes(rows, others))
-    return Since(before.path.name, settings, layers, not settings and not layers and before.rows == run.rows)
+    layers = tuple(network_changes(old_layers, new_layers))
+    same_data = not any(key.startswith("data.") for key in settings)
+    answered = (before.opened and run.opened) or "training.seed" not in settings
+    return Since(
+        before.path.name,
+        settings,
+        layers,
+        repeated=not settings and not layers and before.rows == run.rows,
+        comparable=before.is_done and run.is_done and same_data and answered,
+    )
 
 
 def _stamp(path: Path) -> int:
     return (path / folder.CONFIG).stat().st_mtime_ns
 
 
-@lru_cache(maxsize=256)
-def _read(path: Path, _: int) -> tuple[dict[str, Any], list[LayerRow]]:
+def _begun(path: Path) -> float:
+    try:
+        return (path / folder.DATA).stat().st_mtime
+    except OSError:
+        return 0.0
+
+
+@lru_cache(maxsize=4096)
+def _read(path: Path, _: int) -> tuple[dict[str, Any], NetworkRows]:
     run = RunFolder(path)
     return settings_of(run), layers_of(run)
 
 
-@lru_cache(maxsize=256)
-def _specification(path: Path, _: int) -> dict[str, Any]:
-    return dict(by_key(RunFolder(path).config.model_dump(mode="json")))
-
-
 def _words(key: str, before: Any, after: Any) -> str:
     if key in OF_FILES:
-        return f"{word_of(key)}: others"
-    return f"{word_of(key)}: {_short(before)} becomes {_short(after)}"
+        return f"{word_of(key)}: {'a list' if not before else 'none' if not after else 'another list'}"
+    return f"{word_of(key)} changed from {_short(before)} to {_short(after)}"
 
 
 def _short(value: Any) -> str:

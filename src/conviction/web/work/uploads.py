@@ -151,7 +151,8 @@ def sources_of(runs: Path, jobs: Iterable[Job]) -> set[str]:
 @lru_cache(maxsize=1000)
 def _source(data: Path, _: int) -> str:
     try:
-        return read_source(data)
+        # A run writes ``~`` for the home folder.
+        return os.path.expanduser(read_source(data))
     except (OSError, ValueError, RecursionError):
         return ""  # a damaged run needs nothing
 

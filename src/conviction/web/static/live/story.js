@@ -32,6 +32,17 @@ export class Story {
     this.last = 0;
   }
 
+  /** Lines of the file; one that is no JSON is passed over. @param {string} lines */
+  read(lines) {
+    for (const line of lines.split("\n")) {
+      try {
+        if (line) this.hear(JSON.parse(line));
+      } catch {
+        continue;
+      }
+    }
+  }
+
   /** @param {Line} line */
   hear(line) {
     this.last = line.at;
@@ -42,7 +53,7 @@ export class Story {
       this.losses.push({ at: line.at, x: line.progress.epoch - 1 + line.progress.images / line.progress.total, loss: line.progress.loss });
     }
     if (line.epoch) this.validated.push(line.epoch);
-    if (line.kernels) this.moments.push({ x: line.x ?? 0, kernels: unpacked(line.kernels) });
+    if (line.kernels?.most) this.moments.push({ x: line.x ?? 0, kernels: unpacked(line.kernels) });
   }
 
   /** The step that is under way. */

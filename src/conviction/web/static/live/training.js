@@ -54,9 +54,9 @@ class Watching {
       }
       const { job, alive, next, lines } = await answer.json();
       if (job !== this.job) return; // the page will say so in a moment
-      for (const line of lines.split("\n")) if (line) this.story.hear(JSON.parse(line));
       const news = next !== this.next;
       this.next = next;
+      this.story.read(lines);
       this.ended = !alive && !news;
       if (news || this.ended) this.draw();
     } catch {
@@ -81,9 +81,9 @@ class Watching {
   make() {
     this.root.innerHTML = `<ol class="track" aria-label="Steps of this training"></ol>
       <div class="live-training"><figure class="curve" hidden><canvas class="losses" role="img"></canvas>
-        <figcaption class="note">Loss: the line on training images, the dots on validation images</figcaption></figure>
+        <figcaption class="note">Loss: the line is for training images, the dots are for validation images</figcaption></figure>
       <figure class="filters" hidden><div class="kernels" role="img"></div><figcaption class="note"></figcaption></figure></div>
-      <div class="again" hidden><button type="button" class="button">Play it again</button>
+      <div class="again" hidden><button type="button" class="button">Play from the start</button>
         <input type="range" min="0" step="1" aria-label="Moment of the training"><output class="note"></output></div><p class="note rate"></p>`;
     /** @type {HTMLElement} */ (this.root.querySelector(".track")).append(
       ...STEPS.map((step) => Object.assign(document.createElement("li"), { textContent: step })),
@@ -216,7 +216,7 @@ class Watching {
     }
     const last = losses[losses.length - 1];
     const told = validated.length ? `, and on validation images ${validated[validated.length - 1].val_loss.toFixed(3)}` : "";
-    canvas.setAttribute("aria-label", `Loss at every call of the training: now ${last.loss.toFixed(3)}${told}`);
+    canvas.setAttribute("aria-label", `Loss during the training: now ${last.loss.toFixed(3)}${told}`);
   }
 
   drawKernels() {
@@ -230,7 +230,8 @@ class Watching {
       const figure = /** @type {HTMLElement} */ (place.parentElement);
       figure.hidden = false;
       /** @type {HTMLElement} */ (figure.querySelector("figcaption")).textContent =
-        "Filters of the first layer" + (picture ? ", and what each makes of one picture" : "") + ": white adds, black takes away";
+        "Filters of the first layer: white is a positive weight, black a negative one." +
+        (picture ? " Below each is its response to one picture, before bias and activation, on a scale of its own." : "");
       place.replaceChildren(
         ...Array.from({ length: count }, () => {
           const tile = document.createElement("div");
@@ -239,7 +240,7 @@ class Watching {
           return tile;
         }),
       );
-      const maps = picture ? ", and what each makes of one picture" : "";
+      const maps = picture ? ", and the response of each to one picture" : "";
       place.setAttribute("aria-label", `${count} of the ${filters} filters of the first layer, ${rows} by ${columns}${maps}`);
     }
     const most = Math.max(1e-6, ...kernels.values.map(Math.abs));
