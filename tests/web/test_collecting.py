@@ -48,6 +48,15 @@ def test_loose_pictures_go_into_named_classes(browser: Any, served: Served, tmp_
             part.get_by_label("Add pictures").set_input_files(sorted((tmp_path / name).iterdir()))
             part.get_by_text("12 pictures").wait_for()
         shoot(page, "collecting")
+        # A class that was removed comes back to its place, with its pictures.
+        page.locator(".one-class").first.get_by_role("button", name="Remove").click()
+        removed = page.locator(".removed")
+        removed.get_by_text("cat with 12 pictures was removed.").wait_for()
+        assert page.locator(".one-class").count() == 1
+        assert not Axe().run(page).response["violations"]
+        removed.get_by_role("button", name="Undo").click()
+        assert page.locator(".one-class").first.get_by_label("Class").input_value() == "cat"
+        assert page.locator(".one-class").first.locator(".strip img").count() == 12
         assert not Axe().run(page).response["violations"]
         page.get_by_role("button", name="Use these pictures").click()
         page.wait_for_url("**/data/load")

@@ -112,18 +112,37 @@ class Collecting {
       file.value = "";
     });
     row.addEventListener("drop", (e) => this.take(entry, [...(e.dataTransfer?.files ?? [])]));
-    row.querySelector(".remove")?.addEventListener("click", () => {
-      entry.end();
-      this.classes = this.classes.filter((other) => other !== entry);
-      for (const thumb of row.querySelectorAll("img")) URL.revokeObjectURL(thumb.src);
-      row.remove();
-      this.at(".another").focus();
-    });
+    row.querySelector(".remove")?.addEventListener("click", () => this.remove(entry));
     this.hold(entry, /** @type {HTMLElement} */ (row.querySelector(".record")));
     this.classes.push(entry);
     this.at(".classes").append(row);
     this.count(entry);
     return row;
+  }
+
+  /** Takes a class off the page; one with pictures can be brought back. @param {Entry} entry */
+  remove(entry) {
+    entry.end();
+    const place = this.classes.indexOf(entry);
+    this.classes.splice(place, 1);
+    if (!entry.one.size) {
+      entry.row.remove();
+      this.at(".another").focus();
+      return;
+    }
+    const gone = document.createElement("p");
+    gone.className = "note removed";
+    gone.setAttribute("role", "status");
+    const back = Object.assign(document.createElement("button"), { type: "button", className: "button quiet", textContent: "Undo" });
+    const pictures = `${entry.one.size} picture${entry.one.size === 1 ? "" : "s"}`;
+    gone.append(`${entry.one.name || "A class"} with ${pictures} was removed. `, back);
+    back.addEventListener("click", () => {
+      gone.replaceWith(entry.row);
+      this.classes.splice(place, 0, entry);
+      /** @type {HTMLElement} */ (entry.row.querySelector(".remove")).focus();
+    });
+    entry.row.replaceWith(gone);
+    back.focus();
   }
 
   /** @param {Entry} entry @param {File[]} files */
