@@ -196,7 +196,7 @@ def test_comparisons_that_would_mean_nothing_are_refused(
     assert "have different test sets" in refused("plain", "other")
     conviction.fit("digits", [*KEYS, "training.seed=1", "evaluation.test=false"], out=here / "seed")
     said = refused("plain", "seed")
-    assert "is sealed, and the validation images differ" in said
+    assert "The validation images of the runs differ" in said
     assert f"conviction.evaluate('{here / 'seed'}')" in said
     conviction.evaluate(here / "seed")
     notes = conviction.compare([here / "plain", here / "seed"]).notes

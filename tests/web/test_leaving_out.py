@@ -112,9 +112,10 @@ def test_a_run_learns_without_them(browser: Any, served: Served) -> None:
         assert {"cat/0.png", "cat/1.png", "cat/2.png", "dog/blank.png"} <= names
         # In the list of runs and beside another run, nothing says where the server keeps its list.
         to(page, "data", "audit")
+        page.get_by_text("Undo: the recipe fast").click()
         page.get_by_text("Undo: images left out").click()
         finding(page, "exact copies").wait_for()
         to(page, "train")
         page.get_by_role("button", name="Train this network").click()
-        page.locator(".runs").get_by_text("images left out: none").wait_for()
+        page.locator(".runs").get_by_text(f"Compared with {name}").wait_for()
         assert str(served.out) not in page.content()

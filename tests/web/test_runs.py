@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import shutil
@@ -13,10 +14,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from conviction.config import load_recipe
-from conviction.data import load_source
+from conviction.config import Recipe, load_recipe
+from conviction.data import ImageSet, Split, load_source
 from conviction.errors import RequestError, RunError
-from conviction.flow.prepare import prepare_run
 from conviction.runs import folder, open_run
 from conviction.runs.notes import read_note, write_note
 from conviction.web.jobs.helper import Helper
@@ -89,6 +89,13 @@ def test_a_damaged_run_is_left_out_and_the_others_are_not(bench: Lab) -> None:
     assert known["digits-3"].name == "digits-1"
 
 
+async def read(recipe: Recipe) -> tuple[ImageSet, Split]:
+    """As the page does before a training."""
+    bench = Bench()
+    images = await bench.images("digits", recipe.data)
+    return images, (await bench.checked("digits", recipe)).split
+
+
 def test_a_training_that_would_repeat_a_run_is_known(three: Path, tmp_path: Path) -> None:
     recipe = load_recipe([*SMALL])
     file, other = tmp_path / "asked.yaml", tmp_path / "other.yaml"
@@ -96,33 +103,33 @@ def test_a_training_that_would_repeat_a_run_is_known(three: Path, tmp_path: Path
     other.write_text(load_recipe([*SMALL, "model.dropout=0.3"]).to_yaml())
     statuses = [RunWatcher().run(three / f"digits-{n}") for n in (3, 2, 1)]
     runs = [RequestedRun(run, path) for run, path in zip(statuses, (other, other, file), strict=True)]
-    ready = prepare_run("digits", recipe, None, lambda facts: recipe)
-    assert twin_of(recipe, ready.images, ready.split, runs) == "digits-1"
+    images, split = asyncio.run(read(recipe))
+    assert twin_of(recipe, images, split, runs) == "digits-1"
     # Whatever is asked for differently makes another run of it, also what is left open: a seed, a layer, sessions.
     for key in (
         *("training.seed=1", "training.epochs=2", "model.filters=[4,5]", "data.test=0.3", "data.group=auto"),
         *("training.learning_rate=auto", "training.threads=1", "augmentation.flip=auto"),
     ):
         kept = [pair for pair in SMALL if pair.partition("=")[0] != key.partition("=")[0]]
-        assert not twin_of(load_recipe([*kept, key]), ready.images, ready.split, runs), key
+        assert not twin_of(load_recipe([*kept, key]), images, split, runs), key
     # So do other images, other labels and another size.
-    fewer = replace(ready.split, train=ready.split.train[:-1])
-    assert not twin_of(recipe, ready.images, fewer, runs)
-    labels = ready.images.labels.copy()
+    fewer = replace(split, train=split.train[:-1])
+    assert not twin_of(recipe, images, fewer, runs)
+    labels = images.labels.copy()
     labels[0] = (labels[0] + 1) % 10
-    assert not twin_of(recipe, replace(ready.images, labels=labels), ready.split, runs)
+    assert not twin_of(recipe, replace(images, labels=labels), split, runs)
     smaller = load_recipe([*SMALL, "data.image_size=[16,16]"])
-    assert not twin_of(recipe, load_source("digits", smaller.data), ready.split, runs)
+    assert not twin_of(recipe, load_source("digits", smaller.data), split, runs)
     # What has not ended has not come out in any way; what was continued has come another way; nobody knows the rest.
     unfinished = [
         RequestedRun(replace(run, status="interrupted"), path) for run, path in [(statuses[2], file)]
     ]
-    assert not twin_of(recipe, ready.images, ready.split, unfinished)
+    assert not twin_of(recipe, images, split, unfinished)
     shutil.copytree(three / "digits-1", tmp_path / "continued")
     (tmp_path / "continued" / "evaluation-after-1-epochs.json").write_text("{}")
     continued = [RequestedRun(RunWatcher().run(tmp_path / "continued"), file)]
-    assert not twin_of(recipe, ready.images, ready.split, continued)
-    assert not twin_of(recipe, ready.images, ready.split, [RequestedRun(statuses[2], tmp_path / "none.yaml")])
+    assert not twin_of(recipe, images, split, continued)
+    assert not twin_of(recipe, images, split, [RequestedRun(statuses[2], tmp_path / "none.yaml")])
 
 
 def test_a_run_is_renamed_with_what_is_known_about_it(bench: Lab, three: Path) -> None:
