@@ -98,6 +98,8 @@ def test_batch_normalisation_of_maps_is_over_batch_height_and_width(keras: Any) 
 
 
 def test_fit_works_without_an_input_shape_and_the_summary_does_not(keras: Any) -> None:
+    # Another test of this process may have asked for determinism, which random weights then need a seed for.
+    keras.utils.set_random_seed(0)
     model = keras.Sequential([keras.layers.Flatten(), keras.layers.Dense(2, activation="softmax")])
     lines: list[str] = []
     model.summary(print_fn=lambda text, **_: lines.append(text))
