@@ -22,10 +22,11 @@ from conviction.runs.notes import read_note, write_note
 from conviction.web.jobs.helper import Helper
 from conviction.web.jobs.progress import RunWatcher
 from conviction.web.jobs.queue import Jobs
+from conviction.web.jobs.records import Job, State
 from conviction.web.work.desk import Desks
 from conviction.web.work.lab import Lab
 from conviction.web.work.own_runs import bring_back, delete_run, deleted_runs, discard, rename_run
-from conviction.web.work.since import RequestedRun, since_the_one_before, twin_of
+from conviction.web.work.since import RequestedRun, requested_runs, since_the_one_before, twin_of
 from conviction.web.work.sources import Bench
 from conviction.web.work.uploads import sources_of
 from tests.conftest import made_once, run_cli
@@ -130,6 +131,21 @@ def test_a_training_that_would_repeat_a_run_is_known(three: Path, tmp_path: Path
     continued = [RequestedRun(RunWatcher().run(tmp_path / "continued"), file)]
     assert not twin_of(recipe, images, split, continued)
     assert not twin_of(recipe, images, split, [RequestedRun(statuses[2], tmp_path / "none.yaml")])
+
+
+@pytest.mark.parametrize(
+    ("state", "counts"),
+    # A run is finished before its process has ended; a paused one may have been continued with more epochs.
+    [("running", True), ("done", True), ("paused", False), ("failed", False), ("waiting", False)],
+)
+def test_what_was_asked_for_is_known_while_the_process_still_ends(
+    three: Path, state: State, counts: bool
+) -> None:
+    run = RunWatcher().run(three / "digits-1")
+    argv = ("fit", "digits", "--config", "asked.yaml", "--out", str(run.path))
+    job = Job("1", "", "fit", argv, str(run.path), "Training digits-1", state=state)
+    other = replace(job, folder=str(three / "elsewhere"))
+    assert requested_runs([run], [job, other]) == [RequestedRun(run, Path("asked.yaml"))] * counts
 
 
 def test_a_run_is_renamed_with_what_is_known_about_it(bench: Lab, three: Path) -> None:

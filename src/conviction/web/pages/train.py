@@ -6,7 +6,6 @@ import asyncio
 from dataclasses import dataclass
 from functools import partial
 from itertools import chain
-from pathlib import Path
 from typing import Any
 
 from nicegui import ui
@@ -17,7 +16,7 @@ from conviction.errors import RequestError
 from conviction.flow.prepare import check_folds, cut_for
 from conviction.web.elements.plain import button, link, paragraph, tag
 from conviction.web.elements.surface import Surface
-from conviction.web.jobs.starts import next_name, run_folder, specification_of, start_fit, stem_of
+from conviction.web.jobs.starts import next_name, run_folder, start_fit, stem_of
 from conviction.web.pages.frame import framed, misfit
 from conviction.web.pages.page import ChapterLink, PageContext, Stop, walkthrough
 from conviction.web.pages.running import RunPanel
@@ -25,7 +24,7 @@ from conviction.web.pages.runs import RunList
 from conviction.web.work import network
 from conviction.web.work.desk import Draft
 from conviction.web.work.lab import facts_about
-from conviction.web.work.since import RequestedRun, twin_of
+from conviction.web.work.since import requested_runs, twin_of
 from conviction.web.work.sources import Checked
 
 
@@ -122,11 +121,7 @@ class _Start:
         page = self.page
         page.say("The images are being checked ...", "waiting")
         ready = await prepare(page)
-        twin = (
-            ""
-            if again
-            else await asyncio.to_thread(twin_of, ready.recipe, ready.images, ready.split, _made_here(page))
-        )
+        twin = "" if again else await self._twin(ready)
         if not twin:
             ui.navigate.to(page.to("train", queue(page, ready.recipe)))
             return True
@@ -135,6 +130,11 @@ class _Start:
         self.look(page.part)
         return False
 
+    async def _twin(self, ready: _Ready) -> str:
+        lab, owner = self.page.lab, self.page.owner
+        made_here = requested_runs(lab.runs(owner), lab.jobs.of(owner))
+        return await asyncio.to_thread(twin_of, ready.recipe, ready.images, ready.split, made_here)
+
     async def _reseeded(self, *_: Any) -> None:
         if self.starting:
             return
@@ -142,13 +142,6 @@ class _Start:
         seed = self.page.draft.specification(facts).training.seed
         self.page.change(self.page.draft.with_key("training.seed", seed + 1, facts))
         await self._start()
-
-
-def _made_here(page: PageContext) -> list[RequestedRun]:
-    """The runs that this lab has trained, and so this machine, with what was asked for."""
-    jobs = [job for job in page.lab.jobs.of(page.owner) if job.state == "done"]
-    files = {Path(job.folder): file for job in jobs if (file := specification_of(job)) is not None}
-    return [RequestedRun(run, files[run.path]) for run in page.lab.runs(page.owner) if run.path in files]
 
 
 @dataclass(frozen=True)

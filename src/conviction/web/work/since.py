@@ -15,6 +15,8 @@ from conviction.errors import ConvictionError
 from conviction.flow.differences import OF_FILES, NetworkRows, layers_of, network_changes, settings_of
 from conviction.runs import RunFolder, folder
 from conviction.web.jobs.progress import RunStatus
+from conviction.web.jobs.records import Job
+from conviction.web.jobs.starts import specification_of
 from conviction.web.work.changes import word_of
 
 
@@ -69,6 +71,21 @@ class RequestedRun:
 
     run: RunStatus
     file: Path
+
+
+def requested_runs(runs: Sequence[RunStatus], jobs: Sequence[Job]) -> list[RequestedRun]:
+    """The runs that this lab has trained, and so this machine, with what was asked for.
+
+    A run is finished before the process that trained it has ended. One that was paused is left out: it may have been
+    continued with another number of epochs than it was asked for.
+
+    Args:
+        runs: Of an owner.
+        jobs: Of the same owner.
+    """
+    trained = [job for job in jobs if job.state in ("running", "done")]
+    files = {Path(job.folder): file for job in trained if (file := specification_of(job)) is not None}
+    return [RequestedRun(run, files[run.path]) for run in runs if run.path in files]
 
 
 def twin_of(recipe: Recipe, images: ImageSet, split: Split, runs: Sequence[RequestedRun]) -> str:
