@@ -44,6 +44,34 @@ def gradients(
     return at_pixels[0].numpy(), {n: (kept[n][0].numpy(), at_layers[n][0].numpy()) for n in kept}
 
 
+def loss_gradients(
+    layers: ModelSpec, model: Any, pixels: np.ndarray, label: int
+) -> tuple[float, dict[str, np.ndarray], dict[str, list[np.ndarray]]]:
+    """The cross-entropy, its gradient at every layer ("" the pixels, "output" the logits), and at the weights."""
+    import tensorflow as tf
+
+    weights = {layer.name: [tf.Variable(w) for w in layer.get_weights()] for layer in model.layers}
+    names = [layer.name for layer in model.layers]
+    kept = {}
+    with tf.GradientTape() as tape:
+        x = kept[""] = tf.Variable(pixels[np.newaxis].astype(np.float32))
+        x = kept["normalise"] = x / 255.0
+        for layer, name in zip(layers.layers, names[1:-1], strict=True):
+            x = kept[name] = _step(tf, layer, weights[name], x)
+        kernel, bias = weights[names[-1]]
+        logits = kept["output"] = tf.linalg.matmul(x, kernel) + bias
+        both = tf.concat([tf.zeros_like(logits), logits], axis=1) if logits.shape[1] == 1 else logits
+        loss = -tf.nn.log_softmax(both)[0, label]
+    at_layers, at_weights = tape.gradient(
+        loss, (kept, weights), unconnected_gradients=tf.UnconnectedGradients.ZERO
+    )
+    return (
+        float(loss),
+        {name: gradient[0].numpy() for name, gradient in at_layers.items()},
+        {name: [g.numpy() for g in gradients] for name, gradients in at_weights.items()},
+    )
+
+
 def _step(tf: Any, layer: Any, weights: list[np.ndarray], x: Any) -> Any:
     if layer.type in ("Conv2D", "Dense"):
         if layer.type == "Conv2D":
@@ -55,7 +83,7 @@ def _step(tf: Any, layer: Any, weights: list[np.ndarray], x: Any) -> Any:
         return ACTIVATIONS[layer.activation](tf, y)
     if layer.type == "BatchNormalization":
         gamma, beta, mean, variance = weights
-        return gamma * (x - mean) / np.sqrt(variance + 1e-3) + beta
+        return gamma * (x - mean) / tf.sqrt(variance + 1e-3) + beta
     if layer.type == "Activation":
         return ACTIVATIONS[layer.activation](tf, x)
     if layer.type in ("MaxPooling2D", "AveragePooling2D"):

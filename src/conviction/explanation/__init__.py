@@ -1,5 +1,7 @@
-"""Why a trained network answers as it does: maps of evidence, filters, activations, the numbers of one value."""
+"""Why a trained network answers as it does: maps of evidence, filters, activations, numbers and gradients."""
 
+from conviction.explanation.backward import ValueGradient, WayBack, way_back
+from conviction.explanation.flows import Flow
 from conviction.explanation.forward import LayerOutput, activations, filters
 from conviction.explanation.gradients import GradCam, grad_cam, input_gradient
 from conviction.explanation.inside import Passed, named_layers, outputs_within, passed_through
@@ -19,14 +21,18 @@ from conviction.explanation.numbers import (
 )
 from conviction.explanation.overlay import overlay
 from conviction.explanation.picture import Explanation, explain_picture, region_shares
+from conviction.explanation.step import Descent, descend
 from conviction.explanation.value import explain_value
+from conviction.explanation.weights import WeightGradient
 from conviction.explanation.window import Window
 
 __all__ = [
     "Activated",
     "Combined",
     "Convolution",
+    "Descent",
     "Explanation",
+    "Flow",
     "GradCam",
     "LayerOutput",
     "Normalised",
@@ -38,9 +44,13 @@ __all__ = [
     "Scaled",
     "Softmax",
     "Value",
+    "ValueGradient",
+    "WayBack",
+    "WeightGradient",
     "WeightedSum",
     "Window",
     "activations",
+    "descend",
     "explain_picture",
     "explain_value",
     "filters",
@@ -51,4 +61,5 @@ __all__ = [
     "overlay",
     "passed_through",
     "region_shares",
+    "way_back",
 ]

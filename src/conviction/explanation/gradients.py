@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 from PIL import Image
 
-from conviction.backend import import_keras
 from conviction.errors import RequestError
-from conviction.explanation.forward import check_pixels, outputs
+from conviction.explanation.differentiate import differentiate, gradient_at, logit_of, logits_from
+from conviction.explanation.forward import check_pixels
 from conviction.explanation.inside import NamedLayer, find_layer, is_backbone, named_layers
 from conviction.model.probabilities import predict_probabilities
 
@@ -58,14 +57,12 @@ def grad_cam(
     """
     check_pixels(model, pixels)
     one = _maps(model, layer)
-    number = one.number
     chosen = _class(model, pixels, class_index)
-    if one.inner is not None and one.name != find_layer(model, model.layers[number].name).name:
-        name, maps, gradient = one.name, *_inside(model, pixels, chosen, one)
-    else:
-        name = model.layers[number].name
-        maps = outputs(model, pixels, number + 1)[-1].output
-        gradient = _gradient(model, chosen, maps, number + 1)
+    passed, gradient = gradient_at(model, pixels, one, logit_of(chosen))
+    maps = passed.output
+    # A backbone gives what its last layer gives.
+    whole = model.layers[one.number].name
+    name = whole if find_layer(model, whole).name == one.name else one.name
     weights = gradient.mean(axis=(0, 1), dtype=np.float64)  # (h', w', k) -> (k,)
     coarse = np.maximum(maps @ weights, 0.0)  # (h', w', k) -> (h', w')
     highest = coarse.max()
@@ -94,8 +91,9 @@ def input_gradient(model: keras.Sequential, pixels: np.ndarray, class_index: int
     """
     check_pixels(model, pixels)
     chosen = _class(model, pixels, class_index)
-    gradient = _gradient(model, chosen, pixels.astype(np.float32), 0)
-    return np.abs(gradient).max(axis=-1)  # (h, w, c) -> (h, w)
+    logits, score = logits_from(model, 0), logit_of(chosen)
+    (gradient,) = differentiate(lambda values: score(logits(values)), [pixels[np.newaxis].astype(np.float32)])
+    return np.abs(gradient[0]).max(axis=-1)  # (h, w, c) -> (h, w)
 
 
 def learned_maps(model: keras.Sequential) -> list[str]:
@@ -141,33 +139,6 @@ def _maps(model: keras.Sequential, layer: str | None) -> NamedLayer:
     return one
 
 
-def _inside(
-    model: keras.Sequential, pixels: np.ndarray, class_index: int, one: NamedLayer
-) -> tuple[np.ndarray, np.ndarray]:
-    """The maps of a layer within a graph, and the gradient of the class score there; (h', w', k) both.
-
-    The graph is cut at these maps: what else leads around them stays as it is.
-    """
-    keras = import_keras()
-    graph = model.layers[one.number]
-    before = keras.ops.convert_to_tensor(outputs(model, pixels, one.number)[-1].output[np.newaxis])
-    assert one.inner is not None
-    cut = one.layer.output if one.inner.output is None else one.inner.output
-    source, is_last = graph.inputs[0], graph is model.layers[-1]
-    maps = np.asarray(keras.ops.convert_to_numpy(keras.Model(source, cut)(before, training=False)))[0]
-    # To the logits, where the graph gives probabilities.
-    last = _last_of(graph)
-    rest = keras.Model([source, cut], last.input if is_last else graph.outputs[0])
-
-    def score(values: Any) -> Any:
-        after = rest([before, values], training=False)
-        if is_last:
-            return _of_logits(_logits(last, after), class_index)
-        return _score(model, class_index, after, one.number + 1)
-
-    return maps, np.asarray(_differentiate(score, maps[np.newaxis])[0], np.float32)
-
-
 def _class(model: keras.Sequential, pixels: np.ndarray, class_index: int | None) -> int:
     if class_index is None:
         return int(predict_probabilities(model, pixels[np.newaxis])[0].argmax())
@@ -175,72 +146,3 @@ def _class(model: keras.Sequential, pixels: np.ndarray, class_index: int | None)
     if not 0 <= class_index < classes:
         raise RequestError(f"class_index: expected 0 to {classes - 1}; got {class_index}.")
     return class_index
-
-
-def _gradient(model: keras.Sequential, class_index: int, at: np.ndarray, first: int) -> np.ndarray:
-    """The gradient of the class score at the input of layer number ``first``; shape and float32 as ``at``."""
-
-    def score(values: Any) -> Any:
-        return _score(model, class_index, values, first)
-
-    return np.asarray(_differentiate(score, at[np.newaxis])[0], np.float32)
-
-
-def _score(model: keras.Sequential, class_index: int, values: Any, first: int) -> Any:
-    """The class score: the logit, which is what the last layer has before softmax or sigmoid.
-
-    A probability is not a good score: softmax saturates, so its gradient vanishes where the network is sure, and it
-    also rises when other classes fall. For two classes there is one logit z, that of the second class; the first
-    has -z.
-    """
-    for layer in model.layers[first:-1]:
-        values = layer(values, training=False)
-    last = model.layers[-1]
-    if is_backbone(last):
-        graph, last = last, _last_of(last)
-        values = import_keras().Model(graph.inputs[0], last.input)(values, training=False)
-    return _of_logits(_logits(last, values), class_index)
-
-
-def _last_of(graph: keras.Model) -> Any:
-    """The layer that gives what a graph gives."""
-    return graph.outputs[0]._keras_history.operation
-
-
-def _logits(last: Any, values: Any) -> Any:
-    """What the last layer has before its softmax or sigmoid, from its input.
-
-    A model with code of its own shows only probabilities: then their logarithms, which are logits but for a constant.
-    """
-    ops = import_keras().ops
-    if type(last).__name__ in ("Activation", "Softmax"):
-        return values
-    if type(last).__name__ != "Dense":
-        p = ops.clip(last(values, training=False), 1e-7, 1 - 1e-7)
-        return ops.log(p) - ops.log(1 - p) if p.shape[-1] == 1 else ops.log(p)
-    logits = ops.matmul(values, last.kernel)
-    return logits + last.bias if last.use_bias else logits
-
-
-def _of_logits(logits: Any, class_index: int) -> Any:
-    if logits.shape[-1] == 1:
-        return logits[0, 0] if class_index == 1 else -logits[0, 0]
-    return logits[0, class_index]
-
-
-def _differentiate(score: Callable[[Any], Any], at: np.ndarray) -> np.ndarray:
-    """Keras has no gradient that is the same on every backend."""
-    backend = import_keras().backend.backend()
-    if backend == "jax":
-        import jax
-
-        return np.asarray(jax.grad(score)(jax.numpy.asarray(at)))
-    if backend == "tensorflow":
-        import tensorflow as tf
-
-        point = tf.constant(at)
-        with tf.GradientTape() as tape:
-            tape.watch(point)
-            value = score(point)
-        return tape.gradient(value, point).numpy()
-    raise RequestError(f"KERAS_BACKEND={backend}: gradients need tensorflow or jax.")

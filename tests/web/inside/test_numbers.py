@@ -14,7 +14,8 @@ from conviction.errors import RequestError
 from conviction.explanation import explain_value
 from conviction.web.inside.calculation import CELLS_SHOWN, Calculation, calculate, cells
 from conviction.web.inside.kept import MOST_KEPT, Kept
-from conviction.web.inside.seeing import ModelViewer, in_rows, scaled
+from conviction.web.inside.seeing import ModelViewer
+from conviction.web.inside.small import in_rows, scaled
 from conviction.web.inside.view import View
 from tests.explanation import networks
 from tests.explanation.test_value import EVERYTHING, SHAPE

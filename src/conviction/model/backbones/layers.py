@@ -31,6 +31,8 @@ class InnerLayer:
         parents: The names of the layers whose outputs it takes; "" for what comes into the network.
         tensors: Where in the network those outputs are.
         chain: Of a layer in a ``Sequential`` that is part of the network: the layers that come before it there.
+        following: And those that come after it.
+        end: Where in the network its output is, or that of the chain.
         output: Where its own is; None for a layer of a chain.
     """
 
@@ -38,7 +40,9 @@ class InnerLayer:
     layer: Any
     parents: tuple[str, ...]
     tensors: tuple[Any, ...]
+    end: Any
     chain: tuple[Any, ...] = ()
+    following: tuple[Any, ...] = ()
     output: Any = None
 
 
@@ -62,8 +66,13 @@ def inner_layers(model: keras.Model) -> dict[str, InnerLayer]:
             name = _counted(layer, counts)
             before = parents if not number else (names[operation],)
             whole = len(parts) == 1
-            output = node.output_tensors[0] if whole else None
-            layers[name] = InnerLayer(name, layer, before, tensors, () if whole else parts[:number], output)
+            end = node.output_tensors[0]
+            layers[name] = InnerLayer(
+                *(name, layer, before, tensors, end),
+                chain=parts[:number],
+                following=parts[number + 1 :],
+                output=end if whole else None,
+            )
             names[operation] = name
     return layers
 

@@ -144,6 +144,7 @@ def _convolution(value: Convolution) -> Parts:
                 grid("products", products, channel),
             ),
             float(totals[channel]),
+            ("", "×", "="),  # noqa: RUF001
         )
         for channel in channels
     )

@@ -16,7 +16,8 @@ from conviction.web.elements.plain import button, paragraph, tag
 from conviction.web.inside.calculation import Calculation
 from conviction.web.inside.context import PanelContext
 from conviction.web.inside.parts import Position
-from conviction.web.inside.seeing import STRIP_CHANNELS, Close, scaled
+from conviction.web.inside.seeing import Close
+from conviction.web.inside.small import STRIP_CHANNELS, scaled
 from conviction.web.inside.tables import GROUPS_SHOWN, groups_html, lines_html
 from conviction.web.inside.view import View, row_width
 
@@ -207,7 +208,7 @@ class _Numbers:
         """Shows a calculation; ``linked`` if its inputs are another layer's values, to which one can go."""
         self._tables.clear()
         with self._tables:
-            html = ui.html(groups_html(shown, every=self._every, links=linked), sanitize=False)
+            html = ui.html(groups_html(shown.groups, every=self._every, links=linked), sanitize=False)
             html.on(
                 "click",
                 self._follow,

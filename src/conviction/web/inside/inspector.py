@@ -14,6 +14,8 @@ from conviction.errors import ConvictionError
 from conviction.web.jobs.helper import Helper, KilledError
 
 if TYPE_CHECKING:
+    from conviction.explanation import Descent
+    from conviction.web.inside.back import Back
     from conviction.web.inside.seeing import Close, LayerSight, Opened, Picture, Sight
 
 # Loading TensorFlow and a large model on a busy machine; a question that takes longer has gone wrong.
@@ -57,6 +59,18 @@ class Inspector:
     ) -> Awaitable[Close]:
         """As ``ModelViewer.close_up``."""
         return self._ask("close_up", run=run, picture=picture, layer=layer, position=position, before=before)
+
+    def way_back(
+        self, run: Path, picture: Picture, layer: str, position: tuple[int, ...], label: int | None = None
+    ) -> Awaitable[Back]:
+        """As ``ModelViewer.way_back``."""
+        return self._ask("way_back", run=run, picture=picture, layer=layer, position=position, label=label)
+
+    def descend(
+        self, run: Path, picture: Picture, rates: Sequence[float], label: int | None = None
+    ) -> Awaitable[Descent]:
+        """As ``ModelViewer.descend``."""
+        return self._ask("descend", run=run, picture=picture, rates=rates, label=label)
 
     async def _ask(self, name: str, **arguments: Any) -> Any:
         """Asks again if the process was killed; a question that kills it twice fails."""

@@ -12,6 +12,7 @@ from nicegui import ui
 from conviction.errors import ConvictionError
 from conviction.web.elements.maps import Pick
 from conviction.web.elements.plain import paragraph, picture, tag
+from conviction.web.inside.backward import Backward
 from conviction.web.inside.chooser import Chooser
 from conviction.web.inside.closeup import CloseUp
 from conviction.web.inside.inspector import Inspector
@@ -73,6 +74,7 @@ class Panel:
         self.say("The network is being loaded.", "waiting")
         self._chooser: Chooser | None = None
         self._close_up: CloseUp | None = None
+        self._backward: Backward | None = None
         self._stack: Stack | None = None
         ui.timer(0.01, self._begin, once=True)
 
@@ -95,6 +97,7 @@ class Panel:
             self._stack = Stack(self, self._opened)
         with self._close:
             self._close_up = CloseUp(self)
+            self._backward = Backward(self, self._opened.class_names)
         await self._chooser.show_page()
         await self.go(self.view)
 
@@ -142,6 +145,8 @@ class Panel:
         # Not where the event came from: that element may be gone.
         with self._message:
             self._on_query(wanted.to_query())
+        assert self._backward is not None
+        await self._backward.show(wanted, shapes[wanted.layer])
 
     async def picture(self, view: View) -> Picture:
         """The picture of a view.

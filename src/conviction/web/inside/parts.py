@@ -52,11 +52,19 @@ class Grid:
 
 @dataclass(frozen=True)
 class Group:
-    """Tables that belong together, and what they add to the sum; ``total`` is None if they are not part of one."""
+    """Tables that belong together.
+
+    Attributes:
+        title: Over them.
+        grids: The tables.
+        total: What they add to the sum; None if they are not part of one.
+        signs: What stands before each table, where one is computed from those before it.
+    """
 
     title: str
     grids: tuple[Grid, ...]
     total: float | None = None
+    signs: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -16,40 +16,34 @@ from conviction.data.decode import UnreadableImageError, decode
 from conviction.data.rule import DecodingRule
 from conviction.errors import ConvictionError, RequestError
 from conviction.explanation import (
+    Descent,
     LayerOutput,
     Passed,
+    WayBack,
     activations,
+    descend,
     explain_value,
     named_layers,
     outputs_within,
     passed_through,
+    way_back,
 )
 from conviction.explanation.inside import find_layer
 from conviction.flow.again import load_again
+from conviction.model.probabilities import predict_probabilities
 from conviction.runs import RunFolder, folder, open_run
+from conviction.web.inside.back import Back, back_of
 from conviction.web.inside.calculation import Calculation, calculate
 from conviction.web.inside.learning import build_again, take_checkpoint
-from conviction.web.inside.view import row_width
+from conviction.web.inside.small import STRIP_CHANNELS, Small, first_maps, in_rows, small
 
 # In place of the time of the model, which a run that has not ended does not have.
 LEARNING = -1
 # Runs that are held at once, each with its model and mapped images.
 RUNS_KEPT = 3
-# A small map has at most this side; larger ones are thinned out.
-SMALL = 40
-OVERVIEW_CHANNELS = 8
-STRIP_CHANNELS = 256
-OVERVIEW_UNITS = 256
 
 # A validation image by its number, or the pixels themselves, (height, width, channels) uint8.
 Picture = int | np.ndarray
-
-
-@dataclass(frozen=True)
-class Small:
-    """Maps to be looked at: int8 (count, rows, columns), -127 to 127 for minus to plus the layer's largest value."""
-
-    maps: np.ndarray
 
 
 @dataclass(frozen=True)
@@ -153,6 +147,7 @@ class _HeldRun:
     epoch: int | None = None
     seen: tuple[bytes, list[LayerOutput]] | None = None
     passed: tuple[bytes, str, Passed] | None = None
+    way: tuple[tuple[bytes, str, int], WayBack] | None = None
 
 
 @dataclass
@@ -211,7 +206,7 @@ class ModelViewer:
         layers = _outputs(held, pixels)
         last = layers[-1].output
         probabilities = last if len(last) > 1 else np.concatenate([1 - last, last])
-        sights = [LayerSight(o.name, o.kind, o.output.shape, _first(o.output)) for o in layers]
+        sights = [LayerSight(o.name, o.kind, o.output.shape, first_maps(o.output)) for o in layers]
         return Sight(pixels, name, truth, probabilities, sights)
 
     def look_within(self, run: Path, picture: Picture, names: Sequence[str]) -> list[LayerSight]:
@@ -224,7 +219,7 @@ class ModelViewer:
         pixels, _, _ = _pixels(held, picture)
         layers = named_layers(held.model)
         return [
-            LayerSight(name, layers[name].kind, output.shape, _first(output))
+            LayerSight(name, layers[name].kind, output.shape, first_maps(output))
             for name, output in zip(names, outputs_within(held.model, pixels, names), strict=True)
         ]
 
@@ -257,12 +252,49 @@ class ModelViewer:
             before=before_map,
             before_channel=channel,
             before_count=came.shape[-1],
-            channels=_small(np.moveaxis(after, -1, 0)[:STRIP_CHANNELS], after) if after.ndim == 3 else None,
+            channels=small(np.moveaxis(after, -1, 0)[:STRIP_CHANNELS], after) if after.ndim == 3 else None,
             scale=float(np.abs(after_map).max()) or 1.0,
             before_scale=float(np.abs(before_map).max()) or 1.0 if parents[0] else 255.0,
             before_name=parents[calculation.strongest_of],
             inputs=tuple((name, layers[name].shape if name else pixels.shape) for name in parents),
         )
+
+    def way_back(
+        self, run: Path, picture: Picture, layer: str, position: tuple[int, ...], label: int | None = None
+    ) -> Back:
+        """How the loss changes with one value; ``label`` by default the picture's class, or what the network says.
+
+        Raises:
+            RequestError: There is no such layer, position or class, or a layer is of a kind that is not explained.
+        """
+        held = self._run(run)
+        pixels, label = self._labelled(held, picture, label)
+        way = _way(held, pixels, layer, label)
+        channel = way.gradient[..., position[-1]] if way.gradient.ndim == 3 else in_rows(way.gradient)
+        pixel = None
+        if way.one is not None and way.one.kind == "Rescaling" and way.one.parents == ("",):
+            pixel = way_back(held.model, pixels, "", label).at(position).gradient
+        return back_of(way, position, pixel, channel)
+
+    def descend(
+        self, run: Path, picture: Picture, rates: Sequence[float], label: int | None = None
+    ) -> Descent:
+        """What steps of gradient descent on one picture do to its loss; the run's network stays as it is.
+
+        Raises:
+            RequestError: There is no such class, or a rate is not above 0.
+        """
+        held = self._run(run)
+        pixels, label = self._labelled(held, picture, label)
+        return descend(held.model, pixels, label, rates)
+
+    def _labelled(self, held: _HeldRun, picture: Picture, label: int | None) -> tuple[np.ndarray, int]:
+        pixels, _, truth = _pixels(held, picture)
+        if label is None and truth is not None:
+            label = held.class_names.index(truth)
+        if label is None:
+            label = int(predict_probabilities(held.model, pixels[np.newaxis])[0].argmax())
+        return pixels, label
 
     def _run(self, path: Path) -> _HeldRun:
         model = path / folder.MODEL
@@ -322,37 +354,20 @@ def _outputs(held: _HeldRun, pixels: np.ndarray) -> list[LayerOutput]:
     return held.seen[1]
 
 
+def _way(held: _HeldRun, pixels: np.ndarray, layer: str, label: int) -> WayBack:
+    """The gradients at a layer; the last answer is kept."""
+    key = (pixels.tobytes(), layer, label)
+    if held.way is None or held.way[0] != key:
+        held.way = (key, way_back(held.model, pixels, layer, label))
+    return held.way[1]
+
+
 def _passed(held: _HeldRun, pixels: np.ndarray, layer: str) -> Passed:
     """What passed through a layer; the last answer is kept, because people look at many values of one layer."""
     key = pixels.tobytes()
     if held.passed is None or held.passed[:2] != (key, layer):
         held.passed = (key, layer, passed_through(held.model, pixels, find_layer(held.model, layer)))
     return held.passed[2]
-
-
-def _first(output: np.ndarray) -> Small:
-    if output.ndim == 3:
-        return _small(np.moveaxis(output, -1, 0)[:OVERVIEW_CHANNELS], output)
-    return _small(in_rows(output[:OVERVIEW_UNITS])[np.newaxis], output)
-
-
-def _small(maps: np.ndarray, whole: np.ndarray) -> Small:
-    """(count, rows, columns) of any size, thinned out and scaled to int8."""
-    step = -(-max(maps.shape[1:]) // SMALL)
-    return Small(scaled(maps[:, ::step, ::step], float(np.abs(whole).max())))
-
-
-def scaled(values: np.ndarray, scale: float) -> np.ndarray:
-    """Values from ``-scale`` to ``scale`` as int8 from -127 to 127."""
-    return np.rint(np.clip(values / (scale or 1.0), -1, 1) * 127).astype(np.int8)
-
-
-def in_rows(values: np.ndarray) -> np.ndarray:
-    """A vector in rows, the last filled up with zeros: (units,) -> (rows, ``row_width``)."""
-    width = row_width(len(values))
-    rows = np.zeros(-(-len(values) // width) * width, np.float32)
-    rows[: len(values)] = values
-    return rows.reshape(-1, width)
 
 
 def answer(data_dir: Path | None, name: str, arguments: dict[str, Any]) -> Any:

@@ -12,7 +12,8 @@ from conviction.model.backbones.layers import listed_blocks
 from conviction.web.elements.maps import Maps, Pick
 from conviction.web.elements.plain import Tag, tag
 from conviction.web.inside.context import PanelContext
-from conviction.web.inside.seeing import OVERVIEW_UNITS, SMALL, LayerSight, Opened, Sight
+from conviction.web.inside.seeing import LayerSight, Opened, Sight
+from conviction.web.inside.small import OVERVIEW_UNITS, SMALL
 from conviction.web.inside.view import View, row_width
 
 

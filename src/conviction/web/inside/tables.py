@@ -6,23 +6,22 @@ import html
 from collections.abc import Sequence
 
 from conviction.explanation.numbers import number
-from conviction.web.inside.calculation import Calculation
 from conviction.web.inside.parts import Cell, Grid, Group, Line
 
 # How many input channels of a convolution are shown at first.
 GROUPS_SHOWN = 3
 
 
-def groups_html(shown: Calculation, *, every: bool = False, links: bool = True) -> str:
+def groups_html(all_groups: Sequence[Group], *, every: bool = False, links: bool = True) -> str:
     """The tables.
 
     Args:
-        shown: From ``calculate``.
+        all_groups: Of a calculation.
         every: Whether all input channels are shown, not just the first few.
         links: Whether numbers of the input lead to where they come from.
     """
-    groups = shown.groups if every else shown.groups[:GROUPS_SHOWN]
-    rest = shown.groups[len(groups) :]
+    groups = all_groups if every else all_groups[:GROUPS_SHOWN]
+    rest = all_groups[len(groups) :]
     out = [_group(group, links=links) for group in groups]
     if rest:
         total = sum(group.total or 0.0 for group in rest)
@@ -42,12 +41,12 @@ def lines_html(lines: Sequence[Line]) -> str:
 
 def _group(group: Group, *, links: bool) -> str:
     title = f"<h4>{html.escape(group.title)}</h4>" if group.title else ""
-    signs = ("", "×", "=") if len(group.grids) == 3 else ("",) * len(group.grids)  # noqa: RUF001
+    signs = group.signs or ("",) * len(group.grids)
     pieces = [
-        (f'<span class="sign" aria-hidden="true">{sign}</span>' if sign else "") + _grid(grid, links=links)
+        (f'<span class="sign">{html.escape(sign)}</span>' if sign else "") + _grid(grid, links=links)
         for sign, grid in zip(signs, group.grids, strict=True)
     ]
-    if group.total is not None and len(pieces) == 3:
+    if group.total is not None and group.signs:
         pieces[-1] += f'<span class="total">together {_value(group.total)}</span>'
     grids = "".join(f'<div class="piece">{piece}</div>' for piece in pieces)
     return f'<section class="group-of-numbers">{title}<div class="grids">{grids}</div></section>'

@@ -36,5 +36,8 @@ STOP = Stop(
         "What every layer makes of a picture, down to each product and sum. Choose one, open a file, or draw."
     ),
     needs="epoch",
-    links=tuple(ChapterLink(chapter, "inside") for chapter in ("architecture", "evaluating", "transfer")),
+    links=(
+        *(ChapterLink(chapter, "inside") for chapter in ("architecture", "evaluating", "transfer")),
+        ChapterLink("backpropagation", "the way back"),
+    ),
 )

@@ -1,0 +1,264 @@
+"""The way back: the numbers of every gradient come to what plain TensorFlow computes, on both backends."""
+
+from __future__ import annotations
+
+import itertools
+import math
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, Phase, given, settings
+from hypothesis import strategies as st
+
+from conviction.errors import RequestError
+from conviction.explanation import descend, flows, input_gradient, named_layers, way_back, weights
+from conviction.explanation.differentiate import cross_entropy
+from tests.conftest import environment
+from tests.explanation import networks, reference
+from tests.explanation.test_backbone import LITE
+from tests.explanation.test_backbone import SHAPE as WIDE
+from tests.explanation.test_backbone import network as with_backbone
+from tests.explanation.test_value import EVERYTHING, SHAPE
+
+PLACES = {"kernel": 0, "bias": 1, "gamma": 0, "beta": 1}
+
+
+def near(values: Any, truth: Any) -> bool:
+    """As near as float32 comes in another order of sums."""
+    scale = max(float(np.abs(truth).max()), 1e-6)
+    return bool((np.abs(np.asarray(values) - truth) <= 2e-4 * scale).all())
+
+
+def check(model: Any, layers: Any, pixels: np.ndarray, label: int, most: int) -> None:
+    loss, at_layers, at_weights = reference.loss_gradients(layers, model, pixels, label)
+    rng = np.random.default_rng(0)
+    for name, truth in at_layers.items():
+        way = way_back(model, pixels, name, label)
+        assert way.loss == pytest.approx(loss, rel=1e-4, abs=1e-5)
+        assert way.gradient.shape == truth.shape
+        assert near(way.gradient, truth), name
+        every = list(itertools.product(*map(range, truth.shape)))
+        for i in rng.permutation(len(every))[:most]:
+            at = every[i]
+            value = way.at(at)
+            assert value.agrees, (name, at)
+            assert abs(value.gradient - truth[at]) <= 2e-4 * max(
+                float(np.abs(truth).max()), value.magnitude, 1e-6
+            )
+            for one in value.weights:
+                assert one.agrees, (name, at, one.name)
+                assert near(one.gradient, at_weights[name][PLACES[one.name]][..., at[-1]]), (name, one.name)
+                # Its part of the sum; a layer that gives a vector uses each weight once.
+                assert one.local == pytest.approx(one.inputs * value.before_activation, rel=1e-4, abs=1e-9)
+                if len(at) == 1:
+                    assert one.local == pytest.approx(one.gradient, rel=1e-4, abs=1e-9)
+
+
+@pytest.mark.parametrize("classes", [2, 3])
+def test_every_kind_of_layer_passes_back_what_tensorflow_computes(classes: int) -> None:
+    model, pixels = networks.network(EVERYTHING, SHAPE, classes), networks.picture(SHAPE)
+    for label in range(2):
+        check(model, EVERYTHING, pixels, label, 25)
+
+
+@pytest.mark.full
+@settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
+@given(networks.drawn(), st.data())
+def test_networks_of_any_layers_pass_back_what_tensorflow_computes(drawn: Any, pick: st.DataObject) -> None:
+    layers, shape, classes = drawn
+    model = networks.network(layers, shape, classes)
+    check(model, layers, networks.picture(shape), pick.draw(st.integers(0, classes - 1)), 6)
+
+
+@settings(
+    max_examples=4,
+    deadline=None,
+    suppress_health_check=list(HealthCheck),
+    derandomize=True,
+    phases=[Phase.generate],
+)
+@given(networks.drawn(), st.data())
+def test_a_few_networks_pass_back_what_tensorflow_computes(drawn: Any, pick: st.DataObject) -> None:
+    layers, shape, classes = drawn
+    model = networks.network(layers, shape, classes)
+    check(model, layers, networks.picture(shape), pick.draw(st.integers(0, classes - 1)), 6)
+
+
+@pytest.mark.parametrize("fault", ["window", "slope", "sum"])
+def test_a_planted_fault_would_be_caught(fault: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    model, pixels = networks.network(EVERYTHING, SHAPE, 3), networks.picture(SHAPE)
+    right = flows._covering
+    if fault == "window":
+        monkeypatch.setattr(flows, "_covering", lambda *a: [(at, (down, 0)) for at, (down, _) in right(*a)])
+    elif fault == "slope":
+        monkeypatch.setattr(flows, "slopes_at", lambda activation, sums: np.ones(np.shape(sums)))
+    else:
+        monkeypatch.setattr(
+            weights, "windows", lambda maps, layer, size: np.roll(flows.windows(maps, layer, size), 1, axis=0)
+        )
+    with pytest.raises(AssertionError):
+        check(model, EVERYTHING, pixels, 0, 25)
+
+
+def test_a_picture_has_gradients_too_and_they_are_those_of_the_saliency_map() -> None:
+    """Of the loss they are those of the class score, less those of all scores by their probabilities."""
+    model, pixels = networks.network(EVERYTHING, SHAPE, 3), networks.picture(SHAPE)
+    way = way_back(model, pixels, "", 1)
+    assert way.gradient.shape == SHAPE
+    value = way.at((2, 3, 1))
+    assert value.agrees
+    assert [flow.layer for flow in value.flows] == ["normalise"]
+    assert value.flows[0].factors == pytest.approx([1 / 255])
+    # Where no pixel moves any score, none moves the loss.
+    still = np.max([input_gradient(model, pixels, k) for k in range(3)], axis=0) == 0
+    assert not way.gradient[still].any()
+
+
+def test_at_the_end_stands_p_minus_y() -> None:
+    pixels = networks.picture(SHAPE)
+    for classes in (2, 4):
+        model = networks.network(EVERYTHING, SHAPE, classes)
+        for label in range(classes):
+            way = way_back(model, pixels, "output", label)
+            p = way.probabilities
+            target = np.eye(classes)[label]
+            expected = (p - target)[1:] if classes == 2 else p - target
+            assert way.gradient == pytest.approx(expected, abs=1e-6)
+            assert way.loss == pytest.approx(-np.log(p[label]), rel=1e-4)
+            assert way.at((0,)).flows == ()
+
+
+def test_a_backbone_and_what_leads_around_it() -> None:
+    """A value before an addition goes two ways, and so does its gradient."""
+    model, pixels = with_backbone(LITE), networks.picture(WIDE)
+    layers = named_layers(model)
+    forks = [
+        n
+        for n in layers
+        if sum(n in one.parents for one in {o.name: o for o in layers.values()}.values()) > 1
+    ]
+    assert forks
+    rng = np.random.default_rng(0)
+    for name in (forks[0], f"{LITE}/block1_project", f"{LITE}/block2_depthwise", f"{LITE}/top_relu", LITE):
+        way = way_back(model, pixels, name, 1)
+        for _ in range(6):
+            value = way.at(tuple(int(rng.integers(n)) for n in way.passed.output.shape))
+            assert value.agrees, name
+            assert all(one.agrees for one in value.weights), name
+            assert len(value.flows) == (2 if name == forks[0] else 1)
+
+
+def test_a_value_that_wins_no_window_gets_nothing_back() -> None:
+    model, pixels = networks.network(EVERYTHING, SHAPE, 3), networks.picture(SHAPE)
+    way = way_back(model, pixels, "conv_1", 0)
+    pooled = way.following[0]
+    assert pooled.one.kind == "MaxPooling2D"
+    values = [way.at(at) for at in np.ndindex(way.passed.output.shape)]
+    lost = [v for v in values if not len(v.flows[0].positions)]
+    assert lost
+    assert all(v.gradient == 0 == v.computed for v in lost)
+    # Each output has one winner.
+    assert sum(len(v.flows[0].positions) for v in values) == pooled.passed.output.size
+
+
+def test_a_step_is_what_keras_would_do_and_the_network_stays_as_it_is() -> None:
+    import tensorflow as tf
+
+    from conviction.backend import import_keras
+
+    keras = import_keras()
+    pixels = networks.picture(SHAPE)
+    for classes in (2, 3):
+        model = networks.network(EVERYTHING, SHAPE, classes)
+        before = [np.array(w) for w in model.get_weights()]
+        steps = descend(model, pixels, 1, (0.01, 0.1))
+        for kept, now in zip(before, model.get_weights(), strict=True):
+            assert np.array_equal(kept, now)
+        assert steps.rates == (0.0, 0.01, 0.1)
+        target = np.eye(classes, dtype=np.float32)[1][np.newaxis]
+        target = target[:, 1:] if classes == 2 else target
+        kind = keras.losses.BinaryCrossentropy if classes == 2 else keras.losses.CategoricalCrossentropy
+        with tf.GradientTape() as tape:
+            loss = kind()(target, model(pixels[np.newaxis], training=False))
+        gradients = tape.gradient(loss, [v.value for v in model.trainable_variables])
+        assert steps.losses[0] == pytest.approx(float(loss), rel=1e-4)
+        assert steps.slope == pytest.approx(sum(float(tf.reduce_sum(g * g)) for g in gradients), rel=1e-3)
+        optimizer = keras.optimizers.SGD(0.1)
+        optimizer.apply(gradients, model.trainable_variables)
+        p = np.asarray(model(pixels[np.newaxis], training=False))[0]
+        p = np.array([1 - p[0], p[0]]) if classes == 2 else p
+        assert steps.probabilities[-1] == pytest.approx(p, abs=1e-4)
+        assert steps.losses[-1] == pytest.approx(-np.log(p[1]), rel=1e-3, abs=1e-5)
+        # A short step keeps the promise of the gradient.
+        short = descend(networks.network(EVERYTHING, SHAPE, classes), pixels, 0, (1e-5,))
+        assert short.losses[0] - short.losses[1] == pytest.approx(1e-5 * short.slope, rel=0.05)
+
+
+@given(st.lists(st.floats(-300, 300, width=32), min_size=1, max_size=6), st.data())
+def test_the_loss_stays_exact_where_a_network_is_certain(z: list[float], pick: st.DataObject) -> None:
+    both = [0.0, z[0]] if len(z) == 1 else z
+    label = pick.draw(st.integers(0, len(both) - 1))
+    others = [math.exp(v - both[label]) for i, v in enumerate(both) if i != label]
+    expected = math.log1p(math.fsum(others))
+    assert cross_entropy(np.array(z, np.float32), label) == pytest.approx(expected, rel=1e-9, abs=1e-300)
+
+
+def test_what_is_not_there_is_refused() -> None:
+    model, pixels = networks.network(EVERYTHING, SHAPE, 3), networks.picture(SHAPE)
+    with pytest.raises(RequestError, match="label: expected a class from 0 to 2; got 3"):
+        way_back(model, pixels, "conv_1", 3)
+    with pytest.raises(RequestError, match="Did you mean 'conv_1'"):
+        way_back(model, pixels, "conv1", 0)
+    with pytest.raises(RequestError, match="row 0 to 4"):
+        way_back(model, pixels, "conv_1", 0).at((5, 0, 0))
+    with pytest.raises(RequestError, match="the picture: expected a position with row 0 to 8"):
+        way_back(model, pixels, "", 0).at((9, 0, 0))
+    with pytest.raises(RequestError, match="rates: expected numbers above 0; got -1"):
+        descend(model, pixels, 0, (0.1, -1.0))
+    with pytest.raises(RequestError, match="label"):
+        descend(model, pixels, 3, (0.1,))
+
+
+ON_JAX = """
+import itertools, sys
+import numpy as np
+from conviction.explanation import descend, way_back
+from tests.explanation import networks
+from tests.explanation.test_backbone import LITE, SHAPE as WIDE, network
+from tests.explanation.test_value import EVERYTHING, SHAPE
+model, pixels = networks.network(EVERYTHING, SHAPE, 3), networks.picture(SHAPE)
+rng, kept = np.random.default_rng(0), {}
+for name in ["", *(layer.name for layer in model.layers)]:
+    way = way_back(model, pixels, name, 1)
+    kept[name or "picture"] = way.gradient
+    every = list(itertools.product(*map(range, way.gradient.shape)))
+    for i in rng.permutation(len(every))[:10]:
+        value = way.at(every[i])
+        assert value.agrees, (name, every[i])
+        assert all(one.agrees for one in value.weights), (name, every[i])
+way = way_back(network(LITE), networks.picture(WIDE), f"{LITE}/block2_depthwise", 1)
+assert way.at((0, 0, 0)).agrees and all(one.agrees for one in way.at((0, 0, 0)).weights)
+np.savez(sys.argv[1], **kept, losses=descend(model, pixels, 1, (0.01, 0.1)).losses)
+"""
+
+
+@pytest.mark.full
+def test_jax_comes_to_the_same(tmp_path: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", ON_JAX, str(tmp_path / "gradients.npz")],
+        env=environment(tmp_path, {"KERAS_BACKEND": "jax", "PYTHONPATH": str(Path.cwd())}),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    model, pixels = networks.network(EVERYTHING, SHAPE, 3), networks.picture(SHAPE)
+    _, truths, _ = reference.loss_gradients(EVERYTHING, model, pixels, 1)
+    with np.load(tmp_path / "gradients.npz") as kept:
+        for name, truth in truths.items():
+            assert near(kept[name or "picture"], truth), name
+        assert kept["losses"] == pytest.approx(descend(model, pixels, 1, (0.01, 0.1)).losses, rel=1e-3)
