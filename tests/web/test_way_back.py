@@ -64,8 +64,8 @@ def test_the_way_back_of_a_value_leads_on_to_the_next_layer(
         value = way_back(model, pixels, layer, label).at((int(row), int(column), int(channel)))
         assert shown(page) == pytest.approx(value.gradient, rel=1e-3, abs=1e-9)
         # Of another class, that which the picture is not.
-        page.get_by_label("The picture is of class").select_option(str(other))
-        page.get_by_text(f"If this picture is of class {other}").wait_for()
+        page.get_by_label("Label").select_option(str(other))
+        page.get_by_text(f"With the label {other}").wait_for()
         value = way_back(model, pixels, layer, other).at((int(row), int(column), int(channel)))
         assert shown(page) == pytest.approx(value.gradient, rel=1e-3, abs=1e-9)
         page.get_by_text("the same, except for rounding").last.wait_for()
@@ -79,17 +79,17 @@ def test_the_way_back_of_a_value_leads_on_to_the_next_layer(
         assert table.locator("tbody td:nth-child(2)").all_inner_texts() == [
             f"{loss:.4g}" for loss in steps.losses
         ]
-        page.get_by_label("Rate").fill("-1")
+        page.get_by_label("Learning rate").fill("-1")
         page.get_by_role("button", name="Take one step").click()
-        page.get_by_text("Rate: expected a number above 0").wait_for()
+        page.get_by_text("Learning rate: expected a number above 0").wait_for()
         # What comes back comes from the next layer, and leads there.
         following = value.flows[0]
         page.locator(".way-back [data-at]").first.click()
         page.locator(".inside h3").filter(has_text=following.layer).wait_for()
-        page.get_by_text("If this picture is of class").wait_for()
+        page.get_by_text("With the label").wait_for()
         # Another picture is of its own class again.
         page.locator(".inside .thumb").nth(1).click()
-        page.get_by_text(f"If this picture is of class {other}").wait_for(state="detached")
+        page.get_by_text(f"With the label {other}").wait_for(state="detached")
         page.locator(".way-back summary").click()
         check_accessibility(page)
 

@@ -1,6 +1,5 @@
 """Why a trained network answers as it does: maps of evidence, filters, activations, numbers and gradients."""
 
-from conviction.explanation.backward import ValueGradient, WayBack, way_back
 from conviction.explanation.flows import Flow
 from conviction.explanation.forward import LayerOutput, activations, filters
 from conviction.explanation.gradients import GradCam, grad_cam, input_gradient
@@ -23,6 +22,7 @@ from conviction.explanation.overlay import overlay
 from conviction.explanation.picture import Explanation, explain_picture, region_shares
 from conviction.explanation.step import Descent, descend
 from conviction.explanation.value import explain_value
+from conviction.explanation.way_back import ValueGradient, WayBack, way_back
 from conviction.explanation.weights import WeightGradient
 from conviction.explanation.window import Window
 

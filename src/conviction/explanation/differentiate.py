@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -42,7 +43,10 @@ def cross_entropy_of(class_index: int) -> Score:
         if logits.shape[-1] == 1:
             # -log sigmoid(z) = log(1 + exp(-z)); the first class has -z.
             return ops.softplus(-logits[0, 0] if class_index == 1 else logits[0, 0])
-        return ops.logsumexp(logits[0]) - logits[0, class_index]
+        # The same of the other logits against this one, so that its gradient, p - 1, does not round to 0.
+        own = np.arange(logits.shape[-1]) == class_index
+        others = ops.logsumexp(ops.where(own, ops.cast(-1e30, logits.dtype), logits[0]))
+        return ops.softplus(others - logits[0, class_index])
 
     return score
 
@@ -82,26 +86,67 @@ def differentiate(score: Callable[..., Any], at: Sequence[Any]) -> list[np.ndarr
             for point in points:
                 tape.watch(point)
             value = score(*points)
-        # What the score does not depend on has no gradient, which is one of 0.
+        # Where the score does not depend on an array, TensorFlow would give None in place of 0.
         gradients = tape.gradient(value, points, unconnected_gradients=tf.UnconnectedGradients.ZERO)
         return [np.asarray(g, np.float32) for g in gradients]
     raise RequestError(f"KERAS_BACKEND={backend}: gradients need tensorflow or jax.")
 
 
+@dataclass(frozen=True)
+class _End:
+    """Where a network ends.
+
+    Attributes:
+        last: The layer that gives the probabilities, or their logits to one that turns them into probabilities.
+        operation: In the graph that the network ends with, what ``last`` is, or is in; None if it ends with no graph.
+        chain: The layers before ``last`` in that operation, where it is a ``Sequential``.
+    """
+
+    last: Any
+    operation: Any = None
+    chain: tuple[Any, ...] = ()
+
+    def logits(self, values: Any) -> Any:
+        """From what comes into the chain."""
+        for layer in self.chain:
+            values = layer(values, training=False)
+        return logits_of(self.last, values)
+
+
+def end_of(model: keras.Sequential) -> _End:
+    """The last layer, which may be inside a graph, and there inside a chain."""
+    last = model.layers[-1]
+    if not is_backbone(last):
+        return _End(last)
+    operation = _made_by(last.outputs[0])
+    parts = tuple(getattr(operation, "layers", ())) or (operation,)
+    return _End(parts[-1], operation, parts[:-1])
+
+
+def check_end(model: keras.Sequential) -> None:
+    """Refuses a network whose answers are not one distribution over the classes.
+
+    Raises:
+        RequestError: It ends with several sigmoids, each an answer of its own.
+    """
+    last = end_of(model).last
+    kind = getattr(getattr(last, "activation", None), "__name__", "")
+    if kind == "sigmoid" and model.output_shape[-1] > 1:
+        raise RequestError(
+            f"{last.name}: the network ends with {model.output_shape[-1]} sigmoids, each an answer of its own. The way "
+            "back is shown for networks that end with softmax, or with one sigmoid."
+        )
+
+
 def logits_from(model: keras.Sequential, first: int) -> Callable[[Any], Any]:
     """The network from the input of layer number ``first`` to its logits, in inference mode."""
-    last = model.layers[-1]
-    before = None
-    if is_backbone(last):
-        graph, last = last, last_of(last)
-        before = import_keras().Model(graph.inputs[0], last.input)
+    end = end_of(model)
+    to_end = None if end.operation is None else _part([model.layers[-1].inputs[0]], end.operation.input)
 
     def logits(values: Any) -> Any:
         for layer in model.layers[first:-1]:
             values = layer(values, training=False)
-        if before is not None:
-            values = before(values, training=False)
-        return logits_of(last, values)
+        return end.logits(values if to_end is None else to_end([values]))
 
     return logits
 
@@ -111,33 +156,40 @@ def after(model: keras.Sequential, pixels: np.ndarray, one: NamedLayer) -> Calla
 
     A graph is cut at the layer: what else leads around it stays as it is.
     """
-    graph = model.layers[one.number]
+    graph, end = model.layers[one.number], end_of(model)
     ends = graph is model.layers[-1]
     if one.inner is None or (one.inner.output is graph.outputs[0] and not ends):
         return logits_from(model, one.number + 1)
+    following = one.inner.following
+    if ends and _made_by(one.inner.end) is end.operation:
+        # In the chain that the graph ends with.
+        return _End(end.last, chain=following[:-1]).logits
     before: Any = pixels[np.newaxis]
     for layer in model.layers[: one.number]:
         before = layer(before, training=False)
-    keras = import_keras()
-    source, last = graph.inputs[0], last_of(graph)
-    target = last.input if ends else graph.outputs[0]
-    rest = keras.Model([source, one.inner.end], target)
-    following = one.inner.following
-    onward = None if ends else logits_from(model, one.number + 1)
+    rest = _part([one.inner.end, graph.inputs[0]], end.operation.input if ends else graph.outputs[0])
+    onward = end.logits if ends else logits_from(model, one.number + 1)
 
     def logits(values: Any) -> Any:
         for layer in following:
             values = layer(values, training=False)
-        values = rest([before, values], training=False)
-        return logits_of(last, values) if onward is None else onward(values)
+        return onward(rest([values, before]))
 
     return logits
+
+
+def _part(inputs: Sequence[Any], target: Any) -> Callable[[list[Any]], Any]:
+    """The part of a graph from some of its tensors to another one, in inference mode."""
+    if inputs[0] is target:  # for Keras, a model's output has to be made by one of its layers
+        return lambda values: values[0]
+    model = import_keras().Model(list(inputs), target)
+    return lambda values: model(values, training=False)
 
 
 def gradient_at(
     model: keras.Sequential, pixels: np.ndarray, one: NamedLayer, score: Score
 ) -> tuple[Passed, np.ndarray]:
-    """What passed through a layer for a picture, and the gradient of the score with regard to what it gave.
+    """What passed through a layer for a picture, and the gradient of the score with respect to what it gave.
 
     Args:
         model: Raw pixels in, probabilities out.
@@ -154,9 +206,9 @@ def gradient_at(
     return passed, gradient[0]
 
 
-def last_of(graph: keras.Model) -> Any:
-    """The layer that gives what a graph gives."""
-    return graph.outputs[0]._keras_history.operation
+def _made_by(tensor: Any) -> Any:
+    """The operation of a graph that gives a tensor."""
+    return tensor._keras_history.operation
 
 
 def logits_of(last: Any, values: Any) -> Any:

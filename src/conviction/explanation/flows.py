@@ -1,8 +1,8 @@
 """What a layer passes back to one of the values that came into it: the chain rule, one output at a time.
 
-The gradient of the loss with regard to a value is a sum over every output of the next layers that the value takes part
-in: the upstream gradient, that of the loss with regard to the output, times the local derivative, that of the output
-with regard to the value (Rumelhart, Hinton and Williams, 1986, "Learning representations by back-propagating errors").
+The gradient of the loss with respect to a value is a sum over every output of the next layers that the value takes part
+in: the upstream gradient, that of the loss with respect to the output, times the local derivative, that of the output
+with respect to the value (Rumelhart, Hinton and Williams, 1986, "Learning representations by back-propagating errors").
 All in inference mode, as the network answers: in training, batch normalisation also passes back through the mean and
 variance of the batch, and dropout through what it has left.
 """
@@ -17,7 +17,7 @@ import numpy as np
 
 from conviction.backend import import_keras
 from conviction.errors import RequestError
-from conviction.explanation.asked import to_numpy
+from conviction.explanation.asked import activation_name, to_numpy
 from conviction.explanation.differentiate import differentiate
 from conviction.explanation.inside import NamedLayer, Passed
 from conviction.explanation.window import inside, window_at
@@ -31,7 +31,7 @@ class Following:
         one: The layer.
         number: Which of its inputs the value is in.
         passed: What passed through it.
-        upstream: The gradient of the loss with regard to its output, float32; of the output layer, to its logits.
+        upstream: The gradient of the loss with respect to its output, float32; of the output layer, to its logits.
         is_output: Whether it gives the probabilities.
     """
 
@@ -59,8 +59,9 @@ class Flow:
     Attributes:
         layer: Its name.
         kind: Its type.
+        activation: The name of its activation; empty without one.
         positions: Of its outputs that the value takes part in, int (n, 1) or (n, 3).
-        upstream: The gradient of the loss with regard to each, float64 (n,); of the output layer to its logits, p - y.
+        upstream: The gradient of the loss with respect to each, float64 (n,); of the output layer to its logits, p - y.
         slopes: The derivative of its activation where each of them is, float64 (n,); 1 without one.
         factors: What the value is multiplied by on its way into each, float64 (n,).
         is_output: Whether the layer gives the probabilities.
@@ -68,6 +69,7 @@ class Flow:
 
     layer: str
     kind: str
+    activation: str
     positions: np.ndarray
     upstream: np.ndarray
     slopes: np.ndarray
@@ -95,18 +97,40 @@ def flow_back(following: Following, position: tuple[int, ...]) -> Flow:
     positions, factors, sums = _RULES[kind](following, position)
     where = np.array(positions, int).reshape(len(positions), following.passed.output.ndim)
     upstream = following.upstream[tuple(where.T)].astype(np.float64)
-    bends = sums is not None and not following.is_output
-    slopes = slopes_at(following.layer.activation, sums) if bends else np.ones(len(where))
+    activation, slopes = "", np.ones(len(where))
+    # The upstream gradient of the output layer is that of its logits, so its activation is behind it already.
+    if sums is not None and not following.is_output:
+        name = activation_name(following.layer.activation)
+        activation = "" if name == "linear" else name
+        slopes = slopes_at(following.one.name, following.layer.activation, sums)
     weights = np.broadcast_to(np.asarray(factors, np.float64), len(where))
-    return Flow(following.one.name, kind, where, upstream, slopes, weights, following.is_output)
+    return Flow(following.one.name, kind, activation, where, upstream, slopes, weights, following.is_output)
 
 
-def slopes_at(activation: Callable[[Any], Any], sums: Any) -> np.ndarray:
-    """The derivative of an activation function at numbers, as the framework has it; float64, of their shape."""
+def slopes_at(layer: str, activation: Callable[[Any], Any], sums: Any) -> np.ndarray:
+    """The derivative of an activation function at numbers, as the framework has it; float64, of their shape.
+
+    Raises:
+        RequestError: Each of its outputs depends on all of these numbers, as those of softmax do.
+    """
+    if activation_name(activation) in ("softmax", "log_softmax"):
+        raise RequestError(
+            f"{layer}: cannot explain {activation_name(activation)} within a network. Put it into an Activation layer."
+        )
     ops = import_keras().ops
     points = np.asarray(sums, np.float32)
     (slopes,) = differentiate(lambda x: ops.sum(activation(x)), [points])
     return slopes.astype(np.float64)
+
+
+def refuse_dilation(one: NamedLayer) -> None:
+    """Windows with gaps are not explained.
+
+    Raises:
+        RequestError: A convolution has them.
+    """
+    if tuple(one.layer.dilation_rate) != (1, 1):
+        raise RequestError(f"{one.name}: cannot explain a convolution with dilation.")
 
 
 def windows(maps: np.ndarray, layer: Any, size: tuple[int, int]) -> np.ndarray:
@@ -158,8 +182,7 @@ def _through(
 ) -> tuple[Any, Any, Any]:
     """Through filters that see the channels from ``seen[0]`` on; the value is in number ``seen[1]`` of these."""
     layer, (row, column, _) = f.layer, position
-    if tuple(layer.dilation_rate) != (1, 1):
-        raise RequestError(f"{f.one.name}: cannot explain a convolution with dilation.")
+    refuse_dilation(f.one)
     size = (kernel.shape[0], kernel.shape[1])
     first, within = seen
     bias = to_numpy(layer.bias).astype(np.float64)[list(filters)] if layer.use_bias else 0.0
@@ -251,14 +274,23 @@ def _layer_normalization(f: Following, position: tuple[int, ...]) -> tuple[Any, 
 
 
 def _activation(f: Following, position: tuple[int, ...]) -> tuple[Any, Any, Any]:
-    if f.layer.activation.__name__ == "softmax" and not f.is_output:
-        *where, channel = position
-        p = f.passed.output[tuple(where)].astype(np.float64)
-        return [(*where, k) for k in range(len(p))], p * (np.eye(len(p))[channel] - p[channel]), None
+    if activation_name(f.layer.activation) == "softmax":
+        return _softmax(f, position)
     return [position], 1.0, f.before[position][np.newaxis]
 
 
+def _softmax(f: Following, position: tuple[int, ...]) -> tuple[Any, Any, Any]:
+    """Every share depends on every number, except that the output layer's gradient is that of its logits."""
+    if f.is_output:
+        return [position], 1.0, None
+    *where, channel = position
+    p = f.passed.output[tuple(where)].astype(np.float64)
+    return [(*where, k) for k in range(len(p))], p * (np.eye(len(p))[channel] - p[channel]), None
+
+
 def _relu(f: Following, position: tuple[int, ...]) -> tuple[Any, Any, Any]:
+    if f.layer.negative_slope or f.layer.threshold:
+        raise RequestError(f"{f.one.name}: cannot explain a ReLU with a slope or a threshold.")
     most = f.layer.max_value
     x = f.before[position]
     return [position], float(x > 0 and (most is None or x < most)), None
@@ -327,6 +359,7 @@ _RULES: dict[str, _Rule] = {
     "LayerNormalization": _layer_normalization,
     "Activation": _activation,
     "ReLU": _relu,
+    "Softmax": _softmax,
     "Rescaling": _rescaling,
     "Dropout": _unchanged,
     "StochasticDepth": _unchanged,

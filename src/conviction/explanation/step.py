@@ -11,7 +11,13 @@ import numpy as np
 from conviction.backend import import_keras
 from conviction.errors import RequestError
 from conviction.explanation.asked import to_numpy
-from conviction.explanation.differentiate import cross_entropy, cross_entropy_of, differentiate, logits_from
+from conviction.explanation.differentiate import (
+    check_end,
+    cross_entropy,
+    cross_entropy_of,
+    differentiate,
+    logits_from,
+)
 from conviction.explanation.forward import check_pixels
 
 if TYPE_CHECKING:
@@ -23,12 +29,12 @@ class Descent:
     """What steps of gradient descent do to the loss of one picture, each from the network as it is.
 
     Attributes:
-        label: The class that the picture is said to be of.
+        label: The class of the picture.
         rates: Of the steps; the first is 0, the network as it is.
         losses: The cross-entropy after each, float64 (rates,), in nats.
         probabilities: After each, float32 (rates, classes).
-        slope: The squared length of the gradient: by how much the loss falls for each unit of the rate, as long as the
-            step is small.
+        squared_norm: Of the gradient: by how much the loss falls for each unit of the rate, as long as the step is
+            small.
         weights: How many numbers are changed.
     """
 
@@ -36,7 +42,7 @@ class Descent:
     rates: tuple[float, ...]
     losses: np.ndarray
     probabilities: np.ndarray
-    slope: float
+    squared_norm: float
     weights: int
 
 
@@ -48,13 +54,14 @@ def descend(model: keras.Sequential, pixels: np.ndarray, label: int, rates: Sequ
     Args:
         model: Raw pixels in, probabilities out, as ``run.model`` is; it is not changed.
         pixels: One picture, (height, width, channels) uint8.
-        label: The class that the picture is said to be of, in [0, classes).
+        label: The class of the picture, in [0, classes).
         rates: Positive and finite.
 
     Raises:
         RequestError: The picture does not fit the network, or a label or rate is out of range.
     """
     check_pixels(model, pixels)
+    check_end(model)
     classes = max(2, model.output_shape[-1])
     if not 0 <= label < classes:
         raise RequestError(f"label: expected a class from 0 to {classes - 1}; got {label}.")

@@ -25,7 +25,7 @@ class Maps(Element, component="maps.js"):
     """Maps side by side, or one large one that the arrow keys move in.
 
     Args:
-        maps: int8 (count, rows, columns), from ``seeing.scaled``.
+        maps: int8 (count, rows, columns), from ``small.scaled``.
         on_pick: Called with the value that was chosen.
         at: (map, row, column) that is marked.
         window: (top, left, rows, columns) that is outlined.

@@ -18,7 +18,7 @@ from conviction.web.inside.context import PanelContext
 from conviction.web.inside.parts import Position
 from conviction.web.inside.seeing import Close
 from conviction.web.inside.small import STRIP_CHANNELS, scaled
-from conviction.web.inside.tables import GROUPS_SHOWN, groups_html, lines_html
+from conviction.web.inside.tables import GROUPS_SHOWN, LINKED_CELL, groups_html, lines_html
 from conviction.web.inside.view import View, row_width
 
 
@@ -212,7 +212,7 @@ class _Numbers:
             html.on(
                 "click",
                 self._follow,
-                js_handler='(e) => { const c = e.target.closest("[data-at]"); if (c) emit(c.dataset.at); }',
+                js_handler=LINKED_CELL,
             )
         self._lines.clear()
         with self._lines:

@@ -15,7 +15,7 @@ from conviction.web.jobs.helper import Helper, KilledError
 
 if TYPE_CHECKING:
     from conviction.explanation import Descent
-    from conviction.web.inside.back import Back
+    from conviction.web.inside.gradient_tables import GradientTables
     from conviction.web.inside.seeing import Close, LayerSight, Opened, Picture, Sight
 
 # Loading TensorFlow and a large model on a busy machine; a question that takes longer has gone wrong.
@@ -62,7 +62,7 @@ class Inspector:
 
     def way_back(
         self, run: Path, picture: Picture, layer: str, position: tuple[int, ...], label: int | None = None
-    ) -> Awaitable[Back]:
+    ) -> Awaitable[GradientTables]:
         """As ``ModelViewer.way_back``."""
         return self._ask("way_back", run=run, picture=picture, layer=layer, position=position, label=label)
 

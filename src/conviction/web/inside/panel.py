@@ -12,7 +12,6 @@ from nicegui import ui
 from conviction.errors import ConvictionError
 from conviction.web.elements.maps import Pick
 from conviction.web.elements.plain import paragraph, picture, tag
-from conviction.web.inside.backward import Backward
 from conviction.web.inside.chooser import Chooser
 from conviction.web.inside.closeup import CloseUp
 from conviction.web.inside.inspector import Inspector
@@ -20,6 +19,7 @@ from conviction.web.inside.kept import Kept
 from conviction.web.inside.seeing import Opened, Picture, Sight
 from conviction.web.inside.stack import Stack, from_small
 from conviction.web.inside.view import View
+from conviction.web.inside.way_back import WayBackPanel
 
 STYLE = Path(__file__).with_name("inside.css")
 LIKELIEST = 5
@@ -74,7 +74,7 @@ class Panel:
         self.say("The network is being loaded.", "waiting")
         self._chooser: Chooser | None = None
         self._close_up: CloseUp | None = None
-        self._backward: Backward | None = None
+        self._way_back: WayBackPanel | None = None
         self._stack: Stack | None = None
         ui.timer(0.01, self._begin, once=True)
 
@@ -97,7 +97,7 @@ class Panel:
             self._stack = Stack(self, self._opened)
         with self._close:
             self._close_up = CloseUp(self)
-            self._backward = Backward(self, self._opened.class_names)
+            self._way_back = WayBackPanel(self, self._opened.class_names)
         await self._chooser.show_page()
         await self.go(self.view)
 
@@ -114,6 +114,11 @@ class Panel:
             self.say(str(failure), "message trouble")
         finally:
             self._moving = False
+        # Not part of the move: whoever goes on does not wait for the gradients.
+        if self._way_back is not None and self._opened is not None and self._shown is not None:
+            shape = dict(self._opened.layers).get(self._shown.layer)
+            if shape is not None:
+                await self._way_back.show(self._shown, shape)
 
     async def _show(self, wanted: View) -> None:
         assert self._opened is not None
@@ -145,8 +150,6 @@ class Panel:
         # Not where the event came from: that element may be gone.
         with self._message:
             self._on_query(wanted.to_query())
-        assert self._backward is not None
-        await self._backward.show(wanted, shapes[wanted.layer])
 
     async def picture(self, view: View) -> Picture:
         """The picture of a view.

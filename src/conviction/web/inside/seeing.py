@@ -32,8 +32,8 @@ from conviction.explanation.inside import find_layer
 from conviction.flow.again import load_again
 from conviction.model.probabilities import predict_probabilities
 from conviction.runs import RunFolder, folder, open_run
-from conviction.web.inside.back import Back, back_of
 from conviction.web.inside.calculation import Calculation, calculate
+from conviction.web.inside.gradient_tables import GradientTables, gradient_tables
 from conviction.web.inside.learning import build_again, take_checkpoint
 from conviction.web.inside.small import STRIP_CHANNELS, Small, first_maps, in_rows, small
 
@@ -261,20 +261,18 @@ class ModelViewer:
 
     def way_back(
         self, run: Path, picture: Picture, layer: str, position: tuple[int, ...], label: int | None = None
-    ) -> Back:
+    ) -> GradientTables:
         """How the loss changes with one value; ``label`` by default the picture's class, or what the network says.
 
         Raises:
             RequestError: There is no such layer, position or class, or a layer is of a kind that is not explained.
         """
         held = self._run(run)
-        pixels, label = self._labelled(held, picture, label)
-        way = _way(held, pixels, layer, label)
-        channel = way.gradient[..., position[-1]] if way.gradient.ndim == 3 else in_rows(way.gradient)
-        pixel = None
-        if way.one is not None and way.one.kind == "Rescaling" and way.one.parents == ("",):
-            pixel = way_back(held.model, pixels, "", label).at(position).gradient
-        return back_of(way, position, pixel, channel)
+        pixels, chosen, truth = _labelled(held, picture, label)
+        way = _way(held, pixels, layer, chosen)
+        rows = way.gradient[..., position[-1]] if way.gradient.ndim == 3 else in_rows(way.gradient)
+        assumed = label is None and truth is None
+        return gradient_tables(way, position, rows, held.class_names, assumed=assumed)
 
     def descend(
         self, run: Path, picture: Picture, rates: Sequence[float], label: int | None = None
@@ -285,16 +283,8 @@ class ModelViewer:
             RequestError: There is no such class, or a rate is not above 0.
         """
         held = self._run(run)
-        pixels, label = self._labelled(held, picture, label)
-        return descend(held.model, pixels, label, rates)
-
-    def _labelled(self, held: _HeldRun, picture: Picture, label: int | None) -> tuple[np.ndarray, int]:
-        pixels, _, truth = _pixels(held, picture)
-        if label is None and truth is not None:
-            label = held.class_names.index(truth)
-        if label is None:
-            label = int(predict_probabilities(held.model, pixels[np.newaxis])[0].argmax())
-        return pixels, label
+        pixels, chosen, _ = _labelled(held, picture, label)
+        return descend(held.model, pixels, chosen, rates)
 
     def _run(self, path: Path) -> _HeldRun:
         model = path / folder.MODEL
@@ -345,6 +335,16 @@ def _pixels(held: _HeldRun, picture: Picture) -> tuple[np.ndarray, str, str | No
     row = held.rows[picture]
     truth = held.images.class_names[held.images.labels[row]]
     return held.images.pixels[row], f"validation image {picture + 1}", truth
+
+
+def _labelled(held: _HeldRun, picture: Picture, label: int | None) -> tuple[np.ndarray, int, str | None]:
+    """The pixels, their label and their true class; without a label that class, or else the network's answer."""
+    pixels, _, truth = _pixels(held, picture)
+    if label is None and truth is not None:
+        label = held.class_names.index(truth)
+    if label is None:
+        label = int(predict_probabilities(held.model, pixels[np.newaxis])[0].argmax())
+    return pixels, label, truth
 
 
 def _outputs(held: _HeldRun, pixels: np.ndarray) -> list[LayerOutput]:

@@ -8,6 +8,8 @@ from collections.abc import Sequence
 from conviction.explanation.numbers import number
 from conviction.web.inside.parts import Cell, Grid, Group, Line
 
+# In the browser: the position of a number that leads somewhere, when it is clicked.
+LINKED_CELL = '(e) => { const c = e.target.closest("[data-at]"); if (c) emit(c.dataset.at); }'
 # How many input channels of a convolution are shown at first.
 GROUPS_SHOWN = 3
 

@@ -14,6 +14,7 @@ import pytest
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
+from conviction.backend import import_keras
 from conviction.errors import RequestError
 from conviction.explanation import descend, flows, input_gradient, named_layers, way_back, weights
 from conviction.explanation.differentiate import cross_entropy
@@ -95,7 +96,7 @@ def test_a_planted_fault_would_be_caught(fault: str, monkeypatch: pytest.MonkeyP
     if fault == "window":
         monkeypatch.setattr(flows, "_covering", lambda *a: [(at, (down, 0)) for at, (down, _) in right(*a)])
     elif fault == "slope":
-        monkeypatch.setattr(flows, "slopes_at", lambda activation, sums: np.ones(np.shape(sums)))
+        monkeypatch.setattr(flows, "slopes_at", lambda layer, activation, sums: np.ones(np.shape(sums)))
     else:
         monkeypatch.setattr(
             weights, "windows", lambda maps, layer, size: np.roll(flows.windows(maps, layer, size), 1, axis=0)
@@ -152,6 +153,132 @@ def test_a_backbone_and_what_leads_around_it() -> None:
             assert len(value.flows) == (2 if name == forks[0] else 1)
 
 
+def ended(kind: str) -> Any:
+    """A network whose last layer is a graph with a way around, as ``own`` networks are."""
+    keras = import_keras()
+    layers = keras.layers
+    start = keras.Input((8, 8, 3))
+    x = layers.Conv2D(4, 3, padding="same", name="first")(start)
+    x = layers.Add(name="around")(
+        [x, layers.Conv2D(4, 3, padding="same", activation="gelu", name="second")(x)]
+    )
+    head = [layers.GlobalAveragePooling2D(name="mean"), layers.Dense(3, activation="softmax", name="dense")]
+    if kind == "softmax layer":
+        head = [*head[:1], layers.Dense(3, name="dense"), layers.Softmax(name="softmax")]
+    if kind == "chain":
+        x = keras.Sequential(head, name="head")(x)
+    else:
+        for layer in head:
+            x = layer(x)
+    model = keras.Sequential(
+        [
+            keras.Input((8, 8, 3), dtype="uint8"),
+            layers.Rescaling(1 / 255, name="normalise"),
+            keras.Model(start, x),
+        ]
+    )
+    networks.randomise(model, 0)
+    return model
+
+
+@pytest.mark.parametrize("kind", ["softmax", "softmax layer", "chain"])
+def test_a_graph_that_ends_the_network(kind: str) -> None:
+    import tensorflow as tf
+
+    model, pixels = ended(kind), networks.picture((8, 8, 3))
+    start = tf.Variable(pixels[np.newaxis].astype(np.float32))
+    with tf.GradientTape() as tape:
+        probabilities = model.layers[1](model.layers[0](start), training=False)
+        loss = -tf.math.log(probabilities[0, 2])
+    truth = tape.gradient(loss, start)[0].numpy()
+    assert near(way_back(model, pixels, "", 2).gradient, truth)
+    rng = np.random.default_rng(0)
+    for name, one in {one.name: one for one in named_layers(model).values()}.items():
+        if one.kind == "Softmax":
+            continue  # it has no numbers of its own to be shown
+        way = way_back(model, pixels, name, 2)
+        assert way.loss == pytest.approx(float(loss), rel=1e-4)
+        assert way.gradient.any(), name
+        for _ in range(5):
+            value = way.at(tuple(int(rng.integers(n)) for n in way.passed.output.shape))
+            assert value.agrees, name
+            assert all(weights.agrees for weights in value.weights), name
+        assert way.is_output == (kind != "softmax layer" and one.kind == "Dense")
+
+
+def test_the_channels_that_a_kernel_sees_have_their_own_numbers() -> None:
+    keras = import_keras()
+    layers = keras.layers
+    model = keras.Sequential(
+        [
+            keras.Input((6, 7, 4), dtype="uint8"),
+            layers.Rescaling(1 / 255),
+            layers.Conv2D(6, 3, groups=2, padding="same", name="grouped"),
+            layers.DepthwiseConv2D(2, depth_multiplier=2, name="depthwise"),
+            layers.Flatten(),
+            layers.Dense(3, activation="softmax"),
+        ]
+    )
+    networks.randomise(model, 0)
+    pixels = networks.picture((6, 7, 4))
+    grouped, depthwise = (way_back(model, pixels, name, 0) for name in ("grouped", "depthwise"))
+    kernel = grouped.at((0, 2, 4)).weights[0]
+    assert (kernel.first_channel, kernel.weights.shape) == (2, (3, 3, 2))
+    assert kernel.padding is not None
+    assert kernel.padding.tolist() == [[True] * 3, [False] * 3, [False] * 3]
+    assert depthwise.at((0, 0, 7)).weights[0].first_channel == 3
+    for way in (grouped, depthwise):
+        for at in itertools.product(*map(range, way.gradient.shape)):
+            value = way.at(at)
+            assert value.agrees
+            assert all(weights.agrees for weights in value.weights)
+
+
+def test_where_the_network_is_certain_something_is_left() -> None:
+    """float32 has no number between 1 and 1 - 6e-8, and yet p - 1 is not 0."""
+    for classes in (2, 3):
+        model = networks.network(EVERYTHING, SHAPE, classes)
+        output = model.get_layer("output")
+        kernel, bias = output.get_weights()
+        bias[-1] += 40.0
+        output.set_weights([kernel, bias])
+        way = way_back(model, networks.picture(SHAPE), "output", classes - 1)
+        value = way.at((len(bias) - 1,))
+        assert -1e-10 < value.gradient < 0
+        assert value.gradient == pytest.approx(-way.loss, rel=1e-6)
+        assert value.computed == pytest.approx(value.gradient, rel=1e-3)
+
+
+def test_what_is_not_explained_is_refused_and_not_shown_wrong() -> None:
+    keras = import_keras()
+    layers = keras.layers
+    pixels = networks.picture((6, 6, 3))
+
+    def ending(*more: Any) -> Any:
+        first = layers.Conv2D(3, 3, name="first")
+        return keras.Sequential(
+            [keras.Input((6, 6, 3), dtype="uint8"), layers.Rescaling(1 / 255), first, *more]
+        )
+
+    def end(activation: str = "softmax") -> Any:
+        return layers.Dense(3, activation=activation, name="end")
+
+    for following, words in (
+        (layers.ReLU(negative_slope=0.1), "a ReLU with a slope"),
+        (layers.Conv2D(2, 2, activation="softmax"), "cannot explain softmax within a network"),
+        (layers.Conv2D(2, 2, dilation_rate=2), "dilation"),
+        (layers.GaussianNoise(0.1), "of type GaussianNoise"),
+    ):
+        with pytest.raises(RequestError, match=words):
+            way_back(ending(following, layers.Flatten(), end()), pixels, "first", 0).at((0, 0, 0))
+    dilated = ending(layers.Conv2D(2, 2, dilation_rate=2, name="wide"), layers.Flatten(), end())
+    with pytest.raises(RequestError, match="dilation"):
+        way_back(dilated, pixels, "wide", 0).at((0, 0, 0))
+    for ask in (lambda m: way_back(m, pixels, "first", 0), lambda m: descend(m, pixels, 0, (0.1,))):
+        with pytest.raises(RequestError, match="end: the network ends with 3 sigmoids"):
+            ask(ending(layers.Flatten(), end("sigmoid")))
+
+
 def test_a_value_that_wins_no_window_gets_nothing_back() -> None:
     model, pixels = networks.network(EVERYTHING, SHAPE, 3), networks.picture(SHAPE)
     way = way_back(model, pixels, "conv_1", 0)
@@ -167,8 +294,6 @@ def test_a_value_that_wins_no_window_gets_nothing_back() -> None:
 
 def test_a_step_is_what_keras_would_do_and_the_network_stays_as_it_is() -> None:
     import tensorflow as tf
-
-    from conviction.backend import import_keras
 
     keras = import_keras()
     pixels = networks.picture(SHAPE)
@@ -186,7 +311,9 @@ def test_a_step_is_what_keras_would_do_and_the_network_stays_as_it_is() -> None:
             loss = kind()(target, model(pixels[np.newaxis], training=False))
         gradients = tape.gradient(loss, [v.value for v in model.trainable_variables])
         assert steps.losses[0] == pytest.approx(float(loss), rel=1e-4)
-        assert steps.slope == pytest.approx(sum(float(tf.reduce_sum(g * g)) for g in gradients), rel=1e-3)
+        assert steps.squared_norm == pytest.approx(
+            sum(float(tf.reduce_sum(g * g)) for g in gradients), rel=1e-3
+        )
         optimizer = keras.optimizers.SGD(0.1)
         optimizer.apply(gradients, model.trainable_variables)
         p = np.asarray(model(pixels[np.newaxis], training=False))[0]
@@ -195,7 +322,7 @@ def test_a_step_is_what_keras_would_do_and_the_network_stays_as_it_is() -> None:
         assert steps.losses[-1] == pytest.approx(-np.log(p[1]), rel=1e-3, abs=1e-5)
         # A short step keeps the promise of the gradient.
         short = descend(networks.network(EVERYTHING, SHAPE, classes), pixels, 0, (1e-5,))
-        assert short.losses[0] - short.losses[1] == pytest.approx(1e-5 * short.slope, rel=0.05)
+        assert short.losses[0] - short.losses[1] == pytest.approx(1e-5 * short.squared_norm, rel=0.05)
 
 
 @given(st.lists(st.floats(-300, 300, width=32), min_size=1, max_size=6), st.data())

@@ -18,10 +18,11 @@ from conviction.explanation.asked import to_numpy
 from conviction.explanation.differentiate import (
     Score,
     after,
+    check_end,
     cross_entropy,
     cross_entropy_of,
     differentiate,
-    last_of,
+    end_of,
     logits_from,
     logits_of,
 )
@@ -31,7 +32,6 @@ from conviction.explanation.inside import (
     NamedLayer,
     Passed,
     find_layer,
-    is_backbone,
     named_layers,
     passed_through,
 )
@@ -53,9 +53,9 @@ class ValueGradient:
         kind: Its type; empty for the picture.
         position: (row, column, channel) or (unit,), counted from 0.
         flows: What each of the following layers passes back; none for a value of the output layer.
-        gradient: The sum of all that, float64; of a value of the output layer with regard to its logit, p - y.
+        gradient: The sum of all that, float64; of a value of the output layer with respect to its logit, p - y.
         computed: The same as the framework has it.
-        magnitude: The sum of the absolute terms.
+        magnitude: The sum of the absolute terms, on which the rounding of a sum depends.
         slope: The derivative of the layer's own activation; 1 without one.
         weights: What the value adds to the gradients of the weights that it is made with, kernel first.
     """
@@ -72,7 +72,7 @@ class ValueGradient:
 
     @property
     def before_activation(self) -> float:
-        """The gradient with regard to what the value was before its activation."""
+        """The gradient with respect to what the value was before its activation."""
         return self.gradient * self.slope
 
     @property
@@ -82,21 +82,22 @@ class ValueGradient:
         return abs(self.gradient - self.computed) <= allowed
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class WayBack:
     """The gradients of the loss at one layer, for one picture.
 
     Attributes:
         one: The layer; None for the picture.
         passed: What passed through it.
-        label: The class that the picture is said to be of.
+        label: The class of the picture.
         loss: The cross-entropy, -log p(label), in nats.
         probabilities: Of all classes, float32.
-        gradient: Of the loss with regard to what the layer gave, float32, in the shape of that; of the output layer to
+        gradient: Of the loss with respect to what the layer gave, float32, in the shape of that; of the output layer to
             its logits.
-        weights: And with regard to its weights, by name, float32, as the framework has them.
+        weights: And with respect to its weights, by name, float32, as the framework has them.
         following: The layers that the values go into.
-        is_output: Whether the layer gives the probabilities.
+        difference: Of the output layer: p - y, what the network answers minus what is right, float64, in the shape of
+            ``gradient``; of one sigmoid unit that of the second class. None for other layers.
     """
 
     one: NamedLayer | None
@@ -107,7 +108,12 @@ class WayBack:
     gradient: np.ndarray
     weights: dict[str, np.ndarray]
     following: tuple[Following, ...]
-    is_output: bool
+    difference: np.ndarray | None
+
+    @property
+    def is_output(self) -> bool:
+        """Whether the layer gives the probabilities."""
+        return self.difference is not None
 
     def at(self, position: Sequence[int]) -> ValueGradient:
         """Where the gradient of one value comes from, and what it adds to those of the weights.
@@ -120,10 +126,12 @@ class WayBack:
         """
         name = self.one.name if self.one else ""
         where = checked_position(name or "the picture", self.passed.output.shape, position)
-        computed = float(self.gradient[where])
         flows = tuple(flow_back(following, where) for following in self.following)
         terms = np.concatenate([np.zeros(0), *(flow.contributions for flow in flows)])
-        gradient = computed if self.is_output else float(terms.sum())
+        gradient, magnitude = float(terms.sum()), float(np.abs(terms).sum())
+        if self.difference is not None:
+            gradient = float(self.difference[where])
+            magnitude = 1.0  # the size of y
         slope = 1.0
         weights: tuple[WeightGradient, ...] = ()
         if self.one is not None:
@@ -137,8 +145,8 @@ class WayBack:
             position=where,
             flows=flows,
             gradient=gradient,
-            computed=computed,
-            magnitude=float(np.abs(terms).sum()),
+            computed=float(self.gradient[where]),
+            magnitude=magnitude,
             slope=slope,
             weights=weights,
         )
@@ -151,79 +159,93 @@ def way_back(model: keras.Sequential, pixels: np.ndarray, layer: str, label: int
         model: Raw pixels in, probabilities out, as ``run.model`` is.
         pixels: One picture, (height, width, channels) uint8.
         layer: Name of the layer, as for ``explain_value``; empty for the picture.
-        label: The class that the picture is said to be of, in [0, classes).
+        label: The class of the picture, in [0, classes).
 
     Raises:
-        RequestError: There is no such layer or class, or the picture does not fit the network.
+        RequestError: There is no such layer or class, the picture does not fit the network, or the network ends with
+            several sigmoids.
     """
     check_pixels(model, pixels)
+    check_end(model)
     probabilities = predict_probabilities(model, pixels[np.newaxis])[0]
     if not 0 <= label < len(probabilities):
         raise RequestError(f"label: expected a class from 0 to {len(probabilities) - 1}; got {label}.")
     score = cross_entropy_of(label)
     one = find_layer(model, layer) if layer else None
-    name = one.name if one else ""
-    onward = _onward(model, pixels, one)
+    rest = _rest_of_picture(model, pixels) if one is None else _rest_of(model, pixels, one)
     ops = import_keras().ops
-    logits = ops.convert_to_numpy(onward.logits(ops.convert_to_tensor(onward.given)))[0]
+    logits = np.asarray(ops.convert_to_numpy(rest.logits(ops.convert_to_tensor(rest.given))))[0]
     return WayBack(
-        one,
-        onward.passed,
-        label,
-        cross_entropy(logits, label),
-        probabilities,
-        _gradient(onward, score),
-        {} if one is None else _weight_gradients(one, onward, score),
-        tuple(_followings(model, pixels, name, score)),
-        onward.is_output,
+        one=one,
+        passed=rest.passed,
+        label=label,
+        loss=cross_entropy(logits, label),
+        probabilities=probabilities,
+        gradient=_gradient(rest, score),
+        weights={} if one is None else _weight_gradients(one, rest, score),
+        following=tuple(_followings(model, pixels, one.name if one else "", score)),
+        difference=_difference(logits, label) if rest.is_output else None,
     )
 
 
-@dataclass(frozen=True)
-class _Onward:
-    """What a layer gives, with the batch axis, and the network from there to the logits; the output layer gives these.
+def _difference(logits: np.ndarray, label: int) -> np.ndarray:
+    """P - y of each logit, float64; exact also where p rounds to 1, because 1 - p is the sum of the others."""
+    classes = max(2, len(logits))
+    p = np.exp([-cross_entropy(logits, k) for k in range(classes)])
+    differences = np.where(np.arange(classes) == label, -np.delete(p, label).sum(), p)
+    return differences[1:] if len(logits) == 1 else differences
 
-    ``give`` is the layer from what came into it to what it gives.
+
+@dataclass(frozen=True)
+class _Rest:
+    """The network from a layer on, for one picture.
+
+    Attributes:
+        passed: What passed through the layer.
+        given: What it gives, with the batch axis; of the output layer its logits.
+        give: Computes that from what came into the layer.
+        logits: The network from there on.
+        is_output: Whether it is the output layer.
     """
 
     passed: Passed
     given: np.ndarray
-    logits: Callable[[Any], Any]
     give: Callable[[], Any]
-    is_output: bool
+    logits: Callable[[Any], Any]
+    is_output: bool = False
 
 
-def _onward(model: keras.Sequential, pixels: np.ndarray, one: NamedLayer | None) -> _Onward:
-    if one is None:
-        given = pixels[np.newaxis].astype(np.float32)
-        return _Onward(Passed((), given[0]), given, logits_from(model, 0), lambda: given, False)
+def _rest_of_picture(model: keras.Sequential, pixels: np.ndarray) -> _Rest:
+    given = pixels[np.newaxis].astype(np.float32)
+    return _Rest(Passed((), given[0]), given, give=lambda: given, logits=logits_from(model, 0))
+
+
+def _rest_of(model: keras.Sequential, pixels: np.ndarray, one: NamedLayer) -> _Rest:
     ops = import_keras().ops
     passed = passed_through(model, pixels, one)
     inputs = [ops.convert_to_tensor(each[np.newaxis].astype(np.float32)) for each in passed.inputs]
-    last = model.layers[-1]
-    if one.layer is (last_of(last) if is_backbone(last) else last):
+    if one.layer is end_of(model).last:
 
-        def logits() -> Any:
+        def give_logits() -> Any:
             return logits_of(one.layer, inputs[0])
 
-        return _Onward(
-            passed, np.asarray(ops.convert_to_numpy(logits())), lambda values: values, logits, True
-        )
+        given = np.asarray(ops.convert_to_numpy(give_logits()))
+        return _Rest(passed, given, give=give_logits, logits=lambda values: values, is_output=True)
 
     def give() -> Any:
         return one.layer(inputs[0] if len(inputs) == 1 else inputs, training=False)
 
-    return _Onward(passed, passed.output[np.newaxis], after(model, pixels, one), give, False)
+    return _Rest(passed, passed.output[np.newaxis], give=give, logits=after(model, pixels, one))
 
 
-def _gradient(onward: _Onward, score: Score) -> np.ndarray:
-    """Of the score with regard to what a layer gives, without the batch axis."""
-    (gradient,) = differentiate(lambda values: score(onward.logits(values)), [onward.given])
+def _gradient(rest: _Rest, score: Score) -> np.ndarray:
+    """Of the score with respect to what a layer gives, without the batch axis."""
+    (gradient,) = differentiate(lambda values: score(rest.logits(values)), [rest.given])
     return gradient[0]
 
 
-def _weight_gradients(one: NamedLayer, onward: _Onward, score: Score) -> dict[str, np.ndarray]:
-    """By name, the gradient with regard to each weight that the values of a layer are made with."""
+def _weight_gradients(one: NamedLayer, rest: _Rest, score: Score) -> dict[str, np.ndarray]:
+    """By name, the gradient with respect to each weight that the values of a layer are made with."""
     variables = {name: getattr(one.layer, name, None) for name in WEIGHTS.get(one.kind, ())}
     present = {name: variable for name, variable in variables.items() if variable is not None}
     if not present:
@@ -232,7 +254,7 @@ def _weight_gradients(one: NamedLayer, onward: _Onward, score: Score) -> dict[st
 
     def of_weights(*values: Any) -> Any:
         with keras.StatelessScope(state_mapping=list(zip(present.values(), values, strict=True))):
-            return score(onward.logits(onward.give()))
+            return score(rest.logits(rest.give()))
 
     gradients = differentiate(of_weights, [to_numpy(variable) for variable in present.values()])
     return dict(zip(present, gradients, strict=True))
@@ -245,7 +267,7 @@ def _followings(model: keras.Sequential, pixels: np.ndarray, name: str, score: S
     for one in every.values():
         numbers = [i for i, parent in enumerate(one.parents) if parent == name]
         if numbers:
-            onward = _onward(model, pixels, one)
-            upstream = _gradient(onward, score)
+            rest = _rest_of(model, pixels, one)
+            upstream = _gradient(rest, score)
             for number in numbers:
-                yield Following(one, number, onward.passed, upstream, onward.is_output)
+                yield Following(one, number, rest.passed, upstream, rest.is_output)
