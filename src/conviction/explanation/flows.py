@@ -206,10 +206,10 @@ def _covering(
     rows, columns = f.passed.output.shape[:2]
     start = window_at((0, 0), shape, size, f.layer.strides, f.layer.padding)
     axes = []
-    for place, offset, k, stride, count in zip(
+    for index, offset, k, stride, count in zip(
         at, (start.top, start.left), size, f.layer.strides, (rows, columns), strict=True
     ):
-        distance = place - offset
+        distance = index - offset
         lowest = max(0, -(-(distance - k + 1) // stride))
         axes.append(
             [(n, distance - n * stride) for n in range(lowest, min(count - 1, distance // stride) + 1)]

@@ -174,7 +174,7 @@ def way_back(model: keras.Sequential, pixels: np.ndarray, layer: str, label: int
     one = find_layer(model, layer) if layer else None
     rest = _rest_of_picture(model, pixels) if one is None else _rest_of(model, pixels, one)
     ops = import_keras().ops
-    logits = np.asarray(ops.convert_to_numpy(rest.logits(ops.convert_to_tensor(rest.given))))[0]
+    logits = np.asarray(ops.convert_to_numpy(rest.logits(ops.convert_to_tensor(rest.start))))[0]
     return WayBack(
         one=one,
         passed=rest.passed,
@@ -202,22 +202,22 @@ class _Rest:
 
     Attributes:
         passed: What passed through the layer.
-        given: What it gives, with the batch axis; of the output layer its logits.
+        start: What it gives, with the batch axis; of the output layer its logits.
         give: Computes that from what came into the layer.
         logits: The network from there on.
         is_output: Whether it is the output layer.
     """
 
     passed: Passed
-    given: np.ndarray
+    start: np.ndarray
     give: Callable[[], Any]
     logits: Callable[[Any], Any]
     is_output: bool = False
 
 
 def _rest_of_picture(model: keras.Sequential, pixels: np.ndarray) -> _Rest:
-    given = pixels[np.newaxis].astype(np.float32)
-    return _Rest(Passed((), given[0]), given, give=lambda: given, logits=logits_from(model, 0))
+    start = pixels[np.newaxis].astype(np.float32)
+    return _Rest(Passed((), start[0]), start, give=lambda: start, logits=logits_from(model, 0))
 
 
 def _rest_of(model: keras.Sequential, pixels: np.ndarray, one: NamedLayer) -> _Rest:
@@ -229,8 +229,8 @@ def _rest_of(model: keras.Sequential, pixels: np.ndarray, one: NamedLayer) -> _R
         def give_logits() -> Any:
             return logits_of(one.layer, inputs[0])
 
-        given = np.asarray(ops.convert_to_numpy(give_logits()))
-        return _Rest(passed, given, give=give_logits, logits=lambda values: values, is_output=True)
+        start = np.asarray(ops.convert_to_numpy(give_logits()))
+        return _Rest(passed, start, give=give_logits, logits=lambda values: values, is_output=True)
 
     def give() -> Any:
         return one.layer(inputs[0] if len(inputs) == 1 else inputs, training=False)
@@ -240,7 +240,7 @@ def _rest_of(model: keras.Sequential, pixels: np.ndarray, one: NamedLayer) -> _R
 
 def _gradient(rest: _Rest, score: Score) -> np.ndarray:
     """Of the score with respect to what a layer gives, without the batch axis."""
-    (gradient,) = differentiate(lambda values: score(rest.logits(values)), [rest.given])
+    (gradient,) = differentiate(lambda values: score(rest.logits(values)), [rest.start])
     return gradient[0]
 
 

@@ -1,8 +1,7 @@
-"""The way back from the loss to one value, below its calculation; and one step of gradient descent."""
+"""The way back from the loss to one value, below its calculation."""
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 
 import numpy as np
@@ -10,25 +9,18 @@ from nicegui import ui
 from nicegui.events import GenericEventArguments
 
 from conviction.errors import ConvictionError
-from conviction.explanation import Descent
 from conviction.explanation.numbers import number
-from conviction.reporting import Table
 from conviction.web.elements.maps import Maps, Pick
-from conviction.web.elements.plain import button, choice, heading, paragraph, table, tag
-from conviction.web.elements.plain import number as number_field
+from conviction.web.elements.plain import button, choice, paragraph, tag
 from conviction.web.inside.context import PanelContext
+from conviction.web.inside.descent import DescentPanel, share_text
 from conviction.web.inside.gradient_tables import CHANNELS_SHOWN, GradientTables
 from conviction.web.inside.parts import Position
 from conviction.web.inside.small import scaled
 from conviction.web.inside.tables import LINKED_CELL, groups_html, lines_html
 from conviction.web.inside.view import View, row_width
 
-RATE = 0.01
-# Beside the step that was asked for, a shorter and a longer one.
-RATES = (0.1, 1.0, 10.0)
 NEARLY_CERTAIN = 0.99
-# Below this share of the loss, or of 1, a step has changed nothing that one could see.
-LEAST_CHANGE = 1e-4
 
 
 class WayBackPanel:
@@ -47,7 +39,6 @@ class WayBackPanel:
         self._label: int | None = None  # None: the picture's own class, or what the network says
         self._chosen: int | None = None  # what the list of classes shows
         self._shown: tuple[View, int | None] | None = None
-        self._rate = f"{RATE:g}"
         with tag("details", "", "way-back") as details:
             tag("summary", "The way back (backpropagation): how the loss changes with this value")
             self._state = tag("div", role="status")
@@ -69,23 +60,14 @@ class WayBackPanel:
         self._lines = tag("div")
         self._about_weights = tag("div")
         self._weights = _region("Gradients of the weights")
-        heading("Take one step", 4)
-        paragraph(
-            "Every weight that is trained moves by minus the learning rate times its gradient. The step is only tried: "
-            "the run's network stays as it is.",
-            "soft",
-        )
-        with tag("div", "", "steps"):
-            number_field("Learning rate", self._rate, self._rated, "rate", min=0, step="any")
-            button("Take one step", self._step, "step")
-        self._result = tag("div", role="status")
+        self._descent = DescentPanel(self._panel, self._names)
 
     async def show(self, view: View, shape: tuple[int, ...]) -> None:
         """Shows the way back to a value, if it is open; of several calls at once only the last one counts."""
         if self._view is None or view.picture != self._view.picture:
             self._label = None
-            self._result.clear()
         self._view, self._shape = view, shape
+        self._descent.of(view, self._label)
         await self._catch_up()
 
     async def _catch_up(self) -> None:
@@ -128,7 +110,8 @@ class WayBackPanel:
     async def _labelled(self, text: str) -> None:
         if text.isdecimal() and int(text) < len(self._names):
             self._label = self._chosen = int(text)
-            self._result.clear()
+            if self._view is not None:
+                self._descent.of(self._view, self._label)
             await self._catch_up()
 
     def _fill(self, view: View, shape: tuple[int, ...], tables: GradientTables) -> None:
@@ -227,64 +210,21 @@ class WayBackPanel:
         if self._view is not None:
             await self._panel.go(View(self._view.picture, name).at(at).within(shape))
 
-    def _rated(self, text: str) -> None:
-        self._rate = text
-
-    async def _step(self, _: GenericEventArguments) -> None:
-        view, label = self._view, self._label
-        if view is None:
-            return
-        try:
-            rate = float(self._rate)
-        except ValueError:
-            rate = 0.0
-        self._result.clear()
-        with self._result:
-            if not (math.isfinite(rate) and rate > 0):
-                paragraph("Learning rate: expected a number above 0, such as 0.01.", "message trouble")
-                return
-            paragraph("The step is being tried.", "waiting")
-        try:
-            descent: Descent | ConvictionError = await self._panel.inspector.descend(
-                self._panel.run, await self._panel.picture(view), tuple(rate * r for r in RATES), label
-            )
-        except ConvictionError as failure:
-            descent = failure
-        if self._view is None or (self._view.picture, self._label) != (view.picture, label):
-            return  # another picture, or label, is looked at by now
-        self._result.clear()
-        with self._result:
-            if isinstance(descent, ConvictionError):
-                paragraph(str(descent), "message trouble")
-                return
-            name = self._names[descent.label]
-            paragraph(_step_sentence(descent, 1 + RATES.index(1.0), name))
-            rows = tuple(
-                (f"{rate:g}" if rate else "no step", number(loss), _share(float(p[descent.label])))
-                for rate, loss, p in zip(descent.rates, descent.losses, descent.probabilities, strict=True)
-            )
-            table(Table(("learning rate", "loss", f"probability of {name}"), rows, right=(0, 1, 2)), "Steps")
-
 
 def _region(label: str) -> ui.element:
     """What is wider than the page scrolls in it."""
     return tag("div", "", "scroll", tabindex=0, role="region", aria_label=label)
 
 
-def _share(probability: float) -> str:
-    """In percent, unless that would be read as 0."""
-    return f"{probability:.2%}" if probability >= LEAST_CHANGE or not probability else f"{probability:.2g}"
-
-
 def _loss(tables: GradientTables, name: str) -> str:
-    said = (
+    beginning = (
         f"You have not said what this picture shows, so the network's own answer, {name}, is the label. The"
         if tables.assumed
         else f"With the label {name}, the"
     )
     return (
-        f"{said} loss of this picture is {number(tables.loss)}: minus the logarithm of the probability that the "
-        f"network gives this class, {_share(tables.probability)}."
+        f"{beginning} loss of this picture is {number(tables.loss)}: minus the logarithm of the probability that the "
+        f"network gives this class, {share_text(tables.probability)}."
     )
 
 
@@ -327,22 +267,3 @@ def _weights(tables: GradientTables) -> str:
         "averages over a batch, with the batch's own."
     )
     return " ".join(sentences)
-
-
-def _step_sentence(descent: Descent, chosen: int, name: str) -> str:
-    before, after = (float(descent.losses[i]) for i in (0, chosen))
-    rate = descent.rates[chosen]
-    moved = f"{descent.weights:,} weights move, at a learning rate of {rate:g}."
-    p, q = (float(descent.probabilities[i][descent.label]) for i in (0, chosen))
-    if abs(after - before) <= LEAST_CHANGE * before:
-        return f"{moved} The loss, {number(before)}, does not change noticeably. Try a larger rate."
-    if not math.isfinite(after) or after > before:
-        return (
-            f"{moved} The loss rises from {number(before)} to {number(after)}: the step is too long. A gradient says "
-            "how the loss changes near the weights as they are, and no further."
-        )
-    return (
-        f"{moved} The loss falls from {number(before)} to {number(after)}, and the probability of {name} goes from "
-        f"{_share(p)} to {_share(q)}. If the loss were a straight line, it would have fallen by "
-        f"{number(descent.squared_norm * rate)}."
-    )
