@@ -42,7 +42,7 @@ class DescentPanel:
             "the run's network stays as it is.",
             "soft",
         )
-        with tag("div", "", "steps"):
+        with tag("div", "", "row"):
             number_field("Learning rate", self._rate, self._rated, "rate", min=0, step="any")
             button("Take one step", self._step, "step")
         self._result = tag("div", role="status")

@@ -49,7 +49,7 @@ class WayBackPanel:
         self._body.set_visibility(False)
 
     def _build(self) -> None:
-        self._class = tag("div", "", "steps")
+        self._class = tag("div")
         self._meaning = tag("div")
         with tag("div", "", "flow"), tag("figure"):
             self._title = tag("figcaption")
