@@ -72,6 +72,21 @@ def loss_gradients(
     )
 
 
+def loss_around(model: Any, pixels: np.ndarray, label: int) -> tuple[float, np.ndarray]:
+    """The cross-entropy of x + gelu(second(x)) below its mean and a dense layer, and its gradient at the pixels."""
+    import tensorflow as tf
+
+    arrays = model.get_weights()
+    first, second, dense = arrays[:2], arrays[2:4], arrays[4:]
+    with tf.GradientTape() as tape:
+        start = tf.Variable(pixels[np.newaxis].astype(np.float32))
+        x = tf.nn.conv2d(start / 255.0, first[0], 1, "SAME") + first[1]
+        x = x + ACTIVATIONS["gelu"](tf, tf.nn.conv2d(x, second[0], 1, "SAME") + second[1])
+        logits = tf.linalg.matmul(tf.reduce_mean(x, axis=[1, 2]), dense[0]) + dense[1]
+        loss = -tf.nn.log_softmax(logits)[0, label]
+    return float(loss), tape.gradient(loss, start)[0].numpy()
+
+
 def _step(tf: Any, layer: Any, weights: list[np.ndarray], x: Any) -> Any:
     if layer.type in ("Conv2D", "Dense"):
         if layer.type == "Conv2D":
