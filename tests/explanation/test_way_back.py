@@ -4,9 +4,6 @@ from __future__ import annotations
 
 import itertools
 import math
-import subprocess
-import sys
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -18,7 +15,6 @@ from conviction.backend import import_keras
 from conviction.errors import RequestError
 from conviction.explanation import descend, flows, input_gradient, named_layers, way_back, weights
 from conviction.explanation.differentiate import cross_entropy
-from tests.conftest import environment
 from tests.explanation import networks, reference
 from tests.explanation.test_backbone import LITE
 from tests.explanation.test_backbone import SHAPE as WIDE
@@ -336,44 +332,3 @@ def test_what_is_not_there_is_refused() -> None:
         descend(model, pixels, 0, (0.1, -1.0))
     with pytest.raises(RequestError, match="label"):
         descend(model, pixels, 3, (0.1,))
-
-
-ON_JAX = """
-import itertools, sys
-import numpy as np
-from conviction.explanation import descend, way_back
-from tests.explanation import networks
-from tests.explanation.test_backbone import LITE, SHAPE as WIDE, network
-from tests.explanation.test_value import EVERYTHING, SHAPE
-model, pixels = networks.network(EVERYTHING, SHAPE, 3), networks.picture(SHAPE)
-rng, kept = np.random.default_rng(0), {}
-for name in ["", *(layer.name for layer in model.layers)]:
-    way = way_back(model, pixels, name, 1)
-    kept[name or "picture"] = way.gradient
-    every = list(itertools.product(*map(range, way.gradient.shape)))
-    for i in rng.permutation(len(every))[:10]:
-        value = way.at(every[i])
-        assert value.agrees, (name, every[i])
-        assert all(one.agrees for one in value.weights), (name, every[i])
-way = way_back(network(LITE), networks.picture(WIDE), f"{LITE}/block2_depthwise", 1)
-assert way.at((0, 0, 0)).agrees and all(one.agrees for one in way.at((0, 0, 0)).weights)
-np.savez(sys.argv[1], **kept, losses=descend(model, pixels, 1, (0.01, 0.1)).losses)
-"""
-
-
-@pytest.mark.full
-def test_jax_comes_to_the_same(tmp_path: Path) -> None:
-    done = subprocess.run(
-        [sys.executable, "-c", ON_JAX, str(tmp_path / "gradients.npz")],
-        env=environment(tmp_path, {"KERAS_BACKEND": "jax", "PYTHONPATH": str(Path.cwd())}),
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr
-    model, pixels = networks.network(EVERYTHING, SHAPE, 3), networks.picture(SHAPE)
-    _, truths, _ = reference.loss_gradients(EVERYTHING, model, pixels, 1)
-    with np.load(tmp_path / "gradients.npz") as kept:
-        for name, truth in truths.items():
-            assert near(kept[name or "picture"], truth), name
-        assert kept["losses"] == pytest.approx(descend(model, pixels, 1, (0.01, 0.1)).losses, rel=1e-3)
