@@ -282,7 +282,7 @@ def test_a_value_that_wins_no_window_gets_nothing_back() -> None:
     assert sum(len(v.flows[0].positions) for v in values) == pooled.passed.output.size
 
 
-def test_a_step_is_what_keras_would_do_and_the_network_stays_as_it_is() -> None:
+def test_a_step_is_that_of_gradient_descent_and_the_network_stays_as_it_is() -> None:
     pixels = networks.picture(SHAPE)
     for classes in (2, 3):
         model = networks.network(EVERYTHING, SHAPE, classes)
