@@ -520,6 +520,11 @@ def test_two_learners_take_turns_and_see_nothing_of_each_other(browser: Any, tmp
         ann, bob = pages["Ann"], pages["Bob"]
         assert bob.goto(ann.url).status == 404
         bob.goto(served.bench)
+        # No learner's code runs on the teacher's machine.
+        to(bob, "exercises", "normalise")
+        bob.get_by_text("In a class, code does not run here").wait_for()
+        assert not bob.locator(".editor").count()
+        bob.goto(served.bench)
         for page in (ann, bob):
             train(page, 5)
         bob.get_by_text("waiting").first.wait_for()

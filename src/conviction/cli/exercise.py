@@ -11,14 +11,13 @@ import typer
 
 from conviction.cli.options import Json, print_json
 from conviction.errors import RequestError
+from conviction.exercises import DIRECTORY
 
 if TYPE_CHECKING:
     from conviction.exercises.checking import Judgement
     from conviction.exercises.exercise import Exercise
-    from conviction.lesson.progress import ExerciseProgress
 
 ACTIONS = ("start", "check", "hint", "solution", "notebooks")
-DIRECTORY = Path("exercises")
 
 
 def exercise(
@@ -93,9 +92,10 @@ def _list(*, as_json: bool) -> None:
         )
         return
     from conviction.cli.markdown import print_markdown
+    from conviction.exercises.remembering import state_text
 
     lines = [
-        f"| {number} | {each.name} | {each.title} | {each.chapter} | {_state(state)} |"
+        f"| {number} | {each.name} | {each.title} | {each.chapter} | {state_text(state)} |"
         for number, each, state in rows
     ]
     first = next((number for number, _, state in rows if state.passed is None), 1)
@@ -110,12 +110,6 @@ def _list(*, as_json: bool) -> None:
 def _where(directory: Path) -> str:
     """The option that the next command needs, too."""
     return "" if directory == DIRECTORY else f" --folder {shlex.quote(str(directory))}"
-
-
-def _state(state: ExerciseProgress) -> str:
-    if state.passed is not None:
-        return "right" if not state.shown else "with help"
-    return f"{state.tries} tr{'y' if state.tries == 1 else 'ies'}" if state.tries else ""
 
 
 def _start(number: int, chosen: Exercise, directory: Path) -> None:
@@ -134,10 +128,11 @@ def _start(number: int, chosen: Exercise, directory: Path) -> None:
 def _check(number: int, chosen: Exercise, directory: Path, *, as_json: bool) -> None:
     from conviction.exercises.checking import check_file
     from conviction.exercises.files import file_of, read
+    from conviction.exercises.remembering import remember_check
     from conviction.exercises.wording import paragraphs
 
     judgement = check_file(chosen, file_of(chosen, directory), read(chosen, directory))
-    _remember(chosen, judgement)
+    remember_check(chosen, judgement)
     if as_json:
         print_json(_as_json(chosen, judgement))
     else:
@@ -151,21 +146,6 @@ def _check(number: int, chosen: Exercise, directory: Path, *, as_json: bool) -> 
         print_markdown("\n\n".join(lines))
     if not judgement.passed:
         raise typer.Exit(1)
-
-
-def _remember(chosen: Exercise, judgement: Judgement) -> None:
-    from conviction.lesson.progress import ExerciseProgress, LearningProgress, now, update_progress
-
-    if not judgement.begun:
-        return
-
-    def change(progress: LearningProgress) -> None:
-        state = progress.exercises.setdefault(chosen.name, ExerciseProgress())
-        state.tries += 1
-        if judgement.passed and state.passed is None:
-            state.passed = now().isoformat(timespec="seconds")
-
-    update_progress(change)
 
 
 def _next(number: int, chosen: Exercise, judgement: Judgement, directory: Path) -> list[str]:
@@ -194,16 +174,9 @@ def _as_json(chosen: Exercise, judgement: Judgement) -> dict[str, Any]:
 
 def _hint(number: int, chosen: Exercise, directory: Path) -> None:
     from conviction.cli.markdown import WIDEST, print_markdown
-    from conviction.lesson.progress import ExerciseProgress, LearningProgress, update_progress
+    from conviction.exercises.remembering import next_hint
 
-    shown = 0
-
-    def change(progress: LearningProgress) -> None:
-        nonlocal shown
-        state = progress.exercises.setdefault(chosen.name, ExerciseProgress())
-        state.hints = shown = min(state.hints + 1, len(chosen.hints))
-
-    update_progress(change)
+    shown = next_hint(chosen)
     print_markdown(f"# Hint {shown} of {len(chosen.hints)}")
     for index, hint in enumerate(chosen.hints[:shown], 1):
         # Not as Markdown, which would take the stars out of formulas.
@@ -212,20 +185,12 @@ def _hint(number: int, chosen: Exercise, directory: Path) -> None:
 
 def _solution(number: int, chosen: Exercise, directory: Path) -> None:
     from conviction.cli.markdown import print_markdown
-    from conviction.lesson.progress import ExerciseProgress, LearningProgress, load_progress, update_progress
+    from conviction.exercises.remembering import show_solution
 
-    if not load_progress().exercises.get(chosen.name, ExerciseProgress()).tries:
-        raise RequestError(
-            f"exercise solution {number}: try it yourself first. Write something into the file and run: conviction "
-            f"exercise check {number}. Then the solution is shown, whatever the check says."
-        )
-
-    def change(progress: LearningProgress) -> None:
-        state = progress.exercises[chosen.name]
-        state.shown = state.shown or state.passed is None
-
-    update_progress(change)
-    print_markdown(f"# {number}. {chosen.title}\n\n```python\n{chosen.source.rstrip()}\n```")
+    source = show_solution(
+        chosen, f"Write something into the file and run: conviction exercise check {number}."
+    )
+    print_markdown(f"# {number}. {chosen.title}\n\n```python\n{source.rstrip()}\n```")
 
 
 def _notebooks(directory: Path, *, as_json: bool) -> None:

@@ -7,3 +7,8 @@ and the wrong solutions answer, so a mistake is recognised by what it does and n
 """
 
 from __future__ import annotations
+
+from pathlib import Path
+
+# Where a learner's files are by default: in the folder in which they work.
+DIRECTORY = Path("exercises")

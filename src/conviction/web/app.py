@@ -24,7 +24,7 @@ from conviction.errors import ConvictionError, RequestError
 from conviction.reporting import report_style
 from conviction.web.classroom import Learners
 from conviction.web.classroom.panel import class_panel
-from conviction.web.door.gate import OWNER
+from conviction.web.door.gate import OWNER, SESSION
 from conviction.web.door.joining import TEACHER, add_joining, alert, bare_page
 from conviction.web.door.replies import SANDBOX
 from conviction.web.door.sessions import BrowserSessions
@@ -83,7 +83,7 @@ def make_app(lab: Lab, sessions: BrowserSessions, learners: Learners | None = No
         + '<link rel="stylesheet" href="/lab-static/live/live.css">',
         shared=True,
     )
-    _add_pages(lab)
+    _add_pages(lab, sessions)
     _add_files(lab)
     _add_events(lab)
     _add_answers(lab)
@@ -112,7 +112,7 @@ def not_here(sentence: str) -> Response:
     return bare_page("There is nothing here", f"<p>{escape(sentence)}</p>{way}", 404)
 
 
-def _add_pages(lab: Lab) -> None:
+def _add_pages(lab: Lab, sessions: BrowserSessions) -> None:
     @nicegui_app.exception_handler(404)
     def lost(request: Request, _: Exception) -> Response:
         return not_here(f"The lab has no page {request.url.path[:120]}.")
@@ -143,7 +143,11 @@ def _add_pages(lab: Lab) -> None:
         except RequestError as failure:
             return not_here(str(failure))
         ui.page_title(f"{stop.title} · conviction lab")
-        await stop.build(PageContext(lab, own_desk, order.STOPS, stop, part, dict(request.query_params)))
+        query, may_run = (
+            dict(request.query_params),
+            sessions.is_by(request.scope.get(SESSION, ""), lab.starter),
+        )
+        await stop.build(PageContext(lab, own_desk, order.STOPS, stop, part, query, may_run))
         return None
 
     @ui.page("/lab/{desk}/{step}", response_timeout=30)

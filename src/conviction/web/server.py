@@ -24,7 +24,7 @@ from conviction.web.app import make_app
 from conviction.web.classroom import Learners, load_course
 from conviction.web.door.gate import Gate, one_token
 from conviction.web.door.joining import JOIN, who_of
-from conviction.web.door.sessions import BrowserSessions
+from conviction.web.door.sessions import BrowserSessions, digest
 from conviction.web.door.sockets import Sockets
 from conviction.web.jobs.helper import Helper
 from conviction.web.jobs.queue import Bounds, open_jobs
@@ -78,9 +78,11 @@ def serve_lab(
     key = os.environ.get(KEY) or None
     endpoint = listen(host, port, key or "drawn below")
     # On an address that only this machine reaches, whoever connects is already on it.
-    token = None if learners else key or (None if endpoint.hosts is not None else secrets.token_urlsafe(16))
+    printed = key or secrets.token_urlsafe(16)
+    token = None if learners or (endpoint.hosts is not None and not key) else printed
     who, door = (one_token(token), "") if learners is None else (who_of(learners), JOIN)
-    address = f"{endpoint.address}/" + (f"?token={token}" if token else "")
+    # Where no token is needed, the one in the link still tells whoever has started the lab from others on the machine.
+    address = f"{endpoint.address}/" + ("" if learners else f"?token={printed}")
     speak_to("page")  # errors before this point were shown at a terminal
     with open_jobs(own / "jobs", jobs) as queue:
         data_path = None if data_dir is None else Path(data_dir)
@@ -92,6 +94,7 @@ def serve_lab(
             helper=Helper(),
             data_dir=None if data_path is None else str(data_path),
             course=None if learners is None else learners.course,
+            starter=digest(printed) if learners is None else "",
         )
         if data_path is not None:
             queue.options = ("--data-dir", str(data_path.resolve()))

@@ -3,7 +3,18 @@
 from __future__ import annotations
 
 from conviction.errors import RequestError, did_you_mean
-from conviction.web.pages import compile, data, evaluate, explore, inside, network, take, train, tryout
+from conviction.web.pages import (
+    compile,
+    data,
+    evaluate,
+    exercises,
+    explore,
+    inside,
+    network,
+    take,
+    train,
+    tryout,
+)
 from conviction.web.pages.page import Stop
 
 STOPS: tuple[Stop, ...] = (
@@ -16,6 +27,7 @@ STOPS: tuple[Stop, ...] = (
     inside.STOP,
     explore.STOP,
     take.STOP,
+    exercises.STOP,
 )
 
 

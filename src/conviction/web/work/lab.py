@@ -38,6 +38,8 @@ class Lab:
         checker: Looks at archives that learners upload, beside the calculations that others wait for.
         data_dir: Where to look for named sets first.
         course: What a teacher has chosen, if the page is for a class.
+        starter: The digest of the token in the link that was printed at the start, which only whoever has started the
+            lab has seen; empty for a class.
         watcher: Reads the status of runs and studies.
         kept: Pictures that each owner has uploaded or drawn.
     """
@@ -49,6 +51,7 @@ class Lab:
     helper: Helper
     data_dir: str | None = None
     course: Course | None = None
+    starter: str = ""
     checker: Helper = field(default_factory=Helper)
     watcher: RunWatcher = field(default_factory=RunWatcher)
     kept: dict[str, Kept] = field(default_factory=dict)
