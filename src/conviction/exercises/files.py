@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+from dataclasses import dataclass
 from pathlib import Path
 from textwrap import wrap
 
@@ -57,6 +59,23 @@ def start(exercise: Exercise, directory: Path) -> tuple[Path, bool]:
     return path, True
 
 
+@dataclass(frozen=True)
+class LearnerFile:
+    """A learner's file, or the task where there is none yet.
+
+    Attributes:
+        text: With ``\n`` at the ends of lines, whatever the file has.
+        version: The hash of its bytes; empty where there is no file.
+    """
+
+    text: str
+    version: str
+
+
+class ChangedElsewhereError(RequestError):
+    """The file is not the one that was changed: another program, or another tab, has written it since."""
+
+
 def read(exercise: Exercise, directory: Path) -> str:
     """The content of a learner's file.
 
@@ -64,21 +83,74 @@ def read(exercise: Exercise, directory: Path) -> str:
         RequestError: It is not there, or no text.
         OutputError: It cannot be read.
     """
+    known = load(exercise, directory)
+    if not known.version:
+        number = EXERCISES.index(exercise) + 1
+        raise RequestError(
+            f"exercise: {file_of(exercise, directory)} was not found. Write it with: conviction exercise start "
+            f"{number}"
+        )
+    return known.text
+
+
+def load(exercise: Exercise, directory: Path) -> LearnerFile:
+    """A learner's file, or the task where there is none.
+
+    Raises:
+        RequestError: It is too large, or no text.
+        OutputError: It cannot be read.
+    """
     path = file_of(exercise, directory)
-    number = EXERCISES.index(exercise) + 1
     try:
         content = path.read_bytes()
     except FileNotFoundError:
-        raise RequestError(
-            f"exercise: {path} was not found. Write it with: conviction exercise start {number}"
-        ) from None
+        return LearnerFile(stub_file(exercise), "")
     except OSError as failure:
         raise OutputError(f"{path}: cannot be read ({failure.strerror}).") from None
     if len(content) > MOST_BYTES:
         raise RequestError(f"exercise: {path}: expected at most {MOST_BYTES:,} bytes; got {len(content):,}.")
     try:
-        return content.decode("utf-8-sig")
+        text = content.decode("utf-8-sig")
     except UnicodeDecodeError as failure:
         raise RequestError(
             f"exercise: {path}: expected text in UTF-8; byte {failure.start + 1} is none."
         ) from None
+    return LearnerFile(text.replace("\r\n", "\n").replace("\r", "\n"), _version(content))
+
+
+def store(exercise: Exercise, directory: Path, text: str, version: str) -> str:
+    """Writes what a learner has changed.
+
+    Args:
+        exercise: The exercise.
+        directory: Where the file is; made if it is not there.
+        text: The whole file.
+        version: Of the file that was changed, from ``load`` or the last ``store``.
+
+    Returns:
+        The version of what is there now.
+
+    Raises:
+        ChangedElsewhereError: Another version is there, which stays as it is.
+        RequestError: The text is too long, or what is there is no text.
+        OutputError, StorageError: It cannot be read or written.
+    """
+    path = file_of(exercise, directory)
+    # Half of a surrogate pair is no letter.
+    content = text.encode("utf-8", "replace")
+    if len(content) > MOST_BYTES:
+        raise RequestError(f"exercise: {path}: expected at most {MOST_BYTES:,} bytes; got {len(content):,}.")
+    there = load(exercise, directory)
+    if there.version != version:
+        if there.text == text:
+            return there.version
+        raise ChangedElsewhereError(f"{path} has been changed elsewhere since you opened it here.")
+    with folder.storing(path):
+        directory.mkdir(parents=True, exist_ok=True)
+    with folder.replacing(path) as beside:
+        beside.write_bytes(content)
+    return _version(content)
+
+
+def _version(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()
