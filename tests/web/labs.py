@@ -31,7 +31,7 @@ class Served:
         found = re.search(r"http://\S+", line)
         assert found, line
         self.link = found[0]
-        self.address = self.link.partition("?")[0].rstrip("/")
+        self.address = re.split("[?#]", self.link)[0].rstrip("/")
         # Where the steps are; the address alone is the opening.
         self.bench = f"{self.address}/lab"
 

@@ -81,9 +81,18 @@ def served(place: Path, build: str, *arguments: str | Path, setup: str = "") -> 
 
 @contextmanager
 def opened(
-    browser: Any, address: str, width: int = 1200, scheme: str = "light", script: str = ""
+    browser: Any,
+    address: str,
+    width: int = 1200,
+    scheme: str = "light",
+    script: str = "",
+    *,
+    refused: str = "never refused",
 ) -> Iterator[Any]:
-    """The page, which asks nobody else for anything, raises no error and is not wider than the window."""
+    """The page, which asks nobody else for anything, raises no error and is not wider than the window.
+
+    A browser counts each request that is refused as an error; ``refused`` is in those that the test brings about.
+    """
     context = new_context(browser, viewport={"width": width, "height": 900}, color_scheme=scheme)
     if script:
         context.add_init_script(script)
@@ -99,7 +108,10 @@ def opened(
             or troubles.append(asked.url)
         ),
     )
-    page.on("console", lambda said: said.type == "error" and troubles.append(said.text))
+    page.on(
+        "console",
+        lambda said: said.type == "error" and refused not in said.text and troubles.append(said.text),
+    )
     page.goto(address)
     try:
         yield page

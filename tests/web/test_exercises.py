@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import json
 import re
-import time
+import urllib.error
+import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 
 from conviction.exercises.catalogue import exercise_named
 from tests.conftest import run_cli
+from tests.patience import PATIENCE
 from tests.web.labs import Served, lab, to
 from tests.web.pages import check_accessibility, opened, shoot
 
@@ -40,7 +43,7 @@ def enter(page: Any, served: Served) -> None:
 
 
 def write(page: Any, line: str) -> None:
-    """In place of the last line that has one."""
+    """In place of the line that answers."""
     editor = page.locator(".editor .cm-content")
     editor.locator(".cm-line").filter(has_text=re.compile(rf"{STUB}|return pixels")).last.click()
     page.keyboard.press("End")
@@ -68,7 +71,7 @@ def test_a_learner_writes_errs_is_told_why_and_gets_it_right(
         check_accessibility(page)
         shoot(page, f"exercises-{width}-{scheme}")
         page.get_by_role("link", name=NORMALISE.title).click()
-        page.locator(".editor .cm-content[aria-label]").wait_for()
+        page.get_by_role("textbox", name=f"Your code for {NORMALISE.title}").wait_for()
         # The chapter that it belongs to is beside it.
         assert "chapter=data" in page.url
         check(page, "is not written yet")
@@ -93,66 +96,153 @@ def test_a_learner_writes_errs_is_told_why_and_gets_it_right(
         page.locator("li.right").get_by_role("link", name=NORMALISE.title).wait_for()
 
 
-def test_what_is_written_is_kept_without_a_check_and_not_over_what_others_wrote(
-    browser: Any, fresh: Served
-) -> None:
+def test_what_is_written_is_saved_without_a_check(browser: Any, fresh: Served) -> None:
     file = fresh.out.parent / "exercises" / f"{NUMBER:02}_normalise.py"
-    with opened(browser, fresh.bench, 1280) as page:
+    with opened(browser, fresh.bench, 1280, refused="422") as page:
         enter(page, fresh)
         to(page, "exercises", "normalise")
         page.locator(".editor .cm-content").wait_for()
+        page.get_by_text("Your file: ").wait_for()
         assert not file.exists()  # nothing is written before the learner writes
         write(page, "return pixels / 3")
-        wait_for(lambda: file.exists() and "pixels / 3" in file.read_text())
-        # Another program changes it.
-        file.write_text(file.read_text().replace("/ 3", "/ 4"))
-        write(page, "return pixels / 5")
-        page.get_by_text("has been changed by another program").wait_for()
-        assert "pixels / 4" in file.read_text()
-        page.reload()
-        page.locator(".editor .cm-content").get_by_text("pixels / 4").wait_for()
+        page.get_by_text(f"Saved in {file}").wait_for()
+        assert "pixels / 3" in file.read_text()
         page.get_by_role("button", name="Begin again").click()
         page.locator(".editor .cm-content").get_by_text(STUB).wait_for()
         page.get_by_role("button", name="Bring my code back").click()
-        page.locator(".editor .cm-content").get_by_text("pixels / 4").wait_for()
+        page.locator(".editor .cm-content").get_by_text("pixels / 3").wait_for()
         # Whoever has not tried sees no solution.
         page.get_by_role("button", name="Solution").click()
         page.get_by_text("try it yourself first").wait_for()
-        check(page, "Not yet.")
+        page.locator(".editor .cm-content").focus()
+        page.keyboard.press("Control+Enter")
+        page.locator(".judgement").get_by_text("Not yet.").wait_for()
         page.get_by_role("button", name="Solution").click()
         page.get_by_role("region", name="A solution").wait_for()
 
 
-def wait_for(condition: Any) -> None:
-    """The page saves on its own; nothing announces it outside."""
-    from tests.patience import PATIENCE
+def test_what_is_typed_at_the_last_moment_is_not_lost(browser: Any, fresh: Served) -> None:
+    """Not to the page that is loaded again, nor to a lab that does not answer."""
+    with opened(browser, fresh.bench, 1280, refused="ERR_CONNECTION_REFUSED") as page:
+        enter(page, fresh)
+        to(page, "exercises", "normalise")
+        page.locator(".editor .cm-content").wait_for()
+        for line in ("return pixels / 3", "return pixels / 4"):
+            write(page, line)
+            page.reload()
+            page.locator(".editor .cm-content").get_by_text(line).wait_for()
+        page.get_by_text("Saved in ").wait_for()
+        page.route("**/lab-exercises/**", lambda route: route.abort("connectionrefused"))
+        write(page, "return pixels / 5")
+        page.get_by_text("Your code is safe in this browser").wait_for()
+        page.unroute_all()
+        page.get_by_text("Saved in ").wait_for()
+        assert "pixels / 5" in (fresh.out.parent / "exercises" / f"{NUMBER:02}_normalise.py").read_text()
 
-    end = time.monotonic() + PATIENCE
-    while not condition():
-        assert time.monotonic() < end
-        time.sleep(0.05)
+
+def test_two_who_write_one_file_do_not_undo_each_other(browser: Any, fresh: Served) -> None:
+    file = fresh.out.parent / "exercises" / f"{NUMBER:02}_normalise.py"
+    with opened(browser, fresh.bench, 1280, refused="409") as page:
+        enter(page, fresh)
+        to(page, "exercises", "normalise")
+        page.locator(".editor .cm-content").wait_for()
+        write(page, "return pixels / 3")
+        page.get_by_text("Saved in ").wait_for()
+        # Another program changes it: where nothing was typed since, the page follows.
+        file.write_text(file.read_text().replace("/ 3", "/ 4"))
+        page.evaluate("window.dispatchEvent(new Event('focus'))")
+        page.locator(".editor .cm-content").get_by_text("pixels / 4").wait_for()
+        for outside, button, kept in ((5, "Use the file", 5), (6, "Keep what I wrote", 7)):
+            other = re.sub(r"pixels / \d", f"pixels / {outside}", file.read_text())
+            file.write_text(other)
+            write(page, "return pixels / 7")
+            page.get_by_text("The file has been changed outside this page").wait_for()
+            assert file.read_text() == other
+            page.get_by_role("button", name=button).click()
+            page.locator(".editor .cm-content").get_by_text(f"pixels / {kept}").wait_for()
+            page.get_by_text("Saved in ").wait_for()
+            assert f"pixels / {kept}" in file.read_text()
+        page.get_by_role("button", name="Bring my code back").wait_for()
 
 
 def test_only_whoever_has_started_the_lab_may_run_code(browser: Any, served: Served) -> None:
-    for link in (served.address, f"{served.address}/?token=not-the-one-that-was-printed"):
-        with opened(browser, link, 1280) as page:
+    wrong = "#code=not-the-one-that-was-printed"
+    for link in (served.address, f"{served.address}/{wrong}"):
+        with opened(browser, link, 1280, refused="403") as page:
+            assert "code=" not in page.url
             page.goto(served.bench)
             to(page, "exercises", "normalise")
-            page.get_by_text("only whoever started the lab may").wait_for()
+            page.get_by_text("needs to know that you have started it").wait_for()
             page.get_by_role("region", name="What is to be written").wait_for()
-            assert not page.locator(".editor").count()
-            assert not page.get_by_role("button", name="Check").count()
+            if wrong in link:
+                page.get_by_text("That is not the code that this lab printed").wait_for()
             check_accessibility(page)
-    assert not (served.out.parent / "exercises").exists()
+            assert not page.locator(".editor").count()
+            page.get_by_label("Link from the terminal").fill(served.link)
+            page.get_by_role("button", name="Continue").click()
+            page.locator(".editor .cm-content").wait_for()
 
 
-def test_the_link_is_for_one_start_of_the_lab(browser: Any, tmp_path: Path) -> None:
+def test_without_the_code_the_server_gives_and_takes_nothing(served: Served, tmp_path: Path) -> None:
+    code = served.link.partition("#code=")[2]
+    assert len(code) > 20
+    address = f"{served.address}/lab-exercises/normalise"
+    body = json.dumps({"text": "print(1)", "version": ""}).encode()
+    for method, path in (
+        ("GET", ""),
+        ("PUT", ""),
+        ("POST", "/check"),
+        ("POST", "/hint"),
+        ("POST", "/solution"),
+    ):
+        for headers in ({}, {"X-Lab-Code": code[:-1]}, {"Cookie": f"code={code}"}, {"X-Lab-Code": ""}):
+            status, answer = asked(method, address + path, body, headers)
+            assert status == 403, (method, path, headers)
+            assert set(answer) == {"message"}
+    assert not (served.out.parent / "exercises" / f"{NUMBER:02}_normalise.py").exists()
+    # With it, but from another page.
+    right = {"X-Lab-Code": code}
+    assert asked("PUT", address, body, {**right, "Origin": "http://127.0.0.1:1"})[0] == 403
+    assert asked("GET", address, None, right)[1]["version"] == ""
+    for wrong in (b"{", b"[]", b'{"text": 1, "version": ""}', b'{"text": "x"}', b"[" * 100_000):
+        assert asked("PUT", address, wrong, right)[0] == 422
+    large = json.dumps({"text": "#" * 200_001, "version": ""}).encode()
+    status, answer = asked("PUT", address, large, right)
+    assert (status, "at most 200,000 bytes" in answer["message"]) == (422, True)
+    assert asked("PUT", address, b"#" * 1_300_000, right)[0] == 422
+    assert not (served.out.parent / "exercises" / f"{NUMBER:02}_normalise.py").exists()
+
+
+def asked(method: str, address: str, body: bytes | None, headers: dict[str, str]) -> tuple[int, Any]:
+    request = urllib.request.Request(address, body, headers, method=method)
+    try:
+        with urllib.request.urlopen(request, timeout=PATIENCE) as response:
+            return response.status, json.load(response)
+    except urllib.error.HTTPError as failure:
+        with failure:
+            content = failure.read()
+        return failure.code, json.loads(content) if content.startswith(b"{") else content.decode()
+
+
+def test_the_code_is_for_one_start_of_the_lab(browser: Any, tmp_path: Path) -> None:
     with lab(tmp_path) as first:
-        old = first.link.partition("?")[2]
-    with lab(tmp_path) as second, opened(browser, f"{second.address}/?{old}", 1280) as page:
-        page.goto(second.bench)
-        to(page, "exercises", "normalise")
-        page.get_by_text("only whoever started the lab may").wait_for()
+        old = first.link.partition("#code=")[2]
+    with lab(tmp_path) as second:
+        address = f"{second.address}/lab-exercises/normalise"
+        assert asked("GET", address, None, {"X-Lab-Code": old})[0] == 403
+
+
+def test_where_others_reach_the_lab_no_code_runs(browser: Any, tmp_path: Path) -> None:
+    with lab(tmp_path, "--host", "0.0.0.0") as served:
+        assert "#code=" not in served.link
+        host = urlsplit(served.link)
+        with opened(browser, f"http://127.0.0.1:{host.port}/lab?{host.query}", 1280) as page:
+            to(page, "exercises", "normalise")
+            page.get_by_text("Code does not run here, because other machines reach this lab too").wait_for()
+            assert not page.locator(".exercise").count()
+            assert (
+                page.request.get(f"http://{urlsplit(page.url).netloc}/lab-exercises/normalise").status == 403
+            )
 
 
 def test_there_is_no_exercise_of_any_name(browser: Any, served: Served) -> None:

@@ -53,7 +53,7 @@ def answers(pictures: np.ndarray, file: Path, what: str = "stages") -> Any:
 
 
 def test_what_needs_no_browser() -> None:
-    node("--test", str(HERE / "live.test.mjs"), LIVE=LIVE.as_uri())
+    node("--test", *map(str, HERE.glob("*.test.mjs")), LIVE=LIVE.as_uri())
 
 
 def numbers(text: str) -> np.ndarray:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import threading
 from dataclasses import dataclass
 from pathlib import Path
 from textwrap import wrap
@@ -14,6 +15,8 @@ from conviction.runs import folder
 
 # Larger files are no solutions.
 MOST_BYTES = 200_000
+# Between a look at a file and writing it, no other thread writes.
+_storing = threading.Lock()
 
 
 def file_of(exercise: Exercise, directory: Path) -> Path:
@@ -47,12 +50,9 @@ def start(exercise: Exercise, directory: Path) -> tuple[Path, bool]:
         OutputError: The folder cannot be made.
     """
     path = file_of(exercise, directory)
+    _check_kind(path)
     if path.is_file():
         return path, False
-    if path.exists() or path.is_symlink():
-        raise RequestError(
-            f"exercise: {path} is there, and is no file. Move it away, or name another folder."
-        )
     with folder.storing(path):
         directory.mkdir(parents=True, exist_ok=True)
     folder.write_text(path, stub_file(exercise))
@@ -73,7 +73,15 @@ class LearnerFile:
 
 
 class ChangedElsewhereError(RequestError):
-    """The file is not the one that was changed: another program, or another tab, has written it since."""
+    """The file is not the one that was changed: another program, or another tab, has written it since.
+
+    Attributes:
+        current: What is there now.
+    """
+
+    def __init__(self, path: Path, current: LearnerFile) -> None:
+        super().__init__(f"{path} has been changed elsewhere since you opened it here.")
+        self.current = current
 
 
 def read(exercise: Exercise, directory: Path) -> str:
@@ -101,6 +109,7 @@ def load(exercise: Exercise, directory: Path) -> LearnerFile:
         OutputError: It cannot be read.
     """
     path = file_of(exercise, directory)
+    _check_kind(path)
     try:
         content = path.read_bytes()
     except FileNotFoundError:
@@ -140,16 +149,31 @@ def store(exercise: Exercise, directory: Path, text: str, version: str) -> str:
     content = text.encode("utf-8", "replace")
     if len(content) > MOST_BYTES:
         raise RequestError(f"exercise: {path}: expected at most {MOST_BYTES:,} bytes; got {len(content):,}.")
-    there = load(exercise, directory)
-    if there.version != version:
-        if there.text == text:
-            return there.version
-        raise ChangedElsewhereError(f"{path} has been changed elsewhere since you opened it here.")
-    with folder.storing(path):
-        directory.mkdir(parents=True, exist_ok=True)
-    with folder.replacing(path) as beside:
-        beside.write_bytes(content)
+    with _storing:
+        current = load(exercise, directory)
+        if current.version and current.text == text:
+            return current.version
+        if current.version != version:
+            raise ChangedElsewhereError(path, current)
+        with folder.storing(path):
+            directory.mkdir(parents=True, exist_ok=True)
+            # Where the name is a link, and as readable for others as it was.
+            path = path.resolve()
+            mode = path.stat().st_mode if current.version else None
+        with folder.replacing(path) as beside:
+            beside.write_bytes(content)
+        if mode is not None:
+            with folder.storing(path):
+                path.chmod(mode)
     return _version(content)
+
+
+def _check_kind(path: Path) -> None:
+    """Refuses what has the name of a file and is none."""
+    if not path.is_file() and (path.exists() or path.is_symlink()):
+        raise RequestError(
+            f"exercise: {path} is there, and is no file. Move it away, or name another folder."
+        )
 
 
 def _version(content: bytes) -> str:

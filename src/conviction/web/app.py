@@ -24,7 +24,7 @@ from conviction.errors import ConvictionError, RequestError
 from conviction.reporting import report_style
 from conviction.web.classroom import Learners
 from conviction.web.classroom.panel import class_panel
-from conviction.web.door.gate import OWNER, SESSION
+from conviction.web.door.gate import OWNER
 from conviction.web.door.joining import TEACHER, add_joining, alert, bare_page
 from conviction.web.door.replies import SANDBOX
 from conviction.web.door.sessions import BrowserSessions
@@ -33,6 +33,7 @@ from conviction.web.elements.plain import link, tag
 from conviction.web.inside.inspector import PATIENCE_SECONDS
 from conviction.web.jobs.starts import EXPLORATIONS, run_folder
 from conviction.web.pages import order
+from conviction.web.pages.exercise_files import add_exercises
 from conviction.web.pages.frame import one_main
 from conviction.web.pages.opening import OWN_NETWORK, opening, train_own
 from conviction.web.pages.page import PageContext
@@ -45,7 +46,7 @@ from conviction.web.work.uploads import CHECK_SECONDS, arriving, check_declared,
 
 TICK_SECONDS = 1.0
 # Modules that fill elements of the pages.
-LIVE = ("upload", "collecting", "training", "trying")
+LIVE = ("code", "upload", "collecting", "training", "trying", "exercise")
 _log = logging.getLogger(__name__)
 
 
@@ -83,10 +84,11 @@ def make_app(lab: Lab, sessions: BrowserSessions, learners: Learners | None = No
         + '<link rel="stylesheet" href="/lab-static/live/live.css">',
         shared=True,
     )
-    _add_pages(lab, sessions)
+    _add_pages(lab)
     _add_files(lab)
     _add_events(lab)
     _add_answers(lab)
+    add_exercises(nicegui_app, lab)
     if learners is not None:
         add_joining(nicegui_app, learners, sessions)
         _add_class(learners, sign_out)
@@ -112,7 +114,7 @@ def not_here(sentence: str) -> Response:
     return bare_page("There is nothing here", f"<p>{escape(sentence)}</p>{way}", 404)
 
 
-def _add_pages(lab: Lab, sessions: BrowserSessions) -> None:
+def _add_pages(lab: Lab) -> None:
     @nicegui_app.exception_handler(404)
     def lost(request: Request, _: Exception) -> Response:
         return not_here(f"The lab has no page {request.url.path[:120]}.")
@@ -143,11 +145,7 @@ def _add_pages(lab: Lab, sessions: BrowserSessions) -> None:
         except RequestError as failure:
             return not_here(str(failure))
         ui.page_title(f"{stop.title} · conviction lab")
-        query, may_run = (
-            dict(request.query_params),
-            sessions.is_by(request.scope.get(SESSION, ""), lab.starter),
-        )
-        await stop.build(PageContext(lab, own_desk, order.STOPS, stop, part, query, may_run))
+        await stop.build(PageContext(lab, own_desk, order.STOPS, stop, part, dict(request.query_params)))
         return None
 
     @ui.page("/lab/{desk}/{step}", response_timeout=30)

@@ -22,9 +22,10 @@ from conviction.server.log import log_everything
 from conviction.server.process import KEY, SWITCH_SECONDS, listen
 from conviction.web.app import make_app
 from conviction.web.classroom import Learners, load_course
+from conviction.web.door.code import StartCode
 from conviction.web.door.gate import Gate, one_token
 from conviction.web.door.joining import JOIN, who_of
-from conviction.web.door.sessions import BrowserSessions, digest
+from conviction.web.door.sessions import BrowserSessions
 from conviction.web.door.sockets import Sockets
 from conviction.web.jobs.helper import Helper
 from conviction.web.jobs.queue import Bounds, open_jobs
@@ -49,7 +50,8 @@ def serve_lab(
     """Shows the page until SIGTERM or SIGINT, and returns; what it has started continues.
 
     Prints one line with the address when it is ready. On an address that others reach, the line has a token in it; it
-    is read from ``CONVICTION_API_KEY``, or a new one is generated.
+    is read from ``CONVICTION_API_KEY``, or a new one is generated. On one that only this machine reaches, it has a code
+    that lets a browser run what is written for the exercises.
 
     Args:
         host: A name or address of this machine.
@@ -78,11 +80,11 @@ def serve_lab(
     key = os.environ.get(KEY) or None
     endpoint = listen(host, port, key or "drawn below")
     # On an address that only this machine reaches, whoever connects is already on it.
-    printed = key or secrets.token_urlsafe(16)
-    token = None if learners or (endpoint.hosts is not None and not key) else printed
+    token = None if learners else key or (None if endpoint.hosts is not None else secrets.token_urlsafe(16))
     who, door = (one_token(token), "") if learners is None else (who_of(learners), JOIN)
-    # Where no token is needed, the one in the link still tells whoever has started the lab from others on the machine.
-    address = f"{endpoint.address}/" + ("" if learners else f"?token={printed}")
+    address = f"{endpoint.address}/" + (f"?token={token}" if token else "")
+    # In a class, and where others reach the page, what they write would run on this machine.
+    code = StartCode() if endpoint.hosts is not None and learners is None else None
     speak_to("page")  # errors before this point were shown at a terminal
     with open_jobs(own / "jobs", jobs) as queue:
         data_path = None if data_dir is None else Path(data_dir)
@@ -94,7 +96,7 @@ def serve_lab(
             helper=Helper(),
             data_dir=None if data_path is None else str(data_path),
             course=None if learners is None else learners.course,
-            starter=digest(printed) if learners is None else "",
+            code=code,
         )
         if data_path is not None:
             queue.options = ("--data-dir", str(data_path.resolve()))
@@ -105,10 +107,12 @@ def serve_lab(
         app = make_app(lab, sessions, learners)
         gate = Gate(app, who=who, hosts=endpoint.hosts, door=door, sessions=sessions)
         app.state.sockets = Sockets(core.sio, gate.is_current)
-        _run(gate, endpoint.listener, address, browser=browser)
+        # What follows "#" stays in a browser. Its command line, which other users can read, has the address alone.
+        link = address if code is None else f"{address}#code={code.text}"
+        _run(gate, endpoint.listener, link, address if browser else None)
 
 
-def _run(gate: Gate, listener: socket.socket, address: str, *, browser: bool) -> None:
+def _run(gate: Gate, listener: socket.socket, link: str, opened: str | None) -> None:
     import uvicorn
 
     from conviction.server.framing import StrictProtocol
@@ -120,11 +124,11 @@ def _run(gate: Gate, listener: socket.socket, address: str, *, browser: bool) ->
             await super().startup(sockets)
             if self.started:
                 print(
-                    f"conviction lab is at {address} (Ctrl-C ends it; what it has started continues)",
+                    f"conviction lab is at {link} (Ctrl-C ends it; what it has started continues)",
                     flush=True,
                 )
-                if browser:
-                    threading.Thread(target=webbrowser.open, args=(address,), daemon=True).start()
+                if opened is not None:
+                    threading.Thread(target=webbrowser.open, args=(opened,), daemon=True).start()
 
     config = uvicorn.Config(
         gate,

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import hmac
 import json
 import secrets
 import threading
@@ -92,16 +91,6 @@ class BrowserSessions:
                 return None
             self._sessions[key] = one
             return one
-
-    def is_by(self, key: str, token: str) -> bool:
-        """Whether the session whose id has this digest was begun with the token that has this one.
-
-        Args:
-            key: Empty for a request without a session, which no token began.
-            token: Empty for none.
-        """
-        one = self.get(key) if key and token else None
-        return one is not None and hmac.compare_digest(one.token, token)
 
     def end(self, owners: Callable[[str], bool]) -> int:
         """Ends the sessions of the owners for whom this is true; returns how many."""

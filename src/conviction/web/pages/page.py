@@ -87,7 +87,6 @@ class PageContext:
         stop: The step.
         part: Of the step, or the name of a run.
         query: The rest of the address.
-        may_run_code: Whether code that is written here may run on this machine: for whoever has started the lab.
         messages: Where sentences for the learner appear.
     """
 
@@ -97,7 +96,6 @@ class PageContext:
     stop: Stop
     part: str
     query: Mapping[str, str]
-    may_run_code: bool = False
     messages: Tag | None = None
     # Pages look once a second, and a specification takes a while to make.
     _settled: tuple[Draft, Recipe] | None = field(default=None, repr=False)

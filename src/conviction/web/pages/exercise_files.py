@@ -1,0 +1,124 @@
+"""What the editor of an exercise asks of the server: the learner's file, a check of it, a hint and the solution."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Awaitable, Callable
+from dataclasses import asdict
+from typing import Any
+
+from fastapi import FastAPI, Request
+from starlette.requests import ClientDisconnect
+from starlette.responses import JSONResponse, Response
+
+from conviction.errors import ConvictionError, RequestError
+from conviction.exercises import DIRECTORY
+from conviction.exercises.catalogue import exercise_named
+from conviction.exercises.checking import check_file
+from conviction.exercises.exercise import Exercise
+from conviction.exercises.files import (
+    MOST_BYTES,
+    ChangedElsewhereError,
+    file_of,
+    load,
+    store,
+    stub_file,
+)
+from conviction.exercises.remembering import next_hint, remember_check, show_solution
+from conviction.exercises.wording import paragraphs
+from conviction.web.door.code import NotAllowedError
+from conviction.web.work.lab import Lab
+
+ROUTE = "/lab-exercises/{name}"
+# A character of text has at most 6 in JSON.
+MOST_REQUEST = 6 * MOST_BYTES + 10_000
+
+Answer = Callable[[Exercise, Request], Awaitable[dict[str, Any]]]
+
+
+def add_exercises(app: FastAPI, lab: Lab) -> None:
+    """Adds the addresses of the exercises; each answers only requests with the code that the lab printed."""
+    # Each check is a process of its own that may take all the memory it is allowed.
+    one_check = asyncio.Semaphore()
+
+    async def read(exercise: Exercise, _: Request) -> dict[str, Any]:
+        return {
+            **asdict(await asyncio.to_thread(load, exercise, DIRECTORY)),
+            "path": str(file_of(exercise, DIRECTORY).resolve()),
+            "stub": stub_file(exercise),
+        }
+
+    async def write(exercise: Exercise, request: Request) -> dict[str, Any]:
+        text, version = await _texts(request, "text", "version")
+        return {"version": await asyncio.to_thread(store, exercise, DIRECTORY, text, version)}
+
+    async def check(exercise: Exercise, request: Request) -> dict[str, Any]:
+        # What is on the page, whether or not it could be saved.
+        (text,) = await _texts(request, "text")
+        async with one_check:
+            judgement = await asyncio.to_thread(check_file, exercise, file_of(exercise, DIRECTORY), text)
+        await asyncio.to_thread(remember_check, exercise, judgement, lab.progress_of(""))
+        lines = [asdict(one) for one in paragraphs(exercise, judgement)]
+        return {"passed": judgement.passed, "paragraphs": lines}
+
+    async def hint(exercise: Exercise, _: Request) -> dict[str, Any]:
+        shown = await asyncio.to_thread(next_hint, exercise, lab.progress_of(""))
+        return {"hints": exercise.hints[:shown], "of": len(exercise.hints)}
+
+    async def solution(exercise: Exercise, _: Request) -> dict[str, Any]:
+        how = 'Write something and press "Check".'
+        return {"source": await asyncio.to_thread(show_solution, exercise, how, lab.progress_of(""))}
+
+    for method, path, answer in (
+        ("GET", ROUTE, read),
+        ("PUT", ROUTE, write),
+        ("POST", f"{ROUTE}/check", check),
+        ("POST", f"{ROUTE}/hint", hint),
+        ("POST", f"{ROUTE}/solution", solution),
+    ):
+        app.add_api_route(path, _answered(lab, answer), methods=[method])
+
+
+def _answered(lab: Lab, answer: Answer) -> Callable[[str, Request], Awaitable[Response]]:
+    """With its refusals as answers, too."""
+
+    async def handler(name: str, request: Request) -> Response:
+        try:
+            if lab.code is None:
+                raise NotAllowedError("This lab runs no code.")
+            lab.code.check(request)
+            _, exercise = exercise_named(name)
+            content, status = await answer(exercise, request), 200
+        except ChangedElsewhereError as failure:
+            content, status = {"message": str(failure), **asdict(failure.current)}, 409
+        except ConvictionError as failure:
+            status = 403 if isinstance(failure, NotAllowedError) else 422
+            content = {"message": str(failure)}
+        except ClientDisconnect:  # half a text; nothing is written
+            return Response(status_code=400)
+        return JSONResponse(content, status, {"cache-control": "no-store"})
+
+    return handler
+
+
+async def _texts(request: Request, *names: str) -> list[str]:
+    """The texts of these names in the JSON of a request.
+
+    Raises:
+        RequestError: It is too large, or something else.
+    """
+    body = bytearray()
+    async for chunk in request.stream():
+        body += chunk
+        if len(body) > MOST_REQUEST:
+            raise RequestError(f"Your code has more than {MOST_BYTES:,} bytes. Shorten it.")
+    try:
+        content = json.loads(body)
+        texts = [content[name] for name in names]
+    except (ValueError, KeyError, TypeError, RecursionError):
+        texts = [None]
+    if not all(isinstance(text, str) for text in texts):
+        raise RequestError(f"Expected JSON with these texts: {', '.join(names)}.")
+    # Half of a surrogate pair is no letter.
+    return [text.encode("utf-8", "replace").decode("utf-8") for text in texts]
