@@ -57,7 +57,7 @@ def lab(out: Path) -> Iterator[tuple[str, int]]:
     words = [sys.executable, "-m", "conviction", "lab", "--port", "0", "--no-browser", "--out", str(out)]
     with subprocess.Popen(words, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
-        found = re.search(r"http://\S+", process.stdout.readline())
+        found = re.search(r"http://[^\s#]+", process.stdout.readline())
         assert found
         try:
             yield found[0].rstrip("/"), process.pid

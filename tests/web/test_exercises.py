@@ -238,7 +238,7 @@ def test_where_others_reach_the_lab_no_code_runs(browser: Any, tmp_path: Path) -
         host = urlsplit(served.link)
         with opened(browser, f"http://127.0.0.1:{host.port}/lab?{host.query}", 1280) as page:
             to(page, "exercises", "normalise")
-            page.get_by_text("Code does not run here, because other machines reach this lab too").wait_for()
+            page.get_by_text("Code does not run here, because other machines can reach this lab").wait_for()
             assert not page.locator(".exercise").count()
             assert (
                 page.request.get(f"http://{urlsplit(page.url).netloc}/lab-exercises/normalise").status == 403

@@ -88,8 +88,8 @@ def _why_no_code(page: PageContext) -> str:
             "notebook, which your teacher can give you, or with conviction on a machine of your own."
         )
     return (
-        "Code does not run here, because other machines reach this lab too. Start it without --host to write and "
-        "check this exercise on the page, or use conviction exercise in a terminal."
+        "Code does not run here, because other machines can reach this lab. To write exercises on the page, start the "
+        "lab for this machine alone. In a terminal, conviction exercise checks them too."
     )
 
 
