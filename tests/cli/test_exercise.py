@@ -46,7 +46,7 @@ def test_from_the_list_to_a_right_answer(cli: Cli, tmp_path: Path) -> None:
     assert "smallest input" not in stub.out
     refused = cli("exercise", "solution", "7")
     assert refused.code == 2
-    assert "try it yourself first" in refused.err
+    assert "Try it yourself first: write some code" in refused.err
     solution = exercise_named("conv2d")[1].source
     put(tmp_path, "conv2d", solution.replace("np.tensordot(patch, kernel", f"np.tensordot(patch, {FLIPPED}"))
     wrong = cli("exercise", "check", "conv2d")
@@ -79,7 +79,7 @@ def test_hints_come_one_by_one_and_the_solution_after_a_try(cli: Cli, tmp_path: 
     assert "return pixels / 255.0" in solution.out
     put(tmp_path, "normalise", "def normalise(pixels):\n    return pixels / 255\n")
     assert cli("exercise", "check", "3").code == 0
-    assert "with help" in cli("exercise").out
+    assert "solved after seeing the solution" in cli("exercise").out
 
 
 def test_a_file_is_never_overwritten(cli: Cli, tmp_path: Path) -> None:

@@ -30,9 +30,9 @@ def test_where_there_is_no_file_there_is_the_task_and_nothing_is_written(tmp_pat
 
 @given(st.text(st.characters(codec="utf-8")))
 def test_what_is_stored_is_loaded(tmp_path_factory: pytest.TempPathFactory, text: str) -> None:
-    place = tmp_path_factory.mktemp("files")
-    version = store(EXERCISE, place, text, "")
-    loaded = load(EXERCISE, place)
+    directory = tmp_path_factory.mktemp("files")
+    version = store(EXERCISE, directory, text, "")
+    loaded = load(EXERCISE, directory)
     without_mark = text.removeprefix("\ufeff")
     assert (loaded.text, loaded.version) == (without_mark.replace("\r\n", "\n").replace("\r", "\n"), version)
 
@@ -54,19 +54,21 @@ def test_what_others_wrote_stays(tmp_path: Path) -> None:
     first = store(EXERCISE, tmp_path, "1\n", "")
     path.write_text("2\n")
     for version in ("", first):
-        with pytest.raises(ChangedElsewhereError, match="changed elsewhere") as refusal:
+        with pytest.raises(
+            ChangedElsewhereError, match="was changed or deleted outside this page"
+        ) as refusal:
             store(EXERCISE, tmp_path, "3\n", version)
         assert refusal.value.current == load(EXERCISE, tmp_path)
         assert path.read_text() == "2\n"
-    # The same text from two sides is no quarrel.
+    # The same text from two sides is no conflict.
     assert store(EXERCISE, tmp_path, "2\n", first) == refusal.value.current.version
-    # A file that was deleted meanwhile is not made again unasked.
+    # A file that was deleted meanwhile is not created again without asking.
     path.unlink()
     with pytest.raises(ChangedElsewhereError):
         store(EXERCISE, tmp_path, "3\n", first)
 
 
-def test_of_many_who_write_at_once_one_does(tmp_path: Path) -> None:
+def test_only_one_of_many_simultaneous_writes_succeeds(tmp_path: Path) -> None:
     version = store(EXERCISE, tmp_path, "0\n", "")
     written: list[str] = []
     start = threading.Barrier(8)
@@ -102,15 +104,15 @@ def test_what_is_no_file_or_no_text_is_refused(tmp_path: Path) -> None:
     path = file_of(EXERCISE, tmp_path)
     path.mkdir()
     for ask in (lambda: load(EXERCISE, tmp_path), lambda: store(EXERCISE, tmp_path, "x", "")):
-        with pytest.raises(RequestError, match="is no file"):
+        with pytest.raises(RequestError, match="is not a regular file"):
             ask()
     path.rmdir()
     os.mkfifo(path)  # reading it would wait for ever
-    with pytest.raises(RequestError, match="is no file"):
+    with pytest.raises(RequestError, match="is not a regular file"):
         load(EXERCISE, tmp_path)
     path.unlink()
     path.write_bytes(b"x = '\xe4'\n")
-    with pytest.raises(RequestError, match="byte 6 is none"):
+    with pytest.raises(RequestError, match="byte 6 is not valid UTF-8"):
         load(EXERCISE, tmp_path)
     path.write_bytes(b"#" * 200_001)
     with pytest.raises(RequestError, match="at most 200,000 bytes"):

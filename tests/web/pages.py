@@ -91,7 +91,7 @@ def opened(
 ) -> Iterator[Any]:
     """The page, which asks nobody else for anything, raises no error and is not wider than the window.
 
-    A browser counts each request that is refused as an error; ``refused`` is in those that the test brings about.
+    Browsers log every refused request as an error; errors that contain ``refused`` are expected.
     """
     context = new_context(browser, viewport={"width": width, "height": 900}, color_scheme=scheme)
     if script:

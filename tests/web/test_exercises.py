@@ -1,4 +1,4 @@
-"""Exercises on the page: written there, checked in a process of their own, by whoever has started the lab alone."""
+"""Exercises on the page: written there, checked in a process of their own, only by the person who started the lab."""
 
 from __future__ import annotations
 
@@ -64,8 +64,7 @@ def check(page: Any, sentence: str) -> None:
 def test_a_learner_writes_errs_is_told_why_and_gets_it_right(
     browser: Any, tmp_path: Path, width: int, scheme: str
 ) -> None:
-    place = tmp_path
-    with lab(place) as served, opened(browser, served.bench, width, scheme) as page:
+    with lab(tmp_path) as served, opened(browser, served.bench, width, scheme) as page:
         enter(page, served)
         to(page, "exercises")
         check_accessibility(page)
@@ -85,9 +84,9 @@ def test_a_learner_writes_errs_is_told_why_and_gets_it_right(
         write(page, "return pixels / 255")
         check(page, "Right.")
         # The same file and the same progress as those of the terminal.
-        again = run_cli("exercise", "check", str(NUMBER), "--json", cwd=place, home=place / "home")
+        again = run_cli("exercise", "check", str(NUMBER), "--json", cwd=tmp_path, home=tmp_path / "home")
         assert again.json["passed"]
-        listed = run_cli("exercise", "--json", cwd=place, home=place / "home").json["exercises"]
+        listed = run_cli("exercise", "--json", cwd=tmp_path, home=tmp_path / "home").json["exercises"]
         state = next(one for one in listed if one["name"] == "normalise")
         assert (state["hints"], state["passed"] is not None, state["solution_shown"]) == (1, True, False)
         page.get_by_role("link", name="Next: ").click()
@@ -102,18 +101,18 @@ def test_what_is_written_is_saved_without_a_check(browser: Any, fresh: Served) -
         enter(page, fresh)
         to(page, "exercises", "normalise")
         page.locator(".editor .cm-content").wait_for()
-        page.get_by_text("Your file: ").wait_for()
+        page.get_by_text("Your code will be saved in ").wait_for()
         assert not file.exists()  # nothing is written before the learner writes
         write(page, "return pixels / 3")
         page.get_by_text(f"Saved in {file}").wait_for()
         assert "pixels / 3" in file.read_text()
-        page.get_by_role("button", name="Begin again").click()
+        page.get_by_role("button", name="Start over").click()
         page.locator(".editor .cm-content").get_by_text(STUB).wait_for()
-        page.get_by_role("button", name="Bring my code back").click()
+        page.get_by_role("button", name="Restore my code").click()
         page.locator(".editor .cm-content").get_by_text("pixels / 3").wait_for()
         # Whoever has not tried sees no solution.
         page.get_by_role("button", name="Solution").click()
-        page.get_by_text("try it yourself first").wait_for()
+        page.get_by_text("Try it yourself first: replace the line").wait_for()
         page.locator(".editor .cm-content").focus()
         page.keyboard.press("Control+Enter")
         page.locator(".judgement").get_by_text("Not yet.").wait_for()
@@ -134,7 +133,7 @@ def test_what_is_typed_at_the_last_moment_is_not_lost(browser: Any, fresh: Serve
         page.get_by_text("Saved in ").wait_for()
         page.route("**/lab-exercises/**", lambda route: route.abort("connectionrefused"))
         write(page, "return pixels / 5")
-        page.get_by_text("Your code is safe in this browser").wait_for()
+        page.get_by_text("Not saved: The lab does not answer.").wait_for()
         page.unroute_all()
         page.get_by_text("Saved in ").wait_for()
         assert "pixels / 5" in (fresh.out.parent / "exercises" / f"{NUMBER:02}_normalise.py").read_text()
@@ -152,30 +151,30 @@ def test_two_who_write_one_file_do_not_undo_each_other(browser: Any, fresh: Serv
         file.write_text(file.read_text().replace("/ 3", "/ 4"))
         page.evaluate("window.dispatchEvent(new Event('focus'))")
         page.locator(".editor .cm-content").get_by_text("pixels / 4").wait_for()
-        for outside, button, kept in ((5, "Use the file", 5), (6, "Keep what I wrote", 7)):
+        for outside, button, kept in ((5, "Use the version in the file", 5), (6, "Keep my version", 7)):
             other = re.sub(r"pixels / \d", f"pixels / {outside}", file.read_text())
             file.write_text(other)
             write(page, "return pixels / 7")
-            page.get_by_text("The file has been changed outside this page").wait_for()
+            page.get_by_text("This file was changed outside this page").wait_for()
             assert file.read_text() == other
             page.get_by_role("button", name=button).click()
             page.locator(".editor .cm-content").get_by_text(f"pixels / {kept}").wait_for()
             page.get_by_text("Saved in ").wait_for()
             assert f"pixels / {kept}" in file.read_text()
-        page.get_by_role("button", name="Bring my code back").wait_for()
+        page.get_by_role("button", name="Restore my code").wait_for()
 
 
 def test_only_whoever_has_started_the_lab_may_run_code(browser: Any, served: Served) -> None:
-    wrong = "#code=not-the-one-that-was-printed"
+    wrong = "#key=not-the-one-that-was-printed"
     for link in (served.address, f"{served.address}/{wrong}"):
         with opened(browser, link, 1280, refused="403") as page:
-            assert "code=" not in page.url
+            assert "key=" not in page.url
             page.goto(served.bench)
             to(page, "exercises", "normalise")
-            page.get_by_text("needs to know that you have started it").wait_for()
-            page.get_by_role("region", name="What is to be written").wait_for()
+            page.get_by_text("only the person who started the lab may run it").wait_for()
+            page.get_by_role("region", name="Starter code").wait_for()
             if wrong in link:
-                page.get_by_text("That is not the code that this lab printed").wait_for()
+                page.get_by_text("This link is not from the lab that is running now").wait_for()
             check_accessibility(page)
             assert not page.locator(".editor").count()
             page.get_by_label("Link from the terminal").fill(served.link)
@@ -183,9 +182,9 @@ def test_only_whoever_has_started_the_lab_may_run_code(browser: Any, served: Ser
             page.locator(".editor .cm-content").wait_for()
 
 
-def test_without_the_code_the_server_gives_and_takes_nothing(served: Served, tmp_path: Path) -> None:
-    code = served.link.partition("#code=")[2]
-    assert len(code) > 20
+def test_without_the_key_the_server_gives_and_takes_nothing(served: Served, tmp_path: Path) -> None:
+    key = served.link.partition("#key=")[2]
+    assert len(key) > 20
     address = f"{served.address}/lab-exercises/normalise"
     body = json.dumps({"text": "print(1)", "version": ""}).encode()
     for method, path in (
@@ -195,13 +194,13 @@ def test_without_the_code_the_server_gives_and_takes_nothing(served: Served, tmp
         ("POST", "/hint"),
         ("POST", "/solution"),
     ):
-        for headers in ({}, {"X-Lab-Code": code[:-1]}, {"Cookie": f"code={code}"}, {"X-Lab-Code": ""}):
+        for headers in ({}, {"X-Lab-Key": key[:-1]}, {"Cookie": f"key={key}"}, {"X-Lab-Key": ""}):
             status, answer = asked(method, address + path, body, headers)
             assert status == 403, (method, path, headers)
             assert set(answer) == {"message"}
     assert not (served.out.parent / "exercises" / f"{NUMBER:02}_normalise.py").exists()
     # With it, but from another page.
-    right = {"X-Lab-Code": code}
+    right = {"X-Lab-Key": key}
     assert asked("PUT", address, body, {**right, "Origin": "http://127.0.0.1:1"})[0] == 403
     assert asked("GET", address, None, right)[1]["version"] == ""
     for wrong in (b"{", b"[]", b'{"text": 1, "version": ""}', b'{"text": "x"}', b"[" * 100_000):
@@ -224,21 +223,21 @@ def asked(method: str, address: str, body: bytes | None, headers: dict[str, str]
         return failure.code, json.loads(content) if content.startswith(b"{") else content.decode()
 
 
-def test_the_code_is_for_one_start_of_the_lab(browser: Any, tmp_path: Path) -> None:
+def test_the_key_is_for_one_start_of_the_lab(browser: Any, tmp_path: Path) -> None:
     with lab(tmp_path) as first:
-        old = first.link.partition("#code=")[2]
+        old = first.link.partition("#key=")[2]
     with lab(tmp_path) as second:
         address = f"{second.address}/lab-exercises/normalise"
-        assert asked("GET", address, None, {"X-Lab-Code": old})[0] == 403
+        assert asked("GET", address, None, {"X-Lab-Key": old})[0] == 403
 
 
 def test_where_others_reach_the_lab_no_code_runs(browser: Any, tmp_path: Path) -> None:
     with lab(tmp_path, "--host", "0.0.0.0") as served:
-        assert "#code=" not in served.link
+        assert "#key=" not in served.link
         host = urlsplit(served.link)
         with opened(browser, f"http://127.0.0.1:{host.port}/lab?{host.query}", 1280) as page:
             to(page, "exercises", "normalise")
-            page.get_by_text("Code does not run here, because other machines can reach this lab").wait_for()
+            page.get_by_text("This lab does not run code, because other machines can reach it").wait_for()
             assert not page.locator(".exercise").count()
             assert (
                 page.request.get(f"http://{urlsplit(page.url).netloc}/lab-exercises/normalise").status == 403

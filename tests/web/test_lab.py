@@ -522,7 +522,7 @@ def test_two_learners_take_turns_and_see_nothing_of_each_other(browser: Any, tmp
         bob.goto(served.bench)
         # No learner's code runs on the teacher's machine.
         to(bob, "exercises", "normalise")
-        bob.get_by_text("In a class, code does not run here").wait_for()
+        bob.get_by_text("In a class, this page does not run your code").wait_for()
         assert not bob.locator(".editor").count()
         bob.goto(served.bench)
         for page in (ann, bob):

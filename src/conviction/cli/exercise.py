@@ -92,7 +92,7 @@ def _list(*, as_json: bool) -> None:
         )
         return
     from conviction.cli.markdown import print_markdown
-    from conviction.exercises.remembering import state_text
+    from conviction.exercises.progress import state_text
 
     lines = [
         f"| {number} | {each.name} | {each.title} | {each.chapter} | {state_text(state)} |"
@@ -128,7 +128,7 @@ def _start(number: int, chosen: Exercise, directory: Path) -> None:
 def _check(number: int, chosen: Exercise, directory: Path, *, as_json: bool) -> None:
     from conviction.exercises.checking import check_file
     from conviction.exercises.files import file_of, read
-    from conviction.exercises.remembering import remember_check
+    from conviction.exercises.progress import remember_check
     from conviction.exercises.wording import paragraphs
 
     judgement = check_file(chosen, file_of(chosen, directory), read(chosen, directory))
@@ -174,7 +174,7 @@ def _as_json(chosen: Exercise, judgement: Judgement) -> dict[str, Any]:
 
 def _hint(number: int, chosen: Exercise, directory: Path) -> None:
     from conviction.cli.markdown import WIDEST, print_markdown
-    from conviction.exercises.remembering import next_hint
+    from conviction.exercises.progress import next_hint
 
     shown = next_hint(chosen)
     print_markdown(f"# Hint {shown} of {len(chosen.hints)}")
@@ -185,11 +185,10 @@ def _hint(number: int, chosen: Exercise, directory: Path) -> None:
 
 def _solution(number: int, chosen: Exercise, directory: Path) -> None:
     from conviction.cli.markdown import print_markdown
-    from conviction.exercises.remembering import show_solution
+    from conviction.exercises.progress import show_solution
 
-    source = show_solution(
-        chosen, f"Write something into the file and run: conviction exercise check {number}."
-    )
+    how = f"write some code in the file, run conviction exercise check {number}, then conviction exercise solution {number}."
+    source = show_solution(chosen, how)
     print_markdown(f"# {number}. {chosen.title}\n\n```python\n{source.rstrip()}\n```")
 
 

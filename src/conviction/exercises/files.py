@@ -8,14 +8,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from textwrap import wrap
 
+from conviction.audience import listening, option
 from conviction.errors import OutputError, RequestError
 from conviction.exercises.catalogue import EXERCISES
 from conviction.exercises.exercise import Exercise
 from conviction.runs import folder
 
-# Larger files are no solutions.
+# No solution is larger.
 MOST_BYTES = 200_000
-# Between a look at a file and writing it, no other thread writes.
+# Held from reading a file to writing it, so that no other thread of this process writes in between.
 _storing = threading.Lock()
 
 
@@ -64,7 +65,7 @@ class LearnerFile:
     """A learner's file, or the task where there is none yet.
 
     Attributes:
-        text: With ``\n`` at the ends of lines, whatever the file has.
+        text: The content, with a line feed at the end of every line.
         version: The hash of its bytes; empty where there is no file.
     """
 
@@ -73,14 +74,14 @@ class LearnerFile:
 
 
 class ChangedElsewhereError(RequestError):
-    """The file is not the one that was changed: another program, or another tab, has written it since.
+    """The file is no longer the version that was edited: another program or tab has changed or deleted it.
 
     Attributes:
         current: What is there now.
     """
 
     def __init__(self, path: Path, current: LearnerFile) -> None:
-        super().__init__(f"{path} has been changed elsewhere since you opened it here.")
+        super().__init__(f"{path} was changed or deleted outside this page.")
         self.current = current
 
 
@@ -115,14 +116,15 @@ def load(exercise: Exercise, directory: Path) -> LearnerFile:
     except FileNotFoundError:
         return LearnerFile(stub_file(exercise), "")
     except OSError as failure:
-        raise OutputError(f"{path}: cannot be read ({failure.strerror}).") from None
+        raise OutputError(f"{path}: cannot be read ({failure.strerror}). Check its permissions.") from None
     if len(content) > MOST_BYTES:
-        raise RequestError(f"exercise: {path}: expected at most {MOST_BYTES:,} bytes; got {len(content):,}.")
+        raise _too_large(path, len(content))
     try:
         text = content.decode("utf-8-sig")
     except UnicodeDecodeError as failure:
         raise RequestError(
-            f"exercise: {path}: expected text in UTF-8; byte {failure.start + 1} is none."
+            f"{path}: expected UTF-8 text; byte {failure.start + 1} is not valid UTF-8. Save the file as UTF-8 in your "
+            "editor."
         ) from None
     return LearnerFile(text.replace("\r\n", "\n").replace("\r", "\n"), _version(content))
 
@@ -145,10 +147,10 @@ def store(exercise: Exercise, directory: Path, text: str, version: str) -> str:
         OutputError, StorageError: It cannot be read or written.
     """
     path = file_of(exercise, directory)
-    # Half of a surrogate pair is no letter.
+    # A lone surrogate cannot be encoded; it becomes "?".
     content = text.encode("utf-8", "replace")
     if len(content) > MOST_BYTES:
-        raise RequestError(f"exercise: {path}: expected at most {MOST_BYTES:,} bytes; got {len(content):,}.")
+        raise _too_large(path, len(content))
     with _storing:
         current = load(exercise, directory)
         if current.version and current.text == text:
@@ -157,7 +159,7 @@ def store(exercise: Exercise, directory: Path, text: str, version: str) -> str:
             raise ChangedElsewhereError(path, current)
         with folder.storing(path):
             directory.mkdir(parents=True, exist_ok=True)
-            # Where the name is a link, and as readable for others as it was.
+            # Follow a symbolic link, and keep the permissions of the file.
             path = path.resolve()
             mode = path.stat().st_mode if current.version else None
         with folder.replacing(path) as beside:
@@ -168,11 +170,22 @@ def store(exercise: Exercise, directory: Path, text: str, version: str) -> str:
     return _version(content)
 
 
+def _too_large(path: Path, size: int) -> RequestError:
+    return RequestError(
+        f"{path}: expected at most {MOST_BYTES:,} bytes; got {size:,}. Delete what the exercise does not need."
+    )
+
+
 def _check_kind(path: Path) -> None:
-    """Refuses what has the name of a file and is none."""
+    """Refuses a path that exists but is not a regular file."""
     if not path.is_file() and (path.exists() or path.is_symlink()):
         raise RequestError(
-            f"exercise: {path} is there, and is no file. Move it away, or name another folder."
+            f"{path} exists but is not a regular file. Move or rename it"
+            + (
+                "."
+                if listening() == "page"
+                else f", or choose another folder with {option('folder', 'directory')}."
+            )
         )
 
 

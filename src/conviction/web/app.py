@@ -46,7 +46,7 @@ from conviction.web.work.uploads import CHECK_SECONDS, arriving, check_declared,
 
 TICK_SECONDS = 1.0
 # Modules that fill elements of the pages.
-LIVE = ("code", "upload", "collecting", "training", "trying", "exercise")
+LIVE = ("start_key", "upload", "collecting", "training", "trying", "exercise")
 _log = logging.getLogger(__name__)
 
 

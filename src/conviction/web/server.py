@@ -22,11 +22,11 @@ from conviction.server.log import log_everything
 from conviction.server.process import KEY, SWITCH_SECONDS, listen
 from conviction.web.app import make_app
 from conviction.web.classroom import Learners, load_course
-from conviction.web.door.code import StartCode
 from conviction.web.door.gate import Gate, one_token
 from conviction.web.door.joining import JOIN, who_of
 from conviction.web.door.sessions import BrowserSessions
 from conviction.web.door.sockets import Sockets
+from conviction.web.door.start_key import StartKey
 from conviction.web.jobs.helper import Helper
 from conviction.web.jobs.queue import Bounds, open_jobs
 from conviction.web.work.desk import Desks
@@ -50,8 +50,8 @@ def serve_lab(
     """Shows the page until SIGTERM or SIGINT, and returns; what it has started continues.
 
     Prints one line with the address when it is ready. On an address that others reach, the line has a token in it; it
-    is read from ``CONVICTION_API_KEY``, or a new one is generated. On one that only this machine reaches, it has a code
-    that lets a browser run what is written for the exercises.
+    is read from ``CONVICTION_API_KEY``, or a new one is generated. On one that only this machine reaches, the line ends in
+    a key that lets a browser run exercises. In a class it has neither.
 
     Args:
         host: A name or address of this machine.
@@ -84,7 +84,7 @@ def serve_lab(
     who, door = (one_token(token), "") if learners is None else (who_of(learners), JOIN)
     address = f"{endpoint.address}/" + (f"?token={token}" if token else "")
     # In a class, and where others reach the page, what they write would run on this machine.
-    code = StartCode() if endpoint.hosts is not None and learners is None else None
+    start_key = StartKey() if endpoint.hosts is not None and learners is None else None
     speak_to("page")  # errors before this point were shown at a terminal
     with open_jobs(own / "jobs", jobs) as queue:
         data_path = None if data_dir is None else Path(data_dir)
@@ -96,7 +96,7 @@ def serve_lab(
             helper=Helper(),
             data_dir=None if data_path is None else str(data_path),
             course=None if learners is None else learners.course,
-            code=code,
+            start_key=start_key,
         )
         if data_path is not None:
             queue.options = ("--data-dir", str(data_path.resolve()))
@@ -107,8 +107,8 @@ def serve_lab(
         app = make_app(lab, sessions, learners)
         gate = Gate(app, who=who, hosts=endpoint.hosts, door=door, sessions=sessions)
         app.state.sockets = Sockets(core.sio, gate.is_current)
-        # What follows "#" stays in a browser. Its command line, which other users can read, has the address alone.
-        link = address if code is None else f"{address}#code={code.text}"
+        # Browsers do not send what follows "#". Other users can read a browser's command line, so it gets no key.
+        link = address if start_key is None else f"{address}#key={start_key.text}"
         _run(gate, endpoint.listener, link, address if browser else None)
 
 

@@ -4,7 +4,7 @@ import { test } from "node:test";
 
 const live = process.env.LIVE;
 const { Draft } = await import(`${live}/draft.js`);
-const { codeIn } = await import(`${live}/code.js`);
+const { keyIn } = await import(`${live}/start_key.js`);
 
 class Storage extends Map {
   getItem = (key) => this.get(key) ?? null;
@@ -131,7 +131,7 @@ test("a server that does not answer loses nothing", async () => {
   draft.change("ab");
   const saved = draft.save();
   await server.answer();
-  assert.deepEqual([await saved, states.at(-1), JSON.parse(storage.get("draft")).text], [false, "refused", "ab"]);
+  assert.deepEqual([await saved, states.at(-1), JSON.parse(storage.get("draft")).text], [false, "failed", "ab"]);
   server.down = false;
   const later = draft.save();
   await server.answer();
@@ -151,7 +151,7 @@ test("storage that is full or holds nonsense stops nobody", async () => {
   assert.equal(await saved, true);
 });
 
-test("a code is read from a link, a fragment or alone", () => {
-  for (const text of ["abc", " abc\n", "#code=abc", "http://127.0.0.1:8080/#code=abc", "http://h/?token=t#code=abc"])
-    assert.equal(codeIn(text), "abc");
+test("a key is read from a link, a fragment or alone", () => {
+  for (const text of ["abc", " abc\n", "#key=abc", "http://127.0.0.1:8080/#key=abc", "http://h/?token=t#key=abc"])
+    assert.equal(keyIn(text), "abc");
 });

@@ -25,20 +25,20 @@ from conviction.exercises.files import (
     store,
     stub_file,
 )
-from conviction.exercises.remembering import next_hint, remember_check, show_solution
+from conviction.exercises.progress import next_hint, remember_check, show_solution
 from conviction.exercises.wording import paragraphs
-from conviction.web.door.code import NotAllowedError
+from conviction.web.door.start_key import NotAllowedError
 from conviction.web.work.lab import Lab
 
 ROUTE = "/lab-exercises/{name}"
-# A character of text has at most 6 in JSON.
+# JSON may escape one byte of text as six.
 MOST_REQUEST = 6 * MOST_BYTES + 10_000
 
 Answer = Callable[[Exercise, Request], Awaitable[dict[str, Any]]]
 
 
 def add_exercises(app: FastAPI, lab: Lab) -> None:
-    """Adds the addresses of the exercises; each answers only requests with the code that the lab printed."""
+    """Adds the addresses of the exercises; each answers only requests that carry the lab's start key."""
     # Each check is a process of its own that may take all the memory it is allowed.
     one_check = asyncio.Semaphore()
 
@@ -67,7 +67,7 @@ def add_exercises(app: FastAPI, lab: Lab) -> None:
         return {"hints": exercise.hints[:shown], "of": len(exercise.hints)}
 
     async def solution(exercise: Exercise, _: Request) -> dict[str, Any]:
-        how = 'Write something and press "Check".'
+        how = "replace the line with NotImplementedError by code of your own, press Check, and then press Solution again."
         return {"source": await asyncio.to_thread(show_solution, exercise, how, lab.progress_of(""))}
 
     for method, path, answer in (
@@ -81,13 +81,13 @@ def add_exercises(app: FastAPI, lab: Lab) -> None:
 
 
 def _answered(lab: Lab, answer: Answer) -> Callable[[str, Request], Awaitable[Response]]:
-    """With its refusals as answers, too."""
+    """A route handler that checks the key and returns errors as JSON."""
 
     async def handler(name: str, request: Request) -> Response:
         try:
-            if lab.code is None:
+            if lab.start_key is None:
                 raise NotAllowedError("This lab runs no code.")
-            lab.code.check(request)
+            lab.start_key.check(request)
             _, exercise = exercise_named(name)
             content, status = await answer(exercise, request), 200
         except ChangedElsewhereError as failure:
@@ -112,7 +112,9 @@ async def _texts(request: Request, *names: str) -> list[str]:
     async for chunk in request.stream():
         body += chunk
         if len(body) > MOST_REQUEST:
-            raise RequestError(f"Your code has more than {MOST_BYTES:,} bytes. Shorten it.")
+            raise RequestError(
+                f"Your code has more than {MOST_BYTES:,} bytes. Delete what the exercise does not need."
+            )
     try:
         content = json.loads(body)
         texts = [content[name] for name in names]
@@ -120,5 +122,5 @@ async def _texts(request: Request, *names: str) -> list[str]:
         texts = [None]
     if not all(isinstance(text, str) for text in texts):
         raise RequestError(f"Expected JSON with these texts: {', '.join(names)}.")
-    # Half of a surrogate pair is no letter.
+    # A lone surrogate cannot be encoded; it becomes "?".
     return [text.encode("utf-8", "replace").decode("utf-8") for text in texts]

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from itertools import groupby
 
-# Its CodeMirror comes into the import map of the page, for ``live/exercise.js``.
+# Adds its CodeMirror to the import map of the page, for ``live/exercise.js``.
 import nicegui.elements.codemirror  # noqa: F401
 
 from conviction.exercises.catalogue import EXERCISES, exercise_named
 from conviction.exercises.exercise import Exercise
-from conviction.exercises.remembering import state_text
+from conviction.exercises.progress import state_text
 from conviction.lesson.progress import ExerciseProgress, load_progress
 from conviction.lesson.shelf import chapters
 from conviction.web.elements.plain import heading, link, paragraph, tag
@@ -28,12 +28,12 @@ async def exercises_page(page: PageContext) -> None:
 
 
 def _to(page: PageContext, exercise: Exercise) -> str:
-    # With the chapter that it belongs to beside it.
+    # Opens the exercise's chapter beside it.
     return page.to("exercises", exercise.name, chapter=exercise.chapter)
 
 
 def _chosen(page: PageContext) -> list[tuple[int, Exercise]]:
-    """Those of the course's chapters, with their numbers."""
+    """The exercises of the course's chapters, with their numbers."""
     numbered = enumerate(EXERCISES, 1)
     return [(n, e) for n, e in numbered if page.lab.chapters is None or e.chapter in page.lab.chapters]
 
@@ -62,10 +62,10 @@ def _workplace(page: PageContext, number: int, exercise: Exercise) -> None:
         link("All exercises", page.to("exercises"))
     heading(f"{number}. {exercise.title}")
     paragraph(exercise.task)
-    if page.lab.code is None:
+    if page.lab.start_key is None:
         with tag("div", "", "message"):
-            paragraph(_why_no_code(page))
-        tag("pre", exercise.stub, "code", tabindex=0, role="region", aria_label="What is to be written")
+            paragraph(_why_no_code(page, number))
+        tag("pre", exercise.stub, "code", tabindex=0, role="region", aria_label="Starter code")
         return
     following = dict(_chosen(page)).get(number + 1)
     # Filled by ``live/exercise.js``.
@@ -81,15 +81,16 @@ def _workplace(page: PageContext, number: int, exercise: Exercise) -> None:
     )
 
 
-def _why_no_code(page: PageContext) -> str:
+def _why_no_code(page: PageContext, number: int) -> str:
     if page.lab.course is not None:
         return (
-            "In a class, code does not run here: it would run on your teacher's machine. Write this exercise in a "
-            "notebook, which your teacher can give you, or with conviction on a machine of your own."
+            "In a class, this page does not run your code, because it would run on the teacher's computer. Ask your "
+            f"teacher for the notebook, or install conviction on your own computer and run: conviction exercise start "
+            f"{number}"
         )
     return (
-        "Code does not run here, because other machines can reach this lab. To write exercises on the page, start the "
-        "lab for this machine alone. In a terminal, conviction exercise checks them too."
+        "This lab does not run code, because other machines can reach it. To write exercises on the page, start the lab "
+        f"for this machine alone. You can also work in a terminal: conviction exercise start {number}"
     )
 
 
@@ -99,7 +100,8 @@ STOP = Stop(
     "data",
     exercises_page,
     lambda: (
-        "Write the parts of a network yourself. A check names what is wrong, with the smallest input that shows it."
+        "Write parts of a network yourself. A check shows the smallest input that your code gets wrong, and names the "
+        "mistake if it is a common one."
     ),
     parts={exercise.name: exercise.title for exercise in EXERCISES},
     links=tuple(

@@ -12,7 +12,7 @@ from conviction.data import ImageSet
 from conviction.errors import RequestError
 from conviction.runs import folder
 from conviction.web.classroom import Course
-from conviction.web.door.code import StartCode
+from conviction.web.door.start_key import StartKey
 from conviction.web.inside.kept import Kept
 from conviction.web.jobs.helper import Helper
 from conviction.web.jobs.progress import RunStatus, RunWatcher
@@ -39,7 +39,7 @@ class Lab:
         checker: Looks at archives that learners upload, beside the calculations that others wait for.
         data_dir: Where to look for named sets first.
         course: What a teacher has chosen, if the page is for a class.
-        code: What a request that runs code has to know; None where no code runs.
+        start_key: What requests of the exercises must carry: files, checks, hints, solutions; None where no code runs.
         watcher: Reads the status of runs and studies.
         kept: Pictures that each owner has uploaded or drawn.
     """
@@ -51,7 +51,7 @@ class Lab:
     helper: Helper
     data_dir: str | None = None
     course: Course | None = None
-    code: StartCode | None = None
+    start_key: StartKey | None = None
     checker: Helper = field(default_factory=Helper)
     watcher: RunWatcher = field(default_factory=RunWatcher)
     kept: dict[str, Kept] = field(default_factory=dict)

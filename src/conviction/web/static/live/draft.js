@@ -1,15 +1,15 @@
 // @ts-check
-// A text that is typed here and kept in a file of the server, which other programs may write as well. Nothing that was
-// typed is lost: what is not in the file yet is also in the browser's storage, and a file that has changed meanwhile is
-// written only when somebody has said so.
+// A text that is typed here and saved in a file of the server, which other programs may write as well. Text that is not
+// in the file yet is also in the browser's storage, if there is room, and a file that was changed elsewhere is replaced
+// only after somebody has chosen to.
 
 /** @typedef {{status: number, message?: string, text?: string, version?: string}} Reply */
 /** @typedef {{text: string, version: string, sending: string | null}} Kept */
-/** @typedef {"saved" | "unsaved" | "refused" | "changed"} State where "changed" is the file */
+/** @typedef {"saved" | "unsaved" | "failed" | "changed"} State where "changed" means: by others */
 
 export class Draft {
   /**
-   * @param {(text: string, version: string) => Promise<Reply>} send writes the file if it has this version still
+   * @param {(text: string, version: string) => Promise<Reply>} send writes the file if it still has this version
    * @param {Storage} storage
    * @param {string} key in the storage
    * @param {(state: State, message: string) => unknown} tell when the state has changed
@@ -52,7 +52,7 @@ export class Draft {
     if (!this.other) this.tell("unsaved", "");
   }
 
-  /** Writes what was typed, unless the file has changed; whether all of it is in the file now. */
+  /** Saves the text unless the file has changed; returns whether all of it is saved. */
   async save() {
     while (this.saving) await this.saving;
     while (this.dirty && !this.other) {
@@ -71,7 +71,7 @@ export class Draft {
   }
 
   /**
-   * What the server has answered to this text; whether it is in the file.
+   * Handles the server's reply to this text; returns whether it was saved.
    * @param {Reply} reply
    * @param {string} text
    */
@@ -81,7 +81,7 @@ export class Draft {
       return false;
     }
     if (reply.version === undefined) {
-      this.tell("refused", reply.message ?? "");
+      this.tell("failed", reply.message ?? "");
       return false;
     }
     this.version = reply.version;
@@ -126,7 +126,7 @@ export class Draft {
     this.tell("saved", "");
   }
 
-  /** @param {string | null} sending what the file may have by now, although no answer has come */
+  /** @param {string | null} sending text that was sent, and not yet confirmed */
   keep(sending) {
     const before = this.saving ? this.kept()?.sending ?? null : null;
     /** @type {Kept} */

@@ -1,8 +1,8 @@
 // @ts-check
 // An exercise: an editor, the learner's file, and what a check says.
-import { codeIn, codeOfLab, rememberCode } from "./code.js";
 import { Draft } from "./draft.js";
 import { mount } from "./mount.js";
+import { keyIn, rememberStartKey, startKey } from "./start_key.js";
 
 /** @typedef {{text: string, heading: string, verbatim: boolean}} Paragraph */
 /** @typedef {{text: string, version: string, path: string, stub: string}} File */
@@ -11,7 +11,7 @@ import { mount } from "./mount.js";
 const CODEMIRROR = "nicegui-codemirror";
 const SAVE_MS = 500;
 const AGAIN_MS = 3000;
-const SILENT = "The lab does not answer. Your code is safe in this browser, and is saved once the lab answers again.";
+const SILENT = "The lab does not answer. Check in the terminal that it is still running.";
 
 class Exercise {
   /** @param {HTMLElement} root */
@@ -43,23 +43,24 @@ class Exercise {
     try {
       const response = await fetch(`/lab-exercises/${this.root.dataset.name}${action}`, {
         method,
-        headers: { "X-Lab-Code": codeOfLab() },
+        headers: { "X-Lab-Key": startKey() },
         body: content && JSON.stringify(content),
         keepalive,
       });
-      return { status: response.status, ...(await response.json()) };
+      const message = `The lab answered with an error (status ${response.status}).`;
+      return { message, ...(await response.json().catch(() => ({}))), status: response.status };
     } catch {
       return { status: 0, message: SILENT };
     }
   }
 
   async open() {
-    if (!codeOfLab()) return this.askForCode("");
+    if (!startKey()) return this.askForKey("");
     const file = await this.ask("GET");
-    if (file.status === 403) return this.askForCode(file.message);
+    if (file.status === 403) return this.askForKey(file.message);
     if (file.status !== 200) return this.explain(file.message);
     const editor = await import(CODEMIRROR).catch(() => null);
-    if (!editor) return this.explain("The editor could not be loaded.");
+    if (!editor) return this.explain("The editor could not be loaded. Reload the page.");
     this.build(editor, file);
   }
 
@@ -71,19 +72,19 @@ class Exercise {
   }
 
   /** @param {string} message */
-  askForCode(message) {
+  askForKey(message) {
     this.draft = this.view = null;
-    this.root.innerHTML = `<form class="message"><p>What you write here runs on this computer, so the lab needs to know
-        that you have started it. Open the link that it printed in the terminal, or paste that link here.</p>
+    this.root.innerHTML = `<form class="message"><p>The code that you write here runs on this computer, so only the
+        person who started the lab may run it. Open the link that the lab printed in its terminal, or paste it here.</p>
       <p class="trouble" role="alert"></p>
       <label class="field"><span class="field-name">Link from the terminal</span><input type="text" autocomplete="off" spellcheck="false"></label>
       <p class="buttons"><button class="button primary">Continue</button></p></form>
-      <pre class="code" tabindex="0" role="region" aria-label="What is to be written"></pre>`;
+      <pre class="code" tabindex="0" role="region" aria-label="Starter code"></pre>`;
     this.at(".trouble").textContent = message;
     this.at("pre").textContent = this.root.dataset.stub ?? "";
     this.at("form").addEventListener("submit", (e) => {
       e.preventDefault();
-      rememberCode(codeIn(/** @type {HTMLInputElement} */ (this.at("input")).value));
+      rememberStartKey(keyIn(/** @type {HTMLInputElement} */ (this.at("input")).value));
       void this.open();
     });
   }
@@ -94,14 +95,16 @@ class Exercise {
    */
   build(editor, file) {
     this.root.innerHTML = `<div class="editor"></div><p class="note kept"></p>
+      <p class="note">Press Ctrl+Enter (\u2318+Enter on a Mac) to check your code, and Tab to indent. To leave the editor,
+        press Escape and then Tab.</p>
       <div class="changed message" role="alert" hidden><p></p>
-        <p class="buttons"><button type="button" class="button other">Use the file</button>
-        <button type="button" class="button mine">Keep what I wrote</button></p></div>
+        <p class="buttons"><button type="button" class="button other">Use the version in the file</button>
+        <button type="button" class="button mine">Keep my version</button></p></div>
       <p class="trouble" role="alert"></p>
       <div class="buttons"><button type="button" class="button primary check">Check</button>
         <button type="button" class="button hint">Hint</button>
         <button type="button" class="button quiet solution">Solution</button>
-        <button type="button" class="button quiet again">Begin again</button></div>
+        <button type="button" class="button quiet again">Start over</button></div>
       <div class="judgement" role="status"></div><div class="help" role="status"></div>`;
     this.file = file;
     this.draft = new Draft(
@@ -137,8 +140,8 @@ class Exercise {
    */
   async send(text, version) {
     const reply = await this.ask("PUT", "", { text, version });
-    if (reply.status === 403) this.askForCode(reply.message);
-    if (reply.status === 0) {
+    if (reply.status === 403) this.askForKey(reply.message);
+    else if (reply.version === undefined) {
       clearTimeout(this.saveLater);
       this.saveLater = setTimeout(() => this.draft?.save(), AGAIN_MS);
     }
@@ -151,17 +154,25 @@ class Exercise {
    */
   show(state, message) {
     if (!this.draft || !this.file || !this.at(".kept")) return;
-    const there = state === "saved" && this.draft.version;
-    this.at(".kept").textContent =
-      `${there ? "Saved in" : "Your file:"} ${this.file.path}. You can open it in an editor of your own as well. ` +
-      "Ctrl+Enter checks. Tab indents; Escape, then Tab, leaves the editor.";
-    this.at(".changed").hidden = state !== "changed";
-    this.at(".changed p").textContent =
-      state === "changed" ? "The file has been changed outside this page. What you wrote here is not in it." : "";
-    if (state !== "unsaved") this.at(".trouble").textContent = state === "refused" ? `Not saved. ${message}` : "";
+    const path = this.file.path;
+    this.at(".kept").textContent = !this.draft.version
+      ? `Your code will be saved in ${path}.`
+      : state === "saved"
+        ? `Saved in ${path}. You can also edit it in your own editor.`
+        : `Your file is ${path}.`;
+    const other = this.draft.other;
+    this.at(".changed").hidden = !other;
+    this.at(".changed p").textContent = !other
+      ? ""
+      : other.version
+        ? "This file was changed outside this page, and your latest changes here are not in it. Which version do you want to keep?"
+        : "This file was deleted outside this page. Do you want to keep what you wrote, or to start from the task?";
+    this.at(".changed .other").textContent = other?.version === "" ? "Start from the task" : "Use the version in the file";
+    if (state !== "unsaved")
+      this.at(".trouble").textContent = state === "failed" ? `Not saved: ${message} The page keeps trying.` : "";
   }
 
-  /** What another program has written meanwhile, where nothing was typed here since. */
+  /** Loads what another program has written, unless there are unsaved changes here. */
   async refresh() {
     const draft = this.draft;
     if (!draft || draft.dirty || draft.saving || draft.other) return;
@@ -173,7 +184,7 @@ class Exercise {
     this.replace(file.text);
   }
 
-  /** The page is closed or loaded again; what is on its way already arrives, or is in the browser's storage. */
+  /** Saves when the page is closed or reloaded. The request may not arrive; the storage still has its text. */
   leave() {
     const draft = this.draft;
     if (draft?.dirty && !draft.saving && !draft.other)
@@ -195,7 +206,7 @@ class Exercise {
     clearTimeout(this.saveLater);
     await this.draft.save();
     const reply = await this.ask("POST", "/check", { text });
-    if (reply.status === 403) return this.askForCode(reply.message);
+    if (reply.status === 403) return this.askForKey(reply.message);
     button.removeAttribute("aria-disabled");
     /** @type {Paragraph[]} */
     const paragraphs = reply.paragraphs ?? [{ text: reply.message, heading: "", verbatim: false }];
@@ -235,13 +246,14 @@ class Exercise {
     const own = this.view.state.doc.toString();
     this.replace(this.file?.stub ?? "");
     this.at(".judgement").replaceChildren();
-    this.offerBack("Your code has been replaced with the task.", own);
+    this.offerBack("The editor is back to the starter code.", own);
   }
 
   useFile() {
+    const deleted = this.draft?.other?.version === "";
     const own = this.draft?.takeOther() ?? "";
     this.replace(this.draft?.text ?? "");
-    this.offerBack("This is the file now.", own);
+    this.offerBack(`The editor now shows ${deleted ? "the task" : "the version in the file"}.`, own);
   }
 
   /**
@@ -250,7 +262,7 @@ class Exercise {
    */
   offerBack(sentence, own) {
     const box = element("div", "message");
-    const back = element("button", "button back", "Bring my code back");
+    const back = element("button", "button back", "Restore my code");
     back.setAttribute("type", "button");
     back.addEventListener("click", () => {
       this.replace(own);
@@ -264,7 +276,7 @@ class Exercise {
 
 /** @param {Paragraph} one */
 function drawn(one) {
-  if (one.verbatim) return verbatim(one.text, "Values");
+  if (one.verbatim) return verbatim(one.text, "Values or output");
   const p = element("p", "", one.text);
   if (one.heading) p.prepend(element("b", "", one.heading), " ");
   return p;

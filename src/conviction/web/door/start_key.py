@@ -1,4 +1,4 @@
-"""Who may run code here: whoever has read what the lab printed when it was started."""
+"""Who may run code here: the person who read what the lab printed when it started."""
 
 from __future__ import annotations
 
@@ -12,33 +12,35 @@ from conviction.errors import ConvictionError
 from conviction.web.door.sessions import digest
 
 # A page of another site cannot send a header of its own here, and a cookie would go to every port of this machine.
-HEADER = "x-lab-code"
+HEADER = "x-lab-key"
 
 
 class NotAllowedError(ConvictionError):
-    """A request without the right code."""
+    """A request without the right key."""
 
 
 @dataclass(frozen=True)
-class StartCode:
-    """What the lab prints at its start, and asks for before it runs what is written on the page; new each time.
+class StartKey:
+    """The secret that the lab prints when it starts; a request must carry it to run code.
 
     Attributes:
-        text: 128 random bits, for the link that is printed.
+        text: 128 random bits, which end the printed link.
     """
 
     text: str = field(default_factory=lambda: secrets.token_urlsafe(16), repr=False)
 
     def check(self, request: Request) -> None:
-        """Lets a request through that has it.
+        """Refuses a request that does not carry the key.
 
         Raises:
-            NotAllowedError: It has another, or none.
+            NotAllowedError: It carries another, or none.
         """
         offered = request.headers.get(HEADER, "")
         if not hmac.compare_digest(digest(offered), digest(self.text)):
             raise NotAllowedError(
-                "That is not the code that this lab printed when it was started. It is a new one at each start."
+                "This link is not from the lab that is running now. The lab prints a new one each time it starts: copy "
+                "the latest one from the terminal."
                 if offered
-                else "Only the person who has started this lab can run code on the page."
+                else "Only the person who started this lab may run code on the page. Open the link that the lab "
+                "printed."
             )

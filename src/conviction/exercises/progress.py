@@ -1,4 +1,4 @@
-"""How far a learner is with the exercises, in their progress."""
+"""Reads and updates a learner's progress in the exercises."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from conviction.exercises.exercise import Exercise
 from conviction.lesson.progress import ExerciseProgress, LearningProgress, load_progress, now, update_progress
 
 
-def progress_with(exercise: Exercise, progress: Path | None = None) -> ExerciseProgress:
+def exercise_progress(exercise: Exercise, progress: Path | None = None) -> ExerciseProgress:
     """How far a learner is with an exercise.
 
     Args:
@@ -63,18 +63,15 @@ def show_solution(exercise: Exercise, how_to_check: str, progress: Path | None =
 
     Args:
         exercise: The exercise.
-        how_to_check: What to do first, in words of where the learner is.
+        how_to_check: What to do first, in a clause for where the learner is.
         progress: The learner's file.
 
     Raises:
         RequestError: It has not been tried.
         OutputError, StorageError: The learner's file cannot be read or written.
     """
-    if not progress_with(exercise, progress).tries:
-        raise RequestError(
-            f"{exercise.name}: try it yourself first. {how_to_check} Then the solution is shown, whatever the check "
-            "says."
-        )
+    if not exercise_progress(exercise, progress).tries:
+        raise RequestError(f"Try it yourself first: {how_to_check} Your code need not be right.")
 
     def change(known: LearningProgress) -> None:
         state = known.exercises[exercise.name]
@@ -87,5 +84,5 @@ def show_solution(exercise: Exercise, how_to_check: str, progress: Path | None =
 def state_text(state: ExerciseProgress) -> str:
     """How far it is, in a word or two."""
     if state.passed is not None:
-        return "right" if not state.shown else "with help"
-    return f"{state.tries} tr{'y' if state.tries == 1 else 'ies'}" if state.tries else ""
+        return "solved" if not state.shown else "solved after seeing the solution"
+    return f"{state.tries} attempt{'' if state.tries == 1 else 's'}" if state.tries else ""
