@@ -11,8 +11,18 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from conviction.errors import OutputError, RequestError
+from conviction.exercises import files
 from conviction.exercises.catalogue import exercise_named
-from conviction.exercises.files import ChangedElsewhereError, file_of, load, read, store, stub_file
+from conviction.exercises.exercise import Exercise
+from conviction.exercises.files import (
+    ChangedElsewhereError,
+    LearnerFile,
+    file_of,
+    load,
+    read,
+    store,
+    stub_file,
+)
 
 _, EXERCISE = exercise_named("normalise")
 
@@ -121,5 +131,23 @@ def test_what_is_no_file_or_no_text_is_refused(tmp_path: Path) -> None:
     with pytest.raises(RequestError, match="at most 200,000 bytes"):
         store(EXERCISE, tmp_path, "#" * 200_001, "")
     (tmp_path / "file").write_text("")
-    with pytest.raises(OutputError, match="Not a directory"):
+    with pytest.raises(OutputError, match="is a file, not a folder"):
         store(EXERCISE, tmp_path / "file", "x", "")
+
+
+def test_what_other_processes_write_in_between_stays(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    version = store(EXERCISE, tmp_path, "1\n", "")
+    path = file_of(EXERCISE, tmp_path)
+    looks = []
+
+    def look(exercise: Exercise, directory: Path) -> LearnerFile:
+        looks.append(load(exercise, directory))
+        if len(looks) == 1:
+            path.write_text("2\n")
+        return load(exercise, directory) if len(looks) > 1 else looks[0]
+
+    monkeypatch.setattr(files, "load", look)
+    with pytest.raises(ChangedElsewhereError):
+        store(EXERCISE, tmp_path, "3\n", version)
+    assert path.read_text() == "2\n"
+    assert [one.name for one in tmp_path.iterdir()] == [path.name]

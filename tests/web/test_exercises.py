@@ -37,8 +37,9 @@ def fresh(tmp_path: Path) -> Iterator[Served]:
 
 
 def enter(page: Any, served: Served) -> None:
-    """By the link that was printed."""
+    """By the link that was printed, in a tab that may show the same page already."""
     page.goto(served.link)
+    page.wait_for_function("!location.hash")
     page.goto(served.bench)
 
 
@@ -82,13 +83,14 @@ def test_a_learner_writes_errs_is_told_why_and_gets_it_right(
         check_accessibility(page)
         shoot(page, f"exercise-{width}-{scheme}")
         write(page, "return pixels / 255")
-        check(page, "Right.")
-        # The same file and the same progress as those of the terminal.
-        again = run_cli("exercise", "check", str(NUMBER), "--json", cwd=tmp_path, home=tmp_path / "home")
-        assert again.json["passed"]
+        page.get_by_role("button", name="Check").click()
+        page.locator(".judgement .message:not(.trouble)").wait_for()
+        # The same progress and the same file as those of the terminal.
         listed = run_cli("exercise", "--json", cwd=tmp_path, home=tmp_path / "home").json["exercises"]
         state = next(one for one in listed if one["name"] == "normalise")
-        assert (state["hints"], state["passed"] is not None, state["solution_shown"]) == (1, True, False)
+        assert (state["hints"], state["tries"], state["passed"] is not None) == (1, 2, True)
+        again = run_cli("exercise", "check", str(NUMBER), "--json", cwd=tmp_path, home=tmp_path / "home")
+        assert again.json["passed"]
         page.get_by_role("link", name="Next: ").click()
         page.get_by_role("heading", name=f"{NUMBER + 1}. ").wait_for()
         to(page, "exercises")
@@ -121,22 +123,94 @@ def test_what_is_written_is_saved_without_a_check(browser: Any, fresh: Served) -
 
 
 def test_what_is_typed_at_the_last_moment_is_not_lost(browser: Any, fresh: Served) -> None:
-    """Not to the page that is loaded again, nor to a lab that does not answer."""
+    """Not when the page is loaded again or left, nor when the lab does not answer."""
+    file = fresh.out.parent / "exercises" / f"{NUMBER:02}_normalise.py"
     with opened(browser, fresh.bench, 1280, refused="ERR_CONNECTION_REFUSED") as page:
         enter(page, fresh)
         to(page, "exercises", "normalise")
+        exercise = page.url
         page.locator(".editor .cm-content").wait_for()
         for line in ("return pixels / 3", "return pixels / 4"):
             write(page, line)
             page.reload()
             page.locator(".editor .cm-content").get_by_text(line).wait_for()
         page.get_by_text("Saved in ").wait_for()
-        page.route("**/lab-exercises/**", lambda route: route.abort("connectionrefused"))
+        # Sent while the page is left, and seen by a tab that knows nothing else.
         write(page, "return pixels / 5")
+        with page.expect_request(
+            lambda asked: asked.method == "PUT" and "pixels / 5" in (asked.post_data or "")
+        ):
+            page.goto(fresh.bench)
+        page.evaluate(
+            "sessionStorage.removeItem(Object.keys(sessionStorage).find((k) => k.includes('draft')) ?? '')"
+        )
+        page.goto(exercise)
+        page.locator(".editor .cm-content").get_by_text("pixels / 5").wait_for()
+        page.route("**/lab-exercises/**", lambda route: route.abort("connectionrefused"))
+        write(page, "return pixels / 6")
         page.get_by_text("Not saved: The lab does not answer.").wait_for()
         page.unroute_all()
         page.get_by_text("Saved in ").wait_for()
-        assert "pixels / 5" in (fresh.out.parent / "exercises" / f"{NUMBER:02}_normalise.py").read_text()
+        assert "pixels / 6" in file.read_text()
+
+
+def test_start_over_loses_nothing(browser: Any, fresh: Served) -> None:
+    with opened(browser, fresh.bench, 1280) as page:
+        enter(page, fresh)
+        to(page, "exercises", "normalise")
+        page.locator(".editor .cm-content").wait_for()
+        write(page, "return pixels / 3")
+        page.get_by_role("button", name="Start over").dblclick()
+        page.locator(".editor .cm-content").get_by_text(STUB).wait_for()
+        page.get_by_role("button", name="Hint").click()
+        page.get_by_text(NORMALISE.hints[0]).wait_for()
+        page.get_by_role("button", name="Restore my code").click()
+        page.locator(".editor .cm-content").get_by_text("pixels / 3").wait_for()
+        assert page.evaluate("document.activeElement.classList.contains('cm-content')")
+        page.get_by_text("Saved in ").wait_for()
+
+
+def test_another_start_of_the_lab_asks_for_its_key_and_keeps_what_was_typed(
+    browser: Any, tmp_path: Path
+) -> None:
+    with lab(tmp_path) as first, opened(browser, first.bench, 1280, refused="403") as page:
+        enter(page, first)
+        to(page, "exercises", "normalise")
+        page.locator(".editor .cm-content").wait_for()
+        page.route(
+            "**/lab-exercises/**",
+            lambda route: (
+                route.fulfill(status=403, json={"message": "Not this key."})
+                if route.request.headers["x-lab-key"] != "the-key-of-the-other-start"
+                else route.continue_(
+                    headers={**route.request.headers, "x-lab-key": first.link.partition("#key=")[2]}
+                )
+            ),
+        )
+        write(page, "return pixels / 3")
+        page.get_by_text("Not this key.").wait_for()
+        page.locator(".editor .cm-content").get_by_text("pixels / 3").wait_for()
+        field = page.get_by_label("Link from the terminal")
+        field.fill("no key in it")
+        page.get_by_role("button", name="Continue").click()
+        page.get_by_text("There is no key in that").wait_for()
+        field.fill(f"{first.address}/#key=the-key-of-the-other-start")
+        page.get_by_role("button", name="Continue").click()
+        page.get_by_text("Saved in ").wait_for()
+        assert not field.count()
+        page.locator(".editor .cm-content").get_by_text("pixels / 3").wait_for()
+
+
+def test_a_lab_ends_in_the_middle_of_a_check(browser: Any, tmp_path: Path) -> None:
+    with lab(tmp_path) as served, opened(browser, served.bench, 1280, refused="ERR_") as page:
+        enter(page, served)
+        to(page, "exercises", "normalise")
+        page.locator(".editor .cm-content").wait_for()
+        write(page, "while True: pass")
+        page.get_by_role("button", name="Check").click()
+        page.get_by_text("Your code is running.").wait_for()
+        assert served.stop() == 0
+        page.get_by_text("The lab does not answer").first.wait_for()
 
 
 def test_two_who_write_one_file_do_not_undo_each_other(browser: Any, fresh: Served) -> None:
@@ -162,6 +236,14 @@ def test_two_who_write_one_file_do_not_undo_each_other(browser: Any, fresh: Serv
             page.get_by_text("Saved in ").wait_for()
             assert f"pixels / {kept}" in file.read_text()
         page.get_by_role("button", name="Restore my code").wait_for()
+        # A file that was deleted is not made again unasked, nor is what was in it gone.
+        file.unlink()
+        page.evaluate("window.dispatchEvent(new Event('focus'))")
+        page.get_by_text("This file was deleted outside this page").wait_for()
+        page.locator(".editor .cm-content").get_by_text("pixels / 7").wait_for()
+        page.get_by_role("button", name="Keep my version").click()
+        page.get_by_text("Saved in ").wait_for()
+        assert "pixels / 7" in file.read_text()
 
 
 def test_only_whoever_has_started_the_lab_may_run_code(browser: Any, served: Served) -> None:
@@ -177,7 +259,9 @@ def test_only_whoever_has_started_the_lab_may_run_code(browser: Any, served: Ser
                 page.get_by_text("This link is not from the lab that is running now").wait_for()
             check_accessibility(page)
             assert not page.locator(".editor").count()
-            page.get_by_label("Link from the terminal").fill(served.link)
+            page.get_by_label("Link from the terminal").fill(
+                f"conviction lab is at {served.link} (Ctrl-C ends it)"
+            )
             page.get_by_role("button", name="Continue").click()
             page.locator(".editor .cm-content").wait_for()
 
@@ -206,9 +290,13 @@ def test_without_the_key_the_server_gives_and_takes_nothing(served: Served, tmp_
     for wrong in (b"{", b"[]", b'{"text": 1, "version": ""}', b'{"text": "x"}', b"[" * 100_000):
         assert asked("PUT", address, wrong, right)[0] == 422
     large = json.dumps({"text": "#" * 200_001, "version": ""}).encode()
-    status, answer = asked("PUT", address, large, right)
-    assert (status, "at most 200,000 bytes" in answer["message"]) == (422, True)
-    assert asked("PUT", address, b"#" * 1_300_000, right)[0] == 422
+    for path in ("", "/check"):
+        status, answer = asked("POST" if path else "PUT", address + path, large, right)
+        assert (status, "more than 200,000 bytes" in answer["message"]) == (422, True)
+    # A lone surrogate, in the code and in what the check says of it.
+    strange = json.dumps({"text": "raise ValueError('\ud800')", "version": ""}).encode()
+    assert asked("POST", f"{address}/check", strange, right)[0] == 200
+    assert asked("PUT", address, b"#" * 1_210_001, right)[0] == 422
     assert not (served.out.parent / "exercises" / f"{NUMBER:02}_normalise.py").exists()
 
 
@@ -250,4 +338,17 @@ def test_there_is_no_exercise_of_any_name(browser: Any, served: Served) -> None:
         response = page.request.get(f"{address}/exercises/normalize")
         assert response.status == 404
         assert "normalise" in response.text()
-    assert json.loads(run_cli("exercise", "--json", cwd=served.out, home=served.out.parent / "home").out)
+
+
+def test_progress_that_cannot_be_read_is_told_and_stops_nobody(browser: Any, tmp_path: Path) -> None:
+    (tmp_path / "home").mkdir()
+    (tmp_path / "home" / "learning.json").write_text("{")
+    with lab(tmp_path) as served, opened(browser, served.bench, 1280) as page:
+        enter(page, served)
+        to(page, "exercises")
+        page.locator(".messages").get_by_text("learning.json").wait_for()
+        page.get_by_role("link", name=NORMALISE.title).click()
+        page.locator(".editor .cm-content").wait_for()
+        write(page, "return pixels / 256")
+        check(page, "You divide by 256")
+        page.locator(".judgement").get_by_text("learning.json").wait_for()

@@ -187,7 +187,8 @@ def _solution(number: int, chosen: Exercise, directory: Path) -> None:
     from conviction.cli.markdown import print_markdown
     from conviction.exercises.progress import show_solution
 
-    how = f"write some code in the file, run conviction exercise check {number}, then conviction exercise solution {number}."
+    check = f"conviction exercise check {number}{_where(directory)}"
+    how = f"write some code in the file, run {check}, then conviction exercise solution {number}."
     source = show_solution(chosen, how)
     print_markdown(f"# {number}. {chosen.title}\n\n```python\n{source.rstrip()}\n```")
 

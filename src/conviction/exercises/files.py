@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import threading
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from textwrap import wrap
 
 from conviction.audience import listening, option
-from conviction.errors import OutputError, RequestError
+from conviction.errors import ConvictionError, OutputError, RequestError
 from conviction.exercises.catalogue import EXERCISES
 from conviction.exercises.exercise import Exercise
 from conviction.runs import folder
@@ -51,9 +53,10 @@ def start(exercise: Exercise, directory: Path) -> tuple[Path, bool]:
         OutputError: The folder cannot be made.
     """
     path = file_of(exercise, directory)
-    _check_kind(path)
-    if path.is_file():
-        return path, False
+    with _reading(path):
+        _check_kind(path)
+        if path.is_file():
+            return path, False
     with folder.storing(path):
         directory.mkdir(parents=True, exist_ok=True)
     folder.write_text(path, stub_file(exercise))
@@ -110,15 +113,13 @@ def load(exercise: Exercise, directory: Path) -> LearnerFile:
         OutputError: It cannot be read.
     """
     path = file_of(exercise, directory)
-    _check_kind(path)
-    try:
+    with _reading(path):
+        if not path.exists() and not path.is_symlink():
+            return LearnerFile(stub_file(exercise), "")
+        _check_kind(path)
+        if path.stat().st_size > MOST_BYTES:
+            raise _too_large(path, path.stat().st_size)
         content = path.read_bytes()
-    except FileNotFoundError:
-        return LearnerFile(stub_file(exercise), "")
-    except OSError as failure:
-        raise OutputError(f"{path}: cannot be read ({failure.strerror}). Check its permissions.") from None
-    if len(content) > MOST_BYTES:
-        raise _too_large(path, len(content))
     try:
         text = content.decode("utf-8-sig")
     except UnicodeDecodeError as failure:
@@ -147,8 +148,7 @@ def store(exercise: Exercise, directory: Path, text: str, version: str) -> str:
         OutputError, StorageError: It cannot be read or written.
     """
     path = file_of(exercise, directory)
-    # A lone surrogate cannot be encoded; it becomes "?".
-    content = text.encode("utf-8", "replace")
+    content = text.encode("utf-8")
     if len(content) > MOST_BYTES:
         raise _too_large(path, len(content))
     with _storing:
@@ -162,12 +162,24 @@ def store(exercise: Exercise, directory: Path, text: str, version: str) -> str:
             # Follow a symbolic link, and keep the permissions of the file.
             path = path.resolve()
             mode = path.stat().st_mode if current.version else None
-        with folder.replacing(path) as beside:
+        with folder.replacing(path, mode) as beside:
             beside.write_bytes(content)
-        if mode is not None:
-            with folder.storing(path):
-                path.chmod(mode)
+            # Once more, because other processes do not wait for this one.
+            latest = load(exercise, directory)
+            if latest != current:
+                raise ChangedElsewhereError(path, latest)
     return _version(content)
+
+
+@contextlib.contextmanager
+def _reading(path: Path) -> Iterator[None]:
+    """Turns the system's errors of reading into ours."""
+    try:
+        yield
+    except ConvictionError:
+        raise
+    except OSError as failure:
+        raise OutputError(f"{path}: cannot be read ({failure.strerror}). Check its permissions.") from None
 
 
 def _too_large(path: Path, size: int) -> RequestError:

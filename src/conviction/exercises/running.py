@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import subprocess
 import sys
 import threading
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from conviction.errors import StorageError
 from conviction.exercises.exercise import Arguments, Exercise
 from conviction.exercises.sandbox import call, decode, encode, trouble
 
@@ -25,6 +27,9 @@ READY_SECONDS = 120.0
 
 MEMORY = 1 << 30
 """Bytes by which the process may grow."""
+
+
+_running: set[subprocess.Popen[str]] = set()
 
 
 @dataclass(frozen=True)
@@ -74,19 +79,11 @@ def run_file(
         source: Its content.
         cases: The arguments of each call.
         seconds: How long all of them may take.
+
+    Raises:
+        StorageError: The system starts no process now.
     """
-    script = Path(__file__).with_name("sandbox.py")
-    with subprocess.Popen(
-        # -I: nothing of the learner's folder is imported.
-        [sys.executable, "-I", str(script)],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.DEVNULL,
-        env=_environment(),
-        text=True,
-        encoding="utf-8",
-        start_new_session=True,
-    ) as process:
+    with _sandbox() as process:
         assert process.stdin is not None
         assert process.stdout is not None
         late = threading.Event()
@@ -95,14 +92,13 @@ def run_file(
             late.set()
             process.kill()
 
-        try:
-            process.stdin.write(_request(exercise, path, source, cases))
-            process.stdin.close()
-        except BrokenPipeError:
-            pass
         clock = threading.Timer(READY_SECONDS, end)
         clock.start()
         try:
+            # A process that has ended, or is ended here, reads no more.
+            with contextlib.suppress(BrokenPipeError):
+                process.stdin.write(_request(exercise, path, source, cases))
+                process.stdin.close()
             ready = process.stdout.readline()
             clock.cancel()
             clock = threading.Timer(seconds, end)
@@ -112,6 +108,37 @@ def run_file(
             clock.cancel()
             process.kill()
     return _case_answers(rows, len(cases), late=late.is_set(), seconds=seconds)
+
+
+@contextlib.contextmanager
+def _sandbox() -> Iterator[subprocess.Popen[str]]:
+    script = Path(__file__).with_name("sandbox.py")
+    try:
+        process = subprocess.Popen(
+            # -I: nothing of the learner's folder is imported.
+            [sys.executable, "-I", str(script)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            env=_environment(),
+            text=True,
+            encoding="utf-8",
+            start_new_session=True,
+        )
+    except OSError as failure:
+        raise StorageError(f"Your code could not be started ({failure.strerror}). Try again.") from None
+    with process:
+        _running.add(process)
+        try:
+            yield process
+        finally:
+            _running.discard(process)
+
+
+def end_all() -> None:
+    """Ends what still runs, in whichever thread."""
+    for process in list(_running):
+        process.kill()
 
 
 def _request(exercise: Exercise, path: Path, source: str, cases: Sequence[Arguments]) -> str:

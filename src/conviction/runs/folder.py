@@ -206,10 +206,14 @@ def claimed(path: Path, *, wait: bool = False) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def replacing(path: Path) -> Iterator[Path]:
+def replacing(path: Path, mode: int | None = None) -> Iterator[Path]:
     """Yields a name beside ``path`` to write to; renames it onto ``path`` if the block succeeds.
 
     The content is on disk before the name is, so that after a crash the file is the old or the new one.
+
+    Args:
+        path: The file.
+        mode: Its permissions; by default those of a new file.
     """
     with storing(path):
         handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.stem}-", suffix=path.suffix)
@@ -219,7 +223,7 @@ def replacing(path: Path) -> Iterator[Path]:
             yield beside
             with beside.open("rb") as file:
                 os.fsync(file.fileno())
-            beside.chmod(0o666 & ~_umask())
+            beside.chmod(0o666 & ~_umask() if mode is None else mode)
             beside.replace(path)
         except BaseException:
             beside.unlink(missing_ok=True)

@@ -21,6 +21,7 @@ from starlette.requests import ClientDisconnect
 from starlette.responses import FileResponse, JSONResponse, PlainTextResponse, RedirectResponse, Response
 
 from conviction.errors import ConvictionError, RequestError
+from conviction.exercises.running import end_all
 from conviction.reporting import report_style
 from conviction.web.classroom import Learners
 from conviction.web.classroom.panel import class_panel
@@ -64,6 +65,7 @@ def make_app(lab: Lab, sessions: BrowserSessions, learners: Learners | None = No
         clock = asyncio.create_task(_move_on(lab))
         yield
         clock.cancel()
+        end_all()
         lab.helper.close()
         lab.bench.close()
         lab.checker.close()

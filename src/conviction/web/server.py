@@ -50,8 +50,8 @@ def serve_lab(
     """Shows the page until SIGTERM or SIGINT, and returns; what it has started continues.
 
     Prints one line with the address when it is ready. On an address that others reach, the line has a token in it; it
-    is read from ``CONVICTION_API_KEY``, or a new one is generated. On one that only this machine reaches, the line ends in
-    a key that lets a browser run exercises. In a class it has neither.
+    is read from ``CONVICTION_API_KEY``, or a new one is generated. On one that only this machine reaches, the link ends
+    in a key that lets a browser run exercises. In a class it has neither.
 
     Args:
         host: A name or address of this machine.
@@ -82,7 +82,12 @@ def serve_lab(
     # On an address that only this machine reaches, whoever connects is already on it.
     token = None if learners else key or (None if endpoint.hosts is not None else secrets.token_urlsafe(16))
     who, door = (one_token(token), "") if learners is None else (who_of(learners), JOIN)
-    address = f"{endpoint.address}/" + (f"?token={token}" if token else "")
+    # By its number: under the name "localhost", another user's server may answer at another address of this machine.
+    ip, number = endpoint.listener.getsockname()[:2]
+    numeric = f"http://[{ip}]:{number}" if ":" in ip else f"http://{ip}:{number}"
+    address = f"{endpoint.address if endpoint.hosts is None else numeric}/" + (
+        f"?token={token}" if token else ""
+    )
     # In a class, and where others reach the page, what they write would run on this machine.
     start_key = StartKey() if endpoint.hosts is not None and learners is None else None
     speak_to("page")  # errors before this point were shown at a terminal

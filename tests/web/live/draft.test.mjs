@@ -4,12 +4,11 @@ import { test } from "node:test";
 
 const live = process.env.LIVE;
 const { Draft } = await import(`${live}/draft.js`);
+const { kept } = await import(`${live}/kept.js`);
 const { keyIn } = await import(`${live}/start_key.js`);
 
-class Storage extends Map {
-  getItem = (key) => this.get(key) ?? null;
-  setItem = (key, value) => void this.set(key, value);
-  removeItem = (key) => void this.delete(key);
+class Kept extends Map {
+  remove = (key) => this.delete(key);
 }
 
 /** A file of a server, whose version is its text; answers wait until they are let go. */
@@ -17,11 +16,12 @@ class Server {
   constructor(text) {
     this.text = text;
     this.waiting = [];
-    this.down = false;
+    this.down = this.lost = false;
   }
 
   send = async (text, version) => {
-    const reply = this.down
+    if (this.lost) this.text = text;
+    const reply = this.down || this.lost
       ? { status: 0, message: "silent" }
       : version === this.text || text === this.text
         ? { status: 200, version: (this.text = text) }
@@ -37,7 +37,7 @@ class Server {
   }
 }
 
-function opened(server, storage = new Storage()) {
+function opened(server, storage = new Kept()) {
   const states = [];
   const draft = new Draft(server.send, storage, "draft", (state) => states.push(state));
   draft.begin(server.text, server.text);
@@ -138,20 +138,68 @@ test("a server that does not answer loses nothing", async () => {
   assert.deepEqual([await later, server.text], [true, "ab"]);
 });
 
-test("storage that is full or holds nonsense stops nobody", async () => {
-  const storage = new Storage([["draft", "{"]]);
-  storage.setItem = () => {
-    throw new Error("QuotaExceededError");
-  };
-  const server = new Server("a");
-  const { draft } = opened(server, storage);
-  draft.change("ab");
-  const saved = draft.save();
-  await server.answer();
-  assert.equal(await saved, true);
+test("an answer that gets lost is no change by others", async () => {
+  for (const reloaded of [false, true]) {
+    const server = new Server("a");
+    let { draft, states, storage } = opened(server);
+    server.lost = true;
+    draft.change("ab");
+    let saved = draft.save();
+    await server.answer();
+    assert.equal(await saved, false);
+    server.lost = false;
+    draft.change("abc");
+    if (reloaded) ({ draft, states } = opened(server, storage));
+    saved = draft.save();
+    await server.answer();
+    if (!reloaded) await server.answer();
+    assert.deepEqual([await saved, server.text, states.includes("changed"), storage.size], [true, "abc", false, 0]);
+  }
 });
 
-test("a key is read from a link, a fragment or alone", () => {
-  for (const text of ["abc", " abc\n", "#key=abc", "http://127.0.0.1:8080/#key=abc", "http://h/?token=t#key=abc"])
-    assert.equal(keyIn(text), "abc");
+test("what is sent while the page is left is known to the next page", () => {
+  const server = new Server("a");
+  const { draft, storage } = opened(server);
+  draft.change("ab");
+  draft.announce();
+  server.text = "ab";
+  draft.change("abc");
+  const again = opened(server, storage);
+  assert.deepEqual([again.draft.text, again.draft.other, again.states.at(-1)], ["abc", null, "unsaved"]);
+});
+
+test("a server that throws does not end the saving", async () => {
+  const server = new Server("a");
+  const { draft } = opened(server);
+  const { send } = draft;
+  draft.send = async () => {
+    throw new Error("no");
+  };
+  draft.change("ab");
+  assert.equal(await draft.save(), false);
+  draft.send = send;
+  const saved = draft.save();
+  await server.answer();
+  assert.deepEqual([await saved, server.text], [true, "ab"]);
+});
+
+test("a backup that is nonsense is none, and without storage there is memory", () => {
+  for (const text of ["{", "[]", "3", '{"text": 1}']) {
+    const { draft } = opened(new Server("a"), new Kept([["draft", text]]));
+    assert.deepEqual([draft.text, draft.dirty], ["a", false]);
+  }
+  // Node has no session storage of its own here.
+  assert.equal(kept.get("key"), null);
+  kept.set("key", "value");
+  assert.equal(kept.get("key"), "value");
+  kept.remove("key");
+  assert.equal(kept.get("key"), null);
+});
+
+test("a key is read from a link, the line that was printed, or alone", () => {
+  const key = "dHVybi1pbnRvLTIyLWxldA";
+  for (const text of [key, ` ${key}\n`, `#key=${key}`, `http://127.0.0.1:8080/#key=${key}`,
+    `conviction lab is at http://h:1/?token=t#key=${key} (Ctrl-C ends it)`])
+    assert.equal(keyIn(text), key);
+  for (const text of ["", "http://127.0.0.1:8080/", "#key=", "\u2026", "two words that are long enough"]) assert.equal(keyIn(text), "");
 });

@@ -10,9 +10,9 @@ from typing import Any
 
 from fastapi import FastAPI, Request
 from starlette.requests import ClientDisconnect
-from starlette.responses import JSONResponse, Response
+from starlette.responses import Response
 
-from conviction.errors import ConvictionError, RequestError
+from conviction.errors import ConvictionError, OutputError, RequestError
 from conviction.exercises import DIRECTORY
 from conviction.exercises.catalogue import exercise_named
 from conviction.exercises.checking import check_file
@@ -26,7 +26,7 @@ from conviction.exercises.files import (
     stub_file,
 )
 from conviction.exercises.progress import next_hint, remember_check, show_solution
-from conviction.exercises.wording import paragraphs
+from conviction.exercises.wording import Paragraph, paragraphs
 from conviction.web.door.start_key import NotAllowedError
 from conviction.web.work.lab import Lab
 
@@ -43,32 +43,35 @@ def add_exercises(app: FastAPI, lab: Lab) -> None:
     one_check = asyncio.Semaphore()
 
     async def read(exercise: Exercise, _: Request) -> dict[str, Any]:
-        return {
-            **asdict(await asyncio.to_thread(load, exercise, DIRECTORY)),
-            "path": str(file_of(exercise, DIRECTORY).resolve()),
-            "stub": stub_file(exercise),
-        }
+        return {**asdict(await asyncio.to_thread(load, exercise, DIRECTORY)), **_texts_of(exercise)}
 
     async def write(exercise: Exercise, request: Request) -> dict[str, Any]:
-        text, version = await _texts(request, "text", "version")
+        text, version = await _sent(request, "text", "version")
         return {"version": await asyncio.to_thread(store, exercise, DIRECTORY, text, version)}
 
     async def check(exercise: Exercise, request: Request) -> dict[str, Any]:
         # What is on the page, whether or not it could be saved.
-        (text,) = await _texts(request, "text")
+        (text,) = await _sent(request, "text")
         async with one_check:
+            if await request.is_disconnected():
+                return {}
             judgement = await asyncio.to_thread(check_file, exercise, file_of(exercise, DIRECTORY), text)
-        await asyncio.to_thread(remember_check, exercise, judgement, lab.progress_of(""))
-        lines = [asdict(one) for one in paragraphs(exercise, judgement)]
-        return {"passed": judgement.passed, "paragraphs": lines}
+        lines = paragraphs(exercise, judgement)
+        try:
+            await asyncio.to_thread(remember_check, exercise, judgement)
+        except ConvictionError as failure:
+            lines.append(Paragraph(str(failure)))
+        return {"passed": judgement.passed, "paragraphs": [asdict(one) for one in lines]}
 
     async def hint(exercise: Exercise, _: Request) -> dict[str, Any]:
-        shown = await asyncio.to_thread(next_hint, exercise, lab.progress_of(""))
+        shown = await asyncio.to_thread(next_hint, exercise)
         return {"hints": exercise.hints[:shown], "of": len(exercise.hints)}
 
     async def solution(exercise: Exercise, _: Request) -> dict[str, Any]:
-        how = "replace the line with NotImplementedError by code of your own, press Check, and then press Solution again."
-        return {"source": await asyncio.to_thread(show_solution, exercise, how, lab.progress_of(""))}
+        how = (
+            "replace the line with NotImplementedError by code of your own, press Check, then Solution again."
+        )
+        return {"source": await asyncio.to_thread(show_solution, exercise, how)}
 
     for method, path, answer in (
         ("GET", ROUTE, read),
@@ -97,12 +100,23 @@ def _answered(lab: Lab, answer: Answer) -> Callable[[str, Request], Awaitable[Re
             content = {"message": str(failure)}
         except ClientDisconnect:  # half a text; nothing is written
             return Response(status_code=400)
-        return JSONResponse(content, status, {"cache-control": "no-store"})
+        # In ASCII, because the name of a folder need not be Unicode.
+        return Response(json.dumps(content), status, {"cache-control": "no-store"}, "application/json")
 
     return handler
 
 
-async def _texts(request: Request, *names: str) -> list[str]:
+def _texts_of(exercise: Exercise) -> dict[str, str]:
+    try:
+        path = str(file_of(exercise, DIRECTORY).resolve())
+    except FileNotFoundError:
+        raise OutputError(
+            "The folder in which the lab was started was removed. Start the lab in another."
+        ) from None
+    return {"path": path, "stub": stub_file(exercise)}
+
+
+async def _sent(request: Request, *names: str) -> list[str]:
     """The texts of these names in the JSON of a request.
 
     Raises:
@@ -112,15 +126,22 @@ async def _texts(request: Request, *names: str) -> list[str]:
     async for chunk in request.stream():
         body += chunk
         if len(body) > MOST_REQUEST:
-            raise RequestError(
-                f"Your code has more than {MOST_BYTES:,} bytes. Delete what the exercise does not need."
-            )
+            raise _too_long()
     try:
         content = json.loads(body)
         texts = [content[name] for name in names]
     except (ValueError, KeyError, TypeError, RecursionError):
-        texts = [None]
-    if not all(isinstance(text, str) for text in texts):
+        texts = []
+    if not texts or not all(isinstance(text, str) for text in texts):
         raise RequestError(f"Expected JSON with these texts: {', '.join(names)}.")
     # A lone surrogate cannot be encoded; it becomes "?".
-    return [text.encode("utf-8", "replace").decode("utf-8") for text in texts]
+    encoded = [text.encode("utf-8", "replace") for text in texts]
+    if max(map(len, encoded)) > MOST_BYTES:
+        raise _too_long()
+    return [one.decode("utf-8") for one in encoded]
+
+
+def _too_long() -> RequestError:
+    return RequestError(
+        f"Your code has more than {MOST_BYTES:,} bytes. Delete what the exercise does not need."
+    )

@@ -7,6 +7,7 @@ from itertools import groupby
 # Adds its CodeMirror to the import map of the page, for ``live/exercise.js``.
 import nicegui.elements.codemirror  # noqa: F401
 
+from conviction.errors import ConvictionError
 from conviction.exercises.catalogue import EXERCISES, exercise_named
 from conviction.exercises.exercise import Exercise
 from conviction.exercises.progress import state_text
@@ -39,7 +40,11 @@ def _chosen(page: PageContext) -> list[tuple[int, Exercise]]:
 
 
 def _listing(page: PageContext) -> None:
-    known = load_progress(page.lab.progress_of(page.owner)).exercises
+    try:
+        known = load_progress(page.lab.progress_of(page.owner)).exercises
+    except ConvictionError as failure:
+        page.say(str(failure))
+        known = {}
     states = {e.name: known.get(e.name, ExerciseProgress()) for _, e in _chosen(page)}
     titles = {chapter.name: chapter.title for chapter in chapters()}
     for chapter, exercises in groupby(_chosen(page), lambda pair: pair[1].chapter):
@@ -67,7 +72,7 @@ def _workplace(page: PageContext, number: int, exercise: Exercise) -> None:
             paragraph(_why_no_code(page, number))
         tag("pre", exercise.stub, "code", tabindex=0, role="region", aria_label="Starter code")
         return
-    following = dict(_chosen(page)).get(number + 1)
+    following = EXERCISES[number] if number < len(EXERCISES) else None
     # Filled by ``live/exercise.js``.
     tag(
         "div",
@@ -89,8 +94,8 @@ def _why_no_code(page: PageContext, number: int) -> str:
             f"{number}"
         )
     return (
-        "This lab does not run code, because other machines can reach it. To write exercises on the page, start the lab "
-        f"for this machine alone. You can also work in a terminal: conviction exercise start {number}"
+        "This lab does not run code, because other machines can reach it. To write exercises on the page, start the "
+        f"lab for this machine alone. You can also work in a terminal: conviction exercise start {number}"
     )
 
 

@@ -1,45 +1,48 @@
 // @ts-check
 // A text that is typed here and saved in a file of the server, which other programs may write as well. Text that is not
-// in the file yet is also in the browser's storage, if there is room, and a file that was changed elsewhere is replaced
-// only after somebody has chosen to.
+// in the file yet is also kept by the tab, so that it survives a reload, and a file that was changed elsewhere is
+// replaced only after somebody has chosen to.
 
 /** @typedef {{status: number, message?: string, text?: string, version?: string}} Reply */
-/** @typedef {{text: string, version: string, sending: string | null}} Kept */
+/** @typedef {{get: (key: string) => string | null, set: (key: string, value: string) => void, remove: (key: string) => void}} Keeps */
+/** @typedef {{text: string, version: string, unconfirmed: string[]}} Backup */
 /** @typedef {"saved" | "unsaved" | "failed" | "changed"} State where "changed" means: by others */
 
 export class Draft {
   /**
    * @param {(text: string, version: string) => Promise<Reply>} send writes the file if it still has this version
-   * @param {Storage} storage
-   * @param {string} key in the storage
+   * @param {Keeps} keeps
+   * @param {string} key of the text that is not in the file yet
    * @param {(state: State, message: string) => unknown} tell when the state has changed
    */
-  constructor(send, storage, key, tell) {
+  constructor(send, keeps, key, tell) {
     this.send = send;
-    this.storage = storage;
+    this.keeps = keeps;
     this.key = key;
     this.tell = tell;
     this.text = this.version = "";
     /** @type {{text: string, version: string} | null} what the file has become elsewhere */
     this.other = null;
+    /** @type {string[]} what was sent without an answer; the file may have any of them */
+    this.unconfirmed = [];
     this.dirty = false;
-    /** @type {Promise<unknown> | null} */
+    /** @type {Promise<boolean> | null} */
     this.saving = null;
   }
 
   /**
-   * Begins with what the file has, or with what was typed here and never came into it.
+   * Begins with what the file has, or with what was typed in this tab and never came into it.
    * @param {string} text
    * @param {string} version
    */
   begin(text, version) {
-    this.text = text;
+    const backup = this.backup();
+    this.text = backup?.text ?? text;
     this.version = version;
-    const kept = this.kept();
-    if (!kept || kept.text === text) return this.settle();
-    this.text = kept.text;
+    if (!backup || backup.text === text) return this.settle();
     this.dirty = true;
-    if (kept.version !== version && kept.sending !== text) this.clash(text, version);
+    this.unconfirmed = backup.unconfirmed;
+    if (backup.version !== version && !backup.unconfirmed.includes(text)) this.clash(text, version);
     else this.tell("unsaved", "");
   }
 
@@ -48,7 +51,7 @@ export class Draft {
     if (text === this.text) return;
     this.text = text;
     this.dirty = true;
-    this.keep(null);
+    this.keep();
     if (!this.other) this.tell("unsaved", "");
   }
 
@@ -56,7 +59,7 @@ export class Draft {
   async save() {
     while (this.saving) await this.saving;
     while (this.dirty && !this.other) {
-      this.saving = this.write();
+      this.saving = this.write().catch(() => false);
       const done = await this.saving;
       this.saving = null;
       if (!done) return false;
@@ -65,17 +68,29 @@ export class Draft {
   }
 
   async write() {
-    const text = this.text;
-    this.keep(text);
-    return this.take(await this.send(text, this.version), text);
+    const { text, version } = this;
+    this.announce();
+    return this.take(await this.send(text, version), text);
+  }
+
+  /** From now on, the file may have the text. */
+  announce() {
+    if (!this.unconfirmed.includes(this.text)) this.unconfirmed.push(this.text);
+    this.keep();
   }
 
   /**
-   * Handles the server's reply to this text; returns whether it was saved.
+   * Handles the server's reply to this text; returns whether it was saved, or can be now.
    * @param {Reply} reply
    * @param {string} text
    */
   take(reply, text) {
+    if (reply.status === 409 && reply.text !== undefined && this.unconfirmed.includes(reply.text)) {
+      // It was saved, and the answer got lost.
+      this.version = reply.version ?? "";
+      this.keep();
+      return true;
+    }
     if (reply.status === 409) {
       this.clash(reply.text ?? "", reply.version ?? "");
       return false;
@@ -85,8 +100,9 @@ export class Draft {
       return false;
     }
     this.version = reply.version;
+    this.unconfirmed = [];
     if (this.text === text) this.settle();
-    else this.keep(null);
+    else this.keep();
     return true;
   }
 
@@ -96,7 +112,6 @@ export class Draft {
     if (this.other) {
       this.text = this.other.text;
       this.version = this.other.version;
-      this.other = null;
       this.settle();
     }
     return own;
@@ -106,7 +121,7 @@ export class Draft {
   keepMine() {
     if (this.other) this.version = this.other.version;
     this.other = null;
-    this.keep(null);
+    this.keep();
     return this.save();
   }
 
@@ -116,33 +131,30 @@ export class Draft {
    */
   clash(text, version) {
     this.other = { text, version };
-    this.keep(null);
+    this.dirty = true;
+    this.keep();
     this.tell("changed", "");
   }
 
   settle() {
     this.dirty = false;
-    this.storage.removeItem(this.key);
+    this.other = null;
+    this.unconfirmed = [];
+    this.keeps.remove(this.key);
     this.tell("saved", "");
   }
 
-  /** @param {string | null} sending text that was sent, and not yet confirmed */
-  keep(sending) {
-    const before = this.saving ? this.kept()?.sending ?? null : null;
-    /** @type {Kept} */
-    const kept = { text: this.text, version: this.version, sending: sending ?? before };
-    try {
-      this.storage.setItem(this.key, JSON.stringify(kept));
-    } catch {
-      // The storage is full or forbidden; the file is what counts.
-    }
+  keep() {
+    /** @type {Backup} */
+    const backup = { text: this.text, version: this.version, unconfirmed: this.unconfirmed };
+    this.keeps.set(this.key, JSON.stringify(backup));
   }
 
-  /** @returns {Kept | null} */
-  kept() {
+  /** @returns {Backup | null} */
+  backup() {
     try {
-      const kept = JSON.parse(this.storage.getItem(this.key) ?? "null");
-      return typeof kept?.text === "string" ? kept : null;
+      const backup = JSON.parse(this.keeps.get(this.key) ?? "null");
+      return typeof backup?.text === "string" && Array.isArray(backup.unconfirmed) ? backup : null;
     } catch {
       return null;
     }
