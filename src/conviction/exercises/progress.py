@@ -84,5 +84,5 @@ def show_solution(exercise: Exercise, how_to_check: str, progress: Path | None =
 def state_text(state: ExerciseProgress) -> str:
     """How far it is, in a word or two."""
     if state.passed is not None:
-        return "solved" if not state.shown else "solved after seeing the solution"
+        return "solved" if not state.shown else "solution seen"
     return f"{state.tries} attempt{'' if state.tries == 1 else 's'}" if state.tries else ""

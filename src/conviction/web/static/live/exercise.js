@@ -210,7 +210,9 @@ class Exercise {
           : "This file was changed outside this page, and your latest changes here are not in it. Which version do you want to keep?",
     );
     this.at(".take-other").textContent = deleted ? "Start from the task" : "Use the version in the file";
-    if (state !== "unsaved") write(this.at(".failure"), state === "failed" ? `Not saved: ${message} The page keeps trying.` : "");
+    // Without the key, the form above the editor says what to do.
+    const failure = this.at(".key-form").hasChildNodes() ? "Not saved yet." : `Not saved: ${message} The page keeps trying.`;
+    if (state !== "unsaved") write(this.at(".failure"), state === "failed" ? failure : "");
   }
 
   /** Loads what another program has written, unless there are unsaved changes here. */
