@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -91,7 +92,7 @@ def opened(
 ) -> Iterator[Any]:
     """The page, which asks nobody else for anything, raises no error and is not wider than the window.
 
-    Browsers log every refused request as an error; errors that contain ``refused`` are expected.
+    Browsers log every refused request as an error; errors that match ``refused`` are expected.
     """
     context = new_context(browser, viewport={"width": width, "height": 900}, color_scheme=scheme)
     if script:
@@ -110,7 +111,9 @@ def opened(
     )
     page.on(
         "console",
-        lambda said: said.type == "error" and refused not in said.text and troubles.append(said.text),
+        lambda said: (
+            said.type == "error" and not re.search(refused, said.text) and troubles.append(said.text)
+        ),
     )
     page.goto(address)
     try:

@@ -207,7 +207,7 @@ def test_another_start_of_the_lab_asks_for_its_key_and_keeps_what_was_typed(
 
 
 def test_a_lab_ends_in_the_middle_of_a_check(browser: Any, tmp_path: Path) -> None:
-    with lab(tmp_path) as served, opened(browser, served.bench, 1280, refused="ERR_") as page:
+    with lab(tmp_path) as served, opened(browser, served.bench, 1280, refused="ERR_|500") as page:
         enter(page, served)
         to(page, "exercises", "normalise")
         page.locator(".editor .cm-content").wait_for()

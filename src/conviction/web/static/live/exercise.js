@@ -12,6 +12,7 @@ import { KEY_CAME, keepStartKey, keyIn, startKey } from "./start_key.js";
 const CODEMIRROR = "nicegui-codemirror";
 const SAVE_MS = 500;
 const AGAIN_MS = 3000;
+const UNWRITTEN = "raise NotImplementedError";
 const SILENT = "The lab does not answer. Check in the terminal that it is still running.";
 
 class Exercise {
@@ -374,9 +375,12 @@ function editorOf(editor, parent, text, label, does) {
   const language = new Compartment();
   const dark = matchMedia("(prefers-color-scheme: dark)");
   const themeNow = () => (dark.matches ? themes.githubDark : themes.githubLight);
+  const unwritten = text.indexOf(UNWRITTEN);
   const view = new EditorView({
     parent,
     doc: text,
+    // What is typed first takes its place.
+    selection: unwritten < 0 ? undefined : { anchor: unwritten, head: unwritten + UNWRITTEN.length },
     extensions: [
       keymap.of([{ key: "Mod-Enter", run: () => (does.check(), true) }, indentWithTab]),
       basicSetup,
