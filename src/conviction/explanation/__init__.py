@@ -1,5 +1,6 @@
 """Why a trained network answers as it does: maps of evidence, filters, activations, numbers and gradients."""
 
+from conviction.explanation.contributions import Contributions, contributions
 from conviction.explanation.flows import Flow
 from conviction.explanation.forward import LayerOutput, activations, filters
 from conviction.explanation.gradients import GradCam, grad_cam, input_gradient
@@ -29,6 +30,7 @@ from conviction.explanation.window import Window
 __all__ = [
     "Activated",
     "Combined",
+    "Contributions",
     "Convolution",
     "Descent",
     "Explanation",
@@ -50,6 +52,7 @@ __all__ = [
     "WeightedSum",
     "Window",
     "activations",
+    "contributions",
     "descend",
     "explain_picture",
     "explain_value",

@@ -17,7 +17,7 @@ from conviction.web.inside.calculation import Calculation
 from conviction.web.inside.context import PanelContext
 from conviction.web.inside.parts import Position
 from conviction.web.inside.seeing import Close
-from conviction.web.inside.small import STRIP_CHANNELS, scaled
+from conviction.web.inside.small import scaled
 from conviction.web.inside.tables import GROUPS_SHOWN, LINKED_CELL, groups_html, lines_html
 from conviction.web.inside.view import View, row_width
 
@@ -50,15 +50,18 @@ class CloseUp:
         close, shape = self._close, self._shape
         tag("h3", f"{self._view.layer}: {close.calculation.kind}")
         paragraph(close.calculation.description, "said")
-        self._strip: Maps | None = None
-        if close.channels is not None and len(close.channels.maps) > 1:
-            self._strip = Maps(close.channels.maps, self._channel_of_strip, at=(self._view.channel, 0, 0))
-            self._strip.classes("strip-of-channels")
-            # Many channels scroll, also by keyboard; the field below is the way to choose by it.
-            self._strip.props.update({"tabindex": 0, "role": "group", "aria-label": "Channels"})
-            if shape[-1] > STRIP_CHANNELS:
-                paragraph(f"The first {STRIP_CHANNELS} of {shape[-1]:,} channels.", "note")
-        self._fields()
+        with tag("div", "", "close-up"):
+            with tag("div"):
+                self._fields()
+                self._maps()
+                self._channels(shape[-1])
+            with tag("div"):
+                self._heard = tag("div", "", "unseen", role="status")
+                self._title = tag("p", "", "value-of")
+                self._numbers = _Numbers(self._to_input)
+
+    def _maps(self) -> None:
+        """What came in, and what came out."""
         with tag("div", "", "flow"):
             with tag("figure"):
                 self._before_title = tag("figcaption")
@@ -74,9 +77,20 @@ class CloseUp:
             tag("span", "above 0  ")
             tag("i", "", "below")
             self._scale = tag("span", "")
-        self._heard = tag("div", "", "unseen", role="status")
-        self._title = tag("p", "", "value-of")
-        self._numbers = _Numbers(self._to_input)
+
+    def _channels(self, count: int) -> None:
+        """Every map of the layer, of which the picture of the network shows only the first."""
+        self._strip: Maps | None = None
+        channels = self._close.channels
+        if channels is None or len(channels.maps) < 2:
+            return
+        shown = len(channels.maps)
+        with tag("details"):
+            tag("summary", f"The first {shown} of {count:,} maps" if shown < count else f"All {count} maps")
+            self._strip = Maps(channels.maps, self._channel_of_strip, at=(self._view.channel, 0, 0))
+        self._strip.classes("strip-of-channels")
+        # Many channels scroll, also by keyboard; the field above is the way to choose by it.
+        self._strip.props.update({"tabindex": 0, "role": "group", "aria-label": "Channels"})
 
     def _fields(self) -> None:
         with tag("div", "", "steps"):

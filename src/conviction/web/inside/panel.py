@@ -11,9 +11,11 @@ from nicegui import ui
 
 from conviction.errors import ConvictionError
 from conviction.web.elements.maps import Pick
-from conviction.web.elements.plain import paragraph, picture, tag
+from conviction.web.elements.network_picture import ColumnPick, NetworkPicture, ValuePick
+from conviction.web.elements.plain import paragraph, tag
 from conviction.web.inside.chooser import Chooser
 from conviction.web.inside.closeup import CloseUp
+from conviction.web.inside.drawn import drawn, mark_of, view_of
 from conviction.web.inside.inspector import Inspector
 from conviction.web.inside.kept import Kept
 from conviction.web.inside.seeing import Opened, Picture, Sight
@@ -22,7 +24,6 @@ from conviction.web.inside.view import View
 from conviction.web.inside.way_back import WayBackPanel
 
 STYLE = Path(__file__).with_name("inside.css")
-LIKELIEST = 5
 
 
 def inside_panel(
@@ -68,9 +69,10 @@ class Panel:
         with tag("div", "", "inside"):
             self._message = tag("div", role="status")
             self._top = tag("div", "", "chooser")
-            with tag("div", "", "both"):
-                self._layers = tag("div")
-                self._close = tag("div")
+            self._answer = tag("p", "", "answer")
+            self._picture = NetworkPicture(self._picked)
+            self._layers = tag("details", "", "every-layer")
+            self._close = tag("div")
         self.say("The network is being loaded.", "waiting")
         self._chooser: Chooser | None = None
         self._close_up: CloseUp | None = None
@@ -92,8 +94,10 @@ class Panel:
                     "message",
                 )
             self._chooser = Chooser(self, self._opened)
-            self._answer = tag("div", "", "answer")
+        # The layers of a backbone are only there.
+        self._layers.props["open"] = bool(self._opened.backbones)
         with self._layers:
+            tag("summary", f"All {len(self._opened.layers)} layers, one by one")
             self._stack = Stack(self, self._opened)
         with self._close:
             self._close_up = CloseUp(self)
@@ -128,6 +132,7 @@ class Panel:
             self._sight = await self.inspector.look(self.run, await self.picture(wanted))
             self._looked_at = wanted.picture
             self._show_answer(self._sight)
+            self._picture.show(drawn(self._sight.diagram, self._opened.class_names))
             assert self._stack is not None
             self._stack.show(self._sight)
         shapes = dict(self._opened.layers)
@@ -145,6 +150,7 @@ class Panel:
         self._close_up.show(wanted, close, shapes[wanted.layer])
         assert self._stack is not None
         await self._stack.mark(wanted.layer)
+        self._picture.mark_at(mark_of(self._sight.diagram, wanted, self._opened.backbones))
         if self._chooser is not None:
             self._chooser.mark(wanted.picture)
         # Not where the event came from: that element may be gone.
@@ -165,6 +171,10 @@ class Panel:
             self._decoded = (name, await self.inspector.decode(self.run, self.kept.get(name)))
         return self._decoded[1]
 
+    async def _picked(self, pick: ColumnPick | ValuePick) -> None:
+        if self._sight is not None:
+            await self.go(view_of(self._sight.diagram, pick, self.view))
+
     def say(self, sentence: str, kind: str = "") -> None:
         """Shows a sentence at the top of the panel."""
         self._message.clear()
@@ -174,21 +184,12 @@ class Panel:
 
     def _show_answer(self, sight: Sight) -> None:
         assert self._opened is not None
-        self._answer.clear()
         names = self._opened.class_names
-        order = np.argsort(-sight.probabilities, kind="stable")[:LIKELIEST]
-        with self._answer:
-            picture(sight.pixels, f"The picture: {sight.name}", "sharp")
-            with tag("div"):
-                truth = f"It is {sight.truth}. " if sight.truth is not None else ""
-                paragraph(f"{truth}The network says {names[order[0]]}.")
-                with tag("ul", "", "bars"):
-                    for i in order:
-                        share = float(sight.probabilities[i])
-                        with tag("li"):
-                            tag("i").style(f"--p: {share:.4f}")
-                            tag("span", names[i])
-                            tag("span", f"{share:.1%}")
+        predicted = names[int(sight.probabilities.argmax())]
+        truth = f"It is {sight.truth}. " if sight.truth is not None else ""
+        self._answer.text = (
+            f"{truth}The network says {predicted}, with probability {sight.probabilities.max():.1%}."
+        )
 
 
 def interesting(view: View, sight: Sight) -> View:

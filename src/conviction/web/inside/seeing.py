@@ -33,6 +33,7 @@ from conviction.flow.again import load_again
 from conviction.model.probabilities import predict_probabilities
 from conviction.runs import RunFolder, folder, open_run
 from conviction.web.inside.calculation import Calculation, calculate
+from conviction.web.inside.diagram import Diagram, diagram_of
 from conviction.web.inside.gradient_tables import GradientTables, gradient_tables
 from conviction.web.inside.learning import build_again, take_checkpoint
 from conviction.web.inside.small import STRIP_CHANNELS, Small, first_maps, in_rows, small
@@ -96,6 +97,7 @@ class Sight:
         truth: Its class, if it is known.
         probabilities: (classes,) float32.
         layers: All of them.
+        diagram: The same as one picture.
     """
 
     pixels: np.ndarray
@@ -103,6 +105,7 @@ class Sight:
     truth: str | None
     probabilities: np.ndarray
     layers: list[LayerSight]
+    diagram: Diagram
 
 
 @dataclass(frozen=True)
@@ -207,7 +210,8 @@ class ModelViewer:
         last = layers[-1].output
         probabilities = last if len(last) > 1 else np.concatenate([1 - last, last])
         sights = [LayerSight(o.name, o.kind, o.output.shape, first_maps(o.output)) for o in layers]
-        return Sight(pixels, name, truth, probabilities, sights)
+        diagram = diagram_of(held.model, pixels, layers)
+        return Sight(pixels, name, truth, probabilities, sights, diagram)
 
     def look_within(self, run: Path, picture: Picture, names: Sequence[str]) -> list[LayerSight]:
         """A picture through some layers of a backbone.

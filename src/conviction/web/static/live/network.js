@@ -13,9 +13,13 @@
  *
  * What one layer gave. `flows[j * inputs + i]` is what map i contributes to map (or class) j: the sum over all places,
  * before ReLU. `sizes` are the same sums of magnitudes, which do not cancel.
- * @typedef {{maps: Maps, flows: Float32Array, sizes: Float32Array, reach: number, step: number}} Stage
+ * @typedef {{maps: Maps, flows: Float32Array, sizes: Float32Array}} Stage
  *
- * @typedef {{stages: Stage[], scores: Float32Array, probabilities: Float32Array}} Answer
+ * Where the window of a value lies on the maps before: that of (0, 0) begins at (top, left), the next one is `down` or
+ * `right` further; `own`: on the map of the same number alone.
+ * @typedef {{top: number, left: number, rows: number, columns: number, down: number, right: number, own: boolean}} Reach
+ *
+ * @typedef {{picture: Float32Array, stages: Stage[], scores: Float32Array, probabilities: Float32Array}} Answer
  */
 
 /** Little-endian float32 numbers in base64. @param {string} text @returns {Float32Array} */
@@ -40,6 +44,29 @@ export class Network {
     if (dense !== this.layers.length - 1) throw new Error("one dense layer, the output, comes last");
   }
 
+  /** For a picture of it; the last layer's window is null, because it sees everything. @returns {import("./picture.js").Layout} */
+  get layout() {
+    let [height, width] = this.shape;
+    const columns = this.layers.slice(0, -1).map((layer) => {
+      const [rows, across] = "pool_size" in layer ? layer.pool_size : "kernel_size" in layer ? layer.kernel_size : [1, 1];
+      /** @type {Reach} */
+      const reach =
+        layer.type === "MaxPooling2D"
+          ? { top: 0, left: 0, rows, columns: across, down: rows, right: across, own: true }
+          : { top: -((rows - 1) >> 1), left: -((across - 1) >> 1), rows, columns: across, down: 1, right: 1, own: false };
+      height = Math.floor(height / reach.down);
+      width = Math.floor(width / reach.right);
+      return { classes: layer.type === "Conv2D" ? "convolution" : "pooling", height, width, reach };
+    });
+    const counts = this.answer(new Float32Array(this.shape[0] * this.shape[1])).stages.map(({ maps }) => maps.count);
+    return {
+      height: this.shape[0],
+      width: this.shape[1],
+      columns: columns.map((column, k) => ({ ...column, count: counts[k] })),
+      answers: this.classes,
+    };
+  }
+
   /** How many numbers it has learned. */
   get parameters() {
     return this.layers.reduce((sum, one) => sum + ("weights" in one ? one.weights.length + one.bias.length : 0), 0);
@@ -57,7 +84,7 @@ export class Network {
       stages.push(stage);
       maps = stage.maps;
     }
-    return { stages, scores: maps.values, probabilities: softmax(maps.values) };
+    return { picture, stages, scores: maps.values, probabilities: softmax(maps.values) };
   }
 }
 
@@ -103,7 +130,7 @@ function convolve(from, layer) {
     }
     for (let n = 0; n < plane; n++) to[n] = Math.max(0, to[n]);
   }
-  return { maps: { count: layer.filters, height, width, values }, flows, sizes, reach: rows, step: 1 };
+  return { maps: { count: layer.filters, height, width, values }, flows, sizes };
 }
 
 /**
@@ -129,7 +156,7 @@ function pool(from, layer) {
       }
     }
   }
-  return { maps: { count: from.count, height, width, values }, flows, sizes: flows, reach: rows, step: rows };
+  return { maps: { count: from.count, height, width, values }, flows, sizes: flows };
 }
 
 /**
@@ -152,7 +179,7 @@ function dense(from, layer) {
   }
   for (let j = 0; j < layer.units; j++)
     for (let i = 0; i < from.count; i++) values[j] += flows[j * from.count + i];
-  return { maps: { count: layer.units, height: 1, width: 1, values }, flows, sizes: flows.map(Math.abs), reach: 1, step: 1 };
+  return { maps: { count: layer.units, height: 1, width: 1, values }, flows, sizes: flows.map(Math.abs) };
 }
 
 /** @param {Float32Array} scores @returns {Float32Array} */

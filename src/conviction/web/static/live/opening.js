@@ -21,7 +21,7 @@ if (!answer?.ok) {
 }
 const network = new Network(await answer.json());
 const sheet = new Sheet(...network.shape);
-const picture = new Picture(at("live"), network);
+const picture = new Picture(at("live"), network.layout);
 const canvas = picture.input;
 const video = /** @type {HTMLVideoElement} */ (at("video"));
 const camera = new Camera(video);
@@ -31,7 +31,9 @@ let telling = 0;
 let sentence = "";
 
 function look(values = sheet.values) {
-  const { probabilities } = picture.show(values);
+  const seen = network.answer(values.slice());
+  picture.show(seen);
+  const { probabilities } = seen;
   const best = probabilities.indexOf(Math.max(...probabilities));
   const blank = values.every((value) => value === 0);
   const next = blank ? "" : `Read as ${network.classes[best]}.`;

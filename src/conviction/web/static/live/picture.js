@@ -1,10 +1,8 @@
 // @ts-check
 // A network as one picture: its maps as tiles, and what flows between them as lines. Nothing in it is scripted: tiles
-// and lines show what `network.js` computed for the picture in front.
+// and lines show what the network computed for the picture in front, here (`network.js`) or on the server.
 
-/** @typedef {import("./network.js").Answer} Answer */
-/** @typedef {import("./network.js").Maps} Maps */
-/** @typedef {import("./network.js").Network} Network */
+/** @typedef {import("./network.js").Reach} Reach */
 
 // The answer arrives a moment later at each layer, so that one sees it go through.
 const DELAY_MS = 70;
@@ -12,54 +10,93 @@ const DELAY_MS = 70;
 const NAME = 6;
 
 /**
+ * Planes of height x width, one after the other; `most` is the value in full colour, by default the greatest.
+ * @typedef {{height: number, width: number, values: ArrayLike<number>, most?: number}} Maps
+ *
+ * What the maps of one column show, and what flows to each from each map before; null where that is not known.
+ * @typedef {{maps: Maps, flows: ArrayLike<number> | null, sizes: ArrayLike<number> | null}} Stage
+ *
+ * A picture, a stage for each column, and one for the answers, whose maps are not looked at.
+ * @typedef {{picture: ArrayLike<number> | CanvasImageSource, stages: Stage[], probabilities: ArrayLike<number>}} Answer
+ *
+ * Maps have `height` x `width` values, of which an answer may show fewer, thinned out.
+ * @typedef {{classes: string, count: number, height: number, width: number, reach: Reach | null}} ColumnLayout
+ * @typedef {{height: number, width: number, columns: ColumnLayout[], answers: string[]}} Layout
+ *
  * @typedef {{root: HTMLElement, tiles: HTMLCanvasElement[]}} Column
- * @typedef {{stage: number, map: number, x: number, y: number}} Spot where the pointer is, in values of a map
+ * @typedef {{stage: number, map: number, x: number, y: number}} Spot a value of a map
  */
 
 export class Picture {
   /**
    * @param {HTMLElement} root an element with the canvas of the input in it, and a place for columns and for answers
-   * @param {Network} network
+   * @param {Layout} layout
+   * @param {(spot: Spot) => unknown} [pick] when a value is clicked
    */
-  constructor(root, network) {
-    this.network = network;
+  constructor(root, layout, pick) {
+    this.layout = layout;
+    this.pick = pick;
     this.root = root;
     this.input = /** @type {HTMLCanvasElement} */ (root.querySelector(".input"));
     this.lines = new Overlay(root, ".lines");
     this.marks = new Overlay(root, ".marks");
-    [this.input.height, this.input.width] = network.shape;
+    [this.input.height, this.input.width] = [layout.height, layout.width];
     /** @type {Column[]} */
     this.columns = [];
-    /** @type {{at: number, picture: Float32Array, answer: Answer}[]} */
+    /** @type {{at: number, answer: Answer}[]} */
     this.arriving = [];
     /** @type {(Answer | null)[]} */
-    this.shown = network.layers.map(() => null);
-    /** @type {Spot | null} */
+    this.shown = [...layout.columns, null].map(() => null);
+    /** @type {Answer["picture"] | null} */
+    this.current = null;
+    /** @type {Spot | null} where the pointer is */
     this.spot = null;
+    /** @type {Spot | null} where a window stands while nothing is pointed at */
+    this.chosen = null;
+    /** @type {Spot | null} where a window slides; its map is shown up to there */
+    this.sliding = null;
     this.frame = 0;
     this.makeColumns();
     this.bars = this.makeBars();
-    new ResizeObserver(() => this.draw()).observe(root);
-    for (const query of ["(prefers-color-scheme: dark)", "(prefers-reduced-motion: reduce)"])
-      matchMedia(query).addEventListener("change", () => this.draw());
+    const again = () => this.draw();
+    this.resized = new ResizeObserver(again);
+    this.resized.observe(root);
+    this.queries = ["(prefers-color-scheme: dark)", "(prefers-reduced-motion: reduce)"].map((query) => matchMedia(query));
+    for (const query of this.queries) query.addEventListener("change", again);
+    this.end = () => {
+      this.resized.disconnect();
+      for (const query of this.queries) query.removeEventListener("change", again);
+      cancelAnimationFrame(this.frame);
+    };
+  }
+
+  /** How many values of a map are shown. @param {number} k @param {number} map @param {Maps} maps */
+  seenOf(k, map, maps) {
+    const spot = this.sliding;
+    if (spot?.stage !== k || spot.map !== map) return Infinity;
+    const { height, width } = this.layout.columns[k];
+    return Math.floor((spot.y * maps.height) / height) * maps.width + Math.floor((spot.x * maps.width) / width) + 1;
   }
 
   makeColumns() {
     const place = /** @type {HTMLElement} */ (this.root.querySelector(".columns"));
-    const blank = this.network.answer(new Float32Array(this.network.shape[0] * this.network.shape[1]));
-    this.network.layers.slice(0, -1).forEach((layer, k) => {
-      const { maps } = blank.stages[k];
+    this.layout.columns.forEach(({ classes, count, height, width }, k) => {
       const column = document.createElement("div");
-      column.className = `column ${layer.type === "Conv2D" ? "convolution" : "pooling"}`;
-      const tiles = Array.from({ length: maps.count }, (_, map) => {
+      column.className = `column ${classes}`;
+      const tiles = Array.from({ length: count }, (_, map) => {
         const tile = document.createElement("canvas");
-        [tile.height, tile.width] = [maps.height, maps.width];
-        tile.addEventListener("pointermove", (e) => {
+        tile.style.aspectRatio = `${width} / ${height}`;
+        // Smaller maps are smaller tiles, where the style sheet wants it.
+        tile.style.setProperty("--share", `${Math.max(height / this.layout.height, width / this.layout.width)}`);
+        /** @param {MouseEvent} e @returns {Spot} */
+        const spot = (e) => {
           const box = tile.getBoundingClientRect();
           const [x, y] = [(e.clientX - box.left) / box.width, (e.clientY - box.top) / box.height];
-          this.point({ stage: k, map, x: Math.floor(x * tile.width), y: Math.floor(y * tile.height) });
-        });
+          return { stage: k, map, x: within(x * width, width), y: within(y * height, height) };
+        };
+        tile.addEventListener("pointermove", (e) => this.point(spot(e)));
         tile.addEventListener("pointerleave", () => this.point(null));
+        tile.addEventListener("click", (e) => this.pick?.(spot(e)));
         column.append(tile);
         return tile;
       });
@@ -70,23 +107,22 @@ export class Picture {
 
   makeBars() {
     const list = /** @type {HTMLElement} */ (this.root.querySelector(".probabilities"));
-    return this.network.classes.map((name, map) => {
+    return this.layout.answers.map((name, map) => {
       const row = document.createElement("li");
       const [label, bar, share] = ["b", "i", "span"].map((kind) => row.appendChild(document.createElement(kind)));
       label.textContent = name;
       row.addEventListener("pointerenter", () => this.point({ stage: this.columns.length, map, x: 0, y: 0 }));
       row.addEventListener("pointerleave", () => this.point(null));
+      row.addEventListener("click", () => this.pick?.({ stage: this.columns.length, map, x: 0, y: 0 }));
       list.append(row);
       return { row, bar, share };
     });
   }
 
-  /** Shows a picture and what the network makes of it, layer after layer. @param {Float32Array} picture */
-  show(picture) {
-    const answer = this.network.answer(picture);
-    this.arriving.push({ at: performance.now(), picture: picture.slice(), answer });
+  /** Shows what the network makes of a picture, layer after layer. @param {Answer} answer */
+  show(answer) {
+    this.arriving.push({ at: performance.now(), answer });
     this.wake();
-    return answer;
   }
 
   /** @param {Spot | null} spot */
@@ -107,7 +143,7 @@ export class Picture {
     const delay = matchMedia("(prefers-reduced-motion: reduce)").matches ? 0 : DELAY_MS;
     const last = this.arriving[this.arriving.length - 1];
     if (last) {
-      this.current = last.picture;
+      this.current = last.answer.picture;
       this.shown = this.shown.map((before, k) => {
         const there = this.arriving.filter((one) => now - one.at >= delay * (k + 1));
         return there.length ? there[there.length - 1].answer : before;
@@ -123,17 +159,19 @@ export class Picture {
 
   draw() {
     const colours = this.colours();
-    if (this.current) paint(this.input, { count: 1, height: this.input.height, width: this.input.width, values: this.current }, 0, 1, colours);
+    const { height, width } = this.layout;
+    if (this.current && "length" in this.current) paint(this.input, { height, width, values: this.current }, 0, 1, colours);
+    else if (this.current) this.input.getContext("2d")?.drawImage(this.current, 0, 0, width, height);
     this.columns.forEach(({ tiles }, k) => {
       const maps = this.shown[k]?.stages[k].maps;
       if (!maps) return;
       // All maps of a layer on one scale: what is bright is strong, here and beside.
-      const most = Math.max(0.5, maps.values.reduce((a, b) => Math.max(a, b), 0));
-      tiles.forEach((tile, i) => paint(tile, maps, i, most, colours));
+      const most = maps.most ?? Array.from(maps.values).reduce((a, b) => Math.max(a, b), 0.5);
+      tiles.forEach((tile, i) => paint(tile, maps, i, most, colours, this.seenOf(k, i, maps)));
     });
     const end = this.shown[this.shown.length - 1];
     if (end) {
-      const best = end.probabilities.indexOf(Math.max(...end.probabilities));
+      const best = Array.prototype.indexOf.call(end.probabilities, Math.max(...Array.from(end.probabilities)));
       this.bars.forEach(({ row, bar, share }, j) => {
         row.classList.toggle("best", j === best);
         bar.style.setProperty("--share", end.probabilities[j].toFixed(4));
@@ -143,10 +181,10 @@ export class Picture {
     this.drawLines();
   }
 
-  /** The colours of the least and of the greatest value, from the style sheet. */
+  /** The colours of 0, of the greatest value and of its opposite, from the style sheet. */
   colours() {
     const style = getComputedStyle(this.root);
-    return [style.getPropertyValue("--low"), style.getPropertyValue("--high")].map((text) => text.split(",").map(Number));
+    return ["--low", "--high", "--below"].map((name) => style.getPropertyValue(name).split(",").map(Number));
   }
 
   /** Lines from map to map: as wide as what flows, and in one colour what speaks for, in another what speaks against. */
@@ -165,8 +203,9 @@ export class Picture {
     this.shown.forEach((answer, k) => {
       if (!answer) return;
       const { flows, sizes } = answer.stages[k];
+      if (!flows || !sizes) return;
       const [from, to] = [rows[k], rows[k + 1]];
-      const most = Math.max(1e-6, ...sizes);
+      const most = Math.max(1e-6, ...Array.from(sizes));
       for (let j = 0; j < to.length; j++) {
         for (let i = 0; i < from.length; i++) {
           const share = sizes[j * from.length + i] / most;
@@ -180,7 +219,8 @@ export class Picture {
         }
       }
     });
-    if (this.spot) this.frameWindow(marks, rows, this.spot);
+    const spot = this.sliding ?? this.spot ?? this.chosen;
+    if (spot) this.frameWindow(marks, rows, spot);
   }
 
   /**
@@ -190,24 +230,25 @@ export class Picture {
    * @param {Spot} spot
    */
   frameWindow(pen, rows, spot) {
-    const answer = this.shown[spot.stage];
-    const layer = this.network.layers[spot.stage];
-    if (!answer || layer.type === "Dense") return;
-    const { reach, step, maps } = answer.stages[spot.stage];
-    const before = spot.stage === 0 ? this.network.shape : [maps.height * step, maps.width * step];
-    const start = step === 1 ? (reach - 1) >> 1 : 0;
+    const column = this.layout.columns[spot.stage];
+    if (!this.shown[spot.stage] || !column?.reach) return;
+    const { top, left, rows: tall, columns: across, down, right, own } = column.reach;
+    const before = spot.stage === 0 ? this.layout : this.layout.columns[spot.stage - 1];
     pen.lineWidth = 1.5;
     pen.strokeStyle = getComputedStyle(this.root).getPropertyValue("--pointer");
     rows[spot.stage].forEach((box, i) => {
-      if (layer.type === "MaxPooling2D" && i !== spot.map) return;
-      const [high, wide] = [box.height / before[0], box.width / before[1]];
-      pen.strokeRect(box.left + (spot.x * step - start) * wide, box.top + (spot.y * step - start) * high, reach * wide, reach * high);
+      if (own && i !== spot.map) return;
+      const [high, wide] = [box.height / before.height, box.width / before.width];
+      pen.strokeRect(box.left + (left + spot.x * right) * wide, box.top + (top + spot.y * down) * high, across * wide, tall * high);
     });
     const box = rows[spot.stage + 1][spot.map];
-    const [high, wide] = [box.height / maps.height, box.width / maps.width];
+    const [high, wide] = [box.height / column.height, box.width / column.width];
     pen.strokeRect(box.left + spot.x * wide, box.top + spot.y * high, wide, high);
   }
 }
+
+/** @param {number} at @param {number} count @returns {number} the whole number below, from 0 to count - 1 */
+const within = (at, count) => Math.min(count - 1, Math.max(0, Math.floor(at)));
 
 /** A canvas over the whole picture, as fine as the screen. */
 class Overlay {
@@ -250,22 +291,27 @@ function curve(pen, a, b, down) {
 }
 
 /**
- * One map on a canvas of its size; its colours lie between the two that are given.
+ * One map on a canvas, which gets its size; its colours lie between those that are given.
  * @param {HTMLCanvasElement} canvas
  * @param {Maps} maps
  * @param {number} map
  * @param {number} most the value that gets the second colour
- * @param {number[][]} colours
+ * @param {number[][]} colours of 0, of the greatest value, and of its opposite
+ * @param {number} seen how many values are shown
  */
-function paint(canvas, maps, map, most, [low, high]) {
+function paint(canvas, maps, map, most, [low, high, below], seen = Infinity) {
+  if (canvas.height !== maps.height) canvas.height = maps.height;
+  if (canvas.width !== maps.width) canvas.width = maps.width;
   const plane = maps.height * maps.width;
   const pen = /** @type {CanvasRenderingContext2D} */ (canvas.getContext("2d"));
   const image = pen.createImageData(maps.width, maps.height);
   for (let n = 0; n < plane; n++) {
     // Of the square root, so that weak values can be seen as well.
-    const share = Math.sqrt(Math.min(1, Math.max(0, maps.values[map * plane + n] / most)));
-    for (let c = 0; c < 3; c++) image.data[4 * n + c] = low[c] + share * (high[c] - low[c]);
-    image.data[4 * n + 3] = 255;
+    const value = maps.values[map * plane + n] / most;
+    const share = Math.sqrt(Math.min(1, Math.abs(value)));
+    const end = value < 0 ? below : high;
+    for (let c = 0; c < 3; c++) image.data[4 * n + c] = low[c] + share * (end[c] - low[c]);
+    image.data[4 * n + 3] = n < seen ? 255 : 0;
   }
   pen.putImageData(image, 0, 0);
 }

@@ -1,0 +1,99 @@
+"""What each map that comes into a layer contributes to each map that goes out of it, summed over all places."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from conviction.explanation.asked import to_numpy
+from conviction.explanation.flows import windows
+
+
+@dataclass(frozen=True)
+class Contributions:
+    """From groups of input channels to output channels.
+
+    Attributes:
+        sums: (outputs, groups) float64. What a group adds to an output channel before bias and activation, over all
+            its places.
+        sizes: (outputs, groups) float64, at least 0. The same of magnitudes, so that places do not cancel.
+    """
+
+    sums: np.ndarray
+    sizes: np.ndarray
+
+
+def contributions(
+    layer: Any, before: np.ndarray, groups: Sequence[Sequence[int]], outputs: Sequence[int]
+) -> Contributions | None:
+    """What groups of channels contribute to the outputs of one layer, in inference mode.
+
+    A convolution and a dense layer are linear before their bias and activation, so each output is the sum of what the
+    channels contribute. The size of a contribution to a dense unit is the magnitude of its sum.
+
+    Args:
+        layer: A Keras layer.
+        before: What came into it, (rows, columns, channels) or (units,); into a dense layer behind Flatten, the maps
+            before that.
+        groups: Input channels, or units, that belong together, such as the three colours.
+        outputs: Output channels, or units.
+
+    Returns:
+        None for layers of other kinds, for convolutions with dilation, and for dense layers along one axis of maps.
+
+    >>> import keras
+    >>> layer = keras.layers.Dense(2, kernel_initializer="ones")
+    >>> _ = layer.build((None, 3))
+    >>> contributions(layer, np.array([1.0, 2.0, -5.0], np.float32), [[0, 1], [2]], [1]).sums.tolist()
+    [[3.0, -5.0]]
+    """
+    kind = type(layer).__name__
+    if kind == "Dense" and layer.kernel.shape[0] == before.size:
+        return _dense(layer, before, groups, outputs)
+    if kind in ("Conv2D", "DepthwiseConv2D") and tuple(layer.dilation_rate) == (1, 1) and before.ndim == 3:
+        return _convolution(layer, before, groups, outputs)
+    return None
+
+
+def _dense(
+    layer: Any, before: np.ndarray, groups: Sequence[Sequence[int]], outputs: Sequence[int]
+) -> Contributions:
+    kernel = to_numpy(layer.kernel)[:, list(outputs)].astype(np.float64)
+    channels = before.shape[-1]
+    # Flatten keeps the order: rows, columns, channels.
+    values = before.reshape(-1, channels).astype(np.float64)  # (places, channels)
+    by_channel = np.einsum("pc,pcj->jc", values, kernel.reshape(len(values), channels, len(outputs)))
+    sums = np.stack([by_channel[:, list(group)].sum(axis=1) for group in groups], axis=1)
+    return Contributions(sums, np.abs(sums))
+
+
+def _convolution(
+    layer: Any, before: np.ndarray, groups: Sequence[Sequence[int]], outputs: Sequence[int]
+) -> Contributions:
+    sums, sizes = np.zeros((2, len(outputs), len(groups)))
+    size = tuple(layer.kernel.shape[:2])
+    kernels = np.stack([_kernel_of(layer, output, before.shape[-1]) for output in outputs], axis=-1)
+    for g, group in enumerate(groups):
+        every = windows(before[..., list(group)], layer, size)
+        for j in range(len(outputs)):
+            # (rows, columns, channels, height, width) with (height, width, channels) -> (rows, columns)
+            part = np.einsum("yxchw,hwc->yx", every, kernels[..., list(group), j], optimize=True)
+            sums[j, g], sizes[j, g] = part.sum(), np.abs(part).sum()
+    return Contributions(sums, sizes)
+
+
+def _kernel_of(layer: Any, output: int, channels: int) -> np.ndarray:
+    """The kernel of one output channel over all input channels, those that it does not see as zeros."""
+    kernel = to_numpy(layer.kernel).astype(np.float64)
+    whole = np.zeros((*kernel.shape[:2], channels))
+    if type(layer).__name__ == "DepthwiseConv2D":
+        channel, within = divmod(output, layer.depth_multiplier)
+        whole[..., channel] = kernel[..., channel, within]
+        return whole
+    seen = kernel.shape[2]
+    first = output // (kernel.shape[3] // layer.groups) * seen
+    whole[..., first : first + seen] = kernel[..., output]
+    return whole

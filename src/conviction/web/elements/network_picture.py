@@ -1,0 +1,54 @@
+"""A network as one picture: maps in columns, lines for what flows between them, and a window that slides."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from nicegui.element import Element
+from nicegui.events import GenericEventArguments
+
+
+@dataclass(frozen=True)
+class ColumnPick:
+    """A column that was chosen, by its number; the one behind the last is the answer."""
+
+    column: int
+
+
+@dataclass(frozen=True)
+class ValuePick:
+    """A value of a map that was chosen, by the number of its column and of its map there."""
+
+    column: int
+    map: int
+    at: tuple[int, int]
+
+
+class NetworkPicture(Element, component="network_picture.js"):
+    """Empty until ``show``.
+
+    Args:
+        on_pick: Called with what was chosen.
+    """
+
+    def __init__(self, on_pick: Callable[[ColumnPick | ValuePick], Awaitable[None] | None]) -> None:
+        super().__init__()
+        self.props["content"], self.props["at"] = None, None
+
+        def picked(event: GenericEventArguments) -> Awaitable[None] | None:
+            spot = event.args
+            if "map" not in spot:
+                return on_pick(ColumnPick(int(spot["stage"])))
+            return on_pick(ValuePick(int(spot["stage"]), int(spot["map"]), (int(spot["y"]), int(spot["x"]))))
+
+        self.on("pick", picked)
+
+    def show(self, content: dict[str, Any]) -> None:
+        """Shows a network and a picture, as ``DiagramFile`` of ``live/diagram.js`` has them."""
+        self.props["content"] = content
+
+    def mark_at(self, at: Sequence[int]) -> None:
+        """Marks a column, and a value where (column, map, row, column of the map) are given."""
+        self.props["at"] = list(at)
