@@ -26,7 +26,8 @@ from nicegui import app as nicegui_app, ui
 arguments = sys.argv[1:]
 {setup}
 nicegui_app.add_static_files("/lab-static", resources.files("conviction.web") / "static")
-ui.add_head_html('<link rel="stylesheet" href="/lab-static/lab.css">', shared=True)
+ui.add_head_html('<link rel="stylesheet" href="/lab-static/lab.css">'
+    '<link rel="stylesheet" href="/lab-static/live/live.css"><script src="/lab-static/lab.js"></script>', shared=True)
 
 @ui.page("/")
 def page(request: Request):

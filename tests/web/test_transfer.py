@@ -84,7 +84,7 @@ def test_a_backbone_is_chosen_opened_and_told_what_to_learn(
         from_transfer(page)
         # The images have another size now, and another scaling.
         page.get_by_text("(x - 127) / 128, so that raw pixels go in").wait_for()
-        assert page.locator("svg .backbone").count() == 1
+        page.locator(".diagram .stage").filter(has_text="efficientnet_lite0").wait_for()
         row = page.locator("li.layer.backbone")
         assert "EfficientNet-Lite0" in row.inner_text()
         assert "ImageNet" in row.inner_text()

@@ -57,8 +57,8 @@ def test_the_way_back_of_a_value_leads_on_to_the_next_layer(
         page.goto(page.url.rpartition("/")[0] + "/inside/digits-1" + at)
         page.locator(".value-of").wait_for()
         # What stands side by side does not overlap.
-        grid, answer = (page.locator(css).bounding_box() for css in (".inside .thumbs", ".inside .answer"))
-        assert grid["x"] + grid["width"] <= answer["x"] or grid["y"] + grid["height"] <= answer["y"]
+        grid, picture = (page.locator(css).bounding_box() for css in (".inside .thumbs", ".diagram"))
+        assert grid["y"] + grid["height"] <= picture["y"]
         page.get_by_text("The way back").last.click()
         page.get_by_text("The framework computes").wait_for()
         value = way_back(model, pixels, layer, label).at((int(row), int(column), int(channel)))

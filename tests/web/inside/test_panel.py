@@ -56,6 +56,13 @@ def result(page: Any) -> float:
     return float(page.locator(".lines .result [data-value]").get_attribute("data-value"))
 
 
+def every_layer(page: Any) -> Any:
+    """The list of all layers, which is folded away."""
+    if not page.locator(".stack").is_visible():
+        page.get_by_text("layers, one by one").click()
+    return page.locator(".stack")
+
+
 def wait_for(page: Any, title: str) -> None:
     page.locator(".value-of").filter(has_text=title).wait_for()
 
@@ -108,8 +115,7 @@ def test_a_pixel_is_clicked_and_its_numbers_are_the_layers(
         wait_for(page, "Row 4, column 3, channel 0")
         assert result(page) == pytest.approx(float(output[4, 3, 0]), rel=1e-4, abs=1e-5)
         page.wait_for_function("location.search.includes('row=4') && location.search.includes('column=3')")
-        query = {k: v[0] for k, v in parse_qs(urlsplit(page.url).query).items()}
-        assert query == {"picture": "0", "layer": name, "row": "4", "column": "3", "channel": "0"}
+        assert query_of(page) == {"picture": "0", "layer": name, "row": "4", "column": "3", "channel": "0"}
         page.reload()
         wait_for(page, "Row 4, column 3, channel 0")
         # The input that adds most is one step back.
@@ -141,6 +147,57 @@ def test_numbers_typed_faster_than_they_are_answered_all_count(
         assert boxes.evaluate_all("boxes => boxes.map(box => box.value)") == ["5", "3", "2"]
 
 
+def query_of(page: Any) -> dict[str, str]:
+    return {k: v[0] for k, v in parse_qs(urlsplit(page.url).query).items()}
+
+
+@pytest.mark.parametrize(
+    ("width", "scheme"), [(1200, "dark"), pytest.param(390, "light", marks=pytest.mark.full)]
+)
+def test_the_picture_leads_to_numbers_and_back_to_what_was_before(
+    browser: Any, address: str, layers: dict[str, np.ndarray], width: int, scheme: str
+) -> None:
+    name, output = [(n, o) for n, o in layers.items() if n.startswith("conv")][-1]
+    rows, columns, channels = output.shape
+    with opened(browser, f"{address}/?layer=output", width, scheme) as page:
+        wait_for(page, "Unit")
+        stage = page.locator(".diagram .stage").filter(has_text=name)
+        assert stage.locator("canvas").count() == min(16, channels)
+        tile = stage.locator("canvas").nth(5)
+        tile.scroll_into_view_if_needed()
+        box = tile.bounding_box()
+        tile.click(position={"x": box["width"] * 2.5 / columns, "y": box["height"] * 3.5 / rows})
+        wait_for(page, "Row 3, column 2, channel 5")
+        assert result(page) == pytest.approx(float(output[3, 2, 5]), rel=1e-4, abs=1e-5)
+        assert stage.locator("canvas.chosen").count() == 1
+        check_accessibility(page)
+        shoot(page, f"inside-picture-{width}-{scheme}")
+        # A window slides over it until it is stopped; its numbers are those of where it stands.
+        page.get_by_role("button", name="Step").click()
+        wait_for(page, "Row 3, column 3, channel 5")
+        page.get_by_role("button", name="Slide the window").click()
+        page.get_by_role("button", name="Pause").click()
+        page.get_by_role("button", name="Slide the window").wait_for()
+        page.get_by_label("Speed").fill("60")
+        page.get_by_role("button", name="Slide the window").click()
+        last = f"Row {rows - 1}, column {columns - 1}, channel 5"
+        wait_for(page, last)
+        assert result(page) == pytest.approx(float(output[-1, -1, 5]), rel=1e-4, abs=1e-5)
+        # A class of the answer, then back through what was looked at.
+        page.locator(".diagram .probabilities li").nth(3).click()
+        wait_for(page, "Unit 3")
+        page.wait_for_function("location.search.includes('layer=output')")
+        page.go_back()
+        wait_for(page, last)
+        page.wait_for_function("location.search.includes('layer=conv')")
+        page.go_back()
+        wait_for(page, "Unit")
+        page.wait_for_function("location.search.includes('layer=output')")
+        page.go_forward()
+        wait_for(page, last)
+        assert query_of(page)["layer"] == name
+
+
 @pytest.mark.full
 def test_every_layer_shows_what_it_computed(
     browser: Any, address: str, layers: dict[str, np.ndarray]
@@ -149,7 +206,7 @@ def test_every_layer_shows_what_it_computed(
     channels = layers[list(layers)[list(layers).index(last_conv) - 1]].shape[2]
     with opened(browser, address) as page:
         for name, output in layers.items():
-            page.get_by_role("button", name=name).press("Enter")
+            every_layer(page).get_by_role("button", name=name).press("Enter")
             page.locator("h3").filter(has_text=f"{name}:").wait_for()
             shape = output.shape
             at = (min(4, shape[0] - 1), min(4, shape[1] - 1), 0) if output.ndim == 3 else (shape[0] // 2,)
@@ -181,16 +238,16 @@ def test_an_upload_and_a_drawing_are_looked_at(
     (tmp_path / "notes.png").write_bytes(b"these are no pixels")
     with opened(browser, address) as page:
         wait_for(page, "Row")
-        page.get_by_role("button", name="normalise").click()
+        every_layer(page).get_by_role("button", name="normalise").click()
         page.locator("input[type=file]").set_input_files(str(tmp_path / "notes.png"))
         page.get_by_text("cannot be read as a picture").wait_for()
         page.locator("input[type=file]").set_input_files(str(tmp_path / "one.png"))
-        page.get_by_alt_text("your picture").wait_for()
+        page.get_by_role("img", name="your picture").wait_for()
         for box, value in (("row", 2), ("column", rule.width // 2)):
             page.get_by_role("spinbutton", name=box).fill(str(value))
             page.get_by_role("spinbutton", name=box).press("Enter")
         wait_for(page, f"Row 2, column {rule.width // 2}, channel 0: 1")
-        first = page.get_by_alt_text("your picture").get_attribute("src")
+        first = page.locator(".diagram .input").evaluate("input => input.toDataURL()")
         page.get_by_role("button", name="Draw one").click()
         board = page.locator(".board")
         board.scroll_into_view_if_needed()
@@ -207,12 +264,14 @@ def test_an_upload_and_a_drawing_are_looked_at(
         page.mouse.move(box["x"] + 98, box["y"] + 170, steps=8)
         page.mouse.up()
         page.get_by_role("button", name="Look at the drawing").click()
-        page.wait_for_function("s => document.querySelector('.answer img').src !== s", arg=first)
+        page.wait_for_function(
+            "first => document.querySelector('.diagram .input').toDataURL() !== first", arg=first
+        )
         wait_for(page, "Row 2")
         page.wait_for_function("location.search.includes('picture=p')")
         shoot(page, "inside-drawn")
         page.reload()
-        page.get_by_alt_text("your picture").wait_for()
+        page.get_by_role("img", name="your picture").wait_for()
 
 
 @pytest.mark.full

@@ -31,10 +31,14 @@ class NetworkPicture(Element, component="network_picture.js"):
 
     Args:
         on_pick: Called with what was chosen.
+        lift: Whether the picture then goes to the top of the window, because what was chosen opens below it.
     """
 
-    def __init__(self, on_pick: Callable[[ColumnPick | ValuePick], Awaitable[None] | None]) -> None:
+    def __init__(
+        self, on_pick: Callable[[ColumnPick | ValuePick], Awaitable[None] | None], *, lift: bool = False
+    ) -> None:
         super().__init__()
+        self.props["lift"] = lift
         self.props["content"], self.props["at"] = None, None
 
         def picked(event: GenericEventArguments) -> Awaitable[None] | None:

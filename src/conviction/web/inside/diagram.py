@@ -9,22 +9,11 @@ from typing import Any
 import numpy as np
 
 from conviction.explanation import Contributions, LayerOutput, contributions
-from conviction.explanation.inside import is_backbone
 from conviction.explanation.window import window_at
-from conviction.web.inside.small import SMALL, small
+from conviction.web.inside.folding import BACKBONE, KEEPS_CHANNELS, POOLS, Fold, PlainLayer, fold
+from conviction.web.inside.small import small
 
-# Beyond these numbers of columns, pooling is drawn with the convolution before it, and then all layers of one size
-# become one column; the picture fits a screen in any case.
-MOST_COLUMNS = 6
-MOST_FOLDED = 10
-# Maps that a column shows, where there are few columns and where there are many.
-MAPS_OF_FEW, MAPS_OF_MANY = 16, 8
 MOST_CLASSES = 10
-
-_MIXES = ("Conv2D", "DepthwiseConv2D", "Dense")
-_POOLS = ("MaxPooling2D", "AveragePooling2D")
-_COLLECTS = ("GlobalAveragePooling2D", "GlobalMaxPooling2D")
-_FLATTENS = ("Flatten", "Reshape")
 
 
 @dataclass(frozen=True)
@@ -68,20 +57,16 @@ class Column:
 
     Attributes:
         layers: Their names.
-        kinds: Their types.
         shape: (rows, columns, channels) or (units,).
-        maps: The first of them, int8 (count, rows, columns); of a vector (count, 1, 1). Thinned out by ``step``.
-        step: Every how many rows and columns a map shows one.
+        maps: The first of them, int8 (count, rows, columns), thinned out; of a vector (count, 1, 1).
         reach: Its windows on the column before; None where every value sees everything, or it is not known.
         sums: (count, maps of the column before) float64, what flows from there; None where it is not known.
         sizes: The same without signs.
     """
 
     layers: tuple[str, ...]
-    kinds: tuple[str, ...]
     shape: tuple[int, ...]
     maps: np.ndarray
-    step: int
     reach: Reach | None = None
     sums: np.ndarray | None = None
     sizes: np.ndarray | None = None
@@ -122,17 +107,13 @@ class _Step:
 
     @property
     def kind(self) -> str:
+        """The layer's type."""
         return self.given.kind
 
     @property
-    def is_linear(self) -> bool:
-        """Whether what flows into it can be told apart by channels."""
-        return self.kind in _MIXES
-
-    @property
-    def changes_nothing_else(self) -> bool:
+    def keeps_channels(self) -> bool:
         """Whether each channel that goes out comes from that channel alone."""
-        return self.kind not in _MIXES and not is_backbone(self.layer)
+        return self.kind in KEEPS_CHANNELS
 
 
 def diagram_of(model: Any, pixels: np.ndarray, outputs: Sequence[LayerOutput]) -> Diagram:
@@ -143,82 +124,50 @@ def diagram_of(model: Any, pixels: np.ndarray, outputs: Sequence[LayerOutput]) -
         pixels: One picture, (height, width, channels) uint8.
         outputs: Of all layers, from ``activations``.
     """
-    steps = _steps(model, pixels, outputs)
-    *hidden, last = _groups(steps)
-    count = MAPS_OF_FEW if len(hidden) <= MOST_COLUMNS else MAPS_OF_MANY
+    folds = fold([PlainLayer(one.name, one.kind, one.output.shape) for one in outputs])
+    first = folds[0].numbers[0]
+    came = outputs[first - 1].output if first else pixels.astype(np.float32)
     columns: list[Column] = []
-    for group in hidden:
-        columns.append(_column(group, columns[-1] if columns else None, count))
+    steps: list[_Step] = []
+    for each in folds:
+        steps = _steps(each, model, came, outputs)
+        came = steps[-1].given.output
+        if each is not folds[-1]:
+            columns.append(_column(each, steps, columns[-1] if columns else None))
     answer = outputs[-1].output.astype(np.float64)
     probabilities = answer if len(answer) > 1 else np.concatenate([1 - answer, answer])
     likeliest = np.argsort(-probabilities, kind="stable")[:MOST_CLASSES]
     classes = tuple(sorted(int(i) for i in likeliest))
     units = classes if len(answer) > 1 else (0,)
-    flow = _flow(last, columns[-1] if columns else None, units)
+    flow = _flow(steps, columns[-1] if columns else None, units)
     sums, sizes = (None, None) if flow is None else (flow.sums, flow.sizes)
     if len(answer) == 1 and sums is not None and sizes is not None:
         # One unit: what speaks for the second class speaks against the first.
         sums, sizes = np.concatenate([-sums, sums]), np.concatenate([sizes, sizes])
-    names = tuple(step.given.name for step in last)
-    return Diagram(
-        pixels, tuple(columns), names, len(answer), classes, probabilities[list(classes)], sums, sizes
-    )
+    names = tuple(one.name for one in folds[-1].layers)
+    shown = probabilities[list(classes)]
+    return Diagram(pixels, tuple(columns), names, len(answer), classes, shown, sums, sizes)
 
 
-def _steps(model: Any, pixels: np.ndarray, outputs: Sequence[LayerOutput]) -> list[_Step]:
-    """Without what comes before the first layer that does more than scale; Flatten is left to the next layer."""
-    steps, before = [], pixels.astype(np.float32)
-    for layer, given in zip(model.layers, outputs, strict=True):
-        if given.kind in _FLATTENS:
-            continue
-        same = given.kind not in _MIXES and given.output.size == before.size
-        output = given.output.reshape(before.shape) if same else given.output
-        steps.append(_Step(layer, before, replace(given, output=output)))
-        before = output
-    first = next((i for i, step in enumerate(steps) if step.kind != "Rescaling"), len(steps))
-    return steps[first:]
+def _steps(folded: Fold, model: Any, came: np.ndarray, outputs: Sequence[LayerOutput]) -> list[_Step]:
+    """The layers of a column, from what came into it; with maps where Flatten has written them in a row."""
+    steps: list[_Step] = []
+    for number, one in zip(folded.numbers, folded.layers, strict=True):
+        given = replace(outputs[number], output=outputs[number].output.reshape(one.shape))
+        steps.append(_Step(model.layers[number], came, given))
+        came = given.output
+    return steps
 
 
-def _groups(steps: Sequence[_Step]) -> list[list[_Step]]:
-    """Layers that are drawn as one column; the last are the output."""
-    groups = _grouped(steps, (*_MIXES, *_POOLS, *_COLLECTS))
-    if len(groups) - 1 > MOST_COLUMNS:
-        groups = _grouped(steps, (*_MIXES, *_COLLECTS))
-    if len(groups) - 1 > MOST_FOLDED:
-        *hidden, last = groups
-        by_size: list[list[_Step]] = []
-        for group in hidden:
-            shape = group[-1].given.output.shape[:-1]
-            if by_size and by_size[-1][-1].given.output.shape[:-1] == shape:
-                by_size[-1].extend(group)
-            else:
-                by_size.append(list(group))
-        groups = [*by_size, last]
-    return groups
-
-
-def _grouped(steps: Sequence[_Step], beginning: Sequence[str]) -> list[list[_Step]]:
-    """Each group begins with a layer of these kinds, or with a backbone."""
-    groups: list[list[_Step]] = []
-    for step in steps:
-        if not groups or step.kind in beginning or is_backbone(step.layer):
-            groups.append([])
-        groups[-1].append(step)
-    return groups
-
-
-def _column(group: Sequence[_Step], before: Column | None, count: int) -> Column:
-    given = group[-1].given.output
-    shown = min(count, given.shape[-1])
-    maps = np.moveaxis(given, -1, 0)[:shown] if given.ndim == 3 else given[:shown, np.newaxis, np.newaxis]
-    flow = _flow(group, before, range(shown))
+def _column(folded: Fold, steps: Sequence[_Step], before: Column | None) -> Column:
+    given, count = steps[-1].given.output, folded.count
+    maps = np.moveaxis(given, -1, 0)[:count] if given.ndim == 3 else given[:count, np.newaxis, np.newaxis]
+    flow = _flow(steps, before, range(count))
     return Column(
-        tuple(step.given.name for step in group),
-        tuple(step.kind for step in group),
+        tuple(one.name for one in folded.layers),
         given.shape,
         small(maps, given).maps,
-        -(-max(maps.shape[1:]) // SMALL),
-        _reach(group),
+        _reach(steps),
         None if flow is None else flow.sums,
         None if flow is None else flow.sizes,
     )
@@ -227,16 +176,14 @@ def _column(group: Sequence[_Step], before: Column | None, count: int) -> Column
 def _flow(group: Sequence[_Step], before: Column | None, outputs: Sequence[int]) -> Contributions | None:
     """What the maps that are shown before contribute; None where several layers mix them, or one that hides how."""
     first = group[0]
-    if not all(step.changes_nothing_else for step in group[1:]):
+    if not all(step.keeps_channels for step in group[1:]):
         return None
     if before is None:
         shown = [list(range(first.before.shape[-1]))]  # the picture is one
     else:
         shown = [[channel] for channel in range(len(before.maps))]
-    if first.is_linear:
+    if not first.keeps_channels:
         return contributions(first.layer, first.before, shown, outputs)
-    if is_backbone(first.layer):
-        return None
     # Each map goes on alone, as in pooling.
     sizes = np.zeros((len(outputs), len(shown)))
     for j, output in enumerate(outputs):
@@ -258,13 +205,13 @@ def _reach(group: Sequence[_Step]) -> Reach | None:
 
 def _reach_of(step: _Step) -> Reach | None:
     layer, kind = step.layer, step.kind
-    if step.before.ndim != 3 or step.given.output.ndim != 3 or is_backbone(layer):
+    if step.before.ndim != 3 or step.given.output.ndim != 3 or kind == BACKBONE:
         return None
     if kind in ("Conv2D", "DepthwiseConv2D"):
         size, dilation = layer.kernel_size, layer.dilation_rate
         if tuple(dilation) != (1, 1):
             return None
-    elif kind in _POOLS:
+    elif kind in POOLS:
         size = layer.pool_size
     elif step.before.shape == step.given.output.shape:
         return Reach(0, 0, 1, 1, 1, 1, own=True)

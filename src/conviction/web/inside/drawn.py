@@ -11,22 +11,25 @@ import numpy as np
 
 from conviction.reporting import image_address, printable
 from conviction.web.elements.network_picture import ColumnPick, ValuePick
-from conviction.web.inside.diagram import Column, Diagram
+from conviction.web.inside.diagram import MOST_CLASSES, Column, Diagram
+from conviction.web.inside.folding import Fold
 from conviction.web.inside.view import View
 
 # Digits of what flows; lines are drawn from them.
 DIGITS = 4
+LABEL = "What each layer makes of the picture"
 
 
-def drawn(diagram: Diagram, class_names: Sequence[str]) -> dict[str, Any]:
-    """As ``DiagramFile`` of ``live/diagram.js``."""
+def drawn(diagram: Diagram, name: str, class_names: Sequence[str]) -> dict[str, Any]:
+    """As ``DiagramFile`` of ``live/diagram.js``; ``name`` is that of the picture."""
     height, width, _ = diagram.pixels.shape
     names = [printable(class_names[i]) for i in diagram.classes]
     return {
         "input": image_address(diagram.pixels),
+        "name": f"The picture: {name}",
         "height": height,
         "width": width,
-        "label": "The network: what each layer makes of the picture",
+        "label": LABEL,
         "columns": [_column(one) for one in diagram.columns],
         "answers": {
             "names": names,
@@ -38,28 +41,52 @@ def drawn(diagram: Diagram, class_names: Sequence[str]) -> dict[str, Any]:
     }
 
 
-def _column(column: Column) -> dict[str, Any]:
-    count, rows, columns = column.maps.shape
-    vector = len(column.shape) == 1
-    height, width = (1, 1) if vector else column.shape[:2]
-    size = " x ".join(map(str, column.shape))
-    whole = column.shape[-1]
-    what = "units" if vector else "maps"
-    part = f", {count} of {whole:,} {what} shown" if count < whole else ""
+def outline(
+    folds: Sequence[Fold], pixels: np.ndarray, name: str, class_names: Sequence[str]
+) -> dict[str, Any]:
+    """The same of a network that is not computed yet: its shapes."""
+    *hidden, last = folds
+    height, width, _ = pixels.shape
     return {
-        "title": _short(column.layers[0]),
-        "size": size.replace(" ", ""),
-        "label": f"{', '.join(map(_short, column.layers))}: {size}{part}",
-        "vector": vector,
+        "input": image_address(pixels),
+        "name": f"The picture: {name}",
         "height": height,
         "width": width,
-        "count": count,
+        "label": LABEL,
+        "columns": [_shapes([one.name for one in each.layers], each.shape, each.count) for each in hidden],
+        "answers": {
+            "names": [printable(name) for name in class_names[:MOST_CLASSES]],
+            "title": last.layers[0].name,
+        },
+    }
+
+
+def _column(column: Column) -> dict[str, Any]:
+    count, rows, columns = column.maps.shape
+    return {
+        **_shapes(column.layers, column.shape, count),
         "rows": rows,
         "columns": columns,
         "maps": base64.b64encode(np.ascontiguousarray(column.maps).tobytes()).decode(),
         "reach": None if column.reach is None else asdict(column.reach),
         "flows": _rounded(column.sums),
         "sizes": _rounded(column.sizes),
+    }
+
+
+def _shapes(layers: Sequence[str], shape: Sequence[int], count: int) -> dict[str, Any]:
+    size, whole = " x ".join(map(str, shape)), shape[-1]
+    vector = len(shape) == 1
+    part = f", {count} of {whole:,} {'units' if vector else 'maps'} shown" if count < whole else ""
+    height, width = (1, 1) if vector else (shape[0], shape[1])
+    return {
+        "title": _short(layers[0]),
+        "label": f"{', '.join(map(_short, layers))}: {size}{part}",
+        "vector": vector,
+        "height": height,
+        "width": width,
+        "channels": whole,
+        "count": count,
     }
 
 

@@ -15,7 +15,9 @@ from conviction.web.jobs.helper import Helper, KilledError
 
 if TYPE_CHECKING:
     from conviction.explanation import Descent
+    from conviction.web.inside.diagram import Diagram
     from conviction.web.inside.gradient_tables import GradientTables
+    from conviction.web.inside.learning import Untrained
     from conviction.web.inside.seeing import Close, LayerSight, Opened, Picture, Sight
 
 # Loading TensorFlow and a large model on a busy machine; a question that takes longer has gone wrong.
@@ -71,6 +73,10 @@ class Inspector:
     ) -> Awaitable[Descent]:
         """As ``ModelViewer.descend``."""
         return self._ask("descend", run=run, picture=picture, rates=rates, label=label)
+
+    def draft(self, untrained: Untrained, sample: np.ndarray, pixels: np.ndarray) -> Awaitable[Diagram]:
+        """As ``ModelViewer.draft``."""
+        return self._ask("draft", untrained=untrained, sample=sample, pixels=pixels)
 
     async def _ask(self, name: str, **arguments: Any) -> Any:
         """Asks again if the process was killed; a question that kills it twice fails."""

@@ -1,18 +1,55 @@
-"""The network of a run that has not ended, as it was at its last checkpoint; for a helper process."""
+"""A network that has not learned yet, or is still learning; for a helper process."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import numpy as np
+
+from conviction.config.model import ModelSpec
 from conviction.data import ImageSet
 from conviction.errors import RunError
 from conviction.model import build
+from conviction.model.whitening import whiten
 from conviction.runs import RunFolder
 from conviction.runs.checkpoints import read_checkpoint
 
 if TYPE_CHECKING:
     import keras
+
+
+@dataclass(frozen=True)
+class Untrained:
+    """A network with the weights that a training of it would begin with.
+
+    Attributes:
+        spec: Its layers.
+        shape: (height, width, channels) of a picture.
+        classes: How many.
+        seed: Of the training.
+    """
+
+    spec: ModelSpec
+    shape: tuple[int, int, int]
+    classes: int
+    seed: int
+
+    def build(self, sample: np.ndarray) -> keras.Sequential:
+        """Builds it.
+
+        Args:
+            sample: Pictures to which a whitening is fitted, (n, height, width, channels) uint8. A training fits it to
+                its training images.
+
+        Raises:
+            RequestError: The layers do not fit.
+            WeightsError: The weights of a backbone were not found.
+        """
+        model = build(self.spec, self.shape, self.classes, self.seed)
+        whiten(model, self.spec, sample, np.arange(len(sample)))
+        return model
 
 
 def build_again(run: RunFolder, images: ImageSet) -> keras.Sequential:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 from nicegui import ui
+from nicegui.events import GenericEventArguments
 
 from conviction.errors import ConvictionError
 from conviction.web.elements.maps import Pick
@@ -66,11 +67,14 @@ class Panel:
         self._looked_at = ""
         self._decoded: tuple[str, np.ndarray] | None = None
         self._moving = False
+        # The picture and layer of the browser's current history entry.
+        self._entry: tuple[str, str] | None = None
+        ui.on("returned", self._returned)
         with tag("div", "", "inside"):
             self._message = tag("div", role="status")
             self._top = tag("div", "", "chooser")
             self._answer = tag("p", "", "answer")
-            self._picture = NetworkPicture(self._picked)
+            self._picture = NetworkPicture(self._picked, lift=True)
             self._layers = tag("details", "", "every-layer")
             self._close = tag("div")
         self.say("The network is being loaded.", "waiting")
@@ -132,7 +136,7 @@ class Panel:
             self._sight = await self.inspector.look(self.run, await self.picture(wanted))
             self._looked_at = wanted.picture
             self._show_answer(self._sight)
-            self._picture.show(drawn(self._sight.diagram, self._opened.class_names))
+            self._picture.show(drawn(self._sight.diagram, self._sight.name, self._opened.class_names))
             assert self._stack is not None
             self._stack.show(self._sight)
         shapes = dict(self._opened.layers)
@@ -155,7 +159,21 @@ class Panel:
             self._chooser.mark(wanted.picture)
         # Not where the event came from: that element may be gone.
         with self._message:
-            self._on_query(wanted.to_query())
+            self._write_history(wanted)
+
+    def _write_history(self, shown: View) -> None:
+        """Another picture or layer is one step for Back; another value of the same layer is not."""
+        entry = (shown.picture, shown.layer)
+        if self._entry not in (None, entry):
+            ui.run_javascript("history.pushState(history.state, '', location.href)")
+        self._entry = entry
+        self._on_query(shown.to_query())
+
+    async def _returned(self, event: GenericEventArguments) -> None:
+        """Back or Forward: the address has already changed."""
+        view = View.of(event.args)
+        self._entry = (view.picture, view.layer)
+        await self.go(view)
 
     async def picture(self, view: View) -> Picture:
         """The picture of a view.

@@ -35,7 +35,7 @@ from conviction.runs import RunFolder, folder, open_run
 from conviction.web.inside.calculation import Calculation, calculate
 from conviction.web.inside.diagram import Diagram, diagram_of
 from conviction.web.inside.gradient_tables import GradientTables, gradient_tables
-from conviction.web.inside.learning import build_again, take_checkpoint
+from conviction.web.inside.learning import Untrained, build_again, take_checkpoint
 from conviction.web.inside.small import STRIP_CHANNELS, Small, first_maps, in_rows, small
 
 # In place of the time of the model, which a run that has not ended does not have.
@@ -159,6 +159,7 @@ class ModelViewer:
 
     data_dir: Path | None = None
     _held: OrderedDict[tuple[str, int], _HeldRun] = field(default_factory=OrderedDict)
+    _untrained: tuple[Untrained, Any] | None = None
 
     def open(self, run: Path) -> Opened:
         """A run, with its model and its validation images; one still learning is as at its last checkpoint.
@@ -289,6 +290,17 @@ class ModelViewer:
         held = self._run(run)
         pixels, chosen, _ = _labelled(held, picture, label)
         return descend(held.model, pixels, chosen, rates)
+
+    def draft(self, untrained: Untrained, sample: np.ndarray, pixels: np.ndarray) -> Diagram:
+        """What a network makes of a picture before it has learned; ``sample`` as for ``Untrained.build``.
+
+        Raises:
+            WeightsError: Those of its backbone were not found.
+        """
+        if self._untrained is None or self._untrained[0] != untrained:
+            self._untrained = (untrained, untrained.build(sample))
+        model = self._untrained[1]
+        return diagram_of(model, pixels, activations(model, pixels))
 
     def _run(self, path: Path) -> _HeldRun:
         model = path / folder.MODEL

@@ -8,6 +8,7 @@ from dataclasses import replace
 from functools import partial
 from typing import Any, get_args
 
+from nicegui import ui
 from nicegui.events import GenericEventArguments
 
 from conviction.config import RECIPES, layer_edits
@@ -23,8 +24,8 @@ from conviction.web.elements.plain import button, choice, number, paragraph, tag
 from conviction.web.pages.backbone_row import show_backbone
 from conviction.web.pages.chapter import chapter_button
 from conviction.web.pages.draft import DraftPage, real, unlike, whole
+from conviction.web.pages.draft_picture import DraftPicture
 from conviction.web.pages.frame import figures, framed, onward, parts_of
-from conviction.web.pages.network_drawing import draw
 from conviction.web.pages.page import ChapterLink, PageContext, Stop, shown_with_images, walkthrough
 from conviction.web.work import network
 from conviction.web.work.desk import Draft
@@ -76,8 +77,15 @@ class _Editor(DraftPage):
         self.names: list[int] = []
         self.open: int | None = int(index) if index.isdecimal() and len(index) < 4 else None
         self.kind = "Conv2D"
+        self.picture: DraftPicture | None = None
         # A specification that was refused: a long text with one mistake in it is not thrown away.
         self.refused: str | None = None
+
+    def show(self) -> None:
+        """Shows the page; the picture lies beside the surface, which is redrawn at every change."""
+        if self.page.part == "layers":
+            self.picture = DraftPicture(self.page, self.images, self._open)
+        super().show()
 
     def draw(self) -> None:
         """The list in the view that is requested, and what follows from it."""
@@ -87,6 +95,8 @@ class _Editor(DraftPage):
         self.names = network.names_after(self.layers, self.names, layers)
         self.layers = layers
         view = network.look(layers, self.shape, self.classes)
+        if self.picture is not None:
+            self.picture.show(layers, view, self.page.draft.specification(self.facts).training.seed)
         self._tools()
         if view.refusal:
             self._refusal(view)
@@ -142,9 +152,6 @@ class _Editor(DraftPage):
                     )
 
     def _layers(self, layers: layer_edits.Layers, view: network.NetworkView) -> None:
-        if view.rows:
-            with tag("div", "", "drawn", tabindex=0, role="region", aria_label="The network as a picture"):
-                tag("div", innerHTML=draw((*self.shape,), view.rows))
         rows = view.rows or (None,) * (len(layers) + 2)
         with tag("ol", "", "layers"):
             scaled = scaling_of(ModelSpec(layers=layers)).words
@@ -212,6 +219,17 @@ class _Editor(DraftPage):
             return replace(self.page.draft, layers=network.edit(self.layers, 0, field, changed))
 
         return self.put(make)
+
+    def _open(self, layer: str) -> None:
+        """Opens a layer that was clicked in the picture, by its name in the Keras model."""
+        rows = network.look(self.layers, self.shape, self.classes).rows[1:-1]
+        number = next((i for i, row in enumerate(rows) if row.name == layer), None)
+        if number is not None and self.names[number] != self.open:
+            self._toggle(self.names[number])
+            self._draw()
+        ui.run_javascript(
+            "setTimeout(() => document.querySelector('.layer.open')?.scrollIntoView({block: 'center'}))"
+        )
 
     def _toggle(self, name: int) -> None:
         self.open = None if self.open == name else name

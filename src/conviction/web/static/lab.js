@@ -33,6 +33,11 @@
   });
 })();
 
+// Back and Forward within a page: the server shows what the address names.
+addEventListener("popstate", () => {
+  if (typeof emitEvent === "function") emitEvent("returned", Object.fromEntries(new URLSearchParams(location.search)));
+});
+
 // Where the window is narrow the lesson is below the workbench.
 const lesson = {
   // Scrolls to it where it is out of sight; whether it did.

@@ -7,10 +7,13 @@ import { Picture } from "./picture.js";
 /** @typedef {import("./picture.js").Spot} Spot */
 /**
  * A column as the server sends it: `maps` are int8 in base64, `count` planes of `rows` x `columns` values.
- * @typedef {{title: string, size: string, label: string, vector: boolean, height: number, width: number, count: number,
- *   rows: number, columns: number, maps: string, reach: Reach | null, flows: number[] | null, sizes: number[] | null}} ColumnFile
- * @typedef {{input: string, height: number, width: number, label: string, columns: ColumnFile[],
- *   answers: {names: string[], title: string, probabilities: number[], flows: number[] | null, sizes: number[] | null}}} DiagramFile
+ * Until they are computed, there are only shapes.
+ * @typedef {{rows: number, columns: number, maps: string, reach: Reach | null, flows: number[] | null, sizes: number[] | null}} Computed
+ * @typedef {{title: string, label: string, vector: boolean, height: number, width: number, channels: number, count: number}
+ *   & Partial<Computed>} ColumnFile
+ * @typedef {{probabilities: number[], flows: number[] | null, sizes: number[] | null}} ComputedAnswers
+ * @typedef {{input: string, name: string, height: number, width: number, label: string, columns: ColumnFile[],
+ *   answers: {names: string[], title: string} & Partial<ComputedAnswers>}} DiagramFile
  * @typedef {Spot | {stage: number}} Pick a value, or a column as a whole
  */
 
@@ -18,6 +21,8 @@ import { Picture } from "./picture.js";
 const MOST = 127;
 // So many maps are below each other; more are in two columns.
 const FEW = 8;
+// So many columns have room for their names.
+const ROOMY = 6;
 
 /** Signed bytes in base64. @param {string} text @returns {Int8Array} */
 export const bytesOf = (text) => Int8Array.from(atob(text), (character) => character.charCodeAt(0));
@@ -37,10 +42,12 @@ export class Diagram {
   /**
    * @param {HTMLElement} root
    * @param {(pick: Pick) => unknown} pick when a column or a value is clicked
+   * @param {boolean} lift whether the picture then goes to the top of the window, because the answer is below it
    */
-  constructor(root, pick) {
+  constructor(root, pick, lift) {
     this.root = root;
     this.pick = pick;
+    this.lift = lift;
     /** @type {Picture | null} */
     this.picture = null;
     /** @type {DiagramFile | null} */
@@ -64,23 +71,33 @@ export class Diagram {
     const shape = JSON.stringify([file.height, file.width, file.answers.names, file.columns.map((one) => [one.label, one.count])]);
     if (shape !== this.shape) this.build(file);
     this.shape = shape;
+    this.at(".input").setAttribute("aria-label", file.name);
+    const { probabilities = [], flows = null, sizes = null } = file.answers;
+    // Values of another network fade until those of this one are there.
+    this.root.classList.toggle("stale", !probabilities.length);
     const input = new Image();
     input.src = file.input;
     await input.decode().catch(() => null);
-    if (this.file !== file) return;
-    const { answers } = file;
-    this.picture?.show({
+    if (this.file !== file || !this.picture) return;
+    if (!probabilities.length) {
+      this.picture.current = input;
+      this.picture.wake();
+      return;
+    }
+    this.picture.layout.columns.forEach((column, k) => (column.reach = file.columns[k].reach ?? null));
+    this.picture.show({
       picture: input,
       stages: [
-        ...file.columns.map(({ rows, columns, maps, flows, sizes }) => ({
+        ...file.columns.map(({ rows = 1, columns = 1, maps = "", flows = null, sizes = null }) => ({
           maps: { height: rows, width: columns, values: bytesOf(maps), most: MOST },
           flows,
           sizes,
         })),
-        { maps: { height: 1, width: 1, values: answers.probabilities }, flows: answers.flows, sizes: answers.sizes },
+        { maps: { height: 1, width: 1, values: probabilities }, flows, sizes },
       ],
-      probabilities: answers.probabilities,
+      probabilities,
     });
+    this.controls();
   }
 
   /** @param {DiagramFile} file */
@@ -91,7 +108,7 @@ export class Diagram {
       <div class="columns" role="group"></div><div class="said"><button type="button" class="head"></button><ol class="probabilities"></ol></div></div>
       <div class="sliding" hidden><button type="button" class="button play"></button><button type="button" class="button step">Step</button>
         <label>Speed <input type="range" min="1" max="60" value="15"></label><span class="note"></span></div>`;
-    this.at(".input").setAttribute("aria-label", "The picture");
+    this.at(".live").classList.toggle("many", file.columns.length > ROOMY);
     this.at(".columns").setAttribute("aria-label", file.label);
     const look = (/** @type {Pick} */ spot) => {
       this.pick(spot);
@@ -102,7 +119,7 @@ export class Diagram {
       {
         height: file.height,
         width: file.width,
-        columns: file.columns.map(({ vector, count, height, width, reach }) => ({
+        columns: file.columns.map(({ vector, count, height, width, reach = null }) => ({
           classes: [vector ? "vector" : "", count <= FEW ? "few" : ""].join(" "),
           count,
           height,
@@ -133,8 +150,8 @@ export class Diagram {
     return /** @type {HTMLElement} */ (this.root.querySelector(selector));
   }
 
-  /** What is clicked opens below: the picture goes to the top, so that both are in view. */
   bring() {
+    if (!this.lift) return;
     const { top } = this.root.getBoundingClientRect();
     const still = matchMedia("(prefers-reduced-motion: reduce)").matches;
     if (top > 0 && getComputedStyle(this.root).position === "sticky") this.root.scrollIntoView({ behavior: still ? "auto" : "smooth" });
@@ -147,8 +164,12 @@ export class Diagram {
     head.className = "head";
     head.title = column.label;
     head.setAttribute("aria-label", column.label);
-    head.append(column.title, document.createElement("small"));
-    head.lastElementChild?.append(column.size);
+    const [name, size, maps] = ["b", "small", "span"].map((kind) => document.createElement(kind));
+    name.textContent = column.title;
+    size.textContent = column.vector ? `${column.channels}` : `${column.height}x${column.width}`;
+    maps.textContent = column.vector ? "" : `x${column.channels}`;
+    size.append(maps);
+    head.append(name, size);
     return head;
   }
 
