@@ -58,7 +58,7 @@ def test_shapes_follow_an_edit_and_values_follow_the_shapes(page: Any) -> None:
     page.get_by_text(UNTRAINED).wait_for()
     assert stage.locator("canvas").count() == 5
     assert sum(shares(page)) in range(95, 106)
-    page.keyboard.press("Control+Z")
+    page.get_by_role("button", name=re.compile("^Undo")).click()
     stage.filter(has_text="x64").wait_for()
 
 
