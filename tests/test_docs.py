@@ -16,6 +16,7 @@ from PIL import Image
 
 from conviction.config import RECIPES, Recipe, keys, load_recipe
 from conviction.data import NAMED_SETS
+from conviction.exercises.catalogue import exercise_named
 from conviction.experiments import QUESTIONS
 from conviction.flow.export import known_formats
 from conviction.runs import folder
@@ -74,10 +75,12 @@ def test_the_files_of_a_run_are_those_of_the_readme(trained: Path) -> None:
 
 @pytest.fixture
 def desk(tmp_path: Path) -> Path:
-    """What the examples take for granted: a reader's own pictures."""
+    """What the examples take for granted: a reader's own pictures, and what a class has handed in."""
     flowers(tmp_path / "flowers")
     (tmp_path / "scans").mkdir()
     Image.fromarray(np.eye(8, dtype=np.uint8) * 255).save(tmp_path / "scans" / "3.png")
+    (tmp_path / "submissions" / "Ada").mkdir(parents=True)
+    (tmp_path / "submissions" / "Ada" / "03_normalise.py").write_text(exercise_named("normalise")[1].source)
     return tmp_path
 
 

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import shlex
+import sys
+from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
 from textwrap import fill
 from typing import TYPE_CHECKING, Annotated, Any
@@ -16,8 +19,11 @@ from conviction.exercises import DIRECTORY
 if TYPE_CHECKING:
     from conviction.exercises.checking import Judgement
     from conviction.exercises.exercise import Exercise
+    from conviction.exercises.grading import LearnerGrades
 
-ACTIONS = ("start", "check", "hint", "solution", "notebooks")
+ACTIONS = ("start", "check", "hint", "solution", "notebooks", "grade")
+# These are about all exercises.
+OF_ALL = ("notebooks", "grade")
 
 
 def exercise(
@@ -25,27 +31,39 @@ def exercise(
         str | None,
         typer.Argument(
             metavar="[ACTION]",
-            help="start, check, hint or solution, of one exercise; notebooks, of all. Without one: the list, and how "
-            "far you have got.",
+            help="start, check, hint or solution, of one exercise; notebooks, of all; grade, of what a class has "
+            "handed in. Without one: the list, and how far you have got.",
         ),
     ] = None,
     name: Annotated[
         str | None, typer.Argument(metavar="[EXERCISE]", help="Its number, or its name, such as conv2d.")
     ] = None,
-    folder: Annotated[Path, typer.Option("--folder", help="Where your files are.")] = DIRECTORY,
+    folder: Annotated[
+        Path,
+        typer.Option("--folder", help="Where your files are; for grade, a folder with one for each learner."),
+    ] = DIRECTORY,
+    csv: Annotated[
+        Path | None, typer.Option("--csv", help="grade: write the results into this file, for a spreadsheet.")
+    ] = None,
     as_json: Json = False,
 ) -> None:
     """Write parts of a network yourself, and have them checked; a mistake is named, with the smallest input that
     shows it."""
+    if csv is not None and action != "grade":
+        raise RequestError("exercise: --csv goes with grade.")
     if action is None:
         _list(as_json=as_json)
         return
     if action not in ACTIONS:
         raise RequestError(f"exercise: expected {', '.join(ACTIONS)} or nothing; got '{action}'.")
-    if action == "notebooks":
+    if action in OF_ALL:
         if name is not None:
-            raise RequestError(f"exercise notebooks: expected nothing after it; got '{name}'.")
-        _notebooks(folder, as_json=as_json)
+            hint = f" The folder goes with --folder {shlex.quote(name)}." if action == "grade" else ""
+            raise RequestError(f"exercise {action}: expected nothing after it; got '{name}'.{hint}")
+        if action == "notebooks":
+            _notebooks(folder, as_json=as_json)
+        else:
+            _grade(folder, csv, as_json=as_json)
         return
     from conviction.exercises.catalogue import exercise_named
 
@@ -58,7 +76,7 @@ def exercise(
         _check(number, chosen, folder, as_json=as_json)
     elif as_json:
         raise RequestError(
-            f"exercise {action}: --json is for the list, check and notebooks; leave it out here."
+            f"exercise {action}: --json is for the list, check, notebooks and grade; leave it out here."
         )
     else:
         {"start": _start, "hint": _hint, "solution": _solution}[action](number, chosen, folder)
@@ -201,3 +219,71 @@ def _notebooks(directory: Path, *, as_json: bool) -> None:
         print_json({"notebooks": [str(path) for path in paths]})
         return
     print("\n".join(str(path) for path in paths))
+
+
+def _grade(directory: Path, csv: Path | None, *, as_json: bool) -> None:
+    from conviction.exercises.catalogue import EXERCISES
+    from conviction.exercises.grading import grade, learners_in
+    from conviction.exercises.wording import grade_text
+
+    folders = learners_in(directory)
+    every = []
+    for number, learner in enumerate(folders, 1):
+        print(f"{number} of {len(folders)}: {learner.name}", file=sys.stderr)
+        every.append(grade(learner))
+    if csv is not None:
+        from conviction.reporting.spreadsheet import csv_text
+        from conviction.runs.folder import write_text
+
+        head = ["learner", "solved", *(each.name for each in EXERCISES)]
+        rows = ([one.learner, one.solved, *map(grade_text, one.grades)] for one in every)
+        # With the mark by which spreadsheets know UTF-8.
+        write_text(csv, "\ufeff" + csv_text(head, rows))
+    if as_json:
+        print_json({"learners": [_grades_json(one) for one in every]})
+        return
+    _print_grades(every)
+    if csv is not None:
+        print(f"Written to {csv}.")
+
+
+def _grades_json(one: LearnerGrades) -> dict[str, Any]:
+    return {
+        "learner": one.learner,
+        "solved": one.solved,
+        "exercises": [
+            {"exercise": grade.exercise.name, "message": grade.failure}
+            if grade.judgement is None
+            else _as_json(grade.exercise, grade.judgement)
+            for grade in one.grades
+            if grade.judgement is not None or grade.failure
+        ],
+    }
+
+
+def _print_grades(every: Sequence[LearnerGrades]) -> None:
+    """How far each learner has got, and which mistakes there are, the most frequent first."""
+    from conviction.cli.markdown import print_markdown
+    from conviction.exercises.catalogue import EXERCISES
+    from conviction.exercises.wording import grade_text, literal
+
+    lines = [
+        f"# {len(every)} learner{'' if len(every) == 1 else 's'}, {len(EXERCISES)} exercises",
+        "",
+        "| learner | solved | wrong |",
+        "|---|---|---|",
+    ]
+    mistakes: Counter[tuple[int, str]] = Counter()
+    for one in every:
+        wrong = []
+        for number, grade in enumerate(one.grades, 1):
+            begun = grade.failure or (grade.judgement is not None and grade.judgement.begun)
+            if begun and not grade.passed:
+                wrong.append(str(number))
+                mistakes[number, grade_text(grade)] += 1
+        lines.append(f"| {literal(one.learner)} | {one.solved} | {', '.join(wrong)} |")
+    if mistakes:
+        lines += ["", "## What goes wrong", "", "| | exercise | learners | mistake |", "|---|---|---|---|"]
+        for (number, text), count in mistakes.most_common():
+            lines.append(f"| {number} | {EXERCISES[number - 1].name} | {count} | {literal(text)} |")
+    print_markdown("\n".join(lines))

@@ -10,6 +10,7 @@ import numpy as np
 
 from conviction.exercises.checking import Judgement, Wrong
 from conviction.exercises.exercise import Exercise
+from conviction.exercises.grading import Grade
 from conviction.exercises.running import Trouble
 from conviction.exercises.sandbox import HARMLESS
 
@@ -41,13 +42,18 @@ class Paragraph:
             # A fence that is longer than any in the text.
             fence = "`" * max(3, 1 + max((len(run) for run in re.findall("`+", self.text)), default=0))
             return f"{fence}text\n{self.text}\n{fence}"
-        literal = re.sub(r"([\\`*_{}\[\]<>#|~])", r"\\\1", self.text)
-        return f"**{self.heading}** {literal}" if self.heading else literal
+        text = literal(self.text)
+        return f"**{self.heading}** {text}" if self.heading else text
 
     @property
     def plain(self) -> str:
         """For a notebook, which shows letters alone."""
         return f"{self.heading} {self.text}" if self.heading else self.text
+
+
+def literal(text: str) -> str:
+    """A text as Markdown that shows it letter by letter."""
+    return re.sub(r"([\\`*_{}\[\]<>#|~])", r"\\\1", text)
 
 
 def paragraphs(exercise: Exercise, judgement: Judgement) -> list[Paragraph]:
@@ -82,6 +88,18 @@ def paragraphs(exercise: Exercise, judgement: Judgement) -> list[Paragraph]:
             )
         )
     return lines + _printed(judgement)
+
+
+def grade_text(grade: Grade) -> str:
+    """What came of a learner's exercise, for a cell of a table."""
+    if grade.judgement is None:
+        return grade.failure
+    if grade.judgement.passed:
+        return "solved"
+    if not grade.judgement.begun:
+        return "not begun"
+    first = paragraphs(grade.exercise, grade.judgement)[0]
+    return first.text
 
 
 def _printed(judgement: Judgement) -> list[Paragraph]:

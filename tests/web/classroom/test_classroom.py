@@ -22,6 +22,7 @@ import conviction
 from conviction.errors import OutputError, RequestError
 from conviction.lesson import chapters
 from conviction.lesson.progress import load_progress, update_progress
+from conviction.reporting.spreadsheet import safe_cell
 from conviction.web.classroom import (
     Course,
     Guess,
@@ -34,7 +35,6 @@ from conviction.web.classroom import (
     results_csv,
 )
 from conviction.web.classroom.names import check_name, folder_name
-from conviction.web.classroom.results import safe_cell
 from conviction.web.door.joining import add_joining
 from conviction.web.door.sessions import BrowserSessions
 from conviction.web.pages.chapter import chapter_button

@@ -183,3 +183,25 @@ test("a line that is no JSON is passed over, and so are kernels of an older vers
   assert.deepEqual(story.moments, []);
   assert.ok(story.done.has("Load"));
 });
+
+const { bytesOf, following } = await import(`${live}/diagram.js`);
+
+test("a window slides row by row and ends at the last value", () => {
+  const map = { height: 2, width: 3 };
+  const path = [];
+  for (let spot = { stage: 1, map: 4, x: 1, y: 0 }; spot; spot = following(spot, map)) path.push([spot.x, spot.y]);
+  assert.deepEqual(path, [[1, 0], [2, 0], [0, 1], [1, 1], [2, 1]]);
+  assert.deepEqual(following({ stage: 1, map: 4, x: 2, y: 0 }, map), { stage: 1, map: 4, x: 0, y: 1 });
+});
+
+test("maps are signed bytes", () => {
+  assert.deepEqual([...bytesOf(Buffer.from([0, 1, 127, 129, 255]).toString("base64"))], [0, 1, 127, -127, -1]);
+});
+
+test("the layout of a network has the shapes and windows of its layers", () => {
+  const { columns, answers } = network.layout;
+  const { stages } = network.answer(written(4).values);
+  columns.forEach(({ height, width, count }, k) => assert.deepEqual([height, width, count], [stages[k].maps.height, stages[k].maps.width, stages[k].maps.count]));
+  assert.deepEqual(columns.map(({ reach }) => reach.own), [false, true, false, true]);
+  assert.equal(answers.length, 10);
+});

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, fields
 from typing import Any
@@ -13,6 +11,7 @@ from conviction.config.flat import by_key
 from conviction.errors import ConvictionError
 from conviction.lesson import chapters
 from conviction.lesson.progress import load_progress
+from conviction.reporting.spreadsheet import csv_text
 from conviction.runs import RunFolder, list_runs
 from conviction.web.classroom.guesses import Guess, read_guesses
 from conviction.web.classroom.learners import Learner
@@ -64,31 +63,9 @@ def class_results(learners: Iterable[Learner]) -> list[ResultRow]:
 
 
 def results_csv(rows: Sequence[ResultRow]) -> str:
-    """The rows as CSV (RFC 4180), with a head.
-
-    A text that a spreadsheet would take for a formula gets an apostrophe in front (OWASP, "CSV Injection").
-    """
-    out = io.StringIO()
-    writer = csv.writer(out, lineterminator="\r\n")
+    """The rows as CSV, with a head; see ``csv_text``."""
     names = [field.name for field in fields(ResultRow)]
-    writer.writerow(names)
-    writer.writerows([safe_cell(getattr(row, name)) for name in names] for row in rows)
-    return out.getvalue()
-
-
-def safe_cell(value: Any) -> Any:
-    """Numbers as they are; texts on one line, without anything that begins a formula.
-
-    >>> safe_cell("=HYPERLINK(1)"), safe_cell(-0.5), safe_cell(None)
-    ("'=HYPERLINK(1)", -0.5, '')
-    """
-    if value is None:
-        return ""
-    if not isinstance(value, str):
-        return value
-    text = " ".join("".join(c if c.isprintable() else " " for c in value).split())
-    # The full-width forms count as well: spreadsheets in some languages read them so.
-    return f"'{text}" if text.startswith(("=", "+", "-", "@", "＝", "＋", "－", "＠")) else text  # noqa: RUF001
+    return csv_text(names, ([getattr(row, name) for name in names] for row in rows))
 
 
 def _rows_of(learner: Learner) -> list[ResultRow]:
