@@ -14,12 +14,13 @@ from conviction.explanation.flows import windows
 
 @dataclass(frozen=True)
 class Contributions:
-    """From groups of input channels to output channels.
+    """What each group of input channels contributes to each output channel.
 
     Attributes:
-        sums: (outputs, groups) float64. What a group adds to an output channel before bias and activation, over all
-            its places.
-        sizes: (outputs, groups) float64, at least 0. The same of magnitudes, so that places do not cancel.
+        sums: (outputs, groups) float64. What a group adds to an output channel before bias and activation, summed over
+            all positions.
+        sizes: (outputs, groups) float64, at least 0. The same sum over magnitudes, so that positive and negative
+            values do not cancel.
     """
 
     sums: np.ndarray
@@ -36,7 +37,7 @@ def contributions(
 
     Args:
         layer: A Keras layer.
-        before: What came into it, (rows, columns, channels) or (units,); into a dense layer behind Flatten, the maps
+        before: What came into it, (rows, columns, channels) or (units,); into a dense layer after Flatten, the maps
             before that.
         groups: Input channels, or units, that belong together, such as the three colours.
         outputs: Output channels, or units.
@@ -77,16 +78,16 @@ def _convolution(
     size = tuple(layer.kernel.shape[:2])
     kernels = np.stack([_kernel_of(layer, output, before.shape[-1]) for output in outputs], axis=-1)
     for g, group in enumerate(groups):
-        every = windows(before[..., list(group)], layer, size)
+        patches = windows(before[..., list(group)], layer, size)
         for j in range(len(outputs)):
             # (rows, columns, channels, height, width) with (height, width, channels) -> (rows, columns)
-            part = np.einsum("yxchw,hwc->yx", every, kernels[..., list(group), j], optimize=True)
+            part = np.einsum("yxchw,hwc->yx", patches, kernels[..., list(group), j], optimize=True)
             sums[j, g], sizes[j, g] = part.sum(), np.abs(part).sum()
     return Contributions(sums, sizes)
 
 
 def _kernel_of(layer: Any, output: int, channels: int) -> np.ndarray:
-    """The kernel of one output channel over all input channels, those that it does not see as zeros."""
+    """The kernel of one output channel over all input channels, with zeros for those that it does not see."""
     kernel = to_numpy(layer.kernel).astype(np.float64)
     whole = np.zeros((*kernel.shape[:2], channels))
     if type(layer).__name__ == "DepthwiseConv2D":

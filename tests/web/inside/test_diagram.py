@@ -20,7 +20,7 @@ from conviction.config.model import (
 from conviction.explanation import activations
 from conviction.model import build
 from conviction.model.shapes import walk
-from conviction.web.elements.network_picture import ColumnPick, ValuePick
+from conviction.web.elements.network_diagram import ColumnPick, ValuePick
 from conviction.web.inside.diagram import diagram_of
 from conviction.web.inside.drawn import drawn, mark_of, outline, view_of
 from conviction.web.inside.folding import MAPS_OF_FEW, MOST_FOLDED, PlainLayer, fold

@@ -202,6 +202,6 @@ test("the layout of a network has the shapes and windows of its layers", () => {
   const { columns, answers } = network.layout;
   const { stages } = network.answer(written(4).values);
   columns.forEach(({ height, width, count }, k) => assert.deepEqual([height, width, count], [stages[k].maps.height, stages[k].maps.width, stages[k].maps.count]));
-  assert.deepEqual(columns.map(({ reach }) => reach.own), [false, true, false, true]);
+  assert.deepEqual(columns.map(({ reach }) => reach.same_map), [false, true, false, true]);
   assert.equal(answers.length, 10);
 });

@@ -79,7 +79,7 @@ class CloseUp:
             self._scale = tag("span", "")
 
     def _channels(self, count: int) -> None:
-        """Every map of the layer, of which the picture of the network shows only the first."""
+        """All maps of the layer; the diagram shows only the first few."""
         self._strip: Maps | None = None
         channels = self._close.channels
         if channels is None or len(channels.maps) < 2:

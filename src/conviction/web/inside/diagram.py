@@ -10,7 +10,16 @@ import numpy as np
 
 from conviction.explanation import Contributions, LayerOutput, contributions
 from conviction.explanation.window import window_at
-from conviction.web.inside.folding import BACKBONE, KEEPS_CHANNELS, POOLS, Fold, PlainLayer, fold
+from conviction.web.inside.folding import (
+    ACROSS_CHANNELS,
+    GLOBAL_POOLS,
+    JOINS,
+    POINTWISE,
+    POOLS,
+    Fold,
+    PlainLayer,
+    fold,
+)
 from conviction.web.inside.small import small
 
 MOST_CLASSES = 10
@@ -18,7 +27,7 @@ MOST_CLASSES = 10
 
 @dataclass(frozen=True)
 class Reach:
-    """Where the window of a value lies on the maps of the column before: that of (0, 0) begins at (top, left).
+    """Where a value's window lies on the maps of the previous column; the window of value (0, 0) begins at (top, left).
 
     Attributes:
         top: The first row; below 0 with padding.
@@ -27,7 +36,7 @@ class Reach:
         columns: How many columns.
         down: How far the next value's window is below.
         right: And how far to the right.
-        own: Whether it is on the map of the same channel alone.
+        same_map: Whether it is on the map of the same channel alone.
     """
 
     top: int
@@ -36,9 +45,9 @@ class Reach:
     columns: int
     down: int
     right: int
-    own: bool
+    same_map: bool
 
-    def after(self, first: Reach) -> Reach:
+    def following(self, first: Reach) -> Reach:
         """The window of both, where ``self`` looks at what ``first`` has given."""
         return Reach(
             first.top + self.top * first.down,
@@ -47,7 +56,7 @@ class Reach:
             first.columns + (self.columns - 1) * first.right,
             first.down * self.down,
             first.right * self.right,
-            self.own and first.own,
+            self.same_map and first.same_map,
         )
 
 
@@ -78,7 +87,7 @@ class Diagram:
 
     Attributes:
         pixels: (height, width, channels) uint8.
-        columns: From the first layer behind the normalisation to the last hidden one.
+        columns: From the first layer after the normalisation to the last hidden one.
         output: The names of the layers that make the answer.
         units: How many the output has; one for two classes.
         classes: Those that are shown, the likeliest, in their order.
@@ -113,7 +122,7 @@ class _Step:
     @property
     def keeps_channels(self) -> bool:
         """Whether each channel that goes out comes from that channel alone."""
-        return self.kind in KEEPS_CHANNELS
+        return self.kind in (*POINTWISE, *POOLS, *GLOBAL_POOLS)
 
 
 def diagram_of(model: Any, pixels: np.ndarray, outputs: Sequence[LayerOutput]) -> Diagram:
@@ -176,7 +185,7 @@ def _column(folded: Fold, steps: Sequence[_Step], before: Column | None) -> Colu
 def _flow(group: Sequence[_Step], before: Column | None, outputs: Sequence[int]) -> Contributions | None:
     """What the maps that are shown before contribute; None where several layers mix them, or one that hides how."""
     first = group[0]
-    if not all(step.keeps_channels for step in group[1:]):
+    if not all(step.kind in (*JOINS, *POOLS) for step in group[1:]):
         return None
     if before is None:
         shown = [list(range(first.before.shape[-1]))]  # the picture is one
@@ -185,12 +194,13 @@ def _flow(group: Sequence[_Step], before: Column | None, outputs: Sequence[int])
     if not first.keeps_channels:
         return contributions(first.layer, first.before, shown, outputs)
     # Each map goes on alone, as in pooling.
-    sizes = np.zeros((len(outputs), len(shown)))
+    sums, sizes = np.zeros((2, len(outputs), len(shown)))
     for j, output in enumerate(outputs):
         for i, channels in enumerate(shown):
             if output in channels:
-                sizes[j, i] = np.abs(first.given.output[..., output]).sum()
-    return Contributions(sizes, sizes)
+                values = first.given.output[..., output]
+                sums[j, i], sizes[j, i] = values.sum(), np.abs(values).sum()
+    return Contributions(sums, sizes)
 
 
 def _reach(group: Sequence[_Step]) -> Reach | None:
@@ -199,25 +209,30 @@ def _reach(group: Sequence[_Step]) -> Reach | None:
         one = _reach_of(step)
         if one is None:
             return None
-        reach = one if reach is None else one.after(reach)
+        reach = one if reach is None else one.following(reach)
     return reach
 
 
 def _reach_of(step: _Step) -> Reach | None:
     layer, kind = step.layer, step.kind
-    if step.before.ndim != 3 or step.given.output.ndim != 3 or kind == BACKBONE:
+    if step.before.ndim != 3 or step.given.output.ndim != 3:
         return None
-    if kind in ("Conv2D", "DepthwiseConv2D"):
-        size, dilation = layer.kernel_size, layer.dilation_rate
-        if tuple(dilation) != (1, 1):
-            return None
-    elif kind in POOLS:
+    if kind in (*POINTWISE, *ACROSS_CHANNELS):
+        return Reach(0, 0, 1, 1, 1, 1, same_map=kind in POINTWISE)
+    same_map = kind != "Conv2D"
+    if kind in POOLS:
         size = layer.pool_size
-    elif step.before.shape == step.given.output.shape:
-        return Reach(0, 0, 1, 1, 1, 1, own=True)
+    elif kind in ("Conv2D", "DepthwiseConv2D") and _is_plain(layer):
+        size = layer.kernel_size
     else:
         return None
     shape = (step.before.shape[0], step.before.shape[1])
     first = window_at((0, 0), shape, tuple(size), tuple(layer.strides), layer.padding)
     down, right = layer.strides
-    return Reach(first.top, first.left, first.height, first.width, down, right, own=kind != "Conv2D")
+    return Reach(first.top, first.left, first.height, first.width, down, right, same_map=same_map)
+
+
+def _is_plain(convolution: Any) -> bool:
+    """Whether its windows have no gaps, and are on all maps, or on the same one."""
+    groups = getattr(convolution, "groups", 1) * getattr(convolution, "depth_multiplier", 1)
+    return groups == 1 and tuple(convolution.dilation_rate) == (1, 1)

@@ -1,4 +1,4 @@
-"""The network as one picture, for the browser: a ``Diagram`` in words and plain values."""
+"""The diagram of a network for the browser: words and plain values."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from conviction.reporting import image_address, printable
-from conviction.web.elements.network_picture import ColumnPick, ValuePick
+from conviction.web.elements.network_diagram import ColumnPick, ValuePick
 from conviction.web.inside.diagram import MOST_CLASSES, Column, Diagram
 from conviction.web.inside.folding import Fold
 from conviction.web.inside.view import View
@@ -20,8 +20,8 @@ DIGITS = 4
 LABEL = "What each layer makes of the picture"
 
 
-def drawn(diagram: Diagram, name: str, class_names: Sequence[str]) -> dict[str, Any]:
-    """As ``DiagramFile`` of ``live/diagram.js``; ``name`` is that of the picture."""
+def drawn(diagram: Diagram, name: str, class_names: Sequence[str], *, trained: bool = True) -> dict[str, Any]:
+    """As ``DiagramContent`` of ``live/diagram.js``; ``name`` is that of the picture."""
     height, width, _ = diagram.pixels.shape
     names = [printable(class_names[i]) for i in diagram.classes]
     return {
@@ -30,10 +30,13 @@ def drawn(diagram: Diagram, name: str, class_names: Sequence[str]) -> dict[str, 
         "height": height,
         "width": width,
         "label": LABEL,
-        "columns": [_column(one) for one in diagram.columns],
+        "columns": [
+            _column(one, before)
+            for one, before in zip(diagram.columns, (None, *diagram.columns), strict=False)
+        ],
         "answers": {
             "names": names,
-            "title": diagram.output[0],
+            "title": _answers_title(diagram.output[0], len(class_names), trained=trained),
             "probabilities": np.round(diagram.probabilities, DIGITS).tolist(),
             "flows": _rounded(diagram.sums),
             "sizes": _rounded(diagram.sizes),
@@ -44,7 +47,7 @@ def drawn(diagram: Diagram, name: str, class_names: Sequence[str]) -> dict[str, 
 def outline(
     folds: Sequence[Fold], pixels: np.ndarray, name: str, class_names: Sequence[str]
 ) -> dict[str, Any]:
-    """The same of a network that is not computed yet: its shapes."""
+    """The shapes of an untrained network, as long as its values are not computed."""
     *hidden, last = folds
     height, width, _ = pixels.shape
     return {
@@ -55,19 +58,26 @@ def outline(
         "label": LABEL,
         "columns": [_shapes([one.name for one in each.layers], each.shape, each.count) for each in hidden],
         "answers": {
-            "names": [printable(name) for name in class_names[:MOST_CLASSES]],
-            "title": last.layers[0].name,
+            # Which are the likeliest is not known yet.
+            "names": [printable(name) for name in class_names] if len(class_names) <= MOST_CLASSES else [],
+            "title": _answers_title(last.layers[0].name, len(class_names), trained=False),
         },
     }
 
 
-def _column(column: Column) -> dict[str, Any]:
+def _answers_title(layer: str, classes: int, *, trained: bool) -> str:
+    likeliest = f": {MOST_CLASSES} likeliest of {classes}" if classes > MOST_CLASSES else ""
+    return f"{layer}{likeliest}{'' if trained else ' (untrained)'}"
+
+
+def _column(column: Column, before: Column | None) -> dict[str, Any]:
     count, rows, columns = column.maps.shape
     return {
         **_shapes(column.layers, column.shape, count),
         "rows": rows,
         "columns": columns,
         "maps": base64.b64encode(np.ascontiguousarray(column.maps).tobytes()).decode(),
+        "window": _window_text(column, before),
         "reach": None if column.reach is None else asdict(column.reach),
         "flows": _rounded(column.sums),
         "sizes": _rounded(column.sizes),
@@ -75,19 +85,38 @@ def _column(column: Column) -> dict[str, Any]:
 
 
 def _shapes(layers: Sequence[str], shape: Sequence[int], count: int) -> dict[str, Any]:
-    size, whole = " x ".join(map(str, shape)), shape[-1]
     vector = len(shape) == 1
-    part = f", {count} of {whole:,} {'units' if vector else 'maps'} shown" if count < whole else ""
+    what, whole = "units" if vector else "maps", shape[-1]
+    shown = f"{count} of {whole:,} {what}" if count < whole else f"{whole} {what}"
     height, width = (1, 1) if vector else (shape[0], shape[1])
+    more = f" +{len(layers) - 1}" if len(layers) > 1 else ""
+    names = ", ".join(map(_short, layers))
+    last = "the last one gives" if more else "it gives"
     return {
-        "title": _short(layers[0]),
-        "label": f"{', '.join(map(_short, layers))}: {size}{part}",
+        "title": f"{_short(layers[0])}{more}",
+        "label": f"{names}; {last} {' x '.join(map(str, shape))}; {shown} are shown",
         "vector": vector,
         "height": height,
         "width": width,
-        "channels": whole,
+        "shown": shown,
         "count": count,
     }
+
+
+def _window_text(column: Column, before: Column | None) -> str:
+    """Where a value comes from, where a window slides; nothing where none does."""
+    reach = column.reach
+    if reach is None or (reach.rows, reach.columns) == (1, 1):
+        return ""
+    name = "the picture" if before is None else _short(before.layers[-1])
+    where = (
+        "on the picture"
+        if before is None
+        else f"on the same map of {name}"
+        if reach.same_map
+        else f"on all {before.shape[-1]:,} maps of {name}"
+    )
+    return f"Each value of {_short(column.layers[-1])} comes from a {reach.rows} x {reach.columns} window {where}."
 
 
 def _rounded(values: np.ndarray | None) -> list[float] | None:

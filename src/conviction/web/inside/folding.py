@@ -16,15 +16,26 @@ MAPS_OF_FEW, MAPS_OF_MANY = 16, 8
 BACKBONE = "Backbone"
 POOLS = ("MaxPooling2D", "AveragePooling2D")
 FLATTENS = ("Flatten", "Reshape")
-_COLLECTS = ("GlobalAveragePooling2D", "GlobalMaxPooling2D")
-# These are drawn with the layer before them.
-_ADDS = (
-    *("Rescaling", "Activation", "ReLU", "LeakyReLU", "PReLU", "ELU", "Softmax", "Identity", "ZeroPadding2D"),
-    *("BatchNormalization", "LayerNormalization", "GroupNormalization", "UnitNormalization", "LayerScale"),
+GLOBAL_POOLS = ("GlobalAveragePooling2D", "GlobalMaxPooling2D")
+# Each value that goes out comes from the value at the same place, of the same channel.
+POINTWISE = (
+    *(
+        "Rescaling",
+        "Activation",
+        "ReLU",
+        "LeakyReLU",
+        "PReLU",
+        "ELU",
+        "Identity",
+        "BatchNormalization",
+        "LayerScale",
+    ),
     *("Dropout", "SpatialDropout2D", "AlphaDropout", "GaussianDropout", "GaussianNoise", "StochasticDepth"),
 )
-# From these, each channel that goes out comes from that channel alone (normalisation over channels apart).
-KEEPS_CHANNELS = (*POOLS, *_COLLECTS, *_ADDS)
+# From all channels at the same place.
+ACROSS_CHANNELS = ("LayerNormalization", "UnitNormalization", "Softmax")
+# These are drawn with the layer before them.
+JOINS = (*POINTWISE, *ACROSS_CHANNELS, "GroupNormalization", "ZeroPadding2D")
 
 
 @dataclass(frozen=True)
@@ -48,7 +59,7 @@ class Fold:
 
     Attributes:
         layers: In their order.
-        numbers: Theirs in the network.
+        numbers: Their indices in the network.
         count: How many maps, or units, are shown.
     """
 
@@ -65,7 +76,7 @@ class Fold:
 def fold(layers: Sequence[PlainLayer]) -> list[Fold]:
     """The columns of a network; the last one is the answer.
 
-    The scaling of pixels belongs to the picture, and Flatten, which only writes maps in another order, to nothing.
+    Rescaling counts as part of the picture. Flatten only changes the shape, so it has no column.
 
     >>> shapes = [(28, 28, 1), (26, 26, 8), (26, 26, 8), (5408,), (10,)]
     >>> kinds = ["Rescaling", "Conv2D", "Activation", "Flatten", "Dense"]
@@ -73,10 +84,10 @@ def fold(layers: Sequence[PlainLayer]) -> list[Fold]:
     >>> [[one.name for one in each.layers] for each in fold(list(map(PlainLayer, names, kinds, shapes)))]
     [['conv_1', 'activation_1'], ['output']]
     """
-    kept = _without_order(layers)
-    groups = _grouped(kept, _ADDS)
+    kept = _without_reshaping(layers)
+    groups = _grouped(kept, JOINS)
     if len(groups) - 1 > MOST_COLUMNS:
-        groups = _grouped(kept, (*_ADDS, *POOLS))
+        groups = _grouped(kept, (*JOINS, *POOLS))
     if len(groups) - 1 > MOST_FOLDED:
         *hidden, last = groups
         by_size: list[list[tuple[int, PlainLayer]]] = []
@@ -93,14 +104,14 @@ def fold(layers: Sequence[PlainLayer]) -> list[Fold]:
     ]
 
 
-def _without_order(layers: Sequence[PlainLayer]) -> list[tuple[int, PlainLayer]]:
-    """(number, layer), those behind Flatten that keep its values with the shape from before it."""
+def _without_reshaping(layers: Sequence[PlainLayer]) -> list[tuple[int, PlainLayer]]:
+    """(index, layer); those after Flatten that keep its values get the shape from before it."""
     kept: list[tuple[int, PlainLayer]] = []
     for number, one in enumerate(layers):
         if one.kind in FLATTENS or (not kept and one.kind == "Rescaling"):
             continue
         before = kept[-1][1].shape if kept else one.shape
-        same = one.kind in _ADDS and math.prod(one.shape) == math.prod(before)
+        same = one.kind in JOINS and math.prod(one.shape) == math.prod(before)
         kept.append((number, PlainLayer(one.name, one.kind, before if same else one.shape)))
     return kept
 

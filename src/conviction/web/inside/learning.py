@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Untrained:
-    """A network with the weights that a training of it would begin with.
+    """A network with the weights that training would start from.
 
     Attributes:
         spec: Its layers.
@@ -40,8 +40,8 @@ class Untrained:
         """Builds it.
 
         Args:
-            sample: Pictures to which a whitening is fitted, (n, height, width, channels) uint8. A training fits it to
-                its training images.
+            sample: Pictures to fit the whitening layer to, (n, height, width, channels) uint8. Training fits it to the
+                training images.
 
         Raises:
             RequestError: The layers do not fit.

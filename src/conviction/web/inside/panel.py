@@ -12,7 +12,7 @@ from nicegui.events import GenericEventArguments
 
 from conviction.errors import ConvictionError
 from conviction.web.elements.maps import Pick
-from conviction.web.elements.network_picture import ColumnPick, NetworkPicture, ValuePick
+from conviction.web.elements.network_diagram import LEGEND, ColumnPick, NetworkDiagram, ValuePick
 from conviction.web.elements.plain import paragraph, tag
 from conviction.web.inside.chooser import Chooser
 from conviction.web.inside.closeup import CloseUp
@@ -24,6 +24,7 @@ from conviction.web.inside.stack import Stack, from_small
 from conviction.web.inside.view import View
 from conviction.web.inside.way_back import WayBackPanel
 
+MOST_SAID = 0.9994
 STYLE = Path(__file__).with_name("inside.css")
 
 
@@ -74,9 +75,15 @@ class Panel:
             self._message = tag("div", role="status")
             self._top = tag("div", "", "chooser")
             self._answer = tag("p", "", "answer")
-            self._picture = NetworkPicture(self._picked, lift=True)
+            paragraph(f"{LEGEND} Click a value to see how it is calculated.", "note")
+            self._diagram = NetworkDiagram(self._picked, opens=True)
             self._layers = tag("details", "", "every-layer")
-            self._close = tag("div")
+            self._close = tag("div", "", "calculation")
+            with self._close:
+                # On a phone, what was tapped opens as a sheet over the page.
+                tag("button", "Close", "button close-sheet", type="button").on(
+                    "click", js_handler="(e) => e.target.closest('.calculation').classList.remove('sheet')"
+                )
         self.say("The network is being loaded.", "waiting")
         self._chooser: Chooser | None = None
         self._close_up: CloseUp | None = None
@@ -98,7 +105,7 @@ class Panel:
                     "message",
                 )
             self._chooser = Chooser(self, self._opened)
-        # The layers of a backbone are only there.
+        # The layers inside a backbone are listed only here.
         self._layers.props["open"] = bool(self._opened.backbones)
         with self._layers:
             tag("summary", f"All {len(self._opened.layers)} layers, one by one")
@@ -136,7 +143,7 @@ class Panel:
             self._sight = await self.inspector.look(self.run, await self.picture(wanted))
             self._looked_at = wanted.picture
             self._show_answer(self._sight)
-            self._picture.show(drawn(self._sight.diagram, self._sight.name, self._opened.class_names))
+            self._diagram.show(drawn(self._sight.diagram, self._sight.name, self._opened.class_names))
             assert self._stack is not None
             self._stack.show(self._sight)
         shapes = dict(self._opened.layers)
@@ -154,7 +161,7 @@ class Panel:
         self._close_up.show(wanted, close, shapes[wanted.layer])
         assert self._stack is not None
         await self._stack.mark(wanted.layer)
-        self._picture.mark_at(mark_of(self._sight.diagram, wanted, self._opened.backbones))
+        self._diagram.mark_at(mark_of(self._sight.diagram, wanted, self._opened.backbones))
         if self._chooser is not None:
             self._chooser.mark(wanted.picture)
         # Not where the event came from: that element may be gone.
@@ -204,10 +211,11 @@ class Panel:
         assert self._opened is not None
         names = self._opened.class_names
         predicted = names[int(sight.probabilities.argmax())]
-        truth = f"It is {sight.truth}. " if sight.truth is not None else ""
-        self._answer.text = (
-            f"{truth}The network says {predicted}, with probability {sight.probabilities.max():.1%}."
-        )
+        truth = f"The true class is {sight.truth}. " if sight.truth is not None else ""
+        share = float(sight.probabilities.max())
+        # Softmax does not reach 100%.
+        sure = "over 99.9%" if share > MOST_SAID else f"{share:.1%}"
+        self._answer.text = f"{truth}The network says {predicted}, with a probability of {sure}."
 
 
 def interesting(view: View, sight: Sight) -> View:

@@ -97,7 +97,7 @@ class Sight:
         truth: Its class, if it is known.
         probabilities: (classes,) float32.
         layers: All of them.
-        diagram: The same as one picture.
+        diagram: What the diagram of the network shows.
     """
 
     pixels: np.ndarray

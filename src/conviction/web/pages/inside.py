@@ -33,7 +33,8 @@ STOP = Stop(
     inside_page,
     # A step that the terminal does not have.
     lambda: (
-        "What every layer makes of a picture, down to each product and sum. Choose one, open a file, or draw."
+        "See what every layer makes of a picture, down to each product and sum. Choose a picture, open a file, or draw "
+        "one."
     ),
     needs="epoch",
     links=(

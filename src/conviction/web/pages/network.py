@@ -24,7 +24,7 @@ from conviction.web.elements.plain import button, choice, number, paragraph, tag
 from conviction.web.pages.backbone_row import show_backbone
 from conviction.web.pages.chapter import chapter_button
 from conviction.web.pages.draft import DraftPage, real, unlike, whole
-from conviction.web.pages.draft_picture import DraftPicture
+from conviction.web.pages.draft_diagram import DraftDiagram
 from conviction.web.pages.frame import figures, framed, onward, parts_of
 from conviction.web.pages.page import ChapterLink, PageContext, Stop, shown_with_images, walkthrough
 from conviction.web.work import network
@@ -77,14 +77,14 @@ class _Editor(DraftPage):
         self.names: list[int] = []
         self.open: int | None = int(index) if index.isdecimal() and len(index) < 4 else None
         self.kind = "Conv2D"
-        self.picture: DraftPicture | None = None
+        self.picture: DraftDiagram | None = None
         # A specification that was refused: a long text with one mistake in it is not thrown away.
         self.refused: str | None = None
 
     def show(self) -> None:
         """Shows the page; the picture lies beside the surface, which is redrawn at every change."""
         if self.page.part == "layers":
-            self.picture = DraftPicture(self.page, self.images, self._open)
+            self.picture = DraftDiagram(self.page, self.images, self._open)
         super().show()
 
     def draw(self) -> None:

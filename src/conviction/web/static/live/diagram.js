@@ -8,21 +8,23 @@ import { Picture } from "./picture.js";
 /**
  * A column as the server sends it: `maps` are int8 in base64, `count` planes of `rows` x `columns` values.
  * Until they are computed, there are only shapes.
- * @typedef {{rows: number, columns: number, maps: string, reach: Reach | null, flows: number[] | null, sizes: number[] | null}} Computed
- * @typedef {{title: string, label: string, vector: boolean, height: number, width: number, channels: number, count: number}
- *   & Partial<Computed>} ColumnFile
+ * @typedef {{rows: number, columns: number, maps: string, window: string, reach: Reach | null, flows: number[] | null, sizes: number[] | null}} Computed
+ * @typedef {{title: string, label: string, vector: boolean, height: number, width: number, shown: string, count: number}
+ *   & Partial<Computed>} ColumnContent
  * @typedef {{probabilities: number[], flows: number[] | null, sizes: number[] | null}} ComputedAnswers
- * @typedef {{input: string, name: string, height: number, width: number, label: string, columns: ColumnFile[],
- *   answers: {names: string[], title: string} & Partial<ComputedAnswers>}} DiagramFile
+ * @typedef {{input: string, name: string, height: number, width: number, label: string, columns: ColumnContent[],
+ *   answers: {names: string[], title: string} & Partial<ComputedAnswers>}} DiagramContent
  * @typedef {Spot | {stage: number}} Pick a value, or a column as a whole
  */
 
 // The server's scale of a map.
-const MOST = 127;
-// So many maps are below each other; more are in two columns.
+const FULL_COLOUR = 127;
+// Up to this many maps stand in one column of tiles; more take two.
 const FEW = 8;
-// So many columns have room for their names.
-const ROOMY = 6;
+// With more columns than this, there is no room for full names.
+const ROOMY = 5;
+// As in the style sheet: the calculation opens as a sheet over the page.
+const NARROW = "(max-width: 51.99rem)";
 
 /** Signed bytes in base64. @param {string} text @returns {Int8Array} */
 export const bytesOf = (text) => Int8Array.from(atob(text), (character) => character.charCodeAt(0));
@@ -42,15 +44,15 @@ export class Diagram {
   /**
    * @param {HTMLElement} root
    * @param {(pick: Pick) => unknown} pick when a column or a value is clicked
-   * @param {boolean} lift whether the picture then goes to the top of the window, because the answer is below it
+   * @param {boolean} opens whether the calculation of what is clicked then opens below
    */
-  constructor(root, pick, lift) {
+  constructor(root, pick, opens) {
     this.root = root;
     this.pick = pick;
-    this.lift = lift;
+    this.opens = opens;
     /** @type {Picture | null} */
     this.picture = null;
-    /** @type {DiagramFile | null} */
+    /** @type {DiagramContent | null} */
     this.file = null;
     this.shape = "";
     /** @type {Spot | null} the value that is looked at, if it is on a map that is shown */
@@ -64,7 +66,7 @@ export class Diagram {
     this.picture?.end();
   }
 
-  /** @param {DiagramFile} file */
+  /** @param {DiagramContent} file */
   async show(file) {
     this.stop();
     this.file = file;
@@ -73,7 +75,7 @@ export class Diagram {
     this.shape = shape;
     this.at(".input").setAttribute("aria-label", file.name);
     const { probabilities = [], flows = null, sizes = null } = file.answers;
-    // Values of another network fade until those of this one are there.
+    // The old network's values fade until the new ones arrive.
     this.root.classList.toggle("stale", !probabilities.length);
     const input = new Image();
     input.src = file.input;
@@ -89,7 +91,7 @@ export class Diagram {
       picture: input,
       stages: [
         ...file.columns.map(({ rows = 1, columns = 1, maps = "", flows = null, sizes = null }) => ({
-          maps: { height: rows, width: columns, values: bytesOf(maps), most: MOST },
+          maps: { height: rows, width: columns, values: bytesOf(maps), most: FULL_COLOUR },
           flows,
           sizes,
         })),
@@ -100,19 +102,19 @@ export class Diagram {
     this.controls();
   }
 
-  /** @param {DiagramFile} file */
+  /** @param {DiagramContent} file */
   build(file) {
     this.picture?.end();
     this.root.innerHTML = `<div class="live"><canvas class="lines" aria-hidden="true"></canvas><canvas class="marks" aria-hidden="true"></canvas>
       <div class="sheet"><canvas class="input" role="img"></canvas></div>
-      <div class="columns" role="group"></div><div class="said"><button type="button" class="head"></button><ol class="probabilities"></ol></div></div>
-      <div class="sliding" hidden><button type="button" class="button play"></button><button type="button" class="button step">Step</button>
+      <div class="columns" role="group"></div><div class="said"><button type="button" class="head"></button><ol class="probabilities" aria-label="Probability of each class"></ol></div></div>
+      <div class="sliding" hidden><button type="button" class="button play"></button><button type="button" class="button step">One step</button>
         <label>Speed <input type="range" min="1" max="60" value="15"></label><span class="note"></span></div>`;
     this.at(".live").classList.toggle("many", file.columns.length > ROOMY);
     this.at(".columns").setAttribute("aria-label", file.label);
     const look = (/** @type {Pick} */ spot) => {
       this.pick(spot);
-      this.bring();
+      this.bring(spot.stage);
     };
     this.picture = new Picture(
       this.at(".live"),
@@ -140,7 +142,10 @@ export class Diagram {
     });
     const head = this.at(".said .head");
     head.textContent = file.answers.title;
+    head.title = "Lines show what the maps or units drawn here add to each class's score. Softmax turns the scores into probabilities.";
     head.addEventListener("click", () => look({ stage: file.columns.length }));
+    this.at(".live").classList.toggle("opens", this.opens);
+    /** @type {HTMLButtonElement} */ (head).disabled = !this.opens;
     this.at(".play").addEventListener("click", () => (this.playing ? this.pause() : this.play()));
     this.at(".step").addEventListener("click", () => this.step());
   }
@@ -150,26 +155,30 @@ export class Diagram {
     return /** @type {HTMLElement} */ (this.root.querySelector(selector));
   }
 
-  bring() {
-    if (!this.lift) return;
-    const { top } = this.root.getBoundingClientRect();
-    const still = matchMedia("(prefers-reduced-motion: reduce)").matches;
-    if (top > 0 && getComputedStyle(this.root).position === "sticky") this.root.scrollIntoView({ behavior: still ? "auto" : "smooth" });
+  /** What was chosen and its calculation come into view together. @param {number} stage */
+  bring(stage) {
+    if (!this.opens) return;
+    const behavior = matchMedia("(prefers-reduced-motion: reduce)").matches ? "auto" : "smooth";
+    if (matchMedia(NARROW).matches) {
+      document.querySelector(".inside .calculation")?.classList.add("sheet");
+      (this.root.querySelectorAll(".stage")[stage] ?? this.at(".said")).scrollIntoView({ behavior });
+    } else if (this.root.getBoundingClientRect().top > 0) {
+      this.root.scrollIntoView({ behavior });
+    }
   }
 
-  /** @param {ColumnFile} column */
+  /** @param {ColumnContent} column */
   head(column) {
     const head = document.createElement("button");
     head.type = "button";
     head.className = "head";
     head.title = column.label;
     head.setAttribute("aria-label", column.label);
-    const [name, size, maps] = ["b", "small", "span"].map((kind) => document.createElement(kind));
+    const [name, size, shown] = ["b", "small", "small"].map((kind) => document.createElement(kind));
     name.textContent = column.title;
-    size.textContent = column.vector ? `${column.channels}` : `${column.height}x${column.width}`;
-    maps.textContent = column.vector ? "" : `x${column.channels}`;
-    size.append(maps);
-    head.append(name, size);
+    size.textContent = column.vector ? "" : `${column.height}x${column.width}`;
+    shown.textContent = column.shown;
+    head.append(name, size, shown);
     return head;
   }
 
@@ -194,14 +203,12 @@ export class Diagram {
 
   controls() {
     const column = this.chosen && this.file?.columns[this.chosen.stage];
-    this.at(".sliding").hidden = !column?.reach || column.height * column.width < 2;
+    this.at(".sliding").hidden = !column?.window;
     this.at(".play").textContent = this.playing ? "Pause" : "Slide the window";
-    if (!column?.reach || !this.chosen) return;
-    const { rows, columns, own } = column.reach;
-    this.at(".sliding .note").textContent = `Each value here comes from ${rows} x ${columns} before it${own ? " on the same map" : ""}.`;
+    this.at(".sliding .note").textContent = column?.window ?? "";
   }
 
-  /** From the value that is looked at, or from the first if that is the last. */
+  /** Starts at the chosen value, or at the first if the chosen one is the last. */
   play() {
     const column = this.chosen && this.file?.columns[this.chosen.stage];
     if (!column || !this.chosen || !this.picture) return;
@@ -248,7 +255,7 @@ export class Diagram {
     if (this.picture) this.controls();
   }
 
-  /** The map up to this value, and the windows of it. @param {Spot | null} spot */
+  /** Shows the map up to this value, and the window of this value. @param {Spot | null} spot */
   reveal(spot) {
     if (!this.picture) return;
     this.picture.sliding = spot;

@@ -16,8 +16,8 @@
  * @typedef {{maps: Maps, flows: Float32Array, sizes: Float32Array}} Stage
  *
  * Where the window of a value lies on the maps before: that of (0, 0) begins at (top, left), the next one is `down` or
- * `right` further; `own`: on the map of the same number alone.
- * @typedef {{top: number, left: number, rows: number, columns: number, down: number, right: number, own: boolean}} Reach
+ * `right` further; `same_map`: on the map of the same number alone.
+ * @typedef {{top: number, left: number, rows: number, columns: number, down: number, right: number, same_map: boolean}} Reach
  *
  * @typedef {{picture: Float32Array, stages: Stage[], scores: Float32Array, probabilities: Float32Array}} Answer
  */
@@ -52,8 +52,8 @@ export class Network {
       /** @type {Reach} */
       const reach =
         layer.type === "MaxPooling2D"
-          ? { top: 0, left: 0, rows, columns: across, down: rows, right: across, own: true }
-          : { top: -((rows - 1) >> 1), left: -((across - 1) >> 1), rows, columns: across, down: 1, right: 1, own: false };
+          ? { top: 0, left: 0, rows, columns: across, down: rows, right: across, same_map: true }
+          : { top: -((rows - 1) >> 1), left: -((across - 1) >> 1), rows, columns: across, down: 1, right: 1, same_map: false };
       height = Math.floor(height / reach.down);
       width = Math.floor(width / reach.right);
       return { classes: layer.type === "Conv2D" ? "convolution" : "pooling", height, width, reach };

@@ -16,7 +16,7 @@ const NAME = 6;
  * What the maps of one column show, and what flows to each from each map before; null where that is not known.
  * @typedef {{maps: Maps, flows: ArrayLike<number> | null, sizes: ArrayLike<number> | null}} Stage
  *
- * A picture, a stage for each column, and one for the answers, whose maps are not looked at.
+ * A picture, a stage for each column, and one for the answers, whose maps are not drawn.
  * @typedef {{picture: ArrayLike<number> | CanvasImageSource, stages: Stage[], probabilities: ArrayLike<number>}} Answer
  *
  * Maps have `height` x `width` values, of which an answer may show fewer, thinned out.
@@ -71,7 +71,7 @@ export class Picture {
   }
 
   /** How many values of a map are shown. @param {number} k @param {number} map @param {Maps} maps */
-  seenOf(k, map, maps) {
+  revealedOf(k, map, maps) {
     const spot = this.sliding;
     if (spot?.stage !== k || spot.map !== map) return Infinity;
     const { height, width } = this.layout.columns[k];
@@ -167,7 +167,7 @@ export class Picture {
       if (!maps) return;
       // All maps of a layer on one scale: what is bright is strong, here and beside.
       const most = maps.most ?? Array.from(maps.values).reduce((a, b) => Math.max(a, b), 0.5);
-      tiles.forEach((tile, i) => paint(tile, maps, i, most, colours, this.seenOf(k, i, maps)));
+      tiles.forEach((tile, i) => paint(tile, maps, i, most, colours, this.revealedOf(k, i, maps)));
     });
     const end = this.shown[this.shown.length - 1];
     if (end) {
@@ -187,7 +187,7 @@ export class Picture {
     return ["--low", "--high", "--below"].map((name) => style.getPropertyValue(name).split(",").map(Number));
   }
 
-  /** Lines from map to map: as wide as what flows, and in one colour what speaks for, in another what speaks against. */
+  /** Lines from map to map: the width shows how much flows, the colour whether it adds or takes away. */
   drawLines() {
     const area = this.root.getBoundingClientRect();
     const [pen, marks] = [this.lines.clean(area), this.marks.clean(area)];
@@ -200,6 +200,9 @@ export class Picture {
     };
     const down = boxOf(this.bars[0].row).top > boxOf(this.input).top + boxOf(this.input).height;
     const rows = [[boxOf(this.input)], ...this.columns.map(({ tiles }) => tiles.map(boxOf)), this.bars.map(({ row }) => boxOf(row))];
+    const focus = this.sliding ?? this.spot ?? this.chosen;
+    // Where nothing is pointed at, the lines of what was chosen stand out less.
+    const faint = this.spot ? 0.12 : 0.3;
     this.shown.forEach((answer, k) => {
       if (!answer) return;
       const { flows, sizes } = answer.stages[k];
@@ -210,8 +213,8 @@ export class Picture {
         for (let i = 0; i < from.length; i++) {
           const share = sizes[j * from.length + i] / most;
           if (share < 0.04) continue;
-          const chosen = this.spot && ((this.spot.stage === k && this.spot.map === j) || (this.spot.stage === k - 1 && this.spot.map === i));
-          const strength = this.spot ? (chosen ? 1 : 0.12) : 0.55;
+          const chosen = focus && ((focus.stage === k && focus.map === j) || (focus.stage === k - 1 && focus.map === i));
+          const strength = focus ? (chosen ? 1 : faint) : 0.55;
           pen.globalAlpha = Math.min(1, strength * (0.15 + 0.85 * share));
           pen.lineWidth = 0.5 + 2 * share + (chosen ? 0.5 : 0);
           pen.strokeStyle = flows[j * from.length + i] < 0 ? against : forIt;
@@ -219,8 +222,7 @@ export class Picture {
         }
       }
     });
-    const spot = this.sliding ?? this.spot ?? this.chosen;
-    if (spot) this.frameWindow(marks, rows, spot);
+    if (focus) this.frameWindow(marks, rows, focus);
   }
 
   /**
@@ -232,18 +234,25 @@ export class Picture {
   frameWindow(pen, rows, spot) {
     const column = this.layout.columns[spot.stage];
     if (!this.shown[spot.stage] || !column?.reach) return;
-    const { top, left, rows: tall, columns: across, down, right, own } = column.reach;
+    const { top, left, rows: tall, columns: across, down, right, same_map } = column.reach;
     const before = spot.stage === 0 ? this.layout : this.layout.columns[spot.stage - 1];
-    pen.lineWidth = 1.5;
-    pen.strokeStyle = getComputedStyle(this.root).getPropertyValue("--pointer");
+    const style = getComputedStyle(this.root);
+    /** Seen on dark maps and on light ones. @param {number} x @param {number} y @param {number} width @param {number} height */
+    const frame = (x, y, width, height) => {
+      for (const [line, colour] of /** @type {[number, string][]} */ ([[3.5, "--paper"], [1.5, "--pointer"]])) {
+        pen.lineWidth = line;
+        pen.strokeStyle = style.getPropertyValue(colour);
+        pen.strokeRect(x, y, width, height);
+      }
+    };
     rows[spot.stage].forEach((box, i) => {
-      if (own && i !== spot.map) return;
+      if (same_map && i !== spot.map) return;
       const [high, wide] = [box.height / before.height, box.width / before.width];
-      pen.strokeRect(box.left + (left + spot.x * right) * wide, box.top + (top + spot.y * down) * high, across * wide, tall * high);
+      frame(box.left + (left + spot.x * right) * wide, box.top + (top + spot.y * down) * high, across * wide, tall * high);
     });
     const box = rows[spot.stage + 1][spot.map];
     const [high, wide] = [box.height / column.height, box.width / column.width];
-    pen.strokeRect(box.left + spot.x * wide, box.top + spot.y * high, wide, high);
+    frame(box.left + spot.x * wide, box.top + spot.y * high, wide, high);
   }
 }
 
@@ -297,9 +306,9 @@ function curve(pen, a, b, down) {
  * @param {number} map
  * @param {number} most the value that gets the second colour
  * @param {number[][]} colours of 0, of the greatest value, and of its opposite
- * @param {number} seen how many values are shown
+ * @param {number} revealed how many values are shown
  */
-function paint(canvas, maps, map, most, [low, high, below], seen = Infinity) {
+function paint(canvas, maps, map, most, [low, high, below], revealed = Infinity) {
   if (canvas.height !== maps.height) canvas.height = maps.height;
   if (canvas.width !== maps.width) canvas.width = maps.width;
   const plane = maps.height * maps.width;
@@ -311,7 +320,7 @@ function paint(canvas, maps, map, most, [low, high, below], seen = Infinity) {
     const share = Math.sqrt(Math.min(1, Math.abs(value)));
     const end = value < 0 ? below : high;
     for (let c = 0; c < 3; c++) image.data[4 * n + c] = low[c] + share * (end[c] - low[c]);
-    image.data[4 * n + 3] = n < seen ? 255 : 0;
+    image.data[4 * n + 3] = n < revealed ? 255 : 0;
   }
   pen.putImageData(image, 0, 0);
 }

@@ -9,10 +9,15 @@ from typing import Any
 from nicegui.element import Element
 from nicegui.events import GenericEventArguments
 
+LEGEND = (
+    "Each tile is a feature map: blue is above 0, orange below 0, blank is 0. A line shows what one map adds to the "
+    "next (blue) or takes away from it (orange), before bias and activation."
+)
+
 
 @dataclass(frozen=True)
 class ColumnPick:
-    """A column that was chosen, by its number; the one behind the last is the answer."""
+    """A column that was chosen, by its number; the number after the last column means the answer."""
 
     column: int
 
@@ -26,19 +31,19 @@ class ValuePick:
     at: tuple[int, int]
 
 
-class NetworkPicture(Element, component="network_picture.js"):
+class NetworkDiagram(Element, component="network_diagram.js"):
     """Empty until ``show``.
 
     Args:
         on_pick: Called with what was chosen.
-        lift: Whether the picture then goes to the top of the window, because what was chosen opens below it.
+        opens: Whether the calculation of what was chosen then opens below.
     """
 
     def __init__(
-        self, on_pick: Callable[[ColumnPick | ValuePick], Awaitable[None] | None], *, lift: bool = False
+        self, on_pick: Callable[[ColumnPick | ValuePick], Awaitable[None] | None], *, opens: bool = False
     ) -> None:
         super().__init__()
-        self.props["lift"] = lift
+        self.props["opens"] = opens
         self.props["content"], self.props["at"] = None, None
 
         def picked(event: GenericEventArguments) -> Awaitable[None] | None:
@@ -50,7 +55,7 @@ class NetworkPicture(Element, component="network_picture.js"):
         self.on("pick", picked)
 
     def show(self, content: dict[str, Any]) -> None:
-        """Shows a network and a picture, as ``DiagramFile`` of ``live/diagram.js`` has them."""
+        """Shows a network and a picture, as ``DiagramContent`` of ``live/diagram.js`` has them."""
         self.props["content"] = content
 
     def mark_at(self, at: Sequence[int]) -> None:

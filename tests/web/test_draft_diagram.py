@@ -17,7 +17,7 @@ from tests.web.pages import check_accessibility, opened, shoot
 
 pytestmark = pytest.mark.browser
 
-UNTRAINED = "This is the network before training"
+UNTRAINED = "This network is untrained."
 
 
 @pytest.fixture
@@ -54,12 +54,12 @@ def test_shapes_follow_an_edit_and_values_follow_the_shapes(page: Any) -> None:
     # What was clicked is open in the list.
     page.locator("li.layer.open").filter(has_text="Conv2D").get_by_label("filters").fill("5")
     page.keyboard.press("Enter")
-    stage.filter(has_text=re.compile(r"x5\b")).wait_for()
+    stage.filter(has_text="5 maps").wait_for()
     page.get_by_text(UNTRAINED).wait_for()
     assert stage.locator("canvas").count() == 5
     assert sum(shares(page)) in range(95, 106)
     page.get_by_role("button", name=re.compile("^Undo")).click()
-    stage.filter(has_text="x64").wait_for()
+    stage.filter(has_text="of 64 maps").wait_for()
 
 
 @pytest.mark.full
@@ -69,8 +69,8 @@ def test_a_network_that_does_not_fit_has_no_picture_and_one_that_is_too_large_on
     dense.get_by_role("button", name="Edit").click()
     dense.get_by_label("units").fill("50000")
     page.keyboard.press("Enter")
-    page.get_by_text("too large to be computed before training").wait_for()
-    page.locator(".diagram .stage").filter(has_text="50000").wait_for()
+    page.get_by_text("too large to run before training").wait_for()
+    page.locator(".diagram .stage").filter(has_text="50,000 units").wait_for()
     page.get_by_role("button", name=re.compile("^Undo")).click()
     page.get_by_text(UNTRAINED).wait_for()
     first = page.locator("li.layer").filter(has_text="Conv2D").first

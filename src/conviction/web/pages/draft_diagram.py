@@ -1,4 +1,4 @@
-"""The network that is being built as one picture: its shapes at once, and then what it makes of a picture untrained."""
+"""A diagram of the network that is being built: first its shapes, then what it makes of a picture before training."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ import numpy as np
 from nicegui import background_tasks
 
 from conviction.config import layer_edits
-from conviction.config.model import ModelSpec
+from conviction.config.model import Conv2D, ModelSpec, Whitening
 from conviction.data import ImageSet
 from conviction.errors import ConvictionError
 from conviction.reporting import printable
-from conviction.web.elements.network_picture import ColumnPick, NetworkPicture, ValuePick
-from conviction.web.elements.plain import button, tag
+from conviction.web.elements.network_diagram import LEGEND, ColumnPick, NetworkDiagram, ValuePick
+from conviction.web.elements.plain import button, paragraph, tag
 from conviction.web.inside.drawn import drawn, outline
 from conviction.web.inside.folding import Fold, PlainLayer, fold
 from conviction.web.inside.inspector import Inspector
@@ -22,16 +22,16 @@ from conviction.web.inside.learning import Untrained
 from conviction.web.pages.page import PageContext
 from conviction.web.work.network import NetworkView
 
-# A network beyond these is not built only to be looked at.
+# Larger networks are not built just to be drawn.
 MOST_PARAMS = 30_000_000
 MOST_MULTIPLY_ADDS = 3_000_000_000
 # Pictures that a whitening is fitted to.
 SAMPLE = 100
-# From one picture to the next, which may be of another class: sets are often sorted.
+# How far "Another picture" jumps. Data sets are often sorted by class, so a long jump usually reaches another class.
 STRIDE = 7919
 
 
-class DraftPicture:
+class DraftDiagram:
     """Built into the current container.
 
     Args:
@@ -47,10 +47,11 @@ class DraftPicture:
         self._number = 0
         self._wanted: Untrained | None = None
         self._folds: list[Fold] = []
-        self._working = False
-        self._container = tag("div", "", "draft-picture")
+        self._working = self._too_large = False
+        self._container = tag("div", "", "draft-diagram")
         with self._container:
-            self._picture = NetworkPicture(self._picked)
+            self._diagram = NetworkDiagram(self._picked)
+            paragraph(f"{LEGEND} Click a map to open its layer.", "note")
             with tag("div", "", "buttons"):
                 self._note = tag("span", "", "note", role="status")
                 button("Another picture", page.guarded(self._another), "another-picture", "quiet")
@@ -69,11 +70,7 @@ class DraftPicture:
             return
         self._wanted = untrained
         self._folds = fold([PlainLayer(row.name, row.kind, row.output) for row in view.rows])
-        self._picture.show(outline(self._folds, self._pixels, self._name, self._names))
-        if view.params > MOST_PARAMS or view.multiply_adds > MOST_MULTIPLY_ADDS:
-            self._note.text = "It is too large to be computed before training; this picture shows its shapes."
-            return
-        self._note.text = "What it makes of a picture before training is being computed."
+        self._too_large = view.params > MOST_PARAMS or view.multiply_adds > MOST_MULTIPLY_ADDS
         self._compute()
 
     @property
@@ -89,7 +86,14 @@ class DraftPicture:
         return np.asarray(self._images.pixels[self._number])
 
     def _compute(self) -> None:
-        if not self._working:
+        """Shows the shapes, and starts to compute the values."""
+        self._diagram.show(outline(self._folds, self._pixels, self._name, self._names))
+        self._note.text = (
+            "This network is too large to run before training, so only its shapes are shown."
+            if self._too_large
+            else "The untrained network is being run on this picture."
+        )
+        if not self._working and not self._too_large:
             self._working = True
             background_tasks.create(self._follow())
 
@@ -97,7 +101,9 @@ class DraftPicture:
         """Computes until it has computed what is wanted: of several changes only the last counts."""
         done = None
         try:
-            while done != (self._wanted, self._number) and not self._container.is_deleted:
+            while done != (self._wanted, self._number) and not (
+                self._too_large or self._container.is_deleted
+            ):
                 done = (self._wanted, self._number)
                 await self._values()
         finally:
@@ -115,12 +121,8 @@ class DraftPicture:
             return
         if (untrained, number) != (self._wanted, self._number):
             return
-        self._picture.show(drawn(diagram, self._name, self._names))
-        self._note.text = (
-            "The backbone has learned already. The output layer has not, so the answer is random."
-            if layer_edits.backbone(untrained.spec.layers)
-            else "This is the network before training: its weights are random, and so is its answer."
-        )
+        self._diagram.show(drawn(diagram, self._name, self._names, trained=False))
+        self._note.text = _state_text(untrained.spec.layers)
 
     def _another(self) -> None:
         self._number = (self._number + STRIDE) % len(self._images.pixels)
@@ -131,5 +133,16 @@ class DraftPicture:
         if pick.column >= len(self._folds) - 1:
             return
         at = [pick.column] if isinstance(pick, ColumnPick) else [pick.column, pick.map, *pick.at]
-        self._picture.mark_at(at)
+        self._diagram.mark_at(at)
         self._on_layer(self._folds[pick.column].layers[0].name)
+
+
+def _state_text(layers: layer_edits.Layers) -> str:
+    if layer_edits.backbone(layers):
+        return "The backbone is already trained. The layers after it are not, so the answer is a guess."
+    sentences = ["This network is untrained. It has learned nothing yet, so its answer is a guess."]
+    if any(isinstance(layer, Whitening) for layer in layers):
+        sentences.append("Only the whitening layer is already fitted to your images.")
+    if any(isinstance(layer, Conv2D) and layer.kernel_initializer == "dirac" for layer in layers):
+        sentences.append("The first filters of each convolution start by copying one channel each.")
+    return " ".join(sentences)
