@@ -50,7 +50,7 @@ def test_it_shows_what_the_weights_that_training_begins_with_make_of_a_picture(p
 def test_shapes_follow_an_edit_and_values_follow_the_shapes(page: Any) -> None:
     page.get_by_text(UNTRAINED).wait_for()
     stage = page.locator(".diagram .stage").nth(2)
-    stage.locator("canvas").nth(1).click()
+    stage.locator("canvas").nth(9).click()
     # What was clicked is open in the list.
     page.locator("li.layer.open").filter(has_text="Conv2D").get_by_label("filters").fill("5")
     page.keyboard.press("Enter")

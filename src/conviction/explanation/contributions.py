@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 
+from conviction.backend import import_keras
 from conviction.explanation.asked import to_numpy
-from conviction.explanation.flows import windows
 
 
 @dataclass(frozen=True)
@@ -74,27 +74,34 @@ def _dense(
 def _convolution(
     layer: Any, before: np.ndarray, groups: Sequence[Sequence[int]], outputs: Sequence[int]
 ) -> Contributions:
+    ops = import_keras().ops
     sums, sizes = np.zeros((2, len(outputs), len(groups)))
-    size = tuple(layer.kernel.shape[:2])
-    kernels = np.stack([_kernel_of(layer, output, before.shape[-1]) for output in outputs], axis=-1)
+    kernels = _kernels_of(layer, outputs, before.shape[-1])  # (height, width, channels, outputs)
     for g, group in enumerate(groups):
-        patches = windows(before[..., list(group)], layer, size)
-        for j in range(len(outputs)):
-            # (rows, columns, channels, height, width) with (height, width, channels) -> (rows, columns)
-            part = np.einsum("yxchw,hwc->yx", patches, kernels[..., list(group), j], optimize=True)
-            sums[j, g], sizes[j, g] = part.sum(), np.abs(part).sum()
+        channels = list(group)
+        # (1, rows, columns, channels) with (height, width, channels, outputs) -> (rows, columns, outputs)
+        parts = ops.conv(
+            before[np.newaxis, ..., channels].astype(np.float32),
+            kernels[..., channels, :],
+            strides=tuple(layer.strides),
+            padding=layer.padding,
+            data_format="channels_last",
+        )
+        part = np.asarray(ops.convert_to_numpy(parts)[0], np.float64)
+        sums[:, g], sizes[:, g] = part.sum(axis=(0, 1)), np.abs(part).sum(axis=(0, 1))
     return Contributions(sums, sizes)
 
 
-def _kernel_of(layer: Any, output: int, channels: int) -> np.ndarray:
-    """The kernel of one output channel over all input channels, with zeros for those that it does not see."""
-    kernel = to_numpy(layer.kernel).astype(np.float64)
-    whole = np.zeros((*kernel.shape[:2], channels))
-    if type(layer).__name__ == "DepthwiseConv2D":
-        channel, within = divmod(output, layer.depth_multiplier)
-        whole[..., channel] = kernel[..., channel, within]
-        return whole
-    seen = kernel.shape[2]
-    first = output // (kernel.shape[3] // layer.groups) * seen
-    whole[..., first : first + seen] = kernel[..., output]
+def _kernels_of(layer: Any, outputs: Sequence[int], channels: int) -> np.ndarray:
+    """The kernels of some output channels over all input channels, with zeros for those that they do not see."""
+    kernel = to_numpy(layer.kernel)
+    whole = np.zeros((*kernel.shape[:2], channels, len(outputs)), np.float32)
+    for j, output in enumerate(outputs):
+        if type(layer).__name__ == "DepthwiseConv2D":
+            channel, within = divmod(output, layer.depth_multiplier)
+            whole[..., channel, j] = kernel[..., channel, within]
+        else:
+            seen = kernel.shape[2]
+            first = output // (kernel.shape[3] // layer.groups) * seen
+            whole[..., first : first + seen, j] = kernel[..., output]
     return whole

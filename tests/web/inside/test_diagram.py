@@ -71,7 +71,7 @@ def network():
         Conv2D(filters=5, kernel_size=(3, 3), padding="same", activation="relu"),
         MaxPooling2D(pool_size=(2, 2)),
         BatchNormalization(),
-        Conv2D(filters=6, kernel_size=(3, 3), strides=(2, 2)),
+        Conv2D(filters=6, kernel_size=(2, 3), strides=(2, 2)),
         Flatten(),
         Dropout(rate=0.5),
         Dense(units=7, activation="relu"),
@@ -136,6 +136,11 @@ def test_a_click_and_the_mark_of_what_it_chose_agree(network) -> None:
         pick = ValuePick(number, 3, (0, 0) if vector else (2, 1))
         chosen = view_of(diagram, pick, View())
         assert chosen.layer == column.layers[-1]
+        # Dropout comes after Flatten: its values are in a row, and the picture shows them as maps.
+        output = next(one.output for one in outputs if one.name == chosen.layer)
+        assert chosen.within(output.shape) == chosen
+        shown = output.reshape(column.shape)
+        assert output[chosen.position(output.shape)] == (shown[3] if vector else shown[2, 1, 3])
         assert mark_of(diagram, chosen, {}) == [number, 3, *pick.at]
         assert view_of(diagram, ColumnPick(number), View()).layer == column.layers[0]
     answer = view_of(diagram, ColumnPick(len(diagram.columns)), View())
@@ -159,7 +164,7 @@ def test_shapes_come_first_and_are_those_of_the_values(network) -> None:
     spec, model, pixels, outputs = network
     names = ["a", "b", "c", "d"]
     shapes = outline(fold(plain(walk(spec, (16, 14, 3), 4))), pixels, "a.png", names)
-    whole = drawn(diagram_of(model, pixels, outputs), "a.png", names)
+    whole = drawn(diagram_of(model, pixels, outputs), "a.png", names, trained=False)
     for first, then in zip(shapes["columns"], whole["columns"], strict=True):
         assert first.items() <= then.items()
     assert shapes["answers"].items() <= whole["answers"].items()

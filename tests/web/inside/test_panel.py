@@ -181,8 +181,8 @@ def test_the_picture_leads_to_numbers_and_back_to_what_was_before(
             page.get_by_role("button", name="Close").click()
             page.locator(".calculation.sheet").wait_for(state="detached")
         # A window slides over it until it is stopped; its numbers are those of where it stands.
-        page.get_by_role("button", name="One step").click()
-        wait_for(page, "Row 3, column 3, channel 5")
+        page.get_by_role("button", name="One step").dblclick()
+        wait_for(page, "Row 3, column 4, channel 5")
         page.get_by_role("button", name="Slide the window").click()
         page.get_by_role("button", name="Pause").click()
         page.get_by_role("button", name="Slide the window").wait_for()
@@ -204,6 +204,17 @@ def test_the_picture_leads_to_numbers_and_back_to_what_was_before(
         page.go_forward()
         wait_for(page, last)
         assert query_of(page)["layer"] == name
+        # Two steps back before the first is answered are two steps.
+        entries = page.evaluate("history.length")
+        page.locator(".diagram .head").first.click()
+        page.wait_for_function("name => !location.search.includes(`layer=${name}`)", arg=name)
+        page.evaluate("history.back(); history.back()")
+        wait_for(page, "Unit")
+        page.wait_for_function("location.search.includes('layer=output')")
+        assert page.evaluate("history.length") <= entries + 1
+        page.go_forward()
+        page.wait_for_function("name => location.search.includes(`layer=${name}`)", arg=name)
+        wait_for(page, last)
 
 
 @pytest.mark.full

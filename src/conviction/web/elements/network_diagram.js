@@ -1,9 +1,10 @@
 // The network as one picture; what it does is in live/diagram.js, a module that is checked and tested.
 export default {
-  props: { content: Object, at: Array, opens: Boolean },
+  props: { content: Object, opens: Boolean },
   template: `<div class="diagram"></div>`,
   async mounted() {
     const { Diagram } = await import("/lab-static/live/diagram.js");
+    if (!this.$el.isConnected) return;
     this.diagram = new Diagram(this.$el, (pick) => this.$emit("pick", pick), this.opens);
     this.show();
   },
@@ -14,11 +15,13 @@ export default {
     content() {
       this.show();
     },
-    at(now) {
-      this.diagram?.mark(now);
-    },
   },
   methods: {
+    // Not a property: with each one, all of them are sent again.
+    mark(at) {
+      this.at = at;
+      this.diagram?.mark(at);
+    },
     show() {
       if (!this.content) return;
       this.diagram?.show(this.content);

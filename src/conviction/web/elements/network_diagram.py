@@ -44,7 +44,7 @@ class NetworkDiagram(Element, component="network_diagram.js"):
     ) -> None:
         super().__init__()
         self.props["opens"] = opens
-        self.props["content"], self.props["at"] = None, None
+        self.props["content"] = None
 
         def picked(event: GenericEventArguments) -> Awaitable[None] | None:
             spot = event.args
@@ -59,5 +59,5 @@ class NetworkDiagram(Element, component="network_diagram.js"):
         self.props["content"] = content
 
     def mark_at(self, at: Sequence[int]) -> None:
-        """Marks a column, and a value where (column, map, row, column of the map) are given."""
-        self.props["at"] = list(at)
+        """Marks a column, a value where (column, map, row, column of the map) are given, or nothing."""
+        self.run_method("mark", list(at))

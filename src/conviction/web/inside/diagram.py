@@ -67,6 +67,7 @@ class Column:
     Attributes:
         layers: Their names.
         shape: (rows, columns, channels) or (units,).
+        is_flat: Whether the last of the layers gives these values in a row, because it comes after Flatten.
         maps: The first of them, int8 (count, rows, columns), thinned out; of a vector (count, 1, 1).
         reach: Its windows on the column before; None where every value sees everything, or it is not known.
         sums: (count, maps of the column before) float64, what flows from there; None where it is not known.
@@ -75,6 +76,7 @@ class Column:
 
     layers: tuple[str, ...]
     shape: tuple[int, ...]
+    is_flat: bool
     maps: np.ndarray
     reach: Reach | None = None
     sums: np.ndarray | None = None
@@ -142,7 +144,8 @@ def diagram_of(model: Any, pixels: np.ndarray, outputs: Sequence[LayerOutput]) -
         steps = _steps(each, model, came, outputs)
         came = steps[-1].given.output
         if each is not folds[-1]:
-            columns.append(_column(each, steps, columns[-1] if columns else None))
+            is_flat = outputs[each.numbers[-1]].output.shape != each.shape
+            columns.append(_column(each, steps, columns[-1] if columns else None, is_flat=is_flat))
     answer = outputs[-1].output.astype(np.float64)
     probabilities = answer if len(answer) > 1 else np.concatenate([1 - answer, answer])
     likeliest = np.argsort(-probabilities, kind="stable")[:MOST_CLASSES]
@@ -168,13 +171,14 @@ def _steps(folded: Fold, model: Any, came: np.ndarray, outputs: Sequence[LayerOu
     return steps
 
 
-def _column(folded: Fold, steps: Sequence[_Step], before: Column | None) -> Column:
+def _column(folded: Fold, steps: Sequence[_Step], before: Column | None, *, is_flat: bool) -> Column:
     given, count = steps[-1].given.output, folded.count
     maps = np.moveaxis(given, -1, 0)[:count] if given.ndim == 3 else given[:count, np.newaxis, np.newaxis]
     flow = _flow(steps, before, range(count))
     return Column(
         tuple(one.name for one in folded.layers),
         given.shape,
+        is_flat,
         small(maps, given).maps,
         _reach(steps),
         None if flow is None else flow.sums,

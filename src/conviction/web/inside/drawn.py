@@ -45,9 +45,9 @@ def drawn(diagram: Diagram, name: str, class_names: Sequence[str], *, trained: b
 
 
 def outline(
-    folds: Sequence[Fold], pixels: np.ndarray, name: str, class_names: Sequence[str]
+    folds: Sequence[Fold], pixels: np.ndarray, name: str, class_names: Sequence[str], *, waiting: bool = True
 ) -> dict[str, Any]:
-    """The shapes of an untrained network, as long as its values are not computed."""
+    """The shapes of an untrained network whose values are not there; ``waiting`` if they are being computed."""
     *hidden, last = folds
     height, width, _ = pixels.shape
     return {
@@ -56,10 +56,13 @@ def outline(
         "height": height,
         "width": width,
         "label": LABEL,
+        "waiting": waiting,
         "columns": [_shapes([one.name for one in each.layers], each.shape, each.count) for each in hidden],
         "answers": {
             # Which are the likeliest is not known yet.
-            "names": [printable(name) for name in class_names] if len(class_names) <= MOST_CLASSES else [],
+            "names": [printable(name) for name in class_names]
+            if len(class_names) <= MOST_CLASSES
+            else [""] * MOST_CLASSES,
             "title": _answers_title(last.layers[0].name, len(class_names), trained=False),
         },
     }
@@ -138,7 +141,9 @@ def view_of(diagram: Diagram, pick: ColumnPick | ValuePick, view: View) -> View:
     column = diagram.columns[pick.column]
     if isinstance(pick, ColumnPick):
         return replace(view, layer=column.layers[0])
-    position = (pick.map,) if len(column.shape) == 1 else (*pick.at, pick.map)
+    position: tuple[int, ...] = (pick.map,) if len(column.shape) == 1 else (*pick.at, pick.map)
+    if column.is_flat:
+        position = (int(np.ravel_multi_index(position, column.shape)),)
     return replace(view, layer=column.layers[-1]).at(position)
 
 
@@ -158,8 +163,11 @@ def mark_of(diagram: Diagram, view: View, backbones: Mapping[str, str]) -> list[
         return [len(diagram.columns)]
     for number, column in enumerate(diagram.columns):
         last = backbones.get(column.layers[-1], column.layers[-1])
-        if view.layer == last and view.channel < len(column.maps):
-            return [number, view.channel, view.row, view.column]
+        row, at, channel = view.row, view.column, view.channel
+        if view.layer == last and column.is_flat:
+            row, at, channel = (int(i) for i in np.unravel_index(view.channel, column.shape))
+        if view.layer == last and channel < len(column.maps):
+            return [number, channel, row, at]
         if view.layer == last or {view.layer, view.layer.partition("/")[0]} & set(column.layers):
             return [number]
     return []

@@ -13,7 +13,6 @@ MOST_FOLDED = 10
 # Maps that a column shows, where there are few columns and where there are many.
 MAPS_OF_FEW, MAPS_OF_MANY = 16, 8
 
-BACKBONE = "Backbone"
 POOLS = ("MaxPooling2D", "AveragePooling2D")
 FLATTENS = ("Flatten", "Reshape")
 GLOBAL_POOLS = ("GlobalAveragePooling2D", "GlobalMaxPooling2D")

@@ -40,8 +40,8 @@ class Untrained:
         """Builds it.
 
         Args:
-            sample: Pictures to fit the whitening layer to, (n, height, width, channels) uint8. Training fits it to the
-                training images.
+            sample: Pictures to fit a whitening layer to, (n, height, width, channels) uint8; none if there is no such
+                layer. Training fits it to the training images.
 
         Raises:
             RequestError: The layers do not fit.

@@ -65,6 +65,7 @@ class Panel:
         self._opened: Opened | None = None
         self._sight: Sight | None = None
         self._shown: View | None = None
+        self._last: View | None = None
         self._looked_at = ""
         self._decoded: tuple[str, np.ndarray] | None = None
         self._moving = False
@@ -80,10 +81,8 @@ class Panel:
             self._layers = tag("details", "", "every-layer")
             self._close = tag("div", "", "calculation")
             with self._close:
-                # On a phone, what was tapped opens as a sheet over the page.
-                tag("button", "Close", "button close-sheet", type="button").on(
-                    "click", js_handler="(e) => e.target.closest('.calculation').classList.remove('sheet')"
-                )
+                # On a phone, what was tapped opens as a sheet over the page; see ``live/diagram.js``.
+                tag("button", "Close", "button close-sheet", type="button")
         self.say("The network is being loaded.", "waiting")
         self._chooser: Chooser | None = None
         self._close_up: CloseUp | None = None
@@ -127,6 +126,7 @@ class Panel:
                 await self._show(self.view)
         except ConvictionError as failure:
             self.say(str(failure), "message trouble")
+            self._keep_last()
         finally:
             self._moving = False
         # Not part of the move: whoever goes on does not wait for the gradients.
@@ -164,23 +164,36 @@ class Panel:
         self._diagram.mark_at(mark_of(self._sight.diagram, wanted, self._opened.backbones))
         if self._chooser is not None:
             self._chooser.mark(wanted.picture)
-        # Not where the event came from: that element may be gone.
-        with self._message:
+        self._last = wanted
+        # Not if something else has been requested meanwhile, such as what was there before.
+        if self.view == wanted:
             self._write_history(wanted)
+
+    def _keep_last(self) -> None:
+        """After a failure, the next step starts from what is still shown."""
+        if self._last is not None:
+            self.view = self._shown = self._last
+            self._entry = (self._last.picture, self._last.layer)
+            self._write_history(self._last)
 
     def _write_history(self, shown: View) -> None:
         """Another picture or layer is one step for Back; another value of the same layer is not."""
         entry = (shown.picture, shown.layer)
-        if self._entry not in (None, entry):
-            ui.run_javascript("history.pushState(history.state, '', location.href)")
-        self._entry = entry
-        self._on_query(shown.to_query())
+        # Not where the event came from: that element may be gone.
+        with self._message:
+            if self._entry not in (None, entry):
+                ui.run_javascript("history.pushState(history.state, '', location.href)")
+            self._entry = entry
+            self._on_query(shown.to_query())
 
     async def _returned(self, event: GenericEventArguments) -> None:
         """Back or Forward: the address has already changed."""
         view = View.of(event.args)
         self._entry = (view.picture, view.layer)
-        await self.go(view)
+        if self._close_up is None:  # the network is still being loaded
+            self.view = view
+        else:
+            await self.go(view)
 
     async def picture(self, view: View) -> Picture:
         """The picture of a view.

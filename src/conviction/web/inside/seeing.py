@@ -159,7 +159,7 @@ class ModelViewer:
 
     data_dir: Path | None = None
     _held: OrderedDict[tuple[str, int], _HeldRun] = field(default_factory=OrderedDict)
-    _untrained: tuple[Untrained, Any] | None = None
+    _untrained: tuple[tuple[Untrained, bytes], Any] | None = None
 
     def open(self, run: Path) -> Opened:
         """A run, with its model and its validation images; one still learning is as at its last checkpoint.
@@ -297,8 +297,9 @@ class ModelViewer:
         Raises:
             WeightsError: Those of its backbone were not found.
         """
-        if self._untrained is None or self._untrained[0] != untrained:
-            self._untrained = (untrained, untrained.build(sample))
+        key = (untrained, sample.tobytes())
+        if self._untrained is None or self._untrained[0] != key:
+            self._untrained = (key, untrained.build(sample))
         model = self._untrained[1]
         return diagram_of(model, pixels, activations(model, pixels))
 

@@ -12,6 +12,7 @@ from conviction.config import layer_edits
 from conviction.config.model import Conv2D, ModelSpec, Whitening
 from conviction.data import ImageSet
 from conviction.errors import ConvictionError
+from conviction.model.whitening import is_whitened
 from conviction.reporting import printable
 from conviction.web.elements.network_diagram import LEGEND, ColumnPick, NetworkDiagram, ValuePick
 from conviction.web.elements.plain import button, paragraph, tag
@@ -70,6 +71,7 @@ class DraftDiagram:
             return
         self._wanted = untrained
         self._folds = fold([PlainLayer(row.name, row.kind, row.output) for row in view.rows])
+        self._diagram.mark_at([])
         self._too_large = view.params > MOST_PARAMS or view.multiply_adds > MOST_MULTIPLY_ADDS
         self._compute()
 
@@ -87,15 +89,19 @@ class DraftDiagram:
 
     def _compute(self) -> None:
         """Shows the shapes, and starts to compute the values."""
-        self._diagram.show(outline(self._folds, self._pixels, self._name, self._names))
-        self._note.text = (
-            "This network is too large to run before training, so only its shapes are shown."
-            if self._too_large
-            else "The untrained network is being run on this picture."
-        )
-        if not self._working and not self._too_large:
+        if self._too_large:
+            self._show_shapes(
+                "This network is too large to run before training, so only its shapes are shown."
+            )
+            return
+        self._show_shapes("The untrained network is being run on this picture.", waiting=True)
+        if not self._working:
             self._working = True
             background_tasks.create(self._follow())
+
+    def _show_shapes(self, note: str, *, waiting: bool = False) -> None:
+        self._note.text = note
+        self._diagram.show(outline(self._folds, self._pixels, self._name, self._names, waiting=waiting))
 
     async def _follow(self) -> None:
         """Computes until it has computed what is wanted: of several changes only the last counts."""
@@ -113,13 +119,18 @@ class DraftDiagram:
         untrained, number = self._wanted, self._number
         assert untrained is not None
         count = len(self._images.pixels)
-        sample = np.linspace(0, count - 1, min(SAMPLE, count)).astype(int)
+        sample = np.linspace(0, count - 1, min(SAMPLE, count) if is_whitened(untrained.spec) else 0).astype(
+            int
+        )
+        diagram, failure = None, ""
         try:
             diagram = await self._inspector.draft(untrained, self._images.pixels[sample], self._pixels)
-        except ConvictionError as failure:
-            self._note.text = str(failure)
-            return
+        except ConvictionError as error:
+            failure = str(error)
         if (untrained, number) != (self._wanted, self._number):
+            return
+        if diagram is None:
+            self._show_shapes(failure)
             return
         self._diagram.show(drawn(diagram, self._name, self._names, trained=False))
         self._note.text = _state_text(untrained.spec.layers)

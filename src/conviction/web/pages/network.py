@@ -96,7 +96,7 @@ class _Editor(DraftPage):
         self.layers = layers
         view = network.look(layers, self.shape, self.classes)
         if self.picture is not None:
-            self.picture.show(layers, view, self.page.draft.specification(self.facts).training.seed)
+            self.picture.show(layers, view, self.page.recipe(self.images).training.seed)
         self._tools()
         if view.refusal:
             self._refusal(view)
@@ -222,14 +222,17 @@ class _Editor(DraftPage):
 
     def _open(self, layer: str) -> None:
         """Opens a layer that was clicked in the picture, by its name in the Keras model."""
+        if self.drawn != self.page.desk.revision:
+            self._late()
+            return
         rows = network.look(self.layers, self.shape, self.classes).rows[1:-1]
         number = next((i for i, row in enumerate(rows) if row.name == layer), None)
         if number is not None and self.names[number] != self.open:
             self._toggle(self.names[number])
             self._draw()
-        ui.run_javascript(
-            "setTimeout(() => document.querySelector('.layer.open')?.scrollIntoView({block: 'center'}))"
-        )
+            ui.run_javascript(
+                "setTimeout(() => document.querySelector('.layer.open')?.scrollIntoView({block: 'center'}))"
+            )
 
     def _toggle(self, name: int) -> None:
         self.open = None if self.open == name else name

@@ -12,7 +12,7 @@ import { Picture } from "./picture.js";
  * @typedef {{title: string, label: string, vector: boolean, height: number, width: number, shown: string, count: number}
  *   & Partial<Computed>} ColumnContent
  * @typedef {{probabilities: number[], flows: number[] | null, sizes: number[] | null}} ComputedAnswers
- * @typedef {{input: string, name: string, height: number, width: number, label: string, columns: ColumnContent[],
+ * @typedef {{input: string, name: string, height: number, width: number, label: string, waiting?: boolean, columns: ColumnContent[],
  *   answers: {names: string[], title: string} & Partial<ComputedAnswers>}} DiagramContent
  * @typedef {Spot | {stage: number}} Pick a value, or a column as a whole
  */
@@ -57,6 +57,8 @@ export class Diagram {
     this.shape = "";
     /** @type {Spot | null} the value that is looked at, if it is on a map that is shown */
     this.chosen = null;
+    /** @type {Spot | null | undefined} where the window slides */
+    this.moving = null;
     this.last = 0;
     this.playing = 0;
   }
@@ -70,13 +72,15 @@ export class Diagram {
   async show(file) {
     this.stop();
     this.file = file;
-    const shape = JSON.stringify([file.height, file.width, file.answers.names, file.columns.map((one) => [one.label, one.count])]);
+    const shape = JSON.stringify([file.height, file.width, file.answers.names.length, file.columns.map((one) => [one.label, one.count])]);
     if (shape !== this.shape) this.build(file);
     this.shape = shape;
     this.at(".input").setAttribute("aria-label", file.name);
+    this.at(".said .head").textContent = file.answers.title;
+    this.picture?.bars.forEach(({ label }, k) => (label.textContent = label.title = file.answers.names[k]));
     const { probabilities = [], flows = null, sizes = null } = file.answers;
     // The old network's values fade until the new ones arrive.
-    this.root.classList.toggle("stale", !probabilities.length);
+    this.root.classList.toggle("stale", !!file.waiting);
     const input = new Image();
     input.src = file.input;
     await input.decode().catch(() => null);
@@ -141,7 +145,6 @@ export class Diagram {
       stage.append(column, root);
     });
     const head = this.at(".said .head");
-    head.textContent = file.answers.title;
     head.title = "Lines show what the maps or units drawn here add to each class's score. Softmax turns the scores into probabilities.";
     head.addEventListener("click", () => look({ stage: file.columns.length }));
     this.at(".live").classList.toggle("opens", this.opens);
@@ -160,11 +163,30 @@ export class Diagram {
     if (!this.opens) return;
     const behavior = matchMedia("(prefers-reduced-motion: reduce)").matches ? "auto" : "smooth";
     if (matchMedia(NARROW).matches) {
-      document.querySelector(".inside .calculation")?.classList.add("sheet");
+      this.openSheet();
       (this.root.querySelectorAll(".stage")[stage] ?? this.at(".said")).scrollIntoView({ behavior });
     } else if (this.root.getBoundingClientRect().top > 0) {
       this.root.scrollIntoView({ behavior });
     }
+  }
+
+  /** On a narrow window the calculation lies over the page; Escape and its button close it. */
+  openSheet() {
+    const sheet = /** @type {HTMLElement | null} */ (document.querySelector(".inside .calculation"));
+    const button = /** @type {HTMLElement | null} */ (sheet?.querySelector(".close-sheet") ?? null);
+    if (!sheet || !button) return;
+    const opener = /** @type {HTMLElement | null} */ (document.activeElement);
+    const close = () => {
+      sheet.classList.remove("sheet");
+      sheet.onkeydown = button.onclick = null;
+      opener?.focus({ preventScroll: true });
+    };
+    sheet.classList.add("sheet");
+    button.onclick = close;
+    sheet.onkeydown = (e) => {
+      if (e.key === "Escape") close();
+    };
+    if (opener?.matches(".head:focus-visible")) button.focus();
   }
 
   /** @param {ColumnContent} column */
@@ -188,8 +210,7 @@ export class Diagram {
     if (!picture || !at) return;
     this.stop();
     const [stage = -1, map = -1, y = 0, x = 0] = at;
-    this.chosen = map < 0 ? null : { stage, map, x, y };
-    picture.chosen = this.chosen;
+    this.choose(map < 0 ? null : { stage, map, x, y });
     this.root.querySelectorAll(".head").forEach((head, k) => {
       if (k === stage) head.setAttribute("aria-current", "true");
       else head.removeAttribute("aria-current");
@@ -199,6 +220,14 @@ export class Diagram {
     );
     picture.wake();
     this.controls();
+  }
+
+  /** @param {Spot | null} spot */
+  choose(spot) {
+    this.chosen = spot;
+    if (!this.picture) return;
+    this.picture.chosen = spot;
+    this.picture.wake();
   }
 
   controls() {
@@ -217,7 +246,8 @@ export class Diagram {
     let owed = 0;
     const move = (/** @type {number} */ now) => {
       if (!this.moving) return;
-      owed += ((now - this.last) / 1000) * Number(/** @type {HTMLInputElement} */ (this.at(".sliding input")).value);
+      // Not all the time that a tab was hidden.
+      owed += Math.min(0.1, (now - this.last) / 1000) * Number(/** @type {HTMLInputElement} */ (this.at(".sliding input")).value);
       this.last = now;
       for (; owed >= 1 && this.moving; owed--) {
         const next = following(this.moving, column);
@@ -244,6 +274,8 @@ export class Diagram {
     if (!spot || !column) return;
     const next = following(spot, column) ?? { ...spot, x: 0, y: 0 };
     this.stop();
+    // At once, so that a quick second press goes on from there.
+    this.choose(next);
     this.pick(next);
   }
 

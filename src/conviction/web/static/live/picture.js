@@ -41,6 +41,7 @@ export class Picture {
     this.lines = new Overlay(root, ".lines");
     this.marks = new Overlay(root, ".marks");
     [this.input.height, this.input.width] = [layout.height, layout.width];
+    this.input.style.setProperty("--ratio", `${layout.width / layout.height}`);
     /** @type {Column[]} */
     this.columns = [];
     /** @type {{at: number, answer: Answer}[]} */
@@ -87,6 +88,7 @@ export class Picture {
         const tile = document.createElement("canvas");
         tile.style.aspectRatio = `${width} / ${height}`;
         // Smaller maps are smaller tiles, where the style sheet wants it.
+        tile.style.setProperty("--narrow", `${Math.min(1, width / height)}`);
         tile.style.setProperty("--share", `${Math.max(height / this.layout.height, width / this.layout.width)}`);
         /** @param {MouseEvent} e @returns {Spot} */
         const spot = (e) => {
@@ -110,12 +112,12 @@ export class Picture {
     return this.layout.answers.map((name, map) => {
       const row = document.createElement("li");
       const [label, bar, share] = ["b", "i", "span"].map((kind) => row.appendChild(document.createElement(kind)));
-      label.textContent = name;
+      label.textContent = label.title = name;
       row.addEventListener("pointerenter", () => this.point({ stage: this.columns.length, map, x: 0, y: 0 }));
       row.addEventListener("pointerleave", () => this.point(null));
       row.addEventListener("click", () => this.pick?.({ stage: this.columns.length, map, x: 0, y: 0 }));
       list.append(row);
-      return { row, bar, share };
+      return { row, label, bar, share };
     });
   }
 
@@ -198,7 +200,8 @@ export class Picture {
       const box = element.getBoundingClientRect();
       return { left: box.left - area.left, top: box.top - area.top, width: box.width, height: box.height };
     };
-    const down = boxOf(this.bars[0].row).top > boxOf(this.input).top + boxOf(this.input).height;
+    const answers = boxOf(/** @type {Element} */ (this.root.querySelector(".probabilities")));
+    const down = answers.top > boxOf(this.input).top + boxOf(this.input).height;
     const rows = [[boxOf(this.input)], ...this.columns.map(({ tiles }) => tiles.map(boxOf)), this.bars.map(({ row }) => boxOf(row))];
     const focus = this.sliding ?? this.spot ?? this.chosen;
     // Where nothing is pointed at, the lines of what was chosen stand out less.
@@ -246,11 +249,12 @@ export class Picture {
       }
     };
     rows[spot.stage].forEach((box, i) => {
-      if (same_map && i !== spot.map) return;
+      if (same_map && rows[spot.stage].length > 1 && i !== spot.map) return;
       const [high, wide] = [box.height / before.height, box.width / before.width];
       frame(box.left + (left + spot.x * right) * wide, box.top + (top + spot.y * down) * high, across * wide, tall * high);
     });
     const box = rows[spot.stage + 1][spot.map];
+    if (!box) return;
     const [high, wide] = [box.height / column.height, box.width / column.width];
     frame(box.left + spot.x * wide, box.top + spot.y * high, wide, high);
   }
