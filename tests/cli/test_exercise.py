@@ -97,12 +97,12 @@ def test_a_file_is_never_overwritten(cli: Cli, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("arguments", "reason"),
     [
-        (["begin", "1"], "expected start, check, hint, solution, notebooks or nothing; got 'begin'"),
+        (["begin", "1"], "expected start, check, hint, solution, notebooks, grade or nothing; got 'begin'"),
         (["check"], "which one?"),
         (["check", "99"], f"expected a number from 1 to {len(EXERCISES)}"),
         (["check", "conv"], "List them with: conviction exercise"),
         (["check", "7"], "exercises/07_conv2d.py was not found. Write it with: conviction exercise start 7"),
-        (["hint", "7", "--json"], "--json is for the list, check and notebooks"),
+        (["hint", "7", "--json"], "--json is for the list, check, notebooks and grade"),
         (["notebooks", "7"], "expected nothing after it"),
     ],
 )

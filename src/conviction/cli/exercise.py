@@ -232,7 +232,7 @@ def _grade(directory: Path, csv: Path | None, *, as_json: bool) -> None:
         print(f"{number} of {len(folders)}: {learner.name}", file=sys.stderr)
         every.append(grade(learner))
     if csv is not None:
-        from conviction.reporting.spreadsheet import csv_text
+        from conviction.reporting import csv_text
         from conviction.runs.folder import write_text
 
         head = ["learner", "solved", *(each.name for each in EXERCISES)]

@@ -40,6 +40,7 @@ from .pictures import samples as samples
 from .scores import TO_TRY as TO_TRY
 from .scores import evaluate_step as evaluate_step
 from .scores import new_images_step as new_images_step
+from .spreadsheet import csv_text as csv_text
 from .steps import Step as Step
 from .steps import Table as Table
 from .steps import audit_step as audit_step

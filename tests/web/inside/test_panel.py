@@ -151,6 +151,33 @@ def query_of(page: Any) -> dict[str, str]:
     return {k: v[0] for k, v in parse_qs(urlsplit(page.url).query).items()}
 
 
+def go_back_and_forward(page: Any, name: str, last: str) -> None:
+    """From a value, whose title is ``last``, to a class of the answer, and back through what was looked at."""
+    page.locator(".diagram .probabilities li").nth(3).click()
+    wait_for(page, "Unit 3")
+    page.wait_for_function("location.search.includes('layer=output')")
+    page.go_back()
+    wait_for(page, last)
+    page.wait_for_function("location.search.includes('layer=conv')")
+    page.go_back()
+    wait_for(page, "Unit")
+    page.wait_for_function("location.search.includes('layer=output')")
+    page.go_forward()
+    wait_for(page, last)
+    assert query_of(page)["layer"] == name
+    # Two steps back before the first is answered are two steps.
+    entries = page.evaluate("history.length")
+    page.locator(".diagram .head").first.click()
+    page.wait_for_function("name => !location.search.includes(`layer=${name}`)", arg=name)
+    page.evaluate("history.back(); history.back()")
+    wait_for(page, "Unit")
+    page.wait_for_function("location.search.includes('layer=output')")
+    assert page.evaluate("history.length") <= entries + 1
+    page.go_forward()
+    page.wait_for_function("name => location.search.includes(`layer=${name}`)", arg=name)
+    wait_for(page, last)
+
+
 @pytest.mark.parametrize(
     ("width", "scheme"), [(1200, "dark"), pytest.param(390, "light", marks=pytest.mark.full)]
 )
@@ -191,30 +218,7 @@ def test_the_picture_leads_to_numbers_and_back_to_what_was_before(
         last = f"Row {rows - 1}, column {columns - 1}, channel 5"
         wait_for(page, last)
         assert result(page) == pytest.approx(float(output[-1, -1, 5]), rel=1e-4, abs=1e-5)
-        # A class of the answer, then back through what was looked at.
-        page.locator(".diagram .probabilities li").nth(3).click()
-        wait_for(page, "Unit 3")
-        page.wait_for_function("location.search.includes('layer=output')")
-        page.go_back()
-        wait_for(page, last)
-        page.wait_for_function("location.search.includes('layer=conv')")
-        page.go_back()
-        wait_for(page, "Unit")
-        page.wait_for_function("location.search.includes('layer=output')")
-        page.go_forward()
-        wait_for(page, last)
-        assert query_of(page)["layer"] == name
-        # Two steps back before the first is answered are two steps.
-        entries = page.evaluate("history.length")
-        page.locator(".diagram .head").first.click()
-        page.wait_for_function("name => !location.search.includes(`layer=${name}`)", arg=name)
-        page.evaluate("history.back(); history.back()")
-        wait_for(page, "Unit")
-        page.wait_for_function("location.search.includes('layer=output')")
-        assert page.evaluate("history.length") <= entries + 1
-        page.go_forward()
-        page.wait_for_function("name => location.search.includes(`layer=${name}`)", arg=name)
-        wait_for(page, last)
+        go_back_and_forward(page, name, last)
 
 
 @pytest.mark.full

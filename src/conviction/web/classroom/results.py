@@ -11,7 +11,7 @@ from conviction.config.flat import by_key
 from conviction.errors import ConvictionError
 from conviction.lesson import chapters
 from conviction.lesson.progress import load_progress
-from conviction.reporting.spreadsheet import csv_text
+from conviction.reporting import csv_text
 from conviction.runs import RunFolder, list_runs
 from conviction.web.classroom.guesses import Guess, read_guesses
 from conviction.web.classroom.learners import Learner

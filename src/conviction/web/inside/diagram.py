@@ -114,12 +114,12 @@ class _Step:
 
     layer: Any
     before: np.ndarray
-    given: LayerOutput
+    result: LayerOutput
 
     @property
     def kind(self) -> str:
         """The layer's type."""
-        return self.given.kind
+        return self.result.kind
 
     @property
     def keeps_channels(self) -> bool:
@@ -142,7 +142,7 @@ def diagram_of(model: Any, pixels: np.ndarray, outputs: Sequence[LayerOutput]) -
     steps: list[_Step] = []
     for each in folds:
         steps = _steps(each, model, came, outputs)
-        came = steps[-1].given.output
+        came = steps[-1].result.output
         if each is not folds[-1]:
             is_flat = outputs[each.numbers[-1]].output.shape != each.shape
             columns.append(_column(each, steps, columns[-1] if columns else None, is_flat=is_flat))
@@ -165,21 +165,21 @@ def _steps(folded: Fold, model: Any, came: np.ndarray, outputs: Sequence[LayerOu
     """The layers of a column, from what came into it; with maps where Flatten has written them in a row."""
     steps: list[_Step] = []
     for number, one in zip(folded.numbers, folded.layers, strict=True):
-        given = replace(outputs[number], output=outputs[number].output.reshape(one.shape))
-        steps.append(_Step(model.layers[number], came, given))
-        came = given.output
+        result = replace(outputs[number], output=outputs[number].output.reshape(one.shape))
+        steps.append(_Step(model.layers[number], came, result))
+        came = result.output
     return steps
 
 
 def _column(folded: Fold, steps: Sequence[_Step], before: Column | None, *, is_flat: bool) -> Column:
-    given, count = steps[-1].given.output, folded.count
-    maps = np.moveaxis(given, -1, 0)[:count] if given.ndim == 3 else given[:count, np.newaxis, np.newaxis]
+    values, count = steps[-1].result.output, folded.count
+    maps = np.moveaxis(values, -1, 0)[:count] if values.ndim == 3 else values[:count, np.newaxis, np.newaxis]
     flow = _flow(steps, before, range(count))
     return Column(
         tuple(one.name for one in folded.layers),
-        given.shape,
+        values.shape,
         is_flat,
-        small(maps, given).maps,
+        small(maps, values).maps,
         _reach(steps),
         None if flow is None else flow.sums,
         None if flow is None else flow.sizes,
@@ -202,7 +202,7 @@ def _flow(group: Sequence[_Step], before: Column | None, outputs: Sequence[int])
     for j, output in enumerate(outputs):
         for i, channels in enumerate(shown):
             if output in channels:
-                values = first.given.output[..., output]
+                values = first.result.output[..., output]
                 sums[j, i], sizes[j, i] = values.sum(), np.abs(values).sum()
     return Contributions(sums, sizes)
 
@@ -219,7 +219,7 @@ def _reach(group: Sequence[_Step]) -> Reach | None:
 
 def _reach_of(step: _Step) -> Reach | None:
     layer, kind = step.layer, step.kind
-    if step.before.ndim != 3 or step.given.output.ndim != 3:
+    if step.before.ndim != 3 or step.result.output.ndim != 3:
         return None
     if kind in (*POINTWISE, *ACROSS_CHANNELS):
         return Reach(0, 0, 1, 1, 1, 1, same_map=kind in POINTWISE)

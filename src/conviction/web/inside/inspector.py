@@ -80,7 +80,7 @@ class Inspector:
 
     async def _ask(self, name: str, **arguments: Any) -> Any:
         """Asks again if the process was killed; a question that kills it twice fails."""
-        from conviction.web.inside.seeing import answer
+        from conviction.web.inside.answering import answer
 
         for _ in range(2):
             with contextlib.suppress(KilledError):

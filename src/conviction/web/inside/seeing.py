@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections import OrderedDict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -385,23 +384,3 @@ def _passed(held: _HeldRun, pixels: np.ndarray, layer: str) -> Passed:
     if held.passed is None or held.passed[:2] != (key, layer):
         held.passed = (key, layer, passed_through(held.model, pixels, find_layer(held.model, layer)))
     return held.passed[2]
-
-
-def answer(data_dir: Path | None, name: str, arguments: dict[str, Any]) -> Any:
-    """Calls the method of this name, which is one of the questions above; for the helper process.
-
-    Raises:
-        RequestError: See the question.
-        ConvictionError: It has failed otherwise.
-    """
-    try:
-        return getattr(_viewer(data_dir), name)(**arguments)
-    except ConvictionError:
-        raise
-    except Exception as failure:
-        raise ConvictionError(f"Looking inside failed: {type(failure).__name__}: {failure}") from failure
-
-
-@cache
-def _viewer(data_dir: Path | None) -> ModelViewer:
-    return ModelViewer(data_dir)

@@ -31,6 +31,8 @@ from conviction.web.work import network
 from conviction.web.work.desk import Draft
 
 NONE = "none"
+# Once it is drawn.
+TO_OPEN_LAYER = "setTimeout(() => document.querySelector('.layer.open')?.scrollIntoView({block: 'center'}))"
 # Settings of a layer that are one of a few words.
 CHOICES = {
     "padding": {"valid": "valid", "same": "same"},
@@ -99,7 +101,7 @@ class _Editor(DraftPage):
             self.picture.show(layers, view, self.page.recipe(self.images).training.seed)
         self._tools()
         if view.refusal:
-            self._refusal(view)
+            _refusal(view, lambda fix: self._set(partial(getattr, fix, "layers")))
         else:
             _sizes(view, layers)
         if self.page.part == "keras":
@@ -125,10 +127,7 @@ class _Editor(DraftPage):
                 )
             tag("span", "A recipe replaces your network, and how it learns at Compile.", "soft")
         if self.page.part == "layers":
-            if not layer_edits.backbone(self.page.draft.layers):
-                paragraph(WHEN_TRANSFER, "note")
-            with tag("div", "", "buttons"):
-                chapter_button(self.page, "transfer")
+            _about_transfer(self.page)
 
     def _begin_from(self, recipe: str, *_: Any) -> Draft:
         return self.page.lab.new_draft(recipe, self.facts, self.page.draft)
@@ -136,20 +135,6 @@ class _Editor(DraftPage):
     def _set(self, make: Callable[[], layer_edits.Layers]) -> Callable[..., Any]:
         """A handler that takes the layers that ``make`` returns."""
         return self.put(lambda *_: replace(self.page.draft, layers=make()))
-
-    def _refusal(self, view: network.NetworkView) -> None:
-        with tag("div", "", "message trouble", role="alert"):
-            paragraph(view.refusal)
-            if not view.fixes:
-                return
-            with tag("div", "", "buttons"):
-                for i, fix in enumerate(view.fixes):
-                    button(
-                        fix.label,
-                        self._set(partial(getattr, fix, "layers")),
-                        f"fix-{i}",
-                        "primary" if not i else "",
-                    )
 
     def _layers(self, layers: layer_edits.Layers, view: network.NetworkView) -> None:
         rows = view.rows or (None,) * (len(layers) + 2)
@@ -163,18 +148,14 @@ class _Editor(DraftPage):
         with tag("div", "", "fields"):
             kinds = {kind: kind for kind in network.ADDABLE}
             choice("Add a layer", kinds, self.kind, self._choose_kind, "add-kind")
-            button(
-                "Add", self._set(lambda: network.add(layers, self.kind, self._at(layers))), "add", "primary"
-            )
+            button("Add", self._set(self._with_another), "add", "primary")
+
+    def _with_another(self) -> layer_edits.Layers:
+        opened = self.names.index(self.open) if self.open in self.names else None
+        return network.add(self.layers, self.kind, _index_of_new(self.layers, self.kind, opened))
 
     def _choose_kind(self, kind: str) -> None:
         self.kind = kind if kind in network.ADDABLE else "Conv2D"
-
-    def _at(self, layers: layer_edits.Layers) -> int:
-        """Where a new layer goes: after the one that is open, or otherwise where its kind belongs."""
-        if self.open in self.names:
-            return self.names.index(self.open) + 1
-        return len(layers) if self.kind == "Dense" else layer_edits.head(layers)
 
     def _layer(self, i: int, layer: Layer, row: LayerRow | None, *, wrong: bool) -> None:
         if isinstance(layer, Backbone):
@@ -226,13 +207,11 @@ class _Editor(DraftPage):
             self._late()
             return
         rows = network.look(self.layers, self.shape, self.classes).rows[1:-1]
-        number = next((i for i, row in enumerate(rows) if row.name == layer), None)
-        if number is not None and self.names[number] != self.open:
-            self._toggle(self.names[number])
+        names = {row.name: name for row, name in zip(rows, self.names, strict=True)}
+        if names.get(layer, self.open) != self.open:
+            self._toggle(names[layer])
             self._draw()
-            ui.run_javascript(
-                "setTimeout(() => document.querySelector('.layer.open')?.scrollIntoView({block: 'center'}))"
-            )
+            ui.run_javascript(TO_OPEN_LAYER)
 
     def _toggle(self, name: int) -> None:
         self.open = None if self.open == name else name
@@ -285,6 +264,31 @@ class _Editor(DraftPage):
         if isinstance(layers, RequestError):
             raise layers
         return layers
+
+
+def _about_transfer(page: PageContext) -> None:
+    if not layer_edits.backbone(page.draft.layers):
+        paragraph(WHEN_TRANSFER, "note")
+    with tag("div", "", "buttons"):
+        chapter_button(page, "transfer")
+
+
+def _refusal(view: network.NetworkView, take: Callable[[network.Fix], Callable[..., Any]]) -> None:
+    """Why the network does not fit, and changes that would; ``take`` makes a handler of one."""
+    with tag("div", "", "message trouble", role="alert"):
+        paragraph(view.refusal)
+        if not view.fixes:
+            return
+        with tag("div", "", "buttons"):
+            for i, fix in enumerate(view.fixes):
+                button(fix.label, take(fix), f"fix-{i}", "primary" if not i else "")
+
+
+def _index_of_new(layers: layer_edits.Layers, kind: str, opened: int | None) -> int:
+    """Where a new layer goes: after the one that is open, or otherwise where its kind belongs."""
+    if opened is not None:
+        return opened + 1
+    return len(layers) if kind == "Dense" else layer_edits.head(layers)
 
 
 async def _layers_of(text: str) -> layer_edits.Layers | RequestError:
