@@ -145,7 +145,7 @@ def history(study: optuna.Study) -> Drawing:
         )
         axes.set(xlabel="trial", ylabel="accuracy")
         whole_numbers(axes)
-        axes.legend(frameon=False)
+        axes.legend(loc="best", frameon=False)
         return {}
 
     return Drawing("Accuracy of each trial", draw)

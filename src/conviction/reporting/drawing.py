@@ -96,7 +96,8 @@ def curves(history: Sequence[EpochRow]) -> Drawing:
             axes.axvline(best.epoch, color=colors.ink, linewidth=0.8, linestyle=":")
             axes.set(xlabel="epoch", title=name)
             whole_numbers(axes)
-            axes.legend(frameon=False)
+            # "best" is the default, but only where it is asked for does a slow machine bring no warning.
+            axes.legend(loc="best", frameon=False)
             for row in history:
                 shape = axes.axvspan(row.epoch - 0.5, row.epoch + 0.5, color=colors.ink, alpha=0)
                 shape.set_gid(f"tip-{name}-{row.epoch}")
@@ -144,7 +145,7 @@ def curves_together(histories: Mapping[str, Sequence[EpochRow]]) -> Drawing:
                 )
             axes.set(xlabel="epoch", title=f"{name} (dots: validation; thin: training)")
             whole_numbers(axes)
-        figure.axes[0].legend(frameon=False)
+        figure.axes[0].legend(loc="best", frameon=False)
         return {}
 
     return Drawing("Loss and accuracy of each run per epoch, in validation and in training", draw)
@@ -168,7 +169,7 @@ def rates(search: RateSearch) -> Drawing:
         start = max(sweep.losses[0] for sweep in search.sweeps)
         # A loss that diverges has no bounds; what matters lies below its first value.
         axes.set(xscale="log", xlabel="learning rate", ylabel="loss, smoothed", ylim=(0, 1.5 * start))
-        axes.legend(frameon=False)
+        axes.legend(loc="best", frameon=False)
         return {}
 
     return Drawing("Loss at each learning rate", draw)
