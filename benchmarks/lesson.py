@@ -13,10 +13,11 @@ from __future__ import annotations
 
 import argparse
 import json
+import math
 import os
 import platform
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
@@ -63,6 +64,19 @@ class Study:
         """In words."""
         changed = "".join(f", {key}={value}" for key, value in self.keys.items())
         return f"recipe=lab{changed}, {self.epochs} epochs of {self.images:,} training images"
+
+    def experiment(self, label: str) -> dict[str, Any]:
+        """How an arm is measured, for the record."""
+        from conviction.experiments.questions import QUESTIONS
+
+        question = next((q for q in self.questions if label in [arm.label for arm in QUESTIONS[q]]), "")
+        return {
+            "keys": dict(self.keys),
+            "epochs": self.epochs,
+            "images": self.images,
+            "question": question,
+            "arm": label,
+        }
 
 
 LINEAR = (
@@ -197,6 +211,15 @@ ACROSS = {
     "sgd_rate": (("steps", "sgd_0.05"), ("steps", "sgd_0.001")),
     "norm_places": (("long", "norm_after"), ("long", "norm_before")),
 }
+# The same of them as one base and one key; the places of batch normalisation are no key.
+ACROSS_KEYS: dict[str, tuple[dict[str, Any], str]] = {
+    "norm_at_3": ({"training.learning_rate": 0.003}, "model.batch_norm=true"),
+    "norm_at_10": ({"training.learning_rate": 0.01}, "model.batch_norm=true"),
+    "sgd_rate": (
+        {"training.optimizer": "sgd", "training.learning_rate": 0.001},
+        "training.learning_rate=0.05",
+    ),
+}
 PLAIN_ARMS: dict[str, dict[str, Any]] = {
     "scaled_adam": {},
     "unscaled_adam": {"scale": 1.0},
@@ -210,19 +233,6 @@ PLAIN = {
     "he": ("he", "scaled_adam"),
 }
 PLAIN_SETTING = "Keras alone, the lab's network, 5 epochs of 4,000 training images"
-# What is compared, of the rows of one trial's epochs.
-MEASURES: dict[str, Callable[[Rows], float]] = {
-    "accuracy": lambda rows: rows[-1]["val_accuracy"],
-    "loss": lambda rows: rows[-1]["val_loss"],
-    "lowest_loss": lambda rows: min(r["val_loss"] for r in rows),
-    "lowest_epoch": lambda rows: 1 + int(np.argmin([r["val_loss"] for r in rows])),
-    "rise": lambda rows: rows[-1]["val_loss"] - min(r["val_loss"] for r in rows),
-    "training_loss": lambda rows: rows[-1]["loss"],
-    "first_training_loss": lambda rows: rows[0]["loss"],
-    "first_loss": lambda rows: rows[0]["val_loss"],
-    "first_accuracy": lambda rows: rows[0]["val_accuracy"],
-    "gap": lambda rows: rows[-1]["accuracy"] - rows[-1]["val_accuracy"],
-}
 
 
 def run_study(name: str, study: Study, seeds: int, folder: Path, jobs: int) -> None:
@@ -312,26 +322,23 @@ def trials_of(study: Study, folder: Path) -> dict[str, Trials]:
 
 
 def difference_of(first: Trials, second: Trials) -> dict[str, dict[str, float]]:
-    """Every measure of both, and their paired difference; a measure that is not a number for a seed is left out."""
-    from conviction.experiments.statistics import paired_difference
+    """Every measure of both, and their paired difference; nothing of fewer than ``FEWEST`` pairs."""
+    from conviction.experiments.measures import effects_of
+    from conviction.training import EpochRow
 
-    seeds = sorted(set(first) & set(second))
-    out = {}
-    for name, measure in MEASURES.items():
-        ours, theirs = ([float(measure(t[s])) for s in seeds] for t in (first, second))
-        if len(seeds) < FEWEST or not np.isfinite([*ours, *theirs]).all():
-            continue
-        resolution = 1 / 3000 if name in ("accuracy", "first_accuracy") else 0.0
-        d = paired_difference(ours, theirs, resolution)
-        values = {
-            "here": np.mean(ours),
-            "there": np.mean(theirs),
-            "mean": d.mean,
-            "low": d.low,
-            "high": d.high,
+    def rows_of(trials: Trials) -> dict[int, list[EpochRow]]:
+        # Keras alone notes no rate.
+        return {
+            seed: [
+                EpochRow(**{"learning_rate": math.nan, **row, "epoch": i}) for i, row in enumerate(rows, 1)
+            ]
+            for seed, rows in trials.items()
         }
-        out[name] = {key: round(float(value), 4) for key, value in values.items()}
-    return out
+
+    seeds, effects = effects_of(rows_of(first), rows_of(second), 1 / 3000)
+    if seeds < FEWEST:
+        return {}
+    return {name: {k: round(v, 4) for k, v in asdict(effect).items()} for name, effect in effects.items()}
 
 
 def record(folder: Path) -> None:
@@ -344,12 +351,17 @@ def record(folder: Path) -> None:
             for arm, label in study.arms.items():
                 question = "no activation" if label == LINEAR else label
                 first, second = found[name][arm], found[name]["base"]
-                content[f"{name}.{arm}"] = _entry(question, study, first, second, folder / name)
+                how = study.experiment(label)
+                content[f"{name}.{arm}"] = _entry(question, study, first, second, folder / name, how=how)
     for name, (one, other) in ACROSS.items():
         if one[0] in found and other[0] in found:
             question = f"{STUDIES[one[0]].arms[one[1]]} against {STUDIES[other[0]].arms[other[1]]}"
             first, second = found[one[0]][one[1]], found[other[0]][other[1]]
-            content[f"across.{name}"] = _entry(question, STUDIES[one[0]], first, second, folder / one[0])
+            study, how = STUDIES[one[0]], None
+            if name in ACROSS_KEYS:
+                keys, varied = ACROSS_KEYS[name]
+                how = replace(study, keys=keys).experiment(varied)
+            content[f"across.{name}"] = _entry(question, study, first, second, folder / one[0], how=how)
     file = folder / "plain.jsonl"
     if file.exists():
         trials: dict[str, Trials] = {arm: {} for arm in PLAIN_ARMS}
@@ -358,13 +370,23 @@ def record(folder: Path) -> None:
             trials[arm][int(seed)] = line["history"]
         for name, (one_arm, other_arm) in PLAIN.items():
             question = f"{one_arm.replace('_', ' ')} against {other_arm.replace('_', ' ')}"
-            content[f"plain.{name}"] = _entry(question, None, trials[one_arm], trials[other_arm], file)
+            content[f"plain.{name}"] = _entry(
+                question, None, trials[one_arm], trials[other_arm], file, how=None
+            )
     kept = {key: entry for key, entry in content.items() if entry["differences"]}
     RECORD.write_text(json.dumps({"findings": kept}, indent=1, sort_keys=True) + "\n", encoding="utf-8")
     print(f"{len(kept)} findings in {RECORD}")
 
 
-def _entry(question: str, study: Study | None, first: Trials, second: Trials, place: Path) -> dict[str, Any]:
+def _entry(
+    question: str,
+    study: Study | None,
+    first: Trials,
+    second: Trials,
+    place: Path,
+    *,
+    how: Mapping[str, Any] | None,
+) -> dict[str, Any]:
     finished = (place / "trials.jsonl" if place.is_dir() else place).stat().st_mtime
     return {
         "question": question,
@@ -375,6 +397,7 @@ def _entry(question: str, study: Study | None, first: Trials, second: Trials, pl
         "versions": {name: version(name) for name in ("conviction", "keras", "tensorflow", "numpy")}
         | {"python": platform.python_version()},
         "differences": difference_of(first, second),
+        "experiment": how,
     }
 
 

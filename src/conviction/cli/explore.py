@@ -32,6 +32,15 @@ def explore(
             help="{questions}, or all.",
         ),
     ] = None,
+    claim: Annotated[
+        str | None,
+        typer.Option(
+            "--claim",
+            metavar="NAME",
+            help="Test a claim of the lesson on these images, in the experiment that it was measured with; "
+            "'conviction learn claims' asks what you expect first.",
+        ),
+    ] = None,
     vary: Annotated[
         list[str] | None,
         typer.Option("--vary", metavar="KEY=a,b,c", help="Values of a key, each compared with the base."),
@@ -90,6 +99,7 @@ def explore(
         source,
         keys or [],
         question=question or [],
+        claim=claim,
         vary=vary or [],
         grid=grid,
         seeds=seeds,

@@ -21,15 +21,16 @@ def learn(
         typer.Argument(
             metavar="TOPIC",
             help="A chapter (its number or its name), a hyperparameter, overview, conversations, concepts, memory, "
-            "glossary, references; or cards, quiz, walkthrough. Without one: what there is, and how far you have "
-            "got.",
+            "glossary, references; or claims, cards, quiz, walkthrough. Without one: what there is, and how far you "
+            "have got.",
         ),
     ] = None,
     rest: Annotated[
         list[str] | None,
         typer.Argument(
             metavar="MORE",
-            help="A word for glossary, a chapter for cards and quiz, SOURCE [KEY=VALUE ...] for walkthrough.",
+            help="A word for glossary, a chapter for cards and quiz, a chapter, a hyperparameter or a claim for "
+            "claims, SOURCE [KEY=VALUE ...] for walkthrough.",
         ),
     ] = None,
     run: Annotated[
@@ -56,6 +57,11 @@ def learn(
         return
     if len(more) > 1:
         raise RequestError(f"learn {topic}: expected at most one word after it; got: {' '.join(more)}.")
+    if topic == "claims":
+        from conviction.cli.claims import ask_claims
+
+        ask_claims(more[0] if more else None, as_json=as_json)
+        return
     facts = _facts(run)
     if topic is None:
         _menu(facts, as_json=as_json)
@@ -97,8 +103,10 @@ def _read(topic: str, part: str | None, depth: Depth, facts: Facts, *, as_json: 
     if as_json:
         print_json({"topic": topic, "depth": depth, "numbers_from": facts.title, "markdown": text})
         return
+    from conviction.cli.claims import guess_first
     from conviction.cli.markdown import print_markdown
 
+    guess_first(topic)
     print_markdown(text)
     names = [chapter.name for chapter in chapters()]
     if topic in names:
@@ -112,6 +120,7 @@ def _read(topic: str, part: str | None, depth: Depth, facts: Facts, *, as_json: 
 
 def _menu(facts: Facts, *, as_json: bool) -> None:
     from conviction.lesson import TOPICS, chapters, sheets
+    from conviction.lesson.claims import claims
     from conviction.lesson.progress import load_progress, now
     from conviction.lesson.shelf import cards
 
@@ -141,6 +150,8 @@ def _menu(facts: Facts, *, as_json: bool) -> None:
         "- `conviction learn walkthrough digits` to see each step explained while it happens\n"
         f"- `conviction learn cards`: {due} due now\n"
         "- `conviction learn quiz`, or `quiz data` for one chapter\n"
+        f"- `conviction learn claims`: guess what {len(claims())} changes do before you see what was measured; "
+        f"{len(claims().keys() & progress.guesses.keys())} guessed\n"
         "- `conviction learn conversations`, `concepts`, `memory`, `glossary`, `references`\n"
         f"- what to expect of a hyperparameter: {', '.join(f'`{s.name}`' for s in sheets())}\n"
     )

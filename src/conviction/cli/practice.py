@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 import sys
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import asdict
 from textwrap import fill
 
@@ -22,7 +22,7 @@ from conviction.lesson.words import render_line
 GRADES: dict[str, Answer] = {"1": "again", "2": "hard", "3": "good", "4": "easy"}
 
 
-class _Leave(Exception):
+class Leave(Exception):
     """The learner wants to leave, or the input has ended."""
 
 
@@ -51,7 +51,7 @@ def quiz(facts: Facts, chapter: str | None, *, as_json: bool) -> None:
             {"numbers_from": facts.title, "questions": [asdict(q) for qs in asked.values() for q in qs]}
         )
         return
-    print_markdown(_literal(f"Answers are from {facts.title}. Type a letter to answer, q to leave."))
+    print_markdown(literal(f"Answers are from {facts.title}. Type a letter to answer, q to leave."))
     right = answered = 0
     try:
         for name, chapter_questions in asked.items():
@@ -60,7 +60,7 @@ def quiz(facts: Facts, chapter: str | None, *, as_json: bool) -> None:
                 results.append(_ask(f"{name} {number} of {len(chapter_questions)}", question))
                 right, answered = right + results[-1], answered + 1
             _keep_score(name, results)
-    except _Leave:
+    except Leave:
         pass
     if answered:
         print(f"\n{right} of {answered} right.")
@@ -74,10 +74,10 @@ def _keep_score(name: str, results: list[bool]) -> None:
 def _ask(head: str, question: Question) -> bool:
     letters = dict(zip("abcd", question.options, strict=False))
     print()
-    print_markdown(f"**{head}.** {_literal(question.prompt)}")
+    print_markdown(f"**{head}.** {literal(question.prompt)}")
     for letter, option in letters.items():
         print(fill(option.text, WIDEST, initial_indent=f"  {letter}  ", subsequent_indent="     "))
-    letter = _answer(f"{'/'.join(letters)}? ", letters)
+    letter = answer(f"{'/'.join(letters)}? ", letters)
     chosen = letters[letter]
     print_markdown(_verdict(chosen, question.right))
     return chosen.right
@@ -85,11 +85,11 @@ def _ask(head: str, question: Question) -> bool:
 
 def _verdict(chosen: Option, right: Option) -> str:
     if chosen.right:
-        return f"**Right.** {_literal(right.why)}"
-    return f"**No.** {_literal(chosen.why)} It is **{_literal(right.text)}**: {_literal(right.why)}"
+        return f"**Right.** {literal(right.why)}"
+    return f"**No.** {literal(chosen.why)} It is **{literal(right.text)}**: {literal(right.why)}"
 
 
-def _literal(text: str) -> str:
+def literal(text: str) -> str:
     """Class names and numbers are not Markdown."""
     return "".join(f"\\{c}" if c in "\\`*_[]<>#" else c for c in text)
 
@@ -110,7 +110,7 @@ def cards(facts: Facts, chapter: str | None, *, as_json: bool) -> None:
     try:
         for number, card in enumerate(due, 1):
             _show(f"{number} of {len(due)}", card, facts)
-    except _Leave:
+    except Leave:
         pass
     print(f"\n{_next(chosen)}")
 
@@ -122,10 +122,10 @@ def _sides(card: FlashCard, facts: Facts) -> dict[str, str]:
 def _show(head: str, card: FlashCard, facts: Facts) -> None:
     sides = _sides(card, facts)
     print()
-    print_markdown(f"**{head}, {card.chapter}.** {_literal(sides['front'])}")
-    _answer("(Enter) ", None)
-    print_markdown(_literal(sides["back"]))
-    grade = GRADES[_answer("How well did you know it? 1 not at all, 2 barely, 3 well, 4 easily: ", GRADES)]
+    print_markdown(f"**{head}, {card.chapter}.** {literal(sides['front'])}")
+    answer("(Enter) ", None)
+    print_markdown(literal(sides["back"]))
+    grade = GRADES[answer("How well did you know it? 1 not at all, 2 barely, 3 well, 4 easily: ", GRADES)]
     update_progress(lambda progress: progress.remember(card, grade, now()))
 
 
@@ -141,19 +141,19 @@ def _next(chosen: list[FlashCard]) -> str:
     return f"{seen}, {new} new; the next is due {when}."
 
 
-def _answer(prompt: str, allowed: dict[str, Option] | dict[str, Answer] | None) -> str:
+def answer(prompt: str, allowed: Collection[str] | None) -> str:
     """The answer: one of ``allowed``, or any line if it is None.
 
     Raises:
-        _Leave: q, or the end of input.
+        Leave: q, or the end of input.
     """
     for line in _lines(prompt):
         if line in ("q", "quit"):
-            raise _Leave
+            raise Leave
         if allowed is None or line in allowed:
             return line
         print(f"Expected one of {', '.join(allowed)}, or q; got '{line[:40]}'.")
-    raise _Leave
+    raise Leave
 
 
 def _lines(prompt: str) -> Iterator[str]:

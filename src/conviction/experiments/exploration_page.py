@@ -7,10 +7,12 @@ from typing import Any
 
 import numpy as np
 
-from conviction.experiments.findings import Findings, Summary
+from conviction.experiments.findings import ClaimFinding, Findings, Summary
 from conviction.experiments.questions import SHEETS
 from conviction.experiments.statistics import Difference
 from conviction.lesson import sheets
+from conviction.lesson.claim_words import comparison, evidence, own_evidence, teaching
+from conviction.lesson.claims import claims
 from conviction.lesson.words import render
 from conviction.reporting import Drawing, Step, Table, curves_together, render_template
 
@@ -58,13 +60,32 @@ def exploration_steps(findings: Findings) -> list[Step]:
         ]
         sentences += [text for f in arms for text in _failures(f.arm)]
         rows = (_row(findings.base, None), *(_row(f.arm, f.accuracy) for f in arms))
+        sentences += _claimed(findings.claim)
         steps.append(Step(title(question), tuple(sentences), Table(COLUMNS, rows, tuple(range(1, 8)))))
     return steps
 
 
+def _claimed(claimed: ClaimFinding | None) -> list[str]:
+    """What the exploration says of the claim that it tests, beside what was measured for the lesson."""
+    if claimed is None:
+        return []
+    claim = claims()[claimed.name]
+    effect = claimed.effects.get(claim.measure)
+    sentences = [
+        f"The claim is about the {claim.measure_name}.",
+        own_evidence(claim, effect, claimed.seeds),
+        *(evidence(claim, measurement) for measurement in claim.measurements),
+        comparison(claim, effect, claimed.seeds),
+        teaching(claim),
+        claim.why,
+    ]
+    return [sentence for sentence in sentences if sentence]
+
+
 def title(question: str) -> str:
-    """The question as people ask it; for a varied key, a question with its name."""
-    return TITLES.get(question, f"What does {question} do?")
+    """The question as people ask it; for a claim, the change; for a varied key, a question with its name."""
+    claim = claims().get(question)
+    return claim.change if claim else TITLES.get(question, f"What does {question} do?")
 
 
 def _expected(question: str) -> list[str]:

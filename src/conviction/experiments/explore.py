@@ -14,9 +14,10 @@ from conviction.data.in_memory import Source, source_path
 from conviction.errors import RequestError, StudyError
 from conviction.experiments.exploration import check_arms, plan, run_plan
 from conviction.experiments.findings import Findings, findings
-from conviction.experiments.questions import arms_for
+from conviction.experiments.questions import arm_of_claim, arms_for
 from conviction.experiments.request import going_on, loading, threads_of
 from conviction.experiments.study import keep, no_answer_message, study_at
+from conviction.lesson.claims import experiment_of
 from conviction.pool.executors import On, Where
 from conviction.process import restores_process
 from conviction.reporting import StudyShowing, board
@@ -54,6 +55,7 @@ def explore(
     overrides: Overrides = (),
     *,
     question: str | Sequence[str] = (),
+    claim: str | None = None,
     vary: str | Sequence[str] = (),
     grid: bool = False,
     seeds: int = 5,
@@ -76,6 +78,8 @@ def explore(
         source: As for ``fit``.
         overrides: Keys of the base; ``recipe`` defaults to ``lab``.
         question: Names of the lab's questions, or ``all``.
+        claim: The name of a claim of the lesson, in place of questions and keys: its base, change, epochs and number
+            of images are those with which it was measured, unless ``overrides`` or ``budget`` say otherwise.
         vary: Keys with values, ``model.kernel_size=3,5``.
         grid: Every value of one of two keys with every value of the other.
         seeds: Runs of each arm.
@@ -109,7 +113,20 @@ def explore(
         )
     # The values of a key have commas, and names have none.
     varied = [vary] if isinstance(vary, str) else vary
-    arms = arms_for(names_of(question), varied, base_keys, grid=grid)
+    if claim is None:
+        arms = arms_for(names_of(question), varied, base_keys, grid=grid)
+    elif question or vary or grid:
+        raise RequestError(
+            f"{option('claim')}: a claim is one change, which nothing else is compared with; leave out "
+            f"{option('question')}, {option('vary')} and {option('grid')}."
+        )
+    else:
+        tested, experiment = experiment_of(claim)
+        arms = [arm_of_claim(tested, experiment)]
+        base_keys = {"training.epochs": experiment.epochs, **experiment.keys, **base_keys}
+        epochs = base_keys["training.epochs"]
+        if budget is None and isinstance(epochs, int):  # what else it may be is refused with the other keys
+            budget = max(1, epochs) * experiment.images
     where = Where(on, jobs, limit, cpus_per_trial, gpus_per_trial)
     if equal_seconds is not None and not 0 < equal_seconds < float("inf"):
         raise RequestError(f"{option('equal-seconds')}: expected a number above 0; got {equal_seconds:g}.")
@@ -132,7 +149,7 @@ def explore(
         going_on(path),
     ):
         trials = run_plan(planned, path, executor=executor, watch=watch)
-        comparison = findings(planned, trials)
+        comparison = findings(planned, trials, claim)
         keep(path, comparison)
         if not comparison.arms:
             raise StudyError(no_answer_message(comparison.nothing, trials.reasons, path))

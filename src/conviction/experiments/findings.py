@@ -11,6 +11,7 @@ import numpy as np
 
 from conviction.evaluation import holm
 from conviction.experiments.exploration import Plan, Planned, Trials
+from conviction.experiments.measures import effects_of
 from conviction.experiments.statistics import (
     Difference,
     paired_difference,
@@ -18,6 +19,7 @@ from conviction.experiments.statistics import (
 )
 from conviction.lesson import Facts
 from conviction.lesson.facts import Result
+from conviction.lesson.record import Effect
 from conviction.model.changes import layer_changes
 from conviction.training import EpochRow
 
@@ -83,8 +85,17 @@ class ArmFinding:
 
 
 @dataclass(frozen=True)
+class ClaimFinding:
+    """What an exploration says of a claim of the lesson: every measure of it, by name."""
+
+    name: str
+    seeds: int
+    effects: Mapping[str, Effect]
+
+
+@dataclass(frozen=True)
 class Findings:
-    """The whole answer: the base, the arms, and what could not be tried with its reason."""
+    """The whole answer: the base, the arms, and what could not be tried with its reason; the claim that was tested."""
 
     source: str
     base: Summary
@@ -92,6 +103,7 @@ class Findings:
     untried: tuple[tuple[str, str, str], ...]  # question, label, reason
     about: tuple[str, ...]
     facts: Facts  # of the base, for the lesson's texts
+    claim: ClaimFinding | None = None
 
     @property
     def questions(self) -> list[str]:
@@ -119,11 +131,18 @@ class Findings:
                 {"question": q, "label": label, "reason": reason} for q, label, reason in self.untried
             ],
             "about": list(self.about),
+            "claim": _plain(asdict(self.claim)) if self.claim else None,
         }
 
 
-def findings(plan: Plan, trials: Trials) -> Findings:
-    """Compares every arm with the base; without a finished seed of both there is no finding."""
+def findings(plan: Plan, trials: Trials, claim: str | None = None) -> Findings:
+    """Compares every arm with the base; without a finished seed of both there is no finding.
+
+    Args:
+        plan: What was compared.
+        trials: What is finished.
+        claim: The claim of the lesson that its only arm tests.
+    """
     base = _summary(plan.base, trials, plan.base)
     pairs = [
         (planned, _summary(planned, trials, plan.base)) for planned in plan.arms if planned.recipe is not None
@@ -146,7 +165,22 @@ def findings(plan: Plan, trials: Trials) -> Findings:
         for arm, accuracy, p in zip(compared, accuracies, corrected, strict=True)
     )
     about = tuple(_about(plan, base, len(arms)))
-    return Findings(plan.source, base, arms, tuple(untried), about, _facts(plan, base))
+    tested = _claim_finding(claim, plan, trials, base) if claim and arms else None
+    return Findings(plan.source, base, arms, tuple(untried), about, _facts(plan, base), tested)
+
+
+def _claim_finding(claim: str, plan: Plan, trials: Trials, base: Summary) -> ClaimFinding:
+    """Every measure of the first arm against the base."""
+    first, second = (
+        {seed: _history(value) for seed, value in trials.values[key].items()}
+        for key in (plan.arms[0].key, plan.base.key)
+    )
+    seeds, effects = effects_of(first, second, base.resolution)
+    return ClaimFinding(claim, seeds, effects)
+
+
+def _history(value: Mapping[str, Any]) -> list[EpochRow]:
+    return [EpochRow(**row) for row in value["history"]]
 
 
 def _not_compared(arm: Summary, base: Summary) -> str:
@@ -175,7 +209,7 @@ def _facts(plan: Plan, base: Summary) -> Facts:
 def _summary(planned: Planned, trials: Trials, base: Planned) -> Summary:
     values = trials.values.get(planned.key, {})
     seeds = tuple(sorted(values))
-    histories = [[EpochRow(**row) for row in values[s]["history"]] for s in seeds]
+    histories = [_history(values[s]) for s in seeds]
     kept = [
         next(row for row in history if row.epoch == (values[s]["kept_epoch"] or len(history)))
         for s, history in zip(seeds, histories, strict=True)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any
 
@@ -16,6 +16,8 @@ from conviction.config.recipes import TRANSFER_RECIPE
 from conviction.config.text import shortened
 from conviction.errors import RequestError, did_you_mean
 from conviction.experiments.own_network import CHANGES
+from conviction.lesson.claims import Claim
+from conviction.lesson.record import Experiment
 
 
 @dataclass(frozen=True)
@@ -243,6 +245,15 @@ def arms_for(
             f"{option('vary')} KEY=a,b,c."
         )
     return out
+
+
+def arm_of_claim(claim: Claim, experiment: Experiment) -> Arm:
+    """The one arm that tests a claim of the lesson."""
+    if experiment.question:
+        arm = next(a for a in QUESTIONS[experiment.question] if a.label == experiment.arm)
+    else:
+        (arm,) = _varied(experiment.arm)
+    return replace(arm, question=claim.name, label=claim.measurements[0].question)
 
 
 def _varied(text: str) -> list[Arm]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import re
 from collections.abc import Mapping
@@ -14,6 +15,7 @@ from pydantic import AliasPath, ConfigDict, Field, TypeAdapter, model_validator
 from conviction.audience import option
 from conviction.config.text import newer_schema, read_bounded, read_json, read_json_file, shortened
 from conviction.errors import RequestError, RunFileError
+from conviction.lesson.record import Effect
 from conviction.runs import folder
 from conviction.runs.content import C, Content, read_content, validated
 from conviction.runs.inside import DRAWN, append_line, refuse_links, remove_leftovers
@@ -81,12 +83,37 @@ class KeptRefusal(Content):
     reason: str
 
 
+class KeptEffect(Content):
+    """As ``Effect``; an end of the interval is None where it is infinite."""
+
+    here: float
+    there: float
+    mean: float
+    low: float | None = None
+    high: float | None = None
+
+    @property
+    def effect(self) -> Effect:
+        """With infinite ends again."""
+        low = -math.inf if self.low is None else self.low
+        return Effect(self.here, self.there, self.mean, low, math.inf if self.high is None else self.high)
+
+
+class KeptClaim(Content):
+    """As ``ClaimFinding``."""
+
+    name: str
+    seeds: int
+    effects: dict[str, KeptEffect]
+
+
 class ExplorationResult(Content):
-    """The content of ``result.json``."""
+    """The content of ``result.json``; an earlier version tested no claims."""
 
     arms: list[KeptFinding]
     untried: list[KeptRefusal]
     about: list[str]
+    claim: KeptClaim | None = None
 
 
 def read_design(study: Path) -> ExplorationDesign | None:

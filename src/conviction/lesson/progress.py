@@ -19,6 +19,7 @@ from fsrs import Rating, Scheduler
 
 from conviction.config.home import HOME_VARIABLE, home_folder
 from conviction.errors import OutputError
+from conviction.lesson.record import DIRECTIONS, Direction
 from conviction.lesson.shelf import FlashCard
 from conviction.runs import folder
 
@@ -59,12 +60,14 @@ class LearningProgress:
         quiz: The last result of each chapter's quiz: right answers, and of how many.
         cards: What FSRS remembers of each card that was ever shown, by ``card_key``.
         exercises: Those that were begun, by name.
+        guesses: What was expected of each claim, before what was measured was shown.
     """
 
     read: dict[str, str] = field(default_factory=dict)
     quiz: dict[str, tuple[int, int]] = field(default_factory=dict)
     cards: dict[str, dict[str, Any]] = field(default_factory=dict)
     exercises: dict[str, ExerciseProgress] = field(default_factory=dict)
+    guesses: dict[str, Direction] = field(default_factory=dict)
 
     def due(self, cards: Sequence[FlashCard], now: datetime) -> list[FlashCard]:
         """The cards to be shown now: those that are due, the longest due first, then some new ones."""
@@ -115,7 +118,8 @@ def load_progress(path: Path | None = None) -> LearningProgress:
             Memory.from_dict(value)  # type: ignore[arg-type]
         # Absent in a file of an earlier version.
         exercises = {str(name): _exercise(value) for name, value in content.get("exercises", {}).items()}
-        return LearningProgress(dict(content["read"]), quiz, cards, exercises)
+        guesses = {str(name): _direction(value) for name, value in content.get("guesses", {}).items()}
+        return LearningProgress(dict(content["read"]), quiz, cards, exercises, guesses)
     except FileNotFoundError:
         return LearningProgress()
     except (ValueError, KeyError, TypeError, AttributeError, OSError) as failure:
@@ -133,6 +137,13 @@ def _exercise(value: Mapping[str, Any]) -> ExerciseProgress:
         None if passed is None else str(passed),
         bool(value["shown"]),
     )
+
+
+def _direction(value: object) -> Direction:
+    for direction in DIRECTIONS:
+        if value == direction:
+            return direction
+    raise ValueError(f"expected one of {', '.join(DIRECTIONS)}")
 
 
 def update_progress(change: Callable[[LearningProgress], Any], path: Path | None = None) -> None:
@@ -157,6 +168,7 @@ def update_progress(change: Callable[[LearningProgress], Any], path: Path | None
             "quiz": progress.quiz,
             "cards": progress.cards,
             "exercises": {name: asdict(value) for name, value in progress.exercises.items()},
+            "guesses": progress.guesses,
         }
         folder.write_json(path, content)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
@@ -50,6 +51,25 @@ class Effect:
 
 
 @dataclass(frozen=True)
+class Experiment:
+    """How ``explore`` measures a change, so that anybody can measure it again on other images.
+
+    Attributes:
+        keys: Of the base, over those of ``recipe=lab``.
+        epochs: Of each training.
+        images: Training images of each epoch.
+        question: The lab's question to which the arm belongs; empty if it varies a key.
+        arm: Its label, or KEY=VALUE.
+    """
+
+    keys: Mapping[str, Any]
+    epochs: int
+    images: int
+    question: str
+    arm: str
+
+
+@dataclass(frozen=True)
 class Measurement:
     """A change against its base, over paired seeds.
 
@@ -62,6 +82,7 @@ class Measurement:
         date: ISO 8601.
         versions: Of the packages that made it.
         differences: By a name in ``MEASURES``.
+        experiment: None if ``explore`` cannot measure it.
     """
 
     name: str
@@ -72,6 +93,7 @@ class Measurement:
     date: str
     versions: Mapping[str, str]
     differences: Mapping[str, Effect]
+    experiment: Experiment | None
 
     def quote(self, measure: str, predicted: Direction) -> str:
         """``-0.031 [-0.040, -0.022]``, in the measure's unit.
@@ -94,12 +116,7 @@ class Measurement:
 
     def numbers(self, measure: str) -> str:
         """The difference and its interval."""
-        _, factor, digits, unit = MEASURES[measure]
-        effect = self.differences[measure]
-        mean, low, high = (
-            f"{value * factor:+.{digits}f}" for value in (effect.mean, effect.low, effect.high)
-        )
-        return f"{mean}{unit} [{low}, {high}]"
+        return effect_numbers(measure, self.differences[measure])
 
     def about(self) -> str:
         """Where the numbers come from, for the end of a page."""
@@ -107,6 +124,14 @@ class Measurement:
             f"{self.question}: {self.data}; {self.setting}; {self.seeds} paired seeds; {self.date}, "
             f"Keras {self.versions['keras']}"
         )
+
+
+def effect_numbers(measure: str, effect: Effect) -> str:
+    """The difference and its interval, in the unit of the measure; the interval of a single pair is not known."""
+    _, factor, digits, unit = MEASURES[measure]
+    mean, low, high = (f"{value * factor:+.{digits}f}" for value in (effect.mean, effect.low, effect.high))
+    known = math.isfinite(effect.low) and math.isfinite(effect.high)
+    return f"{mean}{unit} [{low}, {high}]" if known else f"{mean}{unit}"
 
 
 @cache
@@ -119,4 +144,6 @@ def measurements() -> Mapping[str, Measurement]:
 
 def _measurement(name: str, entry: Mapping[str, Any]) -> Measurement:
     effects = {measure: Effect(**numbers) for measure, numbers in entry["differences"].items()}
-    return Measurement(name=name, **{**entry, "differences": effects})
+    how = entry["experiment"]
+    experiment = None if how is None else Experiment(**how)
+    return Measurement(name=name, **{**entry, "differences": effects, "experiment": experiment})

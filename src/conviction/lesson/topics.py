@@ -58,7 +58,7 @@ def topic_named(name: str) -> str:
     topic = name.lower().replace("-", "_")
     if topic not in TOPICS:
         raise RequestError(
-            f"learn: there is no topic '{name}'. Topics: {', '.join(TOPICS)}; and cards, quiz, walkthrough."
+            f"learn: there is no topic '{name}'. Topics: {', '.join(TOPICS)}; and claims, cards, quiz, walkthrough."
         )
     return topic
 

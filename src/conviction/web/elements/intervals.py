@@ -6,6 +6,7 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+from conviction.lesson.record import MEASURES, Effect
 from conviction.web.elements.plain import tag
 
 
@@ -21,13 +22,31 @@ class Estimate:
 def interval_table(estimates: Sequence[Estimate], label: str) -> None:
     """Accuracies one below the other, on an axis that ends at 100% and begins below the lowest interval."""
     start = max(0.0, math.floor(min(e.interval[0] for e in estimates) * 20 - 0.5) / 20)
-    _table(estimates, label, (start, 1.0), "{:.2%}".format)
+    _table(estimates, label, (start, 1.0), _Scale("accuracy", "{:.2%}".format, "{:.0%}".format))
 
 
 def difference_table(estimate: Estimate, label: str) -> None:
     """A difference of two accuracies, in points, on an axis with zero in the middle."""
     reach = max(0.01, math.ceil(max(map(abs, estimate.interval)) * 110) / 100)
-    _table([estimate], label, (-reach, reach), points, " points")
+    _table([estimate], label, (-reach, reach), _Scale("difference", points, _whole_points, " points"))
+
+
+def effect_table(measure: str, effects: Sequence[tuple[str, Effect]], label: str) -> None:
+    """What a change does to a measure on several data sets, each on the same axis with zero in the middle.
+
+    Args:
+        measure: A name in ``lesson.record.MEASURES``.
+        effects: The name of a data set and the effect there, whose interval is known.
+        label: For a screen reader.
+    """
+    _, factor, digits, unit = MEASURES[measure]
+    reach = 1.1 * max(abs(end) for _, e in effects for end in (e.low, e.high, e.mean)) or 1.0
+
+    def words(value: float) -> str:
+        return f"{factor * value:+.{digits}f}"
+
+    estimates = [Estimate(name, e.mean, (e.low, e.high)) for name, e in effects]
+    _table(estimates, label, (-reach, reach), _Scale("difference", words, words, unit))
 
 
 def points(share: float) -> str:
@@ -39,14 +58,23 @@ def points(share: float) -> str:
     return f"{100 * share:+.2f}" if share else "0.00"
 
 
-def _table(
-    estimates: Sequence[Estimate],
-    label: str,
-    axis: tuple[float, float],
-    words: Callable[[float], str],
-    unit: str = "",
-) -> None:
+@dataclass(frozen=True)
+class _Scale:
+    """What the axis shows: the heading of the figures, their words, those of the axis's ends, their unit."""
+
+    heading: str
+    words: Callable[[float], str]
+    ends: Callable[[float], str]
+    unit: str = ""
+
+
+def _whole_points(share: float) -> str:
+    return f"{100 * share:+.0f}"
+
+
+def _table(estimates: Sequence[Estimate], label: str, axis: tuple[float, float], scale: _Scale) -> None:
     first, last = axis
+    words, unit = scale.words, scale.unit
 
     def along(value: float) -> float:
         return min(1.0, max(0.0, (value - first) / (last - first)))
@@ -54,12 +82,11 @@ def _table(
     with tag("div", "", "scroll", tabindex=0, role="region", aria_label=label), tag("table", "", "intervals"):
         with tag("thead"), tag("tr"):
             tag("td")
-            tag("th", "difference" if first < 0 else "accuracy", "number", scope="col")
+            tag("th", scale.heading, "number", scope="col")
             with tag("th", "", scope="col"), tag("div", "", "ends"):
                 ends = (first, 0.0, last) if first < 0 else (first, last)
                 for end in ends:
-                    signed = f"{100 * end:+.0f}" if end else "0"
-                    tag("span", signed if first < 0 else f"{end:.0%}")
+                    tag("span", "0" if first < 0 and not end else scale.ends(end))
             tag("th", "95% interval", "number", scope="col")
         with tag("tbody"):
             for one in estimates:

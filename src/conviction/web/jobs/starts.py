@@ -116,18 +116,32 @@ def start_explore(
     jobs: Jobs,
     owner: str,
     source: str,
-    question: str,
+    name: str,
     path: Path,
     *,
     seeds: int,
     epochs: int,
     budget: int | None,
     base: Mapping[str, Any],
+    claim: bool = False,
 ) -> Job:
-    """Queues an exploration of one of the lab's questions; ``base`` holds the keys of what it starts from."""
+    """Queues an exploration of one of the lab's questions, or of a claim of the lesson.
+
+    Args:
+        jobs: Where it waits.
+        owner: Whose it is.
+        source: The images.
+        name: Of the question or the claim.
+        path: The folder of the study.
+        seeds: Of each arm.
+        epochs: Of each training.
+        budget: Images seen by each training; None for all in every epoch, or as many as the claim was measured with.
+        base: The keys of what it starts from.
+        claim: Whether ``name`` is a claim.
+    """
     keys = [f"{key}={json.dumps(value)}" for key, value in base.items() if key not in OF_EXPLORE]
-    argv = ["explore", source, *keys, f"training.epochs={epochs}", "--question", question]
+    argv = ["explore", source, *keys, f"training.epochs={epochs}", "--claim" if claim else "--question", name]
     argv += ["--seeds", str(seeds)]
     argv += ["--budget", str(budget)] if budget else []
     argv += ["--out", str(path), "--json"]
-    return jobs.submit(owner, "explore", argv, path, f"Exploring {question} on {stem_of(source)}")
+    return jobs.submit(owner, "explore", argv, path, f"Exploring {name} on {stem_of(source)}")

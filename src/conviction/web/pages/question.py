@@ -109,8 +109,7 @@ class QuestionCard:
 
     def _draw(self, job: Job | None, study: Path | None, status: StudyStatus | None) -> None:
         heading(title(self.question))
-        sheet = next((s for s in sheets() if s.name == SHEETS.get(self.question)), None)
-        paragraph(" ".join(sheet.short.split()) if sheet else SHORT[self.question], "note")
+        self._introduce()
         if job is not None and job.alive:
             self._running(job, status)
         else:
@@ -122,6 +121,21 @@ class QuestionCard:
                 self._note(status.result, study)
                 self._answer(status.result, study)
             self._ask(again=status is not None and bool(status.result))
+
+    def _introduce(self) -> None:
+        """What is asked; what to expect of it stands below the answer, so that it gives nothing away."""
+        labels = self.labels
+        words = f"{', '.join(labels[:-1])} or {labels[-1]}" if len(labels) > 1 else labels[0]
+        paragraph(f"{'Variants' if len(labels) > 1 else 'Variant'} of the base: {words}.", "note")
+
+    def _explain(self) -> None:
+        """What lessons say, and where to read on."""
+        sheet = next((s for s in sheets() if s.name == SHEETS.get(self.question)), None)
+        paragraph(" ".join(sheet.short.split()) if sheet else SHORT[self.question])
+        if sheet is not None:
+            about = self.page.to("explore", question=self.question, lesson="claims", about=sheet.name)
+            with tag("p"):
+                link(f"Claims about it, and what was measured on other images: {sheet.title}", about)
 
     @property
     def labels(self) -> list[str]:
@@ -196,19 +210,24 @@ class QuestionCard:
         name = next_name(root, _stem(page, self.question), page.lab.jobs)
         kept.setdefault("asked", {})[name] = self.guess
         page.keep()
-        start_explore(
+        self._submit(root / name)
+        page.lab.jobs.tick()
+        self.look()
+
+    def _submit(self, study: Path) -> Job:
+        """Queues the experiment."""
+        page, kept = self.page, self.page.desk.kept
+        return start_explore(
             page.lab.jobs,
             page.owner,
             page.desk.source,
             self.question,
-            root / name,
+            study,
             seeds=seeds_of(page),
             epochs=epochs_of(page),
             budget=int(kept["budget"]) if kept.get("budget") else None,
             base=base_of(page),
         )
-        page.lab.jobs.tick()
-        self.look()
 
     def _note(self, result: ExplorationResult, study: Path) -> None:
         """Saves what was found beside the guess, once, for the teacher's table."""
@@ -260,6 +279,7 @@ class QuestionCard:
                 paragraph(arm.sentence)
             for untried in result.untried:
                 paragraph(f"{untried.label}: no finding. {untried.reason}", "note")
+            self._explain()
             with tag("details"):
                 tag("summary", "What limits this")
                 for sentence in result.about:
