@@ -94,8 +94,10 @@ def _table(estimates: Sequence[Estimate], label: str, axis: tuple[float, float],
                 with tag("tr"):
                     tag("th", one.name, scope="row")
                     tag("td", f"{words(one.value)}{unit}", "number")
-                    with tag("td"), tag("div", "", "axis zero" if first < 0 else "axis") as drawn:
+                    positions = {"low": low, "high": high, "value": one.value}
+                    style = "; ".join(
+                        f"--{name}: {along(position):.4f}" for name, position in positions.items()
+                    )
+                    with tag("td"), tag("div", "", "axis zero" if first < 0 else "axis", style=style):
                         tag("i")
-                    for name, position in (("low", low), ("high", high), ("value", one.value)):
-                        drawn.style(f"--{name}: {along(position):.4f}")
                     tag("td", f"{words(low)} to {words(high)}{unit}", "number")

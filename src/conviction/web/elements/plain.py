@@ -26,6 +26,8 @@ class Tag(TextElement):
         for key, value in attributes.items():
             if key == "class":
                 self.classes(value)
+            elif key == "style":
+                self.style(value)
             else:
                 self.props[key] = value
 

@@ -13,6 +13,7 @@ from conviction.config import ImageFacts
 from conviction.errors import ConvictionError
 from conviction.flow.records import source_name
 from conviction.lesson import Facts, chapters
+from conviction.lesson.claims import claims
 from conviction.reporting import printable
 from conviction.web.elements.plain import button, tag
 from conviction.web.jobs.progress import RunStatus
@@ -88,6 +89,9 @@ def chapter(page: PageContext) -> None:
             progress=page.lab.progress_of(page.owner),
             chosen=page.lab.chapters,
             links=_links(page, name),
+            testing=lambda claim: page.to(
+                "explore", claim=claim, lesson="claims", about=claims()[claim].subject
+            ),
             query={"depth": page.desk.kept.get("depth", "quick"), **page.query},
             on_query=remember,
         )

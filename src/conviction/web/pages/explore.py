@@ -10,9 +10,11 @@ from nicegui import ui
 from conviction.experiments.exploration_page import title
 from conviction.experiments.questions import questions_about
 from conviction.flow.differences import OF_FILES
+from conviction.lesson.claims import claims
 from conviction.web.elements.plain import choice, link, number, paragraph, tag
 from conviction.web.elements.surface import Surface
 from conviction.web.jobs.starts import OF_EXPLORE
+from conviction.web.pages.claim import ClaimCard
 from conviction.web.pages.frame import framed, onward
 from conviction.web.pages.page import ChapterLink, PageContext, Stop, aim
 from conviction.web.pages.question import QuestionCard, base_of, epochs_of, seeds_of, state_of_question
@@ -77,7 +79,14 @@ class _Questions:
     def __init__(self, page: PageContext) -> None:
         self.page = page
         self.listed: Any = None
-        self.card = QuestionCard(page, self._first())
+        self.card = self._claim_card() or QuestionCard(page, self._first())
+
+    def _claim_card(self) -> QuestionCard | None:
+        """The card of the claim in the address; None where there is none that can be tested."""
+        claim = claims().get(self.page.query.get("claim", ""))
+        if claim is None or claim.experiment is None:
+            return None
+        return ClaimCard(self.page, claim, claim.experiment)
 
     def _first(self) -> str:
         """The question of the address; else one that is being answered, or the first that is not answered yet."""
@@ -102,7 +111,7 @@ class _Questions:
 
     def _look(self) -> None:
         possible = questions_about(base_of(self.page))
-        if self.card.question not in possible:
+        if self.card.question not in (*possible, *claims()):
             ui.navigate.to(self.page.to("explore"))
             return
         listed = [(question, state_of_question(self.page, question)) for question in possible]

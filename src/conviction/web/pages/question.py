@@ -148,6 +148,10 @@ class QuestionCard:
         """What was expected, or nothing."""
         return self.page.desk.guesses.get(self.question, NO_GUESS)
 
+    def guess_words(self, value: str) -> str:
+        """A guess as it stands in a sentence and in the teacher's table."""
+        return guess_text(value)
+
     def _ask(self, *, again: bool) -> None:
         labels = self.labels
         options = {NO_GUESS: "Say what you expect ...", NO_DIFFERENCE: "No detectable difference"}
@@ -206,7 +210,7 @@ class QuestionCard:
             return
         root = page.root / EXPLORATIONS
         if page.owner:
-            keep_guess(page.root / GUESSES, self.question, guess_text(self.guess))
+            keep_guess(page.root / GUESSES, self.question, self.guess_words(self.guess))
         name = next_name(root, _stem(page, self.question), page.lab.jobs)
         kept.setdefault("asked", {})[name] = self.guess
         page.keep()
@@ -237,7 +241,7 @@ class QuestionCard:
         noted.append(study.name)
         self.page.keep()
         sentences = " ".join(arm.sentence for arm in result.arms)
-        keep_guess(self.page.root / GUESSES, self.question, guess_text(self._asked(study)), sentences)
+        keep_guess(self.page.root / GUESSES, self.question, self.guess_words(self._asked(study)), sentences)
 
     def _asked(self, study: Path) -> str:
         """The guess with which a study was started, whatever is guessed for the next one."""
@@ -245,7 +249,7 @@ class QuestionCard:
 
     def _running(self, job: Job, status: StudyStatus | None) -> None:
         done, trials = (status.done, status.trials) if status else (0, 0)
-        paragraph(f"You expect: {guess_text(self.guess)}")
+        paragraph(f"You expect: {self.guess_words(self.guess)}")
         if job.state == "waiting":
             paragraph("Waiting for its turn.", "waiting")
         else:

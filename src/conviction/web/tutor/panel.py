@@ -14,12 +14,15 @@ from nicegui.events import GenericEventArguments
 
 from conviction.errors import ConvictionError, MisfitError
 from conviction.lesson import DEPTHS, Depth, Facts, NoRunError, chapters, read_topic, sheets
+from conviction.lesson.claims import claims
 from conviction.lesson.progress import load_progress, now, update_progress
+from conviction.lesson.question import plural
 from conviction.lesson.questions import questions
 from conviction.lesson.shelf import FlashCard, read
 from conviction.lesson.topics import topic_has_numbers
 from conviction.lesson.words import has_numbers, render, render_line
 from conviction.web.elements.plain import button, choice, link, paragraph, tag
+from conviction.web.tutor.claims import Claims, unguessed
 from conviction.web.tutor.practice import Cards, Quiz
 from conviction.web.tutor.speech import Speech
 from conviction.web.tutor.words import lesson_html
@@ -27,7 +30,14 @@ from conviction.web.tutor.words import lesson_html
 T = TypeVar("T")
 
 STYLE = Path(__file__).with_name("tutor.css")
-PARTS = {"read": "Read", "talk": "Conversation", "cards": "Cards", "quiz": "Quiz", "more": "More"}
+PARTS = {
+    "read": "Read",
+    "talk": "Conversation",
+    "claims": "Claims",
+    "cards": "Cards",
+    "quiz": "Quiz",
+    "more": "More",
+}
 # Which of the four conversations goes with a chapter; the first and the last chapter have none of their own.
 CONVERSATIONS = {
     "data": "data",
@@ -47,6 +57,11 @@ TOPICS = {
     **{sheet.name: f"What to expect: {sheet.title}" for sheet in sheets()},
 }
 
+# What there are claims about: chapters, and the sheets of "what to expect".
+_TITLES = {**{c.name: c.title for c in chapters()}, **{s.name: s.title for s in sheets()}}
+ABOUT = {subject: _TITLES[subject] for subject in dict.fromkeys(claim.subject for claim in claims().values())}
+_FIRST_SHEET = sheets()[0].name
+
 
 def chapter_panel(
     facts: Facts,
@@ -57,6 +72,7 @@ def chapter_panel(
     chosen: Sequence[str] | None = None,
     links: Sequence[tuple[str, str]] = (),
     query: Mapping[str, str] | None = None,
+    testing: Callable[[str], str] | None = None,
     on_query: Callable[[dict[str, str]], None] = lambda query: None,
 ) -> ChapterPanel:
     """Builds the panel into the current container.
@@ -68,7 +84,9 @@ def chapter_panel(
         progress: The learner's file; by default the one of ``conviction learn``.
         chosen: The chapters of the course; all by default.
         links: What of this chapter can be seen on the workbench now: words and addresses.
-        query: Of the address: ``chapter``, ``depth``, ``lesson`` (the part that is shown) and ``topic`` (of "more").
+        query: Of the address: ``chapter``, ``depth``, ``lesson`` (the part that is shown), ``topic`` (of "more") and
+            ``about`` (of "claims").
+        testing: Returns the address at which a claim is tested; None where nothing can be.
         on_query: Called with the new query each time another text is shown, for the address.
     """
     ui.add_css(STYLE)
@@ -80,6 +98,7 @@ def chapter_panel(
         chosen=chosen,
         links=links,
         query=query or {},
+        testing=testing,
         on_query=on_query,
     )
 
@@ -97,23 +116,28 @@ class ChapterPanel:
         chosen: Sequence[str] | None,
         links: Sequence[tuple[str, str]],
         query: Mapping[str, str],
+        testing: Callable[[str], str] | None,
         on_query: Callable[[dict[str, str]], None],
     ) -> None:
         self._run, self._draft = facts, draft
         self._refill: Callable[[], None] = _nothing
         self._progress, self._links, self._on_query = progress, links, on_query
+        self._testing = testing
         self._chapters = [c for c in chapters() if chosen is None or c.name in chosen]
         names = [c.name for c in self._chapters]
         self.chapter = next(n for n in (query.get("chapter"), chapter, names[0]) if n in names)
         self.depth: Depth = next((d for d in DEPTHS if d == query.get("depth")), "standard")
         self.part = query.get("lesson", "") if query.get("lesson") in PARTS else "read"
         self.topic = query.get("topic", "") if query.get("topic") in TOPICS else next(iter(TOPICS))
+        self.about = query.get("about", "") if query.get("about") in ABOUT else ""
         self._container = tag("div", "", "tutor")
         self._show()
 
     def to_query(self) -> dict[str, str]:
         """What is shown, for an address."""
         shown = {"chapter": self.chapter, "depth": self.depth, "lesson": self.part}
+        if self.part == "claims":
+            return {**shown, "about": self._subject()}
         return {**shown, "topic": self.topic} if self.part == "more" else shown
 
     def go(
@@ -123,8 +147,10 @@ class ChapterPanel:
         depth: Depth | None = None,
         part: str | None = None,
         topic: str | None = None,
+        about: str | None = None,
     ) -> None:
-        """Shows another text; what is not named stays."""
+        """Shows another text; what is not named stays, but another chapter has claims of its own."""
+        self.about = about or ("" if chapter else self.about)
         self.chapter, self.depth = chapter or self.chapter, depth or self.depth
         self.part, self.topic = part or self.part, topic or self.topic
         self._show()
@@ -188,6 +214,8 @@ class ChapterPanel:
                 self._quiz()
             elif self.part == "talk":
                 self._talk()
+            elif self.part == "claims":
+                self._claims()
             elif self.part == "more":
                 self._more()
             else:
@@ -245,8 +273,25 @@ class ChapterPanel:
 
     def _more(self) -> None:
         choice("Text", TOPICS, self.topic, lambda name: self.go(topic=name), "topic")
-        Speech("#lesson-text")
-        self._topic(self.topic, "more")
+        guesses = unguessed(self.topic, self._progress) if self.topic in ABOUT else ()
+        if not guesses:
+            Speech("#lesson-text")
+            self._topic(self.topic, "more")
+            return
+        paragraph("This text tells what was measured. What do you expect?")
+        go = partial(self.go, part="claims", about=self.topic)
+        button(f"Guess first: {plural(len(guesses), 'claim')}", lambda _: go(), "guess-first", "primary")
+        with tag("details"):
+            tag("summary", "Read it now")
+            self._topic(self.topic, "more")
+
+    def _subject(self) -> str:
+        """What the claims are about: what was chosen, else the chapter, or a hyperparameter where that has none."""
+        return self.about or next((name for name in ABOUT if name == self.chapter), _FIRST_SHEET)
+
+    def _claims(self) -> None:
+        choice("About", ABOUT, self._subject(), lambda name: self.go(about=name), "about")
+        Claims(self._subject(), self._testing, self._progress)
 
     def _topic(self, name: str, prefix: str) -> None:
         depth = self.depth
