@@ -308,3 +308,49 @@ def test_a_script_needs_no_guard(tmp_path: Path) -> None:
         check=False,
     )
     assert (done.returncode, done.stdout) == (0, "1 arm\n"), done.stderr
+
+
+@pytest.mark.full
+def test_a_claim_is_tested_as_it_was_measured(cli: Cli, tmp_path: Path) -> None:
+    # Fewer images than it was measured with, which the request may say; all else is the claim's own.
+    asked = ("digits", "--claim", "rate", "--seeds", "2", "--budget", "500", "--out", "claim")
+    refused = cli("explore", *asked)
+    assert refused.code == 2
+    assert "no claim called 'rate'" in refused.err
+    beside = cli("explore", "digits", "--claim", "low-rate", "--question", "kernel")
+    assert beside.code == 2
+    assert "leave out --question" in beside.err
+    asked = (
+        "digits",
+        "--claim",
+        "low-rate",
+        "training.epochs=2",
+        "--seeds",
+        "2",
+        "--budget",
+        "500",
+        "--out",
+        "claim",
+    )
+    done = cli("explore", *asked)
+    assert done.code == 0, done.err
+    said = " ".join(done.out.split())
+    assert "A tenth of the lab's rate" in said
+    assert "The claim is about the validation accuracy at the end." in said
+    assert "You will read elsewhere" in said
+    result = read_result(tmp_path / "claim")
+    assert result is not None
+    assert result.claim is not None
+    assert (result.claim.name, result.claim.seeds) == ("low-rate", 2)
+    trials = [json.loads(line) for line in (tmp_path / "claim" / "trials.jsonl").read_text().splitlines()]
+    design = json.loads((tmp_path / "claim" / "design.json").read_text())
+    assert [arm[:2] for arm in design["arms"]] == [["low-rate", "rate 0.0001"]]
+    ends = {trial["key"]: trial["value"]["history"][-1] for trial in trials}
+    ours, base = design["arms"][0][2], design["base"]
+    for name, column in (("accuracy", "val_accuracy"), ("loss", "val_loss"), ("training_loss", "loss")):
+        differences = [ends[f"{ours}/{seed}"][column] - ends[f"{base}/{seed}"][column] for seed in (0, 1)]
+        assert result.claim.effects[name].mean == pytest.approx(np.mean(differences))
+    assert {end["learning_rate"] for key, end in ends.items() if key.startswith(base)} == {
+        pytest.approx(0.001)
+    }
+    assert "You will read elsewhere" in (tmp_path / "claim" / "report.html").read_text()

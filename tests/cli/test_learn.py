@@ -193,3 +193,76 @@ def test_a_sealed_test_set_stays_sealed_in_the_lesson(cli: Cli, tmp_path: Path) 
     assert result.code == 0, result.err
     assert "still sealed" in " ".join(result.out.split())
     assert not (tmp_path / "home" / "openings.jsonl").exists()
+
+
+def test_a_claim_is_guessed_before_what_was_measured_is_shown(tmp_path: Path) -> None:
+    home = tmp_path / "home"
+    said = " ".join(talk(home, "x\n3\nq\n", "claims", "filters").split())
+    assert "Expected one of 1, 2, 3" in said
+    asked, _, answered = said.partition("You expected it to be higher. No difference was detected")
+    assert "Twice the filters in every convolution" in asked
+    assert "points" not in asked
+    assert "You will read elsewhere" not in asked
+    assert "conviction explore SOURCE --claim twice-filters" in answered
+    assert json.loads((home / "learning.json").read_text())["guesses"] == {"twice-filters": "higher"}
+    # It is not asked again, unless it is named.
+    assert "Half the filters" in talk(home, "q\n", "claims", "filters")
+    assert "Twice the filters" in talk(home, "q\n", "claims", "twice-filters")
+    assert "1 guessed" in " ".join(talk(home, "").split())
+
+
+def test_claims_as_json_have_the_guess_the_teaching_and_the_measurement(cli: Cli) -> None:
+    rows = cli("learn", "claims", "kernel-size", "--json").json["claims"]
+    assert [row["name"] for row in rows] == ["larger-kernels", "larger-kernels-one-block"]
+    assert (rows[0]["says"], rows[0]["direction"], rows[0]["guess"]) == (
+        "higher",
+        "no detectable difference",
+        None,
+    )
+    assert [text.split(":")[0] for text in rows[0]["measured"]] == ["Fashion-MNIST", "CIFAR-10 (JPEG)"]
+    for wrong, reason in (
+        ("kernel", "no claim and no subject"),
+        ("training", "the chapter training has none"),
+    ):
+        refused = cli("learn", "claims", wrong)
+        assert (refused.code, len(refused.err.splitlines())) == (2, 1)
+        assert reason in refused.err
+
+
+@pytest.mark.full
+def test_at_a_terminal_a_sheet_asks_before_it_tells(tmp_path: Path) -> None:
+    mine, theirs = pty.openpty()
+    process = subprocess.Popen(
+        [sys.executable, "-m", "conviction", "learn", "filters"],
+        stdin=theirs,
+        stdout=theirs,
+        stderr=theirs,
+        env=environment(tmp_path / "home"),
+        cwd=tmp_path,
+    )
+    os.close(theirs)
+
+    def until(words: str) -> str:
+        seen = b""
+        while words.encode() not in seen:
+            seen += os.read(mine, 1000)
+        return seen.decode()
+
+    assert "Before you try it" not in until("g to guess, Enter to read on, q to leave: ")
+    os.write(mine, b"g\n")
+    until("1/2/3? ")
+    os.write(mine, b"2\n")
+    until("1/2/3? ")
+    os.write(mine, b"q\n")
+    until("Before you try it")
+    seen = b""
+    while True:
+        try:
+            seen += os.read(mine, 4000)
+        except OSError:
+            break
+    os.close(mine)
+    assert process.wait(PATIENCE) == 0
+    assert json.loads((tmp_path / "home" / "learning.json").read_text())["guesses"] == {
+        "twice-filters": "no detectable difference"
+    }

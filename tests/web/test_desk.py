@@ -194,6 +194,26 @@ def test_an_exploration_starts_from_what_was_built(tmp_path: Path) -> None:
     assert (read.training.optimizer, read.training.epochs) == ("sgd", 1)
 
 
+def test_a_claim_is_tested_with_as_many_images_as_it_was_measured_with(tmp_path: Path) -> None:
+    (tmp_path / "jobs").mkdir()
+    job = start_explore(
+        Jobs(tmp_path / "jobs"),
+        "",
+        "digits",
+        "one-block",
+        tmp_path / "study",
+        seeds=2,
+        epochs=20,
+        budget=None,
+        base={"recipe": "lab"},
+        claim=True,
+    )
+    at = job.argv.index("--claim")
+    assert job.argv[at + 1] == "one-block"
+    assert "--question" not in job.argv
+    assert "--budget" not in job.argv
+
+
 def test_a_draft_keeps_only_what_differs_and_leaves_the_test_set_sealed() -> None:
     draft = new_draft("lab", FACTS)
     changed = draft.with_key("training.epochs", 3, FACTS)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from conviction.audience import option
+from conviction.audience import listening, option
 from conviction.lesson.claims import Claim
 from conviction.lesson.record import Direction, Effect, Measurement, effect_numbers
 
@@ -80,4 +80,8 @@ def comparison(claim: Claim, effect: Effect | None, seeds: int) -> str:
 
 def command_of(claim: Claim) -> str:
     """The command that measures it again on other images; empty if none does."""
-    return f"conviction explore SOURCE {option('claim')} {claim.name}" if claim.experiment else ""
+    if claim.experiment is None:
+        return ""
+    if listening() == "python":
+        return f'conviction.explore(SOURCE, claim="{claim.name}")'
+    return f"conviction explore SOURCE {option('claim')} {claim.name}"

@@ -12,14 +12,17 @@ import jinja2
 import jinja2.meta
 import numpy as np
 
+from conviction.audience import listening
 from conviction.evaluation import wilson
 from conviction.lesson.by_hand import by_hand
+from conviction.lesson.claim_words import command_of
+from conviction.lesson.claims import claims
 from conviction.lesson.facts import Facts
 from conviction.lesson.question import plural
 from conviction.lesson.record import Direction, Measurement, measurements
 from conviction.lesson.shelf import Reference, glossary, references, sheets, table
 
-GLOSSARY, REFERENCE = "glossary:", "reference:"
+GLOSSARY, REFERENCE, CLAIM = "glossary:", "reference:", "claim:"
 # Headings of the lists at the end of a text, which are read, never spoken.
 MEASUREMENTS, SOURCES = "Measurements", "Sources"
 
@@ -130,7 +133,7 @@ def _measured(name: str, measure: str, predicted: Direction) -> str:
 
 
 def _how_measured(quoted: Iterable[Measurement]) -> str:
-    lines = [f"- {one.about()}." for one in quoted]
+    lines = [f"- {one.about()}.{_how_to_test(one)}" for one in quoted]
     if not lines:
         return ""
     return (
@@ -138,6 +141,16 @@ def _how_measured(quoted: Iterable[Measurement]) -> str:
         "interval is for one comparison alone: of twenty differences that do not exist, about one would look real. "
         "`make bench-lesson` measures them again.\n\n" + "\n".join(lines) + "\n"
     )
+
+
+def _how_to_test(measurement: Measurement) -> str:
+    """The button of the page, or the command, by which a reader measures it again; empty where there is none."""
+    claim = next((c for c in claims().values() if c.records[0] == measurement.name and c.experiment), None)
+    if claim is None:
+        return ""
+    if listening() == "page":
+        return f" [Test it on your pictures]({CLAIM}{claim.name})."
+    return f" Test it on your own images: `{command_of(claim)}`"
 
 
 def _sources(cited: Iterable[Reference]) -> str:

@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 
 from conviction.lesson import recorded_facts
-from conviction.lesson.progress import card_key, load_progress
+from conviction.lesson.claims import claims_about
+from conviction.lesson.progress import card_key, load_progress, update_progress
 from conviction.lesson.questions import questions
 from conviction.lesson.shelf import cards
 from tests.web.pages import check_accessibility, opened, served, shoot
@@ -23,7 +24,7 @@ def build(query, keep):
     from conviction.web.tutor.panel import chapter_panel
     with ui.element("div").style("max-width: 27rem").props("id=panel"):
         chapter_panel(facts_for(None), chapter="data", progress=Path(arguments[0]), query=query, on_query=keep,
-                      links=[("your samples", "/?x")])
+                      links=[("your samples", "/?x")], testing=lambda claim: f"/?claim={claim}")
 """
 
 # Voices, and a synthesis that reads nothing but tells what it was asked for; each sentence ends when the test says so.
@@ -149,7 +150,13 @@ def test_what_to_expect_of_a_hyperparameter_is_there_too(browser: Any, address: 
     with opened(browser, f"{address}/?lesson=more") as page:
         page.locator("#lesson-text").get_by_role("heading", name="The lab").first.wait_for()
         page.get_by_role("combobox", name="Text").select_option("dropout")
-        page.locator("#lesson-text").get_by_role("heading", name="Dropout").first.wait_for()
+        # Until the reader has guessed, the text that tells what was measured is folded.
+        page.get_by_role("button", name="Guess first: 5 claims").wait_for()
+        heading = page.locator("#lesson-text").get_by_role("heading", name="Dropout").first
+        assert not heading.is_visible()
+        page.get_by_text("Read it now").click()
+        heading.wait_for()
+        assert page.get_by_role("link", name="Test it on your pictures").first.get_attribute("href")
         page.wait_for_function("location.search.includes('topic=dropout')")
         shoot(page, "tutor-more")
         check_accessibility(page)
@@ -256,3 +263,38 @@ def test_what_was_read_is_remembered(browser: Any, address: str, progress: Path)
         page.get_by_role("button", name="Next: Gradients").click()
         page.get_by_role("button", name="I have read this").wait_for()
     assert set(load_progress(progress).read) == {"compiling"}
+
+
+@pytest.mark.parametrize(
+    ("width", "scheme"), [(1000, "light"), pytest.param(390, "dark", marks=pytest.mark.full)]
+)
+def test_a_claim_is_guessed_then_shown_beside_what_was_measured(
+    browser: Any, address: str, progress: Path, width: int, scheme: str
+) -> None:
+    update_progress(lambda kept: kept.guesses.clear(), progress)
+    query = "?chapter=hyperparameters&lesson=claims&about=conv_layers"
+    with opened(browser, f"{address}/{query}", width=width, scheme=scheme) as page:
+        asked = claims_about("conv_layers")
+        for number, claim in enumerate(asked, 1):
+            page.get_by_role("heading", name=claim.change).wait_for()
+            assert page.locator(".intervals").count() == 0
+            assert page.get_by_text("You will read elsewhere").count() == 0
+            page.get_by_role("button", name="lower", exact=True).click()
+            page.locator(".verdict-of-answer").wait_for()
+            assert page.locator(".intervals tbody tr").count() == len(claim.records)
+            assert claim.taught in page.locator(".practice").inner_text()
+            link = page.get_by_role("link", name="Test it on these pictures")
+            assert link.get_attribute("href") == f"/?claim={claim.name}"
+            following = page.get_by_role(
+                "button", name="Next claim" if number < len(asked) else "See all of them"
+            )
+            # A keyboard goes on where it was.
+            page.wait_for_function("() => document.activeElement.dataset.key === 'practice-next'")
+            if number == 1:
+                shoot(page, f"tutor-claims-{width}")
+                check_accessibility(page)
+            following.click()
+        right = sum(claim.effect.direction == "lower" for claim in asked)
+        page.get_by_role("heading", name=f"{right} of {len(asked)} as you expected").wait_for()
+        check_accessibility(page)
+    assert load_progress(progress).guesses == {claim.name: "lower" for claim in asked}

@@ -10,7 +10,6 @@ from conviction.lesson.claims import Claim
 from conviction.lesson.progress import load_progress, update_progress
 from conviction.lesson.record import Direction, Experiment
 from conviction.web.elements.growing import growing_curves
-from conviction.web.elements.intervals import effect_table
 from conviction.web.elements.plain import button, choice, link, paragraph, tag
 from conviction.web.jobs.records import Job
 from conviction.web.jobs.starts import EXPLORATIONS, start_explore
@@ -111,15 +110,19 @@ class ClaimCard(QuestionCard):
             return
         kept = tested.effects.get(claim.measure)
         effect = None if kept is None else kept.effect
-        asked = self._asked(study)
         with tag("div", "", "answer"):
-            if effect is not None and tested.seeds > 1:
-                guess = next((direction for direction in ANSWERS if direction == asked), None)
+            if effect is None or tested.seeds < 2:
+                paragraph(own_evidence(claim, effect, tested.seeds), "judged")
+                measured(claim)
+            else:
+                guess = next((direction for direction in ANSWERS if direction == self._asked(study)), None)
                 paragraph(verdict(guess, effect) if guess else "You expected nothing.", "judged")
-                effect_table(claim.measure, [("Your pictures", effect)], f"What was found: {claim.change}")
-            paragraph(own_evidence(claim, effect, tested.seeds))
-            paragraph(comparison(claim, effect, tested.seeds))
-            growing_curves(self.page.lab.watcher.study(study).curves)
-            measured(claim)
+                paragraph(comparison(claim, effect, tested.seeds))
+                growing_curves(self.page.lab.watcher.study(study).curves)
+                measured(claim, effect)
+            with tag("details"):
+                tag("summary", "What limits this")
+                for sentence in result.about:
+                    paragraph(sentence, "note")
             href = f"/lab/{self.page.desk.id}/file/{EXPLORATIONS}/{study.name}/report.html"
             link("The report of this experiment, with its curves", href, target="_blank")

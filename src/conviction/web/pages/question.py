@@ -128,15 +128,6 @@ class QuestionCard:
         words = f"{', '.join(labels[:-1])} or {labels[-1]}" if len(labels) > 1 else labels[0]
         paragraph(f"{'Variants' if len(labels) > 1 else 'Variant'} of the base: {words}.", "note")
 
-    def _explain(self) -> None:
-        """What lessons say, and where to read on."""
-        sheet = next((s for s in sheets() if s.name == SHEETS.get(self.question)), None)
-        paragraph(" ".join(sheet.short.split()) if sheet else SHORT[self.question])
-        if sheet is not None:
-            about = self.page.to("explore", question=self.question, lesson="claims", about=sheet.name)
-            with tag("p"):
-                link(f"Claims about it, and what was measured on other images: {sheet.title}", about)
-
     @property
     def labels(self) -> list[str]:
         """Of the arms."""
@@ -177,17 +168,11 @@ class QuestionCard:
                 disabled=not guess,
                 aria_label=f"{'Ask again' if again else 'Find out'}: {title(self.question)}",
             )
-            following = self._next() if again else ""
+            following = _next(self.page, self.question) if again else ""
             if following:
                 to = self.page.to("explore", question=following)
                 link(f"Next question: {title(following)}", to, "button primary")
         paragraph(self._expected(), "note")
-
-    def _next(self) -> str:
-        """The first question after this one that nobody has asked yet; empty if there is none."""
-        possible = questions_about(base_of(self.page))
-        after = possible[possible.index(self.question) + 1 :] if self.question in possible else []
-        return next((one for one in after if not state_of_question(self.page, one)), "")
 
     def _expected(self) -> str:
         """How many networks will be trained, and about how long that takes, if something on these images has."""
@@ -283,13 +268,30 @@ class QuestionCard:
                 paragraph(arm.sentence)
             for untried in result.untried:
                 paragraph(f"{untried.label}: no finding. {untried.reason}", "note")
-            self._explain()
+            _explain(self.page, self.question)
             with tag("details"):
                 tag("summary", "What limits this")
                 for sentence in result.about:
                     paragraph(sentence, "note")
             href = f"/lab/{self.page.desk.id}/file/{EXPLORATIONS}/{study.name}/report.html"
             link("The report of this experiment, with its curves", href, target="_blank")
+
+
+def _next(page: PageContext, question: str) -> str:
+    """The first question after this one that nobody has asked yet; empty if there is none."""
+    possible = questions_about(base_of(page))
+    after = possible[possible.index(question) + 1 :] if question in possible else []
+    return next((one for one in after if not state_of_question(page, one)), "")
+
+
+def _explain(page: PageContext, question: str) -> None:
+    """What lessons say of a question, and where to read what was measured on other images."""
+    sheet = next((s for s in sheets() if s.name == SHEETS.get(question)), None)
+    paragraph(" ".join(sheet.short.split()) if sheet else SHORT[question])
+    if sheet is not None:
+        about = page.to("explore", question=question, lesson="claims", about=sheet.name)
+        with tag("p"):
+            link(f"Claims about it, and what was measured on other images: {sheet.title}", about)
 
 
 def seconds_an_epoch(page: PageContext) -> float:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from nicegui.events import GenericEventArguments
@@ -10,7 +11,8 @@ from nicegui.events import GenericEventArguments
 from conviction.lesson.claim_words import ANSWERS, claim_question, teaching, verdict
 from conviction.lesson.claims import Claim, claims_about
 from conviction.lesson.progress import load_progress, update_progress
-from conviction.lesson.record import Direction
+from conviction.lesson.question import plural
+from conviction.lesson.record import Direction, Effect
 from conviction.web.elements.intervals import effect_table
 from conviction.web.elements.plain import button, heading, link, paragraph, tag
 
@@ -95,12 +97,19 @@ class Claims:
         self._show()
 
 
-def measured(claim: Claim) -> None:
-    """What was measured, as a picture; why; and what one reads elsewhere."""
+def measured(claim: Claim, own: Effect | None = None) -> None:
+    """What was measured, as a picture; why; and what one reads elsewhere.
+
+    Args:
+        claim: The claim.
+        own: What the learner's own experiment found, with an interval that is known; None without one.
+    """
     effects = [(one.data, one.differences[claim.measure]) for one in claim.measurements]
     # The same data set more than once: then the lengths of the trainings tell them apart.
     if len({name for name, _ in effects}) < len(effects):
         effects = [(_with_length(name, i, claim), effect) for i, (name, effect) in enumerate(effects)]
+    if own is not None:
+        effects.insert(0, ("Your pictures", own))
     effect_table(claim.measure, effects, f"What was measured: {claim.change}")
     paragraph(claim.why)
     paragraph(teaching(claim))
@@ -115,7 +124,22 @@ def _with_length(name: str, number: int, claim: Claim) -> str:
     return f"{name}, {experiment.epochs} epochs" if experiment else name
 
 
-def unguessed(subject: str, progress: Path | None) -> Sequence[Claim]:
-    """The claims about a subject of which nobody has said yet what they expect."""
+@contextmanager
+def folded_until_guessed(subject: str, progress: Path | None, guess: Callable[[], None]) -> Iterator[None]:
+    """Folds a text that tells what was measured, until the reader has said what they expect.
+
+    Args:
+        subject: What its claims are about; a text about anything else stands open.
+        progress: The learner's file.
+        guess: Leads to the claims.
+    """
     guesses = load_progress(progress).guesses
-    return [claim for claim in claims_about(subject) if claim.name not in guesses]
+    asked = [claim for claim in claims_about(subject) if claim.name not in guesses]
+    if not asked:
+        yield
+        return
+    paragraph("This text tells what was measured. What do you expect?")
+    button(f"Guess first: {plural(len(asked), 'claim')}", lambda _: guess(), "guess-first", "primary")
+    with tag("details"):
+        tag("summary", "Read it now")
+        yield

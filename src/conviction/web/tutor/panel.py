@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import random
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import TypeVar
@@ -16,13 +17,12 @@ from conviction.errors import ConvictionError, MisfitError
 from conviction.lesson import DEPTHS, Depth, Facts, NoRunError, chapters, read_topic, sheets
 from conviction.lesson.claims import claims
 from conviction.lesson.progress import load_progress, now, update_progress
-from conviction.lesson.question import plural
 from conviction.lesson.questions import questions
 from conviction.lesson.shelf import FlashCard, read
 from conviction.lesson.topics import topic_has_numbers
 from conviction.lesson.words import has_numbers, render, render_line
 from conviction.web.elements.plain import button, choice, link, paragraph, tag
-from conviction.web.tutor.claims import Claims, unguessed
+from conviction.web.tutor.claims import Claims, folded_until_guessed
 from conviction.web.tutor.practice import Cards, Quiz
 from conviction.web.tutor.speech import Speech
 from conviction.web.tutor.words import lesson_html
@@ -103,6 +103,31 @@ def chapter_panel(
     )
 
 
+@dataclass(frozen=True)
+class Numbers:
+    """What the texts are filled from: a run, and what the page shows before anybody has trained it."""
+
+    run: Facts
+    draft: Facts | None
+
+    def of(self, make: Callable[[Facts], T]) -> tuple[T, Facts]:
+        """What is made from the draft, or, where that needs a run or it does not fit, from the run; and which."""
+        if self.draft is not None:
+            with contextlib.suppress(NoRunError, MisfitError):
+                return make(self.draft), self.draft
+        return make(self.run), self.run
+
+    def whose(self, facts: Facts) -> str:
+        """The sentence before numbers that are not about what the page shows."""
+        if facts.recorded:
+            return f"The numbers are from {facts.title}, until you have trained a network on these images."
+        if facts is self.run and self.draft is not None:
+            return (
+                f"The numbers are from {facts.title}, which may not be the network that is on this page now."
+            )
+        return ""
+
+
 class ChapterPanel:
     """One reader's place in the lesson."""
 
@@ -119,7 +144,7 @@ class ChapterPanel:
         testing: Callable[[str], str] | None,
         on_query: Callable[[dict[str, str]], None],
     ) -> None:
-        self._run, self._draft = facts, draft
+        self._numbers = Numbers(facts, draft)
         self._refill: Callable[[], None] = _nothing
         self._progress, self._links, self._on_query = progress, links, on_query
         self._testing = testing
@@ -160,25 +185,8 @@ class ChapterPanel:
 
     def fill(self, facts: Facts, draft: Facts | None) -> None:
         """Takes new numbers: a text that is being read is updated in place, an answer keeps its question."""
-        self._run, self._draft = facts, draft
+        self._numbers = Numbers(facts, draft)
         self._refill()
-
-    def _numbers(self, make: Callable[[Facts], T]) -> tuple[T, Facts]:
-        """What is made from the draft, or, where that needs a run or it does not fit, from the run; and which."""
-        if self._draft is not None:
-            with contextlib.suppress(NoRunError, MisfitError):
-                return make(self._draft), self._draft
-        return make(self._run), self._run
-
-    def _whose(self, facts: Facts) -> str:
-        """The sentence before numbers that are not about what the page shows."""
-        if facts.recorded:
-            return f"The numbers are from {facts.title}, until you have trained a network on these images."
-        if facts is self._run and self._draft is not None:
-            return (
-                f"The numbers are from {facts.title}, which may not be the network that is on this page now."
-            )
-        return ""
 
     def _text(self, make: Callable[[Facts], str], prefix: str, classes: str, *, numbers: bool) -> None:
         before = paragraph("", "message whose")
@@ -186,11 +194,11 @@ class ChapterPanel:
         after = paragraph("", "note")
 
         def refill() -> None:
-            text, facts = self._numbers(make)
-            whose = self._whose(facts) if numbers else ""
+            text, facts = self._numbers.of(make)
+            whose = self._numbers.whose(facts) if numbers else ""
             before.set_text(whose)
             before.props["hidden"] = not whose
-            body.set_content(lesson_html(text, prefix))
+            body.set_content(lesson_html(text, prefix, self._testing))
             after.set_text(f"The numbers are from {facts.title}." if numbers and not whose else "")
 
         refill()
@@ -273,16 +281,9 @@ class ChapterPanel:
 
     def _more(self) -> None:
         choice("Text", TOPICS, self.topic, lambda name: self.go(topic=name), "topic")
-        guesses = unguessed(self.topic, self._progress) if self.topic in ABOUT else ()
-        if not guesses:
-            Speech("#lesson-text")
-            self._topic(self.topic, "more")
-            return
-        paragraph("This text tells what was measured. What do you expect?")
         go = partial(self.go, part="claims", about=self.topic)
-        button(f"Guess first: {plural(len(guesses), 'claim')}", lambda _: go(), "guess-first", "primary")
-        with tag("details"):
-            tag("summary", "Read it now")
+        with folded_until_guessed(self.topic if self.topic in ABOUT else "", self._progress, go):
+            Speech("#lesson-text")
             self._topic(self.topic, "more")
 
     def _subject(self) -> str:
@@ -303,13 +304,13 @@ class ChapterPanel:
         )
 
     def _card_back(self, card: FlashCard) -> tuple[str, str]:
-        text, facts = self._numbers(partial(render_line, card.back))
-        return text, self._whose(facts) if has_numbers(card.back) else ""
+        text, facts = self._numbers.of(partial(render_line, card.back))
+        return text, self._numbers.whose(facts) if has_numbers(card.back) else ""
 
     def _quiz(self) -> None:
         seed = random.SystemRandom().randrange(10**6)
-        asked, facts = self._numbers(lambda facts: questions(self.chapter, facts, seed))
-        whose = self._whose(facts)
+        asked, facts = self._numbers.of(lambda facts: questions(self.chapter, facts, seed))
+        whose = self._numbers.whose(facts)
         if whose:
             paragraph(whose, "message whose")
         Quiz(self.chapter, asked, self._quiz_again, self._progress)

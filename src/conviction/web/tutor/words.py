@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import html
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import cache
 from itertools import pairwise
 from pathlib import Path
@@ -13,7 +13,8 @@ from markdown_it.token import Token
 
 from conviction.errors import ConvictionError
 from conviction.lesson import Facts, facts_of, glossary, recorded_facts, references
-from conviction.lesson.words import GLOSSARY, MEASUREMENTS, REFERENCE, SOURCES, full_name
+from conviction.lesson.claims import claims
+from conviction.lesson.words import CLAIM, GLOSSARY, MEASUREMENTS, REFERENCE, SOURCES, full_name
 from conviction.runs import open_run
 
 SPEAKERS = ("Learner", "Teacher")
@@ -31,12 +32,13 @@ def facts_for(run: Path | None) -> Facts:
     return recorded_facts()
 
 
-def lesson_html(text: str, prefix: str) -> str:
+def lesson_html(text: str, prefix: str, testing: Callable[[str], str] | None = None) -> str:
     """The HTML of a text.
 
     Args:
         text: From ``read_topic``: Markdown with links ``glossary:slug`` and ``reference:key``.
         prefix: Begins the ids in it, so that two texts can be on a page.
+        testing: Returns the address at which a claim is tested; without it, links to claims are words.
 
     Returns:
         Headings one level lower; each term and citation a button that opens a note (an HTML popover); paragraphs that
@@ -48,7 +50,7 @@ def lesson_html(text: str, prefix: str) -> str:
         if token.type in ("heading_open", "heading_close"):
             token.tag = f"h{min(int(token.tag[1]) + 1, 6)}"
         if token.children:
-            token.children = _settle(token.children, notes, prefix)
+            token.children = _settle(token.children, notes, prefix, testing)
     _name_speakers(tokens)
     _enclose_evidence(tokens)
     body = _parser().renderer.render(tokens, _parser().options, {})
@@ -63,8 +65,13 @@ def _parser() -> MarkdownIt:
     return MarkdownIt("commonmark", {"html": False}).enable("table").disable("image")
 
 
-def _settle(children: Sequence[Token], notes: dict[str, str], prefix: str) -> list[Token]:
-    """Turns links into the glossary and the sources into buttons; of other links, only the words remain."""
+def _settle(
+    children: Sequence[Token],
+    notes: dict[str, str],
+    prefix: str,
+    testing: Callable[[str], str] | None,
+) -> list[Token]:
+    """Turns links into the glossary and the sources into buttons; of others but claims, only the words remain."""
     out: list[Token] = []
     inside, together = "", False
     for child in children:
@@ -72,7 +79,9 @@ def _settle(children: Sequence[Token], notes: dict[str, str], prefix: str) -> li
             target = str(child.attrs.get("href", ""))
             child.attrs = {}
             inside = "span"
-            if _known(target):
+            if testing is not None and target.removeprefix(CLAIM) in claims():
+                inside, child.attrs = "a", {"href": testing(target.removeprefix(CLAIM))}
+            elif _known(target):
                 inside = "button"
                 child.attrs = {
                     "type": "button",
