@@ -20,8 +20,10 @@ pytestmark = pytest.mark.browser
 
 BUILD = """
 def build(query, keep):
+    from conviction.audience import speak_to
     from conviction.web.tutor import facts_for
     from conviction.web.tutor.panel import chapter_panel
+    speak_to("page")
     with ui.element("div").style("max-width: 27rem").props("id=panel"):
         chapter_panel(facts_for(None), chapter="data", progress=Path(arguments[0]), query=query, on_query=keep,
                       links=[("your samples", "/?x")], testing=lambda claim: f"/?claim={claim}")
