@@ -109,6 +109,11 @@ def test_what_a_learner_measured_is_compared_with_the_record() -> None:
     assert comparison(claim, HIGHER, 3) == "That is what was measured on Fashion-MNIST, too."
     assert comparison(claim, LOWER, 3) == "On Fashion-MNIST it was higher."
     assert "does not show that there is none" in comparison(claim, NONE, 3)
+    assert comparison(claims()["half-filters"], NONE, 3) == "None was detected on Fashion-MNIST either."
+    assert (
+        comparison(claims()["half-filters"], LOWER, 3)
+        == "On Fashion-MNIST there was no detectable difference."
+    )
     # One seed shows nothing, whichever way it points, and neither does a training that diverged.
     alone = Effect(0.5, 0.4, 0.1, float("-inf"), float("inf"))
     assert (

@@ -56,7 +56,7 @@ def verdict(guess: Direction, effect: Effect) -> str:
 def own_evidence(claim: Claim, effect: Effect | None, seeds: int) -> str:
     """What an experiment of the learner's own says of a claim."""
     if effect is None:
-        return f"Your images: the {claim.measure_name} was not a number in every training, so nothing is compared."
+        return f"Your images: in at least one training the {claim.measure_name} was not a number; nothing is compared."
     numbers = effect_numbers(claim.measure, effect)
     if seeds < 2:
         return f"Your images: {numbers} with one seed, which shows nothing yet."
@@ -68,6 +68,8 @@ def comparison(claim: Claim, effect: Effect | None, seeds: int) -> str:
     if effect is None or seeds < 2:
         return ""
     first, here, there = claim.measurements[0], effect.direction, claim.effect.direction
+    if here == there == "no detectable difference":
+        return f"None was detected on {first.data} either."
     if here == there:
         return f"That is what was measured on {first.data}, too."
     if here == "no detectable difference":
