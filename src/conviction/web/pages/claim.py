@@ -12,9 +12,9 @@ from conviction.lesson.record import Direction, Experiment
 from conviction.web.elements.growing import growing_curves
 from conviction.web.elements.plain import button, choice, link, paragraph, tag
 from conviction.web.jobs.records import Job
-from conviction.web.jobs.starts import EXPLORATIONS, start_explore
+from conviction.web.jobs.starts import start_explore
 from conviction.web.pages.page import PageContext
-from conviction.web.pages.question import QuestionCard, base_of, seeds_of
+from conviction.web.pages.question import QuestionCard, base_of, limits_and_report, seeds_of
 from conviction.web.tutor.claims import measured
 
 
@@ -120,9 +120,4 @@ class ClaimCard(QuestionCard):
                 paragraph(comparison(claim, effect, tested.seeds))
                 growing_curves(self.page.lab.watcher.study(study).curves)
                 measured(claim, effect)
-            with tag("details"):
-                tag("summary", "What limits this")
-                for sentence in result.about:
-                    paragraph(sentence, "note")
-            href = f"/lab/{self.page.desk.id}/file/{EXPLORATIONS}/{study.name}/report.html"
-            link("The report of this experiment, with its curves", href, target="_blank")
+            limits_and_report(self.page, result, study)

@@ -269,12 +269,17 @@ class QuestionCard:
             for untried in result.untried:
                 paragraph(f"{untried.label}: no finding. {untried.reason}", "note")
             _explain(self.page, self.question)
-            with tag("details"):
-                tag("summary", "What limits this")
-                for sentence in result.about:
-                    paragraph(sentence, "note")
-            href = f"/lab/{self.page.desk.id}/file/{EXPLORATIONS}/{study.name}/report.html"
-            link("The report of this experiment, with its curves", href, target="_blank")
+            limits_and_report(self.page, result, study)
+
+
+def limits_and_report(page: PageContext, result: ExplorationResult, study: Path) -> None:
+    """What ends an answer."""
+    with tag("details"):
+        tag("summary", "What limits this")
+        for sentence in result.about:
+            paragraph(sentence, "note")
+    href = f"/lab/{page.desk.id}/file/{EXPLORATIONS}/{study.name}/report.html"
+    link("The report of this experiment, with its curves", href, target="_blank")
 
 
 def _next(page: PageContext, question: str) -> str:
