@@ -141,3 +141,8 @@ def test_a_claim_that_cannot_be_tested_is_refused_with_those_that_can() -> None:
 def test_a_text_ends_with_the_way_to_measure_again() -> None:
     text = read_topic("filters", recorded_facts())
     assert 'conviction.explore(SOURCE, claim="twice-filters")' in text
+
+
+def test_the_documentation_counts_them() -> None:
+    text = (Path(__file__).parents[2] / "docs" / "lesson.md").read_text()
+    assert f"is a claim: {len(claims())} of them" in text
