@@ -58,7 +58,7 @@ def guess_first(topic: str) -> None:
         return
     print("The text tells what was measured. Guess first?")
     try:
-        if answer("g to guess, Enter to read on, q to leave: ", {"g": "", "": ""}):
+        if answer("g to guess, Enter to read on, q to leave: ", None) == "g":
             _ask_all(asked)
     except Leave:
         raise SystemExit(0) from None
